@@ -1,0 +1,1 @@
+"""Configuration: schema, search dimensions, YAML and key=value. Imports neither torch nor ray."""

@@ -1,0 +1,72 @@
+"""The base of all configuration models, and the registry of named methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from mtsearch.config.errors import nearest
+
+
+class Model(BaseModel):
+    """A frozen model that refuses unknown keys and names the nearest right one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key `{key}`. {nearest(key, cls.model_fields)}")
+        return data
+
+
+M = TypeVar("M", bound=Model)
+_METHODS: dict[str, dict[str, type[Model]]] = {}
+_TAGS: dict[str, str] = {"sparsity": "mode"}
+
+
+def tag_of(kind: str) -> str:
+    """The key that names the method inside a block of this kind: ``name``, for sparsity ``mode``."""
+    return _TAGS.get(kind, "name")
+
+
+def method(kind: str, name: str) -> Callable[[type[M]], type[M]]:
+    """Register the settings of a named method: ``@method("architecture", "hps")``. The first line of its docstring is what ``--list`` shows."""
+
+    def register(cls: type[M]) -> type[M]:
+        _METHODS.setdefault(kind, {})[name] = cls
+        return cls
+
+    return register
+
+
+def methods(kind: str | None = None) -> dict[str, Any]:
+    """The registered settings classes of one kind by name, or all kinds."""
+    return dict(_METHODS if kind is None else _METHODS[kind])
+
+
+def named(kind: str) -> Any:
+    """A field type that takes ``name`` or ``{name: ..., settings}`` and yields that method's settings model."""
+    tag = tag_of(kind)
+
+    def parse(value: Any) -> Any:
+        if isinstance(value, Model):
+            return value
+        if isinstance(value, str):
+            value = {tag: value}
+        if not isinstance(value, dict):
+            raise ValueError(f"should be a name or a mapping with `{tag}`. Found {value!r}")
+        chosen = value.get(tag)
+        known = _METHODS.get(kind, {})
+        if chosen is None:
+            raise ValueError(f"lacks its `{tag}`. {nearest('', known)}")
+        if chosen not in known:
+            raise ValueError(f"unknown {kind} `{chosen}`. {nearest(chosen, known)}")
+        return known[chosen].model_validate(value)
+
+    return Annotated[Any, BeforeValidator(parse)]

@@ -1,0 +1,20 @@
+"""The one exception for input that a user can mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BadInput(ValueError):
+    """Input that cannot be used. Its text is one sentence: what is wrong, where, what was found, what to do. Doors exit with code 2."""
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """A hint that ends an error sentence: ``Did you mean `lr`?`` where a name is near, else the names there are."""
+    names = sorted(set(map(str, names)))
+    close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean `{close[0]}`?"
+    shown = ", ".join(f"`{name}`" for name in names[:24])
+    return f"Known here: {shown}{', ...' if len(names) > 24 else ''}."
