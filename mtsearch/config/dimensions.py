@@ -1,0 +1,179 @@
+"""Search dimensions: leaves of the trial's tree that a sampler fills.
+
+A mapping is a dimension when it holds exactly one of ``choice``, ``uniform``, ``loguniform``, ``int``, ``simplex`` and, beside it, ``default``.
+An option of a choice may be a mapping with dimensions of its own; these are drawn only when that option is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mtsearch.config.errors import BadInput
+
+KINDS = ("choice", "uniform", "loguniform", "int", "simplex")
+
+
+class Suggest(Protocol):
+    """What a sampler offers: one value for a named parameter."""
+
+    def categorical(self, name: str, choices: list[Any]) -> Any: ...
+
+    def uniform(self, name: str, low: float, high: float, log: bool = False) -> float: ...
+
+    def integer(self, name: str, low: int, high: int) -> int: ...
+
+
+def is_dimension(node: Any) -> bool:
+    """Whether a node of the tree is a search dimension."""
+    return isinstance(node, Mapping) and any(kind in node for kind in KINDS) and set(node) <= {*KINDS, "default"}
+
+
+def label(option: Any) -> Any:
+    """The value that stands for an option of a choice in the study: itself, or a text for a mapping or list."""
+    if isinstance(option, Mapping):
+        tag = option.get("name", option.get("mode"))
+        if tag is not None and not isinstance(tag, Mapping):
+            return str(tag)
+        if all(isinstance(v, int | float) for v in option.values()):
+            return ",".join(f"{k}={v:.6g}" for k, v in option.items())
+        return json.dumps(option, sort_keys=True)
+    if isinstance(option, list | tuple):
+        return json.dumps(option)
+    return option
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One search dimension at the key path `path`, of a `kind` in `KINDS`."""
+
+    path: str
+    kind: str
+    spec: Any
+    default: Any
+
+    @property
+    def labels(self) -> list[Any]:
+        """The labels of a choice's options, in order."""
+        return [label(option) for option in self.spec]
+
+    def option(self, chosen: Any) -> Any:
+        """The option of a choice with this label."""
+        return self.spec[self.labels.index(chosen)]
+
+    def draw(self, suggest: Suggest) -> Any:
+        """A value from the sampler. A choice yields its option unresolved; the simplex yields a mapping that sums to 1."""
+        if self.kind == "choice":
+            return self.option(suggest.categorical(self.path, self.labels))
+        if self.kind == "int":
+            return suggest.integer(self.path, *self.spec)
+        if self.kind == "simplex":
+            cuts = [suggest.uniform(f"{self.path}[{i}]", 0.0, 1.0) for i in range(len(self.spec) - 1)]
+            return dict(zip(self.spec, stick_breaking(cuts), strict=True))
+        return suggest.uniform(self.path, *self.spec, log=self.kind == "loguniform")
+
+    @property
+    def continuous(self) -> bool:
+        """Whether a grid cannot enumerate it."""
+        return self.kind in ("uniform", "loguniform", "simplex")
+
+
+def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
+    """Check one dimension's mapping and return it. Raises BadInput with the key path."""
+    kinds = [kind for kind in KINDS if kind in node]
+    if len(kinds) != 1:
+        raise BadInput(f"`{path}` should hold exactly one of {', '.join(KINDS)}. Found {', '.join(kinds)}.")
+    kind = kinds[0]
+    spec = node[kind]
+    if "default" not in node:
+        raise BadInput(
+            f"`{path}` is a search dimension without `default`. Add the value that a single training uses, such as `default: ...`."
+        )
+    default = node["default"]
+    where = f"`{path}.{kind}`"
+    if kind in ("uniform", "loguniform", "int"):
+        numbers = int if kind == "int" else (int, float)
+        if not (isinstance(spec, list) and len(spec) == 2 and all(isinstance(v, numbers) and not isinstance(v, bool) for v in spec)):  # type: ignore[arg-type]
+            raise BadInput(f"{where} should be two {'whole ' if kind == 'int' else ''}numbers [low, high]. Found {spec!r}.")
+        if spec[0] >= spec[1]:
+            raise BadInput(f"{where} should rise from low to high. Found {spec!r}.")
+        if kind == "loguniform" and spec[0] <= 0:
+            raise BadInput(f"{where} should start above 0. Found {spec!r}.")
+        if not isinstance(default, int | float) or not spec[0] <= default <= spec[1]:
+            raise BadInput(f"`{path}.default` should lie in {spec!r}. Found {default!r}.")
+    elif not isinstance(spec, list) or not spec:
+        raise BadInput(f"{where} should be a list that is not empty. Found {spec!r}.")
+    elif kind == "choice":
+        labels = [label(option) for option in spec]
+        if len(set(map(str, labels))) < len(labels):
+            raise BadInput(f"{where} should hold options with different names. Found {labels!r}.")
+        if label(default) not in labels:
+            raise BadInput(f"`{path}.default` should be one of {labels!r}. Found {label(default)!r}.")
+    else:
+        if len(spec) < 2 or not all(isinstance(name, str) for name in spec):
+            raise BadInput(f"{where} should list at least two task names. Found {spec!r}.")
+        if default == "equal":
+            default = {name: 1 / len(spec) for name in spec}
+        if not isinstance(default, Mapping) or set(default) != set(spec):
+            raise BadInput(f"`{path}.default` should be `equal` or give a weight to each of {spec!r}. Found {default!r}.")
+        default = dict(default)
+    return Dimension(path, kind, spec, default)
+
+
+def resolve(node: Any, path: str, pick: Callable[[Dimension], Any]) -> Any:
+    """The tree with every dimension replaced by what `pick` returns for it; dimensions inside a picked option are resolved in turn.
+
+    A dimension inside the option `b` of the choice at `a` is named ``a@b.key``, so equal keys of different options stay apart.
+    """
+    if is_dimension(node):
+        dimension = parse_dimension(path, node)
+        value = pick(dimension)
+        return resolve(value, f"{path}@{label(value)}", pick) if dimension.kind == "choice" else value
+    if isinstance(node, Mapping):
+        return {key: resolve(value, f"{path}.{key}" if path else str(key), pick) for key, value in node.items()}
+    if isinstance(node, list):
+        return [resolve(value, f"{path}[{i}]", pick) for i, value in enumerate(node)]
+    return node
+
+
+def default_of(dimension: Dimension) -> Any:
+    """The default of a dimension; for a choice, the option itself."""
+    return dimension.option(label(dimension.default)) if dimension.kind == "choice" else dimension.default
+
+
+def dimensions_of(node: Any, path: str) -> Iterator[Dimension]:
+    """All dimensions below a node, those inside options included."""
+    if is_dimension(node):
+        dimension = parse_dimension(path, node)
+        yield dimension
+        if dimension.kind == "choice":
+            for option in dimension.spec:
+                yield from dimensions_of(option, f"{path}@{label(option)}")
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from dimensions_of(value, f"{path}.{key}" if path else str(key))
+
+
+def stick_breaking(cuts: list[float]) -> list[float]:
+    """K weights on the simplex from K - 1 uniforms in [0, 1]; uniform uniforms give the uniform distribution on the simplex.
+
+    Piece i takes the fraction 1 - (1 - u_i)^(1 / (K - 1 - i)) of what is left (its Beta(1, K - 1 - i) quantile).
+    """
+    left, pieces = 1.0, []
+    for i, u in enumerate(cuts):
+        piece = left * (1 - (1 - u) ** (1 / (len(cuts) - i)))
+        pieces.append(piece)
+        left -= piece
+    return [*pieces, max(left, 0.0)]
+
+
+def break_points(weights: list[float]) -> list[float]:
+    """The K - 1 uniforms that `stick_breaking` turns into these K weights: its inverse (0 where nothing is left)."""
+    left, cuts = 1.0, []
+    for i, weight in enumerate(weights[:-1]):
+        fraction = min(weight / left, 1.0) if left > 0 else 0.0
+        cuts.append(1 - (1 - fraction) ** (len(weights) - 1 - i))
+        left -= weight
+    return cuts

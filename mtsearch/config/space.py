@@ -1,0 +1,299 @@
+"""A space: YAML, a profile and key=value overrides become a validated search."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+import mtsearch
+from mtsearch.config.base import tag_of
+from mtsearch.config.cards import DatasetCard
+from mtsearch.config.dimensions import Dimension, Suggest, default_of, dimensions_of, is_dimension, label, resolve
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.metrics import metric_of, metrics_of
+from mtsearch.config.preferences import task_preferences
+from mtsearch.config.schema import SpaceConfig, TrialConfig
+
+_register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # the older name is deprecated
+_register("preferences", lambda k0, a, b: task_preferences(float(k0), a, b), replace=True)
+
+_NAMED = ("architecture", "backbone", "balancing", "task_schedule", "sparsity", "optimizer", "lr_schedule")
+
+
+def package_folder(name: str) -> Path:
+    """`search_spaces` or `datasets`, inside the installed package or beside it in a clone."""
+    inside = Path(mtsearch.__file__).parent / name
+    return inside if inside.is_dir() else Path(mtsearch.__file__).parent.parent / name
+
+
+def list_spaces() -> dict[str, Path]:
+    """The shipped spaces by name."""
+    return {path.stem: path for path in sorted(package_folder("search_spaces").glob("*.yaml"))}
+
+
+def merge(base: dict[str, Any], over: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """`over` laid on `base`, in a new tree. Mappings merge; a dimension or a method with another name is replaced as a whole."""
+    out = dict(base)
+    for key, value in over.items():
+        where = f"{path}.{key}" if path else key
+        old = out.get(key)
+        tag = tag_of(key)
+        if isinstance(value, str) and key in _NAMED:
+            value = {tag: value}
+        if isinstance(old, str) and key in _NAMED:
+            old = {tag: old}
+        if not isinstance(value, Mapping) or is_dimension(value):
+            out[key] = copy.deepcopy(value)
+        elif is_dimension(old):
+            if tag not in value and key in _NAMED:
+                raise BadInput(
+                    f"`{where}` is a search dimension, so `{where}.{next(iter(value))}` cannot be set alone. Set `{where}` as a whole."
+                )
+            out[key] = copy.deepcopy(dict(value))
+        elif isinstance(old, Mapping) and (tag not in value or value[tag] == old.get(tag)):
+            out[key] = merge(dict(old), value, where)
+        else:
+            out[key] = copy.deepcopy(dict(value))
+    return out
+
+
+class Space:
+    """A validated search: `config` (everything but the tree), `tree` (the trial with its dimensions) and `controls` (fixed trials)."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        """`raw` is the merged tree as YAML holds it. Raises BadInput."""
+        raw = dict(raw)
+        raw["objectives"] = [_objective(entry) for entry in _list(raw, "objectives")]
+        self.raw = raw
+        self._refuse_misplaced()
+        self.config: SpaceConfig = _validated(SpaceConfig, raw, "")
+        self.tree: dict[str, Any] = dict(self.config.trial)
+        self.dimensions: list[Dimension] = list(dimensions_of(self.tree, "trial"))
+        self.defaults: dict[str, Any] = resolve(self.tree, "trial", default_of)
+        self._check_values()
+        self.controls: dict[str, dict[str, Any]] = {}
+        for name, changes in self.config.controls.items():
+            tree = resolve(merge(self.defaults, changes, f"controls.{name}"), f"controls.{name}", default_of)
+            _validated(TrialConfig, tree, f"controls.{name}")
+            self.controls[name] = tree
+        names = [o.metric for o in self.config.objectives]
+        if len(set(names)) < len(names):
+            raise BadInput(f"`objectives` should name each metric once. Found {', '.join(names)}.")
+        if not names:
+            raise BadInput("`objectives` should name at least one metric. Found none. Add, for example, `val/image/error`.")
+
+    # ------------------------------------------------------------ trials
+
+    def sample(self, suggest: Suggest) -> tuple[dict[str, Any], dict[str, Any]]:
+        """One configuration of `trial`, with the parameters that were drawn (by dimension name)."""
+        params: dict[str, Any] = {}
+
+        def pick(dimension: Dimension) -> Any:
+            value = dimension.draw(suggest)
+            params[dimension.path] = label(value)
+            return value
+
+        return resolve(self.tree, "trial", pick), params
+
+    def trial(self, tree: Mapping[str, Any] | None = None) -> TrialConfig:
+        """The validated configuration of one trial; of the defaults when no tree is given."""
+        return _validated(TrialConfig, dict(self.defaults if tree is None else tree), "trial")
+
+    def check(self, card: DatasetCard) -> None:
+        """Hold the space against the dataset: objectives, constraints and preferences must speak of its tasks. Raises BadInput."""
+        known = metrics_of(card.tasks)
+        for where, metric in [(f"objectives[{i}]", o.metric) for i, o in enumerate(self.config.objectives)] + [
+            (f"constraints[{i}]", c.metric) for i, c in enumerate(self.config.constraints)
+        ]:
+            if metric not in known:
+                raise BadInput(f"`{where}` names a metric that no trial on {card.name} reports: `{metric}`. {nearest(metric, known)}")
+        tasks = [task.name for task in card.tasks]
+        trees = {"trial": self.defaults, **{f"controls.{name}": tree for name, tree in self.controls.items()}}
+        for where, tree in trees.items():
+            _check_tasks(f"{where}.preference", tree.get("preference"), tasks, card.name)
+        for dimension in self.dimensions:
+            if dimension.kind == "simplex":
+                _check_tasks(dimension.path, dimension.default, tasks, card.name)
+            if dimension.path == "trial.preference" and dimension.kind == "choice":
+                for option in dimension.spec:
+                    _check_tasks(dimension.path, option, tasks, card.name)
+        if self.config.delta_m is not None and self.config.delta_m not in self.controls and self.controls:
+            raise BadInput(
+                f"`delta_m` names no control of this space: `{self.config.delta_m}`. {nearest(self.config.delta_m, self.controls)} `delta_m=null` switches Delta-m off."
+            )
+
+    # ------------------------------------------------------------ text
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, which `Space.from_yaml` reads back."""
+        return yaml.safe_dump(self.raw, sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Space:
+        """A space from what `to_yaml` wrote."""
+        return cls(yaml.safe_load(text))
+
+    # ------------------------------------------------------------ checks
+
+    def _refuse_misplaced(self) -> None:
+        for key in self.raw:
+            if key != "trial":
+                for dimension in dimensions_of({key: self.raw[key]}, ""):
+                    raise BadInput(f"`{dimension.path}` cannot be searched: only keys below `trial` can. Give it one value.")
+
+    def _check_values(self) -> None:
+        """Every option of every choice and both ends of every range must make a valid trial, with the other dimensions at their defaults."""
+        self.trial()
+        for target in self.dimensions:
+            ends = target.spec if target.kind in ("uniform", "loguniform", "int", "choice") else [target.default]
+            for value in ends:
+                parents = _parents(target.path)
+
+                def pick(dimension: Dimension, value: Any = value, parents: dict[str, str] = parents, target: Dimension = target) -> Any:
+                    if dimension.path == target.path:
+                        return value
+                    if dimension.path in parents:
+                        return next(o for o in dimension.spec if str(label(o)) == parents[dimension.path])
+                    return default_of(dimension)
+
+                _validated(TrialConfig, resolve(self.tree, "trial", pick), "trial", f" (as drawn from `{target.path}`)")
+
+
+def _parents(path: str) -> dict[str, str]:
+    """The choices that must be taken for the dimension at `path` to exist: ``a@b.c`` needs option b of the choice a."""
+    found: dict[str, str] = {}
+    for i, char in enumerate(path):
+        if char == "@":
+            found[path[:i]] = path[i + 1 :].split(".", 1)[0]
+    return found
+
+
+def _check_tasks(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:
+    if isinstance(preference, Mapping) and set(preference) != set(tasks):
+        raise BadInput(
+            f"`{where}` should give a weight to each task of {dataset}: {', '.join(tasks)}. Found {', '.join(map(str, preference)) or 'none'}."
+        )
+
+
+def _objective(entry: Any) -> Any:
+    if isinstance(entry, str):
+        entry = {"metric": entry}
+    if isinstance(entry, Mapping) and "metric" in entry and "goal" not in entry:
+        return {**entry, "goal": metric_of(str(entry["metric"])).goal}
+    return entry
+
+
+def _list(raw: Mapping[str, Any], key: str) -> list[Any]:
+    value = raw.get(key) or []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _validated(model: Any, tree: Mapping[str, Any], path: str, note: str = "") -> Any:
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([path, *map(str, first["loc"])] if path else map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        if message.startswith("unknown key `"):
+            key = message.split("`")[1]
+            full = f"{where}.{key}" if where else key
+            raise BadInput(f"unknown key `{full}`.{message.split('.', 1)[1]}{note}") from None
+        found = (
+            "" if "ound" in message or "`." in message or "`?" in message or first["type"] == "missing" else f". Found {first['input']!r}"
+        )
+        message = message.replace("Input should be", "should be").replace("Field required", "is required")
+        end = "" if (message + found).endswith((".", "?")) else "."
+        raise BadInput(f"`{where}` {message}{found}{end}{note}") from None
+
+
+# ---------------------------------------------------------------- loading
+
+
+def space_path(name: str) -> Path:
+    """The file of a space given by name or path. Raises BadInput with the nearest name."""
+    shipped = list_spaces()
+    if name in shipped:
+        return shipped[name]
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or os.sep in name:
+        raise BadInput(
+            f"`space` names a file that does not exist: {name}. Give a path to a YAML file or a shipped space: {', '.join(shipped)}."
+        )
+    raise BadInput(f"unknown space `{name}`. {nearest(name, shipped)} `--list` shows all.")
+
+
+def split_pairs(pairs: Sequence[str], doors: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Separate a door's own keys (such as `space`, `profile`, `resume`) from configuration overrides. Raises BadInput on a word without `=`."""
+    own: dict[str, str] = {}
+    rest: list[str] = []
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise BadInput(f"arguments are key=value. Found `{pair}`. Write, for example, `search.trials=50`; `--help` shows the keys.")
+        if key in doors:
+            own[key] = value
+        else:
+            rest.append(pair)
+    return own, rest
+
+
+def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = None) -> Space:
+    """Read a space by name or path, lay its profile and then `key=value` overrides on it. Raises BadInput before anything starts."""
+    path = space_path(name)
+    try:
+        tree = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")), resolve=False)
+    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise BadInput(f"the space {name} is no valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise BadInput(f"the space {name} should be a mapping of named keys. Found {type(tree).__name__}.")
+    profiles = tree.pop("profiles", None) or {}
+    tree.setdefault("name", path.stem)
+    if profile is not None:
+        if profile not in profiles:
+            raise BadInput(f"`profile` is unknown to {tree['name']}: `{profile}`. {nearest(profile, profiles)}")
+        tree = merge(tree, profiles[profile] or {})
+    for pair in overrides:
+        tree = merge(tree, _override(pair))
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
+    except OmegaConfBaseException as error:
+        raise BadInput(f"an interpolation in {tree['name']} cannot be resolved: {' '.join(str(error).split())}.") from None
+    assert isinstance(resolved, dict)
+    resolved["controls"] = {k: v for k, v in (resolved.get("controls") or {}).items() if v is not None}
+    return Space({str(k): v for k, v in resolved.items()})
+
+
+def _override(pair: str) -> dict[str, Any]:
+    key, _, value = pair.partition("=")
+    if not all(key.split(".")):
+        raise BadInput(f"`{key}` is no key path. Write, for example, `trial.optimizer.lr=0.001`.")
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.create(f"value: {value}"), resolve=False)
+    except (yaml.YAMLError, OmegaConfBaseException):
+        raise BadInput(f"the value of `{key}` is no valid YAML: {value!r}. Quote it, for example '{key}=\"text\"'.") from None
+    assert isinstance(parsed, dict)
+    tree: Any = parsed["value"]
+    for part in reversed(key.split(".")):
+        tree = {part: tree}
+    return tree
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a tree as (dotted path, value), lists kept whole: the configuration columns of tables and of commands."""
+    for key, value in tree.items():
+        path = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, path)
+        else:
+            yield path, value
