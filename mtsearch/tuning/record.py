@@ -1,0 +1,178 @@
+"""Folding the events of a run into its trials, rows and history."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtsearch.config.base import methods, tag_of
+from mtsearch.config.space import Space, leaves
+from mtsearch.tuning.events import plain
+
+
+@dataclass
+class TrialRecord:
+    """What the events say of one trial. `state` is running (also when its driver is gone), done, failed or stopped."""
+
+    trial: str
+    kind: str  # "search" or "control"
+    control: str | None
+    config: dict[str, Any]
+    params: dict[str, Any]
+    study: dict[str, Any]  # what the sampler keeps with the trial
+    attempts: int = 0
+    state: str = "running"
+    reason: str | None = None
+    selected: int | None = None
+    reports: dict[int, dict[str, Any]] = field(default_factory=dict)
+    test: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The selected report, else the last one; empty before the first."""
+        if not self.reports:
+            return {}
+        return self.reports.get(self.selected or max(self.reports), self.reports[max(self.reports)])
+
+
+@dataclass
+class Record:
+    """All trials of a run by identifier, in the order of their start; `changes` are the settings that resumes changed."""
+
+    trials: dict[str, TrialRecord] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
+    space: str = ""
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    started: float | None = None
+    spent: float = 0.0  # seconds that earlier drivers worked
+    _driver: tuple[float, float] | None = None
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Fold one event in. What is already known (a report with a number seen before) changes nothing."""
+        kind, now = event["event"], float(event["time"])
+        self._clock(kind, now)
+        if kind == "run":
+            self.space, self.profile, self.overrides = event["space"], event.get("profile"), tuple(event["overrides"])
+            self.started = now
+        elif kind == "resume":
+            self.changes.update(event["changes"])
+        elif kind == "start":
+            known = self.trials.get(event["trial"])
+            if known is None:
+                known = self.trials[event["trial"]] = TrialRecord(
+                    event["trial"], event["kind"], event.get("control"), event["config"], event["params"], event.get("study", {})
+                )
+            known.attempts = max(known.attempts, int(event["attempt"]))
+        elif kind == "report":
+            self.trials[event["trial"]].reports.setdefault(int(event["report"]), event["metrics"])
+        elif kind == "end":
+            trial = self.trials[event["trial"]]
+            if trial.state == "running":
+                trial.state, trial.reason, trial.selected = event["state"], event.get("reason"), event.get("selected")
+        elif kind == "test":
+            self.trials[event["trial"]].test = dict(event["metrics"])
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that all drivers of this run have worked, up to their last events."""
+        return self.spent + (self._driver[1] - self._driver[0] if self._driver else 0.0)
+
+    def _clock(self, kind: str, now: float) -> None:
+        if kind in ("run", "resume") or self._driver is None:
+            self.spent = self.seconds
+            self._driver = (now, now)
+        else:
+            self._driver = (self._driver[0], max(now, self._driver[1]))
+
+    def sorted(self) -> list[TrialRecord]:
+        """Search trials by number, then controls by name."""
+        return sorted(self.trials.values(), key=lambda t: (t.kind == "control", t.trial))
+
+
+def fold(events: Iterable[Mapping[str, Any]]) -> Record:
+    """The record of a run from its events."""
+    record = Record()
+    for event in events:
+        record.add(event)
+    return record
+
+
+def row_of(trial: TrialRecord, dataset: str, command: str) -> dict[str, Any]:
+    """The table row of a trial: identity, state, `trial.*` configuration, the selected report's metrics, test metrics, command."""
+    row: dict[str, Any] = {
+        "trial": trial.trial,
+        "state": trial.state,
+        "kind": trial.kind,
+        "control": trial.control,
+        "reason": trial.reason,
+        "dataset": dataset,
+        "seed": trial.config.get("seed", 0),
+    }
+    tree = {
+        k: {tag_of(k): v} if k in methods() and isinstance(v, str) else v for k, v in trial.config.items()
+    }  # `hps` is short for {name: hps}
+    for path, value in leaves(tree, "trial"):
+        row[path] = repr(plain(value)) if isinstance(value, list | tuple | dict) else value
+    row.update(trial.result)
+    row.update(trial.test)
+    row["command"] = command
+    return row
+
+
+def history_of(trial: TrialRecord) -> list[dict[str, Any]]:
+    """One row a report, in the order of their numbers."""
+    return [{"trial": trial.trial, **trial.reports[number]} for number in sorted(trial.reports)]
+
+
+def command_of(record: Record, trial: TrialRecord, space: Space) -> str:
+    """The line that trains a trial again alone: the space as it was given, with every setting that differs from its defaults."""
+    words = ["python -m mtsearch.train", f"space={_quoted(record.space)}"]
+    if record.profile:
+        words.append(f"profile={_quoted(record.profile)}")
+    kept = [pair for pair in record.overrides if pair.split("=", 1)[0].split(".")[0] == "data"]
+    fixed = [pair for pair in record.overrides if pair.split("=", 1)[0].split(".")[0] == "trial"]
+    words += [_quoted(pair) for pair in kept + fixed]
+    dimensions = {dimension.path for dimension in space.dimensions}
+    words += [_quoted(f"{path}={text(value)}") for path, value in _differences(trial.config, space.defaults, "trial", dimensions)]
+    return " ".join(words)
+
+
+def _differences(tree: Mapping[str, Any], base: Mapping[str, Any], prefix: str, whole: set[str]) -> list[tuple[str, Any]]:
+    """The settings that turn `base` into `tree`; the dimensions in `whole` and methods with another name are set as a whole."""
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        path, old = f"{prefix}.{key}", base.get(key)
+        if value == old:
+            continue
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and path not in whole and _same_method(value, old):
+            found += _differences(value, old, path, whole)
+        else:
+            found.append((path, value))
+    return found
+
+
+def _same_method(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    return all(new.get(tag) == old.get(tag) for tag in ("name", "mode")) and set(old) <= set(new)
+
+
+def text(value: Any) -> str:
+    """A value as YAML on one line, as `key=value` takes it; numbers keep every digit."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(text(v) for v in value) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        digits = repr(value)
+        return digits if "e" not in digits or "." in digits else digits.replace("e", ".0e")  # YAML 1.1 reads 1e-05 as text
+    return str(value)
+
+
+def _quoted(word: str) -> str:
+    return shlex.quote(word)

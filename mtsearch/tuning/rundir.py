@@ -1,0 +1,158 @@
+"""The run directory: the one truth about a search, enough to resume, report and export it on another machine."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.schema import SpaceConfig
+from mtsearch.config.space import Space
+from mtsearch.tuning.events import SCHEMA, EventLog
+from mtsearch.tuning.record import Record, command_of, fold, history_of, row_of
+
+RESUMABLE = ("search.trials", "search.budget", "search.slots")  # what a resume may change
+
+
+class RunDirectory:
+    """``results/<space>/<run id>/`` with ``config.yaml``, ``environment.json``, ``events.jsonl``, ``study.journal``, ``checkpoints/``.
+
+    Reading needs no lock and sees every whole event; writing is for the one driver that holds `driver_lock`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open an existing run. Raises BadInput where `path` is none."""
+        self.path = Path(path)
+        if not (self.path / "events.jsonl").is_file() or not (self.path / "config.yaml").is_file():
+            near = [str(p.parent) for p in self.path.parent.glob("*/events.jsonl")] if self.path.parent.is_dir() else []
+            hint = nearest(str(self.path), near) if near else "A run prints its directory as its last line, `run: PATH`."
+            raise BadInput(f"{self.path} is no run directory: it holds no config.yaml and events.jsonl. {hint}")
+        self.log = EventLog(self.path / "events.jsonl")
+
+    @classmethod
+    def create(
+        cls,
+        space: Space,
+        environment: Mapping[str, Any],
+        *,
+        name: str,
+        profile: str | None = None,
+        overrides: Sequence[str] = (),
+        root: str | Path | None = None,
+    ) -> RunDirectory:
+        """Make the directory of a new run of the space given as `name` with `overrides`, below `root` (default: `results.root`)."""
+        parent = Path(root if root is not None else space.config.results.root) / re.sub(r"[^\w.-]+", "-", space.config.name)
+        parent.mkdir(parents=True, exist_ok=True)
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+        number = 1
+        while True:
+            path = parent / (stamp if number == 1 else f"{stamp}-{number}")
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        write_atomic(path / "config.yaml", space.to_yaml())
+        write_atomic(path / "environment.json", json.dumps(environment, indent=2, allow_nan=False) + "\n")
+        log = EventLog(path / "events.jsonl")
+        log.append("run", schema=SCHEMA, space=name, profile=profile, overrides=list(overrides))
+        log.close()
+        return cls(path)
+
+    @contextmanager
+    def driver_lock(self) -> Iterator[None]:
+        """Hold the run as its only driver. Raises BadInput where another process does; a dead process holds nothing."""
+        lock = filelock.FileLock(str(self.path / ".driver.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise BadInput(
+                f"the run {self.path} is being driven by another process. Wait for its end or stop it, then resume again."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+            self.log.close()
+
+    # ------------------------------------------------------------ what is stored
+
+    @cached_property
+    def _stored(self) -> Space:
+        return Space.from_yaml((self.path / "config.yaml").read_text(encoding="utf-8"))
+
+    @property
+    def space(self) -> Space:
+        """The space as the run started, with the settings that resumes changed."""
+        return self.space_with({})
+
+    def space_with(self, changes: Mapping[str, Any]) -> Space:
+        """The same with further changes of `RESUMABLE` settings by key path."""
+        raw = json.loads(json.dumps(self._stored.raw, default=str))
+        for key, value in {**self.record().changes, **changes}.items():
+            section, leaf = key.split(".")
+            raw[section] = {**(raw.get(section) or {}), leaf: value}
+        return Space(raw)
+
+    @property
+    def config(self) -> SpaceConfig:
+        """The configuration, with the settings that resumes changed."""
+        return self.space.config
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, cores, dataset label and checksum at the start of the run."""
+        return json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """All whole events, in order."""
+        return self.log.read()
+
+    def record(self) -> Record:
+        """The events folded into trials."""
+        return fold(self.events())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a trial: search trials by number, then controls by name. Keys are those of `record.row_of`."""
+        record, space, dataset = self.record(), self._stored, str(self.environment.get("dataset", ""))
+        return [row_of(trial, dataset, command_of(record, trial, space)) for trial in record.sorted()]
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row a report: `trial`, `report`, `epoch`, `phase` and the metrics."""
+        return [row for trial in self.record().sorted() for row in history_of(trial)]
+
+    # ------------------------------------------------------------ checkpoints
+
+    def checkpoint(self, trial: str) -> Path:
+        """Where a trial keeps its state."""
+        return self.path / "checkpoints" / trial
+
+    def drop_checkpoint(self, trial: str) -> None:
+        """Delete a trial's state; no error where there is none."""
+        shutil.rmtree(self.checkpoint(trial), ignore_errors=True)
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal, absolute: a stale lock under a relative path would never be freed."""
+        return (self.path / "study.journal").resolve()
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a text file in one step: readers see the old or the new one, never a half."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
