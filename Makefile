@@ -1,0 +1,51 @@
+# Every target sets itself up: a fresh clone with Python 3.11 and pip needs nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help install install-test run test test-slow test-spaces lint bench clean
+
+help:
+	@echo "make run          search space=pareto_cm on the embedded sample (ARGS='data.root=DIR search.trials=50' adds settings)"
+	@echo "make test         lint, types and the tests"
+	@echo "make test-slow    the tests that take minutes"
+	@echo "make test-spaces  two trials of every shipped space"
+	@echo "make bench        the benchmarks"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.installed-test: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed
+install-test: $(VENV)/.installed-test
+
+run: install
+	$(BIN)/python -m mtsearch.run space=pareto_cm $(ARGS)
+
+lint: install-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy mtsearch
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow and not cluster" $(ARGS)
+
+test-slow: install-test
+	$(BIN)/python -m pytest -m "slow" $(ARGS)
+
+test-spaces: install-test
+	$(BIN)/python -m pytest -m "not cluster" tests/spaces $(ARGS)
+
+bench: install
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

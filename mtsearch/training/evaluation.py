@@ -1,0 +1,29 @@
+"""Evaluation of a model on a split: figures per sample, one host synchronisation per split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from mtsearch.config.cards import TaskCard
+from mtsearch.data import Batches
+from mtsearch.models import MultiTaskModel
+from mtsearch.tasks import meter_for
+
+
+@torch.inference_mode()
+def evaluate(
+    model: MultiTaskModel, batches: Batches, tasks: Sequence[TaskCard], device: torch.device, autocast: torch.dtype | None = None
+) -> dict[str, float]:
+    """`<task>/<metric>` for every task, with the model in eval mode (its mode is restored)."""
+    was_training = model.training
+    model.eval()
+    meters = {task.name: meter_for(task, device) for task in tasks}
+    for images, labels in batches:
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            outputs = model(images)
+        for name, meter in meters.items():
+            meter.update(outputs[name], labels[name])
+    model.train(was_training)
+    return {f"{name}/{key}": value for name, meter in meters.items() for key, value in meter.compute().items()}

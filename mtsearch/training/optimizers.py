@@ -1,0 +1,28 @@
+"""Optimisers by settings class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from mtsearch.config.schema import SGD, Adam, AdamW
+
+
+def build_optimizer(config: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """A fused torch optimiser (one kernel per step, on CPU and GPU) over the parameters."""
+    settings = config.model_dump(exclude={"name"})
+    classes: dict[type, Any] = {Adam: torch.optim.Adam, AdamW: torch.optim.AdamW, SGD: torch.optim.SGD}
+    return classes[type(config)](list(parameters), **settings, fused=True)
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Load a state dict and give each moment the memory format of its parameter, so that the next step is bit-identical."""
+    optimizer.load_state_dict(state)
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,0 +1,55 @@
+"""Learning-rate schedules as pure functions of the step, so that a resumed trial needs no scheduler state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from mtsearch.config.schema import Constant, Cosine, Exponential, OneCycle, Step
+
+
+def _constant(config: Constant, done: float, epochs: float) -> float:
+    return 1.0
+
+
+def _step(config: Step, done: float, epochs: float) -> float:
+    return config.gamma ** math.floor(done / config.every + 1e-9)
+
+
+def _exponential(config: Exponential, done: float, epochs: float) -> float:
+    return config.gamma**done
+
+
+def _cosine(config: Cosine, done: float, epochs: float) -> float:
+    return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * min(done / epochs, 1.0)))
+
+
+def _onecycle(config: OneCycle, done: float, epochs: float) -> float:
+    part = min(done / epochs, 1.0)
+    if part < config.rise:
+        low, high, x = config.start, 1.0, part / config.rise
+    else:
+        low, high, x = 1.0, config.final, (part - config.rise) / (1 - config.rise)
+    return low + (high - low) * 0.5 * (1 - math.cos(math.pi * x))
+
+
+_SCHEDULES: dict[type, Callable[[Any, float, float], float]] = {
+    Constant: _constant,
+    Step: _step,
+    Exponential: _exponential,
+    Cosine: _cosine,
+    OneCycle: _onecycle,
+}
+
+
+def lr_factor(config: Any, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """The learning rate of a step (0-based, of this phase) as a multiple of the optimiser's `lr`.
+
+    `epochs` is the phase's length. Where the schedule has a warm-up, it rises linearly over its epochs and the schedule runs over the rest.
+    """
+    done = step / steps_per_epoch
+    warmup = getattr(config, "warmup", 0.0)
+    if done < warmup:
+        return (step + 1) / max(math.ceil(warmup * steps_per_epoch), 1)
+    return _SCHEDULES[type(config)](config, done - warmup, max(epochs - warmup, 1 / steps_per_epoch))

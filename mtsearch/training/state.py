@@ -1,0 +1,115 @@
+"""Trial state on disk: tensors as safetensors, everything else as a JSON tree, written atomically. Reading it runs no code."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mtsearch.config.errors import BadInput
+
+VERSION = 1
+_TENSORS, _TREE = "state.safetensors", "state.json"
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a crash leaves the old or the new, never half."""
+    tensors: dict[str, Tensor] = {}
+    tree = {"version": VERSION, "state": _encode(state, "", tensors)}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    fresh.mkdir()
+    save_file(tensors, fresh / _TENSORS)
+    (fresh / _TREE).write_text(json.dumps(tree, allow_nan=False), encoding="utf-8")
+    for name in (_TENSORS, _TREE):
+        _sync(fresh / name)
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(fresh, folder)
+    _sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote. Raises BadInput when it is missing, damaged or of a newer version."""
+    if not folder.exists():  # a crash between the two renames leaves the previous state under its other name
+        old = folder.with_name(f".{folder.name}.old")
+        if old.exists():
+            os.rename(old, folder)
+    try:
+        tree = json.loads((folder / _TREE).read_text(encoding="utf-8"))
+        tensors = load_file(folder / _TENSORS)
+        if tree["version"] > VERSION:
+            raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to {VERSION}. Update mtsearch.")
+        return _decode(tree["state"], tensors)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"the checkpoint {folder} is missing or damaged ({type(error).__name__}: {error}).") from None
+
+
+def has_state(folder: Path) -> bool:
+    """Whether a state was ever completed there."""
+    return (folder / _TREE).exists() or (folder.with_name(f".{folder.name}.old") / _TREE).exists()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _encode(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        tensors[key] = value.detach().cpu().contiguous().clone()  # safetensors refuses views and channels-last
+        return {"__tensor__": key}
+    if isinstance(value, dict):
+        return {"__items__": [[k, _encode(v, f"{key}/{k}", tensors)] for k, v in value.items()]}
+    if isinstance(value, tuple):
+        return {"__tuple__": [_encode(v, f"{key}/{i}", tensors) for i, v in enumerate(value)]}
+    if isinstance(value, list):
+        return [_encode(v, f"{key}/{i}", tensors) for i, v in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"__float__": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"State `{key}` should be a tensor or a plain value. Found {type(value).__name__}.")
+
+
+def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_decode(v, tensors) for v in value]
+    if isinstance(value, dict):
+        ((tag, inner),) = value.items()
+        if tag == "__tensor__":
+            return tensors[inner]
+        if tag == "__items__":
+            return {k: _decode(v, tensors) for k, v in inner}
+        if tag == "__tuple__":
+            return tuple(_decode(v, tensors) for v in inner)
+        return float(inner)
+    return value
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """The same tree with its tensors on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {k: to_device(v, device) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(to_device(v, device) for v in value)
+    return value

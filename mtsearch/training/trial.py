@@ -1,0 +1,383 @@
+"""One trial: a configuration trained on a dataset, as an iterator over reports whose state continues bit-identically."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtsearch.balancing import build_scalariser
+from mtsearch.config.schema import CoefficientSparsity, DataConfig, NoSparsity, TrialConfig
+from mtsearch.data import Batches, open_dataset
+from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs
+from mtsearch.sparsity import Sparsifier, find_sharing, measures, tie_, untie_
+from mtsearch.tasks import task_loss
+from mtsearch.training.ema import Average
+from mtsearch.training.evaluation import evaluate
+from mtsearch.training.optimizers import build_optimizer, load_optimizer
+from mtsearch.training.phases import Phase, plan
+from mtsearch.training.schedules import lr_factor
+from mtsearch.training.state import has_state, load_state, save_state, to_device
+from mtsearch.training.world import World
+
+EVALUATION_BATCH = 1000
+DUAL_IMAGES = 1024  # training images on which the losses of a dual update are measured
+
+
+class Diverged(RuntimeError):
+    """A loss stopped being a finite number. The text is one sentence for the trial's row."""
+
+
+class Trial:
+    """Train one configuration; each `next` trains up to one report and returns it.
+
+    A report holds ``report`` (from 1), ``phase``, ``epoch`` (from 1, over all phases), ``lr``, ``train/<task>/loss``, ``val/<task>/...``, ``model/...`` and ``cost/...``.
+    On CPU, equal configuration, data, versions and thread count give bit-identical reports, also after `state_dict` / `load_state_dict`.
+
+    Args:
+        config: the configuration.
+        data: which dataset, and where it is.
+        world: the ranks that train this trial together.
+        clock: seconds for ``cost/seconds``.
+    """
+
+    def __init__(
+        self, config: TrialConfig, data: DataConfig, world: World | None = None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.config = config
+        self.data = data
+        self.world = world or World()
+        self._clock = clock
+        torch.set_num_threads(config.threads)
+        self.device = torch.device(_device(config.device))
+        self._autocast = torch.bfloat16 if config.precision == "bfloat16" else None
+        self.dataset = open_dataset(data)
+        self.tasks = self.dataset.card.tasks
+        self.phases: list[Phase] = plan(config)
+        self.reports: list[dict[str, Any]] = []
+        self._best: dict[str, Any] | None = None  # the chosen report of the current phase: {"report", "score", "model", "structure"}
+        self._seconds, self._steps, self._examples = 0.0, 0, 0
+        self._structure: dict[str, Any] | None = None
+        self._generator = torch.Generator(device="cpu").manual_seed(config.seed)
+        with self._seeded(config.seed):
+            self.model = self._build()
+            self._rng = torch.get_rng_state()
+        self._scalariser = build_scalariser(config.balancing, self._weights(), self._coefficient())
+        self._begin(0)
+
+    # ------------------------------------------------------------ iteration
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        """Train up to the next report. Raises StopIteration at the end and `Diverged` when a loss is no finite number."""
+        if self.finished:
+            raise StopIteration
+        phase = self.phases[self._phase]
+        until = min(self._epoch + self.config.report_every, phase.epochs)
+        with self._seeded(None):
+            start = self._clock()
+            while self._epoch < until:
+                sums = self._train_epoch()
+                self._epoch += 1
+            self._seconds += self._clock() - start
+            report = self._report(phase, sums)
+            self._rng = torch.get_rng_state()
+        self.reports.append(report)
+        if self._epoch == phase.epochs and self._phase + 1 < len(self.phases):
+            self._begin(self._phase + 1)
+        return dict(report)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every phase is over."""
+        return self._phase == len(self.phases) - 1 and self._epoch >= self.phases[-1].epochs
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all phases."""
+        return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def selected(self) -> dict[str, Any]:
+        """The report that is the trial's row: the best mean validation error in the last phase reached, ties to the earliest."""
+        if self._best is None:
+            raise RuntimeError("Trial should have made a report before one is selected. Found none.")
+        return dict(self.reports[self._best["report"] - 1])
+
+    # ------------------------------------------------------------ building
+
+    def _build(self) -> MultiTaskModel:
+        config = self.config
+        model = build_model(config.architecture, config.backbone, self.tasks, self.dataset.card.shape)
+        if config.init == "lsuv":
+            images, _ = next(iter(self._batches("train", DUAL_IMAGES // 2)))
+            lsuv_(model, images.cpu(), torch.Generator().manual_seed(config.seed))
+        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _batches(self, split: str, size: int, train: bool = False) -> Batches:
+        return Batches(
+            self.dataset.splits[split],
+            batch_size=size,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            generator=self._generator if train else None,
+            augment=self.config.augment if train else None,
+            device=self.device,
+            memory_format=torch.channels_last,
+        )
+
+    def _weights(self) -> Tensor:
+        preference = self.config.preference or {}
+        return torch.tensor([preference.get(t.name, 1 / len(self.tasks)) for t in self.tasks], dtype=torch.float32, device=self.device)
+
+    def _coefficient(self) -> float:
+        return self.config.sparsity.coefficient if isinstance(self.config.sparsity, CoefficientSparsity) else 0.0
+
+    def _begin(self, phase: int) -> None:
+        """Enter a phase: its optimiser and sparsifier are fresh; retraining starts from the chosen state of the search and holds its structure."""
+        config = self.config
+        self._phase, self._epoch, self._step = phase, 0, 0
+        if self.phases[phase].name == "retrain" and self._best is not None:
+            self.model.load_state_dict(self._best["model"])
+            self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed).state_dict()
+        if phase > 0:
+            self._scalariser = build_scalariser(config.balancing, self._weights(), self._coefficient())
+        self._best = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Optimiser, sparsifier and average of the current phase over the model, whose structure is tied first."""
+        config, phase = self.config, self.phases[self._phase]
+        if self._structure is not None:
+            tie_(self.model, self._structure)
+        self._train = self._batches("train", config.batch_size, train=True)
+        self._val = self._batches("val", EVALUATION_BATCH)
+        self._optimizer = build_optimizer(config.optimizer, self.model.parameters())
+        self._sparsifier = None
+        if phase.name == "search":
+            self._sparsifier = Sparsifier(
+                self.model, self.model.prunable, config.sparsity, total_steps=phase.epochs * len(self._train), steps_per_epoch=len(self._train)
+            )
+        self._average = Average(self.model, config.ema) if config.ema is not None and self._phase == len(self.phases) - 1 else None
+
+    # ------------------------------------------------------------ training
+
+    def _train_epoch(self) -> Tensor:
+        """One epoch over the training split; returns the mean training losses (K,) as the model went through them."""
+        config, phase, steps_per_epoch = self.config, self.phases[self._phase], len(self._train)
+        sums = torch.zeros(len(self.tasks), device=self.device)
+        counts = torch.zeros(len(self.tasks), device=self.device)
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        penalty = self._sparsifier.penalty() if self._sparsifier is not None and self._coefficient() > 0 else 0.0
+        self.model.train()
+        for images, labels in self._train:
+            lr = config.optimizer.lr * lr_factor(config.lr_schedule, self._step, steps_per_epoch, phase.epochs)
+            for group in self._optimizer.param_groups:
+                group["lr"] = lr
+            with torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None):
+                outputs = self.model(images)
+            pairs = [task_loss(task, outputs[task.name], labels[task.name]) for task in self.tasks]
+            total, count = torch.stack([s for s, _ in pairs]), torch.stack([c for _, c in pairs])
+            losses = total / count.clamp(min=1)
+            self._optimizer.zero_grad(set_to_none=True)
+            self._scalariser(losses, penalty).backward()
+            if config.clip is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+            self._optimizer.step()
+            if self._sparsifier is not None:
+                self._sparsifier.after_step(self._step, lr)
+            if self._average is not None:
+                self._average.update()
+            sums += total.detach()
+            counts += count
+            self._step += 1
+            self._steps += 1
+            self._examples += len(images)
+        self._dual_update(penalty)
+        self._lr = lr
+        return sums / counts.clamp(min=1)
+
+    def _dual_update(self, penalty: float) -> None:
+        if not self._scalariser.needs_losses(self._epoch + 1):
+            return
+        split = self.dataset.splits["train"]
+        fixed = Batches(
+            split.first(DUAL_IMAGES),
+            batch_size=EVALUATION_BATCH,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            generator=None,
+            augment=None,
+            device=self.device,
+            memory_format=torch.channels_last,
+        )
+        figures = evaluate(self.model, fixed, self.tasks, self.device, self._autocast)
+        losses = torch.tensor([figures[f"{task.name}/loss"] for task in self.tasks], device=self.device)
+        self._scalariser.end_of_epoch(self._epoch + 1, losses, penalty)
+
+    # ------------------------------------------------------------ reports
+
+    def _report(self, phase: Phase, sums: Tensor) -> dict[str, Any]:
+        number = len(self.reports) + 1
+        epoch = sum(p.epochs for p in self.phases[: self._phase]) + self._epoch
+        weights = self._average.model if self._average is not None else self.model
+        report: dict[str, Any] = {"report": number, "phase": phase.name, "epoch": epoch, "lr": self._lr}
+        report |= {f"train/{task.name}/loss": value for task, value in zip(self.tasks, sums.tolist(), strict=True)}
+        report |= {f"val/{key}": value for key, value in evaluate(weights, self._val, self.tasks, self.device, self._autocast).items()}
+        for key, value in report.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise Diverged(f"`{key}` is {value} at epoch {epoch}. Lower `trial.optimizer.lr` or set `trial.clip`.")
+        report |= measures(weights)
+        report["model/macs"] = model_macs(weights, self.dataset.card.shape, skip_zero_rows=True)
+        report |= {"cost/seconds": self._seconds, "cost/steps": self._steps, "cost/examples": self._examples}
+        self._choose(phase, report, weights)
+        return report
+
+    def _choose(self, phase: Phase, report: dict[str, Any], weights: MultiTaskModel) -> None:
+        """Keep the weights of the phase's best report; a search phase hands on its last one, or in coefficient mode the best one sparse enough."""
+        errors = [report[f"val/{task.name}/error"] for task in self.tasks]
+        score = (0, sum(errors) / len(errors))
+        if phase.name == "search":
+            if isinstance(self.config.sparsity, CoefficientSparsity):
+                score = (int(report["model/sparsity_rate"] < self.config.sparsity.min_rate), score[1])
+            else:
+                score = (0, -float(report["report"]))  # the target is met at the end of its schedule
+        elif self.config.select == "last":
+            score = (0, -float(report["report"]))
+        if self._best is None or score < tuple(self._best["score"]):
+            model = {key: value.detach().clone() for key, value in weights.state_dict().items()}
+            self._best = {"report": report["report"], "score": list(score), "model": model}
+
+    # ------------------------------------------------------------ the chosen model
+
+    def selected_model(self) -> MultiTaskModel:
+        """The model of the selected report, in eval mode, with plain weights (zero and tied rows written out)."""
+        if self._best is None:
+            raise RuntimeError("Trial should have made a report before its model is asked for. Found none.")
+        model = build_model(self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape)
+        model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self._structure is not None:
+            tie_(model, self._structure)
+        model.load_state_dict(self._best["model"])
+        untie_(model)
+        return model.eval()
+
+    def evaluate(self, split: str) -> dict[str, float]:
+        """`<split>/<task>/<metric>` of the selected model. The test split is for the end of a search."""
+        torch.set_num_threads(self.config.threads)
+        figures = evaluate(self.selected_model(), self._batches(split, EVALUATION_BATCH), self.tasks, self.device, self._autocast)
+        return {f"{split}/{key}": value for key, value in figures.items()}
+
+    # ------------------------------------------------------------ state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue bit-identically, as a tree of tensors and plain values."""
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "data": self.data.model_dump(mode="json"),
+            "checksum": self.dataset.checksum,
+            "reports": self.reports,
+            "best": self._best,
+            "structure": self._structure,
+            "phase": self._phase,
+            "epoch": self._epoch,
+            "step": self._step,
+            "cost": [self._seconds, self._steps, self._examples],
+            "live": None if self.finished else self._live_state(),
+        }
+
+    def _live_state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scalariser": self._scalariser.state_dict(),
+            "sparsifier": None if self._sparsifier is None else self._sparsifier.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "generator": self._generator.get_state(),
+            "rng": self._rng,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a `state_dict` of the same configuration. Raises ValueError when the data differ."""
+        if state["checksum"] != self.dataset.checksum:
+            raise ValueError(f"Trial state was made on data with checksum {state['checksum']}. Found {self.dataset.checksum}.")
+        self.reports = [dict(report) for report in state["reports"]]
+        self._best = to_device(state["best"], self.device)
+        self._structure = state["structure"]
+        self._phase, self._epoch, self._step = state["phase"], state["epoch"], state["step"]
+        self._seconds, self._steps, self._examples = state["cost"]
+        live = state["live"]
+        if live is None:
+            return
+        with self._seeded(self.config.seed):
+            self.model = self._build()
+        self._prepare()
+        self.model.load_state_dict(to_device(live["model"], self.device))
+        load_optimizer(self._optimizer, to_device(live["optimizer"], self.device))
+        self._scalariser.load_state_dict(live["scalariser"])
+        if self._sparsifier is not None:
+            self._sparsifier.load_state_dict(to_device(live["sparsifier"], self.device))
+        if self._average is not None:
+            self._average.load_state_dict(to_device(live["average"], self.device))
+        self._generator.set_state(live["generator"])
+        self._rng = live["rng"]
+
+    def save(self, folder: Path) -> None:
+        """Write the state to a folder, atomically. A finished trial's is small: the chosen weights and the reports."""
+        save_state(folder, self.state_dict())
+
+    @classmethod
+    def restore(cls, folder: Path, data: DataConfig | None = None, world: World | None = None) -> Trial:
+        """The trial that was saved in a folder; `data` replaces where its data are found. Raises BadInput when the folder is damaged."""
+        state = load_state(folder)
+        trial = cls(TrialConfig.model_validate(state["config"]), data or DataConfig.model_validate(state["data"]), world)
+        trial.load_state_dict(state)
+        return trial
+
+    @staticmethod
+    def saved(folder: Path) -> bool:
+        """Whether a trial was saved there."""
+        return has_state(folder)
+
+    def close(self) -> None:
+        """Drop the model and the optimiser; the dataset stays for the next trial in this process."""
+        del self.model, self._optimizer, self._sparsifier, self._average, self._best
+
+    # ------------------------------------------------------------ randomness
+
+    def _seeded(self, seed: int | None) -> _Randomness:
+        return _Randomness(seed, None if seed is not None else self._rng)
+
+
+class _Randomness:
+    """Torch's global generator lent to a trial: seeded or set to its state on entry, as the caller had it afterwards."""
+
+    def __init__(self, seed: int | None, state: Tensor | None) -> None:
+        self._seed, self._state = seed, state
+        self._fork = torch.random.fork_rng(devices=[])
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        if self._seed is not None:
+            torch.manual_seed(self._seed)
+        elif self._state is not None:
+            torch.set_rng_state(self._state)
+
+    def __exit__(self, *exception: Any) -> None:
+        self._fork.__exit__(*exception)
+
+
+def _device(name: str) -> str:
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def uses_sparsity(config: TrialConfig) -> bool:
+    """Whether the trial has a search and a retrain phase."""
+    return not isinstance(config.sparsity, NoSparsity)

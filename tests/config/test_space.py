@@ -1,0 +1,117 @@
+"""Spaces: merging, dimensions, and one clear sentence for every mistake."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtsearch.config.dimensions import break_points, stick_breaking
+from mtsearch.config.errors import BadInput
+from mtsearch.config.preferences import preference_list, task_preferences
+from mtsearch.config.schema import HPS, TargetSparsity
+from mtsearch.config.space import Space, list_spaces, load_space, merge
+
+
+class Ends:
+    """A sampler that always takes the first option and the low end."""
+
+    def categorical(self, name, choices):
+        return choices[0]
+
+    def uniform(self, name, low, high, log=False):
+        return low
+
+    def integer(self, name, low, high):
+        return low
+
+
+@pytest.mark.parametrize("name", sorted(list_spaces()))
+def test_every_shipped_space_and_profile_is_valid(name):
+    space = load_space(name)
+    assert space.config.name == name and space.config.description
+    assert load_space(name, profile="quick").config.search.trials <= space.config.search.trials
+    assert Space.from_yaml(space.to_yaml()).raw == space.raw
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("trial.optimizer.lrr=1", "unknown key `trial.optimizer.lrr`. Did you mean `lr`?"),
+        ("trial.architectur=hps", "unknown key `trial.architectur`. Did you mean `architecture`?"),
+        ("search.trals=3", "unknown key `search.trals`. Did you mean `trials`?"),
+        ("search.trials=0", "`search.trials` should be greater than 0. Found 0."),
+        ("trial.balancing=lineer", "`trial.balancing` unknown balancing `lineer`. Did you mean `linear`?"),
+        ("trial.optimizer.lr=-1", "`trial.optimizer.lr` should be greater than 0. Found -1."),
+        ("trial.optimizer.lr={loguniform: [0, 1], default: 0.1}", "`trial.optimizer.lr.loguniform` should start above 0. Found [0, 1]."),
+        ("trial.batch_size={int: [8, 4], default: 8}", "`trial.batch_size.int` should rise from low to high. Found [8, 4]."),
+        ("trial.batch_size={int: [8, 16]}", "`trial.batch_size` is a search dimension without `default`."),
+        ("trial.batch_size={choice: [8, 16], default: 9}", "`trial.batch_size.default` should be one of [8, 16]. Found 9."),
+        ("trial.architecture.mixing=static", "`trial.architecture` is a search dimension, so `trial.architecture.mixing` cannot be set alone."),
+        ("search.seed={int: [0, 3], default: 1}", "`search.seed` cannot be searched: only keys below `trial` can."),
+        ("trial.preference={image: 0.5, digit: 0.6}", "`trial.preference` should sum to 1. Found {'image': 0.5, 'digit': 0.6}, which sums to 1.1"),
+        ("a..b=3", "`a..b` is no key path."),
+        ("objectives=[]", "`objectives` should name at least one metric."),
+    ],
+)
+def test_a_mistake_gets_one_sentence_with_the_key_path(override, sentence):
+    with pytest.raises(BadInput) as caught:
+        load_space("pareto_cm", [override])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_space_names_the_nearest():
+    with pytest.raises(BadInput, match="unknown space `pareto_c`. Did you mean `pareto_cm`?"):
+        load_space("pareto_c")
+
+
+def test_overrides_take_scientific_numbers_lists_and_shorthands():
+    space = load_space("pareto_cm", ["trial.optimizer.lr=1e-4", "trial.architecture=hps", "trial.sparsity={mode: target, target: 0.3}"])
+    trial = space.trial()
+    assert trial.optimizer.lr == 1e-4
+    assert trial.architecture == HPS()
+    assert trial.sparsity == TargetSparsity(target=0.3)
+
+
+def test_a_named_method_with_another_name_replaces_the_old_settings():
+    merged = merge({"optimizer": {"name": "sgd", "momentum": 0.5}}, {"optimizer": {"name": "adam"}})
+    assert merged == {"optimizer": {"name": "adam"}}
+    assert merge({"optimizer": "adam"}, {"optimizer": {"lr": 1}}) == {"optimizer": {"name": "adam", "lr": 1}}
+
+
+def test_a_choice_may_carry_dimensions_of_its_own():
+    space = load_space("pareto_cm", ["trial.sparsity={choice: [{mode: target, target: {uniform: [0.1, 0.9], default: 0.5}}, none], default: none}"])
+    names = [d.path for d in space.dimensions]
+    assert "trial.sparsity" in names and "trial.sparsity@target.target" in names
+    tree, params = space.sample(Ends())
+    assert params["trial.sparsity"] == "target" and params["trial.sparsity@target.target"] == 0.1
+    assert space.trial(tree).sparsity == TargetSparsity(target=0.1)
+    assert space.trial().sparsity.mode == "none"
+
+
+def test_every_option_and_end_is_checked_before_anything_starts():
+    with pytest.raises(BadInput, match="drawn from `trial.seed`"):
+        load_space("pareto_cm", ["trial.seed={choice: [0, -1], default: 0}"])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_stick_breaking_stays_on_the_simplex(cuts):
+    pieces = stick_breaking(cuts)
+    assert len(pieces) == len(cuts) + 1
+    assert min(pieces) >= 0
+    assert abs(sum(pieces) - 1) < 1e-9
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=6))
+def test_stick_breaking_is_inverted_by_break_points(cuts):
+    assert break_points(stick_breaking(cuts)) == pytest.approx(cuts, abs=1e-6)
+
+
+@pytest.mark.parametrize(("k0", "count"), [(0, 19), (0.1, 17), (0.01, 18), (0.001, 18), (0.0001, 18)])
+def test_preference_lists_have_the_published_sizes_and_symmetry(k0, count):
+    """Invariant 22 of the MDMTN specification."""
+    vectors = preference_list(k0)
+    assert len(vectors) == len(set(vectors)) == count
+    assert all(abs(sum(v) - 1) < 1e-9 and v[0] == k0 for v in vectors)
+    rounded = {tuple(round(x, 9) for x in v) for v in vectors}
+    assert rounded == {(a, c, b) for a, b, c in rounded}
+    assert all(abs(sum(p.values()) - 1) < 1e-12 for p in task_preferences(k0, "a", "b"))

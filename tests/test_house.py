@@ -1,0 +1,81 @@
+"""The house: imports run downwards only, and the light rooms stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import mtsearch
+
+ROOT = Path(mtsearch.__file__).parent
+ORDER = [
+    ("run", "train", "prepare", "report", "export"),
+    ("tuning",),
+    ("deploy",),
+    ("population",),
+    ("training",),
+    ("models",),
+    ("balancing",),
+    ("sparsity",),
+    ("tasks",),
+    ("data",),
+    ("pareto",),
+    ("config",),
+    ("testing",),
+]
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+
+
+def imports(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "mtsearch")
+
+
+def modules():
+    for path in ROOT.rglob("*.py"):
+        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if room in LEVEL:
+            yield room, path
+
+
+def test_imports_run_downwards_only():
+    wrong = []
+    for room, path in modules():
+        for name in imports(path):
+            other = name.split(".")[1] if name.startswith("mtsearch.") else None
+            if other in LEVEL and LEVEL[other] < LEVEL[room]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, wrong
+
+
+def test_every_room_has_its_place():
+    rooms = {p.name for p in ROOT.iterdir() if p.is_dir() and any(p.glob("*.py"))} | {p.stem for p in ROOT.glob("*.py")}
+    assert rooms - {"__init__"} <= set(LEVEL)
+
+
+def test_only_tuning_imports_ray_and_optuna():
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for room, path in modules()
+        for name in imports(path)
+        if name.split(".")[0] in ("ray", "optuna") and room != "tuning"
+    ]
+    assert not wrong, wrong
+
+
+def test_config_and_pareto_load_neither_torch_nor_ray():
+    code = "import sys, pkgutil, importlib, mtsearch.config, mtsearch.pareto\n"
+    code += "for p in (mtsearch.config, mtsearch.pareto):\n"
+    code += "    for m in pkgutil.walk_packages(p.__path__, p.__name__ + '.'): importlib.import_module(m.name)\n"
+    code += "print([m for m in ('torch', 'ray', 'optuna') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_no_file_is_two_rooms_in_one():
+    long = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*.py") if len(p.read_text().splitlines()) > 400]
+    assert not long, long
