@@ -1,0 +1,87 @@
+"""The columns of rows: reading numbers, the words shown for a metric, their order and their digits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mtsearch.config.metrics import TASK_METRICS, Metric, metric_of
+
+Row = dict[str, Any]
+Kinds = Mapping[str, str]
+"""The kind of each task by its name (`classification`, `segmentation`, `regression`)."""
+
+CONFIGURATION = "trial."
+_HEAD = ("trial", "kind", "control", "state", "reason", "front", "knee", "dataset", "seed", "epoch", "delta_m", "test/delta_m")
+_GROUPS = ("val/", "test/", "train/", "model/", "cost/", CONFIGURATION)
+_SHORT = {"model/params": "parameters", "model/macs": "multiply-adds", "cost/seconds": "time", "delta_m": "Δm", "test/delta_m": "Δm, test"}
+
+
+def number(row: Mapping[str, Any], metric: str) -> float:
+    """The value of a metric in a row; NaN where it is missing, null or no number."""
+    value = row.get(metric)
+    if isinstance(value, bool) or value is None:
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def known(metric: str, kinds: Kinds | None = None) -> Metric:
+    """Direction, unit and default reference of a metric. A task's `error` is a percentage unless `kinds` says that the task is a
+    regression.
+    """
+    if metric.rsplit("/", 1)[-1] == "delta_m":
+        return Metric("max", "%")
+    parts = metric.split("/")
+    if len(parts) == 3 and kinds and parts[1] in kinds:
+        return TASK_METRICS.get(kinds[parts[1]], {}).get(parts[2], Metric("min"))
+    return metric_of(metric)
+
+
+def label(metric: str, kinds: Kinds | None = None) -> str:
+    """A metric in words with its unit: `val/image/error` becomes ``image error (%)``, its tested twin ``image error, test (%)``."""
+    unit = known(metric, kinds).unit
+    parts = metric.split("/")
+    if metric in _SHORT:
+        words = _SHORT[metric]
+    elif len(parts) == 3:
+        words = f"{parts[1]} {parts[2]}" + ("" if parts[0] == "val" else f", {parts[0]}")
+    else:
+        words = parts[-1].removeprefix(CONFIGURATION)
+    return words.replace("_", " ") + (f" ({unit})" if unit else "")
+
+
+def show(value: Any, metric: str = "", kinds: Kinds | None = None) -> str:
+    """A value as tables print it: percentages with two decimals, counts with thousands, other numbers with four digits; an en dash for
+    nothing.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if metric and not metric.startswith(CONFIGURATION) and known(metric, kinds).unit == "%":
+        return f"{value:+.2f}" if metric.endswith("delta_m") else f"{value:.2f}"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}" if metric.startswith(("model/", "cost/")) else str(int(value))
+    return f"{value:.4g}"
+
+
+def arranged(rows: Iterable[Row], first: Sequence[str] = ()) -> list[str]:
+    """The columns of rows in a stable order: identity, `first`, metrics by group, configuration, anything else, and the command last."""
+    names = {key for row in rows for key in row}
+    groups = [[c for c in _HEAD if c in names], [c for c in first if c in names]]
+    groups += [sorted(c for c in names if c.startswith(prefix)) for prefix in _GROUPS]
+    placed = [c for group in groups for c in group]
+    rest = sorted(names - set(placed) - {"command"})
+    return list(dict.fromkeys(placed + rest + (["command"] if "command" in names else [])))
+
+
+def searched(rows: Sequence[Row]) -> list[str]:
+    """The configuration columns whose value differs between rows: what the search varied."""
+    columns = [c for c in arranged(rows) if c.startswith(CONFIGURATION)]
+    return [c for c in columns if len({repr(row.get(c)) for row in rows}) > 1]

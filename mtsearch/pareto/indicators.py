@@ -1,0 +1,132 @@
+"""The hypervolume of a front, its reference point, and its history while a search runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mtsearch.config.schema import Objective
+from mtsearch.pareto.columns import Kinds, known
+from mtsearch.pareto.front import minimised, non_dominated
+
+_IDEALS = {"model/density": 0.0}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference point of a hypervolume.
+
+    `values` has one number per objective; `origins` says where each comes from: ``objective`` (set in the space), ``metric`` (the
+    metric's own worst value) or ``worst seen`` (no worst value exists: the worst of the points and a tenth of their range beyond it, so
+    that extreme points count; Ishibuchi et al. 2018). `ideals` holds the best possible values, None where a metric has none.
+    """
+
+    values: tuple[float, ...]
+    origins: tuple[str, ...]
+    ideals: tuple[float | None, ...]
+
+    @property
+    def box(self) -> float | None:
+        """The volume between the reference and the ideal point, which a normalised hypervolume divides by; None where an ideal is
+        missing.
+        """
+        sides = [abs(r - i) for r, i in zip(self.values, self.ideals, strict=True) if i is not None]
+        return math.prod(sides) if len(sides) == len(self.values) and all(sides) else None
+
+
+def hypervolume(points: ArrayLike, goals: Sequence[str], reference: Sequence[float]) -> float:
+    """The volume that the points (n, k) dominate within the reference point (k,), in the product of the objectives' units (Zitzler &
+    Thiele 1998).
+
+    Points that are not finite or not better than the reference in every objective add nothing.
+    """
+    array, corner = minimised(points, goals), minimised([reference], goals)[0]
+    array = array[np.isfinite(array).all(axis=1) & (array < corner).all(axis=1)]
+    return float(moocore.hypervolume(array, ref=corner)) if len(array) else 0.0
+
+
+def _worst_seen(column: np.ndarray, goal: str) -> float:
+    column = column[np.isfinite(column)]
+    if not len(column):
+        return math.nan
+    worst, best = (column.max(), column.min()) if goal == "min" else (column.min(), column.max())
+    margin = 0.1 * (abs(worst - best) or abs(worst) or 1.0)
+    return float(worst + margin if goal == "min" else worst - margin)
+
+
+def _ideal(objective: Objective, unit: str) -> float | None:
+    if unit == "%" and not objective.metric.endswith("delta_m"):
+        return 0.0 if objective.goal == "min" else 100.0
+    return _IDEALS.get(objective.metric) if objective.goal == "min" else None
+
+
+def reference_point(objectives: Sequence[Objective], points: ArrayLike = (), kinds: Kinds | None = None) -> Reference:
+    """The reference of these objectives: what the space sets, else the metric's worst value (error 100 %, density 1, ...), else the worst
+    of `points` (n, k).
+    """
+    array = np.asarray(points, dtype=np.float64).reshape(-1, len(objectives))
+    chosen: list[float] = []
+    origins: list[str] = []
+    ideals: list[float | None] = []
+    for i, objective in enumerate(objectives):
+        metric = known(objective.metric, kinds)
+        if objective.reference is not None:
+            value, origin = objective.reference, "objective"
+        elif metric.reference is not None and metric.goal == objective.goal:
+            value, origin = metric.reference, "metric"
+        else:
+            value, origin = _worst_seen(array[:, i], objective.goal), "worst seen"
+        chosen.append(float(value))
+        origins.append(origin)
+        ideals.append(_ideal(objective, metric.unit))
+    return Reference(tuple(chosen), tuple(origins), tuple(ideals))
+
+
+class HypervolumeHistory:
+    """The hypervolume after each finished trial, for a live display.
+
+    Keeps only the front and the extremes seen, so that adding a point costs what the front's size costs. Where the reference is the worst
+    seen, it moves with the trials; `hypervolume_series` gives the history under one fixed reference.
+    """
+
+    def __init__(self, objectives: Sequence[Objective], kinds: Kinds | None = None) -> None:
+        self.objectives = tuple(objectives)
+        self.goals = [o.goal for o in objectives]
+        self.kinds = kinds
+        self.front = np.empty((0, len(self.goals)))
+        self.extremes = np.empty((0, len(self.goals)))
+        self.values: list[float] = []
+
+    @property
+    def reference(self) -> Reference:
+        """The reference point that holds now."""
+        return reference_point(self.objectives, self.extremes, self.kinds)
+
+    def add(self, point: Sequence[float]) -> float:
+        """Take a trial's objectives (k,) and return the hypervolume with it. A point that is not finite changes nothing but lengthens the
+        history.
+        """
+        new = np.asarray(point, dtype=np.float64).reshape(1, -1)
+        if np.isfinite(new).all():
+            together = np.vstack([self.front, new])
+            self.front = together[non_dominated(together, self.goals)]
+            seen = np.vstack([self.extremes, new])
+            self.extremes = np.vstack([seen.min(axis=0), seen.max(axis=0)])
+        self.values.append(hypervolume(self.front, self.goals, self.reference.values) if len(self.front) else 0.0)
+        return self.values[-1]
+
+
+def hypervolume_series(points: ArrayLike, goals: Sequence[str], reference: Sequence[float]) -> list[float]:
+    """The hypervolume of the first 1, 2, ..., n points (n, k) under one reference; it never falls."""
+    front = np.empty((0, len(goals)))
+    found: list[float] = []
+    for point in np.asarray(points, dtype=np.float64).reshape(-1, len(goals)):
+        together = np.vstack([front, point])
+        front = together[non_dominated(together, goals)]
+        found.append(hypervolume(front, goals, reference))
+    return found
