@@ -1,0 +1,22 @@
+"""Multi-task networks: architectures over backbones, their heads, initialisation and cost."""
+
+from mtsearch.models import hps, mdmtn, stl, trunk_cm, trunk_mm, trunk_torchvision  # noqa: F401  (importing registers them)
+from mtsearch.models.base import Backbone, Branch, MultiTaskModel, Need
+from mtsearch.models.heads import build_head, need_of
+from mtsearch.models.lsuv import lsuv_
+from mtsearch.models.macs import model_macs
+from mtsearch.models.registry import architecture, backbone, build_model
+
+__all__ = [
+    "Backbone",
+    "Branch",
+    "MultiTaskModel",
+    "Need",
+    "architecture",
+    "backbone",
+    "build_head",
+    "build_model",
+    "lsuv_",
+    "model_macs",
+    "need_of",
+]

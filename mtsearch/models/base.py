@@ -1,0 +1,104 @@
+"""What every architecture is made of and how every multi-task network is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from mtsearch.config.cards import TaskCard
+
+Need = Literal["vector", "map"]
+"""What a head reads of a branch: its feature vector (B, width) or its last feature map (B, C, h, w)."""
+
+
+class Branch(nn.Module):
+    """A network from images to features, used as a shared trunk and as a task's monitor.
+
+    Args:
+        body: images (B, C, H, W) -> feature map (B, channels, h, w).
+        neck: feature map -> feature vector (B, width).
+        needs: which of the two `forward` returns, in this order. A neck nobody needs is dropped, so no parameter is idle.
+    """
+
+    def __init__(self, body: nn.Module, neck: nn.Module, needs: Sequence[Need]) -> None:
+        super().__init__()
+        self.body = body
+        self.neck = neck if "vector" in needs else None
+        self.needs = tuple(needs)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The needed features, in the order of `needs`."""
+        feature_map = self.body(images)
+        return [self.neck(feature_map) if need == "vector" and self.neck is not None else feature_map for need in self.needs]
+
+    def rows(self, prefix: str) -> tuple[str, ...]:
+        """Names of the layers whose input rows may be zeroed: all ungrouped convolutions and linear layers but the one on the image.
+
+        Exact types only: subclasses (such as the projection inside attention) may be evaluated by code that reads their weight directly.
+        """
+        layers = [(name, m) for name, m in self.named_modules() if type(m) in (nn.Conv2d, nn.Linear)]
+        return tuple(f"{prefix}.{name}" for name, m in layers[1:] if getattr(m, "groups", 1) == 1)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A family of branches for images of one shape: makes trunks and monitors of equal output sizes.
+
+    Attributes:
+        trunk: needs -> a new trunk.
+        monitor: needs -> a new monitor on the raw image, small beside the trunk, with the trunk's output sizes.
+        width: length of the feature vector.
+        map_shape: (channels, h, w) of the feature map; None where the network has none.
+        shape: (channels, height, width) of the images.
+    """
+
+    trunk: Callable[[Sequence[Need]], Branch]
+    monitor: Callable[[Sequence[Need]], Branch]
+    width: int
+    map_shape: tuple[int, int, int] | None
+    shape: tuple[int, int, int]
+
+
+class MultiTaskModel(nn.Module):
+    """A network with one output per task.
+
+    Subclasses set `prunable` and implement `share`, `decode`, `shared_parameters` and `task_parameters`. Outputs are raw:
+    logits (B, classes) for a classification, (B, classes, H, W) for a segmentation, values (B, outputs) for a regression.
+
+    Attributes:
+        tasks: the task cards, in order.
+        prunable: names of the modules (ungrouped Conv2d, Linear) whose input rows may be zeroed: not heads, not those on the image.
+    """
+
+    prunable: tuple[str, ...] = ()
+
+    def __init__(self, tasks: Sequence[TaskCard]) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+
+    def share(self, x: Tensor) -> list[Tensor]:
+        """The features at the shared boundary; empty when nothing is shared."""
+        raise AssertionError(f"{type(self).__name__} should define `share`")
+
+    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Raw outputs of the named tasks (all when None) from the images and the shared features."""
+        raise AssertionError(f"{type(self).__name__} should define `decode`")
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters before the shared boundary."""
+        raise AssertionError(f"{type(self).__name__} should define `shared_parameters`")
+
+    def task_parameters(self, name: str) -> list[nn.Parameter]:
+        """The parameters that only task `name` uses."""
+        raise AssertionError(f"{type(self).__name__} should define `task_parameters`")
+
+    def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Raw outputs by task name of images (B, C, H, W), for the named tasks or all."""
+        return self.decode(x, self.share(x), tasks)
+
+    def chosen(self, tasks: Sequence[str] | None) -> list[str]:
+        """The task names to decode, in the order of the cards."""
+        return [task.name for task in self.tasks if tasks is None or task.name in tasks]

@@ -1,0 +1,50 @@
+"""Heads: from a branch's features to a task's raw outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.models.base import Backbone, Need
+
+
+def linear_head(task: TaskCard, backbone: Backbone) -> nn.Module:
+    """Feature vector (B, width) -> (B, outputs): class logits or regressed scalars."""
+    return nn.Linear(backbone.width, task.outputs)
+
+
+def segmentation_head(task: TaskCard, backbone: Backbone) -> nn.Module:
+    """Feature map (B, C, h, w) -> class logits (B, outputs, H, W) at the images' size: small convolutions and bilinear upsampling."""
+    if backbone.map_shape is None:
+        raise BadInput(f"task `{task.name}` is a segmentation, but this backbone has no feature map; choose a convolutional backbone.")
+    channels, height, width = backbone.map_shape
+    hidden = min(channels, 64)
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden, 3, padding=1),
+        nn.ReLU(),
+        nn.Upsample(size=(2 * height, 2 * width), mode="bilinear", align_corners=False),
+        nn.Conv2d(hidden, hidden, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(hidden, task.outputs, 1),
+        nn.Upsample(size=backbone.shape[1:], mode="bilinear", align_corners=False),
+    )
+
+
+_HEADS: dict[str, tuple[Need, Callable[[TaskCard, Backbone], nn.Module]]] = {
+    "classification": ("vector", linear_head),
+    "regression": ("vector", linear_head),
+    "segmentation": ("map", segmentation_head),
+}
+
+
+def need_of(task: TaskCard) -> Need:
+    """What the head of this task reads: the feature vector or the feature map."""
+    return _HEADS[task.kind][0]
+
+
+def build_head(task: TaskCard, backbone: Backbone) -> nn.Module:
+    """The head of a task on features of this backbone."""
+    return _HEADS[task.kind][1](task, backbone)

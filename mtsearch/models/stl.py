@@ -1,0 +1,40 @@
+"""Single-task learning: the control that every multi-task network is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mtsearch.config import schema
+from mtsearch.config.cards import TaskCard
+from mtsearch.models.base import Backbone, MultiTaskModel
+from mtsearch.models.heads import build_head, need_of
+from mtsearch.models.registry import architecture
+
+
+@architecture(schema.STL)
+class STL(MultiTaskModel):
+    """One trunk and one head per task; nothing is shared, so the shared boundary is empty."""
+
+    def __init__(self, settings: schema.STL, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+        super().__init__(tasks)
+        self.trunks = nn.ModuleDict({task.name: backbone.trunk([need_of(task)]) for task in tasks})
+        self.heads = nn.ModuleDict({task.name: build_head(task, backbone) for task in tasks})
+        self.prunable = tuple(row for task in tasks for row in self.trunks[task.name].rows(f"trunks.{task.name}"))  # type: ignore[operator]
+
+    def share(self, x: Tensor) -> list[Tensor]:
+        return []
+
+    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        out = {}
+        for name in self.chosen(tasks):
+            (features,) = self.trunks[name](x)
+            out[name] = self.heads[name](features)
+        return out
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        return []
+
+    def task_parameters(self, name: str) -> list[nn.Parameter]:
+        return [*self.trunks[name].parameters(), *self.heads[name].parameters()]

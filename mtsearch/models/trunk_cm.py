@@ -1,0 +1,49 @@
+"""The Cifar10Mnist trunk and monitor of MDMTN, for images of any size from 10 x 10."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from mtsearch.config import schema
+from mtsearch.models.base import Backbone, Branch, Need
+from mtsearch.models.registry import backbone
+from mtsearch.models.resize import PoolTo, convolved, map_size
+
+WIDTH = 32
+
+
+@backbone(schema.BackboneCM)
+def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
+    """Two 3x3 convolutions (16, 32 channels), each with a 2x2 max-pool before batch norm and ReLU, and a linear layer to 32.
+
+    On 3 x 32 x 32 the trunk has 42,080 parameters and a monitor 231,392.
+    """
+    channels = shape[0]
+    height, width = map_size(shape, 3, "cm")
+    pixels = convolved(shape[1], 3) * convolved(shape[2], 3)
+
+    def trunk(needs: Sequence[Need]) -> Branch:
+        body = nn.Sequential(
+            nn.Conv2d(channels, 16, 3),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+        )
+        return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(32 * height * width, WIDTH), nn.ReLU()), needs)
+
+    def monitor(needs: Sequence[Need]) -> Branch:
+        body = nn.Sequential(nn.Conv2d(channels, 32, 3), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU())
+        if "map" in needs:
+            body.append(PoolTo((height, width)))
+            pixels_in = height * width
+        else:
+            pixels_in = pixels
+        return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(32 * pixels_in, WIDTH), nn.ReLU()), needs)
+
+    return Backbone(trunk, monitor, WIDTH, (32, height, width), shape)

@@ -1,0 +1,166 @@
+"""Any classification network of torchvision, without its last layer, as a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor, get_graph_node_names
+
+from mtsearch.config import schema
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.models.base import Backbone, Branch, Need
+from mtsearch.models.registry import backbone
+from mtsearch.models.resize import PoolTo
+
+_CLASSES = 1000  # torchvision's default, by which the last layer is recognised
+_TRACER: dict[str, Any] = {"leaf_modules": []}  # trace into torchvision's own blocks, so that both tracings name nodes alike
+
+
+class NetworkBranch(Branch):
+    """A torchvision network without its last layer; the feature map is what its last global pooling reads."""
+
+    def __init__(self, network: nn.Module, needs: Sequence[Need]) -> None:
+        nn.Module.__init__(self)
+        self.needs = tuple(needs)
+        self.extracts = "map" in needs
+        self.network = create_feature_extractor(network, _return_nodes(network, needs), tracer_kwargs=_TRACER) if self.extracts else network
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        if images.shape[1] == 1:
+            images = images.expand(-1, 3, -1, -1)
+        out = self.network(images)
+        return [out[need] for need in self.needs] if self.extracts else [out.flatten(1)]
+
+
+@backbone(schema.BackboneTorchvision)
+def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -> Backbone:
+    """Trunks are `settings.model` without its last layer. Weights come from `settings.weights`, a local state dict, or are random.
+
+    Nothing is downloaded. Grey images are repeated to three channels.
+    A monitor is two small convolutions and a linear layer to the trunk's width.
+
+    Raises:
+        BadInput: unknown model, images it cannot take, a weights file that does not fit.
+    """
+    if shape[0] not in (1, 3):
+        raise BadInput(f"torchvision's networks take 1 or 3 channels. Found {shape[0]}; choose another backbone.")
+    state = _weights(settings.weights) if settings.weights is not None else None
+    width, map_shape = _probe(settings.model, shape)
+
+    def trunk(needs: Sequence[Need]) -> Branch:
+        net, last = _headless(settings.model, shape)
+        if state is not None:
+            kept = {key: value for key, value in state.items() if not key.startswith(f"{last}.")}
+            try:
+                net.load_state_dict(kept)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[:300]
+                raise BadInput(f"`{settings.weights}` does not fit the torchvision network `{settings.model}`: {reason}") from error
+        return NetworkBranch(net, needs)
+
+    def monitor(needs: Sequence[Need]) -> Branch:
+        body = nn.Sequential(
+            nn.Conv2d(shape[0], 32, 5, padding=2),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+        )
+        if "map" in needs and map_shape is not None:
+            body.extend([nn.Conv2d(64, map_shape[0], 1), PoolTo(map_shape[1:]), nn.ReLU()])
+            return Branch(body, nn.Identity(), needs)
+        body.append(PoolTo((4, 4)))
+        return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(64 * 16, width), nn.ReLU()), needs)
+
+    return Backbone(trunk, monitor, width, map_shape, shape)
+
+
+def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
+    """The network without its last layer, and that layer's name."""
+    names = torchvision.models.list_models(module=torchvision.models)
+    if name not in names:
+        raise BadInput(f"unknown torchvision classification network `{name}`. {nearest(name, names)}")
+    options: dict[str, Any] = {}
+    if name.startswith("vit"):
+        options["image_size"] = shape[1]
+    elif name == "maxvit_t":
+        options["input_size"] = shape[1:]
+    elif name in ("googlenet", "inception_v3"):
+        options.update(aux_logits=False, init_weights=True)
+    net = torchvision.models.get_model(name, weights=None, num_classes=_CLASSES, **options)
+    last = ""
+    for path, module in net.named_modules():
+        outputs = getattr(module, "out_features", None) if isinstance(module, nn.Linear) else getattr(module, "out_channels", None)
+        last = path if outputs == _CLASSES and isinstance(module, nn.Linear | nn.Conv2d) else last
+    parent, _, leaf = last.rpartition(".")
+    setattr(net.get_submodule(parent), leaf, nn.Identity())
+    return net, last
+
+
+def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, tuple[int, int, int] | None]:
+    """The widths of the feature vector and the feature map, found without allocating or drawing anything."""
+    try:
+        with torch.device("meta"):
+            net, _ = _headless(name, shape)
+            images = torch.zeros((2, 3, *shape[1:]))
+            width = net.eval()(images).flatten(1).shape[1]
+            if _map_node(net) is None:
+                return width, None
+            feature_map = NetworkBranch(net, ["map"]).eval()(images)[0]
+    except (RuntimeError, ValueError, AssertionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"the torchvision network `{name}` cannot take images of {shape[1]} x {shape[2]} pixels: {reason}") from error
+    return width, tuple(feature_map.shape[1:])
+
+
+def _graph(net: nn.Module) -> tuple[NodePathTracer, list[torch.fx.Node]]:
+    tracer = NodePathTracer(**_TRACER)
+    return tracer, list(tracer.trace(net.eval()).nodes)
+
+
+def _map_node(net: nn.Module) -> str | None:
+    """The graph name of what the last global pooling reads; None where nothing is pooled (vision transformers)."""
+    training = net.training
+    tracer, nodes = _graph(net)
+    net.train(training)
+    for node in reversed(nodes):
+        pooled = node.op == "call_module" and isinstance(net.get_submodule(str(node.target)), nn.AdaptiveAvgPool2d)
+        if pooled or node.target in (F.adaptive_avg_pool2d, "mean"):
+            return tracer.node_to_qualname[node.args[0]]  # type: ignore[index]
+    return None
+
+
+def _return_nodes(net: nn.Module, needs: Sequence[Need]) -> dict[str, str]:
+    """Graph name -> feature name, for torchvision's feature extractor."""
+    wanted: dict[str, str] = {}
+    feature_map = _map_node(net)
+    if feature_map is not None:
+        wanted[feature_map] = "map"
+    if "vector" in needs:
+        training = net.training
+        _, evaluated = get_graph_node_names(net, tracer_kwargs=_TRACER)
+        net.train(training)
+        wanted[evaluated[-1]] = "vector"
+    return wanted
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from a safetensors or a weights-only torch file."""
+    if not path.is_file():
+        raise BadInput(f"`trial.backbone.weights` names no file. Found `{path}`; give a local state dict (safetensors, or saved by torch).")
+    state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BadInput(f"`{path}` should hold a state dict of tensors. Found {type(state).__name__}; save `model.state_dict()`.")
+    return state

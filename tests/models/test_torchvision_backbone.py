@@ -1,0 +1,97 @@
+"""torchvision networks as trunks; nothing is downloaded."""
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from mtsearch.config import schema
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.models import build_model
+
+torch.set_num_threads(1)
+
+SCENE = TaskCard(name="scene", outputs=4)
+PIXELS = TaskCard(name="pixels", kind="segmentation", outputs=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "width", "has_map"),
+    [
+        ("resnet18", 32, 512, True),
+        ("mobilenet_v3_small", 32, 1024, True),
+        ("shufflenet_v2_x0_5", 32, 1024, True),
+        ("squeezenet1_1", 48, 512, True),
+        ("densenet121", 32, 1024, True),
+        ("googlenet", 32, 1024, True),
+        ("convnext_tiny", 32, 768, True),
+        ("vit_b_32", 32, 768, False),
+    ],
+)
+def test_a_network_without_its_last_layer_is_a_trunk(name, side, width, has_map):
+    backbone = schema.BackboneTorchvision(model=name)
+    with torch.device("meta"):
+        model = build_model(schema.MDMTN(), backbone, [SCENE, PIXELS] if has_map else [SCENE], (3, side, side)).eval()
+        out = model(torch.zeros(2, 3, side, side))
+        assert model.heads["scene"].in_features == width
+    assert out["scene"].shape == (2, 4)
+    if has_map:
+        assert out["pixels"].shape == (2, 3, side, side)
+    else:
+        with pytest.raises(BadInput, match="no feature map"):
+            build_model(schema.HPS(), backbone, [PIXELS], (3, side, side))
+
+
+def test_training_and_evaluation_both_run_and_grey_images_are_repeated():
+    for tasks in ([SCENE], [SCENE, PIXELS]):
+        model = build_model(schema.HPS(), schema.BackboneTorchvision(model="resnet18"), tasks, (1, 32, 32))
+        x = torch.randn(2, 1, 32, 32)
+        sum(v.mean() for v in model(x).values()).backward()
+        assert all(p.grad is not None for p in model.parameters())
+        with torch.no_grad():
+            assert torch.equal(model.eval()(x)["scene"], model(x.expand(-1, 3, -1, -1))["scene"])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_come_from_a_local_file(tmp_path, suffix):
+    torch.manual_seed(0)
+    source = torchvision.models.resnet18(num_classes=5)
+    path = tmp_path / f"net{suffix}"
+    save_file(source.state_dict(), path) if suffix == ".safetensors" else torch.save(source.state_dict(), path)
+    backbone = schema.BackboneTorchvision(model="resnet18", weights=path)
+    x = torch.randn(2, 3, 64, 64)
+    source.fc = torch.nn.Identity()
+    for tasks, slot in (([SCENE], 0), ([PIXELS, SCENE], 1)):
+        model = build_model(schema.HPS(), backbone, tasks, (3, 64, 64)).eval()
+        with torch.no_grad():
+            torch.testing.assert_close(model.share(x)[slot], source.eval()(x))
+
+
+def test_bad_backbones_are_refused_in_a_sentence(tmp_path):
+    def build(shape=(3, 32, 32), **settings):
+        return build_model(schema.HPS(), schema.BackboneTorchvision(**settings), [SCENE], shape)
+
+    with pytest.raises(BadInput, match="Did you mean `resnet18`"):
+        build(model="resnet_18")
+    with pytest.raises(BadInput, match="1 or 3 channels"):
+        build(model="resnet18", shape=(5, 32, 32))
+    with pytest.raises(BadInput, match="32 x 32 pixels"):
+        build(model="alexnet")
+    with pytest.raises(BadInput, match="names no file"):
+        build(model="resnet18", weights=tmp_path / "none.pth")
+    wrong = tmp_path / "wrong.pth"
+    torch.save({"conv1.weight": torch.zeros(1)}, wrong)
+    with pytest.raises(BadInput, match="does not fit"):
+        build(model="resnet18", weights=wrong)
+
+
+def test_prunable_layers_exclude_the_stem_grouped_convolutions_and_attention():
+    resnet = build_model(schema.HPS(), schema.BackboneTorchvision(model="resnet18"), [SCENE], (3, 32, 32))
+    assert len(resnet.prunable) == 19
+    assert "trunk.network.conv1" not in resnet.prunable
+    with torch.device("meta"):
+        mobile = build_model(schema.HPS(), schema.BackboneTorchvision(model="mobilenet_v2"), [SCENE], (3, 32, 32))
+        vit = build_model(schema.HPS(), schema.BackboneTorchvision(model="vit_b_32"), [SCENE], (3, 32, 32))
+    assert all(mobile.get_submodule(name).groups == 1 for name in mobile.prunable)
+    assert not any("out_proj" in name or "conv_proj" in name for name in vit.prunable)
