@@ -1,0 +1,91 @@
+"""Modified weighted Chebyshev scalarisation, solved by an augmented Lagrangian in closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtsearch.balancing.scalariser import Scalariser, scalariser
+from mtsearch.balancing.simplex import dual_weights, level
+from mtsearch.config import schema
+
+
+@scalariser(schema.ChebyshevAL)
+class ChebyshevAL(Scalariser):
+    """Modified weighted Chebyshev: minimise ``max_i u_i``, ``u_i = k_i (g_i + epsilon sum_j g_j)`` (Hotegni et al. 2024).
+
+    ``g_i = (f_i - a) / s_i`` is the gap to the reference point `a`, with ``s_i`` its value at the first call (``normalise: initial``) or 1.
+    The problem "minimise t subject to u_i - t <= 0" has the augmented Lagrangian (Rockafellar 1973)
+    ``t + 1/(2 mu) sum_i [max(0, lambda_i + mu (u_i - t))^2 - lambda_i^2]``. Its minimiser over t is known in closed form, which leaves
+
+    - weights ``p``: the projection of ``lambda + mu u`` on the simplex, taken as constants of the step;
+    - the gradient ``sum_i p_i grad u_i``, and the value ``sum_i p_i u_i - |p - lambda|^2 / (2 mu)`` that is returned;
+    - the dual update ``lambda <- p``, on fixed evaluation data, every `period` epochs; then ``mu <- rho mu``.
+
+    ``mu = 0`` is the fixed weighted sum with weights ``lambda``, ``mu -> infinity`` the plain maximum. Objectives with ``k_i = 0`` are no
+    constraints, but count in the sum over j. The sparsity objective is objective 0 where k0 > 0: a constant within a step.
+    """
+
+    def __init__(self, settings: schema.ChebyshevAL, preference: Tensor, coefficient: float) -> None:
+        super().__init__(settings, preference, coefficient)
+        own = self.task_weights.new_tensor([coefficient] if coefficient > 0 else [])
+        weights = torch.cat([own, self.task_weights])
+        self._kept = weights.nonzero().flatten()
+        self._kept_weights = weights[self._kept]
+        self._multipliers = torch.full_like(self._kept_weights, 1 / len(self._kept))
+        self._scale: Tensor | None = None if settings.normalise == "initial" else torch.ones_like(weights)
+        self._mu = settings.mu
+
+    @property
+    def multipliers(self) -> Tensor:
+        """``lambda`` (m',) of the objectives with k_i > 0, on the simplex."""
+        return self._multipliers
+
+    def values(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
+        """``u`` (m',) of the objectives with k_i > 0, with the losses' graphs; the first call fixes the scale."""
+        objectives = torch.cat([losses.new_full((1,), penalty), losses]) if self.coefficient > 0 else losses
+        gaps = objectives - self.settings.reference
+        if self._scale is None:
+            start = gaps.detach().double()
+            self._scale = torch.where(start > 0, start, 1.0)  # an objective at its reference point has no scale of its own
+        if self._multipliers.device != losses.device:
+            self._to(losses.device)
+        gaps = gaps / self._scale.to(gaps)
+        return self._kept_weights.to(gaps.dtype) * (gaps[self._kept] + self.settings.epsilon * gaps.sum())
+
+    def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
+        values = self.values(losses, penalty)
+        p = dual_weights(self._multipliers, values.detach().double(), self._mu)
+        total = (p.to(values.dtype) * values).sum()
+        if self._mu == 0:
+            return total
+        return total - ((p - self._multipliers).square().sum() / (2 * self._mu)).to(values.dtype)
+
+    def level(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
+        """``t*`` at these losses (`mu` > 0): the bound that all u_i approach from below."""
+        return level(self._multipliers, self.values(losses, penalty).detach().double(), self._mu)
+
+    def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
+        if epoch % self.settings.period == 0:
+            self._multipliers = dual_weights(self._multipliers, self.values(losses.detach(), penalty).double(), self._mu)
+            self._mu *= self.settings.rho
+
+    def state_dict(self) -> dict[str, Any]:
+        scale = None if self._scale is None else self._scale.tolist()
+        return {"multipliers": self._multipliers.tolist(), "mu": self._mu, "scale": scale}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if len(state["multipliers"]) != len(self._kept):
+            raise ValueError(f"State of `ChebyshevAL` should hold {len(self._kept)} multipliers. Found {len(state['multipliers'])}.")
+        self._multipliers = self._multipliers.new_tensor(state["multipliers"])
+        self._scale = None if state["scale"] is None else self._multipliers.new_tensor(state["scale"])
+        self._mu = state["mu"]
+
+    def _to(self, device: torch.device) -> None:
+        self._kept, self._kept_weights = self._kept.to(device), self._kept_weights.to(device)
+        self._multipliers = self._multipliers.to(device)
+        if self._scale is not None:
+            self._scale = self._scale.to(device)

@@ -1,0 +1,30 @@
+"""The probability simplex."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def simplex_projection(point: Tensor) -> Tensor:
+    """The nearest point (Euclidean) of the probability simplex to `point` (m,); NaN gives NaN.
+
+    With the entries sorted decreasingly the threshold is ``max_k (sum_{i<=k} v_i - 1) / k`` (Held, Wolfe & Crowder 1974).
+    """
+    shifted = point - point.amax()  # adding a constant changes nothing; keeps large entries exact
+    ranked = shifted.sort(descending=True).values
+    ranks = torch.arange(1, len(point) + 1, dtype=point.dtype, device=point.device)
+    threshold = ((ranked.cumsum(0) - 1) / ranks).amax()
+    return (shifted - threshold).clamp_min(0)
+
+
+def dual_weights(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
+    """``p``, the projection of ``multipliers + mu * values`` on the simplex: the weights of the objectives' gradients; all (m,)."""
+    return simplex_projection(multipliers + mu * values)
+
+
+def level(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
+    """``t*``, the minimiser over t of the augmented Lagrangian of ``values - t <= 0``: solves ``sum max(0, multipliers + mu (values - t)) = 1``. `mu` > 0."""
+    p = dual_weights(multipliers, values, mu)
+    top = p.argmax()  # the formula holds for every i with p_i > 0
+    return values[top] - (p[top] - multipliers[top]) / mu

@@ -1,0 +1,42 @@
+"""Rows: the groups that GrOWL acts on. A row is an input channel of a convolution or an input feature of a linear layer (axis 1 of the weight)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+Layer = nn.Conv2d | nn.Linear
+
+
+def row_matrix(weight: Tensor) -> Tensor:
+    """The rows of a weight (out, n, ...) as a matrix (n, out * ...): axes 0 and 1 are swapped before flattening, whatever the memory format."""
+    return weight.detach().transpose(0, 1).flatten(1)
+
+
+def row_norms(weight: Tensor) -> Tensor:
+    """The Euclidean norms (n,) of the rows of a weight (out, n, ...), without copying it."""
+    return torch.linalg.vector_norm(weight.detach(), dim=[axis for axis in range(weight.ndim) if axis != 1])
+
+
+def zero_rows(weight: Tensor) -> Tensor:
+    """(n,) bool: the rows whose entries are all exactly zero (cancelling entries do not count)."""
+    return (row_matrix(weight) == 0).all(1)
+
+
+def scale_rows_(weight: Tensor, scale: Tensor) -> None:
+    """Multiply the rows of `weight` (out, n, ...) by `scale` (n,) in place, outside autograd."""
+    with torch.no_grad():
+        weight.mul_(scale.to(weight).view(1, -1, *[1] * (weight.ndim - 2)))
+
+
+def prunable_layers(model: nn.Module, prunable: Sequence[str]) -> dict[str, Layer]:
+    """The modules named in `prunable`. Raises ValueError for one that has no rows."""
+    layers: dict[str, Layer] = {}
+    for name in prunable:
+        layer = model.get_submodule(name)
+        if not isinstance(layer, nn.Conv2d | nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups != 1):
+            raise ValueError(f"Prunable layer `{name}` should be a Linear or an ungrouped Conv2d. Found {layer}.")
+        layers[name] = layer
+    return layers

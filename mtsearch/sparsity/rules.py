@@ -1,0 +1,103 @@
+"""What one application does to a layer's row norms: one rule for each settings model of kind ``sparsity``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from mtsearch.config import schema
+from mtsearch.config.base import Model
+from mtsearch.config.errors import BadInput
+from mtsearch.sparsity.patterns import growl_weights
+from mtsearch.sparsity.prox import growl_prox
+from mtsearch.sparsity.threshold import prox_strength
+
+_ROUNDING = 1e-9  # 0.1 * 7200 should be 720 rows, not 719
+
+
+class Rule(Protocol):
+    """Row norms before -> row norms after one application; a row that gets 0 is zero from then on."""
+
+    def __init__(self, config: Any) -> None: ...
+
+    def __call__(self, norms: Tensor, progress: float) -> Tensor:
+        """`norms` (n,) float64 on the host; `progress` in (0, 1] is the share of the search phase that is over. Returns (n,), none above `norms`."""
+        ...
+
+
+_RULES: dict[type[Model], type[Rule]] = {}
+R = TypeVar("R", bound=type[Rule])
+
+
+def rule(settings: type[Model]) -> Callable[[R], R]:
+    """Register a rule for its settings model: ``@rule(schema.TargetSparsity)``."""
+
+    def register(cls: R) -> R:
+        _RULES[settings] = cls
+        return cls
+
+    return register
+
+
+def build_rule(config: Model) -> Rule:
+    """The rule that `config` asks for. Raises BadInput where there is none (dense training has no sparsifier)."""
+    if type(config) not in _RULES:
+        raise BadInput(f"`trial.sparsity` has no row rule for {type(config).__name__}; use mode `target` or `coefficient`.")
+    return _RULES[type(config)](config)
+
+
+def cubic_fraction(target: float, progress: float) -> float:
+    """The fraction of zero rows at `progress` in [0, 1]: ``target (1 - (1 - progress)^3)`` (Zhu & Gupta 2018)."""
+    return target * (1 - (1 - min(progress, 1.0)) ** 3)
+
+
+def row_count(fraction: float, n: int) -> int:
+    """``floor(fraction n)`` without losing a row to rounding."""
+    return math.floor(fraction * n + _ROUNDING)
+
+
+@rule(schema.TargetSparsity)
+class TargetRule:
+    """Exactly the scheduled number of rows is zero afterwards.
+
+    ``growl``: the prox with the strength that zeroes that number, shrinking the survivors; where no strength does (see `prox_strength`) the
+    smallest rows make up the rest. ``magnitude``: the smallest rows are zeroed, the survivors stay.
+    """
+
+    def __init__(self, config: schema.TargetSparsity) -> None:
+        self.config = config
+
+    def __call__(self, norms: Tensor, progress: float) -> Tensor:
+        zeros = row_count(cubic_fraction(self.config.target, progress), len(norms))
+        after = norms
+        if self.config.method == "growl":
+            weights = growl_weights(len(norms), self.config.pattern, self.config.beta1, self.config.beta2)
+            after = growl_prox(norms, weights, prox_strength(norms, weights, zeros))
+        smallest = norms.argsort(stable=True)[:zeros]
+        return after.index_fill(0, smallest, 0.0)
+
+
+@rule(schema.CoefficientSparsity)
+class CoefficientRule:
+    """GrOWL's prox with strength ``coefficient / 0.01`` under a cap of zero rows, which grows in equal stages (Hotegni et al. 2024).
+
+    Where the prox zeroes more rows than the cap allows, those with the largest norms keep their norm from before.
+    """
+
+    def __init__(self, config: schema.CoefficientSparsity) -> None:
+        self.config = config
+
+    def __call__(self, norms: Tensor, progress: float) -> Tensor:
+        config = self.config
+        weights = growl_weights(len(norms), config.pattern, config.beta1, config.beta2)
+        after = growl_prox(norms, weights, config.coefficient / 0.01)
+        stage = min(max(math.ceil(progress * config.cap_stages - _ROUNDING), 1), config.cap_stages)
+        allowed = row_count(config.layer_cap * stage / config.cap_stages, len(norms))
+        zeroed = (after == 0).nonzero().flatten()
+        largest_first = zeroed[norms[zeroed].argsort(descending=True, stable=True)]
+        restored = largest_first[: max(len(zeroed) - allowed, 0)]
+        return torch.index_copy(after, 0, restored, norms[restored])

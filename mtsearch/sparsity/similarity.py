@@ -1,0 +1,20 @@
+"""How alike two rows are, in direction and in length."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+
+
+def similarity(rows: Matrix) -> Matrix:
+    """``S(a, b) = <a, b> / max(|a|^2, |b|^2)`` in [-1, 1] for all pairs of the non-zero rows `rows` (n, length); (n, n), symmetric, 1 on the diagonal.
+
+    Equal rows have 1, a row and its double 0.5, opposite rows -1 (Zhang et al. 2018).
+    """
+    squares = np.einsum("ij,ij->i", rows, rows)
+    values = rows @ rows.T
+    values /= np.maximum(squares[:, None], squares[None, :])
+    np.fill_diagonal(values, 1.0)
+    return np.clip(values, -1.0, 1.0, out=values)
