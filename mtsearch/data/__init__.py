@@ -1,0 +1,8 @@
+"""Datasets: cards, formats, composition, stores, and batches on the device."""
+
+from mtsearch.data.batches import Batches
+from mtsearch.data.cards import list_cards, load_card
+from mtsearch.data.opening import open_dataset, prepare, resolve
+from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
+
+__all__ = ["SPLITS", "Batches", "Dataset", "Resolved", "Split", "list_cards", "load_card", "open_dataset", "prepare", "resolve"]

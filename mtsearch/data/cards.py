@@ -1,0 +1,76 @@
+"""Finding and reading data cards: by name from the project's `datasets` folder, or by path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+import mtsearch
+from mtsearch.config.cards import DatasetCard
+from mtsearch.config.errors import BadInput, nearest
+
+
+def datasets_folder() -> Path:
+    """The folder with the cards and the embedded sample: package data in an installed wheel, `datasets` beside the package in a clone."""
+    package = Path(mtsearch.__file__).resolve().parent
+    for folder in (package / "_datasets", package.parent / "datasets"):
+        if folder.is_dir():
+            return folder
+    raise BadInput(
+        f"The project's data cards are missing: neither `_datasets` in nor `datasets` beside {package} exists; install mtsearch again."
+    )
+
+
+def list_cards() -> dict[str, DatasetCard]:
+    """The project's own cards by name, in alphabetical order."""
+    return {path.stem: _read(path) for path in sorted(datasets_folder().glob("*.yaml"))}
+
+
+def load_card(name_or_path: str | Path) -> DatasetCard:
+    """The card of that name, or the card in that YAML file.
+
+    Raises `BadInput` when there is none, or when it does not describe a dataset.
+    """
+    text = str(name_or_path)
+    if text.endswith((".yaml", ".yml")):
+        path = Path(text)
+        if not path.is_file():
+            raise BadInput(
+                f"There is no data card at {path}; give the path of a YAML file or one of the names that `python -m mtsearch.prepare --list` shows."
+            )
+        return _read(path)
+    names = {path.stem: path for path in datasets_folder().glob("*.yaml")}
+    if text not in names:
+        raise BadInput(
+            f"Unknown dataset `{text}`. {nearest(text, names)} A dataset of your own is given as the path of its card, ending in .yaml."
+        )
+    return _read(names[text])
+
+
+def _read(path: Path) -> DatasetCard:
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise BadInput(f"The data card {path} is no readable YAML: {' '.join(str(error).split())}.") from error
+    try:
+        card = DatasetCard.model_validate(tree)
+    except ValidationError as error:
+        raise BadInput(f"The data card {path} is wrong: {first_error(error)}.") from error
+    channels = card.shape[0]
+    if min(card.shape) < 1 or len(card.mean) != channels or len(card.std) != channels or min(card.std) <= 0:
+        raise BadInput(
+            f"The data card {path} should give one `mean` and one positive `std` per channel. Found shape {card.shape}, mean {card.mean}, std {card.std}."
+        )
+    return card
+
+
+def first_error(error: ValidationError) -> str:
+    """The first finding of a validation as `key.path`: message."""
+    found = error.errors()[0]
+    where = ".".join(str(part) for part in found["loc"]) or "the card"
+    message = found["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"`{where}`: {message}" + (f", found {found['input']!r}" if found["type"] not in ("missing", "value_error") else "")

@@ -1,0 +1,91 @@
+"""Composers make a dataset's three splits from the image sets that its card names. They are found by the card's `source.kind`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mtsearch.config.base import Model
+from mtsearch.config.cards import DatasetCard
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.data.find import ImageSource
+from mtsearch.data.formats import LabelledImages
+
+
+@dataclass(frozen=True)
+class Side:
+    """One composed split. ``images``: uint8 (N, C, H, W). ``labels``: one array (N, ...) per task, in the order of the card's tasks."""
+
+    images: NDArray[np.uint8]
+    labels: tuple[NDArray[np.int64], ...]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the training images are cut into train and val: by this seed, with this share for val."""
+
+    seed: int
+    val_fraction: float
+
+
+class Composer(Model):
+    """The settings of a card's `source`, and what they make of the images. Every field of type `ImageSource` is a set that must be found."""
+
+    kind: str
+
+    def sources(self) -> dict[str, ImageSource]:
+        """The image sets that are needed, by field."""
+        return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), ImageSource)}
+
+    @abstractmethod
+    def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
+        """The splits "train", "val" and "test". Raises `BadInput` for a card or images that do not fit."""
+
+
+C = TypeVar("C", bound=Composer)
+COMPOSERS: dict[str, type[Composer]] = {}
+
+
+def composer(kind: str) -> Callable[[type[C]], type[C]]:
+    """Register the composer of `source.kind`."""
+
+    def register(cls: type[C]) -> type[C]:
+        COMPOSERS[kind] = cls
+        return cls
+
+    return register
+
+
+def read_source(card: DatasetCard) -> Composer:
+    """The validated `source` of a card, as its composer."""
+    kind = str(card.source.get("kind", ""))
+    if kind not in COMPOSERS:
+        raise BadInput(f"The data card of `{card.name}` has an unknown `source.kind`: `{kind}`. {nearest(kind, COMPOSERS)}")
+    try:
+        return COMPOSERS[kind].model_validate(card.source)
+    except ValidationError as error:
+        found = error.errors()[0]
+        where = ".".join(["source", *(str(part) for part in found["loc"])])
+        raise BadInput(
+            f"The data card of `{card.name}` is wrong: `{where}`: {found['msg'].removeprefix('Value error, ').rstrip('.')}."
+        ) from error
+
+
+def need_tasks(card: DatasetCard, count: int) -> None:
+    """Refuse a card that does not declare as many tasks as its composer labels."""
+    if len(card.tasks) != count:
+        names = ", ".join(task.name for task in card.tasks)
+        raise BadInput(
+            f"The data card of `{card.name}` should have {count} task(s), as its source makes that many labels. Found {len(card.tasks)}: {names}."
+        )
+
+
+def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, H, W, C) -> (N, C, H, W), contiguous."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

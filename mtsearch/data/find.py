@@ -1,0 +1,98 @@
+"""Where a set of images lies below a data root, and reading its two official sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from mtsearch.config.base import Model
+from mtsearch.config.errors import BadInput
+from mtsearch.data.formats import ImageSet, LabelledImages, Request, find_images
+from mtsearch.data.splits import cut, order
+from mtsearch.data.trees import is_archive, open_tree, stem
+
+
+class ImageSource(Model):
+    """One set of images as a card's `source` describes it.
+
+    ``names``: folders or archives (without their ending, in any case) that hold it, directly in the root or in one another.
+    ``lossless``: the original is lossless, so that JPEG files of it are said to be such in the dataset's label.
+    ``order_seed``: fixes the order, and the test side if there is none, when the files have lost the official order.
+    ``test_fraction``: the share of images to test on when the files make no test side.
+    """
+
+    title: str
+    names: tuple[str, ...] = Field(min_length=1)
+    shape: tuple[int, int, int] | None = None
+    lossless: bool = False
+    order_seed: int = Field(0, ge=0)
+    test_fraction: float | None = Field(None, gt=0, lt=1)
+    resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "box"] | None = None
+    group: str | None = None
+
+
+def locate(root: Path, source: ImageSource) -> LabelledImages | None:
+    """The images of a source below a root, by names of files alone; None when they are not there."""
+    for path, shallow in _candidates(root, {name.lower() for name in source.names}):
+        found = find_images(open_tree(path, shallow=shallow))
+        if found is not None:
+            return found
+    return None
+
+
+def _candidates(root: Path, names: set[str]) -> Iterator[tuple[Path, bool]]:
+    if root.name.lower() in names:
+        yield root, False
+    yield from _inside(root, names)
+    yield root, True  # the files directly in the root: never a walk through all that lies there
+
+
+def _inside(folder: Path, names: set[str]) -> Iterator[tuple[Path, bool]]:
+    # Most specific first: an archive or folder within a named folder before other named things.
+    entries = sorted(entry for entry in folder.iterdir() if stem(entry).lower() in names)
+    for entry in entries:
+        if entry.is_dir():
+            yield entry, False
+            yield from _inside(entry, names)
+    yield from ((entry, False) for entry in entries if entry.is_file() and is_archive(entry))
+
+
+def read_sides(
+    found: LabelledImages, source: ImageSource, shape: tuple[int, int, int], classes: tuple[str, ...]
+) -> tuple[ImageSet, ImageSet]:
+    """The images to train and validate on, and those to test on, in the official order or else in that of ``order_seed``.
+
+    Images of a validation folder join the training images: the split between the two is drawn by the configuration's seed.
+    """
+    request = Request(source.shape or shape, classes, source.resize, source.group)
+    sides = {split: found.read(split, request) for split in found.splits}
+    pool = _join([side for split, side in sides.items() if split != "test"])
+    test = sides.get("test")
+    if test is None:
+        if source.test_fraction is None:
+            raise BadInput(
+                f"The {source.title} images in {found.tree.path} make no test side; add `test_fraction` to their source in the data card."
+            )
+        rest, part = cut(pool.labels, source.test_fraction, source.order_seed, pool.groups)
+        return pool.take(rest), pool.take(part)
+    if not found.ordered:
+        pool, test = (side.take(order(len(side), source.order_seed, number)) for number, side in enumerate((pool, test)))
+    return pool, test
+
+
+def _join(sides: list[ImageSet]) -> ImageSet:
+    if len(sides) == 1:
+        return sides[0]
+    if not sides:
+        raise BadInput("The images make a test side and no training side; add the folder `train`.")
+    groups, offset = [], 0
+    for side in sides:
+        if side.groups is not None:
+            groups.append(side.groups + offset)
+            offset = int(groups[-1].max()) + 1
+    images, labels = (np.concatenate([getattr(side, name) for side in sides]) for name in ("images", "labels"))
+    return ImageSet(images, labels, np.concatenate(groups) if groups else None)

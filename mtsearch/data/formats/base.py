@@ -1,0 +1,77 @@
+"""Labelled images in a tree, whatever their format, and the registry of formats."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtsearch.data.trees import Tree
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images uint8 (N, H, W, C) with one class each, int64 (N,). ``groups``, int64 (N,), marks images that must stay on one side of a split."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: NDArray[np.int64]) -> ImageSet:
+        """The images of that index, in its order."""
+        return ImageSet(self.images[index], self.labels[index], None if self.groups is None else self.groups[index])
+
+
+@dataclass(frozen=True)
+class Request:
+    """How images are wanted. ``shape`` is (C, H, W); ``classes`` fixes the order of named classes; ``resize`` names Pillow's filter, None refuses other sizes;
+    ``group`` is a regular expression whose first group, in a file's stem, names the image's group."""
+
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...] = ()
+    resize: str | None = None
+    group: str | None = None
+
+
+class LabelledImages(ABC):
+    """Images of one format found in a tree.
+
+    ``splits`` are those that the files themselves make ("train", "val", "test", or just "all"); ``ordered`` says whether the official order is kept;
+    ``lossy`` whether the files are JPEG.
+    """
+
+    name: str
+    splits: tuple[str, ...]
+    ordered: bool = True
+    lossy: bool = False
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+
+    @classmethod
+    @abstractmethod
+    def find(cls, tree: Tree) -> LabelledImages | None:
+        """The images of this format in the tree, judged by the names of its files alone; None when there are none."""
+
+    @abstractmethod
+    def read(self, split: str, request: Request) -> ImageSet:
+        """One split, in the format's own order. Raises `BadInput` for files that cannot be read or do not fit the request."""
+
+
+FORMATS: dict[str, type[LabelledImages]] = {}
+
+
+def image_format(cls: type[LabelledImages]) -> type[LabelledImages]:
+    """Register a format under its ``name``; formats are tried in the order of their registration."""
+    FORMATS[cls.name] = cls
+    return cls
+
+
+def find_images(tree: Tree) -> LabelledImages | None:
+    """The images in a tree in the first format that fits."""
+    return next((found for cls in FORMATS.values() if (found := cls.find(tree)) is not None), None)

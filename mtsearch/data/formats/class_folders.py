@@ -1,0 +1,103 @@
+"""Image files sorted into one folder per class: `<class>/<file>`, or `{train,val,test}/<class>/<file>`, in a folder, zip or tar."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from mtsearch.config.errors import BadInput
+from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
+from mtsearch.data.trees import Tree
+
+_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
+
+
+@image_format
+class ClassFolders(LabelledImages):
+    """Classes are the folders' names; images are read class by class in the natural order of their names."""
+
+    name = "class_folders"
+    ordered = False
+
+    def __init__(self, tree: Tree, files: dict[str, list[tuple[str, str]]]) -> None:
+        super().__init__(tree)
+        self._files = files  # split -> [(class, file)]
+        self.splits = tuple(files)
+        self.lossy = any(file.lower().endswith((".jpg", ".jpeg")) for side in files.values() for _, file in side)
+
+    @classmethod
+    def find(cls, tree: Tree) -> ClassFolders | None:
+        images = [file for file in tree.files if file.lower().endswith(_ENDINGS)]
+        if not images:
+            return None
+        folders = {file.rpartition("/")[0] for file in images}
+        shared = os.path.commonpath(folders).split("/")
+        if shared[-1].lower() in _SPLITS:
+            shared.pop()
+        top = len("/".join(shared)) + 1 if any(shared) else 0
+        parts = [(file, file[top:].split("/")) for file in images]
+        files: dict[str, list[tuple[str, str]]] = {}
+        if all(len(p) == 3 and p[0].lower() in _SPLITS for _, p in parts):
+            for file, (split, label, _) in parts:
+                files.setdefault(_SPLITS[split.lower()], []).append((label, file))
+        elif all(len(p) == 2 and p[0].lower() not in _SPLITS for _, p in parts):
+            files["all"] = [(p[0], file) for file, p in parts]
+        else:
+            return None
+        return cls(tree, files)
+
+    def read(self, split: str, request: Request) -> ImageSet:
+        side = sorted(self._files[split], key=lambda entry: (entry[0], _natural(entry[1])))
+        classes = request.classes or tuple(sorted({label for entries in self._files.values() for label, _ in entries}))
+        unknown = sorted({label for label, _ in side} - set(classes))
+        if unknown:
+            raise BadInput(f"The folder `{unknown[0]}` in {self.tree.path} is no class of the data card, which names {', '.join(classes)}.")
+        numbers = {label: number for number, label in enumerate(classes)}
+        places = {file: place for place, (_, file) in enumerate(side)}
+        channels, height, width = request.shape
+        images = np.empty((len(side), height, width, channels), np.uint8)
+        for file, content in self.tree.read_many(places):
+            images[places[file]] = decode(content, request, f"{file} in {self.tree.path}")
+        return ImageSet(images, np.array([numbers[label] for label, _ in side], np.int64), self._groups(side, request.group))
+
+    def _groups(self, side: list[tuple[str, str]], pattern: str | None) -> np.ndarray | None:
+        if pattern is None:
+            return None
+        keys = []
+        for label, file in side:
+            match = re.match(pattern, PurePosixPath(file).stem)
+            if match is None or not match.groups():
+                raise BadInput(
+                    f"The pattern `group: {pattern}` of the data card should capture a group in every file's name. Found {file} in {self.tree.path}."
+                )
+            keys.append(f"{label}/{match[1]}")
+        return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+
+
+def decode(content: bytes, request: Request, where: str) -> np.ndarray:
+    """One image file as uint8 (H, W, C) of the request's shape."""
+    channels, height, width = request.shape
+    try:
+        image = Image.open(io.BytesIO(content)).convert({1: "L", 3: "RGB"}[channels])
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise BadInput(f"The image {where} cannot be read ({error}); replace or remove it.") from error
+    except KeyError:
+        raise BadInput(f"Image files have 1 or 3 channels. Found {channels} in the data card's `shape`.") from None
+    if image.size != (width, height):
+        if request.resize is None:
+            size = f"{image.size[0]}x{image.size[1]}"
+            raise BadInput(
+                f"The image {where} should measure {width}x{height}. Found {size}; add `resize: bilinear` to its source in the data card to scale it."
+            )
+        image = image.resize((width, height), Image.Resampling[request.resize.upper()])
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,177 @@
+"""From a data configuration to a dataset in memory: resolve, prepare, open."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mtsearch.config.cards import DatasetCard
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import store
+from mtsearch.data.cards import load_card
+from mtsearch.data.composers import Cut, Side, read_source
+from mtsearch.data.find import locate
+from mtsearch.data.formats import LabelledImages
+from mtsearch.data.places import cache_folder, given_root, recipe, sample_folder, store_place
+from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
+
+_opened: dict[Path, tuple[str, dict[str, Split]]] = {}
+_opening = threading.Lock()
+
+
+def resolve(data: DataConfig) -> Resolved:
+    """Which dataset the configuration means and where it is, without preparing or opening it.
+
+    The root is `data.root`, else `$MTSEARCH_DATA`, else the user's cache folder. The embedded sample stands in only when neither of the first two is given
+    and the dataset is not in the third. Raises `BadInput` when a given root lacks the dataset.
+    """
+    card = load_card(data.dataset)
+    if card.embedded and data.root is None:
+        return _at(card, data, sample_folder(), f"The installation at {sample_folder()}")
+    given = given_root(data)
+    if given is not None:
+        return _at(card, data, given[0], f"The data root `{given[1]}`")
+    root = cache_folder() / "data"
+    if store.exists(store_place(card, data, root)) or (root.is_dir() and not _missing(card, root)) or card.sample is None:
+        return _at(card, data, root, f"The data root {root} (no `data.root` was given)")
+    sample = load_card(card.sample)
+    found = _at(sample, data, sample_folder(), f"The installation at {sample_folder()}")
+    return Resolved(sample, found.root, found.store, f"{sample.name} (embedded sample; stands in for {card.name})", found.checksum)
+
+
+def prepare(data: DataConfig) -> Path:
+    """Build the dataset's store unless it exists, and return its folder. However many processes ask at once, one builds and the others wait for it."""
+    resolved = resolve(data)
+    if resolved.checksum is None:
+        with store.lock(resolved.store):
+            if not store.exists(resolved.store):
+                _build(resolved, data)
+    return resolved.store
+
+
+def open_dataset(data: DataConfig) -> Dataset:
+    """The dataset, whole, in memory; prepared first if need be. Opened once per process.
+
+    Raises `BadInput` when the root lacks the dataset or its store is damaged.
+    """
+    resolved = resolve(data)
+    with _opening:
+        if resolved.store not in _opened:
+            prepare(data)
+            manifest = store.read_manifest(resolved.store)
+            _opened[resolved.store] = manifest["checksum"], _splits(store.read(resolved.store, manifest), resolved.card)
+        checksum, splits = _opened[resolved.store]
+    if data.limit is not None:
+        counts = {"train": data.limit, "val": max(1, data.limit // 5), "test": max(1, data.limit // 5)}
+        splits = {name: split.head(counts[name]) for name, split in splits.items()}
+    card = resolved.card
+    return Dataset(card, resolved.label, dict(splits), card.mean, card.std, checksum)
+
+
+def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved:
+    place = store_place(card, data, root)
+    if store.exists(place):
+        manifest = store.read_manifest(place)
+        return Resolved(card, root, place, manifest["label"], manifest["checksum"])
+    missing = _missing(card, root) if root.is_dir() else [source.title for source in read_source(card).sources().values()]
+    if missing:
+        raise BadInput(
+            f"{where} holds no {' and no '.join(missing)}, which `{card.name}` is made of; {card.how_to_get.strip().rstrip('.')}."
+        )
+    return Resolved(card, root, place, _label(card, _find(card, root)), None)
+
+
+def _find(card: DatasetCard, root: Path) -> dict[str, LabelledImages | None]:
+    return {name: locate(root, source) for name, source in read_source(card).sources().items()}
+
+
+def _missing(card: DatasetCard, root: Path) -> list[str]:
+    sources = read_source(card).sources()
+    return list(dict.fromkeys(sources[name].title for name, found in _find(card, root).items() if found is None))
+
+
+def _titles(card: DatasetCard, found: dict[str, LabelledImages | None]) -> dict[str, str]:
+    sources = read_source(card).sources()
+    return {
+        name: sources[name].title + (" (JPEG)" if images and images.lossy and sources[name].lossless else "")
+        for name, images in found.items()
+    }
+
+
+def _label(card: DatasetCard, found: dict[str, LabelledImages | None]) -> str:
+    if card.embedded:
+        return f"{card.name} (embedded sample)"
+    return f"{card.name} from {' and '.join(dict.fromkeys(_titles(card, found).values()))}"
+
+
+def _build(resolved: Resolved, data: DataConfig) -> None:
+    card, root = resolved.card, resolved.root
+    located = _find(card, root)
+    found = {name: images for name, images in located.items() if images is not None}
+    made_of = recipe(card, data)
+    sides = read_source(card).compose(card, found, Cut(made_of["split_seed"], made_of["val_fraction"]))
+    arrays: store.Arrays = {}
+    for name in SPLITS:
+        _check(card, name, sides[name])
+        arrays[f"{name}/images"] = sides[name].images
+        arrays |= {f"{name}/labels/{task.name}": labels for task, labels in zip(card.tasks, sides[name].labels, strict=True)}
+    titles = _titles(card, located)
+    sources = {
+        name: {"title": titles[name], "place": _place(images.tree.path, root), "format": images.name, "official_order": images.ordered}
+        for name, images in found.items()
+    }
+    mean, std = statistics(sides["train"].images)
+    manifest = {
+        "dataset": card.name,
+        "title": card.title,
+        "label": resolved.label,
+        "licence": card.licence,
+        "sources": sources,
+        "recipe": made_of,
+        "counts": {name: len(sides[name].images) for name in SPLITS},
+        "statistics": {"mean": mean, "std": std},
+    }
+    store.build(resolved.store, arrays, manifest)
+
+
+def _place(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _check(card: DatasetCard, name: str, side: Side) -> None:
+    if not len(side.images) or side.images.shape[1:] != card.shape:
+        raise BadInput(
+            f"The {name} split of `{card.name}` should hold images of shape {card.shape}. Found {side.images.shape}; mend the data card."
+        )
+    for task, labels in zip(card.tasks, side.labels, strict=True):
+        known = labels[labels != task.ignore]
+        if task.kind != "regression" and len(known) and not (0 <= known.min() and known.max() < task.outputs):
+            raise BadInput(
+                f"The labels of task `{task.name}` of `{card.name}` should lie in 0..{task.outputs - 1}. "
+                f"Found {known.min()}..{known.max()} in {name}; mend `outputs` in the data card."
+            )
+
+
+def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel of images (N, C, H, W), as pixels in [0, 1], to 4 digits."""
+    values = np.arange(256) / 255
+    mean, std = [], []
+    for channel in range(images.shape[1]):
+        share = np.bincount(images[:, channel].reshape(-1), minlength=256) / images[:, channel].size
+        average = float(share @ values)
+        mean.append(round(average, 4))
+        std.append(round(float(share @ (values - average) ** 2) ** 0.5, 4))
+    return mean, std
+
+
+def _splits(arrays: dict[str, NDArray[Any]], card: DatasetCard) -> dict[str, Split]:
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return {
+        name: Split(tensors[f"{name}/images"], {task.name: tensors[f"{name}/labels/{task.name}"] for task in card.tasks}) for name in SPLITS
+    }

@@ -1,0 +1,89 @@
+"""Where datasets are looked for and where their stores go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from mtsearch.config.cards import DatasetCard
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import store
+from mtsearch.data.cards import datasets_folder
+
+VARIABLE = "MTSEARCH_DATA"
+
+
+def cache_folder() -> Path:
+    """The user's own cache folder for this project."""
+    return platformdirs.user_cache_path("mtsearch", appauthor=False)
+
+
+def given_root(data: DataConfig) -> tuple[Path, str] | None:
+    """The data root that the user gave, by `data.root` or else by the environment, with how they gave it.
+
+    Raises `BadInput` when it is no folder.
+    """
+    variable = os.environ.get(VARIABLE)
+    if data.root is not None:
+        path, how = data.root, f"data.root={data.root}"
+    elif variable:
+        path, how = Path(variable), f"{VARIABLE}={variable}"
+    else:
+        return None
+    path = path.expanduser().resolve()
+    if not path.is_dir():
+        raise BadInput(
+            f"`{how}` should be a folder that holds the data. Found {'a file' if path.exists() else 'nothing'} there; give another one."
+        )
+    return path, how
+
+
+def sample_folder() -> Path:
+    """The folder of the embedded sample."""
+    return datasets_folder() / "sample"
+
+
+def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
+    """All that a store's content follows from, besides the files themselves."""
+    shown = card.model_dump(mode="json")
+    return {
+        "schema": store.SCHEMA,
+        **{key: shown[key] for key in ("name", "source", "shape", "tasks")},
+        "split_seed": data.split_seed,
+        "val_fraction": data.val_fraction or card.val_fraction,
+    }
+
+
+def store_places(card: DatasetCard, data: DataConfig, root: Path) -> list[Path]:
+    """Where this dataset's store may be, best first: below `data.store`; else below the root; else below the cache folder, by the root's path."""
+    made_of = recipe(card, data)
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
+    leaf = f"seed{made_of['split_seed']}-val{made_of['val_fraction']:g}-{digest}"
+    if data.store is not None:
+        return [data.store.expanduser().resolve() / card.name / leaf]
+    cached = cache_folder() / "stores" / f"{card.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}" / leaf
+    # The sample is part of the program, which is not to be written to, even where it could be.
+    return [cached] if root == sample_folder() else [root / "mtsearch" / card.name / leaf, cached]
+
+
+def store_place(card: DatasetCard, data: DataConfig, root: Path) -> Path:
+    """Where this dataset's store is, or is to be built: the first place that has it, else the first that can be written to."""
+    places = store_places(card, data, root)
+    chosen = next((place for place in places if store.exists(place)), None) or next((place for place in places if writable(place)), None)
+    if chosen is None:
+        raise BadInput(
+            f"The store of `{card.name}` cannot be written to {places[-1]}; give a folder that can be written as `data.store=DIR`."
+        )
+    return chosen
+
+
+def writable(path: Path) -> bool:
+    """Whether a path can be made. A folder without any write bit counts as read-only even for the superuser, who could write to it."""
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    return existing.is_dir() and bool(existing.stat().st_mode & 0o222) and os.access(existing, os.W_OK)

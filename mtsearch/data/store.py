@@ -1,0 +1,142 @@
+"""Stores: a prepared dataset as an LMDB with a manifest, built once, read-only afterwards.
+
+A store is a folder with `data.mdb`, whose records are raw bytes of about 1 MiB of consecutive rows under keys like `train/images/000012`, and
+`manifest.json`, which says what they mean. It is built in a folder beside its place and renamed into it, so that a store exists whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from mtsearch.config.errors import BadInput
+
+SCHEMA = 1
+MANIFEST, DATA = "manifest.json", "data.mdb"
+Arrays = dict[str, NDArray[Any]]  # "<split>/images", "<split>/labels/<task>"
+_RECORD = 1 << 20
+
+
+def lock(path: Path) -> FileLock:
+    """The lock beside a store's place that whoever builds it holds; the system frees it when its holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.parent / f".{path.name}.lock")
+
+
+def exists(path: Path) -> bool:
+    """Whether a store is in its place."""
+    return path.is_dir()
+
+
+def build(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
+    """Write a store. The caller holds its `lock`; folders that a killed builder left behind are removed."""
+    for stale in path.parent.glob(f".{path.name}.building-*"):
+        shutil.rmtree(stale)
+    folder = path.parent / f".{path.name}.building-{os.getpid()}"
+    folder.mkdir()
+    size = sum(array.nbytes for array in arrays.values())
+    with lmdb.open(str(folder), map_size=2 * size + (64 << 20), subdir=True, lock=False, max_dbs=0) as environment:
+        for name, array in arrays.items():
+            with environment.begin(write=True) as transaction:
+                for key, record in _records(name, array):
+                    transaction.put(key, record, append=False)
+        environment.sync(True)
+    about = {name: {"shape": list(array.shape), "dtype": array.dtype.str} for name, array in arrays.items()}
+    full = {"schema": SCHEMA, **manifest, "arrays": about, "checksum": checksum(arrays), "data_sha256": _file_hash(folder / DATA)}
+    with open(folder / MANIFEST, "w", encoding="utf-8") as file:
+        json.dump(full, file, indent=1)
+        file.write("\n")
+    for name in (DATA, MANIFEST):
+        (folder / name).chmod(0o444)
+        _sync(folder / name)
+    _sync(folder)
+    os.rename(folder, path)
+    _sync(path.parent)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a store. Raises `BadInput` when it is missing, damaged, or of a newer schema."""
+    file = path / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        schema = manifest["schema"]
+        if not isinstance(schema, int):
+            raise ValueError(f"schema {schema!r}")
+        missing = {"arrays", "checksum", "data_sha256", "label"} - set(manifest)
+        if missing and schema <= SCHEMA:
+            raise ValueError(f"no {min(missing)}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"The store's manifest {file} is damaged ({type(error).__name__}: {error}); {_again(path)}") from error
+    if schema > SCHEMA:
+        raise BadInput(
+            f"The store {path} has schema {schema}, newer than {SCHEMA}, the newest known here; use a newer mtsearch, or {_again(path)}"
+        )
+    return manifest
+
+
+def read(path: Path, manifest: dict[str, Any]) -> Arrays:
+    """All arrays of a store. Raises `BadInput` when the data are not, byte for byte, those that were built."""
+    file = path / DATA
+    # Before LMDB maps it: touching a page beyond the end of a truncated map kills the process.
+    try:
+        found = _file_hash(file)
+    except OSError as error:
+        raise BadInput(f"The store's data {file} cannot be read ({error.strerror}); {_again(path)}") from error
+    if found != manifest["data_sha256"]:
+        raise BadInput(f"The store's data {file} are damaged: their checksum is not that of the manifest; {_again(path)}")
+    arrays: Arrays = {}
+    with lmdb.open(str(path), readonly=True, lock=False, subdir=True) as environment, environment.begin(buffers=True) as transaction:
+        for name, about in manifest["arrays"].items():
+            array = np.empty(about["shape"], np.dtype(about["dtype"]))
+            target = array.reshape(-1).view(np.uint8)
+            for start in range(0, array.nbytes, _RECORD):
+                target[start : start + _RECORD] = np.frombuffer(transaction.get(_key(name, start)) or b"", np.uint8)
+            arrays[name] = array
+    return arrays
+
+
+def checksum(arrays: Arrays) -> str:
+    """The sha256 of what a dataset holds: names, types, shapes and bytes of its arrays, however they are stored."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _records(name: str, array: NDArray[Any]) -> Iterator[tuple[bytes, bytes]]:
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    for start in range(0, len(content), _RECORD):
+        yield _key(name, start), content[start : start + _RECORD].tobytes()
+
+
+def _key(name: str, start: int) -> bytes:
+    return f"{name}/{start // _RECORD:06d}".encode()
+
+
+def _file_hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _again(path: Path) -> str:
+    return f"delete the folder {path} and prepare the dataset again."

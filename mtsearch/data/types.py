@@ -1,0 +1,54 @@
+"""What a dataset is once it is open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from mtsearch.config.cards import DatasetCard
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One side of a dataset, whole, in memory.
+
+    ``images`` is uint8 (N, C, H, W), contiguous. ``labels`` maps each task's name to int64 (N,) for a classification, int64 (N, H, W) for a
+    segmentation, float for a regression; the task's ``ignore`` value means "not labelled".
+    """
+
+    images: Tensor
+    labels: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def head(self, count: int) -> Split:
+        """The first ``count`` examples, as views."""
+        return Split(self.images[:count], {name: values[:count] for name, values in self.labels.items()})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An open dataset. ``label`` is what banners print: the dataset that is really used. ``mean`` and ``std`` are per channel, of pixels in [0, 1]."""
+
+    card: DatasetCard
+    label: str
+    splits: dict[str, Split]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Which dataset a configuration means, where its files and its store are. ``checksum`` is None while the store is not built."""
+
+    card: DatasetCard
+    root: Path
+    store: Path
+    label: str
+    checksum: str | None
