@@ -16,8 +16,9 @@ from mtsearch.config.errors import BadInput, nearest
 class Scalariser(ABC):
     """Turns the losses of K tasks into one scalar whose gradient trains the network.
 
-    The objectives' weights are ``k = (k0, (1 - k0) * preference)``: `k0` is the sparsity coefficient, and where it is 0 the preference stands alone.
-    The sparsity objective (`penalty`) never has a gradient here, GrOWL's prox minimises it; a subclass says where its value counts.
+    The objectives' weights are ``k = (k0, (1 - k0) * preference)``: `k0` is the sparsity coefficient, and where it is 0 the preference
+    stands alone. The sparsity objective (`penalty`) never has a gradient here, GrOWL's prox minimises it; a subclass says where its value
+    counts.
 
     Args:
         settings: the settings model this scalariser was registered for.
@@ -40,7 +41,9 @@ class Scalariser(ABC):
         """
 
     def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
-        """Dual update, where the method has one: `epoch` counts finished epochs from 1, `losses` (K,) are measured in eval mode on fixed data."""
+        """Dual update, where the method has one: `epoch` counts finished epochs from 1, `losses` (K,) are measured in eval mode on fixed
+        data."""
+        del epoch, losses, penalty  # most methods have no dual variable
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values (JSON-able) from which `load_state_dict` continues bit-identically."""

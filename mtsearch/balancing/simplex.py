@@ -24,7 +24,10 @@ def dual_weights(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
 
 
 def level(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
-    """``t*``, the minimiser over t of the augmented Lagrangian of ``values - t <= 0``: solves ``sum max(0, multipliers + mu (values - t)) = 1``. `mu` > 0."""
+    """``t*``, the minimiser over t of the augmented Lagrangian of ``values - t <= 0``, for `mu` > 0.
+
+    It solves ``sum_i max(0, multipliers_i + mu (values_i - t)) = 1``.
+    """
     p = dual_weights(multipliers, values, mu)
     top = p.argmax()  # the formula holds for every i with p_i > 0
     return values[top] - (p[top] - multipliers[top]) / mu

@@ -19,7 +19,7 @@ AFFINITY_LIMIT = 2000
 
 
 def complete_clusters(rows: Matrix, preference: float) -> Labels:
-    """Complete linkage: clusters whose members are all alike pairwise, S > `preference`. Labels (n,) of the non-zero rows `rows` (n, length).
+    """Complete linkage: clusters whose members are all alike pairwise, S > `preference`. Labels (n,) of non-zero rows (n, length).
 
     Clusters lie within the connected components of the graph S > preference; linking each by itself spares the n^2 distances of the whole.
     """
@@ -47,7 +47,8 @@ def affinity_clusters(rows: Matrix, preference: float, seed: int) -> Labels | No
 
     if len(rows) > AFFINITY_LIMIT:
         raise BadInput(
-            f"`trial.sparsity.share.method=affinity` takes at most {AFFINITY_LIMIT} non-zero rows a layer. Found {len(rows)}; use `complete`."
+            f"`trial.sparsity.share.method=affinity` takes at most {AFFINITY_LIMIT} non-zero rows a layer. "
+            f"Found {len(rows)}; use `complete`."
         )
     if len(rows) < 2:
         return np.zeros(len(rows), dtype=np.int64)

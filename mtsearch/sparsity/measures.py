@@ -22,8 +22,8 @@ def measures(model: nn.Module) -> dict[str, float]:
     - ``model/compression_rate``: CR = N / U;
     - ``model/parameter_sharing``: PS = (N - Z) / U = CR (1 - SR / 100),
 
-    with N rows in all weights of two or more axes (heads and image-reading layers included), Z zero ones, and U the sum over the layers of their
-    distinct rows (exact equality; the zero row counts as one) (Hotegni et al. 2024, by input channels).
+    with N rows in all weights of two or more axes (heads and image-reading layers included), Z zero ones, and U the sum over the layers
+    of their distinct rows (exact equality; the zero row counts as one) (Hotegni et al. 2024, by input channels).
     """
     total = nonzero = rows = zero = distinct = 0
     for tensor in _parameters(model):

@@ -13,9 +13,11 @@ Floats = NDArray[np.float64]
 
 
 def growl_prox(norms: Tensor, weights: Tensor, tau: float) -> Tensor:
-    """The row norms after ``prox_{tau Omega}``; each row keeps its direction, so scaling it by new / old norm is the prox of the whole matrix.
+    """The row norms after ``prox_{tau Omega}``; each row keeps its direction, so scaling it by new / old norm is the prox of the whole
+    matrix.
 
-    With r sorted decreasingly, the result is the non-increasing isotonic regression of ``r - tau theta``, cut at zero (Bogdan et al. 2015, algorithm 3).
+    With r sorted decreasingly, the result is the non-increasing isotonic regression of ``r - tau theta``, cut at zero (Bogdan et al.
+    2015, algorithm 3).
 
     Args:
         norms: (n,) non-negative, in any order.
@@ -46,8 +48,8 @@ def growl_prox(norms: Tensor, weights: Tensor, tau: float) -> Tensor:
 def non_increasing_fit(y: Floats) -> Floats:
     """The non-increasing sequence nearest to `y` in least squares, (n,): adjacent violators are pooled until there are none.
 
-    Every pass pools all violations at once, each with all the neighbours on either side that it goes on to violate; a pass costs a few vector
-    operations on the blocks that are left. (Pooling only the violations themselves needs a pass a row for `spike` and `dejiao`.)
+    Every pass pools all violations at once, each with all the neighbours on either side that it goes on to violate; a pass costs a few
+    vector operations on the blocks that are left. (Pooling only the violations themselves needs a pass a row for `spike` and `dejiao`.)
     """
     sums, sizes = y, np.ones(len(y), dtype=np.int64)
     while True:
@@ -62,10 +64,11 @@ def non_increasing_fit(y: Floats) -> Floats:
 
 
 def _absorbed(sums: Floats, sizes: NDArray[np.int64], means: Floats, rising: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which boundaries (b between blocks b and b + 1) vanish when each rising pair takes in the blocks after it for as long as it violates them.
+    """Which boundaries (b between blocks b and b + 1) vanish when each rising pair takes in the blocks after it for as long as it
+    violates them.
 
-    Within the falling run after a rising boundary `head` the next block joins while the mean of the blocks from `head` on is below it; as the run
-    falls the first block that stays out keeps all later ones out, so that the test can be made for all at once from prefix sums.
+    Within the falling run after a rising boundary `head` the next block joins while the mean of the blocks from `head` on is below it; as
+    the run falls the first block that stays out keeps all later ones out, so that the test can be made for all at once from prefix sums.
     """
     head = np.maximum.accumulate(np.where(rising, np.arange(len(rising)), -1))
     total, count = _prefix(sums), _prefix(sizes)

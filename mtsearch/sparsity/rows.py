@@ -1,4 +1,5 @@
-"""Rows: the groups that GrOWL acts on. A row is an input channel of a convolution or an input feature of a linear layer (axis 1 of the weight)."""
+"""Rows: the groups that GrOWL acts on. A row is an input channel of a convolution or an input feature of a linear layer (axis 1 of the
+weight)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ Layer = nn.Conv2d | nn.Linear
 
 
 def row_matrix(weight: Tensor) -> Tensor:
-    """The rows of a weight (out, n, ...) as a matrix (n, out * ...): axes 0 and 1 are swapped before flattening, whatever the memory format."""
+    """The rows of a weight (out, n, ...) as a matrix (n, out * ...): axes 0 and 1 are swapped before flattening, whatever the memory
+    format."""
     return weight.detach().transpose(0, 1).flatten(1)
 
 

@@ -25,7 +25,8 @@ class Rule(Protocol):
     def __init__(self, config: Any) -> None: ...
 
     def __call__(self, norms: Tensor, progress: float) -> Tensor:
-        """`norms` (n,) float64 on the host; `progress` in (0, 1] is the share of the search phase that is over. Returns (n,), none above `norms`."""
+        """`norms` (n,) float64 on the host; `progress` in (0, 1] is the share of the search phase that is over. Returns (n,), none above
+        `norms`."""
         ...
 
 

@@ -9,7 +9,8 @@ Matrix = NDArray[np.float32]
 
 
 def similarity(rows: Matrix) -> Matrix:
-    """``S(a, b) = <a, b> / max(|a|^2, |b|^2)`` in [-1, 1] for all pairs of the non-zero rows `rows` (n, length); (n, n), symmetric, 1 on the diagonal.
+    """``S(a, b) = <a, b> / max(|a|^2, |b|^2)`` in [-1, 1] for all pairs of the non-zero rows `rows` (n, length); (n, n), symmetric, 1 on
+    the diagonal.
 
     Equal rows have 1, a row and its double 0.5, opposite rows -1 (Zhang et al. 2018).
     """

@@ -18,15 +18,17 @@ from mtsearch.sparsity.rules import build_rule
 class Sparsifier:
     """Zeroes rows of the prunable layers while a search phase runs.
 
-    Call `after_step` after every optimiser step. A zero row is set to zero again after each step, so that the optimiser's momentum of that row never
-    reaches the weights; the optimiser itself is not touched. Under data parallelism every rank does the same from the same weights.
+    Call `after_step` after every optimiser step. A zero row is set to zero again after each step, so that the optimiser's momentum of
+    that row never reaches the weights; the optimiser itself is not touched. Under data parallelism every rank does the same from the same
+    weights.
 
     Args:
         model: the network; its weights are changed in place.
         prunable: names of its Linear and ungrouped Conv2d modules whose rows may vanish.
         config: the settings; their registered rule decides what an application does.
         total_steps: optimiser steps of the search phase.
-        steps_per_epoch: optimiser steps of one epoch; an epoch sees ``config.applications`` applications (at most one a step), the last at its end.
+        steps_per_epoch: optimiser steps of one epoch; an epoch sees ``config.applications`` applications (at most one a step), the last
+            at its end.
 
     Raises:
         BadInput: a search phase without steps, or settings without a rule.

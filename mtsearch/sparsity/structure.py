@@ -14,7 +14,8 @@ class Structure:
     """For each layer the map from its rows to unique rows.
 
     Attributes:
-        rows: by layer name, int64 (n,): row i is unique row ``rows[i]``, numbered from 0 in the order of their first members; -1 is a zero row.
+        rows: by layer name, int64 (n,): row i is unique row ``rows[i]``, numbered from 0 in the order of their first members; -1 is a
+            zero row.
         unconverged: layers whose clustering did not converge; their rows are not tied.
     """
 

@@ -11,10 +11,10 @@ from mtsearch.sparsity.prox import Floats, as_floats
 def prox_strength(norms: Tensor, weights: Tensor, zeros: int) -> float:
     """The smallest `tau` at which `growl_prox` zeroes as many rows as it can without zeroing more than `zeros` (or than are zero already).
 
-    With R and Theta the prefix sums of the sorted norms and of the weights, the prox keeps ``argmax_j (R_j - tau Theta_j)`` rows: the isotonic
-    fit is the slope of the least concave majorant of that sequence, which is positive up to its maximum. So a bisection over `tau` needs no fit.
-    Not every number can be had: equal norms vanish together, and `spike` may drop all rows that are left at once. Just below such a jump the
-    survivors have almost vanished too; the smallest tau with the same zeros shrinks them least.
+    With R and Theta the prefix sums of the sorted norms and of the weights, the prox keeps ``argmax_j (R_j - tau Theta_j)`` rows: the
+    isotonic fit is the slope of the least concave majorant of that sequence, which is positive up to its maximum. So a bisection over
+    `tau` needs no fit. Not every number can be had: equal norms vanish together, and `spike` may drop all rows that are left at once.
+    Just below such a jump the survivors have almost vanished too; the smallest tau with the same zeros shrinks them least.
     """
     totals = np.concatenate(([0.0], np.cumsum(-np.sort(-as_floats(norms)))))
     costs = np.concatenate(([0.0], np.cumsum(as_floats(weights))))

@@ -12,7 +12,8 @@ from mtsearch.sparsity.structure import Structure
 class Tie(nn.Module):
     """``weight[:, i] = U[:, g(i)]``, and exactly zero where ``g(i) = -1``.
 
-    `U` (out, c, ...) holds the unique rows on axis 1; the gradient of one is the sum of its members'. Works at every step and with any optimiser.
+    `U` (out, c, ...) holds the unique rows on axis 1; the gradient of one is the sum of its members'. Works at every step and with any
+    optimiser.
     """
 
     index: Tensor
@@ -42,8 +43,8 @@ class Tie(nn.Module):
 def tie_(model: nn.Module, structure: Structure) -> None:
     """Parametrise the weights of the structure's layers by their unique rows (means of the members). Make the optimiser afterwards.
 
-    A layer without zero and without tied rows is left as it is. The state dict then holds ``<layer>.parametrizations.weight.original`` (the unique
-    rows) and ``<layer>.parametrizations.weight.0.index``; to load one, tie a fresh model with the same structure first.
+    A layer without zero and without tied rows is left as it is. The state dict then holds ``<layer>.parametrizations.weight.original``
+    (the unique rows) and ``<layer>.parametrizations.weight.0.index``; to load one, tie a fresh model with the same structure first.
 
     Raises:
         ValueError: a map that does not fit its layer, a layer that is tied already or has no row left, or a cluster whose mean is zero.
@@ -72,4 +73,6 @@ def untie_(model: nn.Module) -> None:
 
 
 def _is_tied(layer: nn.Module) -> bool:
-    return parametrize.is_parametrized(layer, "weight") and isinstance(layer.parametrizations.weight[0], Tie)  # type: ignore[index,union-attr]
+    if not parametrize.is_parametrized(layer, "weight"):
+        return False
+    return isinstance(layer.parametrizations.weight[0], Tie)  # type: ignore[index,union-attr]
