@@ -67,6 +67,9 @@ class ChebyshevAL(Scalariser):
         """``t*`` at these losses (`mu` > 0): the bound that all u_i approach from below."""
         return level(self._multipliers, self.values(losses, penalty).detach().double(), self._mu)
 
+    def due(self, epoch: int) -> bool:
+        return epoch % self.settings.period == 0 and self._mu > 0
+
     def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
         if epoch % self.settings.period == 0:
             self._multipliers = dual_weights(self._multipliers, self.values(losses.detach(), penalty).double(), self._mu)

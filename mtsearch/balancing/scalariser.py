@@ -40,6 +40,10 @@ class Scalariser(ABC):
             penalty: the value of the sparsity objective (GrOWL's penalty), without a gradient.
         """
 
+    def due(self, epoch: int) -> bool:
+        """Whether `end_of_epoch` updates anything after this epoch (from 1): the losses it wants are measured only then."""
+        return False
+
     def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
         """Dual update, where the method has one: `epoch` counts finished epochs from 1, `losses` (K,) are measured in eval mode on fixed
         data."""

@@ -10,16 +10,23 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def model_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
+def model_macs(model: nn.Module, shape: tuple[int, int, int], skip_zero_rows: bool = False) -> int:
     """Multiply-accumulates of all convolutions and linear layers for one image of `shape` (channels, height, width), as executed.
 
     Biases, activations, normalisation, pooling and the products inside attention are not counted, as is usual in the field.
+    `skip_zero_rows` leaves out the products with input channels or features whose weights are all zero: what is left when each layer reads
+    its live inputs only. The compacted network needs no more, and less where a channel that nobody reads is no longer computed.
+    `skip_zero_rows` leaves out the products with input rows whose weights are all zero, which a compacted model does not compute.
     """
     total = 0
 
     def count(layer: Any, _: tuple[Any, ...], output: Tensor) -> None:
         nonlocal total
-        total += output.numel() * math.prod(layer.weight.shape[1:])
+        weight = layer.weight
+        inputs = weight.shape[1]
+        if skip_zero_rows and getattr(layer, "groups", 1) == 1:
+            inputs = int((weight != 0).transpose(0, 1).flatten(1).any(1).sum())
+        total += output.numel() * inputs * math.prod(weight.shape[2:])
 
     reference = next(model.parameters())
     training = model.training

@@ -8,6 +8,7 @@ from torch import nn
 
 from mtsearch.config import schema
 from mtsearch.models.base import Backbone, Branch, Need
+from mtsearch.models.flatten import FlattenPixels
 from mtsearch.models.registry import backbone
 from mtsearch.models.resize import PoolTo, convolved, map_size
 
@@ -35,7 +36,7 @@ def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
             nn.BatchNorm2d(32),
             nn.ReLU(),
         )
-        return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(32 * height * width, WIDTH), nn.ReLU()), needs)
+        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(32 * height * width, WIDTH), nn.ReLU()), needs)
 
     def monitor(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(nn.Conv2d(channels, 32, 3), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU())
@@ -44,6 +45,6 @@ def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
             pixels_in = height * width
         else:
             pixels_in = pixels
-        return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(32 * pixels_in, WIDTH), nn.ReLU()), needs)
+        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(32 * pixels_in, WIDTH), nn.ReLU()), needs)
 
     return Backbone(trunk, monitor, WIDTH, (32, height, width), shape)

@@ -8,6 +8,7 @@ from torch import nn
 
 from mtsearch.config import schema
 from mtsearch.models.base import Backbone, Branch, Need
+from mtsearch.models.flatten import FlattenPixels
 from mtsearch.models.registry import backbone
 from mtsearch.models.resize import PoolTo, convolved, map_size
 
@@ -33,7 +34,7 @@ def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
             nn.MaxPool2d(2),
             nn.ReLU(),
         )
-        return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(20 * height * width, WIDTH), nn.ReLU()), needs)
+        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(20 * height * width, WIDTH), nn.ReLU()), needs)
 
     def monitor(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(nn.Conv2d(channels, 20, 5), nn.MaxPool2d(2), nn.ReLU())
@@ -42,6 +43,6 @@ def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
             pixels_in = height * width
         else:
             pixels_in = pixels
-        return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(20 * pixels_in, WIDTH), nn.ReLU()), needs)
+        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(20 * pixels_in, WIDTH), nn.ReLU()), needs)
 
     return Backbone(trunk, monitor, WIDTH, (20, height, width), shape)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from mtsearch.balancing import build_scalariser
-from mtsearch.config.schema import CoefficientSparsity, DataConfig, NoSparsity, TrialConfig
+from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
 from mtsearch.data import Batches, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs
-from mtsearch.sparsity import Sparsifier, find_sharing, measures, tie_, untie_
+from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
 from mtsearch.tasks import task_loss
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
@@ -62,7 +62,7 @@ class Trial:
         self.reports: list[dict[str, Any]] = []
         self._best: dict[str, Any] | None = None  # the chosen report of the current phase: {"report", "score", "model", "structure"}
         self._seconds, self._steps, self._examples = 0.0, 0, 0
-        self._structure: dict[str, Any] | None = None
+        self._structure: Structure | None = None
         self._generator = torch.Generator(device="cpu").manual_seed(config.seed)
         with self._seeded(config.seed):
             self.model = self._build()
@@ -146,7 +146,7 @@ class Trial:
         self._phase, self._epoch, self._step = phase, 0, 0
         if self.phases[phase].name == "retrain" and self._best is not None:
             self.model.load_state_dict(self._best["model"])
-            self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed).state_dict()
+            self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed)
         if phase > 0:
             self._scalariser = build_scalariser(config.balancing, self._weights(), self._coefficient())
         self._best = None
@@ -192,7 +192,7 @@ class Trial:
                 torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             self._optimizer.step()
             if self._sparsifier is not None:
-                self._sparsifier.after_step(self._step, lr)
+                self._sparsifier.after_step(self._step + 1, lr)
             if self._average is not None:
                 self._average.update()
             sums += total.detach()
@@ -205,11 +205,11 @@ class Trial:
         return sums / counts.clamp(min=1)
 
     def _dual_update(self, penalty: float) -> None:
-        if not self._scalariser.needs_losses(self._epoch + 1):
+        if not self._scalariser.due(self._epoch + 1):
             return
         split = self.dataset.splits["train"]
         fixed = Batches(
-            split.first(DUAL_IMAGES),
+            split.head(DUAL_IMAGES),
             batch_size=EVALUATION_BATCH,
             mean=self.dataset.mean,
             std=self.dataset.std,
@@ -285,7 +285,7 @@ class Trial:
             "checksum": self.dataset.checksum,
             "reports": self.reports,
             "best": self._best,
-            "structure": self._structure,
+            "structure": None if self._structure is None else self._structure.to_dict(),
             "phase": self._phase,
             "epoch": self._epoch,
             "step": self._step,
@@ -310,7 +310,7 @@ class Trial:
             raise ValueError(f"Trial state was made on data with checksum {state['checksum']}. Found {self.dataset.checksum}.")
         self.reports = [dict(report) for report in state["reports"]]
         self._best = to_device(state["best"], self.device)
-        self._structure = state["structure"]
+        self._structure = None if state["structure"] is None else Structure.from_dict(state["structure"])
         self._phase, self._epoch, self._step = state["phase"], state["epoch"], state["step"]
         self._seconds, self._steps, self._examples = state["cost"]
         live = state["live"]
@@ -376,8 +376,3 @@ class _Randomness:
 
 def _device(name: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
-def uses_sparsity(config: TrialConfig) -> bool:
-    """Whether the trial has a search and a retrain phase."""
-    return not isinstance(config.sparsity, NoSparsity)
