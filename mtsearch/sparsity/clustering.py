@@ -29,8 +29,8 @@ def complete_clusters(rows: Matrix, preference: float) -> Labels:
     sizes = np.bincount(component)
     for number in np.flatnonzero(sizes > 2):  # two connected rows are a cluster already
         members = np.flatnonzero(component == number)
-        distance = 1.0 - like[np.ix_(members, members)].astype(np.float64)
-        tree = linkage(squareform(distance, checks=False), "complete")
+        pairs = squareform(like[np.ix_(members, members)], checks=False)
+        tree = linkage(1.0 - pairs.astype(np.float64), "complete")
         # fcluster merges at distances up to the bound, we need S strictly above the preference
         labels[members] = labels.max() + fcluster(tree, np.nextafter(1.0 - np.float64(np.float32(preference)), 0.0), "distance")
     return labels

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
+_BLOCK = 512
 
 
 def similarity(rows: Matrix) -> Matrix:
@@ -16,6 +17,7 @@ def similarity(rows: Matrix) -> Matrix:
     """
     squares = np.einsum("ij,ij->i", rows, rows)
     values = rows @ rows.T
-    values /= np.maximum(squares[:, None], squares[None, :])
+    for start in range(0, len(rows), _BLOCK):  # by blocks, or 7,200 rows need a second matrix of 200 MB
+        values[start : start + _BLOCK] /= np.maximum(squares[start : start + _BLOCK, None], squares)
     np.fill_diagonal(values, 1.0)
     return np.clip(values, -1.0, 1.0, out=values)
