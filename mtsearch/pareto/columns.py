@@ -15,6 +15,7 @@ Kinds = Mapping[str, str]
 CONFIGURATION = "trial."
 _HEAD = ("trial", "kind", "control", "state", "reason", "front", "knee", "dataset", "seed", "epoch", "delta_m", "test/delta_m")
 _GROUPS = ("val/", "test/", "train/", "model/", "cost/", CONFIGURATION)
+_DECIMALS = {"density": 3, "loss": 4, "compression_rate": 2, "parameter_sharing": 3, "seconds": 1}
 _SHORT = {"model/params": "parameters", "model/macs": "multiply-adds", "cost/seconds": "time", "delta_m": "Δm", "test/delta_m": "Δm, test"}
 
 
@@ -66,6 +67,8 @@ def show(value: Any, metric: str = "", kinds: Kinds | None = None) -> str:
         return "∞" if value > 0 else "-∞"
     if metric and not metric.startswith(CONFIGURATION) and known(metric, kinds).unit == "%":
         return f"{value:+.2f}" if metric.endswith("delta_m") else f"{value:.2f}"
+    if (decimals := _DECIMALS.get(metric.rsplit("/", 1)[-1])) is not None and not metric.startswith(CONFIGURATION):
+        return f"{value:.{decimals}f}"
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}" if metric.startswith(("model/", "cost/")) else str(int(value))
     return f"{value:.4g}"

@@ -66,6 +66,12 @@ class Outcome:
         return [row for row, yes in zip(self.search, inside, strict=True) if yes and row.get("state") == "done"]
 
     @cached_property
+    def infeasible(self) -> list[Row]:
+        """The search trials that are done but break a constraint."""
+        kept = feasible(self.search, self.constraints)
+        return [row for row, yes in zip(self.search, kept, strict=True) if not yes and row.get("state") == "done"]
+
+    @cached_property
     def reference(self) -> Reference:
         """The reference point of the hypervolume."""
         return reference_point(self.objectives, values(self.eligible, self.objectives), self.kinds)

@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mtsearch.pareto.columns import label, show
+from mtsearch.pareto.columns import Row, label, show
 from mtsearch.pareto.outcome import Outcome
 from mtsearch.pareto.tables import hypervolume_note, identity, result_columns
 
@@ -23,17 +23,18 @@ def front_table(found: Outcome) -> RenderableType:
     for group in (found.front, found.controls):
         for row in group:
             style = "bold green" if row.get("knee") else ("" if row.get("front") else "cyan")
-            table.add_row(Text(identity(row)), *(show(row.get(c), c, found.kinds) for c in columns), style=style)
+            table.add_row(Text(_name(row)), *(show(row.get(c), c, found.kinds) for c in columns), style=style)
         table.add_section()
     lines: list[RenderableType] = [table]
     if not found.front:
         why = "no finished trial keeps the constraints" if found.states.get("done") else "no trial has finished"
         lines = [Text(f"The front is empty: {why}."), *(lines if found.controls else [])]
     else:
-        lines.append(Text(("★ knee   " if found.knee else "") + hypervolume_note(found)))
+        beneath = "; the controls stand below the line" if found.controls else ""
+        lines.append(Text(f"★ the knee{beneath}. {hypervolume_note(found)}"))
     lost = [row for row in found.rows if row.get("state") == "failed"]
     if lost:
-        shown = "; ".join(f"{identity(row).removesuffix(' (failed)')}: {row.get('reason') or 'no reason given'}" for row in lost[:3])
+        shown = "; ".join(f"{_name(row).removesuffix(' (failed)')}: {row.get('reason') or 'no reason given'}" for row in lost[:3])
         lines.append(Text(f"{len(lost)} failed: {shown}{'; ...' if len(lost) > 3 else ''}", style="red"))
     return Group(*lines)
 
@@ -47,6 +48,12 @@ def print_front(found: Outcome, console: Console | None = None) -> None:
 
 
 def _head(words: str) -> str:
-    name, comma, split = words.partition(", ")
+    name, _, split = words.removesuffix(" (%)").partition(", ")
     first, _, rest = name.partition(" ")
-    return f"{first}\n{rest}{f'{comma}{split}' if split else ''}" if rest or split else first
+    unit = "%" if words.endswith(" (%)") else ""
+    lines = [first, f"{rest} {unit}".strip(), split]
+    return "\n".join(line for line in lines if line)
+
+
+def _name(row: Row) -> str:
+    return identity(row).removeprefix("control ")

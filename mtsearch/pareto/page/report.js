@@ -1,0 +1,325 @@
+"use strict";
+(() => {
+  const D = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const search = D.rows.filter((r) => r.kind !== "control");
+  const done = search.filter((r) => r.state === "done");
+  const controls = D.rows.filter((r) => r.kind === "control");
+  const byId = Object.fromEntries(D.rows.map((r) => [r.id, r]));
+  const label = (metric) => (D.labels[metric] || metric);
+  const goals = Object.fromEntries(D.objectives.map((o) => [o.metric, o.goal]));
+  const knee = search.find((r) => r.knee);
+  const INK = "#1f2933", GRID = "#e6e9ec", SCALE = "Cividis";
+  const FONT = { family: "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif", size: 13, color: INK };
+  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { scale: 3, filename: D.name } };
+  let selected = knee ? knee.id : (search.find((r) => r.state === "done") || D.rows[0] || {}).id;
+
+  // ---------------------------------------------------------------- small helpers
+
+  const escaped = (text) => String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+  const element = (tag, attributes = {}, ...children) => {
+    const node = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else if (key === "class") node.className = value;
+      else node.setAttribute(key, value);
+    }
+    node.append(...children);
+    return node;
+  };
+  const chooser = (title, options, value, change) => {
+    const select = element("select", { onchange: () => change(select.value) }, ...options.map(([key, text]) => element("option", { value: key }, text)));
+    select.value = value;
+    return element("label", {}, title, select);
+  };
+  const checkbox = (title, value, change) => {
+    const box = element("input", { type: "checkbox", onchange: () => change(box.checked) });
+    box.checked = value;
+    return element("label", {}, box, title);
+  };
+  const tabs = (options, value, change) => {
+    const node = element("span", { class: "tabs" });
+    for (const [key, text] of options) {
+      const button = element("button", { type: "button", onclick: () => { for (const b of node.children) b.className = ""; button.className = "on"; change(key); } }, text);
+      if (key === value) button.className = "on";
+      node.append(button);
+    }
+    return node;
+  };
+  const layout = (extra) => ({
+    font: FONT, paper_bgcolor: "#fff", plot_bgcolor: "#fff", margin: { l: 66, r: 20, t: 14, b: 54 }, hovermode: "closest",
+    hoverlabel: { bgcolor: "#fff", bordercolor: "#c8d0d7", font: { ...FONT, size: 12 }, align: "left" },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, ...extra,
+  });
+  const axis = (title, extra = {}) => ({ title: { text: escaped(title), standoff: 8 }, gridcolor: GRID, zeroline: false, linecolor: INK, showline: true, ticks: "outside", tickcolor: INK, ticklen: 4, ...extra });
+  const nothing = (id, text) => { const node = $(id); node.style.height = "auto"; node.replaceChildren(element("p", { class: "hint" }, text)); };
+  const has = (row, metric) => row.values[metric] !== undefined && row.values[metric] !== null;
+  const hover = (row) => {
+    const lines = [`<b>${escaped(row.name)}</b>${row.knee ? " (knee)" : ""}`];
+    for (const metric of D.shown) if (has(row, metric)) lines.push(`${escaped(label(metric))}: <b>${escaped(row.text[metric])}</b>`);
+    for (const key of D.varied) if (row.config[key] !== undefined && row.config[key] !== null) lines.push(`<span style="color:#5b6773">${escaped(key.slice(6))}: ${escaped(row.config[key])}</span>`);
+    return lines.join("<br>");
+  };
+
+  // ---------------------------------------------------------------- one trial in full
+
+  function detail() {
+    const row = byId[selected], box = $("detail");
+    box.replaceChildren();
+    if (!row) return box.append(element("p", { class: "hint" }, "No trial yet."));
+    box.append(element("h3", {}, row.kind === "control" ? `control ${row.name}` : `trial ${row.name}`));
+    const tag = (text, style = "") => box.append(element("span", { class: `tag ${style}` }, text));
+    if (row.knee) tag("knee", "knee");
+    if (row.front) tag("front");
+    if (row.state !== "done") tag(row.state, row.state === "failed" ? "failed" : "");
+    if (row.kind !== "control" && row.state === "done" && !row.feasible) tag("breaks a constraint", "failed");
+    if (row.reason) box.append(element("p", { class: "reason" }, row.reason));
+    const table = (title, entries) => {
+      if (entries.length) box.append(element("h4", {}, title), element("table", {}, ...entries.map(([k, v]) => element("tr", {}, element("td", {}, k), element("td", {}, v)))));
+    };
+    const objectives = D.objectives.map((o) => o.metric);
+    const rest = Object.keys(row.values).filter((m) => !objectives.includes(m) && has(row, m));
+    table("Objectives", objectives.filter((m) => has(row, m)).map((m) => [label(m), row.text[m]]));
+    table("Searched settings", D.varied.filter((k) => row.config[k] !== undefined && row.config[k] !== null).map((k) => [k.slice(6), String(row.config[k])]));
+    table("Other metrics", rest.map((m) => [label(m), row.text[m]]));
+    if (row.command) box.append(element("h4", {}, "Train it again"), element("code", { class: "command" }, row.command), element("p", {}, element("button", { type: "button", class: "copy", "data-copy": row.command }, "copy")));
+  }
+
+  function select(id, scroll = false) {
+    selected = id;
+    detail();
+    for (const tr of document.querySelectorAll("#trials tbody tr")) {
+      tr.classList.toggle("selected", tr.dataset.trial === id);
+      if (scroll && tr.dataset.trial === id) tr.scrollIntoView({ block: "nearest" });
+    }
+    drawCurves();
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    event.stopPropagation();
+    const tell = () => { button.textContent = "copied"; setTimeout(() => { button.textContent = "copy"; }, 1200); };
+    const byHand = () => {
+      const area = element("textarea"); area.value = button.dataset.copy; document.body.append(area); area.select(); document.execCommand("copy"); area.remove(); tell();
+    };
+    if (navigator.clipboard && window.isSecureContext) navigator.clipboard.writeText(button.dataset.copy).then(tell, byHand); else byHand();
+  }, true);
+
+  // ---------------------------------------------------------------- the front
+
+  const front = { mode: "2", x: D.axes[0], y: D.axes[1] || D.axes[0], z: D.axes[2] || "", colour: D.objectives.length > 2 ? D.axes[2] : "" };
+
+  function frontControls() {
+    const options = D.axes.map((m) => [m, label(m)]);
+    const set = (key) => (value) => { front[key] = value; drawFront(); };
+    const box = $("front-controls");
+    box.replaceChildren();
+    if (D.axes.length > 2) box.append(tabs([["2", "2-D"], ["3", "3-D"]], front.mode, (mode) => { front.mode = mode; frontControls(); drawFront(); }));
+    box.append(chooser("x", options, front.x, set("x")), chooser("y", options, front.y, set("y")));
+    if (front.mode === "3") box.append(chooser("z", options, front.z, set("z")));
+    box.append(chooser("colour of the front", [["", "one colour"], ...options], front.colour, set("colour")));
+  }
+
+  const better = (a, b, metric) => (goals[metric] === "max" ? a > b : a < b);
+
+  function staircase(rows) {
+    const { x, y } = front;
+    if (!goals[x] || !goals[y] || x === y || !rows.length) return [];
+    const dominated = (r) => rows.some((o) => !better(r.values[x], o.values[x], x) && !better(r.values[y], o.values[y], y) && (o.values[x] !== r.values[x] || o.values[y] !== r.values[y]));
+    const edge = rows.filter((r) => !dominated(r)).sort((a, b) => a.values[x] - b.values[x]);
+    const two = D.objectives.length === 2;
+    return [{
+      type: "scatter", mode: "lines", x: edge.map((r) => r.values[x]), y: edge.map((r) => r.values[y]), hoverinfo: "skip", name: two ? "boundary" : "best of these two alone",
+      line: { shape: goals[x] === "min" ? "hv" : "vh", color: D.palette.front, width: 1.6, dash: two ? "solid" : "dot" },
+    }];
+  }
+
+  function drawFront() {
+    const three = front.mode === "3";
+    const used = three ? ["x", "y", "z"] : ["x", "y"];
+    const whole = (row) => used.every((k) => has(row, front[k]));
+    const trace = (rows, name, marker) => ({
+      type: three ? "scatter3d" : "scatter", mode: "markers", name, ids: rows.map((r) => r.id), customdata: rows.map((r) => r.id), text: rows.map(hover), hovertemplate: "%{text}<extra></extra>",
+      marker, ...Object.fromEntries(used.map((k) => [k, rows.map((r) => r.values[front[k]])])),
+    });
+    const size = (n) => (three ? n * 0.6 : n);
+    const members = done.filter((r) => r.front && whole(r));
+    const traces = [
+      trace(done.filter((r) => !r.front && r.feasible && whole(r)), "dominated", { color: D.palette.other, size: size(8), opacity: 0.8 }),
+      trace(done.filter((r) => !r.feasible && whole(r)), "breaks a constraint", { color: D.palette.other, size: size(7), symbol: "x" }),
+      ...(three ? [] : staircase(members)),
+    ];
+    const shade = front.colour && members.some((r) => has(r, front.colour));
+    traces.push(trace(members, "front", {
+      size: size(11), line: { color: "#fff", width: 1 },
+      ...(shade ? { color: members.map((r) => r.values[front.colour] ?? null), colorscale: SCALE, colorbar: { title: { text: escaped(label(front.colour)), side: "right" }, thickness: 12, outlinewidth: 0, len: 0.85 } } : { color: D.palette.front }),
+    }));
+    if (knee && whole(knee)) traces.push(trace([knee], "knee", { color: D.palette.knee, size: size(17), symbol: three ? "diamond" : "star", line: { color: "#fff", width: 1 } }));
+    controls.forEach((row, i) => {
+      if (row.state === "done" && whole(row)) {
+        const symbol = D.palette.symbols[i % D.palette.symbols.length];
+        traces.push(trace([row], row.name, { color: D.palette.controls[i % D.palette.controls.length], size: size(11), symbol: three && symbol.startsWith("triangle") ? "square-open" : symbol, line: { color: "#fff", width: 1 } }));
+      }
+    });
+    const kept = traces.filter((t) => t.x.length);
+    if (!kept.length) return nothing("front-plot", "No finished trial has these values.");
+    const titles = used.map((k) => label(front[k]));
+    const scene = Object.fromEntries(used.map((k, i) => [`${k}axis`, { title: { text: escaped(titles[i]) }, gridcolor: GRID, zeroline: false, backgroundcolor: "#fff" }]));
+    const extra = three
+      ? { scene: { ...scene, camera: { eye: { x: 1.5, y: 1.5, z: 0.9 } } }, margin: { l: 0, r: 0, t: 10, b: 0 } }
+      : { xaxis: axis(titles[0]), yaxis: axis(titles[1]) };
+    Plotly.react("front-plot", kept, layout(extra), CONFIG).then((node) => {
+      node.removeAllListeners("plotly_click");
+      node.on("plotly_click", (event) => { const id = event.points[0].customdata; if (id) select(id, true); });
+    });
+  }
+
+  // ---------------------------------------------------------------- the table
+
+  function table() {
+    const shown = { which: "front", find: "" };
+    const rows = [...document.querySelectorAll("#trials tbody tr")];
+    const filter = () => {
+      for (const tr of rows) {
+        const group = { front: tr.dataset.front === "true", all: true, failed: tr.dataset.state === "failed" }[shown.which];
+        const pinned = tr.parentNode.className === "controls" && shown.which === "front";
+        tr.hidden = !((group || pinned) && tr.textContent.toLowerCase().includes(shown.find));
+      }
+    };
+    const buttons = [...document.querySelectorAll("#table-tabs button")];
+    for (const button of buttons) button.addEventListener("click", () => { buttons.forEach((b) => b.classList.toggle("on", b === button)); shown.which = button.dataset.show; filter(); });
+    shown.which = (document.querySelector("#table-tabs button.on") || { dataset: { show: "all" } }).dataset.show;
+    $("table-find").addEventListener("input", (event) => { shown.find = event.target.value.toLowerCase(); filter(); });
+    const heads = [...document.querySelectorAll("#trials th")];
+    heads.forEach((head, column) => head.firstChild.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending", sign = up ? 1 : -1, numeric = head.className === "number";
+      heads.forEach((h) => h.setAttribute("aria-sort", h === head ? (up ? "ascending" : "descending") : "none"));
+      for (const body of document.querySelectorAll("#trials tbody")) {
+        const key = (tr) => tr.children[column].dataset.v;
+        const order = (a, b) => {
+          if ((key(a) === "") !== (key(b) === "")) return key(a) === "" ? 1 : -1;
+          return sign * (numeric ? Number(key(a)) - Number(key(b)) : key(a).localeCompare(key(b), "en", { numeric: true }));
+        };
+        body.append(...[...body.children].sort(order));
+      }
+    }));
+    for (const tr of rows) {
+      tr.addEventListener("click", () => select(tr.dataset.trial));
+      tr.addEventListener("keydown", (event) => { if (event.key === "Enter") select(tr.dataset.trial); });
+    }
+    filter();
+  }
+
+  // ---------------------------------------------------------------- parallel coordinates
+
+  const parallel = { colour: D.objectives[0].metric, only: false };
+
+  function dimension(name, cells) {
+    const filled = cells.filter((v) => v !== null && v !== undefined), missing = filled.length < cells.length;
+    if (filled.every((v) => typeof v === "number")) {
+      const log = Math.min(...filled) > 0 && Math.max(...filled) / Math.min(...filled) > 30;
+      const place = (v) => (log ? Math.log10(v) : v);
+      const low = place(Math.min(...filled)), high = place(Math.max(...filled)), span = high - low || Math.abs(high) || 1;
+      const none = low - 0.14 * span;
+      const out = { label: name, values: cells.map((v) => (v === null || v === undefined ? none : place(v))), range: [missing ? none : low - 0.02 * span, high + 0.02 * span] };
+      if (log || missing) {
+        const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => low + t * (high - low)).filter((t, i, all) => all.indexOf(t) === i);
+        out.tickvals = [...(missing ? [none] : []), ...ticks];
+        out.ticktext = [...(missing ? ["–"] : []), ...ticks.map((t) => String(Number((log ? 10 ** t : t).toPrecision(2))))];
+      }
+      return out;
+    }
+    const words = [...new Set(cells.map((v) => (v === null || v === undefined ? "–" : String(v))))].sort();
+    const values = cells.map((v) => words.indexOf(v === null || v === undefined ? "–" : String(v)));
+    return { label: name, values, tickvals: words.map((_, i) => i), ticktext: words.map((w) => (w.length > 22 ? `${w.slice(0, 21)}…` : w)), range: [-0.15, Math.max(words.length - 1, 0.5) + 0.15] };
+  }
+
+  function parallelControls() {
+    const options = D.axes.map((m) => [m, label(m)]);
+    $("parallel-controls").replaceChildren(
+      chooser("colour", options, parallel.colour, (value) => { parallel.colour = value; drawParallel(); }),
+      checkbox("front only", parallel.only, (value) => { parallel.only = value; drawParallel(); }),
+    );
+  }
+
+  function drawParallel() {
+    const metrics = D.objectives.map((o) => o.metric);
+    const rows = done.filter((r) => (!parallel.only || r.front) && metrics.every((m) => has(r, m)) && has(r, parallel.colour));
+    if (!rows.length) return nothing("parallel-plot", "No finished trial to show.");
+    const dimensions = [
+      ...D.varied.map((key) => dimension(key.slice(6), rows.map((r) => r.config[key]))),
+      ...metrics.map((m) => dimension(label(m), rows.map((r) => r.values[m]))),
+    ];
+    $("parallel-plot").style.height = "430px";
+    $("parallel-plot").style.minWidth = `${Math.max(600, 118 * dimensions.length)}px`;
+    const colour = rows.map((r) => r.values[parallel.colour]);
+    Plotly.react("parallel-plot", [{
+      type: "parcoords", dimensions, labelangle: -14, labelfont: { ...FONT, size: 12 }, tickfont: { ...FONT, size: 11 }, rangefont: { size: 1, color: "rgba(0,0,0,0)" },
+      line: { color: colour, colorscale: SCALE, showscale: true, colorbar: { title: { text: escaped(label(parallel.colour)), side: "right" }, thickness: 12, outlinewidth: 0 } },
+      unselected: { line: { color: "#d5dade", opacity: 0.35 } },
+    }], { font: FONT, paper_bgcolor: "#fff", margin: { l: 70, r: 30, t: 74, b: 26 } }, CONFIG);
+  }
+
+  // ---------------------------------------------------------------- curves
+
+  const curves = { metric: D.curves[0], all: true, log: false, by: "epoch" };
+
+  function curveControls() {
+    if (!D.curves.length) return;
+    $("curve-controls").replaceChildren(
+      chooser("metric", D.curves.map((m) => [m, label(m)]), curves.metric, (value) => { curves.metric = value; drawCurves(); }),
+      chooser("over", [["epoch", "epochs"], ["report", "reports"]], curves.by, (value) => { curves.by = value; drawCurves(); }),
+      checkbox("dominated trials too", curves.all, (value) => { curves.all = value; drawCurves(); }),
+      checkbox("logarithmic", curves.log, (value) => { curves.log = value; drawCurves(); }),
+    );
+  }
+
+  function line(rows, name, style, width, extra = {}) {
+    const x = [], y = [], text = [], ids = [];
+    for (const row of rows) {
+      const h = D.history[row.id];
+      if (!h || !h[curves.metric]) continue;
+      h[curves.metric].forEach((value, i) => { x.push((h[curves.by] || h.report)[i]); y.push(value); text.push(row.name); ids.push(row.id); });
+      x.push(null); y.push(null); text.push(""); ids.push(row.id);
+    }
+    return { type: "scatter", mode: "lines+markers", x, y, text, customdata: ids, name, connectgaps: false, line: { width, ...style }, marker: { size: width + 2.5, color: style.color }, hovertemplate: `<b>%{text}</b><br>${curves.by} %{x}<br>${escaped(label(curves.metric))}: <b>%{y:.4~g}</b><extra></extra>`, ...extra };
+  }
+
+  function drawCurves() {
+    if (!D.curves.length) return nothing("curve-plot", "No trial has reported yet.");
+    const other = search.filter((r) => !r.front), traces = [];
+    if (curves.all) traces.push(line(other, "not on the front", { color: D.palette.other }, 1, { opacity: 0.65 }));
+    traces.push(line(search.filter((r) => r.front && !r.knee), "front", { color: D.palette.front }, 1.6));
+    if (knee) traces.push(line([knee], "knee", { color: D.palette.knee }, 2.6));
+    controls.forEach((row, i) => traces.push(line([row], row.name, { color: D.palette.controls[i % D.palette.controls.length], dash: "dash" }, 1.8)));
+    const chosen = byId[selected];
+    if (chosen && !chosen.knee) traces.push(line([chosen], `selected: ${chosen.name}`, { color: INK }, 2.6));
+    Plotly.react("curve-plot", traces.filter((t) => t.y.some((v) => v !== null)), layout({ xaxis: axis(curves.by), yaxis: axis(label(curves.metric), { type: curves.log ? "log" : "linear" }) }), CONFIG).then((node) => {
+      node.removeAllListeners("plotly_click");
+      node.on("plotly_click", (event) => select(event.points[0].customdata, true));
+    });
+  }
+
+  // ---------------------------------------------------------------- hypervolume
+
+  function drawHypervolume() {
+    const h = D.hypervolume;
+    if (!h.values.length) return nothing("hypervolume-plot", "No finished trial yet.");
+    Plotly.react("hypervolume-plot", [{
+      type: "scatter", mode: "lines+markers", x: h.values.map((_, i) => i + 1), y: h.values, text: h.trials.map((id) => byId[id].name), hovertemplate: "trial %{text}<br><b>%{y:.5~g}</b><extra></extra>",
+      line: { shape: "hv", color: D.palette.front, width: 2 }, marker: { size: 5 }, fill: "tozeroy", fillcolor: "rgba(0,114,178,0.08)",
+    }], layout({ xaxis: axis("finished trials, by number", { rangemode: "tozero" }), yaxis: axis(h.title), showlegend: false }), CONFIG);
+    const low = Math.min(...h.values.filter((v) => v > 0), Infinity), high = Math.max(...h.values);
+    if (Number.isFinite(low) && high > low) Plotly.relayout("hypervolume-plot", { "yaxis.range": [Math.max(0, low - 0.25 * (high - low)), high + 0.08 * (high - low)] });
+  }
+
+  table();
+  frontControls();
+  parallelControls();
+  curveControls();
+  drawFront();
+  drawParallel();
+  drawHypervolume();
+  if (selected !== undefined) select(selected); else { detail(); drawCurves(); }
+})();
