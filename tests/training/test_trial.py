@@ -1,0 +1,136 @@
+"""A trial: equal seeds give equal reports, a restored trial continues bit-identically, and its structure holds."""
+
+import math
+
+import pytest
+import torch
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.training import Diverged, Trial
+from mtsearch.training.state import load_state, save_state
+
+DATA = DataConfig(dataset="patches10_digits", limit=300)
+
+
+def config(**changes):
+    base = {
+        "architecture": "hps",
+        "backbone": "cm",
+        "batch_size": 64,
+        "epochs": {"search": 2, "retrain": 2},
+        "optimizer": {"name": "adamw", "lr": 0.003},
+        "lr_schedule": "onecycle",
+        "sparsity": {"mode": "target", "target": 0.5},
+    }
+    return TrialConfig.model_validate({**base, **changes})
+
+
+def timeless(reports):
+    return [{k: v for k, v in report.items() if k != "cost/seconds"} for report in reports]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"architecture": "mdmtn", "init": "lsuv", "sparsity": {"mode": "target", "target": 0.5, "share": {"preference": 0.6}}},
+        {"sparsity": {"mode": "coefficient"}, "balancing": {"name": "chebyshev_al", "mu": 0.5, "rho": 1.5}, "clip": 1.0},
+        {"sparsity": "none", "ema": 0.9, "optimizer": {"name": "sgd", "lr": 0.05}, "augment": {"rotation": 20, "flip": True, "crop": 2}},
+        {"architecture": "stl", "sparsity": "none", "optimizer": "adam", "balancing": "smooth_chebyshev"},
+    ],
+    ids=["target", "mdmtn-shared", "coefficient-al", "dense-ema-sgd-augmented", "stl"],
+)
+def test_a_trial_restored_after_any_report_continues_bit_identically(changes, tmp_path):
+    whole = list(Trial(config(**changes), DATA))
+    assert [r["report"] for r in whole] == [1, 2, 3, 4]
+    trial = Trial(config(**changes), DATA)
+    for number in range(4):
+        trial.save(tmp_path / "state")
+        trial = Trial.restore(tmp_path / "state")
+        assert timeless([next(trial)]) == timeless(whole[number : number + 1])
+    trial.save(tmp_path / "end")
+    done = Trial.restore(tmp_path / "end")
+    with pytest.raises(StopIteration):
+        next(done)
+    assert timeless([done.selected]) == timeless([trial.selected])
+    assert done.evaluate("val") == {k: v for k, v in done.selected.items() if k.startswith("val/")}
+
+
+def test_other_trials_in_the_process_change_nothing():
+    alone = list(Trial(config(), DATA))
+    first, second = Trial(config(), DATA), Trial(config(seed=1), DATA)
+    mixed = []
+    for report in first:
+        mixed.append(report)
+        next(second)
+        torch.rand(3)
+    assert timeless(mixed) == timeless(alone)
+
+
+def test_phases_dense_training_is_as_long_as_search_and_retrain_together():
+    assert [r["phase"] for r in Trial(config(sparsity="none"), DATA)] == ["train"] * 4
+    assert [r["phase"] for r in Trial(config(), DATA)] == ["search", "search", "retrain", "retrain"]
+    assert [r["epoch"] for r in Trial(config(report_every=2), DATA)] == [2, 4]
+
+
+def test_the_target_is_met_and_kept_in_every_layer():
+    trial = Trial(config(), DATA)
+    rates = [report["model/sparsity_rate"] for report in trial]
+    assert rates[1] == rates[2] == rates[3] > 40
+    model = trial.selected_model()
+    for name in model.prunable:
+        weight = model.get_submodule(name).weight
+        zero = (weight.transpose(0, 1).flatten(1) == 0).all(1).sum().item()
+        assert zero == math.floor(0.5 * weight.shape[1])
+
+
+def test_the_selected_report_is_the_best_of_the_last_phase_and_the_earliest_of_equals():
+    trial = Trial(config(epochs={"search": 1, "retrain": 4}), DATA)
+    reports = list(trial)[1:]
+    errors = [(r["val/image/error"] + r["val/digit/error"]) / 2 for r in reports]
+    assert trial.selected["report"] == reports[errors.index(min(errors))]["report"]
+
+
+def test_a_preference_of_one_task_alone_leaves_the_other_untrained():
+    trial = Trial(config(sparsity="none", preference={"image": 1.0, "digit": 0.0}), DATA)
+    before = [p.clone() for p in trial.model.task_parameters("digit") if p.ndim > 1]
+    next(trial)
+    after = [p for p in trial.model.task_parameters("digit") if p.ndim > 1]
+    # only decoupled weight decay moved them: their directions stay
+    assert all(torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0) > 0.9999 for a, b in zip(before, after, strict=True))
+
+
+def test_a_loss_that_is_no_number_ends_with_a_sentence():
+    trial = Trial(config(sparsity="none", optimizer={"name": "sgd", "lr": 1e36}), DATA)
+    with pytest.raises(Diverged, match=r"`(train|val)/\w+/loss` is (nan|inf) at epoch \d"):
+        list(trial)
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path):
+    trial = Trial(config(), DATA)
+    next(trial)
+    trial.save(tmp_path / "state")
+    file = tmp_path / "state" / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(BadInput, match="is missing or damaged"):
+        Trial.restore(tmp_path / "state")
+
+
+def test_state_survives_a_crash_between_the_renames(tmp_path):
+    save_state(tmp_path / "s", {"a": torch.arange(3), "b": (1, [math.inf, None]), 3: "x"})
+    (tmp_path / "s").rename(tmp_path / ".s.old")
+    state = load_state(tmp_path / "s")
+    assert torch.equal(state["a"], torch.arange(3)) and state["b"] == (1, [math.inf, None]) and state[3] == "x"
+
+
+def test_state_refuses_what_is_not_plain(tmp_path):
+    with pytest.raises(TypeError, match="State `/a` should be a tensor or a plain value"):
+        save_state(tmp_path / "s", {"a": object()})
+
+
+def test_trained_layers_stay_within_lsuv_at_the_start():
+    """Invariant 19 of the MDMTN specification, on the trial's own batch."""
+    trial = Trial(config(architecture="mdmtn", init="lsuv"), DATA)
+    again = Trial(config(architecture="mdmtn", init="lsuv"), DATA)
+    assert all(torch.equal(a, b) for a, b in zip(trial.model.state_dict().values(), again.model.state_dict().values(), strict=True))
