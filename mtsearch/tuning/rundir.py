@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import os
@@ -99,7 +100,7 @@ class RunDirectory:
 
     def space_with(self, changes: Mapping[str, Any]) -> Space:
         """The same with further changes of `RESUMABLE` settings by key path."""
-        raw = json.loads(json.dumps(self._stored.raw, default=str))
+        raw = copy.deepcopy(self._stored.raw)
         for key, value in {**self.record().changes, **changes}.items():
             section, leaf = key.split(".")
             raw[section] = {**(raw.get(section) or {}), leaf: value}
@@ -140,7 +141,9 @@ class RunDirectory:
 
     def drop_checkpoint(self, trial: str) -> None:
         """Delete a trial's state; no error where there is none."""
-        shutil.rmtree(self.checkpoint(trial), ignore_errors=True)
+        folder = self.checkpoint(trial)
+        for path in [folder, *folder.parent.glob(f".{trial}.*")]:  # a save that a crash cut short leaves its beginnings
+            shutil.rmtree(path, ignore_errors=True)
 
     @property
     def journal(self) -> Path:

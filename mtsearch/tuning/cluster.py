@@ -1,0 +1,74 @@
+"""Starting Ray on this machine, or joining a cluster that runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+
+OBJECT_STORE = 256 * 2**20  # bytes; trials exchange small mappings only
+
+_SETTINGS = {  # Tune's own files, logs and tables: the run directory has better ones
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connection: what the cluster has and how its dashboard is reached."""
+
+    resources: dict[str, float]
+    dashboard: str
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Connect to the cluster that `RAY_ADDRESS` names, or start one on the loopback interface that ends with the context.
+
+    Ray's token authentication stays on. A connection that the caller already has is used and left open.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if ray.is_initialized():
+        yield _describe()
+        return
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        ray.init(
+            address="local",
+            _node_ip_address="127.0.0.1",
+            dashboard_host="127.0.0.1",
+            include_dashboard=True,
+            object_store_memory=OBJECT_STORE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    try:
+        yield _describe()
+    finally:
+        ray.shutdown()
+
+
+def _describe() -> Cluster:
+    url = ray._private.worker.get_dashboard_url()
+    if not url:
+        return Cluster(dict(ray.cluster_resources()), "not running")
+    port = url.rsplit(":", 1)[-1]
+    how = f"http://{url} (from elsewhere: ssh -L {port}:{url} THIS_MACHINE; `ray get-auth-token` prints its token)"
+    return Cluster(dict(ray.cluster_resources()), how)

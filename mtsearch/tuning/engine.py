@@ -1,0 +1,246 @@
+"""A search from start to end: Ray, the trials, the test of the front, the tables."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import RayTaskError
+from rich.console import Console
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.config.space import Space
+from mtsearch.tuning.cluster import Cluster, cluster
+from mtsearch.tuning.environment import concrete_data, environment_of
+from mtsearch.tuning.finish import conclude
+from mtsearch.tuning.ledger import Ledger
+from mtsearch.tuning.live import Display
+from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.tuning.searcher import JobSearcher
+from mtsearch.tuning.slots import bundle, local_resources, slots
+from mtsearch.tuning.study import check_search
+from mtsearch.tuning.trainable import TRIAL_CLASS, TrialActor, reason_of, trial_class_of
+
+DONE, UNFINISHED, INTERRUPTED = 0, 1, 130  # exit codes
+
+
+def run(
+    space: Space,
+    *,
+    name: str,
+    profile: str | None = None,
+    overrides: tuple[str, ...] = (),
+    trial_class: str = TRIAL_CLASS,
+    console: Console | None = None,
+) -> int:
+    """Search a space and return the exit code. `name`, `profile` and `overrides` are how the space was given; rows' commands repeat them.
+
+    Raises BadInput before Ray starts where the space, its data or its resources cannot be had.
+    """
+    console = console or Console()
+    _check(space)
+    data, environment = environment_of(space)
+    with cluster() as connection:
+        slots(space.config, connection.resources)
+        directory = RunDirectory.create(space, environment, name=name, profile=profile, overrides=overrides)
+        with directory.driver_lock():
+            return _drive(directory, space, data, connection, trial_class, console)
+
+
+def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIAL_CLASS, console: Console | None = None) -> int:
+    """Go on with a run: finished trials are skipped, unfinished ones continue from their last state, the study is the same.
+
+    `changes` may hold `search.trials`, `search.budget` and `search.slots`. Where nothing is left to do nothing is changed. Raises BadInput.
+    """
+    console = console or Console()
+    directory = RunDirectory(path)
+    with directory.driver_lock():
+        changes = {key: value for key, value in changes.items() if _get(directory.config, key) != value}
+        space = directory.space_with(changes)
+        _check(space)
+        data = concrete_data(space, directory.environment)
+        if changes:
+            directory.log.append("resume", changes=changes)
+        ledger = Ledger(directory, space, data)
+        if not ledger.pending and not ledger.to_test():
+            return conclude(ledger, console)
+        with cluster() as connection:
+            if not changes:
+                directory.log.append("resume", changes={})
+            return _drive(directory, space, data, connection, trial_class, console)
+
+
+def _check(space: Space) -> None:
+    check_search(space)
+    bundle(space.config)
+    for name in space.controls:
+        if name.isdigit() or not name.replace("-", "").replace("_", "").isalnum():
+            raise BadInput(f"`controls.{name}` should be named by letters, digits, `-` and `_`, not by digits alone. Rename it.")
+    here = local_resources()
+    if here is not None:
+        slots(space.config, here)
+
+
+def _get(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: Cluster, trial_class: str, console: Console) -> int:
+    ledger = Ledger(directory, space, data)
+    at_once = slots(space.config, connection.resources)
+    banner(console, ledger, at_once, connection)
+    with interruptible() as interrupt:
+        try:
+            if ledger.pending:
+                with Display(ledger, at_once, console) as display:
+                    _train(ledger, at_once, trial_class, display, interrupt)
+            _test(ledger, trial_class, console, interrupt)
+        except KeyboardInterrupt:
+            conclude(ledger, console, interrupted=True)
+            return INTERRUPTED
+        return conclude(ledger, console)
+
+
+def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) -> None:
+    """One block at the start: what is really trained, on what, where."""
+    config = ledger.space.config
+    finished = sum(trial.state != "running" for trial in ledger.record.trials.values())
+    lines = [
+        f"space      {config.name}: {', '.join(o.metric for o in config.objectives)}",
+        f"data       {ledger.run.environment['dataset']}" + (f", first {config.data.limit} training images" if config.data.limit else ""),
+        f"trials     {ledger.study.size} by {config.search.sampler.name} and {len(ledger.space.controls)} controls, {at_once} at once"
+        + (f"; {finished} of them finished" if finished else ""),
+        f"run        {ledger.run.path}",
+        f"dashboard  {connection.dashboard}",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+# ---------------------------------------------------------------- trials
+
+
+def _train(ledger: Ledger, at_once: int, trial_class: str, display: Display, interrupt: threading.Event) -> None:
+    config = ledger.space.config
+    scratch = tempfile.mkdtemp(prefix="mtsearch-")
+    wanted = bundle(config)
+    try:
+        tune.run(
+            tune.with_resources(TrialActor, tune.PlacementGroupFactory([wanted])),
+            name="search",
+            storage_path=scratch,
+            search_alg=JobSearcher(ledger, trial_class),
+            num_samples=-1,
+            max_concurrent_trials=at_once,
+            max_failures=config.search.max_failures,
+            reuse_actors=True,
+            callbacks=[_Recorder(ledger, display, interrupt)],
+            raise_on_failed_trial=False,
+            trial_dirname_creator=lambda trial: str(trial.config["trial"]),
+            verbose=0,
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Recorder(tune.Callback):
+    """Writes what Tune hears into the ledger."""
+
+    def __init__(self, ledger: Ledger, display: Display, interrupt: threading.Event) -> None:
+        self._ledger, self._display, self._interrupt = ledger, display, interrupt
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._show(trial)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        name = trial.config["trial"]
+        self._ledger.reports(name, result["reports"])
+        if result["failed"] is not None:
+            self._ledger.failed(name, result["failed"])
+        elif result["selected"] is not None:
+            self._ledger.done(name, result["selected"])
+        self._show(trial)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._ledger.start(self._ledger.record.trials[trial.config["trial"]])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = trial.get_error()
+        cause = reason_of(error).split(". ")[0] if error is not None else "no reason given"
+        self._ledger.failed(trial.config["trial"], f"its process died {trial.num_failures} times: {cause}")
+        self._show(trial)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._display.refresh()
+        if self._interrupt.is_set():
+            for trial in trials:
+                if trial.temporary_state.ray_actor is not None:
+                    ray.kill(trial.temporary_state.ray_actor)
+            raise KeyboardInterrupt
+
+    def _show(self, trial: Any) -> None:
+        self._display.trial(self._ledger.record.trials[trial.config["trial"]])
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second one interrupts at once. Only the main thread can take signals."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        event.set()
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# ---------------------------------------------------------------- the test split
+
+
+def _test(ledger: Ledger, trial_class: str, console: Console, interrupt: threading.Event) -> None:
+    """Read the test split once for each trial of the front and each control."""
+    wanted = bundle(ledger.space.config)
+    task = ray.remote(test_selected).options(num_cpus=wanted.get("CPU", 0), num_gpus=wanted.get("GPU", 0))
+    waiting = {
+        task.remote(str(ledger.run.checkpoint(t.trial).resolve()), ledger.data.model_dump(mode="json"), trial_class): t.trial
+        for t in ledger.to_test()
+    }
+    while waiting:
+        finished, _ = ray.wait(list(waiting), timeout=0.2)
+        for reference in finished:
+            name = waiting.pop(reference)
+            try:
+                ledger.tested(name, ray.get(reference))
+            except (RayTaskError, ray.exceptions.RayError) as error:
+                cause = error.cause if isinstance(error, RayTaskError) else error
+                ledger.failures[name] = reason_of(cause)
+                console.print(f"the test of {name} failed: {reason_of(cause)}", highlight=False, markup=False, soft_wrap=True)
+        if interrupt.is_set():
+            for reference in waiting:
+                ray.cancel(reference, force=True)
+            raise KeyboardInterrupt
+
+
+def test_selected(folder: str, data: dict[str, Any], trial_class: str) -> dict[str, Any]:
+    """The test metrics of the model that a finished trial selected, from its checkpoint."""
+    trial = trial_class_of(trial_class).restore(Path(folder), DataConfig.model_validate(data))
+    return dict(trial.evaluate("test"))

@@ -1,0 +1,61 @@
+"""What a run was made with: the dataset really used, versions, cores. No host names, no absolute paths."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import mtsearch
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.config.space import Space
+
+_PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy")
+
+
+def environment_of(space: Space) -> tuple[DataConfig, dict[str, Any]]:
+    """Find and prepare the data, hold the space against their card, and describe both. Raises BadInput before any work."""
+    data, facts = _data(space)
+    return data, {
+        "mtsearch": mtsearch.__version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _PACKAGES},
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        **facts,
+    }
+
+
+def concrete_data(space: Space, environment: Mapping[str, Any]) -> DataConfig:
+    """Where this machine has the data of a run. Raises BadInput when they are others than the run began with."""
+    data, facts = _data(space)
+    if facts["checksum"] != environment["checksum"]:
+        raise BadInput(
+            f"the run was made on {environment['dataset']} with checksum {str(environment['checksum'])[:12]}, "
+            f"but here is {facts['dataset']} with {str(facts['checksum'])[:12]}. Give it the same data."
+        )
+    return data
+
+
+def _data(space: Space) -> tuple[DataConfig, dict[str, Any]]:
+    from mtsearch.data import prepare, resolve  # imports torch
+
+    config = space.config.data
+    found = resolve(config)
+    space.check(found.card)
+    prepare(config)
+    found = resolve(config)
+    place = {"dataset": found.card.name, "root": None} if found.card.embedded else {"root": found.root}
+    facts = {"dataset": found.label, "checksum": found.checksum, "tasks": {task.name: task.kind for task in found.card.tasks}}
+    return config.model_copy(update={**place, "store": config.store.resolve() if config.store else None}), facts
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

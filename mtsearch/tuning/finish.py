@@ -1,0 +1,47 @@
+"""The end of a run: tables, page, picture, and what is printed last."""
+
+from __future__ import annotations
+
+import shlex
+
+from rich.console import Console
+
+from mtsearch.pareto import derive
+from mtsearch.pareto.plots import write_front
+from mtsearch.pareto.report import write_report
+from mtsearch.pareto.terminal import print_front
+from mtsearch.tuning.ledger import Ledger
+
+
+def conclude(ledger: Ledger, console: Console, *, interrupted: bool = False) -> int:
+    """Write the tables, the picture and the page from the events, print the front and the run's path. Returns the exit code."""
+    run = ledger.run
+    run.log.close()
+    config = ledger.space.config
+    found = derive(
+        run.path, run.rows(), run.history(), config.objectives, config.constraints, control=config.delta_m, kinds=run.environment["tasks"]
+    )
+    write_front(run.path / "front.png", found)
+    write_report(
+        run.path / "report.html",
+        found,
+        name=config.name,
+        description=config.description,
+        configuration=ledger.space.to_yaml(),
+        environment=run.environment,
+    )
+    print_front(found, console)
+    left = ledger.pending or bool(ledger.to_test()) or any(t.state == "running" for t in ledger.record.trials.values())
+    if interrupted:
+        say(console, f"interrupted; everything finished is kept. Go on with: python -m mtsearch.run resume={shlex.quote(str(run.path))}")
+    elif left:
+        say(console, f"not all is done. Go on with: python -m mtsearch.run resume={shlex.quote(str(run.path))}")
+    elif len(ledger.search) < ledger.study.size:
+        say(console, f"`search.budget` is used up after {len(ledger.search)} of {ledger.study.size} trials; a resume may raise it.")
+    say(console, f"run: {run.path}")
+    return 1 if left or (not found.front and not interrupted) else 0
+
+
+def say(console: Console, line: str) -> None:
+    """A line without markup or cuts."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

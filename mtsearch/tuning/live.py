@@ -1,0 +1,122 @@
+"""What a search shows while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mtsearch.tuning.ledger import Ledger
+from mtsearch.tuning.record import TrialRecord
+
+REFRESH = 0.5  # seconds
+
+
+class Display:
+    """Shows a ledger. Use it as a context; `trial` after each event of a trial, `refresh` as often as you like."""
+
+    def __init__(self, ledger: Ledger, slots: int, console: Console) -> None:
+        self._ledger, self._slots, self._console = ledger, slots, console
+        self._live: Live | None = None
+        self._drawn = 0.0
+        self._began: dict[str, float] = {}
+        self._durations: list[float] = []
+
+    def __enter__(self) -> Display:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    def trial(self, trial: TrialRecord) -> None:
+        """Take note of a trial that started, reported or ended; without a terminal, starts and ends are printed."""
+        if trial.state == "running":
+            self._began.setdefault(trial.trial, time.monotonic())
+        elif (began := self._began.pop(trial.trial, None)) is not None:
+            self._durations.append(time.monotonic() - began)
+            if self._live is None:
+                self._console.print(self._ended(trial), highlight=False, soft_wrap=True, markup=False)
+        self.refresh(force=trial.state != "running")
+
+    def refresh(self, force: bool = False) -> None:
+        """Draw the table again when it is due."""
+        if self._live is not None and (force or time.monotonic() - self._drawn >= REFRESH):
+            self._drawn = time.monotonic()
+            self._live.update(self._table(), refresh=True)
+
+    # ------------------------------------------------------------ text
+
+    def _ended(self, trial: TrialRecord) -> str:
+        ended = sum(t.state != "running" for t in self._ledger.record.trials.values())
+        what = "  ".join(self._figures(trial)) if trial.state == "done" else trial.reason or ""
+        return f"[{ended}/{self._ledger.total}] {trial.trial} {trial.state}  {what}  | {self._summary()}"
+
+    def _figures(self, trial: TrialRecord) -> list[str]:
+        return [f"{o.metric} {_number(trial.result.get(o.metric))}" for o in self._ledger.space.config.objectives]
+
+    def _summary(self) -> str:
+        parts = [f"front {len(self._ledger.front())}", f"hypervolume {_number(self._ledger.hypervolume)}"]
+        left = self.remaining()
+        return ", ".join(parts if left is None else [*parts, f"about {_span(left)} left"])
+
+    def remaining(self) -> float | None:
+        """Seconds until the end, from the mean time of the trials that ended under this driver; None before the first."""
+        if not self._durations:
+            return None
+        mean = sum(self._durations) / len(self._durations)
+        trials = self._ledger.record.trials.values()
+        ended = sum(t.state != "running" for t in trials)
+        running = [min(self._share(t), 1.0) for t in trials if t.state == "running"]
+        return mean * max(self._ledger.total - ended - sum(running), 0.0) / self._slots
+
+    def _share(self, trial: TrialRecord) -> float:
+        """The part of a trial that is done, by its epochs."""
+        return float(trial.result.get("epoch", 0)) / self._epochs(trial) if trial.reports else 0.0
+
+    def _epochs(self, trial: TrialRecord) -> int:
+        epochs: Mapping[str, Any] = trial.config.get("epochs") or {}
+        defaults = self._ledger.space.trial().epochs
+        return int(epochs.get("search", defaults.search)) + int(epochs.get("retrain", defaults.retrain))
+
+    def _table(self) -> Group:
+        objectives = [o.metric for o in self._ledger.space.config.objectives]
+        table = Table(expand=False)
+        table.add_column("trial", no_wrap=True)
+        table.add_column("progress", no_wrap=True)
+        for name in objectives:
+            table.add_column(name.removeprefix("val/"), justify="right")
+        for trial in self._ledger.record.sorted():
+            if trial.state == "running" and trial.trial in self._began:
+                share = self._share(trial)
+                bar = "█" * round(12 * share) + "░" * (12 - round(12 * share))
+                last = trial.reports[max(trial.reports)] if trial.reports else {}
+                table.add_row(
+                    trial.trial,
+                    f"{bar} {last.get('epoch', 0)}/{self._epochs(trial)} {last.get('phase', '')}",
+                    *(_number(last.get(n)) for n in objectives),
+                )
+        counts: dict[str, int] = {}
+        for trial in self._ledger.record.trials.values():
+            counts[trial.state] = counts.get(trial.state, 0) + 1
+        counts["waiting"] = max(self._ledger.total - len(self._ledger.record.trials), 0)
+        states = "  ".join(f"{count} {state}" for state, count in counts.items())
+        return Group(Text(f"{states}  |  {self._summary()}  |  {_span(self._ledger.elapsed)} so far"), table)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "-"
+
+
+def _span(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))

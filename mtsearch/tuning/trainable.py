@@ -1,0 +1,102 @@
+"""The trial actor: a Tune class trainable whose step is one report of a trial, kept on disk before it is told."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from mtsearch.config.schema import DataConfig, TrialConfig
+
+TRIAL_CLASS = "mtsearch.training:Trial"
+
+
+class TrialActor(tune.Trainable):
+    """Trains one job after another in a process that keeps its imports and data (`reuse_actors`).
+
+    A job is ``{"folder": of its checkpoint, "config": tree, "data": tree, "trial_class": "module:Class"}`` as JSON under ``job``.
+    A step returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None}``. After every report the
+    state is saved, atomically, before the report is returned. A trial that is found on disk continues from there, and its first step
+    returns all reports made so far, because some may never have reached the driver; the driver drops those it has.
+    An exception ends the trial as failed with one line; only the death of the process makes Tune start the trial again.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin the first job."""
+        self._trial: Any = None
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin the next job in the same process."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self.cleanup()
+        job = json.loads(config["job"])
+        self._folder = Path(job["folder"])
+        self._again: list[dict[str, Any]] = []
+        self._failed: str | None = None
+        try:
+            trial_config = TrialConfig.model_validate(job["config"])
+            _limit_threads(trial_config.threads)
+            trial_class = trial_class_of(job["trial_class"])
+            data = DataConfig.model_validate(job["data"])
+            if trial_class.saved(self._folder):
+                self._trial = trial_class.restore(self._folder, data)
+                self._again = list(self._trial.reports)
+            else:
+                self._trial = trial_class(trial_config, data)
+        except Exception as error:  # whatever a trial's code raises ends this trial and no other
+            self._failed = reason_of(error)
+
+    def step(self) -> dict[str, Any]:
+        """The next report, or those that a restored trial had made."""
+        reports, self._again = self._again, []
+        if self._failed is None and not reports:
+            try:
+                reports = [next(self._trial)]
+                self._trial.save(self._folder)
+            except Exception as error:  # as above
+                reports, self._failed = [], reason_of(error)
+        done = self._failed is not None or bool(self._trial.finished)
+        selected = self._trial.selected["report"] if done and self._failed is None else None
+        return {"reports": reports, "done": done, "failed": self._failed, "selected": selected}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the state is in the run directory already. (Tune pickles what is returned here.)"""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing, as `save_checkpoint`."""
+
+    def cleanup(self) -> None:
+        """Let go of the trial; the process may get another."""
+        if self._trial is not None:
+            self._trial.close()
+            self._trial = None
+
+
+def trial_class_of(path: str) -> Any:
+    """The class at ``module:Class``. It is made as ``Class(TrialConfig, DataConfig)`` and has `__next__`, `finished`, `reports`,
+    `selected`, `save`, `saved`, `restore`, `evaluate` and `close`, as `mtsearch.training.Trial`."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says why a trial failed: the exception's first sentence, with its type where the text alone says little."""
+    text = " ".join(str(error).split())
+    if type(error).__name__ in ("Diverged", "BadInput"):
+        return text
+    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+
+
+def _limit_threads(threads: int) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is imported: its OpenMP reads it once
+    import torch
+
+    torch.set_num_threads(threads)
