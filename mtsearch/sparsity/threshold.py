@@ -7,6 +7,8 @@ from torch import Tensor
 
 from mtsearch.sparsity.prox import Floats, as_floats
 
+_MARGIN = 1e-9
+
 
 def prox_strength(norms: Tensor, weights: Tensor, zeros: int) -> float:
     """The smallest `tau` at which `growl_prox` zeroes as many rows as it can without zeroing more than `zeros` (or than are zero already).
@@ -29,7 +31,7 @@ def prox_strength(norms: Tensor, weights: Tensor, zeros: int) -> float:
             low = middle
         else:
             high = middle
-    kept = survivors(totals, costs, low)
+    kept = survivors(totals, costs, low * (1 - _MARGIN))  # at the jump itself rounding would choose among the rows that tie
     gained, paid = totals[kept + 1 :] - totals[kept], costs[kept + 1 :] - costs[kept]
     return float(np.max(gained[paid > 0] / paid[paid > 0], initial=0.0))
 

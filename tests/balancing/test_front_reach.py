@@ -1,5 +1,7 @@
 """The bends of a front: Chebyshev reaches them, a weighted sum does not."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -37,9 +39,9 @@ def test_nine_preferences_give_nine_interior_points_on_their_rays(reached):
         assert abs(k * f[0] - (1 - k) * f[1]) < 1e-2
         assert (x[0] - x[1]).abs() < 1e-2 and x.abs().max() < SHIFT - 0.1
     firsts = sorted(f[0].item() for _, f in reached.values())
-    assert min(b - a for a, b in zip(firsts, firsts[1:], strict=False)) > 0.02
+    assert min(b - a for a, b in itertools.pairwise(firsts)) > 0.02
     by_first = sorted((f.tolist() for _, f in reached.values()), key=lambda f: f[0])
-    assert all(a[1] > b[1] for a, b in zip(by_first, by_first[1:], strict=False)), "no point dominates another"
+    assert all(a[1] > b[1] for a, b in itertools.pairwise(by_first)), "no point dominates another"
 
 
 @pytest.mark.parametrize(("k", "f"), [(0.5, (0.632, 0.632)), (0.1, (0.938, 0.104))])
