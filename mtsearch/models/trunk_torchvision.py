@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.fx
 import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import NodePathTracer, create_feature_extractor, get_graph_node_names
 
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput, nearest
@@ -20,7 +20,6 @@ from mtsearch.models.registry import backbone
 from mtsearch.models.resize import PoolTo
 
 _CLASSES = 1000  # torchvision's default, by which the last layer is recognised
-_TRACER: dict[str, Any] = {"leaf_modules": []}  # trace into torchvision's own blocks, so that both tracings name nodes alike
 
 
 class NetworkBranch(Branch):
@@ -30,13 +29,13 @@ class NetworkBranch(Branch):
         nn.Module.__init__(self)
         self.needs = tuple(needs)
         self.extracts = "map" in needs
-        self.network = create_feature_extractor(network, _return_nodes(network, needs), tracer_kwargs=_TRACER) if self.extracts else network
+        self.network = _extractor(network, needs) if self.extracts else network
 
     def forward(self, images: Tensor) -> list[Tensor]:
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
         out = self.network(images)
-        return [out[need] for need in self.needs] if self.extracts else [out.flatten(1)]
+        return list(out) if self.extracts else [out.flatten(1)]
 
 
 @backbone(schema.BackboneTorchvision)
@@ -110,11 +109,11 @@ def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
 def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, tuple[int, int, int] | None]:
     """The widths of the feature vector and the feature map, found without allocating or drawing anything."""
     try:
+        net = _unallocated(name, shape)
         with torch.device("meta"):
-            net, _ = _headless(name, shape)
             images = torch.zeros((2, 3, *shape[1:]))
             width = net.eval()(images).flatten(1).shape[1]
-            if _map_node(net) is None:
+            if _pooled(net, _Shallow().trace(net)) is None:
                 return width, None
             feature_map = NetworkBranch(net, ["map"]).eval()(images)[0]
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -125,35 +124,44 @@ def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, tuple[int, int,
     return width, tuple(feature_map.shape[1:])
 
 
-def _graph(net: nn.Module) -> tuple[NodePathTracer, list[torch.fx.Node]]:
-    tracer = NodePathTracer(**_TRACER)
-    return tracer, list(tracer.trace(net.eval()).nodes)
+def _unallocated(name: str, shape: tuple[int, int, int]) -> nn.Module:
+    """The network without its last layer on the meta device; the random generator is left as it was."""
+    try:
+        with torch.device("meta"):
+            return _headless(name, shape)[0]
+    except NotImplementedError:  # some constructors (RegNet's) compute their widths with tensors
+        with torch.random.fork_rng(devices=[]):
+            return _headless(name, shape)[0].to("meta")
 
 
-def _map_node(net: nn.Module) -> str | None:
-    """The graph name of what the last global pooling reads; None where nothing is pooled (vision transformers)."""
-    training = net.training
-    tracer, nodes = _graph(net)
-    net.train(training)
-    for node in reversed(nodes):
-        pooled = node.op == "call_module" and isinstance(net.get_submodule(str(node.target)), nn.AdaptiveAvgPool2d)
-        if pooled or node.target in (F.adaptive_avg_pool2d, "mean"):
-            return tracer.node_to_qualname[node.args[0]]  # type: ignore[index]
+class _Shallow(torch.fx.Tracer):
+    """Traces a network's own forward and its sequences only: blocks stay modules, which tell training from evaluation themselves."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not isinstance(m, nn.Sequential)
+
+
+def _pooled(net: nn.Module, graph: torch.fx.Graph) -> torch.fx.Node | None:
+    """What the last global pooling reads; None where nothing is pooled (vision transformers)."""
+    for node in reversed(graph.nodes):
+        module = net.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.AdaptiveAvgPool2d) or node.target in (F.adaptive_avg_pool2d, "mean"):
+            return node.args[0]  # type: ignore[return-value]
     return None
 
 
-def _return_nodes(net: nn.Module, needs: Sequence[Need]) -> dict[str, str]:
-    """Graph name -> feature name, for torchvision's feature extractor."""
-    wanted: dict[str, str] = {}
-    feature_map = _map_node(net)
-    if feature_map is not None:
-        wanted[feature_map] = "map"
-    if "vector" in needs:
-        training = net.training
-        _, evaluated = get_graph_node_names(net, tracer_kwargs=_TRACER)
-        net.train(training)
-        wanted[evaluated[-1]] = "vector"
-    return wanted
+def _extractor(net: nn.Module, needs: Sequence[Need]) -> nn.Module:
+    """The network returning the needed features in order, without the layers that no longer count."""
+    graph = _Shallow().trace(net)
+    output = next(node for node in graph.nodes if node.op == "output")
+    with graph.inserting_before(output):
+        features = {"map": _pooled(net, graph), "vector": graph.call_method("flatten", (output.args[0], 1))}
+    output.args = (tuple(features[need] for need in needs),)
+    module = torch.fx.GraphModule(net, graph)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    module.delete_all_unused_submodules()
+    return module
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

@@ -150,6 +150,17 @@ def test_macs_count_convolutions_and_linear_layers_per_image():
     assert model_macs(nn.Sequential(nn.Conv2d(8, 16, 3, groups=4)), (8, 5, 5)) == 9 * 16 * 2 * 9
 
 
+def test_macs_can_leave_out_zero_rows():
+    model = build_model(schema.HPS(), MM[0], DIGITS, MM[1])
+    full = model_macs(model, MM[1])
+    assert model_macs(model, MM[1], skip_zero_rows=True) == full
+    with torch.no_grad():
+        model.trunk.body[3].weight[:, [1, 4]] = 0
+        model.trunk.neck[1].weight[:, :100] = 0
+    assert model_macs(model, MM[1]) == full
+    assert model_macs(model, MM[1], skip_zero_rows=True) == full - 8 * 8 * 20 * 2 * 25 - 100 * 50
+
+
 @pytest.mark.parametrize(
     ("tasks", "shape", "part"),
     [

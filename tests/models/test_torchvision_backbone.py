@@ -1,5 +1,7 @@
 """torchvision networks as trunks; nothing is downloaded."""
 
+import copy
+
 import pytest
 import torch
 import torchvision
@@ -25,6 +27,7 @@ PIXELS = TaskCard(name="pixels", kind="segmentation", outputs=3)
         ("squeezenet1_1", 48, 512, True),
         ("densenet121", 32, 1024, True),
         ("googlenet", 32, 1024, True),
+        ("regnet_x_400mf", 32, 400, True),
         ("convnext_tiny", 32, 768, True),
         ("vit_b_32", 32, 768, False),
     ],
@@ -51,6 +54,29 @@ def test_training_and_evaluation_both_run_and_grey_images_are_repeated():
         assert all(p.grad is not None for p in model.parameters())
         with torch.no_grad():
             assert torch.equal(model.eval()(x)["scene"], model(x.expand(-1, 3, -1, -1))["scene"])
+
+
+def test_a_copy_made_in_training_evaluates_like_the_original():
+    backbone = schema.BackboneTorchvision(model="efficientnet_b0")
+    model = build_model(schema.HPS(), backbone, [SCENE, PIXELS], (3, 32, 32)).train()
+    copied = copy.deepcopy(model).eval()
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(copied(x)["pixels"], model.eval()(x)["pixels"])
+        assert torch.equal(copied(x)["pixels"], copied(x)["pixels"])
+
+
+def test_the_seed_decides_the_weights_whatever_the_probe_does():
+    def weight(name):
+        torch.manual_seed(5)
+        return build_model(schema.HPS(), schema.BackboneTorchvision(model=name), [SCENE], (3, 32, 32)).heads["scene"].weight
+
+    assert torch.equal(weight("regnet_y_400mf"), weight("regnet_y_400mf"))
+    torch.manual_seed(5)
+    expected = torchvision.models.get_model("resnet18", weights=None).conv1.weight
+    torch.manual_seed(5)
+    model = build_model(schema.HPS(), schema.BackboneTorchvision(model="resnet18"), [SCENE], (3, 32, 32))
+    assert torch.equal(model.trunk.network.conv1.weight, expected)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
