@@ -27,7 +27,6 @@ PIXELS = TaskCard(name="pixels", kind="segmentation", outputs=3)
         ("squeezenet1_1", 48, 512, True),
         ("densenet121", 32, 1024, True),
         ("googlenet", 32, 1024, True),
-        ("regnet_x_400mf", 32, 400, True),
         ("convnext_tiny", 32, 768, True),
         ("vit_b_32", 32, 768, False),
     ],
