@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ from mtsearch.pareto.files import replacing
 from mtsearch.pareto.front import Floats, non_dominated, values
 from mtsearch.pareto.outcome import Outcome
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.labelsize": 9.5,
@@ -82,17 +83,17 @@ def _pair(axes: Axes, found: Outcome, x: Objective, y: Objective) -> None:
     front, controls = values(found.front, pair), values(found.controls, pair)
     breaking = values(found.infeasible, pair)
     if len(breaking):
-        axes.scatter(*breaking.T, s=16, marker="x", color=palette.OTHER, linewidths=0.9, label="breaks a constraint", zorder=2)
+        _marks(axes, breaking, s=16, marker="x", color=palette.OTHER, linewidths=0.9, label="breaks a constraint", zorder=2)
     if len(others):
-        axes.scatter(*others.T, s=16, color=palette.OTHER, alpha=0.75, linewidths=0, label="dominated trial", zorder=2)
+        _marks(axes, others, s=16, color=palette.OTHER, alpha=0.75, linewidths=0, label="dominated trial", zorder=2)
     if len(front):
         two = len(found.objectives) == 2
         edge = front[non_dominated(front, [o.goal for o in pair])]
         _staircase(axes, edge, pair, linestyle="-" if two else ":", name="" if two else "best of these two alone")
-        axes.scatter(*front.T, s=30, color=palette.FRONT, edgecolors="white", linewidths=0.6, label="front", zorder=4)
+        _marks(axes, front, s=30, color=palette.FRONT, edgecolors="white", linewidths=0.6, label="front", zorder=4)
     if found.knee is not None:
         star = {"marker": "*", "color": palette.KNEE, "edgecolors": "white", "linewidths": 0.6}
-        axes.scatter(*values([found.knee], pair).T, s=150, label="knee", zorder=6, **star)  # type: ignore[arg-type]
+        _marks(axes, values([found.knee], pair), s=150, label="knee", zorder=6, **star)
     _controls(axes, found.controls, controls)
     for axis in (axes.xaxis, axes.yaxis):
         if max(abs(v) for v in axis.get_data_interval()) >= 1e4:
@@ -104,11 +105,25 @@ def _pair(axes: Axes, found: Outcome, x: Objective, y: Objective) -> None:
         axes.text(0.5, 0.5, "no finished trial yet", transform=axes.transAxes, ha="center", va="center", color="#6B7580")
 
 
+def _marks(axes: Axes, points: Floats, **style: Any) -> None:
+    axes.scatter(points[:, 0], points[:, 1], **style)
+
+
 def _staircase(axes: Axes, edge: Floats, pair: Sequence[Objective], linestyle: str, name: str) -> None:
     """The boundary of what the points dominate: between two neighbours it runs through the corner that is worse in both."""
     edge = np.unique(edge, axis=0)
-    steps = "post" if pair[0].goal == "min" else "pre"
-    axes.step(*edge.T, where=steps, color=palette.FRONT, linewidth=1.3, linestyle=linestyle, alpha=0.9, zorder=3, label=name or None)
+    steps: Literal["pre", "post"] = "post" if pair[0].goal == "min" else "pre"
+    axes.step(
+        edge[:, 0],
+        edge[:, 1],
+        where=steps,
+        color=palette.FRONT,
+        linewidth=1.3,
+        linestyle=linestyle,
+        alpha=0.9,
+        zorder=3,
+        label=name or None,
+    )
 
 
 def _controls(axes: Axes, rows: Sequence[Row], points: Floats) -> None:
@@ -116,7 +131,7 @@ def _controls(axes: Axes, rows: Sequence[Row], points: Floats) -> None:
         if np.isfinite(point).all():
             name, which = str(row.get("control") or row["trial"]), i % len(palette.CONTROLS)
             style = {"marker": palette.CONTROL_MARKS[which], "color": palette.CONTROLS[which]}
-            axes.scatter(*point, s=40, edgecolors="white", linewidths=0.6, label=name, zorder=5, **style)  # type: ignore[arg-type]
+            _marks(axes, point[None], s=40, edgecolors="white", linewidths=0.6, label=name, zorder=5, **style)
 
 
 def _limits(axes: Axes, important: Floats, others: Floats) -> None:

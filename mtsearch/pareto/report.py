@@ -22,7 +22,7 @@ from mtsearch.pareto.outcome import Outcome
 from mtsearch.pareto.tables import hypervolume_note, identity, notes, result_columns
 
 _ABOUT = ("trial", "kind", "control", "state", "reason", "front", "knee", "dataset", "seed", "report", "phase", "epoch", "command")
-_TEXT = ("state", "reason", "command")
+_TEXT = ("state", "command")
 
 
 def write_report(
@@ -135,6 +135,7 @@ def _data(found: Outcome, name: str) -> dict[str, Any]:
             "other": palette.OTHER,
             "controls": palette.CONTROLS,
             "symbols": palette.CONTROL_SYMBOLS,
+            "solids": palette.CONTROL_SOLIDS,
         },
     }
 
@@ -188,9 +189,8 @@ def _tabs(found: Outcome) -> list[dict[str, Any]]:
 
 def _columns(found: Outcome) -> list[str]:
     metrics = found.metrics + [c for c in result_columns(found) if c not in found.metrics]
-    reasons = ["reason"] if any(row.get("reason") for row in found.rows) else []
     extra = [c for c in ("model/params", "cost/seconds") if c not in metrics and any(math.isfinite(number(row, c)) for row in found.rows)]
-    return ["trial", "state", *metrics, *extra, *found.varied, *reasons, "command"]
+    return ["trial", "state", *metrics, *extra, *found.varied, "command"]
 
 
 def _head(column: str, found: Outcome) -> str:
@@ -219,6 +219,8 @@ def _groups(found: Outcome, columns: Sequence[str]) -> list[dict[str, Any]]:
             value = row.get(column)
             if column == "trial":
                 text, sort = identity({**row, "state": "done"}), str(value)
+            elif column == "state" and row.get("reason"):
+                text = sort = f"{value}: {row['reason']}"
             else:
                 text = show(value, column, found.kinds) if kinds[column] in ("number", "text") else str(value or "")
                 sort = "" if text in ("–", "") else repr(float(value)) if kinds[column] == "number" else text  # type: ignore[arg-type]

@@ -36,17 +36,19 @@ def derive(
     Returns the outcome, which `plots.write_front` and `report.write_report` take. `control` and `kinds` as in `outcome`.
     """
     found = outcome(rows, history, objectives, constraints, control=control, kinds=kinds)
-    write_tables(Path(directory), found)
+    folder = Path(directory)
+    write_parquet(folder, found)
+    write_csv(folder / "front.csv", found)
+    write_markdown(folder / "front.md", found)
     return found
 
 
-def write_tables(directory: Path, found: Outcome) -> None:
-    """Write all tables of an outcome."""
-    _parquet(directory / "trials.parquet", found.rows, arranged(found.rows, found.metrics))
+def write_parquet(directory: Path, found: Outcome) -> None:
+    """Write `trials.parquet` (a row a trial), `history.parquet` (a row a report) and `front.parquet`."""
+    columns = arranged(found.rows, found.metrics)
+    _parquet(directory / "trials.parquet", found.rows, columns)
     _parquet(directory / "history.parquet", found.history, list(dict.fromkeys([*_REPORTS, *arranged(found.history)])))
-    _parquet(directory / "front.parquet", found.front, arranged(found.rows, found.metrics))
-    write_csv(directory / "front.csv", found)
-    write_markdown(directory / "front.md", found)
+    _parquet(directory / "front.parquet", found.front, columns)
 
 
 def write_csv(path: Path, found: Outcome) -> None:
@@ -89,7 +91,7 @@ def identity(row: Row) -> str:
 def notes(found: Outcome) -> list[str]:
     """What a reader must know to read the front's table, one sentence a line."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(found.states.items())) or "none"
-    lines = [f"{len(found.search)} search trials ({states}); {len(found.front)} on the front."]
+    lines = [f"{len(found.search)} search trial{'' if len(found.search) == 1 else 's'} ({states}); {len(found.front)} on the front."]
     datasets = sorted({str(row["dataset"]) for row in found.rows if row.get("dataset")})
     if datasets:
         lines.append(f"Data: {'; '.join(datasets)}.")

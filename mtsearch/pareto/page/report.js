@@ -11,7 +11,7 @@
   const knee = search.find((r) => r.knee);
   const INK = "#1f2933", GRID = "#e6e9ec", SCALE = "Cividis";
   const FONT = { family: "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif", size: 13, color: INK };
-  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { scale: 3, filename: D.name } };
+  const CONFIG = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { scale: 3, filename: D.name } };
   let selected = knee ? knee.id : (search.find((r) => r.state === "done") || D.rows[0] || {}).id;
 
   // ---------------------------------------------------------------- small helpers
@@ -47,17 +47,23 @@
     return node;
   };
   const layout = (extra) => ({
-    font: FONT, paper_bgcolor: "#fff", plot_bgcolor: "#fff", margin: { l: 66, r: 20, t: 14, b: 54 }, hovermode: "closest",
+    font: FONT, paper_bgcolor: "#fff", plot_bgcolor: "#fff", margin: { l: 66, r: 20, t: 26, b: 54 }, hovermode: "closest",
     hoverlabel: { bgcolor: "#fff", bordercolor: "#c8d0d7", font: { ...FONT, size: 12 }, align: "left" },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, ...extra,
+    legend: { orientation: "h", y: -0.17, yanchor: "top", x: 0 }, ...extra,
   });
   const axis = (title, extra = {}) => ({ title: { text: escaped(title), standoff: 8 }, gridcolor: GRID, zeroline: false, linecolor: INK, showline: true, ticks: "outside", tickcolor: INK, ticklen: 4, ...extra });
-  const nothing = (id, text) => { const node = $(id); node.style.height = "auto"; node.replaceChildren(element("p", { class: "hint" }, text)); };
+  const nothing = (id, text) => { const node = $(id); Plotly.purge(node); node.style.height = "auto"; node.replaceChildren(element("p", { class: "hint" }, text)); };
+  const draw = (id, traces, arrangement) => {
+    const node = $(id);
+    if (node.firstChild && node.firstChild.className === "hint") { node.replaceChildren(); node.style.height = ""; }
+    return Plotly.react(node, traces, arrangement, CONFIG);
+  };
   const has = (row, metric) => row.values[metric] !== undefined && row.values[metric] !== null;
+  const setting = (value) => (typeof value === "number" ? String(Number(value.toPrecision(5))) : String(value));
   const hover = (row) => {
     const lines = [`<b>${escaped(row.name)}</b>${row.knee ? " (knee)" : ""}`];
     for (const metric of D.shown) if (has(row, metric)) lines.push(`${escaped(label(metric))}: <b>${escaped(row.text[metric])}</b>`);
-    for (const key of D.varied) if (row.config[key] !== undefined && row.config[key] !== null) lines.push(`<span style="color:#5b6773">${escaped(key.slice(6))}: ${escaped(row.config[key])}</span>`);
+    for (const key of D.varied) if (row.config[key] !== undefined && row.config[key] !== null) lines.push(`<span style="color:#5b6773">${escaped(key.slice(6))}: ${escaped(setting(row.config[key]))}</span>`);
     return lines.join("<br>");
   };
 
@@ -80,7 +86,7 @@
     const objectives = D.objectives.map((o) => o.metric);
     const rest = Object.keys(row.values).filter((m) => !objectives.includes(m) && has(row, m));
     table("Objectives", objectives.filter((m) => has(row, m)).map((m) => [label(m), row.text[m]]));
-    table("Searched settings", D.varied.filter((k) => row.config[k] !== undefined && row.config[k] !== null).map((k) => [k.slice(6), String(row.config[k])]));
+    table("Searched settings", D.varied.filter((k) => row.config[k] !== undefined && row.config[k] !== null).map((k) => [k.slice(6), setting(row.config[k])]));
     table("Other metrics", rest.map((m) => [label(m), row.text[m]]));
     if (row.command) box.append(element("h4", {}, "Train it again"), element("code", { class: "command" }, row.command), element("p", {}, element("button", { type: "button", class: "copy", "data-copy": row.command }, "copy")));
   }
@@ -128,6 +134,7 @@
     if (!goals[x] || !goals[y] || x === y || !rows.length) return [];
     const dominated = (r) => rows.some((o) => !better(r.values[x], o.values[x], x) && !better(r.values[y], o.values[y], y) && (o.values[x] !== r.values[x] || o.values[y] !== r.values[y]));
     const edge = rows.filter((r) => !dominated(r)).sort((a, b) => a.values[x] - b.values[x]);
+    if (edge.length < 2) return [];
     const two = D.objectives.length === 2;
     return [{
       type: "scatter", mode: "lines", x: edge.map((r) => r.values[x]), y: edge.map((r) => r.values[y]), hoverinfo: "skip", name: two ? "boundary" : "best of these two alone",
@@ -150,7 +157,7 @@
       trace(done.filter((r) => !r.feasible && whole(r)), "breaks a constraint", { color: D.palette.other, size: size(7), symbol: "x" }),
       ...(three ? [] : staircase(members)),
     ];
-    const shade = front.colour && members.some((r) => has(r, front.colour));
+    const shade = front.colour && new Set(members.filter((r) => has(r, front.colour)).map((r) => r.values[front.colour])).size > 1;
     traces.push(trace(members, "front", {
       size: size(11), line: { color: "#fff", width: 1 },
       ...(shade ? { color: members.map((r) => r.values[front.colour] ?? null), colorscale: SCALE, colorbar: { title: { text: escaped(label(front.colour)), side: "right" }, thickness: 12, outlinewidth: 0, len: 0.85 } } : { color: D.palette.front }),
@@ -158,8 +165,8 @@
     if (knee && whole(knee)) traces.push(trace([knee], "knee", { color: D.palette.knee, size: size(17), symbol: three ? "diamond" : "star", line: { color: "#fff", width: 1 } }));
     controls.forEach((row, i) => {
       if (row.state === "done" && whole(row)) {
-        const symbol = D.palette.symbols[i % D.palette.symbols.length];
-        traces.push(trace([row], row.name, { color: D.palette.controls[i % D.palette.controls.length], size: size(11), symbol: three && symbol.startsWith("triangle") ? "square-open" : symbol, line: { color: "#fff", width: 1 } }));
+        const symbols = three ? D.palette.solids : D.palette.symbols, symbol = symbols[i % symbols.length];
+        traces.push(trace([row], row.name, { color: D.palette.controls[i % D.palette.controls.length], size: size(11), symbol, line: { color: "#fff", width: 1 } }));
       }
     });
     const kept = traces.filter((t) => t.x.length);
@@ -167,9 +174,9 @@
     const titles = used.map((k) => label(front[k]));
     const scene = Object.fromEntries(used.map((k, i) => [`${k}axis`, { title: { text: escaped(titles[i]) }, gridcolor: GRID, zeroline: false, backgroundcolor: "#fff" }]));
     const extra = three
-      ? { scene: { ...scene, camera: { eye: { x: 1.5, y: 1.5, z: 0.9 } } }, margin: { l: 0, r: 0, t: 10, b: 0 } }
+      ? { scene: { ...scene, aspectmode: "cube", camera: { eye: { x: 1.45, y: 1.35, z: 0.75 }, center: { x: 0, y: 0, z: -0.12 } } }, margin: { l: 0, r: 0, t: 10, b: 0 } }
       : { xaxis: axis(titles[0]), yaxis: axis(titles[1]) };
-    Plotly.react("front-plot", kept, layout(extra), CONFIG).then((node) => {
+    draw("front-plot", kept, layout(extra)).then((node) => {
       node.removeAllListeners("plotly_click");
       node.on("plotly_click", (event) => { const id = event.points[0].customdata; if (id) select(id, true); });
     });
@@ -215,18 +222,38 @@
 
   const parallel = { colour: D.objectives[0].metric, only: false };
 
+  function linearTicks(low, high) {
+    if (high === low) return [low];
+    const rough = (high - low) / 5, power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+    const found = [];
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) found.push(Number((i * step).toPrecision(10)));
+    return found;
+  }
+
+  function logTicks(low, high) {
+    const found = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
+      for (const n of [1, 2, 5]) {
+        const value = Number((n * 10 ** power).toPrecision(3));
+        if (value >= 0.999 * low && value <= 1.001 * high) found.push(value);
+      }
+    }
+    return found.length > 9 ? found.filter((v) => /^0?\.?0*1/.test(String(v)) || /^1e/.test(String(v))) : found;
+  }
+
   function dimension(name, cells) {
     const filled = cells.filter((v) => v !== null && v !== undefined), missing = filled.length < cells.length;
     if (filled.every((v) => typeof v === "number")) {
-      const log = Math.min(...filled) > 0 && Math.max(...filled) / Math.min(...filled) > 30;
+      const log = Math.min(...filled) > 0 && Math.max(...filled) / Math.min(...filled) > 15;
       const place = (v) => (log ? Math.log10(v) : v);
       const low = place(Math.min(...filled)), high = place(Math.max(...filled)), span = high - low || Math.abs(high) || 1;
       const none = low - 0.14 * span;
-      const out = { label: name, values: cells.map((v) => (v === null || v === undefined ? none : place(v))), range: [missing ? none : low - 0.02 * span, high + 0.02 * span] };
+      const out = { label: name, values: cells.map((v) => (v === null || v === undefined ? none : place(v))), range: [(missing ? none : low) - 0.03 * span, high + 0.03 * span] };
       if (log || missing) {
-        const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => low + t * (high - low)).filter((t, i, all) => all.indexOf(t) === i);
-        out.tickvals = [...(missing ? [none] : []), ...ticks];
-        out.ticktext = [...(missing ? ["–"] : []), ...ticks.map((t) => String(Number((log ? 10 ** t : t).toPrecision(2))))];
+        const marks = log ? logTicks(10 ** low, 10 ** high) : linearTicks(low, high);
+        out.tickvals = [...(missing ? [none] : []), ...marks.map(place)];
+        out.ticktext = [...(missing ? ["–"] : []), ...marks.map(String)];
       }
       return out;
     }
@@ -251,14 +278,13 @@
       ...D.varied.map((key) => dimension(key.slice(6), rows.map((r) => r.config[key]))),
       ...metrics.map((m) => dimension(label(m), rows.map((r) => r.values[m]))),
     ];
-    $("parallel-plot").style.height = "430px";
-    $("parallel-plot").style.minWidth = `${Math.max(600, 118 * dimensions.length)}px`;
+    $("parallel-plot").style.minWidth = `${Math.max(600, 126 * dimensions.length)}px`;
     const colour = rows.map((r) => r.values[parallel.colour]);
-    Plotly.react("parallel-plot", [{
+    draw("parallel-plot", [{
       type: "parcoords", dimensions, labelangle: -14, labelfont: { ...FONT, size: 12 }, tickfont: { ...FONT, size: 11 }, rangefont: { size: 1, color: "rgba(0,0,0,0)" },
       line: { color: colour, colorscale: SCALE, showscale: true, colorbar: { title: { text: escaped(label(parallel.colour)), side: "right" }, thickness: 12, outlinewidth: 0 } },
       unselected: { line: { color: "#d5dade", opacity: 0.35 } },
-    }], { font: FONT, paper_bgcolor: "#fff", margin: { l: 70, r: 30, t: 74, b: 26 } }, CONFIG);
+    }], { font: FONT, paper_bgcolor: "#fff", margin: { l: 70, r: 30, t: 74, b: 26 } });
   }
 
   // ---------------------------------------------------------------- curves
@@ -290,12 +316,12 @@
     if (!D.curves.length) return nothing("curve-plot", "No trial has reported yet.");
     const other = search.filter((r) => !r.front), traces = [];
     if (curves.all) traces.push(line(other, "not on the front", { color: D.palette.other }, 1, { opacity: 0.65 }));
-    traces.push(line(search.filter((r) => r.front && !r.knee), "front", { color: D.palette.front }, 1.6));
+    traces.push(line(search.filter((r) => r.front && !r.knee), "front", { color: D.palette.front }, 1.6, { opacity: 0.7 }));
     if (knee) traces.push(line([knee], "knee", { color: D.palette.knee }, 2.6));
     controls.forEach((row, i) => traces.push(line([row], row.name, { color: D.palette.controls[i % D.palette.controls.length], dash: "dash" }, 1.8)));
     const chosen = byId[selected];
     if (chosen && !chosen.knee) traces.push(line([chosen], `selected: ${chosen.name}`, { color: INK }, 2.6));
-    Plotly.react("curve-plot", traces.filter((t) => t.y.some((v) => v !== null)), layout({ xaxis: axis(curves.by), yaxis: axis(label(curves.metric), { type: curves.log ? "log" : "linear" }) }), CONFIG).then((node) => {
+    draw("curve-plot", traces.filter((t) => t.y.some((v) => v !== null)), layout({ xaxis: axis(curves.by), yaxis: axis(label(curves.metric), { type: curves.log ? "log" : "linear" }) })).then((node) => {
       node.removeAllListeners("plotly_click");
       node.on("plotly_click", (event) => select(event.points[0].customdata, true));
     });
@@ -306,10 +332,10 @@
   function drawHypervolume() {
     const h = D.hypervolume;
     if (!h.values.length) return nothing("hypervolume-plot", "No finished trial yet.");
-    Plotly.react("hypervolume-plot", [{
+    draw("hypervolume-plot", [{
       type: "scatter", mode: "lines+markers", x: h.values.map((_, i) => i + 1), y: h.values, text: h.trials.map((id) => byId[id].name), hovertemplate: "trial %{text}<br><b>%{y:.5~g}</b><extra></extra>",
       line: { shape: "hv", color: D.palette.front, width: 2 }, marker: { size: 5 }, fill: "tozeroy", fillcolor: "rgba(0,114,178,0.08)",
-    }], layout({ xaxis: axis("finished trials, by number", { rangemode: "tozero" }), yaxis: axis(h.title), showlegend: false }), CONFIG);
+    }], layout({ xaxis: axis("finished trials, by number", { range: [0.5, h.values.length + 0.5] }), yaxis: axis(h.title), showlegend: false }));
     const low = Math.min(...h.values.filter((v) => v > 0), Infinity), high = Math.max(...h.values);
     if (Number.isFinite(low) && high > low) Plotly.relayout("hypervolume-plot", { "yaxis.range": [Math.max(0, low - 0.25 * (high - low)), high + 0.08 * (high - low)] });
   }

@@ -1,0 +1,65 @@
+"""Rewrite the tables, the picture and the page of a run: ``python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet]``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.space import split_pairs
+
+if TYPE_CHECKING:
+    from mtsearch.pareto import Outcome
+    from mtsearch.tuning.rundir import RunDirectory
+
+USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet]
+
+Derives from the events of the run directory RUN: trials.parquet, history.parquet, front.parquet, front.csv, front.md, front.png
+and report.html (one page that opens without a network). With `format`, only what has that ending. It may run beside a search."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The door; returns the exit code: 0 done, 2 bad input."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or "--help" in words or "-h" in words:
+        print(USAGE)
+        return 0
+    try:
+        _report(words)
+    except BadInput as error:
+        print(f"mtsearch.report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def write(run: RunDirectory, formats: Sequence[str] | None = None) -> Outcome:
+    """Write all of a run's tables, picture and page, or only those of the given formats, and return the outcome."""
+    from mtsearch.pareto.publish import FORMATS, publish
+
+    space = run.space
+    rows, history = run.rows(), run.history()
+    return publish(run.path, rows, history, space.config, run.environment, configuration=space.to_yaml(), formats=formats or FORMATS)
+
+
+def _report(words: list[str]) -> None:
+    own, rest = split_pairs(words, ("run", "format"))
+    if rest:
+        raise BadInput(f"`{rest[0]}` is no key of the report. {nearest(rest[0].split('=')[0], ('run', 'format'))}")
+    if "run" not in own:
+        raise BadInput("`run` is missing. Write, for example, `python -m mtsearch.report run=results/pareto_cm/20260101-120000`.")
+
+    from mtsearch.pareto.publish import FORMATS
+    from mtsearch.pareto.terminal import print_front
+    from mtsearch.tuning.rundir import RunDirectory
+
+    chosen = own.get("format")
+    if chosen is not None and chosen not in FORMATS:
+        raise BadInput(f"`format` should be one of {', '.join(FORMATS)}. Found `{chosen}`. {nearest(chosen, FORMATS)}")
+    run = RunDirectory(own["run"])
+    print_front(write(run, [chosen] if chosen else None))
+    print(f"run: {run.path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
