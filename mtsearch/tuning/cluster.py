@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import ray
+from ray._private import ray_constants, worker
 
 OBJECT_STORE = 256 * 2**20  # bytes; trials exchange small mappings only
 
@@ -19,8 +21,8 @@ _SETTINGS = {  # Tune's own files, logs and tables: the run directory has better
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -41,6 +43,7 @@ def cluster() -> Iterator[Cluster]:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    worker.stdout_deduplicator.skip_re = re.compile("A worker died or was killed")  # the ledger says it shorter
     if ray.is_initialized():
         yield _describe()
         return
@@ -49,9 +52,9 @@ def cluster() -> Iterator[Cluster]:
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
+        _bind_to_loopback()
         ray.init(
             address="local",
-            _node_ip_address="127.0.0.1",
             dashboard_host="127.0.0.1",
             include_dashboard=True,
             object_store_memory=OBJECT_STORE,
@@ -65,8 +68,15 @@ def cluster() -> Iterator[Cluster]:
         ray.shutdown()
 
 
+def _bind_to_loopback() -> None:
+    """Have all servers of a local cluster listen on 127.0.0.1 only. Ray does so by itself on desktop systems; elsewhere it must be told,
+    by a constant that it reads when it is imported, and by the environment for its processes."""
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
 def _describe() -> Cluster:
-    url = ray._private.worker.get_dashboard_url()
+    url = worker.get_dashboard_url()
     if not url:
         return Cluster(dict(ray.cluster_resources()), "not running")
     port = url.rsplit(":", 1)[-1]

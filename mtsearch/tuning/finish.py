@@ -6,9 +6,7 @@ import shlex
 
 from rich.console import Console
 
-from mtsearch.pareto import derive
-from mtsearch.pareto.plots import write_front
-from mtsearch.pareto.report import write_report
+from mtsearch.pareto.publish import publish
 from mtsearch.pareto.terminal import print_front
 from mtsearch.tuning.ledger import Ledger
 
@@ -18,18 +16,7 @@ def conclude(ledger: Ledger, console: Console, *, interrupted: bool = False) -> 
     run = ledger.run
     run.log.close()
     config = ledger.space.config
-    found = derive(
-        run.path, run.rows(), run.history(), config.objectives, config.constraints, control=config.delta_m, kinds=run.environment["tasks"]
-    )
-    write_front(run.path / "front.png", found)
-    write_report(
-        run.path / "report.html",
-        found,
-        name=config.name,
-        description=config.description,
-        configuration=ledger.space.to_yaml(),
-        environment=run.environment,
-    )
+    found = publish(run.path, run.rows(), run.history(), config, run.environment, configuration=ledger.space.to_yaml())
     print_front(found, console)
     left = ledger.pending or bool(ledger.to_test()) or any(t.state == "running" for t in ledger.record.trials.values())
     if interrupted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -115,7 +116,7 @@ class Display:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else "-"
+    return f"{value:.4g}" if isinstance(value, int | float) and not math.isnan(value) else "-"
 
 
 def _span(seconds: float) -> str:

@@ -132,9 +132,12 @@ def command_of(record: Record, trial: TrialRecord, space: Space) -> str:
     words = ["python -m mtsearch.train", f"space={_quoted(record.space)}"]
     if record.profile:
         words.append(f"profile={_quoted(record.profile)}")
-    kept = [pair for pair in record.overrides if pair.split("=", 1)[0].split(".")[0] == "data"]
-    fixed = [pair for pair in record.overrides if pair.split("=", 1)[0].split(".")[0] == "trial"]
-    words += [_quoted(pair) for pair in kept + fixed]
+    if trial.control:
+        words.append(f"control={_quoted(trial.control)}")
+    parts = ("data", "trial", "controls") if trial.control else ("data", "trial")  # not search, results and the like
+    words += [_quoted(pair) for pair in record.overrides if pair.split("=", 1)[0].split(".")[0] in parts]
+    if trial.control:
+        return " ".join(words)
     dimensions = {dimension.path for dimension in space.dimensions}
     words += [_quoted(f"{path}={text(value)}") for path, value in _differences(trial.config, space.defaults, "trial", dimensions)]
     return " ".join(words)

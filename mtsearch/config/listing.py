@@ -1,0 +1,37 @@
+"""What there is to choose from, and the resolved configuration, as text. Reads YAML only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from mtsearch.config.base import methods
+from mtsearch.config.schema import TrialConfig
+from mtsearch.config.space import Space, list_spaces, merge, package_folder
+
+
+def listing() -> str:
+    """Spaces, datasets and methods by name, with a line on each."""
+    spaces = {name: _yaml(path).get("description", "") for name, path in list_spaces().items()}
+    cards = {path.stem: _yaml(path).get("title", "") for path in sorted(package_folder("datasets").glob("*.yaml"))}
+    blocks = [_block("Spaces (space=NAME)", spaces), _block("Datasets (data.dataset=NAME)", cards)]
+    for kind, named in methods().items():
+        blocks.append(_block(f"trial.{kind}", {name: (cls.__doc__ or "").strip().splitlines()[0] for name, cls in named.items()}))
+    return "\n\n".join(blocks)
+
+
+def resolved(space: Space) -> str:
+    """Every key of a space with its value, defaults included, as YAML that `space=FILE` takes."""
+    config: dict[str, Any] = space.config.model_dump(mode="json")
+    config["trial"] = merge(TrialConfig().model_dump(mode="json"), space.tree)
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _yaml(path: Any) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def _block(title: str, entries: dict[str, str]) -> str:
+    width = max(map(len, entries), default=0)
+    return "\n".join([title, *(f"  {name:<{width}}  {' '.join(text.split())}" for name, text in entries.items())])

@@ -1,0 +1,96 @@
+"""Search a space, or go on with a run: ``python -m mtsearch.run space=NAME key=value ...``, ``python -m mtsearch.run resume=RUN``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.space import load_space, split_pairs
+
+USAGE = """python -m mtsearch.run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
+python -m mtsearch.run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]    go on with a run, or extend it
+
+  --list      spaces, datasets and methods
+  --cfg       every key of the space with its value (with space=NAME)
+  --dry-run   slots, first configurations and cost, without training (with space=NAME)
+
+Any key of --cfg can be set, such as search.trials=50  search.slots=2  data.root=DIR  trial.optimizer.lr=0.001
+'trial.optimizer.lr={loguniform: [0.0001, 0.01], default: 0.001}'.
+
+One trial a CPU core runs at once, unless search.slots or resources.cpu say otherwise. Ctrl-C ends the search cleanly; what is finished
+is kept, and resume=RUN goes on. The last line is the run directory, `run: PATH`.
+Exit codes: 0 done, 1 not all could be done, 2 bad input, 130 interrupted."""
+
+FLAGS = ("--list", "--cfg", "--dry-run")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The door; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or "--help" in words or "-h" in words:
+        print(USAGE)
+        return 0
+    try:
+        return _main([w for w in words if not w.startswith("-")], [w for w in words if w.startswith("-")])
+    except BadInput as error:
+        print(f"mtsearch.run: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mtsearch.run: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _main(pairs: list[str], flags: list[str]) -> int:
+    for flag in flags:
+        if flag not in FLAGS:
+            raise BadInput(f"unknown option `{flag}`. Known here: {', '.join(FLAGS)}, --help.")
+    if "--list" in flags:
+        from mtsearch.config.listing import listing
+
+        print(listing())
+        return 0
+    own, overrides = split_pairs(pairs, ("space", "profile", "resume"))
+    if "resume" in own:
+        return _resume(own, overrides, flags)
+    if "space" not in own:
+        raise BadInput("`space` is missing. Write, for example, `python -m mtsearch.run space=pareto_cm`; `--list` shows all.")
+    space = load_space(own["space"], overrides, own.get("profile"))
+    if "--cfg" in flags:
+        from mtsearch.config.listing import resolved
+
+        print(resolved(space), end="")
+        return 0
+    if "--dry-run" in flags:
+        from mtsearch.tuning.dryrun import dry_run
+
+        print(dry_run(space))
+        return 0
+    from mtsearch.tuning.engine import run  # Ray takes seconds to import: mistakes are answered before
+
+    return run(space, name=own["space"], profile=own.get("profile"), overrides=tuple(overrides))
+
+
+def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
+    from mtsearch.tuning.rundir import RESUMABLE, RunDirectory
+
+    for word in [*flags, *(key for key in own if key != "resume")]:
+        raise BadInput(f"`{word}` does not go with `resume`. A run keeps its space; start a new one with `space=`.")
+    changes: dict[str, Any] = {}
+    for pair in overrides:
+        key, _, value = pair.partition("=")
+        if key not in RESUMABLE:
+            raise BadInput(f"`{key}` cannot change on resume; only {', '.join(RESUMABLE)} can. Start a new run with `space=`.")
+        changes[key] = yaml.safe_load(value)
+    RunDirectory(own["resume"]).space_with(changes)
+
+    from mtsearch.tuning.engine import resume
+
+    return resume(own["resume"], changes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

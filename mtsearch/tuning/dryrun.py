@@ -1,0 +1,59 @@
+"""What a search would do: slots, first configurations and cost, without training anything."""
+
+from __future__ import annotations
+
+import tempfile
+
+from mtsearch.config.schema import TrialConfig
+from mtsearch.config.space import Space, leaves
+from mtsearch.data import open_dataset
+from mtsearch.models import build_model, model_macs
+from mtsearch.tuning.cluster import cluster
+from mtsearch.tuning.environment import environment_of
+from mtsearch.tuning.record import text
+from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.tuning.slots import bundle, local_resources, slots
+from mtsearch.tuning.study import Study, check_search
+
+SHOWN = 3  # configurations
+
+
+def dry_run(space: Space) -> str:
+    """A page of text. Joins a cluster only where `RAY_ADDRESS` names one. Raises BadInput as the search would."""
+    check_search(space)
+    resources = local_resources()
+    if resources is None:
+        bundle(space.config)
+        with cluster() as connection:
+            resources = connection.resources
+    at_once = slots(space.config, resources)
+    data, environment = environment_of(space)
+    dataset = open_dataset(data)
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory.create(space, environment, name="dry-run", root=folder)
+        study = Study(run, space, run.record())
+        count = study.size
+        first = [study.ask() for _ in range(min(SHOWN, count))]
+    images = len(dataset.splits["train"].images)
+    epochs = count * _epochs(space.trial()) + sum(_epochs(space.trial(tree)) for tree in space.controls.values())
+    macs = [_macs(space.trial(trial.config), dataset) for trial in first]
+    lines = [
+        f"data     {environment['dataset']}: {images} training images",
+        f"slots    {at_once} at once: {text(bundle(space.config))} of {text({k: resources.get(k, 0) for k in bundle(space.config)})}",
+        f"trials   {count} by {space.config.search.sampler.name}, and the controls {', '.join(space.controls) or '(none)'}",
+        f"cost     about {epochs} epochs, {epochs * images:,} training images in all; forward {min(macs):,} to {max(macs):,} "
+        f"multiply-adds an image, so about {3 * epochs * images * sum(macs) / len(macs):.2e} in all with backward",
+    ]
+    for trial in first:
+        lines.append(f"\n{trial.trial}")
+        lines += [f"  {path}={text(value)}" for path, value in leaves(trial.config, "trial")]
+    return "\n".join(lines)
+
+
+def _epochs(config: TrialConfig) -> int:
+    return config.epochs.search + config.epochs.retrain
+
+
+def _macs(config: TrialConfig, dataset: object) -> int:
+    card = dataset.card  # type: ignore[attr-defined]
+    return model_macs(build_model(config.architecture, config.backbone, card.tasks, card.shape), card.shape)
