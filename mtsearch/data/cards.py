@@ -9,20 +9,17 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-import mtsearch
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.space import package_folder
 
 
 def datasets_folder() -> Path:
     """The folder with the cards and the embedded sample: package data in an installed wheel, `datasets` beside the package in a clone."""
-    package = Path(mtsearch.__file__).resolve().parent
-    for folder in (package / "_datasets", package.parent / "datasets"):
-        if folder.is_dir():
-            return folder
-    raise BadInput(
-        f"The project's data cards are missing: neither `_datasets` in nor `datasets` beside {package} exists; install mtsearch again."
-    )
+    folder = package_folder("datasets").resolve()
+    if not folder.is_dir():
+        raise BadInput(f"The project's data cards are missing: there is no {folder}; install mtsearch again.")
+    return folder
 
 
 def list_cards() -> dict[str, DatasetCard]:
@@ -40,7 +37,8 @@ def load_card(name_or_path: str | Path) -> DatasetCard:
         path = Path(text)
         if not path.is_file():
             raise BadInput(
-                f"There is no data card at {path}; give the path of a YAML file or one of the names that `python -m mtsearch.prepare --list` shows."
+                f"There is no data card at {path}; give the path of a YAML file or one of the names that `python -m "
+                f"mtsearch.prepare --list` shows."
             )
         return _read(path)
     names = {path.stem: path for path in datasets_folder().glob("*.yaml")}
@@ -63,7 +61,8 @@ def _read(path: Path) -> DatasetCard:
     channels = card.shape[0]
     if min(card.shape) < 1 or len(card.mean) != channels or len(card.std) != channels or min(card.std) <= 0:
         raise BadInput(
-            f"The data card {path} should give one `mean` and one positive `std` per channel. Found shape {card.shape}, mean {card.mean}, std {card.std}."
+            f"The data card {path} should give one `mean` and one positive `std` per channel. Found shape {card.shape}, mean "
+            f"{card.mean}, std {card.std}."
         )
     return card
 

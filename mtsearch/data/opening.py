@@ -28,8 +28,8 @@ _opening = threading.Lock()
 def resolve(data: DataConfig) -> Resolved:
     """Which dataset the configuration means and where it is, without preparing or opening it.
 
-    The root is `data.root`, else `$MTSEARCH_DATA`, else the user's cache folder. The embedded sample stands in only when neither of the first two is given
-    and the dataset is not in the third. Raises `BadInput` when a given root lacks the dataset.
+    The root is `data.root`, else `$MTSEARCH_DATA`, else the user's cache folder. The embedded sample stands in only when neither of the
+    first two is given and the dataset is not in the third. Raises `BadInput` when a given root lacks the dataset.
     """
     card = load_card(data.dataset)
     if card.embedded and data.root is None:
@@ -46,7 +46,8 @@ def resolve(data: DataConfig) -> Resolved:
 
 
 def prepare(data: DataConfig) -> Path:
-    """Build the dataset's store unless it exists, and return its folder. However many processes ask at once, one builds and the others wait for it."""
+    """Build the dataset's store unless it exists, and return its folder. However many processes ask at once, one builds and the others
+    wait for it."""
     resolved = resolve(data)
     if resolved.checksum is None:
         with store.lock(resolved.store):
@@ -151,7 +152,7 @@ def _check(card: DatasetCard, name: str, side: Side) -> None:
         )
     for task, labels in zip(card.tasks, side.labels, strict=True):
         known = labels[labels != task.ignore]
-        if task.kind != "regression" and len(known) and not (0 <= known.min() and known.max() < task.outputs):
+        if task.kind != "regression" and len(known) and not (known.min() >= 0 and known.max() < task.outputs):
             raise BadInput(
                 f"The labels of task `{task.name}` of `{card.name}` should lie in 0..{task.outputs - 1}. "
                 f"Found {known.min()}..{known.max()} in {name}; mend `outputs` in the data card."

@@ -61,7 +61,8 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
 
 
 def store_places(card: DatasetCard, data: DataConfig, root: Path) -> list[Path]:
-    """Where this dataset's store may be, best first: below `data.store`; else below the root; else below the cache folder, by the root's path."""
+    """Where this dataset's store may be, best first: below `data.store`; else below the root; else below the cache folder, by the root's
+    path."""
     made_of = recipe(card, data)
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
     leaf = f"seed{made_of['split_seed']}-val{made_of['val_fraction']:g}-{digest}"

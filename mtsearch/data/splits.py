@@ -1,4 +1,5 @@
-"""Seeded orders and splits. NumPy's `RandomState` is used throughout, because its streams are frozen for ever: a seed means the same dataset on any version."""
+"""Seeded orders and splits. NumPy's `RandomState` is used throughout, because its streams are frozen for ever: a seed means the same
+dataset on any version."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ def stream(*seed: int) -> np.random.RandomState:
 def cut(labels: NDArray[np.int64], fraction: float, seed: int, groups: NDArray[np.int64] | None = None) -> tuple[Index, Index]:
     """Cut N items into the rest and a part of ``fraction``, both in a seeded order.
 
-    Without groups the part has round(N * fraction) items. With groups (int64 (N,), each within one class) no group is on both sides: in each class, whole
-    groups go to the part until it holds at least ``fraction`` of the class, and a class's last group always stays in the rest.
+    Without groups the part has round(N * fraction) items. With groups (int64 (N,), each within one class) no group is on both sides: in
+    each class, whole groups go to the part until it holds at least ``fraction`` of the class, and a class's last group always stays in
+    the rest.
     """
     shuffled = order(len(labels), seed)
     if groups is None:

@@ -1,7 +1,8 @@
 """Stores: a prepared dataset as an LMDB with a manifest, built once, read-only afterwards.
 
-A store is a folder with `data.mdb`, whose records are raw bytes of about 1 MiB of consecutive rows under keys like `train/images/000012`, and
-`manifest.json`, which says what they mean. It is built in a folder beside its place and renamed into it, so that a store exists whole or not at all.
+A store is a folder with `data.mdb`, whose records are raw bytes of about 1 MiB of consecutive rows under keys like `train/images/000012`,
+and `manifest.json`, which says what they mean. It is built in a folder beside its place and renamed into it, so that a store exists whole
+or not at all.
 """
 
 from __future__ import annotations
@@ -39,29 +40,39 @@ def exists(path: Path) -> bool:
 
 
 def build(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
-    """Write a store. The caller holds its `lock`; folders that a killed builder left behind are removed."""
+    """Write a store. The caller holds its `lock`; folders that a killed builder left behind are removed. Raises `OSError` when it cannot be
+    written."""
     for stale in path.parent.glob(f".{path.name}.building-*"):
         shutil.rmtree(stale)
     folder = path.parent / f".{path.name}.building-{os.getpid()}"
     folder.mkdir()
-    size = sum(array.nbytes for array in arrays.values())
-    with lmdb.open(str(folder), map_size=2 * size + (64 << 20), subdir=True, lock=False, max_dbs=0) as environment:
-        for name, array in arrays.items():
-            with environment.begin(write=True) as transaction:
-                for key, record in _records(name, array):
-                    transaction.put(key, record, append=False)
-        environment.sync(True)
-    about = {name: {"shape": list(array.shape), "dtype": array.dtype.str} for name, array in arrays.items()}
-    full = {"schema": SCHEMA, **manifest, "arrays": about, "checksum": checksum(arrays), "data_sha256": _file_hash(folder / DATA)}
-    with open(folder / MANIFEST, "w", encoding="utf-8") as file:
-        json.dump(full, file, indent=1)
-        file.write("\n")
-    for name in (DATA, MANIFEST):
-        (folder / name).chmod(0o444)
-        _sync(folder / name)
-    _sync(folder)
-    os.rename(folder, path)
+    try:
+        _write(folder, arrays)
+        about = {name: {"shape": list(array.shape), "dtype": array.dtype.str} for name, array in arrays.items()}
+        full = {"schema": SCHEMA, **manifest, "arrays": about, "checksum": checksum(arrays), "data_sha256": _file_hash(folder / DATA)}
+        (folder / MANIFEST).write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+        for name in (DATA, MANIFEST):
+            (folder / name).chmod(0o444)
+            _sync(folder / name)
+        _sync(folder)
+        os.rename(folder, path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     _sync(path.parent)
+
+
+def _write(folder: Path, arrays: Arrays) -> None:
+    size = 2 * sum(array.nbytes for array in arrays.values()) + (64 << 20)
+    try:
+        with lmdb.open(str(folder), map_size=size, lock=False) as environment:
+            for name, array in arrays.items():
+                with environment.begin(write=True) as transaction:
+                    for key, record in _records(name, array):
+                        transaction.put(key, record)
+            environment.sync(True)
+    except lmdb.Error as error:
+        raise OSError(f"{folder}: {error}") from error
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -84,24 +95,31 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def read(path: Path, manifest: dict[str, Any]) -> Arrays:
-    """All arrays of a store. Raises `BadInput` when the data are not, byte for byte, those that were built."""
+def verify(path: Path, manifest: dict[str, Any]) -> None:
+    """Raise `BadInput` when a store's data are not, byte for byte, those that were built."""
     file = path / DATA
-    # Before LMDB maps it: touching a page beyond the end of a truncated map kills the process.
     try:
         found = _file_hash(file)
     except OSError as error:
         raise BadInput(f"The store's data {file} cannot be read ({error.strerror}); {_again(path)}") from error
     if found != manifest["data_sha256"]:
         raise BadInput(f"The store's data {file} are damaged: their checksum is not that of the manifest; {_again(path)}")
+
+
+def read(path: Path, manifest: dict[str, Any]) -> Arrays:
+    """All arrays of a store. Raises `BadInput` when it is damaged."""
+    verify(path, manifest)  # before LMDB maps the file: touching a page beyond the end of a truncated map kills the process
     arrays: Arrays = {}
-    with lmdb.open(str(path), readonly=True, lock=False, subdir=True) as environment, environment.begin(buffers=True) as transaction:
-        for name, about in manifest["arrays"].items():
-            array = np.empty(about["shape"], np.dtype(about["dtype"]))
-            target = array.reshape(-1).view(np.uint8)
-            for start in range(0, array.nbytes, _RECORD):
-                target[start : start + _RECORD] = np.frombuffer(transaction.get(_key(name, start)) or b"", np.uint8)
-            arrays[name] = array
+    try:
+        with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin(buffers=True) as transaction:
+            for name, about in manifest["arrays"].items():
+                array = np.empty(about["shape"], np.dtype(about["dtype"]))
+                target = array.reshape(-1).view(np.uint8)
+                for start in range(0, array.nbytes, _RECORD):
+                    target[start : start + _RECORD] = np.frombuffer(transaction.get(_key(name, start)) or b"", np.uint8)
+                arrays[name] = array
+    except (lmdb.Error, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadInput(f"The store {path} does not hold what its manifest says ({error}); {_again(path)}") from error
     return arrays
 
 

@@ -1,7 +1,7 @@
 """Augmentation of whole batches on their device.
 
-Rotation (nearest neighbour), crop after zero padding and horizontal flip only move pixels, so the three are one gather: for each pixel of the result, which
-pixel of the source it is, and whether it lies inside at all. All random numbers come from one generator.
+Rotation (nearest neighbour), crop after zero padding and horizontal flip only move pixels, so the three are one gather: for each pixel of
+the result, which pixel of the source it is, and whether it lies inside at all. All random numbers come from one generator.
 """
 
 from __future__ import annotations
@@ -13,58 +13,82 @@ from torch import Tensor
 
 from mtsearch.config.schema import Augment
 
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
 
 @dataclass(frozen=True)
 class Move:
-    """Per example (B,): angle in radians, counter-clockwise; offset of the crop in pixels, rows and columns (B, 2); whether it is mirrored."""
+    """What happens to each of B examples: it is mirrored (B,), then rotated counter-clockwise by ``angle`` (B,) in radians about its
+    centre, then cropped at ``offset`` (B, 2), rows and columns in pixels."""
 
+    flip: Tensor
     angle: Tensor
     offset: Tensor
-    flip: Tensor
-
-
-def draw(augment: Augment, count: int, generator: torch.Generator) -> Move:
-    """Random moves for ``count`` examples, drawn on the generator's device. A part that is switched off draws nothing."""
-    device = generator.device
-    angle, offset, flip = (
-        torch.zeros(count, device=device),
-        torch.zeros(count, 2, device=device),
-        torch.zeros(count, dtype=torch.bool, device=device),
-    )
-    if augment.rotation:
-        angle = torch.deg2rad((2 * torch.rand(count, generator=generator, device=device) - 1) * augment.rotation)
-    if augment.crop:
-        offset = torch.randint(-augment.crop, augment.crop + 1, (count, 2), generator=generator, device=device).float()
-    if augment.flip:
-        flip = torch.rand(count, generator=generator, device=device) < 0.5
-    return Move(angle, offset, flip)
-
-
-def source_pixels(move: Move, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where each pixel of a moved image comes from: index (B, H*W) int64 into the flat source, and whether it is inside (B, H*W) bool.
-
-    The image is mirrored, then rotated about its centre, then cropped at the offset; what lies outside has an index of 0.
-    """
-    device = move.angle.device
-    rows = torch.arange(height, device=device, dtype=torch.float32) + move.offset[:, :1] - (height - 1) / 2  # (B, H)
-    columns = torch.arange(width, device=device, dtype=torch.float32) + move.offset[:, 1:] - (width - 1) / 2  # (B, W)
-    # A pixel that the padding brought in is black, even where the rotated image would reach beyond its frame.
-    framed = (rows.abs() <= (height - 1) / 2)[:, :, None] & (columns.abs() <= (width - 1) / 2)[:, None, :]
-    cosine, sine = move.angle.cos()[:, None, None], move.angle.sin()[:, None, None]
-    y = torch.round(cosine * rows[:, :, None] + sine * columns[:, None, :] + (height - 1) / 2).long()
-    x = torch.round(cosine * columns[:, None, :] - sine * rows[:, :, None] + (width - 1) / 2).long()
-    inside = framed & (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    x = torch.where(move.flip[:, None, None], width - 1 - x, x)
-    return torch.where(inside, y * width + x, 0).flatten(1), inside.flatten(1)
-
-
-def gather(images: Tensor, index: Tensor, inside: Tensor, fill: int = 0) -> Tensor:
-    """Images (B, C, H, W) with pixels taken by ``source_pixels``; what lies outside gets ``fill``."""
-    flat = images.flatten(2)
-    moved = flat.gather(2, index[:, None, :].expand_as(flat))
-    return torch.where(inside[:, None, :], moved, fill).to(images.dtype).view_as(images)
 
 
 def is_active(augment: Augment | None) -> bool:
     """Whether any part of the augmentation is switched on."""
     return augment is not None and bool(augment.rotation or augment.crop or augment.flip)
+
+
+def draw(augment: Augment, count: int, generator: torch.Generator) -> Move:
+    """Random moves for ``count`` examples, drawn on the generator's device. A part that is switched off draws nothing."""
+    device = generator.device
+    flip = torch.zeros(count, dtype=torch.bool, device=device)
+    angle = torch.zeros(count, device=device)
+    offset = torch.zeros(count, 2, device=device)
+    if augment.flip:
+        flip = torch.rand(count, generator=generator, device=device) < 0.5
+    if augment.rotation:
+        angle = torch.deg2rad((2 * torch.rand(count, generator=generator, device=device) - 1) * augment.rotation)
+    if augment.crop:
+        offset = torch.randint(-augment.crop, augment.crop + 1, (count, 2), generator=generator, device=device).float()
+    return Move(flip, angle, offset)
+
+
+def source_pixels(move: Move, height: int, width: int) -> Tensor:
+    """Where each pixel of a moved image comes from: index (B, H*W), int64, into the flat source with a border of one pixel around it,
+    (H+2)*(W+2).
+
+    What comes from outside comes from the border; so does what the crop brings in from beyond the rotated frame, as in a pad-then-crop of
+    it.
+    """
+    middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
+    device = move.angle.device
+    rows = torch.arange(height, device=device) - middle_y + move.offset[:, :1]  # (B, H), from the centre
+    columns = torch.arange(width, device=device) - middle_x + move.offset[:, 1:]  # (B, W)
+    cosine, sine = move.angle.cos()[:, None], move.angle.sin()[:, None]
+    mirror = torch.where(move.flip, -1.0, 1.0)[:, None]
+    # A row or column beyond the frame is sent infinitely far, so that it lands on the border whatever the rotation.
+    down = (cosine * rows + middle_y + 1).masked_fill(rows.abs() > middle_y, torch.inf)
+    right = (mirror * cosine * columns + middle_x + 1).masked_fill(columns.abs() > middle_x, torch.inf)
+    # Outer sums of a row's and a column's share: the only work on B*H*W values is what cannot be done on B*(H+W).
+    y = (down[:, :, None] + (sine * columns)[:, None, :]).round_().clamp_(0, height + 1)
+    x = (right[:, None, :] - (mirror * sine * rows)[:, :, None]).round_().clamp_(0, width + 1)
+    return y.mul_(width + 2).add_(x).long().flatten(1)
+
+
+def bordered(values: Tensor, fill: int = 0) -> Tensor:
+    """(N, H, W) -> (N, (H+2)*(W+2)), with a border of ``fill``."""
+    return torch.nn.functional.pad(values, (1, 1, 1, 1), value=fill).flatten(1)
+
+
+def pack(images: Tensor) -> list[Tensor]:
+    """uint8 (N, C, H, W) -> words (N, (H+2)*(W+2)), bordered with zeros. A word is an integer with up to 8 channels of a pixel: one
+    access moves all."""
+    size = next((size for size in _INTEGERS if size >= images.shape[1]), 8)
+    words = []
+    for part in images.split(size, dim=1):
+        pixels = torch.zeros(len(images), (images.shape[2] + 2) * (images.shape[3] + 2), size, dtype=torch.uint8, device=images.device)
+        for channel in range(part.shape[1]):
+            pixels[..., channel] = bordered(part[:, channel])
+        words.append(pixels.view(_INTEGERS[size])[..., 0])
+    return words
+
+
+def unpack(words: list[Tensor], out: Tensor) -> None:
+    """Write the channels of words (B, P) to ``out`` (B, C, P), of any type and strides."""
+    size = words[0].element_size()
+    for channel in range(out.shape[1]):  # one strided copy a channel: copying pixel by pixel is four times slower
+        pixels = words[channel // size].view(torch.uint8).view(*words[0].shape, size)
+        out[:, channel].copy_(pixels[..., channel % size])

@@ -33,7 +33,8 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """An open dataset. ``label`` is what banners print: the dataset that is really used. ``mean`` and ``std`` are per channel, of pixels in [0, 1]."""
+    """An open dataset. ``label`` is what banners print: the dataset that is really used. ``mean`` and ``std`` are per channel, of pixels
+    in [0, 1]."""
 
     card: DatasetCard
     label: str

@@ -35,7 +35,8 @@ class Cut:
 
 
 class Composer(Model):
-    """The settings of a card's `source`, and what they make of the images. Every field of type `ImageSource` is a set that must be found."""
+    """The settings of a card's `source`, and what they make of the images. Every field of type `ImageSource` is a set that must be
+    found."""
 
     kind: str
 
@@ -82,7 +83,8 @@ def need_tasks(card: DatasetCard, count: int) -> None:
     if len(card.tasks) != count:
         names = ", ".join(task.name for task in card.tasks)
         raise BadInput(
-            f"The data card of `{card.name}` should have {count} task(s), as its source makes that many labels. Found {len(card.tasks)}: {names}."
+            f"The data card of `{card.name}` should have {count} task(s), as its source makes that many labels. Found "
+            f"{len(card.tasks)}: {names}."
         )
 
 

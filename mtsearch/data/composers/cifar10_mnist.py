@@ -18,7 +18,8 @@ from mtsearch.data.splits import cut as cut_indices
 
 @composer("cifar10_mnist")
 class Cifar10Mnist(Composer):
-    """Image i and digit i of the same official side make example i, so that no digit is used twice; digits beyond the last image are left out."""
+    """Image i and digit i of the same official side make example i, so that no digit is used twice; digits beyond the last image are left
+    out."""
 
     kind: Literal["cifar10_mnist"] = "cifar10_mnist"
     images: ImageSource
@@ -37,7 +38,8 @@ def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> Side:
     count = len(images)
     if len(digits) < count:
         raise BadInput(
-            f"`{card.name}` needs as many digits as images on each side. Found {len(digits)} digits for {count} images; complete the digits."
+            f"`{card.name}` needs as many digits as images on each side. Found {len(digits)} digits for {count} images; "
+            f"complete the digits."
         )
     height, width = images.images.shape[1:3]
     blended = blend(images.images, enlarge(digits.images[:count, ..., 0], height, width))
@@ -57,7 +59,8 @@ def enlarge(digits: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
 
 
 def blend(images: NDArray[np.uint8], digits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images (N, H, W, C) with (128 d + 127 c) / 255, rounded, in every channel c where the digit (N, H, W) has ink, d > 0; unchanged elsewhere."""
+    """Images (N, H, W, C) with (128 d + 127 c) / 255, rounded, in every channel c where the digit (N, H, W) has ink, d > 0; unchanged
+    elsewhere."""
     out = images.copy()
     ink = digits > 0
     pixels = out[ink].astype(np.uint32)

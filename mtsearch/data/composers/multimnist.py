@@ -1,7 +1,7 @@
 """MultiMNIST (Sener and Koltun 2018, after Sabour et al. 2017): two digits that overlap, one task each.
 
-Every digit of a split is once the left one; its partner is drawn from the same split, so that no digit of val is ever seen in train. (The published
-loaders draw partners before the split, unseeded, and so leak.)
+Every digit of a split is once the left one; its partner is drawn from the same split, so that no digit of val is ever seen in train. (The
+published loaders draw partners before the split, unseeded, and so leak.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ DIGIT, SHIFT, CANVAS = 28, 6, 36
 
 @composer("multimnist")
 class MultiMnist(Composer):
-    """The left digit at rows and columns 0-27 of a 36x36 canvas, the right one at 6-33, the pixelwise maximum where they overlap, scaled to 28x28."""
+    """The left digit at rows and columns 0-27 of a 36x36 canvas, the right one at 6-33, the pixelwise maximum where they overlap, scaled
+    to 28x28."""
 
     kind: Literal["multimnist"] = "multimnist"
     digits: ImageSource

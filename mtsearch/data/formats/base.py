@@ -13,7 +13,8 @@ from mtsearch.data.trees import Tree
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images uint8 (N, H, W, C) with one class each, int64 (N,). ``groups``, int64 (N,), marks images that must stay on one side of a split."""
+    """Images uint8 (N, H, W, C) with one class each, int64 (N,). ``groups``, int64 (N,), marks images that must stay on one side of a
+    split."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -29,8 +30,8 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Request:
-    """How images are wanted. ``shape`` is (C, H, W); ``classes`` fixes the order of named classes; ``resize`` names Pillow's filter, None refuses other sizes;
-    ``group`` is a regular expression whose first group, in a file's stem, names the image's group."""
+    """How images are wanted. ``shape`` is (C, H, W); ``classes`` fixes the order of named classes; ``resize`` names Pillow's filter, None
+    refuses other sizes; ``group`` is a regular expression whose first group, in a file's stem, names the image's group."""
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...] = ()
@@ -41,8 +42,8 @@ class Request:
 class LabelledImages(ABC):
     """Images of one format found in a tree.
 
-    ``splits`` are those that the files themselves make ("train", "val", "test", or just "all"); ``ordered`` says whether the official order is kept;
-    ``lossy`` whether the files are JPEG.
+    ``splits`` are those that the files themselves make ("train", "val", "test", or just "all"); ``ordered`` says whether the official
+    order is kept; ``lossy`` whether the files are JPEG.
     """
 
     name: str

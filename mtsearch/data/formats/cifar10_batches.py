@@ -56,7 +56,8 @@ class Cifar10Batches(LabelledImages):
                 )
             if len(rows) != len(classes):
                 raise BadInput(
-                    f"The file {name} in {self.tree.path} holds {len(rows)} images and {len(classes)} labels; download cifar-10-python.tar.gz again."
+                    f"The file {name} in {self.tree.path} holds {len(rows)} images and {len(classes)} labels; download "
+                    f"cifar-10-python.tar.gz again."
                 )
             images.append(rows.reshape(-1, *_SHAPE).transpose(0, 2, 3, 1))
             labels.append(np.asarray(classes, np.int64))

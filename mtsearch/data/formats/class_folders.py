@@ -74,7 +74,8 @@ class ClassFolders(LabelledImages):
             match = re.match(pattern, PurePosixPath(file).stem)
             if match is None or not match.groups():
                 raise BadInput(
-                    f"The pattern `group: {pattern}` of the data card should capture a group in every file's name. Found {file} in {self.tree.path}."
+                    f"The pattern `group: {pattern}` of the data card should capture a group in every file's name. Found {file} "
+                    f"in {self.tree.path}."
                 )
             keys.append(f"{label}/{match[1]}")
         return np.unique(keys, return_inverse=True)[1].astype(np.int64)
@@ -93,7 +94,8 @@ def decode(content: bytes, request: Request, where: str) -> np.ndarray:
         if request.resize is None:
             size = f"{image.size[0]}x{image.size[1]}"
             raise BadInput(
-                f"The image {where} should measure {width}x{height}. Found {size}; add `resize: bilinear` to its source in the data card to scale it."
+                f"The image {where} should measure {width}x{height}. Found {size}; add `resize: bilinear` to its source in the "
+                f"data card to scale it."
             )
         image = image.resize((width, height), Image.Resampling[request.resize.upper()])
     return np.asarray(image).reshape(height, width, channels)

@@ -42,7 +42,8 @@ class Idx(LabelledImages):
         labels = read_idx(self.tree, self._files[split, "labels"])
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise BadInput(
-                f"The IDX files in {self.tree.path} do not fit each other: images {images.shape}, labels {labels.shape}; download them again."
+                f"The IDX files in {self.tree.path} do not fit each other: images {images.shape}, labels {labels.shape}; "
+                f"download them again."
             )
         if (1, *images.shape[1:]) != request.shape:
             raise BadInput(f"The images in {self.tree.path} should have shape {request.shape}. Found {(1, *images.shape[1:])}.")

@@ -1,0 +1,110 @@
+"""Prepare a dataset: ``python -m mtsearch.prepare dataset=NAME data.root=DIR``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.schema import DataConfig
+from mtsearch.config.space import split_pairs
+
+USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [key=value ...]
+python -m mtsearch.prepare --list
+
+Builds the dataset's store, once; searches do it themselves when it is missing. Prints what was built, its checksum and its folder.
+  dataset             a name that --list shows, or the path of a data card of your own
+  data.root           the folder that holds the downloaded data; else $MTSEARCH_DATA, else a cache folder of yours
+  data.store          the folder that gets the store; else ROOT/mtsearch where that can be written, else a cache folder of yours
+  data.split_seed     the seed of the split between training and validation (42)
+  data.val_fraction   the share of validation images (the card's)"""
+
+KEYS = ("dataset", "root", "store", "split_seed", "val_fraction")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or "--help" in words or "-h" in words:
+        print(USAGE)
+        return 0
+    try:
+        return _list() if words == ["--list"] else _prepare(words)
+    except BadInput as error:
+        print(f"mtsearch.prepare: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"mtsearch.prepare: the store could not be written: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mtsearch.prepare: interrupted; start it again.", file=sys.stderr)
+        return 130
+
+
+def _prepare(words: Sequence[str]) -> int:
+    data = _data(words)
+
+    from mtsearch.data import prepare, resolve  # torch takes seconds to import: mistakes in the command are answered before
+    from mtsearch.data.store import read_manifest, verify
+
+    found = resolve(data)
+    print(f"data      {found.label}")
+    if found.checksum is None:
+        print(f"building  from {found.root}", flush=True)
+    path = prepare(data)
+    manifest = read_manifest(path)
+    verify(path, manifest)
+    for source in manifest["sources"].values():
+        order = "" if source["official_order"] else ", in the card's seeded order"
+        print(f"source    {source['title']}: {source['place']} ({source['format']}{order})")
+    print(f"images    {', '.join(f'{count:,} {split}' for split, count in manifest['counts'].items())}")
+    print(f"pixels    mean {manifest['statistics']['mean']}, std {manifest['statistics']['std']} (training images, of 0..1)")
+    print(f"licence   {manifest['licence']}")
+    print(f"checksum  {manifest['checksum']}")
+    print(f"store: {path}")
+    return 0
+
+
+def _data(words: Sequence[str]) -> DataConfig:
+    own, rest = split_pairs(words, ("dataset",))
+    pairs = [f"data.dataset={own['dataset']}"] if "dataset" in own else []
+    for pair in rest:
+        key = pair.partition("=")[0]
+        if not key.startswith("data.") or key.removeprefix("data.") not in KEYS:
+            raise BadInput(f"unknown key `{key}`. {nearest(key, [f'data.{name}' for name in KEYS])}")
+        pairs.append(pair)
+    try:
+        tree = OmegaConf.to_container(OmegaConf.from_dotlist(pairs), resolve=True)
+    except OmegaConfBaseException as error:
+        raise BadInput(f"the arguments cannot be read: {' '.join(str(error).split())}.") from error
+    block = tree.get("data", {}) if isinstance(tree, dict) else {}
+    if "dataset" not in block:
+        raise BadInput("`dataset` is missing. Write, for example, `python -m mtsearch.prepare dataset=multimnist data.root=DIR`.")
+    for key in {"dataset", "root", "store"} & block.keys():
+        block[key] = str(block[key])  # a folder may be called 2024
+    try:
+        return DataConfig.model_validate(block)
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise BadInput(f"`data.{'.'.join(map(str, found['loc']))}`: {found['msg']}. Found {found['input']!r}.") from error
+
+
+def _list() -> int:
+    from mtsearch.data import list_cards
+
+    table = Table("dataset", "title", "images", "tasks", "licence", box=None, pad_edge=False)
+    for name, card in list_cards().items():
+        tasks = ", ".join(f"{task.name} ({task.kind}, {task.outputs})" for task in card.tasks)
+        table.add_row(name, card.title, "x".join(map(str, card.shape)), tasks, card.licence)
+    Console().print(table, highlight=False, markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
