@@ -66,13 +66,14 @@ class Sparsifier:
         return step == self.total_steps or step * times // self.steps_per_epoch > (step - 1) * times // self.steps_per_epoch
 
     def after_step(self, step: int, lr: float) -> None:
-        """To be called after optimiser step number `step` (from 1) of the search phase: the rule at its times, then zero rows are held.
+        """To be called after optimiser step number `step` (from 1) of the search phase: zero rows are held, and the rule is applied at its
+        times.
 
         Neither rule scales its strength by the learning rate `lr`: one is set by the number of rows, the other is the papers' form.
         """
+        self.hold()  # first: the rule has to see zero rows as zero, not where the optimiser just moved them
         if self.due(step):
             self.apply(step / self.total_steps)
-        self.hold()
 
     @torch.no_grad()
     def apply(self, progress: float) -> None:

@@ -46,13 +46,13 @@ def tie_(model: nn.Module, structure: Structure) -> None:
     A layer without zero and without tied rows is left as it is. The state dict then holds ``<layer>.parametrizations.weight.original``
     (the unique rows) and ``<layer>.parametrizations.weight.0.index``; to load one, tie a fresh model with the same structure first.
 
-    Raises:
-        ValueError: a map that does not fit its layer, a layer that is tied already or has no row left, or a cluster whose mean is zero.
+    Raises: ValueError: a map that does not fit its layer, a layer that is parametrised already or has no row left, or a cluster whose
+    mean is zero.
     """
     for name, index in structure.rows.items():
         layer = model.get_submodule(name)
-        if _is_tied(layer):
-            raise ValueError(f"Layer `{name}` is tied already; call `untie_` first.")
+        if parametrize.is_parametrized(layer):
+            raise ValueError(f"Layer `{name}` is parametrised already; call `untie_` first.")
         weight: Tensor = layer.weight  # type: ignore[assignment]
         if index.shape != weight.shape[1:2]:
             raise ValueError(f"The map of layer `{name}` should have {weight.shape[1]} entries. Found {len(index)}.")
@@ -65,14 +65,15 @@ def tie_(model: nn.Module, structure: Structure) -> None:
 
 
 def untie_(model: nn.Module) -> None:
-    """Turn tied weights into plain ones with the same values. Make the optimiser anew."""
+    """Turn tied weights into plain ones with the same values; copies of the model stay tied. Make the optimiser anew."""
     for layer in model.modules():
         if _is_tied(layer):
-            layer.parametrizations.weight.original.grad = None  # type: ignore[union-attr]
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+            weight = nn.Parameter(layer.weight.detach().clone())  # type: ignore[operator]
+            # torch's remove_parametrizations deletes the property from the class, which deep copies of the layer share
+            del layer.parametrizations
+            layer.__class__ = type(layer).__bases__[0]
+            layer.register_parameter("weight", weight)
 
 
 def _is_tied(layer: nn.Module) -> bool:
-    if not parametrize.is_parametrized(layer, "weight"):
-        return False
-    return isinstance(layer.parametrizations.weight[0], Tie)  # type: ignore[index,union-attr]
+    return parametrize.is_parametrized(layer, "weight") and isinstance(layer.parametrizations["weight"][0], Tie)  # type: ignore[index]

@@ -25,7 +25,8 @@ def plain_prox(norms, weights, tau):
 
 
 def segments_prox(norms, weights, permuted=False):
-    """Faulty: only runs of positive entries are pooled, so a head at or below zero stays there. `permuted`: by ranks, too, as before March 2025."""
+    """Faulty: only runs of positive entries are pooled, so a head at or below zero stays there. `permuted`: by ranks, too, as before
+    March 2025."""
     norms, weights = np.asarray(norms, float), np.asarray(weights, float)
     order = np.argsort(-norms, kind="stable")
     if permuted:

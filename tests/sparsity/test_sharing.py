@@ -1,0 +1,140 @@
+"""Which rows become one."""
+
+import json
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import Sharing
+from mtsearch.sparsity import Structure, find_sharing
+from mtsearch.sparsity.clustering import affinity_clusters, complete_clusters
+from mtsearch.sparsity.similarity import similarity
+
+
+def layer(rows):
+    """A model whose only layer has these rows (n, length)."""
+    linear = nn.Linear(*rows.shape)
+    with torch.no_grad():
+        linear.weight.copy_(torch.as_tensor(rows).T)
+    return nn.Sequential(linear)
+
+
+def planted(groups=30, rows=320, zero=0.3, seed=0):
+    """`rows` rows near `groups` directions, a share of them zero, in random order; and the group of each, -1 for zero."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(rows) % groups
+    values = rng.normal(size=(groups, 50))[truth] + 0.01 * rng.normal(size=(rows, 50))
+    dead = rng.permutation(rows)[: int(zero * rows)]
+    values[dead], truth[dead] = 0.0, -1
+    order = rng.permutation(rows)
+    return values[order].astype(np.float32), truth[order]
+
+
+def same_partition(a, b):
+    return np.array_equal(np.equal.outer(a, a), np.equal.outer(b, b))
+
+
+@given(st.integers(1, 700), st.integers(0, 2**32 - 1))
+def test_similarity_is_symmetric_within_one_and_equals_its_plain_form(n, seed):
+    rows = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
+    found = similarity(rows)
+    assert np.abs(found).max() <= 1 and np.allclose(found, found.T, atol=1e-6) and np.allclose(np.diag(found), 1)
+    i, j = np.random.default_rng(seed).integers(n, size=2)
+    assert found[i, j] == pytest.approx(rows[i] @ rows[j] / max(rows[i] @ rows[i], rows[j] @ rows[j]), abs=1e-5)
+
+
+def test_similarity_feels_scale_and_sign():
+    a = np.array([0.3, -1.2, 0.5], dtype=np.float32)
+    assert similarity(np.stack([a, 2 * a, -a]))[0].tolist() == pytest.approx([1.0, 0.5, -1.0])
+
+
+@pytest.mark.parametrize("method", ["complete", "affinity"])
+def test_planted_groups_are_found_whatever_the_seed(method):
+    rows, truth = planted()
+    for seed in (0, 1, 2):
+        structure = find_sharing(layer(rows), ["0"], Sharing(preference=0.7, method=method), seed=seed)
+        index = structure.rows["0"].numpy()
+        assert structure.unique("0") == 30 and structure.unconverged == ()
+        assert np.array_equal(index == -1, truth == -1)
+        assert same_partition(index, truth)
+
+
+def test_unique_rows_are_numbered_by_their_first_members():
+    rows = np.array([[0, 0], [1, 0], [0, 1], [1, 0.01], [0, 0], [0, 1.01]], dtype=np.float32)
+    structure = find_sharing(layer(rows), ["0"], Sharing(preference=0.9))
+    assert structure.rows["0"].tolist() == [-1, 0, 1, 0, -1, 1]
+
+
+def test_without_sharing_every_row_that_is_not_zero_stays_by_itself():
+    rows = np.array([[1, 0], [0, 0], [1, 0]], dtype=np.float32)
+    assert find_sharing(layer(rows), ["0"], None).rows["0"].tolist() == [0, -1, 1]
+
+
+def test_a_layer_of_zero_rows_has_no_unique_row():
+    assert find_sharing(layer(np.zeros((4, 3), np.float32)), ["0"], Sharing()).unique("0") == 0
+
+
+@given(st.integers(2, 40), st.floats(0.0, 0.99), st.integers(0, 2**32 - 1))
+def test_complete_linkage_ties_only_pairs_above_the_preference_and_leaves_no_two_clusters_to_merge(n, preference, seed):
+    rows = np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32)
+    like = similarity(rows)
+    labels = complete_clusters(rows, preference)
+    for one in np.unique(labels):
+        inside = np.flatnonzero(labels == one)
+        assert len(inside) == 1 or like[np.ix_(inside, inside)].min() > np.float32(preference)
+        for other in np.unique(labels[labels > one]):
+            assert like[np.ix_(inside, labels == other)].min() <= np.float32(preference)
+
+
+def test_a_similarity_equal_to_the_preference_does_not_tie():
+    rows = np.array([[1, 0], [2, 0], [0, 1]], dtype=np.float32)
+    assert len(set(complete_clusters(rows, 0.5))) == 3
+    assert len(set(complete_clusters(rows, 0.49))) == 2
+    assert len(set(complete_clusters(np.ones((3, 2), np.float32), 1.0))) == 3
+
+
+def test_a_chain_of_like_rows_is_no_cluster():
+    angles = np.deg2rad([0, 30, 60])
+    rows = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    assert len(set(complete_clusters(rows, 0.8))) == 2
+
+
+def test_affinity_propagation_refuses_more_rows_than_it_can_do():
+    with pytest.raises(BadInput, match="Found 2001; use `complete`"):
+        affinity_clusters(np.ones((2001, 2), np.float32), 0.8, 0)
+
+
+def test_a_clustering_that_does_not_converge_is_reported_and_ties_nothing(monkeypatch):
+    monkeypatch.setattr("mtsearch.sparsity.sharing.affinity_clusters", lambda rows, preference, seed: None)
+    with pytest.warns(UserWarning, match="layer `0`"):
+        structure = find_sharing(layer(np.ones((3, 2), np.float32)), ["0"], Sharing(method="affinity"))
+    assert structure.unconverged == ("0",) and structure.rows["0"].tolist() == [0, 1, 2]
+
+
+def test_affinity_propagation_on_one_row_or_equal_rows_needs_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in (0, 1):
+            assert affinity_clusters(np.ones((n, 2), np.float32), 0.8, 0).tolist() == [0] * n
+
+
+def test_seven_thousand_rows_are_clustered_in_seconds():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2400, 32)).astype(np.float32)
+    rows = np.concatenate([rows, rows * 1.01, rows * 0.99])
+    start = time.process_time()
+    labels = complete_clusters(rows, 0.9)
+    assert len(np.unique(labels)) == 2400 and time.process_time() - start < 10
+
+
+def test_a_structure_survives_json():
+    structure = Structure({"trunk.fc": torch.tensor([0, -1, 0, 1])}, ("trunk.fc",))
+    again = Structure.from_dict(json.loads(json.dumps(structure.to_dict())))
+    assert torch.equal(again.rows["trunk.fc"], structure.rows["trunk.fc"]) and again.unconverged == structure.unconverged
