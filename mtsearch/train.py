@@ -45,6 +45,7 @@ def _train(words: list[str]) -> int:
         raise BadInput(f"`control` names no control of {space.config.name}: `{control}`. {nearest(control, space.controls)}")
     tree = space.controls[control] if control else space.defaults
 
+    from mtsearch.report import write
     from mtsearch.training import Diverged, Trial  # torch takes seconds to import: mistakes are answered before
     from mtsearch.tuning.environment import environment_of
     from mtsearch.tuning.rundir import RunDirectory
@@ -72,16 +73,12 @@ def _train(words: list[str]) -> int:
         run.log.append("end", trial=name, state="done", selected=trial.selected["report"])
         figures = trial.evaluate("test")
         run.log.append("test", trial=name, metrics=figures)
-    console.print(f"selected report {trial.selected['report']}: {_metrics({**trial.selected, **figures}, 'test/')}", highlight=False, markup=False)
-    _tables(run)
+    console.print(
+        f"selected report {trial.selected['report']}: {_metrics({**trial.selected, **figures}, 'test/')}", highlight=False, markup=False
+    )
+    write(run)
     console.print(f"run: {run.path}", highlight=False, markup=False, soft_wrap=True)
     return 0
-
-
-def _tables(run: object) -> None:
-    from mtsearch.report import write  # the same tables and page as a search has
-
-    write(run)
 
 
 def _bar(console: Console) -> Progress:

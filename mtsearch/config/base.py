@@ -36,7 +36,7 @@ def tag_of(kind: str) -> str:
 
 
 def method(kind: str, name: str) -> Callable[[type[M]], type[M]]:
-    """Register the settings of a named method: ``@method("architecture", "hps")``. The first line of its docstring is what ``--list`` shows."""
+    """Register the settings of a named method: ``@method("architecture", "hps")``. ``--list`` shows the first line of its docstring."""
 
     def register(cls: type[M]) -> type[M]:
         _METHODS.setdefault(kind, {})[name] = cls

@@ -1,7 +1,7 @@
 """Search dimensions: leaves of the trial's tree that a sampler fills.
 
-A mapping is a dimension when it holds exactly one of ``choice``, ``uniform``, ``loguniform``, ``int``, ``simplex`` and, beside it, ``default``.
-An option of a choice may be a mapping with dimensions of its own; these are drawn only when that option is.
+A mapping is a dimension when it holds exactly one of ``choice``, ``uniform``, ``loguniform``, ``int``, ``simplex`` and, beside it,
+``default``. An option of a choice may be a mapping with dimensions of its own; these are drawn only when that option is.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ class Dimension:
         if self.kind == "choice":
             return self.option(suggest.categorical(self.path, self.labels))
         if self.kind == "int":
-            return suggest.integer(self.path, *self.spec)
+            return suggest.integer(self.path, self.spec[0], self.spec[1])
         if self.kind == "simplex":
             cuts = [suggest.uniform(f"{self.path}[{i}]", 0.0, 1.0) for i in range(len(self.spec) - 1)]
             return dict(zip(self.spec, stick_breaking(cuts), strict=True))
-        return suggest.uniform(self.path, *self.spec, log=self.kind == "loguniform")
+        return suggest.uniform(self.path, self.spec[0], self.spec[1], log=self.kind == "loguniform")
 
     @property
     def continuous(self) -> bool:

@@ -10,7 +10,7 @@ from mtsearch.config.cards import TaskCard
 
 @dataclass(frozen=True)
 class Metric:
-    """`goal` is the direction that is better; `reference` is the hypervolume's default reference value, None where the worst seen serves."""
+    """`goal` is the better direction; `reference` the hypervolume's default reference value, None where the worst seen serves."""
 
     goal: str
     unit: str = ""

@@ -371,7 +371,8 @@ class Results(Model):
 class SpaceConfig(Model):
     """A search: the data, the objectives, the sampler, and the trial's tree with its search dimensions.
 
-    `trial` and `controls` are trees (see `mtsearch.config.space`): a control is a fixed set of changes to the trial's defaults, trained beside the search.
+    `trial` and `controls` are trees (see `mtsearch.config.space`): a control is a fixed set of changes to the trial's defaults, trained
+    beside the search.
     """
 
     name: str
@@ -384,5 +385,5 @@ class SpaceConfig(Model):
     constraints: tuple[Constraint, ...] = ()
     results: Results = Results()
     delta_m: str | None = Field("stl", description="the control that Delta-m is measured against")
-    controls: dict[str, dict[str, Any]] = {}
-    trial: dict[str, Any] = {}
+    controls: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    trial: dict[str, Any] = Field(default_factory=dict)

@@ -109,10 +109,10 @@ class Space:
 
     def check(self, card: DatasetCard) -> None:
         """Hold the space against the dataset: objectives, constraints and preferences must speak of its tasks. Raises BadInput."""
-        known = metrics_of(card.tasks)
-        for where, metric in [(f"objectives[{i}]", o.metric) for i, o in enumerate(self.config.objectives)] + [
-            (f"constraints[{i}]", c.metric) for i, c in enumerate(self.config.constraints)
-        ]:
+        config, known = self.config, metrics_of(card.tasks)
+        named = [(f"objectives[{i}]", objective.metric) for i, objective in enumerate(config.objectives)]
+        named += [(f"constraints[{i}]", constraint.metric) for i, constraint in enumerate(config.constraints)]
+        for where, metric in named:
             if metric not in known:
                 raise BadInput(f"`{where}` names a metric that no trial on {card.name} reports: `{metric}`. {nearest(metric, known)}")
         tasks = [task.name for task in card.tasks]
@@ -125,10 +125,9 @@ class Space:
             if dimension.path == "trial.preference" and dimension.kind == "choice":
                 for option in dimension.spec:
                     _check_tasks(dimension.path, option, tasks, card.name)
-        if self.config.delta_m is not None and self.config.delta_m not in self.controls and self.controls:
-            raise BadInput(
-                f"`delta_m` names no control of this space: `{self.config.delta_m}`. {nearest(self.config.delta_m, self.controls)} `delta_m=null` switches Delta-m off."
-            )
+        if config.delta_m is not None and config.delta_m not in self.controls and self.controls:
+            hint = nearest(config.delta_m, self.controls)
+            raise BadInput(f"`delta_m` names no control of this space: `{config.delta_m}`. {hint} `delta_m=null` switches Delta-m off.")
 
     # ------------------------------------------------------------ text
 
@@ -150,7 +149,7 @@ class Space:
                     raise BadInput(f"`{dimension.path}` cannot be searched: only keys below `trial` can. Give it one value.")
 
     def _check_values(self) -> None:
-        """Every option of every choice and both ends of every range must make a valid trial, with the other dimensions at their defaults."""
+        """Every option of every choice and both ends of every range make a valid trial, the other dimensions being at their defaults."""
         self.trial()
         for target in self.dimensions:
             ends = target.spec if target.kind in ("uniform", "loguniform", "int", "choice") else [target.default]
@@ -178,9 +177,8 @@ def _parents(path: str) -> dict[str, str]:
 
 def _check_tasks(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:
     if isinstance(preference, Mapping) and set(preference) != set(tasks):
-        raise BadInput(
-            f"`{where}` should give a weight to each task of {dataset}: {', '.join(tasks)}. Found {', '.join(map(str, preference)) or 'none'}."
-        )
+        found = ", ".join(map(str, preference)) or "none"
+        raise BadInput(f"`{where}` should give a weight to each task of {dataset}: {', '.join(tasks)}. Found {found}.")
 
 
 def _objective(entry: Any) -> Any:
@@ -234,7 +232,7 @@ def space_path(name: str) -> Path:
 
 
 def split_pairs(pairs: Sequence[str], doors: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Separate a door's own keys (such as `space`, `profile`, `resume`) from configuration overrides. Raises BadInput on a word without `=`."""
+    """Separate a door's own keys (such as `space`, `resume`) from configuration overrides. Raises BadInput on a word without `=`."""
     own: dict[str, str] = {}
     rest: list[str] = []
     for pair in pairs:
@@ -257,18 +255,19 @@ def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
         raise BadInput(f"the space {name} is no valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise BadInput(f"the space {name} should be a mapping of named keys. Found {type(tree).__name__}.")
-    profiles = tree.pop("profiles", None) or {}
-    tree.setdefault("name", path.stem)
+    space: dict[str, Any] = {str(key): value for key, value in tree.items()}
+    profiles = space.pop("profiles", None) or {}
+    space.setdefault("name", path.stem)
     if profile is not None:
         if profile not in profiles:
-            raise BadInput(f"`profile` is unknown to {tree['name']}: `{profile}`. {nearest(profile, profiles)}")
-        tree = merge(tree, profiles[profile] or {})
+            raise BadInput(f"`profile` is unknown to {space['name']}: `{profile}`. {nearest(profile, profiles)}")
+        space = merge(space, profiles[profile] or {})
     for pair in overrides:
-        tree = merge(tree, _override(pair))
+        space = merge(space, _override(pair))
     try:
-        resolved = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
+        resolved = OmegaConf.to_container(OmegaConf.create(space), resolve=True)
     except OmegaConfBaseException as error:
-        raise BadInput(f"an interpolation in {tree['name']} cannot be resolved: {' '.join(str(error).split())}.") from None
+        raise BadInput(f"an interpolation in {space['name']} cannot be resolved: {' '.join(str(error).split())}.") from None
     assert isinstance(resolved, dict)
     resolved["controls"] = {k: v for k, v in (resolved.get("controls") or {}).items() if v is not None}
     return Space({str(k): v for k, v in resolved.items()})

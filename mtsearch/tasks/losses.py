@@ -12,7 +12,8 @@ from mtsearch.config.cards import TaskCard
 def task_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the losses over all labelled entries, and their number, both scalars on the output's device.
 
-    Classification and segmentation: cross-entropy of logits (B, classes[, H, W]) against labels (B[, H, W]), `task.ignore` being "not labelled".
+    Classification and segmentation: cross-entropy of logits (B, classes[, H, W]) against labels (B[, H, W]),
+    `task.ignore` being "not labelled".
     Regression: squared error against a target of the output's shape, NaN being "not labelled".
     """
     if task.kind == "regression":

@@ -42,12 +42,17 @@ class ClassificationMeter:
 
 
 class SegmentationMeter:
-    """From the confusion matrix of all labelled pixels: `error` = 100 - mIoU over classes that occur, `pixel_error` = 100 - overall accuracy."""
+    """From the confusion matrix of all labelled pixels, in percent.
+
+    `error` = 100 - mIoU over the classes that occur, `pixel_error` = 100 - overall accuracy.
+    """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
         self.classes = task.outputs
-        self.totals = torch.zeros(self.classes**2 + 2, dtype=torch.float64, device=device)  # confusion[target, prediction], loss sum, labelled
+        self.totals = torch.zeros(
+            self.classes**2 + 2, dtype=torch.float64, device=device
+        )  # confusion[target, prediction], loss sum, labelled
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of logits (B, classes, H, W) and labels (B, H, W)."""

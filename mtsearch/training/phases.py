@@ -17,7 +17,7 @@ class Phase:
 
 
 def plan(config: TrialConfig) -> list[Phase]:
-    """The phases with at least one epoch. Dense training lasts as long as search and retrain together, so that comparisons are at equal epochs."""
+    """The phases with at least one epoch. Dense training lasts as long as search and retrain together, for comparisons at equal epochs."""
     epochs = config.epochs
     if isinstance(config.sparsity, NoSparsity):
         return [Phase("train", epochs.search + epochs.retrain)]

@@ -22,7 +22,7 @@ _TENSORS, _TREE = "state.safetensors", "state.json"
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a crash leaves the old or the new, never half."""
+    """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a crash leaves the old or the new."""
     tensors: dict[str, Tensor] = {}
     tree = {"version": VERSION, "state": _encode(state, "", tensors)}
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,8 @@ class Diverged(RuntimeError):
 class Trial:
     """Train one configuration; each `next` trains up to one report and returns it.
 
-    A report holds ``report`` (from 1), ``phase``, ``epoch`` (from 1, over all phases), ``lr``, ``train/<task>/loss``, ``val/<task>/...``, ``model/...`` and ``cost/...``.
+    A report holds ``report`` (from 1), ``phase``, ``epoch`` (from 1, over all phases), ``lr``, ``train/<task>/loss``, ``val/<task>/...``,
+    ``model/...`` and ``cost/...``.
     On CPU, equal configuration, data, versions and thread count give bit-identical reports, also after `state_dict` / `load_state_dict`.
 
     Args:
@@ -141,7 +142,7 @@ class Trial:
         return self.config.sparsity.coefficient if isinstance(self.config.sparsity, CoefficientSparsity) else 0.0
 
     def _begin(self, phase: int) -> None:
-        """Enter a phase: its optimiser and sparsifier are fresh; retraining starts from the chosen state of the search and holds its structure."""
+        """Enter a phase with a fresh optimiser; retraining starts from the chosen state of the search and holds its structure."""
         config = self.config
         self._phase, self._epoch, self._step = phase, 0, 0
         if self.phases[phase].name == "retrain" and self._best is not None:
@@ -163,7 +164,11 @@ class Trial:
         self._sparsifier = None
         if phase.name == "search":
             self._sparsifier = Sparsifier(
-                self.model, self.model.prunable, config.sparsity, total_steps=phase.epochs * len(self._train), steps_per_epoch=len(self._train)
+                self.model,
+                self.model.prunable,
+                config.sparsity,
+                total_steps=phase.epochs * len(self._train),
+                steps_per_epoch=len(self._train),
             )
         self._average = Average(self.model, config.ema) if config.ema is not None and self._phase == len(self.phases) - 1 else None
 
@@ -241,7 +246,7 @@ class Trial:
         return report
 
     def _choose(self, phase: Phase, report: dict[str, Any], weights: MultiTaskModel) -> None:
-        """Keep the weights of the phase's best report; a search phase hands on its last one, or in coefficient mode the best one sparse enough."""
+        """Keep the weights of the phase's best report; a search hands on its last one, in coefficient mode the best that is sparse enough."""
         errors = [report[f"val/{task.name}/error"] for task in self.tasks]
         score = (0, sum(errors) / len(errors))
         if phase.name == "search":

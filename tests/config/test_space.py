@@ -45,9 +45,15 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ("trial.batch_size={int: [8, 4], default: 8}", "`trial.batch_size.int` should rise from low to high. Found [8, 4]."),
         ("trial.batch_size={int: [8, 16]}", "`trial.batch_size` is a search dimension without `default`."),
         ("trial.batch_size={choice: [8, 16], default: 9}", "`trial.batch_size.default` should be one of [8, 16]. Found 9."),
-        ("trial.architecture.mixing=static", "`trial.architecture` is a search dimension, so `trial.architecture.mixing` cannot be set alone."),
+        (
+            "trial.architecture.mixing=static",
+            "`trial.architecture` is a search dimension, so `trial.architecture.mixing` cannot be set alone.",
+        ),
         ("search.seed={int: [0, 3], default: 1}", "`search.seed` cannot be searched: only keys below `trial` can."),
-        ("trial.preference={image: 0.5, digit: 0.6}", "`trial.preference` should sum to 1. Found {'image': 0.5, 'digit': 0.6}, which sums to 1.1"),
+        (
+            "trial.preference={image: 0.5, digit: 0.6}",
+            "`trial.preference` should sum to 1. Found {'image': 0.5, 'digit': 0.6}, which sums to 1.1",
+        ),
         ("a..b=3", "`a..b` is no key path."),
         ("objectives=[]", "`objectives` should name at least one metric."),
     ],
@@ -60,7 +66,7 @@ def test_a_mistake_gets_one_sentence_with_the_key_path(override, sentence):
 
 
 def test_an_unknown_space_names_the_nearest():
-    with pytest.raises(BadInput, match="unknown space `pareto_c`. Did you mean `pareto_cm`?"):
+    with pytest.raises(BadInput, match=r"unknown space `pareto_c`. Did you mean `pareto_cm`?"):
         load_space("pareto_c")
 
 
@@ -79,7 +85,9 @@ def test_a_named_method_with_another_name_replaces_the_old_settings():
 
 
 def test_a_choice_may_carry_dimensions_of_its_own():
-    space = load_space("pareto_cm", ["trial.sparsity={choice: [{mode: target, target: {uniform: [0.1, 0.9], default: 0.5}}, none], default: none}"])
+    space = load_space(
+        "pareto_cm", ["trial.sparsity={choice: [{mode: target, target: {uniform: [0.1, 0.9], default: 0.5}}, none], default: none}"]
+    )
     names = [d.path for d in space.dimensions]
     assert "trial.sparsity" in names and "trial.sparsity@target.target" in names
     tree, params = space.sample(Ends())
@@ -89,7 +97,7 @@ def test_a_choice_may_carry_dimensions_of_its_own():
 
 
 def test_every_option_and_end_is_checked_before_anything_starts():
-    with pytest.raises(BadInput, match="drawn from `trial.seed`"):
+    with pytest.raises(BadInput, match=r"drawn from `trial.seed`"):
         load_space("pareto_cm", ["trial.seed={choice: [0, -1], default: 0}"])
 
 
