@@ -14,7 +14,6 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
 from rich.console import Console
 
 from mtsearch.config.errors import BadInput
@@ -29,7 +28,7 @@ from mtsearch.tuning.rundir import RunDirectory
 from mtsearch.tuning.searcher import JobSearcher
 from mtsearch.tuning.slots import bundle, local_resources, slots
 from mtsearch.tuning.study import check_search
-from mtsearch.tuning.trainable import TRIAL_CLASS, TrialActor, reason_of, trial_class_of
+from mtsearch.tuning.trainable import TRIAL_CLASS, TrialActor, reason_of
 
 DONE, UNFINISHED, INTERRUPTED = 0, 1, 130  # exit codes
 
@@ -103,10 +102,8 @@ def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: 
     banner(console, ledger, at_once, connection)
     with interruptible() as interrupt:
         try:
-            if ledger.pending:
-                with Display(ledger, at_once, console) as display:
-                    _train(ledger, at_once, trial_class, display, interrupt)
-            _test(ledger, trial_class, console, interrupt)
+            with Display(ledger, at_once, console) as display:
+                _work(ledger, at_once, trial_class, display, interrupt)
         except KeyboardInterrupt:
             conclude(ledger, console, interrupted=True)
             return INTERRUPTED
@@ -128,10 +125,8 @@ def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) 
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-# ---------------------------------------------------------------- trials
-
-
-def _train(ledger: Ledger, at_once: int, trial_class: str, display: Display, interrupt: threading.Event) -> None:
+def _work(ledger: Ledger, at_once: int, trial_class: str, display: Display, interrupt: threading.Event) -> None:
+    """Train what is to be trained, then test the front and the controls, in the same actors."""
     config = ledger.space.config
     scratch = tempfile.mkdtemp(prefix="mtsearch-")
     wanted = bundle(config)
@@ -165,6 +160,9 @@ class _Recorder(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         name = trial.config["trial"]
+        if trial.config["purpose"] == "test":
+            self._tested(name, result["test"], result["failed"])
+            return
         self._ledger.reports(name, result["reports"])
         if result["failed"] is not None:
             self._ledger.failed(name, result["failed"])
@@ -173,12 +171,17 @@ class _Recorder(tune.Callback):
         self._show(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ledger.start(self._ledger.record.trials[trial.config["trial"]])
+        if trial.config["purpose"] == "train":
+            self._ledger.start(self._ledger.record.trials[trial.config["trial"]])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = trial.get_error()
         cause = reason_of(error).split(". ")[0] if error is not None else "no reason given"
-        self._ledger.failed(trial.config["trial"], f"its process died {trial.num_failures} times: {cause}")
+        reason = f"its process died {trial.num_failures} times: {cause}"
+        if trial.config["purpose"] == "test":
+            self._tested(trial.config["trial"], None, reason)
+            return
+        self._ledger.failed(trial.config["trial"], reason)
         self._show(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -189,8 +192,16 @@ class _Recorder(tune.Callback):
                     ray.kill(trial.temporary_state.ray_actor)
             raise KeyboardInterrupt
 
+    def _tested(self, name: str, metrics: dict[str, Any] | None, failed: str | None) -> None:
+        if metrics is not None:
+            self._ledger.tested(name, metrics)
+        else:
+            self._display.note(f"the test of {name} failed: {failed}")
+        self._display.refresh(force=True)
+
     def _show(self, trial: Any) -> None:
-        self._display.trial(self._ledger.record.trials[trial.config["trial"]])
+        if trial.config["purpose"] == "train":
+            self._display.trial(self._ledger.record.trials[trial.config["trial"]])
 
 
 @contextmanager
@@ -211,36 +222,3 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# ---------------------------------------------------------------- the test split
-
-
-def _test(ledger: Ledger, trial_class: str, console: Console, interrupt: threading.Event) -> None:
-    """Read the test split once for each trial of the front and each control."""
-    wanted = bundle(ledger.space.config)
-    task = ray.remote(test_selected).options(num_cpus=wanted.get("CPU", 0), num_gpus=wanted.get("GPU", 0))
-    waiting = {
-        task.remote(str(ledger.run.checkpoint(t.trial).resolve()), ledger.data.model_dump(mode="json"), trial_class): t.trial
-        for t in ledger.to_test()
-    }
-    while waiting:
-        finished, _ = ray.wait(list(waiting), timeout=0.2)
-        for reference in finished:
-            name = waiting.pop(reference)
-            try:
-                ledger.tested(name, ray.get(reference))
-            except (RayTaskError, ray.exceptions.RayError) as error:
-                cause = error.cause if isinstance(error, RayTaskError) else error
-                ledger.failures[name] = reason_of(cause)
-                console.print(f"the test of {name} failed: {reason_of(cause)}", highlight=False, markup=False, soft_wrap=True)
-        if interrupt.is_set():
-            for reference in waiting:
-                ray.cancel(reference, force=True)
-            raise KeyboardInterrupt
-
-
-def test_selected(folder: str, data: dict[str, Any], trial_class: str) -> dict[str, Any]:
-    """The test metrics of the model that a finished trial selected, from its checkpoint."""
-    trial = trial_class_of(trial_class).restore(Path(folder), DataConfig.model_validate(data))
-    return dict(trial.evaluate("test"))

@@ -18,7 +18,7 @@ def conclude(ledger: Ledger, console: Console, *, interrupted: bool = False) -> 
     config = ledger.space.config
     found = publish(run.path, run.rows(), run.history(), config, run.environment, configuration=ledger.space.to_yaml())
     print_front(found, console)
-    left = ledger.pending or bool(ledger.to_test()) or any(t.state == "running" for t in ledger.record.trials.values())
+    left = ledger.pending or bool(ledger.to_test()) or ledger.unsettled
     if interrupted:
         say(console, f"interrupted; everything finished is kept. Go on with: python -m mtsearch.run resume={shlex.quote(str(run.path))}")
     elif left:

@@ -24,8 +24,8 @@ class Ledger:
         self.study = Study(run, space, self.record)
         self.before = self.record.seconds  # seconds of earlier drivers
         self.since = time.time()
-        self.failures: dict[str, str] = {}  # what went wrong beside the trials
         self._waiting = [t for t in self.record.sorted() if t.state == "running"]
+        self._tests: list[TrialRecord] | None = None
         self._controls = [name for name in space.controls if name not in self.record.trials]
         self._volume = HypervolumeHistory(space.config.objectives)
         for trial in self.record.sorted():
@@ -74,6 +74,17 @@ class Ledger:
         else:
             return None
         return self.start(trial)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether trials are running, so that the front may change."""
+        return any(trial.state == "running" for trial in self.record.trials.values())
+
+    def next_test(self) -> TrialRecord | None:
+        """The next trial whose selected model is to be tested, once no trial is running any more; each is given out once."""
+        if self._tests is None:
+            self._tests = self.to_test()
+        return self._tests.pop(0) if self._tests else None
 
     # ------------------------------------------------------------ what came back
 

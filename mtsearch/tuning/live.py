@@ -47,8 +47,12 @@ class Display:
         elif (began := self._began.pop(trial.trial, None)) is not None:
             self._durations.append(time.monotonic() - began)
             if self._live is None:
-                self._console.print(self._ended(trial), highlight=False, soft_wrap=True, markup=False)
+                self.note(self._ended(trial))
         self.refresh(force=trial.state != "running")
+
+    def note(self, line: str) -> None:
+        """Print a line above the table."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def refresh(self, force: bool = False) -> None:
         """Draw the table again when it is due."""

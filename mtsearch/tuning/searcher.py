@@ -1,4 +1,4 @@
-"""The searcher that Tune asks: what is unfinished first, then the controls, then the study's proposals."""
+"""The searcher that Tune asks: the unfinished, the controls, the study's proposals, and at last the tests."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ class JobSearcher(Searcher):
         self._ledger, self._trial_class = ledger, trial_class
 
     def suggest(self, trial_id: str) -> Any:
-        """The next job's configuration, or FINISHED."""
-        trial = self._ledger.next_trial()
+        """The next job's configuration; None while the front may change, so that it cannot be tested yet; FINISHED."""
+        trial, purpose = self._ledger.next_trial(), "train"
+        if trial is None and self._ledger.unsettled:
+            return None
+        if trial is None:
+            trial, purpose = self._ledger.next_test(), "test"
         if trial is None:
             return Searcher.FINISHED
         job = {
+            "purpose": purpose,
             "folder": str(self._ledger.run.checkpoint(trial.trial).resolve()),
             "config": trial.config,
             "data": self._ledger.data.model_dump(mode="json"),
             "trial_class": self._trial_class,
         }
-        return {"trial": trial.trial, "job": json.dumps(job)}  # text, so that Tune finds nothing in it to resolve
+        return {"trial": trial.trial, "purpose": purpose, "job": json.dumps(job)}  # text, so that Tune finds nothing in it to resolve
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing is left to do."""

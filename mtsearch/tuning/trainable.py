@@ -18,7 +18,8 @@ TRIAL_CLASS = "mtsearch.training:Trial"
 class TrialActor(tune.Trainable):
     """Trains one job after another in a process that keeps its imports and data (`reuse_actors`).
 
-    A job is ``{"folder": of its checkpoint, "config": tree, "data": tree, "trial_class": "module:Class"}`` as JSON under ``job``.
+    A job is ``{"purpose": "train" or "test", "folder": of its checkpoint, "config": tree, "data": tree, "trial_class": "module:Class"}`` as
+    JSON under ``job``. A test is one step that returns the test metrics of the finished trial in the folder under ``test``.
     A step returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None}``. After every report the
     state is saved, atomically, before the report is returned. A trial that is found on disk continues from there, and its first step
     returns all reports made so far, because some may never have reached the driver; the driver drops those it has.
@@ -38,6 +39,7 @@ class TrialActor(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self.cleanup()
         job = json.loads(config["job"])
+        self._purpose = job["purpose"]
         self._folder = Path(job["folder"])
         self._again: list[dict[str, Any]] = []
         self._failed: str | None = None
@@ -46,7 +48,7 @@ class TrialActor(tune.Trainable):
             _limit_threads(trial_config.threads)
             trial_class = trial_class_of(job["trial_class"])
             data = DataConfig.model_validate(job["data"])
-            if trial_class.saved(self._folder):
+            if self._purpose == "test" or trial_class.saved(self._folder):
                 self._trial = trial_class.restore(self._folder, data)
                 self._again = list(self._trial.reports)
             else:
@@ -56,6 +58,8 @@ class TrialActor(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """The next report, or those that a restored trial had made."""
+        if self._purpose == "test":
+            return self._test()
         reports, self._again = self._again, []
         if self._failed is None and not reports:
             try:
@@ -66,6 +70,15 @@ class TrialActor(tune.Trainable):
         done = self._failed is not None or bool(self._trial.finished)
         selected = self._trial.selected["report"] if done and self._failed is None else None
         return {"reports": reports, "done": done, "failed": self._failed, "selected": selected}
+
+    def _test(self) -> dict[str, Any]:
+        metrics = None
+        if self._failed is None:
+            try:
+                metrics = self._trial.evaluate("test")
+            except Exception as error:  # as above
+                self._failed = reason_of(error)
+        return {"test": metrics, "done": True, "failed": self._failed}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the state is in the run directory already. (Tune pickles what is returned here.)"""
