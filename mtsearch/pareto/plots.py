@@ -42,6 +42,7 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 300,
     "pdf.fonttype": 42,  # text stays text in vector files
     "svg.fonttype": "none",
+    "svg.hashsalt": "mtsearch",  # the same picture gives the same file
 }
 
 

@@ -148,7 +148,7 @@
     const whole = (row) => used.every((k) => has(row, front[k]));
     const trace = (rows, name, marker) => ({
       type: three ? "scatter3d" : "scatter", mode: "markers", name, ids: rows.map((r) => r.id), customdata: rows.map((r) => r.id), text: rows.map(hover), hovertemplate: "%{text}<extra></extra>",
-      marker, ...Object.fromEntries(used.map((k) => [k, rows.map((r) => r.values[front[k]])])),
+      marker: three && ["cross", "x"].includes(marker.symbol) ? { ...marker, size: marker.size * 0.8, line: { width: 0 } } : marker, ...Object.fromEntries(used.map((k) => [k, rows.map((r) => r.values[front[k]])])),
     });
     const size = (n) => (three ? n * 0.6 : n);
     const members = done.filter((r) => r.front && whole(r));

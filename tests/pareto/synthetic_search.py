@@ -96,7 +96,7 @@ def search(trials: int = 24, epochs: int = 10, seed: int = 0) -> tuple[list[dict
     return rows, history
 
 
-def tested(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
+def evaluated(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
     """The rows with test metrics on those named."""
     return [
         row | _metrics("test", row["val/image/error"] + 0.8, row["val/digit/error"] + 0.4) if row["trial"] in names else row for row in rows
