@@ -13,7 +13,7 @@ from scipy.stats import qmc
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
 
-MAX_DIMENSIONS = 1024  # of one configuration under `qmc`
+MAX_DIMENSIONS = 256  # of a space under `qmc`
 
 
 class PointSampler(optuna.samplers.BaseSampler):

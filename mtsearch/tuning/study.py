@@ -20,7 +20,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import Constraint, Objective, SpaceConfig
 from mtsearch.config.space import Space
 from mtsearch.tuning.events import cut_torn_line
-from mtsearch.tuning.points import PointSampler, grid, qmc_point
+from mtsearch.tuning.points import MAX_DIMENSIONS, PointSampler, grid, qmc_point
 from mtsearch.tuning.record import Record, TrialRecord
 from mtsearch.tuning.rundir import RunDirectory
 
@@ -215,6 +215,10 @@ def check_search(space: Space) -> None:
     sampler = config.search.sampler
     if sampler.name == "grid":
         next(grid(space))
+    if sampler.name == "qmc":
+        drawn = sum(len(d.spec) - 1 if d.kind == "simplex" else 1 for d in space.dimensions)
+        if drawn > MAX_DIMENSIONS:
+            raise BadInput(f"a `qmc` search draws at most {MAX_DIMENSIONS} numbers a trial. Found {drawn} dimensions. Set another sampler.")
     if sampler.name in ("nsga2", "nsga3") and sampler.startup < 2:
         raise BadInput(f"`search.sampler.startup` is the population of {sampler.name} and should be at least 2. Found {sampler.startup}.")
 

@@ -1,4 +1,4 @@
-"""A trial that computes nothing but behaves like one: deterministic, with a state, and disasters on order."""
+"""Trials for the tests of the search: one that computes nothing but behaves like one, and the real one; both with disasters on order."""
 
 from __future__ import annotations
 
@@ -10,13 +10,37 @@ import uuid
 from pathlib import Path
 
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.training import Trial
 
-PLAN = "MTSEARCH_TEST_PLAN"  # a folder; see `order`
+PLAN = "MTSEARCH_TEST_PLAN"  # names a folder; see `order`
+ONCE = ("die", "kill", "interrupt")
 
 
-def order(folder: Path, act: str, batch_size: int, report: int, pid: int = 0) -> None:
-    """Have every trial of this batch size `raise`, report `nan`, or kill its own process (`die`, once) or process `pid` (`kill`, `interrupt`; once)."""
-    (folder / f"{act}-{batch_size}-{report}").write_text(str(pid))
+def order(act: str, batch_size: int, report: int, pid: int = 0) -> None:
+    """Have every trial of this batch size, when it makes this report, `raise`, report `nan`, kill its own process (`die`, once),
+    or send SIGKILL (`kill`, once) or SIGINT (`interrupt`, once) to process `pid`."""
+    (Path(os.environ[PLAN]) / f"{act}-{batch_size}-{report}").write_text(str(pid))
+
+
+def ordered(act: str, batch_size: int, report: int) -> int:
+    path = Path(os.environ[PLAN]) / f"{act}-{batch_size}-{report}"
+    if not path.exists():
+        return 0
+    pid = int(path.read_text())
+    if act in ONCE:
+        path.unlink()
+    return pid or 1
+
+
+def obey(batch_size: int, report: int) -> None:
+    if ordered("raise", batch_size, report):
+        raise ValueError("the trial\nwas told to raise")
+    if ordered("die", batch_size, report):
+        os.kill(os.getpid(), signal.SIGKILL)
+    for act, sent in (("kill", signal.SIGKILL), ("interrupt", signal.SIGINT)):
+        if pid := ordered(act, batch_size, report):
+            os.kill(pid, sent)
+            signal.pause()  # nothing more is reported: this process ends with its driver
 
 
 class FakeTrial:
@@ -32,41 +56,23 @@ class FakeTrial:
 
     @property
     def selected(self) -> dict:
-        return min(self.reports, key=lambda r: (r["val/image/error"], r["report"]))
+        return self.reports[-1]
 
     def __next__(self) -> dict:
-        number = len(self.reports) + 1
-        if self._ordered("raise", number):
-            raise ValueError("the fake\nwas told to raise")
-        if self._ordered("die", number):
-            os.kill(os.getpid(), signal.SIGKILL)
-        for act, sent in (("kill", signal.SIGKILL), ("interrupt", signal.SIGINT)):
-            if pid := self._ordered(act, number):
-                os.kill(pid, sent)
-                signal.pause()  # nothing more is reported: the cluster ends this process with its driver
-        self.x = (self.x * 1.7 + self.config.optimizer.lr * self.config.batch_size + 0.31) % 1.0
-        image = float("nan") if self._ordered("nan", number) else 60 - 3 * self.config.batch_size + self.x / number
-        self.reports.append(
-            {
-                "report": number,
-                "phase": "train",
-                "epoch": number,
-                "val/image/error": image,
-                "val/digit/error": 10 + 2 * self.config.batch_size + self.x,
-                "model/density": 1 / self.config.batch_size,
-                "cost/seconds": 0.0,
-            }
-        )
-        return dict(self.reports[-1])
-
-    def _ordered(self, act: str, number: int) -> int:
-        path = Path(os.environ[PLAN]) / f"{act}-{self.config.batch_size}-{number}"
-        if not path.exists():
-            return 0
-        pid = int(path.read_text())
-        if act in ("die", "kill", "interrupt"):
-            path.unlink()
-        return pid or 1
+        number, size = len(self.reports) + 1, self.config.batch_size
+        obey(size, number)
+        self.x = (self.x * 1.7 + self.config.optimizer.lr * size + 0.31) % 1.0
+        report = {
+            "report": number,
+            "phase": "train",
+            "epoch": number,
+            "val/image/error": float("nan") if ordered("nan", size, number) else 60 - 3 * size + self.x / number,
+            "val/digit/error": 10 + 2 * (size % 7) + self.x,
+            "model/density": 1 / size,
+            "process": os.getpid(),
+        }
+        self.reports.append(report)
+        return dict(report)
 
     def save(self, folder: Path) -> None:
         state = {"config": self.config.model_dump(mode="json"), "x": self.x, "reports": self.reports}
@@ -88,7 +94,16 @@ class FakeTrial:
         return trial
 
     def evaluate(self, split: str) -> dict:
+        obey(self.config.batch_size, 99)
         return {f"{split}/{key}": self.selected[f"val/{key}"] + 1 for key in ("image/error", "digit/error")}
 
     def close(self) -> None:
         self.reports = []
+
+
+class MortalTrial(Trial):
+    """The real trial, which obeys orders before each report."""
+
+    def __next__(self) -> dict:
+        obey(self.config.batch_size, len(self.reports) + 1)
+        return super().__next__()

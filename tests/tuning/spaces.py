@@ -1,0 +1,33 @@
+"""Small spaces for the tests of the search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtsearch.config.space import Space
+
+
+def space(root: Path | str, *, trials: int = 5, sampler: str | dict = "grid", epochs: int = 3, **search) -> Space:
+    """Batch sizes 1, 2, ... as a grid (they name the trials for `fake.order`), or a mixed space for other samplers."""
+    trial: dict = {
+        "epochs": {"search": 0, "retrain": epochs},
+        "batch_size": {"choice": [1, 2, 3, 4, 5, 6, 7, 8], "default": 1},
+    }
+    if sampler != "grid":
+        trial |= {
+            "optimizer": {"name": "adam", "lr": {"loguniform": [1e-5, 1e-1], "default": 1e-3}},
+            "preference": {"simplex": ["image", "digit"], "default": "equal"},
+            "sparsity": {"choice": ["none", {"mode": "target", "target": {"uniform": [0.1, 0.9], "default": 0.5}}], "default": "none"},
+        }
+    return Space(
+        {
+            "name": "toy",
+            "data": {"dataset": "cifar10_mnist", "limit": 200},
+            "resources": {"cpu": 0.5},
+            "search": {"sampler": sampler, "trials": trials, **search},
+            "results": {"root": str(root)},
+            "objectives": ["val/image/error", "val/digit/error"],
+            "trial": trial,
+            "controls": {"stl": {"architecture": "stl", "batch_size": 8}},
+        }
+    )

@@ -1,0 +1,151 @@
+import json
+import math
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.space import load_space, split_pairs
+from mtsearch.tuning.record import fold
+from mtsearch.tuning.rundir import RunDirectory, write_atomic
+from tests.tuning.spaces import space
+
+
+@pytest.fixture
+def run(tmp_path):
+    made = RunDirectory.create(space(tmp_path, sampler="random"), {"dataset": "sample", "checksum": "abc"}, name="toy")
+    yield made
+    made.log.close()
+
+
+def start(run, trial="0000", attempt=1, config=None, **fields):
+    fields = {"kind": "search", "control": None, "params": {}, "study": {}, **fields}
+    run.log.append("start", trial=trial, config=config or {"seed": 0}, attempt=attempt, **fields)
+
+
+def report(run, trial, number, **metrics):
+    run.log.append("report", trial=trial, report=number, metrics={"report": number, "epoch": number, "phase": "train", **metrics})
+
+
+def test_a_run_is_opened_where_it_was_made_and_elsewhere(run, tmp_path):
+    start(run)
+    run.log.close()
+    moved = tmp_path / "moved"
+    run.path.rename(moved)
+    again = RunDirectory(moved)
+    assert again.config.name == "toy" and again.environment["dataset"] == "sample"
+    assert [row["trial"] for row in again.rows()] == ["0000"]
+
+
+def test_two_runs_of_one_second_get_directories_of_their_own(tmp_path):
+    runs = [RunDirectory.create(space(tmp_path), {}, name="toy") for _ in range(3)]
+    assert len({run.path for run in runs}) == 3
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    with pytest.raises(BadInput, match="no run directory"):
+        RunDirectory(tmp_path / "nowhere")
+
+
+def test_rows_hold_configuration_selected_report_test_and_reason(run):
+    start(run, config={"seed": 3, "architecture": "hps", "optimizer": {"name": "adam", "lr": 0.01}})
+    report(run, "0000", 1, **{"val/image/error": 50.0})
+    report(run, "0000", 2, **{"val/image/error": 60.0})
+    run.log.append("end", trial="0000", state="done", selected=1)
+    run.log.append("test", trial="0000", metrics={"test/image/error": 51.0})
+    start(run, "stl", kind="control", control="stl")
+    start(run, "0001")
+    run.log.append("end", trial="0001", state="failed", reason="it diverged")
+    first, second, control = run.rows()
+    assert first["trial.architecture.name"] == "hps" and first["trial.optimizer.lr"] == 0.01 and first["seed"] == 3
+    assert (first["state"], first["val/image/error"], first["test/image/error"], first["epoch"]) == ("done", 50.0, 51.0, 1)
+    assert (second["state"], second["reason"]) == ("failed", "it diverged")
+    assert (control["kind"], control["control"], control["state"]) == ("control", "stl", "running")
+    assert [(row["trial"], row["report"]) for row in run.history()] == [("0000", 1), ("0000", 2)]
+
+
+def test_a_report_that_comes_twice_counts_once(run):
+    start(run)
+    report(run, "0000", 1, **{"val/image/error": 50.0})
+    start(run, attempt=2)
+    report(run, "0000", 1, **{"val/image/error": math.nan})
+    record = run.record()
+    assert record.trials["0000"].attempts == 2
+    assert [row["val/image/error"] for row in run.history()] == [50.0]
+
+
+def test_seconds_add_up_over_drivers_without_the_time_between():
+    events = [("run", 100.0), ("start", 110.0), ("report", 130.0), ("resume", 1000.0), ("report", 1005.0)]
+    filled = {"space": "toy", "overrides": [], "changes": {}, "trial": "0", "kind": "search", "config": {}, "params": {}, "attempt": 1}
+    record = fold({"event": kind, "time": now, "report": now, "metrics": {}, **filled, "kind": "search"} for kind, now in events)
+    assert record.seconds == pytest.approx(35.0)
+
+
+@pytest.mark.parametrize("control", [None, "stl"])
+def test_the_command_of_a_row_gives_back_its_configuration(tmp_path, control):
+    path = tmp_path / "my space.yaml"
+    path.write_text(space(tmp_path, sampler="random").to_yaml())
+    overrides = ["trial.seed=4", "search.trials=3", "data.limit=100"]
+    given = load_space(str(path), overrides)
+    run = RunDirectory.create(given, {}, name=str(path), overrides=overrides, root=tmp_path)
+    tree = dict(given.controls["stl"]) if control else json.loads(json.dumps(given.defaults))
+    if control is None:
+        tree |= {"batch_size": 8, "preference": {"image": 1 / 3, "digit": 1 - 1 / 3}, "sparsity": {"mode": "target", "target": 1e-05}}
+        tree["optimizer"] = {"name": "adam", "lr": 1.2345678901234567e-05}
+    start(run, control or "0000", config=tree, kind="control" if control else "search", control=control)
+    run.log.close()
+    words = shlex.split(run.rows()[0]["command"])
+    assert words[:3] == ["python", "-m", "mtsearch.train"]
+    own, rest = split_pairs(words[3:], ("space", "control"))
+    again = load_space(own["space"], rest)
+    assert again.config.data.limit == 100
+    trained = again.controls[own["control"]] if control else again.defaults
+    assert again.trial(trained) == given.trial(tree)
+    assert not any(word.startswith("search.") for word in words)
+
+
+def test_only_one_driver_holds_a_run_and_a_dead_one_holds_nothing(run):
+    holder = f"""
+import sys, os
+from mtsearch.tuning.rundir import RunDirectory
+with RunDirectory({str(run.path)!r}).driver_lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    other = subprocess.Popen([sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(BadInput, match=str(run.path)), run.driver_lock():
+        pass
+    other.kill()
+    other.wait()
+    with run.driver_lock():
+        pass
+    other.stdin.close()
+    other.stdout.close()
+
+
+def test_a_resume_changes_the_configuration_that_is_read(run):
+    run.log.append("resume", changes={"search.trials": 99})
+    assert run.config.search.trials == 99
+    assert run.space_with({"search.slots": 2}).config.search.slots == 2
+    assert run.space_with({"search.slots": 2}).config.search.trials == 99
+
+
+def test_an_atomic_write_leaves_no_other_file(tmp_path):
+    write_atomic(tmp_path / "a", "old")
+    write_atomic(tmp_path / "a", "new")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["new"]
+
+
+def test_dropping_a_checkpoint_takes_what_a_crash_left(run):
+    for name in ("0001", ".0001.abc", ".0001.old", "0002"):
+        (run.path / "checkpoints" / name).mkdir(parents=True)
+    run.drop_checkpoint("0001")
+    assert [p.name for p in (run.path / "checkpoints").iterdir()] == ["0002"]
+
+
+def test_reading_a_run_imports_neither_ray_nor_torch():
+    code = "import sys, mtsearch.tuning.rundir; print([m for m in ('ray', 'torch', 'optuna') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -1,0 +1,255 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.space import Space
+from tests.tuning.fake import order
+from tests.tuning.spaces import space
+
+STUDY = "toy"
+
+
+def shown(run):
+    """All rows without what differs from run to run."""
+    left = ("command", "process", "cost/seconds")
+    return [{k: v for k, v in row.items() if k not in left} for row in run.rows()]
+
+
+def told(run):
+    return [{k: v for k, v in row.items() if k not in ("process", "cost/seconds")} for row in run.history()]
+
+
+def states(run):
+    import optuna
+
+    study = optuna.load_study(study_name=STUDY, storage=JournalStorage(JournalFileBackend(str(run.journal))))
+    return [t.state for t in study.get_trials()]
+
+
+def counted(run, event):
+    return Counter(e["trial"] for e in run.events() if e["event"] == event)
+
+
+def checkpoints(run):
+    return sorted(p.name for p in (run.path / "checkpoints").iterdir())
+
+
+def content(run):
+    return {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file() and p.suffix != ".lock"}
+
+
+def test_a_search_trains_tests_and_keeps_what_is_worth_keeping(search):
+    code, run, text = search(space(search.root, trials=8))
+    assert code == 0
+    rows = {row["trial"]: row for row in run.rows()}
+    assert list(rows) == [f"{i:04d}" for i in range(8)] + ["stl"]
+    assert all(row["state"] == "done" and row["epoch"] == 3 for row in rows.values())
+    front = {name for name, row in rows.items() if "test/image/error" in row} - {"stl"}
+    assert front and front < set(rows) and "0007" in front, "the last batch size has the smallest image error"
+    assert "test/digit/error" in rows["stl"]
+    assert checkpoints(run) == sorted(front | {"stl"})
+    assert all((run.path / name).exists() for name in ("trials.parquet", "history.parquet", "front.parquet", "front.csv", "front.md"))
+    assert states(run) == [TrialState.COMPLETE] * 8
+    assert "patches10_digits (embedded sample; stands in for cifar10_mnist)" in text
+    environment = json.dumps(run.environment)
+    assert os.uname().nodename not in environment and str(search.root) not in environment
+
+
+def test_what_fails_fails_alone(search):
+    order("raise", 2, 2)
+    order("nan", 3, 3)
+    order("nan", 4, 2)
+    code, run, text = search(space(search.root, trials=5))
+    assert code == 0
+    rows = {row["trial"]: row for row in run.rows()}
+    assert rows["0001"]["state"] == "failed" and rows["0001"]["reason"] == "ValueError: the trial was told to raise"
+    assert rows["0002"]["state"] == "failed" and "`val/image/error` is nan" in rows["0002"]["reason"]
+    assert rows["0003"]["state"] == "done", "only the selected report counts"
+    assert rows["0004"]["state"] == "done"
+    assert states(run) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert "told to raise" in text
+    assert not {"0001", "0002"} & set(checkpoints(run))
+
+
+def test_a_killed_actor_continues_from_its_last_state_and_tells_all_once(search):
+    _, calm, _ = search(space(search.root, trials=4))
+    order("die", 2, 1)
+    order("die", 3, 3)
+    order("die", 1, 99)  # while it is tested
+    code, run, _ = search(space(search.root, trials=4))
+    assert code == 0
+    assert shown(run) == shown(calm)
+    assert told(run) == told(calm)
+    assert counted(run, "start") == {"0000": 1, "0001": 2, "0002": 2, "0003": 1, "stl": 1}
+    assert set(counted(run, "report").values()) == {3} and set(counted(run, "end").values()) == {1}
+
+
+def test_a_trial_whose_process_keeps_dying_fails(search):
+    for _ in range(2):
+        order("die", 2, 1)
+    code, run, _ = search(space(search.root, trials=2, max_failures=0))
+    row = run.rows()[1]
+    assert code == 0 and row["state"] == "failed" and "its process died" in row["reason"]
+    assert states(run) == [TrialState.COMPLETE, TrialState.FAIL]
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_rows_do_not_depend_on_the_number_of_slots(search, sampler):
+    _, one, _ = search(space(search.root, sampler=sampler, trials=5, slots=1))
+    _, two, _ = search(space(search.root, sampler=sampler, trials=5, slots=2))
+    assert shown(one) == shown(two) and told(one) == told(two)
+
+
+def test_a_process_serves_many_trials(search):
+    _, run, _ = search(space(search.root, trials=8, slots=1))
+    assert len({row["process"] for row in run.history()}) == 1
+
+
+def test_resuming_what_is_finished_changes_nothing(search):
+    _, run, _ = search(space(search.root, trials=3))
+    before = content(run)
+    for _ in range(2):
+        code, _, _ = search.resume(run)
+        assert code == 0
+    after = content(run)
+    assert before.keys() == after.keys()
+    assert [p.name for p in before if before[p] != after[p]] == []
+
+
+def test_a_run_is_extended_as_if_it_had_been_longer(search):
+    _, long, _ = search(space(search.root, sampler="tpe", trials=6, slots=1))
+    _, run, _ = search(space(search.root, sampler="tpe", trials=3, slots=1))
+    code, again, _ = search.resume(run, {"search.trials": 6})
+    assert code == 0 and again.path == run.path
+    search.resume(run, {"search.trials": 6})
+    assert [e["changes"] for e in run.events() if e["event"] == "resume"] == [{"search.trials": 6}]
+    alike = [{k: v for k, v in row.items() if not k.startswith("test/")} for row in shown(run)]
+    assert alike == [{k: v for k, v in row.items() if not k.startswith("test/")} for row in shown(long)]
+    tested = {row["trial"] for row in run.rows() if "test/image/error" in row}
+    assert tested >= {row["trial"] for row in long.rows() if "test/image/error" in row}
+    assert counted(run, "test").most_common(1)[0][1] == 1
+
+
+def test_a_budget_starts_no_trial_once_it_is_used_up(search):
+    code, run, text = search(space(search.root, trials=4, budget=1e-9))
+    assert code == 1 and run.rows() == [] and "`search.budget` is used up after 0 of 4" in text
+    code, run, _ = search.resume(run, {"search.budget": None})
+    assert code == 0 and len(run.rows()) == 5
+
+
+def test_other_data_are_refused_on_resume(search):
+    _, run, _ = search(space(search.root, trials=1))
+    facts = {**run.environment, "checksum": "0" * 64}
+    (run.path / "environment.json").write_text(json.dumps(facts))
+    with pytest.raises(BadInput, match="checksum 000000000000"):
+        search.resume(run, {"search.trials": 2})
+
+
+def test_no_trial_at_all_is_a_run_that_could_not_finish(search):
+    order("raise", 1, 1)
+    code, run, text = search(space(search.root, trials=1))
+    assert code == 1 and [row["state"] for row in run.rows()] == ["failed", "done"]
+
+
+def test_constraints_keep_trials_off_the_front(search):
+    raw = space(search.root, trials=4).raw | {"constraints": [{"metric": "model/density", "max": 0.4}]}
+    _, run, _ = search(Space(raw))
+    rows = {row["trial"]: row for row in run.rows()}
+    assert [name for name, row in rows.items() if "test/image/error" in row] == ["0002", "0003", "stl"]
+
+
+# ---------------------------------------------------------------- the driver dies or is stopped
+
+DRIVER = """
+import os, sys
+sys.path.insert(0, {root!r})
+from tests.tuning.fake import order
+order({act!r}, 3, 2, os.getpid())
+from mtsearch.tuning import engine
+from tests.tuning.spaces import space
+sys.exit(engine.run(space({results!r}, trials=5), name="toy", trial_class={trial_class!r}))
+"""
+
+
+def drive(cluster_address, root, act, trial_class="tests.tuning.fake:FakeTrial"):
+    from tests.tuning.conftest import ROOT
+
+    code = DRIVER.format(root=ROOT, act=act, results=str(root), trial_class=trial_class)
+    environment = {**os.environ, "RAY_ADDRESS": cluster_address, "RAY_AUTH_MODE": "token"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    from mtsearch.tuning.rundir import RunDirectory
+
+    (folder,) = (root / "toy").iterdir()
+    return done, RunDirectory(folder)
+
+
+@pytest.fixture
+def address(ray_cluster):
+    import ray
+
+    return ray.get_runtime_context().gcs_address
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_killed_driver_loses_nothing(search, address, tmp_path, torn):
+    _, calm, _ = search(space(search.root, trials=5))
+    done, run = drive(address, tmp_path / "killed", "kill")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    finished = {row["trial"] for row in run.rows() if row["state"] == "done"}
+    running = {row["trial"] for row in run.rows() if row["state"] == "running"}
+    assert finished and running
+    if torn:
+        for path in (run.path / "events.jsonl", run.journal):
+            path.write_bytes(path.read_bytes()[:-9])
+    code, run, _ = search.resume(run)
+    assert code == 0
+    assert shown(run) == shown(calm)
+    assert told(run) == told(calm)
+    assert set(counted(run, "report").values()) == {3} and set(counted(run, "end").values()) == {1}
+    if not torn:
+        assert all(counted(run, "start")[trial] == 1 for trial in finished)
+    assert states(run) == [TrialState.COMPLETE] * 5
+    assert checkpoints(run) == checkpoints(calm)
+
+
+def test_ctrl_c_ends_cleanly_and_the_printed_command_goes_on(search, address, tmp_path):
+    _, calm, _ = search(space(search.root, trials=5))
+    done, run = drive(address, tmp_path / "stopped", "interrupt")
+    assert done.returncode == 130, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == f"run: {run.path}"
+    assert f"python -m mtsearch.run resume={run.path}" in lines[-2]
+    assert "Traceback" not in done.stderr
+    assert (run.path / "trials.parquet").exists() and (run.path / "report.html").exists()
+    code, run, _ = search.resume(run)
+    assert code == 0 and shown(run) == shown(calm) and told(run) == told(calm)
+
+
+def test_the_real_trial_killed_in_mid_training_ends_bit_for_bit_as_it_would_have(search):
+    raw = space(search.root, trials=2, epochs=3).raw
+    raw["trial"] = raw["trial"] | {
+        "architecture": "hps",
+        "epochs": {"search": 1, "retrain": 2},
+        "sparsity": {"mode": "target", "target": 0.3},
+        "batch_size": {"choice": [32, 64], "default": 32},
+        "optimizer": {"name": "adamw", "lr": 0.003},
+    }
+    raw["controls"] = {}
+    real = "tests.tuning.fake:MortalTrial"
+    _, calm, _ = search(Space(raw), trial_class=real)
+    order("die", 32, 2)
+    order("die", 64, 3)
+    code, run, _ = search(Space(raw), trial_class=real)
+    assert code == 0
+    assert counted(run, "start") == {"0000": 2, "0001": 2}
+    assert shown(run) == shown(calm) and told(run) == told(calm)
+    assert all(row["phase"] in ("search", "retrain") for row in run.history())
