@@ -25,14 +25,15 @@ _CLASSES = 1000  # torchvision's default, by which the last layer is recognised
 class NetworkBranch(Branch):
     """A torchvision network without its last layer; the feature map is what its last global pooling reads."""
 
-    def __init__(self, network: nn.Module, needs: Sequence[Need]) -> None:
+    def __init__(self, network: nn.Module, needs: Sequence[Need], grey: bool = False) -> None:
         nn.Module.__init__(self)
+        self.grey = grey
         self.needs = tuple(needs)
         self.extracts = "map" in needs
         self.network = _extractor(network, needs) if self.extracts else network
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        if images.shape[1] == 1:
+        if self.grey:
             images = images.expand(-1, 3, -1, -1)
         out = self.network(images)
         return list(out) if self.extracts else [out.flatten(1)]
@@ -62,7 +63,7 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:300]
                 raise BadInput(f"`{settings.weights}` does not fit the torchvision network `{settings.model}`: {reason}") from error
-        return NetworkBranch(net, needs)
+        return NetworkBranch(net, needs, grey=shape[0] == 1)
 
     def monitor(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(

@@ -1,0 +1,189 @@
+"""The card of an export: what the model is, where it comes from, how to use it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from mtsearch import __version__
+from mtsearch.config.cards import TaskCard
+from mtsearch.data import Dataset
+from mtsearch.deploy.parity import Parity
+from mtsearch.models import model_macs
+
+SCHEMA = 1
+
+
+def size_of(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
+    """Parameters, those of them that are not zero, multiply-accumulates an image, and entries of index buffers."""
+    parameters = list(network.parameters())
+    return {
+        "parameters": sum(p.numel() for p in parameters),
+        "nonzero": sum(int(p.count_nonzero()) for p in parameters),
+        "macs": model_macs(network, shape),
+        "index_entries": sum(b.numel() for name, b in network.named_buffers() if name.endswith((".select", ".group"))),
+    }
+
+
+def card_of(
+    *,
+    dataset: Dataset,
+    tasks: Sequence[TaskCard],
+    facts: Mapping[str, Any],
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    notes: Sequence[str],
+    parity: Parity,
+    files: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The card as a tree of plain values; `facts` are those of `export_model`."""
+    shape = dataset.card.shape
+    return {
+        "schema": SCHEMA,
+        "tasks": {t.name: {"kind": t.kind, "outputs": t.outputs, "classes": list(t.classes)} for t in tasks},
+        "input": {"shape": ["batch", *shape], "dtype": "float32", "range": [0, 1], "normalisation": "inside the model"},
+        "data": {
+            "used": dataset.label,
+            "name": dataset.card.name,
+            "title": dataset.card.title,
+            "embedded_sample": dataset.card.embedded,
+            "checksum": dataset.checksum,
+            "licence": dataset.card.licence,
+            "homepage": dataset.card.homepage,
+            "mean": list(dataset.mean),
+            "std": list(dataset.std),
+        },
+        "preference": facts.get("preference"),
+        "metrics": dict(facts.get("metrics", {})),
+        "size": {"before": dict(before), "after": dict(after)},
+        "compaction": list(notes),
+        "parity": {"max_absolute": parity.absolute, "max_relative": parity.relative, "validation_images": parity.images},
+        "origin": {key: value for key, value in facts.items() if key not in ("preference", "metrics")},
+        "files": dict(files),
+        "versions": {
+            "mtsearch": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def as_json(card: Mapping[str, Any]) -> str:
+    """The card as JSON; numbers that are not finite become null."""
+    return json.dumps(_finite(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def as_markdown(card: Mapping[str, Any]) -> str:
+    """The card for people."""
+    data, origin, before, after = card["data"], card["origin"], card["size"]["before"], card["size"]["after"]
+    names = list(card["tasks"])
+    sections = [
+        f"# {', '.join(names)} on {data['title']}",
+        f"Trained on **{data['used']}** (checksum `{data['checksum']}`)."
+        + (" This is the small embedded sample: its figures say nothing about the full dataset." if data["embedded_sample"] else ""),
+        "## Outputs",
+        _table(
+            ["task", "kind", "outputs", "classes"],
+            [[n, t["kind"], t["outputs"], ", ".join(t["classes"])] for n, t in card["tasks"].items()],
+        ),
+        "Raw values: logits for classes, in the order of the classes.",
+        "## Use it with torch alone",
+        _usage(card),
+        "## Preference and metrics",
+        _preference(card["preference"]),
+        _metrics(card["metrics"]),
+        "## Size",
+        _table(
+            ["", "trained", "exported"],
+            [
+                ["parameters", f"{before['parameters']:,}", f"{after['parameters']:,}"],
+                ["of them not zero", f"{before['nonzero']:,}", f"{after['nonzero']:,}"],
+                ["multiply-accumulates an image", f"{before['macs']:,}", f"{after['macs']:,}"],
+                ["index entries", f"{before['index_entries']:,}", f"{after['index_entries']:,}"],
+                *([[f"`{name}`", "", f"{file['bytes']:,} bytes"] for name, file in card["files"].items()]),
+            ],
+        ),
+        "\n".join(f"- {note}" for note in card["compaction"]),
+        f"Read back, the exported program differs from the trained network by at most {card['parity']['max_absolute']:.2g} "
+        f"({card['parity']['max_relative']:.2g} of the largest output) on {card['parity']['validation_images']} validation images.",
+        "## Origin",
+        _origin(origin),
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in card["versions"].items()) + f". Written {card['created']}.",
+        "## Licence of the data",
+        data["licence"] + (f" <{data['homepage']}>" if data["homepage"] else ""),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _usage(card: Mapping[str, Any]) -> str:
+    _, channels, height, width = card["input"]["shape"]
+    lines = [
+        "```python",
+        "import torch",
+        "",
+        'model = torch.export.load("model.pt2").module()',
+        f"images = torch.rand(7, {channels}, {height}, {width})  # float32 in [0, 1]; uint8 images: images.float() / 255",
+        "outputs = model(images)",
+    ]
+    for name, task in card["tasks"].items():
+        choice = "" if task["kind"] == "regression" else ".argmax(1)"
+        lines.append(f'outputs["{name}"]{choice}')
+    return "\n".join([*lines, "```", "", "`model.safetensors` holds the same weights by layer name, for other runtimes."])
+
+
+def _preference(preference: Mapping[str, float] | None) -> str:
+    if not preference:
+        return "Trained without a preference: all tasks alike."
+    return "Preference: " + ", ".join(f"{name} {value:.3g}" for name, value in preference.items()) + "."
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    rows: dict[str, list[Any]] = {}
+    for key, value in metrics.items():
+        split, _, name = key.partition("/")
+        row = rows.setdefault(name if split in ("val", "test") else key, ["", ""])
+        row[split == "test"] = _number(value)
+    if not rows:
+        return "No metrics were given."
+    untested = all(not test for _, test in rows.values())
+    table = _table(["metric", "validation", "test"], [[name, *values] for name, values in rows.items()])
+    return table + ("\n\nThe test split has not been read." if untested else "")
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float) and not isinstance(value, bool):
+        return f"{value:.4g}" if math.isfinite(value) else "not finite"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _origin(origin: Mapping[str, Any]) -> str:
+    plain = [f"- {key}: `{value}`" for key, value in origin.items() if not isinstance(value, Mapping) and value is not None]
+    trees = [
+        f"{key}:\n\n```json\n{json.dumps(_finite(value), indent=2)}\n```" for key, value in origin.items() if isinstance(value, Mapping)
+    ]
+    return "\n\n".join([*(["\n".join(plain)] if plain else []), *trees])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

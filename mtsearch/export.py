@@ -1,0 +1,99 @@
+"""Export a trained model of a run: ``python -m mtsearch.export run=RUN pick=knee [out=DIR]``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.space import split_pairs
+
+USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [out=DIR] [data.root=DIR] [data.store=DIR]
+
+Makes the picked trial's model small (zero rows removed, tied rows shared), checks it against the trained one on validation images and
+writes model.pt2 and model.safetensors, which torch alone loads, with card.md and card.json. PICK is one of
+  knee                               the front's knee (the default)
+  best:METRIC                        the best of a metric, such as best:val/image/error
+  preference:image=0.7,digit=0.3     the front's nearest to a preference
+  bound:METRIC<=VALUE                the knee among those that keep a bound
+  trial:0003                         one trial, or a control by its name
+  out                                the folder to make (RUN/export/<trial>); an earlier export there is replaced
+  data.root, data.store              where the data are now, when not where the run had them"""
+
+KEYS = ("run", "pick", "out", "data.root", "data.store")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The door; returns the exit code: 0 done, 1 the model could not be exported, 2 bad input, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or "--help" in words or "-h" in words:
+        print(USAGE)
+        return 0
+    try:
+        return _export(words)
+    except BadInput as error:
+        print(f"mtsearch.export: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError) as error:
+        print(f"mtsearch.export: nothing was exported: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mtsearch.export: interrupted; nothing was exported.", file=sys.stderr)
+        return 130
+
+
+def _export(words: list[str]) -> int:
+    own, rest = split_pairs(words, KEYS)
+    if rest:
+        key = rest[0].partition("=")[0]
+        raise BadInput(f"`{key}` is no key of the export. {nearest(key, KEYS)}")
+    if "run" not in own:
+        raise BadInput("`run` is missing. Write, for example, `python -m mtsearch.export run=results/pareto_cm/20260101-120000 pick=knee`.")
+
+    from mtsearch.config.schema import DataConfig
+    from mtsearch.deploy import export_model
+    from mtsearch.pareto import choose
+    from mtsearch.training import Trial
+    from mtsearch.training.state import load_state
+    from mtsearch.tuning.rundir import RunDirectory
+
+    run = RunDirectory(own["run"])
+    pick = own.get("pick", "knee")
+    row = choose(run.rows(), run.config.objectives, pick, run.config.constraints)
+    name, folder = row["trial"], run.checkpoint(row["trial"])
+    if row["state"] != "done":
+        raise BadInput(f"trial `{name}` is {row['state']}, so it has no model to export; pick a finished trial.")
+    if not Trial.saved(folder):
+        raise BadInput(f"trial `{name}` keeps no checkpoint in {folder}, as it is not on the front. Train it again alone: {row['command']}")
+    moved = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
+    data = DataConfig.model_validate({**load_state(folder)["data"], **moved})
+    try:
+        trial = Trial.restore(folder, data)
+    except ValueError as error:  # other data than the trial was trained on
+        raise error if isinstance(error, BadInput) else BadInput(f"trial `{name}` does not go with the data found now: {error}") from error
+
+    out = Path(own["out"]) if "out" in own else run.path / "export" / name
+    export_model(trial.selected_model(), trial.dataset, trial.tasks, out, _facts(run.path, run.environment, row, pick, trial.config))
+    print(f"data    {trial.dataset.label}\ntrial   {name} ({pick})\nfiles   {', '.join(sorted(path.name for path in out.iterdir()))}")
+    print(f"export: {out}")
+    return 0
+
+
+def _facts(run: Path, environment: Mapping[str, Any], row: Mapping[str, Any], pick: str, config: Any) -> dict[str, Any]:
+    """What the card tells of the trial; the run by its name only, as paths mean nothing elsewhere."""
+    return {
+        "run": run.resolve().name,
+        "trial": row["trial"],
+        "pick": pick,
+        "command": row["command"],
+        "preference": config.preference,
+        "metrics": {key: value for key, value in row.items() if key.startswith(("val/", "test/")) and isinstance(value, int | float)},
+        "config": config.model_dump(mode="json"),
+        "environment": dict(environment),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
