@@ -127,6 +127,7 @@ def hypervolume_series(points: ArrayLike, goals: Sequence[str], reference: Seque
     found: list[float] = []
     for point in np.asarray(points, dtype=np.float64).reshape(-1, len(goals)):
         together = np.vstack([front, point])
-        front = together[non_dominated(together, goals)]
-        found.append(hypervolume(front, goals, reference))
+        mask = non_dominated(together, goals)
+        front = together[mask]
+        found.append(hypervolume(front, goals, reference) if mask[-1] or not found else found[-1])  # a dominated point adds nothing
     return found
