@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import DataConfig
@@ -98,11 +96,13 @@ def _data(words: Sequence[str]) -> DataConfig:
 def _list() -> int:
     from mtsearch.data import list_cards
 
-    table = Table("dataset", "title", "images", "tasks", "licence", box=None, pad_edge=False)
+    rows = [("dataset", "images", "tasks", "what")]
     for name, card in list_cards().items():
-        tasks = ", ".join(f"{task.name} ({task.kind}, {task.outputs})" for task in card.tasks)
-        table.add_row(name, card.title, "x".join(map(str, card.shape)), tasks, card.licence)
-    Console().print(table, highlight=False, markup=False)
+        tasks = ", ".join(f"{task.name} ({task.outputs})" for task in card.tasks)
+        rows.append((name, "x".join(map(str, card.shape)), tasks, card.title))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 

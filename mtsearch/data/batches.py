@@ -56,7 +56,7 @@ class Batches:
             self.dense = {name for name, values in self.labels.items() if values.shape[1:] == (height, width)}
             self.labels |= {name: bordered(self.labels[name], ignore) for name in self.dense}
         else:
-            # An image is a row of bytes in the memory format of the batches: taking rows yields that format, normalising is a straight pass.
+            # An image is a row of bytes in the batches' memory format: taking rows yields that format, normalising is a straight pass.
             self.rows = (images.permute(0, 2, 3, 1) if self.channels_last else images).reshape(self.count, -1)
         scale = torch.tensor([1 / (255 * s) for s in std], device=device)
         shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)

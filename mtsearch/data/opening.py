@@ -131,7 +131,7 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
     manifest = {
         "dataset": card.name,
         "title": card.title,
-        "label": resolved.label,
+        "label": _label(card, located),
         "licence": card.licence,
         "sources": sources,
         "recipe": made_of,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tarfile
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from mtsearch.config.errors import BadInput
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)  # the last for encrypted ones
+_TAR_ERRORS = (tarfile.TarError, zlib.error, EOFError, OSError)
 
 
 class Tree(ABC):
@@ -61,7 +64,7 @@ class Zip(Tree):
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return [info.filename for info in archive.infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, OSError) as error:
+        except _ZIP_ERRORS as error:
             raise _broken(self.path, error) from error
 
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
@@ -69,7 +72,7 @@ class Zip(Tree):
             with zipfile.ZipFile(self.path) as archive:
                 for name in names:
                     yield name, archive.read(name)
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
+        except _ZIP_ERRORS as error:
             raise _broken(self.path, error) from error
 
 
@@ -80,7 +83,7 @@ class Tar(Tree):
         try:
             with tarfile.open(self.path) as archive:
                 return [member.name for member in archive if member.isfile()]
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except _TAR_ERRORS as error:
             raise _broken(self.path, error) from error
 
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
@@ -95,7 +98,7 @@ class Tar(Tree):
                         yield member.name, content.read()
                         if not wanted:
                             return
-        except (tarfile.TarError, EOFError, OSError) as error:
+        except _TAR_ERRORS as error:
             raise _broken(self.path, error) from error
 
 
@@ -124,4 +127,4 @@ def _hidden(name: str) -> bool:
 
 
 def _broken(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"The archive {path} cannot be read ({error}); download it again.")
+    return BadInput(f"The archive {path} cannot be read ({' '.join(str(error).split())}); download it again.")

@@ -1,0 +1,14 @@
+"""A cache folder of the test's own, and no data root unless the test gives one."""
+
+import pytest
+
+from mtsearch.data import opening
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.delenv("MTSEARCH_DATA", raising=False)
+    monkeypatch.setattr(opening, "_opened", {})
+    return folder

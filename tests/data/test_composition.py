@@ -1,0 +1,186 @@
+"""MultiMNIST and Cifar10Mnist as the specification says (mdmtn.md, sections 10 and 15.21), and the faults it lists mended."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from fake import colours, digits, write_mnist, write_root
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import load_card, open_dataset
+from mtsearch.data.composers import COMPOSERS, read_source
+from mtsearch.data.composers.cifar10_mnist import blend, enlarge
+from mtsearch.data.composers.multimnist import overlay, shrink
+from mtsearch.data.splits import cut, order
+
+
+def arrays(split):
+    return split.images.numpy(), {name: values.numpy() for name, values in split.labels.items()}
+
+
+# ---------------------------------------------------------------- Cifar10Mnist
+
+
+@given(st.integers(0, 255), st.integers(0, 255))
+def test_a_blended_pixel_is_the_half_half_mean_to_half_a_grey_level(digit, colour):
+    out = blend(np.full((1, 1, 1, 3), colour, np.uint8), np.full((1, 1, 1), digit, np.uint8))
+    if digit == 0:
+        assert (out == colour).all()
+    else:
+        assert (abs(out.astype(float) - (128 * digit + 127 * colour) / 255) <= 0.5).all()
+
+
+def test_cifar10_mnist_composes_image_i_with_digit_i_of_its_side(tmp_path):
+    dataset = open_dataset(DataConfig(dataset="cifar10_mnist", root=write_root(tmp_path), val_fraction=0.2))
+    sizes = {name: len(split) for name, split in dataset.splits.items()}
+    assert sizes == {"train": 40, "val": 10, "test": 20}
+    train, val = cut(np.zeros(50, np.int64), 0.2, 42)
+    assert sorted([*train, *val]) == list(range(50))
+    sides = {
+        "train": (train, colours(50), digits(60)),
+        "val": (val, colours(50), digits(60)),
+        "test": (np.arange(20), colours(20, 1), digits(20, 1)),
+    }
+    for name, (index, (images, classes), (inks, numbers)) in sides.items():
+        out, labels = arrays(dataset.splits[name])
+        for row, i in enumerate(index):
+            big = np.asarray(Image.fromarray(inks[i]).resize((32, 32)))  # Pillow's default, as in the specification
+            pixels = out[row].transpose(1, 2, 0)
+            assert (pixels[big == 0] == images[i][big == 0]).all()
+            wanted = (128 * big[..., None].astype(float) + 127 * images[i].astype(float)) / 255
+            assert (abs(pixels - wanted)[big > 0] <= 0.5).all()
+            assert labels["image"][row] == classes[i] and labels["digit"][row] == numbers[i]
+
+
+def test_too_few_digits_are_refused(tmp_path):
+    root = write_root(tmp_path)
+    write_mnist(root / "MNIST" / "raw", train=49)
+    with pytest.raises(BadInput, match="49 digits for 50 images"):
+        open_dataset(DataConfig(dataset="cifar10_mnist", root=root))
+
+
+def test_digits_are_enlarged_as_pillow_does_by_default():
+    images, _ = digits(3)
+    assert (enlarge(images, 32, 32) == [np.asarray(Image.fromarray(i).resize((32, 32))) for i in images]).all()
+
+
+# ---------------------------------------------------------------- MultiMNIST
+
+
+def test_the_canvas_overlaps_in_22_rows_and_leaves_two_empty():
+    left, right = np.full((1, 28, 28), 100, np.uint8), np.full((1, 28, 28), 200, np.uint8)
+    canvas = overlay(left, right)[0]
+    assert canvas.shape == (36, 36)
+    assert (canvas[34:] == 0).all() and (canvas[:, 34:] == 0).all()
+    assert (canvas[6:34, 6:34] == 200).all() and (canvas[:6, :28] == 100).all() and (canvas[:28, :6] == 100).all()
+    assert ((overlay(left, left * 0) > 0) & (overlay(left * 0, right) > 0)).sum() == 22 * 22
+
+
+def bilinear(canvas):
+    """The plain twin: bilinear scaling with pixel centres aligned, in exact fractions, rounded half up."""
+    out = np.zeros((28, 28), int)
+    for i in range(28):
+        for j in range(28):
+            y, x = (Fraction(2 * k + 1, 2) * Fraction(36, 28) - Fraction(1, 2) for k in (i, j))
+            a, b = int(y), int(x)
+            u, v = y - a, x - b
+            c = [[int(canvas[a + p, b + q]) for q in (0, 1)] for p in (0, 1)]
+            value = (1 - u) * ((1 - v) * c[0][0] + v * c[0][1]) + u * ((1 - v) * c[1][0] + v * c[1][1])
+            out[i, j] = int(value + Fraction(1, 2))
+    return out
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=5, deadline=None)
+def test_scaling_agrees_with_exact_fractions(seed):
+    canvas = np.random.RandomState(seed).randint(0, 256, (1, 36, 36)).astype(np.uint8)
+    assert (shrink(canvas)[0] == bilinear(canvas[0])).all()
+    assert (shrink(np.full((1, 36, 36), 255, np.uint8)) == 255).all()
+
+
+def test_multimnist_draws_partners_from_the_own_side_of_the_split(tmp_path):
+    write_mnist(tmp_path / "MNIST" / "raw", train=60, test=20)
+    dataset = open_dataset(DataConfig(dataset="multimnist", root=tmp_path, val_fraction=0.25))
+    images, numbers = digits(60)
+    train, val = cut(numbers.astype(np.int64), 0.25, 42)
+    for name, index, (pool, labels) in (
+        ("train", train, (images, numbers)),
+        ("val", val, (images, numbers)),
+        ("test", np.arange(20), digits(20, 1)),
+    ):
+        out, found = arrays(dataset.splits[name])
+        pairs = shrink(overlay(np.repeat(pool[index], len(index), 0), np.tile(pool[index], (len(index), 1, 1)))).reshape(
+            len(index), len(index), 28, 28
+        )
+        for row, i in enumerate(index):
+            partners = [k for k in range(len(index)) if (pairs[row, k] == out[row, 0]).all()]
+            assert len(partners) == 1  # a partner from this side, and no other, makes this image
+            assert found["left"][row] == labels[i] and found["right"][row] == labels[index[partners[0]]]
+    assert not set(train) & set(val)
+
+
+def test_the_test_split_does_not_depend_on_the_split_seed(tmp_path):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    a, b = (open_dataset(DataConfig(dataset="multimnist", root=tmp_path, split_seed=seed)) for seed in (1, 2))
+    assert (a.splits["test"].images == b.splits["test"].images).all()
+    assert not (a.splits["train"].images == b.splits["train"].images).all()
+    assert a.checksum != b.checksum
+
+
+@pytest.mark.parametrize("name", ["multimnist", "cifar10_mnist"])
+def test_the_same_seed_gives_the_same_checksum(tmp_path, name):
+    sums = [open_dataset(DataConfig(dataset=name, root=write_root(tmp_path / place))).checksum for place in ("a", "b")]
+    assert sums[0] == sums[1]
+
+
+# ---------------------------------------------------------------- splits and composers
+
+
+def test_the_splits_of_the_sources_have_their_sizes():
+    sizes = {
+        name: [len(part) for part in cut(np.zeros(n, np.int64), load_card(name).val_fraction, 42)]
+        for name, n in (("multimnist", 60_000), ("cifar10_mnist", 50_000))
+    }
+    assert sizes == {"multimnist": [50_000, 10_000], "cifar10_mnist": [40_000, 10_000]}
+
+
+@given(st.integers(2, 200), st.floats(0.05, 0.6), st.integers(0, 2**70))
+def test_a_cut_uses_every_item_once(count, fraction, seed):
+    rest, part = cut(np.zeros(count, np.int64), fraction, seed)
+    assert sorted([*rest, *part]) == list(range(count)) and len(part) == round(count * fraction)
+    again = cut(np.zeros(count, np.int64), fraction, seed)
+    assert (again[0] == rest).all() and (again[1] == part).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=5, max_size=80), st.floats(0.1, 0.5), st.integers(0, 9))
+def test_a_cut_keeps_groups_whole_and_every_class_in_the_rest(items, fraction, seed):
+    labels = np.array([label for label, _ in items])
+    groups = np.array([label * 10 + group for label, group in items])
+    rest, part = cut(labels, fraction, seed, groups)
+    assert sorted([*rest, *part]) == list(range(len(items)))
+    assert not set(groups[rest]) & set(groups[part])
+    assert set(labels[rest]) == set(labels)
+    for label in set(labels[labels >= 0]):
+        if len(set(groups[labels == label])) > 1:
+            assert label in labels[part]
+
+
+def test_orders_are_frozen():
+    """Pinned: a change here changes the checksum of every dataset."""
+    assert order(8, 0).tolist() == [3, 7, 4, 0, 2, 6, 5, 1]
+    assert order(8, 42).tolist() == [4, 3, 7, 6, 0, 1, 5, 2]
+
+
+def test_a_card_with_an_unknown_kind_or_wrong_tasks_is_refused(tmp_path):
+    card = load_card("multimnist")
+    with pytest.raises(BadInput, match="Did you mean `multimnist`"):
+        read_source(card.model_copy(update={"source": {**card.source, "kind": "multimnst"}}))
+    with pytest.raises(BadInput, match=r"source\.digits"):
+        read_source(card.model_copy(update={"source": {"kind": "multimnist"}}))
+    with pytest.raises(BadInput, match=r"should have 2 task"):
+        read_source(card).compose(card.model_copy(update={"tasks": card.tasks[:1]}), {}, None)
+    assert {"classification", "multimnist", "cifar10_mnist"} <= set(COMPOSERS)

@@ -1,0 +1,234 @@
+"""Reading what users have: IDX, CIFAR-10's batches, class folders; in folders, zips and tars."""
+
+import gzip
+import os
+import pickle
+
+import numpy as np
+import pytest
+from fake import CLASSES, colours, digits, idx, image_files, write_batches, write_mnist, write_tar, write_tree, write_zip
+
+from mtsearch.config.errors import BadInput
+from mtsearch.data.find import ImageSource, locate, read_sides
+from mtsearch.data.formats.cifar10_batches import load_plain
+from mtsearch.data.formats.class_folders import _natural
+
+MNIST = ImageSource(title="MNIST", names=("MNIST", "raw"))
+CIFAR = ImageSource(title="CIFAR-10", names=("cifar-10-batches-py", "cifar-10-python", "cifar10"))
+SHAPE = (3, 32, 32)
+
+
+def read(root, source, shape, classes=()):
+    found = locate(root, source)
+    assert found is not None
+    return read_sides(found, source, shape, classes)
+
+
+@pytest.mark.parametrize("place", ["MNIST/raw", "mnist", "raw", "."])
+@pytest.mark.parametrize(("zipped", "dot"), [(True, False), (False, False), (False, True)])
+def test_mnist_is_read_in_order_wherever_its_files_lie(tmp_path, place, zipped, dot):
+    write_mnist(tmp_path / place, zipped=zipped, dot=dot)
+    pool, test = read(tmp_path, MNIST, (1, 28, 28))
+    for side, (images, labels) in ((pool, digits(60)), (test, digits(20, 1))):
+        assert (side.images[..., 0] == images).all() and (side.labels == labels).all()
+
+
+def test_the_root_may_be_the_folder_of_the_set_itself(tmp_path):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    assert locate(tmp_path / "MNIST", MNIST) is not None
+    assert locate(tmp_path / "MNIST" / "raw", MNIST) is not None
+
+
+def test_a_root_without_the_set_gives_none_and_is_not_walked_through(tmp_path):
+    write_mnist(tmp_path / "somewhere" / "deep")
+    assert locate(tmp_path, MNIST) is None
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:100], lambda b: gzip.compress(b"no idx at all"), lambda b: gzip.compress(idx(np.zeros((3, 28, 28), np.uint8)))]
+)
+def test_a_damaged_idx_file_is_named(tmp_path, damage):
+    write_mnist(tmp_path / "MNIST")
+    file = tmp_path / "MNIST" / "train-images-idx3-ubyte.gz"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(BadInput, match=r"MNIST.*download (it|them) again"):
+        read(tmp_path, MNIST, (1, 28, 28))
+
+
+def layouts():
+    def folder(root):
+        write_batches(root / "cifar-10-batches-py")
+
+    def nested(root):
+        write_batches(root / "CIFAR10" / "cifar-10-batches-py")
+
+    def tar(root):
+        write_batches(root / "x")
+        write_tar(root / "cifar-10-python.tar.gz", {f"cifar-10-batches-py/{p.name}": p.read_bytes() for p in (root / "x").iterdir()})
+
+    def tar_in_folder(root):
+        tar(root)
+        (root / "cifar10").mkdir()
+        os.rename(root / "cifar-10-python.tar.gz", root / "cifar10" / "cifar-10-python.tar.gz")
+
+    def flat(root):
+        write_batches(root)
+
+    return [folder, nested, tar, tar_in_folder, flat]
+
+
+@pytest.mark.parametrize("write", layouts(), ids=lambda f: f.__name__)
+def test_the_official_cifar10_is_read_in_order_wherever_it_lies(tmp_path, write):
+    write(tmp_path)
+    pool, test = read(tmp_path, CIFAR, SHAPE)
+    for side, (images, labels) in ((pool, colours(50)), (test, colours(20, 1))):
+        assert (side.images == images).all() and (side.labels == labels).all()
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch evil",)
+
+
+@pytest.mark.parametrize(
+    "content", [pickle.dumps({b"data": Evil()}), pickle.dumps(Evil(), protocol=0), pickle.dumps(np.array([Evil()], object))]
+)
+def test_a_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="was not loaded"):
+        load_plain(content, "test_batch in x")
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    "call", ["builtins.eval", "builtins.getattr", "numpy.load", "numpy.core.multiarray.scalar", "pickle.loads", "functools.partial"]
+)
+def test_no_function_outside_the_short_list_is_ever_looked_up(call):
+    module, _, name = call.rpartition(".")
+    content = f"c{module}\n{name}\n.".encode()
+    with pytest.raises(BadInput, match=call.replace(".", r"\.")):
+        load_plain(content, "x")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_plain_batches_of_every_pickle_protocol_are_read(protocol):
+    batch = {b"data": np.arange(6, dtype=np.uint8).reshape(2, 3), b"labels": [1, 2], b"name": b"x"}
+    if protocol == 5:  # its in-band arrays come through a function of their own, which no official file uses
+        with pytest.raises(BadInput):
+            load_plain(pickle.dumps(batch, protocol), "x")
+        return
+    loaded = load_plain(pickle.dumps(batch, protocol), "x")
+    assert (loaded[b"data"] == batch[b"data"]).all() and loaded[b"labels"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80", pickle.dumps([1]), pickle.dumps({b"data": [1], b"labels": [1]}), pickle.dumps({b"labels": []})]
+)
+def test_a_batch_that_is_none_is_named(tmp_path, content):
+    write_batches(tmp_path / "cifar10")
+    (tmp_path / "cifar10" / "data_batch_3").write_bytes(content)
+    with pytest.raises(BadInput, match="data_batch_3"):
+        read(tmp_path, CIFAR, SHAPE)
+
+
+@pytest.mark.parametrize("ending", ["cifar10", "cifar10.zip", "cifar10.tar", "cifar10.tar.gz", "CIFAR10.tgz"])
+@pytest.mark.parametrize("prefix", ["cifar10", "data/cifar10", ""])
+def test_class_folders_are_read_from_folders_and_archives_alike(tmp_path, ending, prefix):
+    files = {name.lstrip("/"): content for name, content in image_files(prefix=prefix).items()}
+    if ending == "cifar10":
+        write_tree(tmp_path / "cifar10", files)
+    else:
+        (write_zip if ending.endswith("zip") else write_tar)(tmp_path / ending, files)
+    pool, test = read(tmp_path, CIFAR, SHAPE, CLASSES)
+    for side, (images, labels) in ((pool, colours(50)), (test, colours(20, 1))):
+        assert len(side) == len(images)
+        # The official order is lost: a seeded one stands in its place, and the pairs of image and class hold.
+        assert {(i.tobytes(), int(c)) for i, c in zip(side.images, side.labels, strict=True)} == {
+            (i.tobytes(), int(c)) for i, c in zip(images, labels, strict=True)
+        }
+        assert (np.diff(side.labels) < 0).any()
+
+
+def test_the_order_of_class_folders_follows_the_cards_seed_alone(tmp_path):
+    write_zip(tmp_path / "cifar10.zip", image_files())
+    write_tree(tmp_path / "b", image_files())
+    sources = [CIFAR, CIFAR.model_copy(update={"order_seed": 1})]
+    a, b = (read(tmp_path, source, SHAPE, CLASSES)[0] for source in sources)
+    c = read(tmp_path / "b", CIFAR, SHAPE, CLASSES)[0]
+    assert (a.images == c.images).all() and not (a.images == b.images).all()
+
+
+def test_files_are_sorted_as_numbers():
+    assert sorted(["10.png", "9.png", "a100.png", "a9.png", "100.png"], key=_natural) == [
+        "9.png",
+        "10.png",
+        "100.png",
+        "a9.png",
+        "a100.png",
+    ]
+
+
+def test_jpeg_files_are_said_to_be_lossy(tmp_path):
+    write_zip(tmp_path / "cifar10.zip", image_files(ending="jpg"))
+    assert locate(tmp_path, CIFAR).lossy
+    write_tree(tmp_path / "b", image_files())
+    assert not locate(tmp_path / "b", CIFAR).lossy
+
+
+def test_a_tree_without_test_side_needs_a_fraction_and_then_is_cut_by_the_cards_seed(tmp_path):
+    files = {name.replace("train/", ""): content for name, content in image_files().items() if "/train/" in name}
+    write_tree(tmp_path, files)
+    with pytest.raises(BadInput, match="test_fraction"):
+        read(tmp_path, CIFAR, SHAPE)
+    pool, test = read(tmp_path, CIFAR.model_copy(update={"test_fraction": 0.2}), SHAPE)
+    assert (len(pool), len(test)) == (40, 10)
+    assert not {i.tobytes() for i in pool.images} & {i.tobytes() for i in test.images}
+
+
+def test_a_validation_folder_joins_the_training_images(tmp_path):
+    files = image_files()
+    write_tree(tmp_path, files | {name.replace("/test/", "/val/"): content for name, content in files.items() if "/test/" in name})
+    pool, test = read(tmp_path, CIFAR, SHAPE)
+    assert (len(pool), len(test)) == (70, 20)
+
+
+def test_an_unknown_class_folder_is_named(tmp_path):
+    write_tree(tmp_path, {name.replace("ship", "boat"): content for name, content in image_files().items()})
+    with pytest.raises(BadInput, match="`boat`"):
+        read(tmp_path, CIFAR, SHAPE, CLASSES)
+
+
+def test_an_image_of_another_size_is_named_or_scaled_when_the_card_says_so(tmp_path):
+    write_tree(tmp_path, image_files())
+    with pytest.raises(BadInput, match="add `resize: bilinear`"):
+        read(tmp_path, CIFAR, (3, 16, 16))
+    pool, _ = read(tmp_path, CIFAR.model_copy(update={"resize": "bilinear"}), (3, 16, 16))
+    assert pool.images.shape == (50, 16, 16, 3)
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    write_tree(tmp_path, image_files() | {"cifar10/train/cat/broken.png": b"no image"})
+    with pytest.raises(BadInput, match=r"cat/broken\.png"):
+        read(tmp_path, CIFAR, SHAPE)
+
+
+@pytest.mark.parametrize("name", ["cifar10.zip", "cifar10.tar.gz"])
+def test_a_broken_archive_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"half a download")
+    with pytest.raises(BadInput, match=f"{name}.*download it again"):
+        locate(tmp_path, CIFAR)
+
+
+def test_groups_follow_the_names_of_the_files(tmp_path):
+    files = {
+        f"cifar10/{s}/{c}/r{n % 3}_{n}.png": v
+        for s in ("train", "test")
+        for c in CLASSES[:2]
+        for n, v in enumerate(image_files(6, 2).values())
+    }
+    write_tree(tmp_path, files)
+    pool, _ = read(tmp_path, CIFAR.model_copy(update={"group": r"(r\d+)_"}), SHAPE)
+    assert len(set(pool.groups.tolist())) == 6
+    assert all(len(set(pool.labels[pool.groups == g].tolist())) == 1 for g in set(pool.groups.tolist()))
+    with pytest.raises(BadInput, match="should capture a group"):
+        read(tmp_path, CIFAR.model_copy(update={"group": r"(cell\d+)_"}), SHAPE)

@@ -1,0 +1,66 @@
+"""The embedded sample: small, real, and split so that nothing leaks."""
+
+import zipfile
+
+import pytest
+
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import load_card, open_dataset
+from mtsearch.data.cards import datasets_folder
+from mtsearch.data.composers import read_source
+from mtsearch.data.find import locate, read_sides
+from mtsearch.data.splits import cut
+
+SAMPLE = datasets_folder() / "sample"
+
+
+def test_it_is_small():
+    assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) <= 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "checksum"),
+    [
+        ("patches10_digits", {"test": 560}, None),
+        ("multidigits", {"train": 3200, "val": 800, "test": 1000}, "2602b6c33644"),
+    ],
+)
+def test_it_opens_with_its_card(name, sizes, checksum):
+    dataset = open_dataset(DataConfig(dataset=name))
+    assert sizes.items() <= {key: len(split) for key, split in dataset.splits.items()}.items()
+    assert checksum is None or dataset.checksum.startswith(checksum)  # no JPEG in it: the same bytes on every machine
+    for split in dataset.splits.values():
+        for task in dataset.card.tasks:
+            assert set(split.labels[task.name].tolist()) == set(range(task.outputs))
+
+
+def test_the_cards_statistics_are_those_of_its_training_images():
+    for name in ("patches10_digits", "multidigits"):
+        dataset = open_dataset(DataConfig(dataset=name))
+        pixels = dataset.splits["train"].images.float() / 255
+        assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(dataset.mean, abs=2e-3)
+        assert pixels.std((0, 2, 3)).tolist() == pytest.approx(dataset.std, abs=2e-3)
+
+
+def test_train_val_and_test_share_no_cell_of_a_photograph():
+    with zipfile.ZipFile(SAMPLE / "patches10.zip") as archive:
+        cells = {side: set() for side in ("train", "test")}
+        for name in archive.namelist():
+            _, side, photograph, file = name.split("/")
+            cells[side].add((photograph, file.partition("_")[0]))
+    assert not cells["train"] & cells["test"]
+    card = load_card("patches10_digits")
+    source = read_source(card).sources()["images"]
+    pool, _ = read_sides(locate(SAMPLE, source), source, card.shape, card.tasks[0].classes)
+    assert len(set(pool.groups.tolist())) == len(cells["train"])
+    for seed in (42, 43):
+        train, val = cut(pool.labels, card.val_fraction, seed, pool.groups)
+        assert not set(pool.groups[train]) & set(pool.groups[val])
+        assert 0.15 < len(val) / len(pool) < 0.3
+
+
+def test_every_photograph_and_the_digits_have_their_licence_written_down():
+    text = (datasets_folder() / "LICENSES.md").read_text()
+    for name in load_card("patches10_digits").tasks[0].classes:
+        assert f"| {name} |" in text
+    assert "CC BY-SA 3.0" in text and "Daniel Buechele" in text and "vultilion" in text
