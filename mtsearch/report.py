@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
     from mtsearch.pareto import Outcome
     from mtsearch.tuning.rundir import RunDirectory
 
-USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet]
+USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet] [reference=DIR]
 
 Derives from the events of the run directory RUN: trials.parquet, history.parquet, front.parquet, front.csv, front.md, front.png
-and report.html (one page that opens without a network). With `format`, only what has that ending. It may run beside a search."""
+and report.html (one page that opens without a network). With `format`, only what has that ending. It may run beside a search.
+`reference` writes README.md, config.yaml, front.csv, trials.csv and front.png to DIR, to be kept: no path of this machine is in them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,10 +44,27 @@ def write(run: RunDirectory, formats: Sequence[str] | None = None) -> Outcome:
     return publish(run.path, rows, history, space.config, run.environment, configuration=space.to_yaml(), formats=formats or FORMATS)
 
 
+def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
+    """Write the reference result, the data root as DATA and without where this machine keeps its results."""
+    from mtsearch.config.space import Space
+    from mtsearch.pareto.reference import write_reference
+
+    record, raw = run.record(), dict(run.space.raw)
+    raw.pop("results", None)
+    rooted = bool(raw["data"].get("root"))
+    raw["data"] = {**raw["data"], **({"root": "DATA"} if rooted else {})}
+    changed = tuple(f"{key}=" for key in record.changes)
+    kept = [pair for pair in record.overrides if not pair.startswith(("data.root=", "data.store=", "results.", *changed))]
+    words = [f"space={record.space}", *([f"profile={record.profile}"] if record.profile else []), *(["data.root=DATA"] if rooted else [])]
+    words += [shlex.quote(pair) for pair in [*kept, *(f"{key}={value}" for key, value in record.changes.items())]]
+    command = "python -m mtsearch.run " + " ".join(words)
+    write_reference(folder, found, run.config, run.environment, configuration=Space(raw).to_yaml(), command=command)
+
+
 def _report(words: list[str]) -> None:
-    own, rest = split_pairs(words, ("run", "format"))
+    own, rest = split_pairs(words, ("run", "format", "reference"))
     if rest:
-        raise BadInput(f"`{rest[0]}` is no key of the report. {nearest(rest[0].split('=')[0], ('run', 'format'))}")
+        raise BadInput(f"`{rest[0]}` is no key of the report. {nearest(rest[0].split('=')[0], ('run', 'format', 'reference'))}")
     if "run" not in own:
         raise BadInput("`run` is missing. Write, for example, `python -m mtsearch.report run=results/pareto_cm/20260101-120000`.")
 
@@ -57,7 +76,10 @@ def _report(words: list[str]) -> None:
     if chosen is not None and chosen not in FORMATS:
         raise BadInput(f"`format` should be one of {', '.join(FORMATS)}. Found `{chosen}`. {nearest(chosen, FORMATS)}")
     run = RunDirectory(own["run"])
-    print_front(write(run, [chosen] if chosen else None))
+    found = write(run, [chosen] if chosen else None)
+    if "reference" in own:
+        _keep(run, found, own["reference"])
+    print_front(found)
     print(f"run: {run.path}")
 
 

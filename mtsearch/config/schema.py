@@ -377,6 +377,7 @@ class SpaceConfig(Model):
 
     name: str
     description: str = ""
+    notes: str = Field("", description="Markdown for the page of a reference result: what its numbers are to be held against")
     data: DataConfig
     workers: int = Field(1, gt=0)
     resources: Resources = Resources()

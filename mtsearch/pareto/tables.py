@@ -51,13 +51,15 @@ def write_parquet(directory: Path, found: Outcome) -> None:
     _parquet(directory / "front.parquet", found.front, columns)
 
 
-def write_csv(path: Path, found: Outcome) -> None:
-    """The front and, below it, the controls with every column that the run has; numbers with all digits, nothing as an empty cell."""
+def write_csv(path: Path, found: Outcome, rows: Sequence[Row] | None = None) -> None:
+    """The rows (the front and, below it, the controls) with every column that the run has; all digits, nothing as an empty cell."""
     columns = arranged(found.rows, found.metrics)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_cell(row.get(column)) for column in columns] for row in [*found.front, *found.controls])
+        writer.writerows(
+            [_cell(row.get(column)) for column in columns] for row in ([*found.front, *found.controls] if rows is None else rows)
+        )
 
 
 def write_markdown(path: Path, found: Outcome) -> None:
