@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from mtsearch.config.base import Model
@@ -92,7 +91,7 @@ def build_scalariser(balancing: Model, weights: Tensor, coefficient: float = 0.0
     if type(balancing) not in _SCALARISERS:
         known = [settings.__name__ for settings in _SCALARISERS]
         raise BadInput(f"`trial.balancing` has no scalariser for {type(balancing).__name__}. {nearest(type(balancing).__name__, known)}")
-    if weights.ndim != 1 or bool((weights < 0).any()) or not torch.isclose(weights.double().sum(), torch.tensor(1.0).double(), atol=1e-6):
+    if weights.ndim != 1 or bool((weights < 0).any()) or abs(weights.double().sum().item() - 1) > 1e-6:
         raise BadInput(f"`trial.preference` should hold one non-negative weight a task and sum to 1. Found {weights.tolist()}.")
     if not 0 <= coefficient < 1:
         raise BadInput(f"`trial.sparsity.coefficient` should be in [0, 1). Found {coefficient}.")

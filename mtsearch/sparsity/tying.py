@@ -46,8 +46,8 @@ def tie_(model: nn.Module, structure: Structure) -> None:
     A layer without zero and without tied rows is left as it is. The state dict then holds ``<layer>.parametrizations.weight.original``
     (the unique rows) and ``<layer>.parametrizations.weight.0.index``; to load one, tie a fresh model with the same structure first.
 
-    Raises: ValueError: a map that does not fit its layer, a layer that is parametrised already or has no row left, or a cluster whose
-    mean is zero.
+    Raises:
+        ValueError: a map that does not fit its layer, a layer that is parametrised already or has no row left, or a cluster with mean zero.
     """
     for name, index in structure.rows.items():
         layer = model.get_submodule(name)
