@@ -172,7 +172,12 @@ def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
 
 
 def _splits(arrays: dict[str, NDArray[Any]], card: DatasetCard) -> dict[str, Split]:
+    """The splits, their images channels-last in memory: then every trial's channels-last batches are views of them, not copies."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return {
-        name: Split(tensors[f"{name}/images"], {task.name: tensors[f"{name}/labels/{task.name}"] for task in card.tasks}) for name in SPLITS
+        name: Split(
+            tensors[f"{name}/images"].contiguous(memory_format=torch.channels_last),
+            {task.name: tensors[f"{name}/labels/{task.name}"] for task in card.tasks},
+        )
+        for name in SPLITS
     }

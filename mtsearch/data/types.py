@@ -16,8 +16,8 @@ SPLITS = ("train", "val", "test")
 class Split:
     """One side of a dataset, whole, in memory.
 
-    ``images`` is uint8 (N, C, H, W), contiguous. ``labels`` maps each task's name to int64 (N,) for a classification, int64 (N, H, W) for a
-    segmentation, float for a regression; the task's ``ignore`` value means "not labelled".
+    ``images`` is uint8 (N, C, H, W), in any dense memory format. ``labels`` maps each task's name to int64 (N,) for a classification,
+    int64 (N, H, W) for a segmentation, float for a regression; the task's ``ignore`` value means "not labelled".
     """
 
     images: Tensor

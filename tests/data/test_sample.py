@@ -14,6 +14,12 @@ from mtsearch.data.splits import cut
 SAMPLE = datasets_folder() / "sample"
 
 
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    store = tmp_path_factory.mktemp("stores")
+    return {name: open_dataset(DataConfig(dataset=name, store=store)) for name in ("patches10_digits", "multidigits")}
+
+
 def test_it_is_small():
     assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) <= 3_000_000
 
@@ -25,8 +31,8 @@ def test_it_is_small():
         ("multidigits", {"train": 3200, "val": 800, "test": 1000}, "2602b6c33644"),
     ],
 )
-def test_it_opens_with_its_card(name, sizes, checksum):
-    dataset = open_dataset(DataConfig(dataset=name))
+def test_it_opens_with_its_card(datasets, name, sizes, checksum):
+    dataset = datasets[name]
     assert sizes.items() <= {key: len(split) for key, split in dataset.splits.items()}.items()
     assert checksum is None or dataset.checksum.startswith(checksum)  # no JPEG in it: the same bytes on every machine
     for split in dataset.splits.values():
@@ -34,9 +40,8 @@ def test_it_opens_with_its_card(name, sizes, checksum):
             assert set(split.labels[task.name].tolist()) == set(range(task.outputs))
 
 
-def test_the_cards_statistics_are_those_of_its_training_images():
-    for name in ("patches10_digits", "multidigits"):
-        dataset = open_dataset(DataConfig(dataset=name))
+def test_the_cards_statistics_are_those_of_its_training_images(datasets):
+    for dataset in datasets.values():
         pixels = dataset.splits["train"].images.float() / 255
         assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(dataset.mean, abs=2e-3)
         assert pixels.std((0, 2, 3)).tolist() == pytest.approx(dataset.std, abs=2e-3)

@@ -1,9 +1,8 @@
 """Stores: built once however many ask, whole or not at all, and never read when damaged."""
 
 import json
+import multiprocessing
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,24 +15,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset, opening, prepare, resolve, store
 
-CODE = """
-import sys
-from mtsearch.config.schema import DataConfig
-from mtsearch.data import opening, prepare, store
-{patch}
-print(prepare(DataConfig(dataset="multimnist", root=sys.argv[1])))
-"""
-COUNTING = "build = store.build; store.build = lambda *a: (print('built'), build(*a))"
-HANGING = (
-    "store._file_hash = lambda path: (print('half', flush=True), sys.stdin.read())"  # called when the data are written, the manifest is not
-)
-
-
-def start(root, patch=""):
-    code = CODE.format(patch=patch)
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+FORK = multiprocessing.get_context("fork")  # children inherit what is imported and patched here
 
 
 @pytest.fixture
@@ -42,23 +24,37 @@ def data(tmp_path):
     return DataConfig(dataset="multimnist", root=tmp_path)
 
 
-def test_of_many_processes_that_prepare_at_once_one_builds(data):
-    processes = [start(data.root, COUNTING) for _ in range(4)]
-    outputs = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, outputs
-    assert "".join(out for out, _ in outputs).count("built") == 1
-    assert {out.split()[-1] for out, _ in outputs} == {str(resolve(data).store)}
+def test_of_many_processes_that_prepare_at_once_one_builds(data, monkeypatch):
+    build, built, paths, together = store.build, FORK.SimpleQueue(), FORK.SimpleQueue(), FORK.Barrier(6)
+    found = resolve(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "build", lambda *given: (built.put("built"), build(*given)))
+        # All have found no store before any of them may build.
+        patch.setattr(opening, "resolve", lambda given: (together.wait(60), found)[1])
+        processes = [FORK.Process(target=lambda: paths.put(str(prepare(data)))) for _ in range(6)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 6
+    assert {paths.get() for _ in processes} == {str(found.store)}
+    assert built.get() == "built" and built.empty()
     assert len(open_dataset(data).splits["train"]) == 50
 
 
-def test_a_builder_killed_halfway_leaves_nothing_that_counts_and_the_next_one_builds(data):
-    process = start(data.root, HANGING)
-    assert process.stdout.readline() == "half\n"
+def test_a_builder_killed_halfway_leaves_nothing_that_counts_and_the_next_one_builds(data, monkeypatch):
+    half = FORK.Event()
+    with monkeypatch.context() as patch:
+        # Called when the data are written and the manifest is not.
+        patch.setattr(store, "_file_hash", lambda path: (half.set(), signal.pause()))
+        process = FORK.Process(target=lambda: prepare(data))
+        process.start()
+        assert half.wait(60)
     place = resolve(data).store
     assert resolve(data).checksum is None and not place.exists()
     assert list(place.parent.glob(".*.building-*"))
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join(60)
     assert resolve(data).checksum is None
     assert prepare(data) == place and resolve(data).checksum is not None
     assert not list(place.parent.glob(".*.building-*"))
@@ -78,10 +74,7 @@ def test_a_store_is_read_only_and_says_what_it_is(data):
     manifest = json.loads((path / store.MANIFEST).read_text())
     assert manifest["schema"] == store.SCHEMA and manifest["licence"] == "MNIST: CC BY-SA 3.0."
     assert manifest["counts"] == {"train": 50, "val": 10, "test": 20}
-    assert (
-        manifest["sources"] == {"digits": {"title": "MNIST", "place": "MNIST/raw", "format": "idx", "official_order": True}}
-        or manifest["sources"]["digits"]["place"] == "MNIST"
-    )
+    assert manifest["sources"] == {"digits": {"title": "MNIST", "place": "MNIST", "format": "idx", "official_order": True}}
     assert manifest["recipe"]["split_seed"] == 42
     train = open_dataset(data).splits["train"].images.numpy() / 255
     assert manifest["statistics"]["mean"][0] == pytest.approx(train.mean(), abs=1e-4)
