@@ -246,7 +246,7 @@ class Trial:
         return report
 
     def _choose(self, phase: Phase, report: dict[str, Any], weights: MultiTaskModel) -> None:
-        """Keep the weights of the phase's best report; a search hands on its last one, in coefficient mode the best that is sparse enough."""
+        """Keep the weights of the phase's best report. A search hands on its last one, in coefficient mode its best sparse enough."""
         errors = [report[f"val/{task.name}/error"] for task in self.tasks]
         score = (0, sum(errors) / len(errors))
         if phase.name == "search":
