@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import ray
 from ray._private import ray_constants, worker
 
+STARTS = 3  # attempts to start a local cluster
 OBJECT_STORE = 256 * 2**20  # bytes; trials exchange small mappings only
 
 _SETTINGS = {  # Tune's own files, logs and tables: the run directory has better ones
@@ -22,6 +23,7 @@ _SETTINGS = {  # Tune's own files, logs and tables: the run directory has better
     "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_gcs_server_port_wait_time_s": "120",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -52,20 +54,32 @@ def cluster() -> Iterator[Cluster]:
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
-        _bind_to_loopback()
-        ray.init(
-            address="local",
-            dashboard_host="127.0.0.1",
-            include_dashboard=True,
-            object_store_memory=OBJECT_STORE,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        _start()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
         yield _describe()
     finally:
         ray.shutdown()
+
+
+def _start() -> None:
+    """Start a local cluster. Ray gives its processes half a minute, which a machine under load may exceed: then it is tried again."""
+    _bind_to_loopback()
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(
+                address="local",
+                dashboard_host="127.0.0.1",
+                include_dashboard=True,
+                object_store_memory=OBJECT_STORE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            return
+        except Exception as error:  # Ray raises plain ones here
+            ray.shutdown()
+            if not left or "timed out" not in str(error).lower():
+                raise
 
 
 def _bind_to_loopback() -> None:

@@ -45,7 +45,7 @@ class TrialActor(tune.Trainable):
         self._failed: str | None = None
         try:
             trial_config = TrialConfig.model_validate(job["config"])
-            _limit_threads(trial_config.threads)
+            os.environ["OMP_NUM_THREADS"] = str(trial_config.threads)  # before the first trial imports torch, whose OpenMP reads it once
             trial_class = trial_class_of(job["trial_class"])
             data = DataConfig.model_validate(job["data"])
             if self._purpose == "test" or trial_class.saved(self._folder):
@@ -106,10 +106,3 @@ def reason_of(error: BaseException) -> str:
     if type(error).__name__ in ("Diverged", "BadInput"):
         return text
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
-
-
-def _limit_threads(threads: int) -> None:
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is imported: its OpenMP reads it once
-    import torch
-
-    torch.set_num_threads(threads)

@@ -20,6 +20,7 @@ def ray_cluster(tmp_path_factory):
     os.environ[PLAN] = str(tmp_path_factory.mktemp("plan"))
     os.environ.pop("MTSEARCH_DATA", None)
     os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray spells it so; niced workers starve beside other tests)
     from mtsearch.tuning.cluster import cluster
 
     with cluster() as connection:

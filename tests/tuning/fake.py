@@ -1,4 +1,4 @@
-"""Trials for the tests of the search: one that computes nothing but behaves like one, and the real one; both with disasters on order."""
+"""A trial for the tests of the search: it computes nothing but behaves like one, with disasters on order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import uuid
 from pathlib import Path
 
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.training import Trial
 
 PLAN = "MTSEARCH_TEST_PLAN"  # names a folder; see `order`
 ONCE = ("die", "kill", "interrupt")
@@ -67,7 +66,7 @@ class FakeTrial:
             "phase": "train",
             "epoch": number,
             "val/image/error": float("nan") if ordered("nan", size, number) else 60 - 3 * size + self.x / number,
-            "val/digit/error": 10 + 2 * (size % 7) + self.x,
+            "val/digit/error": 10 + 2 * (size % 3) + self.x,
             "model/density": 1 / size,
             "process": os.getpid(),
         }
@@ -99,11 +98,3 @@ class FakeTrial:
 
     def close(self) -> None:
         self.reports = []
-
-
-class MortalTrial(Trial):
-    """The real trial, which obeys orders before each report."""
-
-    def __next__(self) -> dict:
-        obey(self.config.batch_size, len(self.reports) + 1)
-        return super().__next__()

@@ -7,7 +7,7 @@ from pathlib import Path
 from mtsearch.config.space import Space
 
 
-def space(root: Path | str, *, trials: int = 5, sampler: str | dict = "grid", epochs: int = 3, **search) -> Space:
+def space(root: Path | str, *, trials: int = 5, sampler: str | dict = "grid", epochs: int = 3, slots: int = 1, **search) -> Space:
     """Batch sizes 1, 2, ... as a grid (they name the trials for `fake.order`), or a mixed space for other samplers."""
     trial: dict = {
         "epochs": {"search": 0, "retrain": epochs},
@@ -24,7 +24,7 @@ def space(root: Path | str, *, trials: int = 5, sampler: str | dict = "grid", ep
             "name": "toy",
             "data": {"dataset": "cifar10_mnist", "limit": 200},
             "resources": {"cpu": 0.5},
-            "search": {"sampler": sampler, "trials": trials, **search},
+            "search": {"sampler": sampler, "trials": trials, "slots": slots, **search},
             "results": {"root": str(root)},
             "objectives": ["val/image/error", "val/digit/error"],
             "trial": trial,

@@ -1,0 +1,12 @@
+"""The real trial with the disasters of `fake`."""
+
+from mtsearch.training import Trial
+from tests.tuning.fake import obey
+
+
+class MortalTrial(Trial):
+    """Obeys orders before each report."""
+
+    def __next__(self) -> dict:
+        obey(self.config.batch_size, len(self.reports) + 1)
+        return super().__next__()
