@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -58,6 +59,10 @@ def _read(path: Path) -> DatasetCard:
         card = DatasetCard.model_validate(tree)
     except ValidationError as error:
         raise BadInput(f"The data card {path} is wrong: {first_error(error)}.") from error
+    if not re.fullmatch(r"\w[\w.-]*", card.name):
+        raise BadInput(
+            f"The data card {path} should have a `name` of letters, digits, `_`, `-` and `.`, as it names folders. Found {card.name!r}."
+        )
     channels = card.shape[0]
     if min(card.shape) < 1 or len(card.mean) != channels or len(card.std) != channels or min(card.std) <= 0:
         raise BadInput(

@@ -183,6 +183,7 @@ def test_a_users_card_needs_no_code(tmp_path):
         (("title: Pets", "titel: Pets"), "unknown key `titel`"),
         (("outputs: 10", "outputs: 4"), "mend `outputs`"),
         (("mean: [0.5, 0.5, 0.5]", "mean: [0.5]"), "one `mean`"),
+        (("name: pets", "name: ../pets"), "as it names folders"),
         (("names: [pets]", "names: []"), "source.images.names"),
         (("names: [pets]", "name: [pets]"), "unknown key `name`"),
         (("shape: [3, 32, 32]", "shape: {"), "no readable YAML"),
