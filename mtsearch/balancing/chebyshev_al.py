@@ -71,7 +71,7 @@ class ChebyshevAL(Scalariser):
         return epoch % self.settings.period == 0 and self._mu > 0
 
     def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
-        if epoch % self.settings.period == 0:
+        if self.due(epoch):
             self._multipliers = dual_weights(self._multipliers, self.values(losses.detach(), penalty).double(), self._mu)
             self._mu *= self.settings.rho
 

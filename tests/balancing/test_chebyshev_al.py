@@ -116,6 +116,7 @@ def test_slack_objectives_get_no_negative_weight_as_they_did_with_equalities():
 def test_the_dual_update_takes_the_weights_every_period_and_raises_mu():
     scalariser = build_scalariser(plain(epsilon=0.0, mu=0.2, rho=2.0, period=2), torch.tensor([0.5, 0.5], dtype=torch.float64))
     at = torch.tensor([2.0, 1.0])
+    assert [scalariser.due(epoch) for epoch in (1, 2, 3, 4)] == [False, True, False, True]
     scalariser.end_of_epoch(1, at)
     assert scalariser.multipliers.tolist() == [0.5, 0.5]
     scalariser.end_of_epoch(2, at)
