@@ -172,7 +172,7 @@ class ChebyshevAL(Model):
     """Modified weighted Chebyshev with the inequality augmented Lagrangian in closed form (Hotegni et al. 2024).
 
     `mu` starts the penalty, multiplied by `rho` at each dual update; a dual update happens every `period` epochs;
-    `normalise: initial` divides each loss by its value at the start, so that `mu` means the same on all data.
+    `normalise: initial` divides each loss by its value at the start of the phase, so that `mu` means the same on all data.
     """
 
     name: Literal["chebyshev_al"] = "chebyshev_al"
@@ -285,6 +285,12 @@ class TrialConfig(Model):
     threads: int = Field(1, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _searches_before_it_is_sparse(self) -> TrialConfig:
+        if not isinstance(self.sparsity, NoSparsity) and self.epochs.search == 0:
+            raise ValueError(f"with `sparsity.mode = {self.sparsity.mode}` should have `epochs.search` of at least 1. Found 0")
+        return self
 
     @field_validator("preference")
     @classmethod

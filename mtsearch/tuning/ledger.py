@@ -27,7 +27,7 @@ class Ledger:
         self._waiting = [t for t in self.record.sorted() if t.state == "running"]
         self._tests: list[TrialRecord] | None = None
         self._controls = [name for name in space.controls if name not in self.record.trials]
-        self._volume = HypervolumeHistory(space.config.objectives)
+        self._volume = HypervolumeHistory(space.config.objectives, run.environment.get("tasks"))
         for trial in self.record.sorted():
             self._measure(trial)
         self.sweep()

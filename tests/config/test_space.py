@@ -54,6 +54,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
             "trial.preference={image: 0.5, digit: 0.6}",
             "`trial.preference` should sum to 1. Found {'image': 0.5, 'digit': 0.6}, which sums to 1.1",
         ),
+        ("trial.epochs.search=0", "with `sparsity.mode = target` should have `epochs.search` of at least 1. Found 0."),
         ("a..b=3", "`a..b` is no key path."),
         ("objectives=[]", "`objectives` should name at least one metric."),
     ],

@@ -1,12 +1,8 @@
 """A cache folder of the test's own, and no data root unless the test gives one."""
 
 import pytest
-from hypothesis import settings
 
 from mtsearch.data import opening
-
-settings.register_profile("busy machine", deadline=None)
-settings.load_profile("busy machine")
 
 
 @pytest.fixture(autouse=True)

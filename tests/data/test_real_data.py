@@ -10,7 +10,7 @@ import torch
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset, resolve
 
-ROOT = os.environ.get("MTSEARCH_DATA")
+ROOT = os.environ.get("MTSEARCH_TEST_DATA")  # what MTSEARCH_DATA was; see tests/conftest.py
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not ROOT, reason="MTSEARCH_DATA names no folder with MNIST and CIFAR-10")]
 
