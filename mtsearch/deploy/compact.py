@@ -10,9 +10,10 @@ import torch.fx
 from torch import Tensor, nn
 
 from mtsearch.deploy.graph import Network
-from mtsearch.deploy.layers import Reader, keep_channels_, smaller
+from mtsearch.deploy.layers import Layer, Reader, keep_channels_, smaller
 from mtsearch.deploy.rows import live_inputs
 from mtsearch.sparsity import untie_
+from mtsearch.sparsity.rows import zero_rows
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def compact(network: nn.Module, shape: tuple[int, int, int]) -> Compacted:
 def _through_graph(graph: Network) -> Compacted:
     needed = _needed(graph)
     kept: dict[torch.fx.Node, Tensor] = {}
-    outputs = inputs = selected = merged = 0
+    outputs = inputs = selected = merged = kept_apart = 0
     for node in graph.nodes:
         source = node.all_input_nodes[0] if node.all_input_nodes else node
         origin = graph.flattened(node)
@@ -66,6 +67,7 @@ def _through_graph(graph: Network) -> Compacted:
             inputs += int((~live).sum())
             selected += isinstance(small, Reader) and small.select is not None
             merged += isinstance(small, Reader) and small.group is not None
+            kept_apart += isinstance(layer, nn.Conv2d) and bool((kept[source] & ~live).any())
         elif graph.is_channelwise(node):
             kept[node] = kept[source]
             module = graph.called(node)
@@ -75,12 +77,21 @@ def _through_graph(graph: Network) -> Compacted:
             kept[node] = kept[source][origin]
         else:
             kept[node] = torch.ones(graph.channels(node), dtype=torch.bool)
+            layer = graph.called(node)
+            if _is_plain(layer):  # used twice or on sequences of vectors: all its inputs arrive, it need not read all
+                small = _alone(layer)  # type: ignore[arg-type]
+                graph.module.set_submodule(str(node.target), small)
+                inputs += int(zero_rows(layer.weight).sum())  # type: ignore[union-attr, arg-type]
+                selected += isinstance(small, Reader) and small.select is not None
+                merged += isinstance(small, Reader) and small.group is not None
     graph.module.recompile()
+    joined = f"{kept_apart} convolutions ignore channels that a sum, a product or a concatenation also takes: those are computed still."
     return Compacted(
         graph.module,
         (
             f"{inputs} inputs of layers are ignored by zero rows; {outputs} channels or features that nothing reads are not computed.",
             f"{selected} layers select the inputs they read; {merged} layers sum inputs with equal weights first.",
+            *([joined] if kept_apart else []),
         ),
     )
 
@@ -104,14 +115,22 @@ def _needed(graph: Network) -> dict[torch.fx.Node, Tensor]:
     return needed
 
 
+def _is_plain(layer: nn.Module | None) -> bool:
+    return type(layer) is nn.Linear or (type(layer) is nn.Conv2d and layer.groups == 1)
+
+
+def _alone(layer: Layer) -> nn.Module:
+    """The layer by itself reading its live inputs only: exact whatever lies around it."""
+    outputs, present = (torch.ones(size, dtype=torch.bool) for size in layer.weight.shape[:2])
+    return smaller(layer, present, live_inputs(layer.weight, outputs), outputs)
+
+
 def _each_layer(plain: nn.Module, why: str) -> Compacted:
-    """Let each layer by itself read its live inputs only: exact whatever lies between the layers."""
+    """Compact every layer by itself."""
     count = 0
     for name, layer in list(plain.named_modules()):
-        if type(layer) in (nn.Linear, nn.Conv2d) and getattr(layer, "groups", 1) == 1:
-            outputs = torch.ones(layer.weight.shape[0], dtype=torch.bool)  # type: ignore[union-attr, index, arg-type]
-            present = torch.ones(layer.weight.shape[1], dtype=torch.bool)  # type: ignore[union-attr, index, arg-type]
-            small = smaller(layer, present, live_inputs(layer.weight, outputs), outputs)  # type: ignore[arg-type]
+        if _is_plain(layer):
+            small = _alone(layer)  # type: ignore[arg-type]
             plain.set_submodule(name, small)
             count += isinstance(small, Reader)
     return Compacted(

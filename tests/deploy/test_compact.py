@@ -157,6 +157,7 @@ def test_torchvision_networks_are_compacted_where_that_is_exact(name):
     assert difference(network.double(), small.model.double(), shape) < 1e-10
     assert size(small.model) < 0.75 * size(network)
     if name == "resnet18":  # inside a block channels go; across the residual sum they stay
+        assert "computed still" in small.notes[-1]
         block = small.model.get_submodule("model.trunk.network.layer1.0")
         convolution = block.conv1.layer if isinstance(block.conv1, Reader) else block.conv1
         assert convolution.out_channels < 64
@@ -184,7 +185,7 @@ def test_a_network_that_cannot_be_traced_is_compacted_layer_by_layer_and_says_so
     assert difference(network.double(), small.model.double(), (3, 8, 8)) < 1e-12
 
 
-def test_a_layer_used_twice_is_left_whole():
+def test_a_layer_used_twice_keeps_its_outputs():
     class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -196,9 +197,30 @@ def test_a_layer_used_twice_is_left_whole():
     network = Twice().eval()
     with torch.no_grad():
         network.outer.weight[:, 0] = 0
+        network.inner.weight[:, 2] = 0
     small = compact(network, (3, 8, 8)).model
-    assert small.inner.out_channels == 3
+    assert small.inner.layer.out_channels == 3
+    assert small.inner.layer.in_channels == 2
     assert difference(network.double(), small.double(), (3, 8, 8)) < 1e-12
+
+
+def test_a_linear_layer_on_sequences_reads_its_live_inputs():
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.outer = nn.Linear(3, 40), nn.Linear(40, 4)
+
+        def forward(self, images):
+            return {"out": self.outer(torch.relu(self.inner(images.flatten(2).permute(0, 2, 1))))}
+
+    torch.manual_seed(0)
+    network = Tokens().eval()
+    with torch.no_grad():
+        network.outer.weight[:, 10:] = 0
+    small = compact(network, (3, 8, 8))
+    assert small.model.outer.layer.in_features == 10
+    assert small.notes[0].startswith("30 inputs")
+    assert difference(network.double(), small.model.double(), (3, 8, 8)) < 1e-12
 
 
 @settings(max_examples=40, deadline=None)

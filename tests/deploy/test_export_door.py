@@ -1,0 +1,89 @@
+"""The export door on a real run of one trial."""
+
+import json
+
+import pytest
+import torch
+
+from mtsearch import export, train
+from mtsearch.training import Trial
+from mtsearch.tuning.rundir import RunDirectory
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    words = [
+        "space=pareto_cm",
+        "data.dataset=patches10_digits",
+        "data.limit=300",
+        "trial.epochs={search: 1, retrain: 1}",
+        "trial.sparsity={mode: target, target: 0.6}",
+        "trial.preference={image: 0.7, digit: 0.3}",
+        f"results.root={root}",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MTSEARCH_DATA", raising=False)
+        assert train.main(words) == 0
+    (path,) = root.glob("*/*")
+    return RunDirectory(path)
+
+
+def test_a_trial_is_exported_into_the_run_with_what_is_known_of_it(run, capsys):
+    assert export.main([f"run={run.path}", "pick=trial:0000"]) == 0
+    out = run.path / "export" / "0000"
+    assert capsys.readouterr().out.splitlines()[-1] == f"export: {out}"
+    card = json.loads((out / "card.json").read_text())
+    (row,) = run.rows()
+    assert "embedded sample" in card["data"]["used"]
+    assert card["preference"] == {"image": 0.7, "digit": 0.3}
+    for metric in ("val/image/error", "test/digit/error"):
+        assert card["metrics"][metric] == row[metric]
+    assert card["origin"]["command"] == row["command"]
+    assert str(run.path.parent) not in (out / "card.json").read_text() + (out / "card.md").read_text()
+    trial = Trial.restore(run.checkpoint("0000"))
+    split = trial.dataset.splits["test"]
+    answers = torch.export.load(out / "model.pt2").module()(split.images.float() / 255)
+    for name in ("image", "digit"):
+        error = 100 * float((answers[name].argmax(1) != split.labels[name]).float().mean())
+        assert error == pytest.approx(row[f"test/{name}/error"], abs=1e-3)
+    assert card["size"]["after"]["parameters"] < 0.55 * card["size"]["before"]["parameters"]
+
+
+def test_the_knee_is_the_default_pick_and_the_folder_may_be_chosen(run, tmp_path, capsys):
+    assert export.main([f"run={run.path}", f"out={tmp_path / 'here'}"]) == 0
+    assert (tmp_path / "here" / "model.pt2").is_file()
+    assert "0000 (knee)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["pick=knee"], "`run` is missing"),
+        (["run=RUN", "picks=knee"], "Did you mean `pick`?"),
+        (["run=RUN", "pick=kneee"], "`pick` should be"),
+        (["run=RUN", "pick=trial:0009"], "0009"),
+        (["run=nowhere"], "no run directory"),
+        (["run=RUN", "knee"], "arguments are key=value"),
+    ],
+)
+def test_mistakes_are_answered_with_one_sentence(run, words, part, capsys):
+    assert export.main([word.replace("RUN", str(run.path)) for word in words]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("mtsearch.export: ")
+    assert part in message
+    assert len(message.splitlines()) == 1
+
+
+def test_help_is_printed_without_arguments(capsys):
+    assert export.main([]) == 0
+    assert "python -m mtsearch.export run=RUN" in capsys.readouterr().out
+
+
+def test_a_trial_without_a_checkpoint_says_how_to_get_one(run, capsys):
+    run.checkpoint("0000").rename(run.path / "aside")
+    try:
+        assert export.main([f"run={run.path}", "pick=trial:0000"]) == 2
+        assert "python -m mtsearch.train" in capsys.readouterr().err
+    finally:
+        (run.path / "aside").rename(run.checkpoint("0000"))
