@@ -43,8 +43,7 @@ def cluster() -> Iterator[Cluster]:
 
     Ray's token authentication stays on. A connection that the caller already has is used and left open.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    settle()
     worker.stdout_deduplicator.skip_re = re.compile("A worker died or was killed")  # the ledger says it shorter
     if ray.is_initialized():
         yield _describe()
@@ -62,15 +61,20 @@ def cluster() -> Iterator[Cluster]:
         ray.shutdown()
 
 
+def settle() -> None:
+    """Set Ray's environment variables, as far as the user has not."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
 def _start() -> None:
     """Start a local cluster. Ray gives its processes half a minute, which a machine under load may exceed: then it is tried again."""
-    _bind_to_loopback()
+    bind_to_loopback()
     for left in reversed(range(STARTS)):
         try:
             ray.init(
                 address="local",
                 dashboard_host="127.0.0.1",
-                include_dashboard=True,
                 object_store_memory=OBJECT_STORE,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -82,7 +86,7 @@ def _start() -> None:
                 raise
 
 
-def _bind_to_loopback() -> None:
+def bind_to_loopback() -> None:
     """Have all servers of a local cluster listen on 127.0.0.1 only. Ray does so by itself on desktop systems; elsewhere it must be told,
     by a constant that it reads when it is imported, and by the environment for its processes."""
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"

@@ -21,10 +21,14 @@ def ray_cluster(tmp_path_factory):
     os.environ.pop("MTSEARCH_DATA", None)
     os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray spells it so; niced workers starve beside other tests)
-    from mtsearch.tuning.cluster import cluster
+    import ray
 
-    with cluster() as connection:
-        yield connection
+    from mtsearch.tuning.cluster import bind_to_loopback, settle
+
+    settle()
+    bind_to_loopback()
+    yield ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=2**27)
+    ray.shutdown()
 
 
 @pytest.fixture

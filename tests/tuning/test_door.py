@@ -1,0 +1,82 @@
+import subprocess
+import sys
+
+import pytest
+
+from mtsearch.config.space import list_spaces, load_space
+from mtsearch.run import main
+from mtsearch.tuning.rundir import RunDirectory
+from tests.tuning.spaces import space
+
+
+def door(capsys, *words):
+    code = main(words)
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def refused(capsys, *words):
+    """The one sentence on stderr of a call that is refused."""
+    code, out, err = door(capsys, *words)
+    assert code == 2 and out == "" and err.count("\n") == 1, (code, out, err)
+    return err
+
+
+def test_help_and_bad_input_are_answered_without_ray_or_torch():
+    code = """
+import sys
+from mtsearch.run import main
+calls = (["--help"], ["--list"], ["space=pareto_c"], ["space=pareto_cm", "--cfg"], ["space=pareto_cm", "trial.sed=1"])
+codes = [main(call) for call in calls]
+print(codes, [m for m in ("ray", "torch", "optuna") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 0, 2, 0, 2] []"
+    assert "Did you mean `pareto_cm`?" in done.stderr and "Did you mean `seed`?" in done.stderr
+
+
+def test_the_list_names_spaces_datasets_and_methods(capsys):
+    code, out, _ = door(capsys, "--list")
+    assert code == 0
+    assert all(name in out for name in [*list_spaces(), "cifar10_mnist", "mdmtn", "chebyshev_al", "adamw"])
+
+
+@pytest.mark.parametrize("name", list(list_spaces()))
+def test_the_resolved_configuration_is_a_space_again(capsys, tmp_path, name):
+    code, out, _ = door(capsys, f"space={name}", "--cfg", "trial.clip=2.5")
+    assert code == 0
+    (tmp_path / "again.yaml").write_text(out)
+    again, given = load_space(str(tmp_path / "again.yaml")), load_space(name, ["trial.clip=2.5"])
+    assert again.config.search == given.config.search and again.config.objectives == given.config.objectives
+    assert again.trial() == given.trial() and again.trial().clip == 2.5
+    assert again.dimensions == given.dimensions
+    assert {k: again.trial(v) for k, v in again.controls.items()} == {k: given.trial(v) for k, v in given.controls.items()}
+
+
+def test_bad_input_gets_one_sentence(capsys, tmp_path):
+    assert "`space` is missing" in refused(capsys, "search.trials=3")
+    assert "arguments are key=value" in refused(capsys, "pareto_cm")
+    assert "unknown option `--lst`" in refused(capsys, "--lst")
+    assert "no run directory" in refused(capsys, f"resume={tmp_path}")
+    assert "900 CPU" in refused(capsys, "space=pareto_cm", "resources.cpu=900")
+    assert "`workers` should be 1" in refused(capsys, "space=pareto_cm", "workers=2")
+    assert "is continuous" in refused(capsys, "space=pareto_cm", "search.sampler=grid")
+    assert "`objectives[0]` names a metric" in refused(capsys, "space=pareto_cm", "objectives=[val/imag/error]")
+
+
+def test_a_resume_changes_only_what_may_change(capsys, tmp_path):
+    run = RunDirectory.create(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
+    where = f"resume={run.path}"
+    assert "`trial.seed` cannot change on resume" in refused(capsys, where, "trial.seed=2")
+    assert "`profile` does not go with `resume`" in refused(capsys, where, "profile=quick")
+    assert "`search.trials`" in refused(capsys, where, "search.trials=many")
+    with run.driver_lock():
+        assert "driven by another process" in refused(capsys, where)
+
+
+def test_a_dry_run_shows_slots_configurations_and_cost(capsys):
+    code, out, _ = door(capsys, "space=pareto_cm", "profile=quick", "search.trials=9", "--dry-run")
+    assert code == 0
+    assert "stands in for cifar10_mnist" in out and "trials   9 by tpe, and the controls stl, plain" in out
+    assert "about 44 epochs" in out  # 9 trials and 2 controls of 2 + 2
+    assert out.count("trial.optimizer.lr=") == 3

@@ -1,0 +1,76 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from mtsearch.config.schema import DataConfig
+from mtsearch.tuning.ledger import Ledger
+from mtsearch.tuning.live import Display
+from mtsearch.tuning.rundir import RunDirectory
+from tests.tuning.spaces import space
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    made = space(tmp_path, trials=3)
+    ledger = Ledger(RunDirectory.create(made, {}, name="toy"), made, DataConfig(dataset="cifar10_mnist"))
+    yield ledger
+    ledger.run.log.close()
+
+
+def finish(ledger, display, trial, image, digit):
+    display.trial(trial)
+    for number in (1, 2, 3):
+        report = {"report": number, "epoch": number, "phase": "train", "val/image/error": image, "val/digit/error": digit}
+        ledger.reports(trial.trial, [report])
+        display.trial(trial)
+    ledger.done(trial.trial, 3)
+    display.trial(trial)
+
+
+def test_without_a_terminal_each_end_is_a_line(ledger):
+    console = Console(file=io.StringIO(), width=300)
+    with Display(ledger, 1, console) as display:
+        finish(ledger, display, ledger.next_trial(), 50.0, 10.0)
+        finish(ledger, display, ledger.next_trial(), 40.0, 20.0)
+        trial = ledger.next_trial()
+        display.trial(trial)
+        ledger.failed(trial.trial, "out of memory")
+        display.trial(trial)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("[1/4] stl done") and "front 0, hypervolume -" in lines[0]
+    assert lines[1].startswith("[2/4] 0000 done  val/image/error 40  val/digit/error 20") and "front 1, hypervolume 4800" in lines[1]
+    assert lines[2].startswith("[3/4] 0001 failed  out of memory")
+    assert "left" in lines[2]
+
+
+def test_on_a_terminal_running_trials_are_a_table(ledger):
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with Display(ledger, 2, console) as display:
+        finish(ledger, display, ledger.next_trial(), 50.0, 10.0)
+        trial = ledger.next_trial()
+        display.trial(trial)
+        ledger.reports(trial.trial, [{"report": 1, "epoch": 1, "phase": "train", "val/image/error": 33.25, "val/digit/error": 12.5}])
+        display.refresh(force=True)
+    shown = console.file.getvalue()
+    assert "0000" in shown and "1/3 train" in shown and "33.25" in shown and "1 running" in shown and "2 waiting" in shown
+
+
+def test_a_dominated_trial_loses_its_checkpoint_when_it_is_dominated(ledger):
+    console = Console(file=io.StringIO())
+    with Display(ledger, 1, console) as display:
+        for image, digit in ((50.0, 10.0), (40.0, 20.0), (30.0, 15.0)):
+            trial = ledger.next_trial()
+            ledger.run.checkpoint(trial.trial).mkdir(parents=True)
+            finish(ledger, display, trial, image, digit)
+    assert sorted(p.name for p in (ledger.run.path / "checkpoints").iterdir()) == ["0001", "stl"]
+    assert [trial.trial for trial in ledger.front()] == ["0001"]
+    assert [trial.trial for trial in ledger.to_test()] == ["0001", "stl"]
+
+
+def test_reports_known_already_are_dropped(ledger):
+    trial = ledger.next_trial()
+    for _ in range(2):
+        ledger.reports(trial.trial, [{"report": 1, "epoch": 1}, {"report": 2, "epoch": 2}])
+    assert [e["report"] for e in ledger.run.events() if e["event"] == "report"] == [1, 2]
