@@ -25,7 +25,8 @@ class ChebyshevAL(Scalariser):
     - the dual update ``lambda <- p``, on fixed evaluation data, every `period` epochs; then ``mu <- rho mu``.
 
     ``mu = 0`` is the fixed weighted sum with weights ``lambda``, ``mu -> infinity`` the plain maximum. Objectives with ``k_i = 0`` are no
-    constraints, but count in the sum over j. The sparsity objective is objective 0 where k0 > 0: a constant within a step.
+    constraints, but count in the sum over j. The sparsity objective is objective 0 where k0 > 0: it has its value u_0 and its share of that
+    sum, but no multiplier. GrOWL's prox minimises it whatever p_0 is, so weight that it took would only be lost to the tasks.
     """
 
     def __init__(self, settings: schema.ChebyshevAL, preference: Tensor, coefficient: float) -> None:
@@ -34,13 +35,15 @@ class ChebyshevAL(Scalariser):
         weights = torch.cat([own, self.task_weights])
         self._kept = weights.nonzero().flatten()
         self._kept_weights = weights[self._kept]
-        self._multipliers = torch.full_like(self._kept_weights, 1 / len(self._kept))
+        self._first_task = len(own)
+        constraints = self._kept_weights[self._first_task :]
+        self._multipliers = torch.full_like(constraints, 1 / len(constraints))
         self._scale: Tensor | None = None if settings.normalise == "initial" else torch.ones_like(weights)
         self._mu = settings.mu
 
     @property
     def multipliers(self) -> Tensor:
-        """``lambda`` (m',) of the objectives with k_i > 0, on the simplex."""
+        """``lambda`` of the tasks with k_i > 0, on the simplex."""
         return self._multipliers
 
     def values(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
@@ -56,7 +59,7 @@ class ChebyshevAL(Scalariser):
         return self._kept_weights.to(gaps.dtype) * (gaps[self._kept] + self.settings.epsilon * gaps.sum())
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        values = self.values(losses, penalty)
+        values = self.values(losses, penalty)[self._first_task :]
         p = dual_weights(self._multipliers, values.detach().double(), self._mu)
         total = (p.to(values.dtype) * values).sum()
         if self._mu == 0:
@@ -64,15 +67,16 @@ class ChebyshevAL(Scalariser):
         return total - ((p - self._multipliers).square().sum() / (2 * self._mu)).to(values.dtype)
 
     def level(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        """``t*`` at these losses (`mu` > 0): the bound that all u_i approach from below."""
-        return level(self._multipliers, self.values(losses, penalty).detach().double(), self._mu)
+        """``t*`` at these losses (`mu` > 0): the bound that the tasks' u_i approach from below."""
+        return level(self._multipliers, self.values(losses, penalty)[self._first_task :].detach().double(), self._mu)
 
     def due(self, epoch: int) -> bool:
         return epoch % self.settings.period == 0 and self._mu > 0
 
     def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
         if self.due(epoch):
-            self._multipliers = dual_weights(self._multipliers, self.values(losses.detach(), penalty).double(), self._mu)
+            values = self.values(losses.detach(), penalty)[self._first_task :]
+            self._multipliers = dual_weights(self._multipliers, values.double(), self._mu)
             self._mu *= self.settings.rho
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,8 +85,8 @@ class ChebyshevAL(Scalariser):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        if len(state["multipliers"]) != len(self._kept):
-            raise ValueError(f"State of `ChebyshevAL` should hold {len(self._kept)} multipliers. Found {len(state['multipliers'])}.")
+        if len(state["multipliers"]) != len(self._multipliers):
+            raise ValueError(f"State of `ChebyshevAL` should hold {len(self._multipliers)} multipliers. Found {len(state['multipliers'])}.")
         self._multipliers = self._multipliers.new_tensor(state["multipliers"])
         self._scale = None if state["scale"] is None else self._multipliers.new_tensor(state["scale"])
         self._mu = state["mu"]

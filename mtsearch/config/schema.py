@@ -183,6 +183,12 @@ class ChebyshevAL(Model):
     reference: float = 0.0
     normalise: Literal["initial", "none"] = "initial"
 
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> ChebyshevAL:
+        if self.mu == 0 and self.rho != 1:
+            raise ValueError(f"with `mu = 0` has nothing that `rho` could grow. Leave it out or raise `mu`. Found rho = {self.rho:g}")
+        return self
+
 
 @method("task_schedule", "joint")
 class Joint(Model):
@@ -199,6 +205,11 @@ class Sharing(Model):
 
     preference: Fraction = 0.8
     method: Literal["complete", "affinity"] = "complete"
+
+
+def _check_pattern(beta1: float, beta2: float) -> None:
+    if beta1 + beta2 <= 0:
+        raise ValueError(f"should have `beta1 + beta2` above 0. Found beta1 = {beta1:g}, beta2 = {beta2:g}")
 
 
 @method("sparsity", "none")
@@ -221,6 +232,13 @@ class TargetSparsity(Model):
     applications: int = Field(4, gt=0, description="times an epoch")
     share: Sharing | None = None
 
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> TargetSparsity:
+        _check_pattern(self.beta1, self.beta2)
+        if self.method == "magnitude" and (self.pattern, self.beta1, self.beta2) != ("linear", 0.8, 0.2):
+            raise ValueError("with `method = magnitude` has no use for `pattern`, `beta1` and `beta2`. Leave them out or use `growl`")
+        return self
+
 
 @method("sparsity", "coefficient")
 class CoefficientSparsity(Model):
@@ -232,10 +250,15 @@ class CoefficientSparsity(Model):
     beta1: float = Field(0.8, ge=0)
     beta2: float = Field(0.2, ge=0)
     applications: int = Field(1, gt=0, description="times an epoch")
-    layer_cap: Fraction = 0.3
+    layer_cap: float = Field(0.3, ge=0, lt=1)
     cap_stages: int = Field(3, gt=0, description="the cap grows in this many equal stages over the search phase")
     min_rate: float = Field(0.0, ge=0, le=100, description="the sparsity rate in percent that a search report needs to be chosen")
     share: Sharing | None = Sharing()
+
+    @model_validator(mode="after")
+    def _weights_do_something(self) -> CoefficientSparsity:
+        _check_pattern(self.beta1, self.beta2)
+        return self
 
 
 # ---------------------------------------------------------------- one trial
@@ -290,6 +313,8 @@ class TrialConfig(Model):
     def _searches_before_it_is_sparse(self) -> TrialConfig:
         if not isinstance(self.sparsity, NoSparsity) and self.epochs.search == 0:
             raise ValueError(f"with `sparsity.mode = {self.sparsity.mode}` should have `epochs.search` of at least 1. Found 0")
+        if getattr(self.sparsity, "share", None) is not None and self.epochs.retrain == 0:
+            raise ValueError("with `sparsity.share` should have `epochs.retrain` of at least 1: rows are tied for retraining. Found 0")
         return self
 
     @field_validator("preference")

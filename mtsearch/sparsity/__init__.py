@@ -1,5 +1,6 @@
 """Sparsity: GrOWL's zero rows, tied rows, and their measures. It works on plain modules and the names of those whose rows may vanish."""
 
+from mtsearch.sparsity.clustering import AFFINITY_LIMIT
 from mtsearch.sparsity.measures import measures, row_totals
 from mtsearch.sparsity.owl import owl_value
 from mtsearch.sparsity.patterns import growl_weights
@@ -12,6 +13,7 @@ from mtsearch.sparsity.threshold import prox_strength
 from mtsearch.sparsity.tying import tie_, untie_
 
 __all__ = [
+    "AFFINITY_LIMIT",
     "Sparsifier",
     "Structure",
     "find_sharing",

@@ -65,11 +65,11 @@ class Sparsifier:
         times = self.config.applications
         return step == self.total_steps or step * times // self.steps_per_epoch > (step - 1) * times // self.steps_per_epoch
 
-    def after_step(self, step: int, lr: float) -> None:
+    def after_step(self, step: int) -> None:
         """To be called after optimiser step number `step` (from 1) of the search phase: zero rows are held, and the rule is applied at its
         times.
 
-        Neither rule scales its strength by the learning rate `lr`: one is set by the number of rows, the other is the papers' form.
+        Neither rule scales its strength by the learning rate: one is set by the number of rows, the other is the papers' form.
         """
         self.hold()  # first: the rule has to see zero rows as zero, not where the optimiser just moved them
         if self.due(step):

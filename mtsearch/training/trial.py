@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from mtsearch.balancing import build_scalariser
+from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
 from mtsearch.data import Batches, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs
-from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
+from mtsearch.sparsity import AFFINITY_LIMIT, Sparsifier, Structure, find_sharing, measures, tie_, untie_
 from mtsearch.tasks import task_loss
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
 from mtsearch.training.phases import Phase, plan
+from mtsearch.training.randomness import Lent
 from mtsearch.training.schedules import lr_factor
 from mtsearch.training.state import has_state, load_state, save_state, to_device
 from mtsearch.training.world import World
@@ -64,11 +66,13 @@ class Trial:
         self._best: dict[str, Any] | None = None  # the chosen report of the current phase: {"report", "score", "model", "structure"}
         self._seconds, self._steps, self._examples = 0.0, 0, 0
         self._structure: Structure | None = None
+        self._handed: dict[str, float] = {}  # what the search phase fell short of, told in every later report
         self._generator = torch.Generator(device="cpu").manual_seed(config.seed)
         with self._seeded(config.seed):
             self.model = self._build()
             self._rng = torch.get_rng_state()
         self._scalariser = build_scalariser(config.balancing, self._weights(), self._coefficient())
+        self._refuse_large_affinity()
         self._begin(0)
 
     # ------------------------------------------------------------ iteration
@@ -122,6 +126,21 @@ class Trial:
             lsuv_(model, images.cpu(), torch.Generator().manual_seed(config.seed))
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
+    def _refuse_large_affinity(self) -> None:
+        """Affinity propagation takes few rows: say so before the search phase, not after it."""
+        sparsity = self.config.sparsity
+        share = getattr(sparsity, "share", None)
+        if share is None or share.method != "affinity":
+            return
+        kept = 1 - (sparsity.layer_cap if isinstance(sparsity, CoefficientSparsity) else sparsity.target)
+        for name in self.model.prunable:
+            rows = self.model.get_submodule(name).weight.shape[1]  # type: ignore[union-attr, index]
+            if rows * kept > AFFINITY_LIMIT:
+                raise BadInput(
+                    f"`trial.sparsity.share.method` is affinity, which takes up to {AFFINITY_LIMIT:,} rows a layer. Found at least "
+                    f"{math.floor(rows * kept):,} in `{name}`. Use `complete`."
+                )
+
     def _batches(self, split: str, size: int, train: bool = False) -> Batches:
         return Batches(
             self.dataset.splits[split],
@@ -148,10 +167,21 @@ class Trial:
         if self.phases[phase].name == "retrain" and self._best is not None:
             self.model.load_state_dict(self._best["model"])
             self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed)
+            self._handed = self._shortfalls(self._structure)
         if phase > 0:
             self._scalariser = build_scalariser(config.balancing, self._weights(), self._coefficient())
         self._best = None
         self._prepare()
+
+    def _shortfalls(self, structure: Structure) -> dict[str, float]:
+        """`search/shortfall`: percent of rows that the state handed on lacks of `min_rate`; `search/unconverged`: layers left untied."""
+        found: dict[str, float] = {}
+        sparsity = self.config.sparsity
+        if isinstance(sparsity, CoefficientSparsity) and sparsity.min_rate > 0:
+            found["search/shortfall"] = max(0.0, sparsity.min_rate - measures(self.model)["model/sparsity_rate"])
+        if sparsity.share is not None and sparsity.share.method == "affinity":
+            found["search/unconverged"] = float(len(structure.unconverged))
+        return found
 
     def _prepare(self) -> None:
         """Optimiser, sparsifier and average of the current phase over the model, whose structure is tied first."""
@@ -197,9 +227,11 @@ class Trial:
                 torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             self._optimizer.step()
             if self._sparsifier is not None:
-                self._sparsifier.after_step(self._step + 1, lr)
+                self._sparsifier.after_step(self._step + 1)
             if self._average is not None:
                 self._average.update()
+                if self._sparsifier is not None:
+                    self._sparsifier.hold(self._average.model)
             sums += total.detach()
             counts += count
             self._step += 1
@@ -240,6 +272,7 @@ class Trial:
             if isinstance(value, float) and not math.isfinite(value):
                 raise Diverged(f"`{key}` is {value} at epoch {epoch}. Lower `trial.optimizer.lr` or set `trial.clip`.")
         report |= measures(weights)
+        report |= self._handed
         report["model/macs"] = model_macs(weights, self.dataset.card.shape, skip_zero_rows=True)
         report |= {"cost/seconds": self._seconds, "cost/steps": self._steps, "cost/examples": self._examples}
         self._choose(phase, report, weights)
@@ -291,6 +324,7 @@ class Trial:
             "reports": self.reports,
             "best": self._best,
             "structure": None if self._structure is None else self._structure.to_dict(),
+            "handed": self._handed,
             "phase": self._phase,
             "epoch": self._epoch,
             "step": self._step,
@@ -316,6 +350,7 @@ class Trial:
         self.reports = [dict(report) for report in state["reports"]]
         self._best = to_device(state["best"], self.device)
         self._structure = None if state["structure"] is None else Structure.from_dict(state["structure"])
+        self._handed = state["handed"]
         self._phase, self._epoch, self._step = state["phase"], state["epoch"], state["step"]
         self._seconds, self._steps, self._examples = state["cost"]
         live = state["live"]
@@ -357,26 +392,8 @@ class Trial:
 
     # ------------------------------------------------------------ randomness
 
-    def _seeded(self, seed: int | None) -> _Randomness:
-        return _Randomness(seed, None if seed is not None else self._rng)
-
-
-class _Randomness:
-    """Torch's global generator lent to a trial: seeded or set to its state on entry, as the caller had it afterwards."""
-
-    def __init__(self, seed: int | None, state: Tensor | None) -> None:
-        self._seed, self._state = seed, state
-        self._fork = torch.random.fork_rng(devices=[])
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        if self._seed is not None:
-            torch.manual_seed(self._seed)
-        elif self._state is not None:
-            torch.set_rng_state(self._state)
-
-    def __exit__(self, *exception: Any) -> None:
-        self._fork.__exit__(*exception)
+    def _seeded(self, seed: int | None) -> Lent:
+        return Lent(seed, None if seed is not None else self._rng)
 
 
 def _device(name: str) -> str:

@@ -29,7 +29,7 @@ def train(net, prunable, config, steps, steps_per_epoch, sparsifier=None, first=
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(images), labels).backward()
         optimizer.step()
-        sparsifier.after_step(step, 1e-2)
+        sparsifier.after_step(step)
         if watch:
             watch(step)
     return sparsifier
@@ -82,7 +82,7 @@ def test_growl_shrinks_the_survivors_and_magnitude_leaves_them():
     for method, shrinks in (("growl", True), ("magnitude", False)):
         net, prunable = small()
         before = row_matrix(net[5].weight).clone()
-        Sparsifier(net, prunable, schema.TargetSparsity(target=0.5, method=method), 1, 1).after_step(1, 0.1)
+        Sparsifier(net, prunable, schema.TargetSparsity(target=0.5, method=method), 1, 1).after_step(1)
         after = row_matrix(net[5].weight)
         alive = ~zero_rows(net[5].weight)
         assert cosine_similarity(before[alive], after[alive]).min() > 1 - 1e-5, "directions stay"
@@ -138,7 +138,7 @@ def test_an_average_of_the_weights_can_be_held_too():
     net, prunable = small()
     average = copy.deepcopy(net)
     sparsifier = Sparsifier(net, prunable, schema.TargetSparsity(), 1, 1)
-    sparsifier.after_step(1, 0.1)
+    sparsifier.after_step(1)
     sparsifier.hold(average)
     for name in prunable:
         assert torch.equal(zero_rows(average.get_submodule(name).weight), zero_rows(net.get_submodule(name).weight))

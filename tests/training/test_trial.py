@@ -129,8 +129,32 @@ def test_state_refuses_what_is_not_plain(tmp_path):
         save_state(tmp_path / "s", {"a": object()})
 
 
-def test_trained_layers_stay_within_lsuv_at_the_start():
-    """Invariant 19 of the MDMTN specification, on the trial's own batch."""
+def test_every_layer_starts_with_unit_variance_under_lsuv():
+    """Invariant 19 of the MDMTN specification, on the trial's own images."""
     trial = Trial(config(architecture="mdmtn", init="lsuv"), DATA)
     again = Trial(config(architecture="mdmtn", init="lsuv"), DATA)
     assert all(torch.equal(a, b) for a, b in zip(trial.model.state_dict().values(), again.model.state_dict().values(), strict=True))
+    seen = {}
+    for name, layer in trial.model.named_modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(lambda _, __, output, name=name: seen.__setitem__(name, output.std().item()))
+    images, _ = next(iter(trial._batches("train", 512)))
+    trial.model.eval()(images)
+    assert len(seen) == 9 and all(0.9 <= deviation <= 1.1 for deviation in seen.values()), seen
+
+
+def test_an_average_of_the_weights_keeps_the_zero_rows():
+    trial = Trial(config(epochs={"search": 3, "retrain": 0}, ema=0.9), DATA)
+    assert [report["model/sparsity_rate"] for report in trial][-1] > 40
+
+
+def test_a_search_that_stays_short_of_its_rate_says_so_in_the_row():
+    sparsity = {"mode": "coefficient", "coefficient": 0.01, "beta1": 0.0, "beta2": 1e-9, "min_rate": 10, "share": None}
+    *_, last = Trial(config(sparsity=sparsity), DATA)
+    assert last["search/shortfall"] == pytest.approx(10 - last["model/sparsity_rate"], abs=0.1)
+
+
+def test_affinity_propagation_on_too_many_rows_is_refused_before_training():
+    sparsity = {"mode": "target", "target": 0.5, "share": {"method": "affinity"}}
+    with pytest.raises(BadInput, match=r"takes up to 2,000 rows a layer. Found at least 3,600"):
+        Trial(config(architecture="mdmtn", sparsity=sparsity), DATA)
