@@ -58,6 +58,9 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     words = [f"space={record.space}", *([f"profile={record.profile}"] if record.profile else []), *(["data.root=DATA"] if rooted else [])]
     words += [shlex.quote(pair) for pair in [*kept, *(f"{key}={value}" for key, value in record.changes.items())]]
     command = "python -m mtsearch.run " + " ".join(words)
+    for row in found.rows:
+        given = shlex.split(row["command"])
+        row["command"] = shlex.join("data.root=DATA" if word.startswith("data.root=") else word for word in given)
     write_reference(folder, found, run.config, run.environment, configuration=Space(raw).to_yaml(), command=command)
 
 

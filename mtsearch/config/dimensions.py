@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from mtsearch.config.errors import BadInput
@@ -47,12 +47,16 @@ def label(option: Any) -> Any:
 
 @dataclass(frozen=True)
 class Dimension:
-    """One search dimension at the key path `path`, of a `kind` in `KINDS`."""
+    """One search dimension at the key path `path`, of a `kind` in `KINDS`.
+
+    `parents` are the options, by the path of their choice, that must be taken for this dimension to exist.
+    """
 
     path: str
     kind: str
     spec: Any
     default: Any
+    parents: tuple[tuple[str, Any], ...] = ()
 
     @property
     def labels(self) -> list[Any]:
@@ -143,17 +147,20 @@ def default_of(dimension: Dimension) -> Any:
     return dimension.option(label(dimension.default)) if dimension.kind == "choice" else dimension.default
 
 
-def dimensions_of(node: Any, path: str) -> Iterator[Dimension]:
+def dimensions_of(node: Any, path: str, parents: tuple[tuple[str, Any], ...] = ()) -> Iterator[Dimension]:
     """All dimensions below a node, those inside options included."""
     if is_dimension(node):
-        dimension = parse_dimension(path, node)
+        dimension = replace(parse_dimension(path, node), parents=parents)
         yield dimension
         if dimension.kind == "choice":
             for option in dimension.spec:
-                yield from dimensions_of(option, f"{path}@{label(option)}")
+                yield from dimensions_of(option, f"{path}@{label(option)}", (*parents, (path, option)))
     elif isinstance(node, Mapping):
         for key, value in node.items():
-            yield from dimensions_of(value, f"{path}.{key}" if path else str(key))
+            yield from dimensions_of(value, f"{path}.{key}" if path else str(key), parents)
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from dimensions_of(value, f"{path}[{i}]", parents)
 
 
 def stick_breaking(cuts: list[float]) -> list[float]:

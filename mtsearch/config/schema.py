@@ -11,6 +11,7 @@ from mtsearch.config.base import Model, method, named
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 # ---------------------------------------------------------------- architectures and backbones
 
@@ -69,7 +70,7 @@ class Adam(Model):
 
     name: Literal["adam"] = "adam"
     lr: Positive = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     weight_decay: float = Field(0.0, ge=0)
 
 
@@ -79,7 +80,7 @@ class AdamW(Model):
 
     name: Literal["adamw"] = "adamw"
     lr: Positive = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     weight_decay: float = Field(0.01, ge=0)
 
 
@@ -92,6 +93,12 @@ class SGD(Model):
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("with `nesterov` should have a `momentum` above 0. Found 0")
+        return self
 
 
 class _Schedule(Model):
@@ -353,7 +360,13 @@ class Sampler(Model):
     """How configurations are proposed."""
 
     name: Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"] = "tpe"
-    startup: int = Field(10, ge=0, description="random trials before a model is used (tpe, gp); the population of nsga2 and nsga3")
+    startup: int = Field(10, gt=0, description="random trials before a model is used (tpe, gp); the population of nsga2 and nsga3")
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> Sampler:
+        if self.name in ("qmc", "random", "grid") and self.startup != 10:
+            raise ValueError(f"with `name = {self.name}` has no use for `startup`. Leave it out")
+        return self
 
 
 def _sampler(value: Any) -> Any:

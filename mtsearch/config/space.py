@@ -25,7 +25,7 @@ from mtsearch.config.schema import SpaceConfig, TrialConfig
 _register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # the older name is deprecated
 _register("preferences", lambda k0, a, b: task_preferences(float(k0), a, b), replace=True)
 
-_NAMED = ("architecture", "backbone", "balancing", "task_schedule", "sparsity", "optimizer", "lr_schedule")
+_NAMED = ("architecture", "backbone", "balancing", "task_schedule", "sparsity", "optimizer", "lr_schedule", "sampler")
 
 
 def package_folder(name: str) -> Path:
@@ -154,25 +154,13 @@ class Space:
         for target in self.dimensions:
             ends = target.spec if target.kind in ("uniform", "loguniform", "int", "choice") else [target.default]
             for value in ends:
-                parents = _parents(target.path)
 
-                def pick(dimension: Dimension, value: Any = value, parents: dict[str, str] = parents, target: Dimension = target) -> Any:
+                def pick(dimension: Dimension, value: Any = value, target: Dimension = target) -> Any:
                     if dimension.path == target.path:
                         return value
-                    if dimension.path in parents:
-                        return next(o for o in dimension.spec if str(label(o)) == parents[dimension.path])
-                    return default_of(dimension)
+                    return dict(target.parents).get(dimension.path, default_of(dimension))
 
                 _validated(TrialConfig, resolve(self.tree, "trial", pick), "trial", f" (as drawn from `{target.path}`)")
-
-
-def _parents(path: str) -> dict[str, str]:
-    """The choices that must be taken for the dimension at `path` to exist: ``a@b.c`` needs option b of the choice a."""
-    found: dict[str, str] = {}
-    for i, char in enumerate(path):
-        if char == "@":
-            found[path[:i]] = path[i + 1 :].split(".", 1)[0]
-    return found
 
 
 def _check_tasks(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:
@@ -269,6 +257,8 @@ def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
     except OmegaConfBaseException as error:
         raise BadInput(f"an interpolation in {space['name']} cannot be resolved: {' '.join(str(error).split())}.") from None
     assert isinstance(resolved, dict)
+    if not isinstance(resolved.get("controls") or {}, dict):
+        raise BadInput(f"`controls` should map names to changes of the trial. Found {resolved['controls']!r}.")
     resolved["controls"] = {k: v for k, v in (resolved.get("controls") or {}).items() if v is not None}
     return Space({str(k): v for k, v in resolved.items()})
 

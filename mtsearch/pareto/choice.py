@@ -97,7 +97,9 @@ def _knee(front: list[Row], objectives: Sequence[Objective]) -> Row:
 
 
 def _metrics(rows: Sequence[Row]) -> set[str]:
-    return {key for row in rows for key in row if not key.startswith("trial") and math.isfinite(number(row, key))}
+    """The metrics to pick by; not the tested ones: a model chosen by its test figure has none left."""
+    names = {key for row in rows for key in row if not key.startswith(("trial", "test/"))}
+    return {name for name in names if any(math.isfinite(number(row, name)) for row in rows)}
 
 
 def _best(front: list[Row], objectives: Sequence[Objective], metric: str) -> Row:

@@ -319,7 +319,7 @@ class Trial:
         """Everything needed to continue bit-identically, as a tree of tensors and plain values."""
         return {
             "config": self.config.model_dump(mode="json"),
-            "data": self.data.model_dump(mode="json"),
+            "data": self.data.model_dump(mode="json", exclude={"root", "store"}),  # where data lie is the machine's matter
             "checksum": self.dataset.checksum,
             "reports": self.reports,
             "best": self._best,

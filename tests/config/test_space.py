@@ -102,6 +102,29 @@ def test_every_option_and_end_is_checked_before_anything_starts():
         load_space("pareto_cm", ["trial.seed={choice: [0, -1], default: 0}"])
 
 
+def test_a_setting_beside_a_named_sampler_keeps_its_name():
+    assert load_space("sparsity_cm").config.search.sampler.name == "grid"
+    sampler = load_space("pareto_cm", ["search.sampler=nsga2", "search.sampler.startup=20"]).config.search.sampler
+    assert (sampler.name, sampler.startup) == ("nsga2", 20)
+    with pytest.raises(BadInput, match="has no use for `startup`"):
+        load_space("sparsity_cm", ["search.sampler.startup=5"])
+
+
+def test_an_option_without_a_name_may_carry_dimensions():
+    augment = "trial.augment={choice: [{rotation: {uniform: [0.5, 10.0], default: 1.5}}, {flip: true}], default: {flip: true}}"
+    space = load_space("pareto_cm", [augment])
+    (inner,) = [d for d in space.dimensions if d.kind == "uniform" and "rotation" in d.path]
+    assert inner.spec == [0.5, 10.0]
+    with pytest.raises(BadInput, match="should be less than or equal to 180"):
+        load_space("pareto_cm", [augment.replace("10.0", "1000.0")])
+
+
+@pytest.mark.parametrize("value", ["none", "[a]", "3"])
+def test_controls_that_are_no_mapping_get_a_sentence(value):
+    with pytest.raises(BadInput, match="`controls` should map names"):
+        load_space("pareto_cm", [f"controls={value}"])
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_stick_breaking_stays_on_the_simplex(cuts):
     pieces = stick_breaking(cuts)

@@ -1,0 +1,58 @@
+"""Reference results: complete, about real data, without a path of any machine; the README shows one of them as it is."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from mtsearch.config.space import Space
+
+ROOT = Path(__file__).parent.parent
+REFERENCES = sorted((ROOT / "results" / "reference").glob("*/README.md"))
+
+
+@pytest.mark.parametrize("page", REFERENCES, ids=lambda p: p.parent.name)
+def test_a_reference_is_complete_and_names_its_data(page):
+    folder = page.parent
+    assert {"README.md", "config.yaml", "front.csv", "trials.csv", "front.png"} <= {p.name for p in folder.iterdir()}
+    text = page.read_text()
+    assert "python -m mtsearch.run space=" in text and "data.root=DATA" in text
+    assert "sample" not in text
+    assert Space.from_yaml((folder / "config.yaml").read_text()).config.name == folder.name
+    for path in (page, folder / "config.yaml", folder / "front.csv", folder / "trials.csv"):
+        assert not re.search(r"(?<![\w.])/(root|home|tmp|work|mnt|data)/", path.read_text()), path
+
+
+@pytest.mark.parametrize("page", REFERENCES, ids=lambda p: p.parent.name)
+def test_every_row_of_a_reference_ended_and_carries_its_command(page):
+    rows = list(csv.DictReader((page.parent / "trials.csv").open()))
+    assert all(row["state"] == "done" for row in rows)
+    assert all(row["command"].startswith("python -m mtsearch.train space=") for row in rows)
+
+
+@pytest.mark.parametrize("name", ["pareto_cm", "pareto_mm"])
+def test_a_front_is_worth_its_search(name):
+    """Hard sharing, equal weights, nothing searched, equal epochs: some row of the front beats it on every task, tested too."""
+    rows = list(csv.DictReader((ROOT / "results" / "reference" / name / "front.csv").open()))
+    (plain,) = [row for row in rows if row["control"] == "plain"]
+    for split in ("val", "test"):
+        errors = [column for column in plain if column.startswith(f"{split}/") and column.endswith("/error")]
+        assert len(errors) == 2
+        front = [row for row in rows if row["front"] == "true"]
+        better = [row["trial"] for row in front if all(float(row[e]) < float(plain[e]) for e in errors)]
+        assert better, split
+        dominated = [
+            row["trial"] for row in front if all(float(row[e]) >= float(plain[e]) for e in errors) and row["model/density"] == "1.0"
+        ]
+        assert not dominated, split
+
+
+def test_the_references_of_the_main_job_are_there():
+    assert {page.parent.name for page in REFERENCES} >= {"pareto_cm", "pareto_mm"}
+
+
+def test_the_readme_shows_the_table_of_the_reference():
+    shown = re.search(r"<!-- front -->\n(.*?)\n<!-- /front -->", (ROOT / "README.md").read_text(), re.S)
+    page = (ROOT / "results" / "reference" / "pareto_cm" / "README.md").read_text()
+    assert shown is not None and shown.group(1).strip() in page
