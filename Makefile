@@ -42,7 +42,7 @@ test-slow: install-test
 	$(BIN)/python -m pytest -m "slow" $(ARGS)
 
 test-spaces: install-test
-	$(BIN)/python -m pytest -m "not cluster" tests/spaces $(ARGS)
+	$(BIN)/python -m pytest -m "slow" tests/spaces $(ARGS)
 
 bench: install
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

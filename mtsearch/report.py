@@ -46,7 +46,7 @@ def write(run: RunDirectory, formats: Sequence[str] | None = None) -> Outcome:
 
 def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     """Write the reference result, the data root as DATA and without where this machine keeps its results."""
-    from mtsearch.config.space import Space
+    from mtsearch.config.space import Space, list_spaces, load_space
     from mtsearch.pareto.reference import write_reference
 
     record, raw = run.record(), dict(run.space.raw)
@@ -61,7 +61,10 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     for row in found.rows:
         given = shlex.split(row["command"])
         row["command"] = shlex.join("data.root=DATA" if word.startswith("data.root=") else word for word in given)
-    write_reference(folder, found, run.config, run.environment, configuration=Space(raw).to_yaml(), command=command)
+    config = run.config
+    if not config.notes and record.space in list_spaces():  # a run made before the space had its notes
+        config = config.model_copy(update={"notes": load_space(record.space).config.notes})
+    write_reference(folder, found, config, run.environment, configuration=Space(raw).to_yaml(), command=command)
 
 
 def _report(words: list[str]) -> None:
