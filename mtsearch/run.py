@@ -12,7 +12,8 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.space import load_space, split_pairs
 
 USAGE = """python -m mtsearch.run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
-python -m mtsearch.run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]    go on with a run, or extend it
+python -m mtsearch.run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]
+    go on with a run, or extend it; data.root=DIR and data.store=DIR say where its data are now
 
   --list      spaces, datasets and methods
   --cfg       every key of the space with its value (with space=NAME)
@@ -75,16 +76,19 @@ def _main(pairs: list[str], flags: list[str]) -> int:
 
 
 def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
-    from mtsearch.tuning.rundir import RESUMABLE, RunDirectory
+    from mtsearch.tuning.rundir import PLACES, RESUMABLE, RunDirectory
 
     for word in [*flags, *(key for key in own if key != "resume")]:
         raise BadInput(f"`{word}` does not go with `resume`. A run keeps its space; start a new one with `space=`.")
     changes: dict[str, Any] = {}
     for pair in overrides:
         key, _, value = pair.partition("=")
-        if key not in RESUMABLE:
-            raise BadInput(f"`{key}` cannot change on resume; only {', '.join(RESUMABLE)} can. Start a new run with `space=`.")
-        changes[key] = yaml.safe_load(value)
+        if key not in (*RESUMABLE, *PLACES):
+            raise BadInput(f"`{key}` cannot change on resume; only {', '.join((*RESUMABLE, *PLACES))} can. Start a new run with `space=`.")
+        try:
+            changes[key] = value if key in PLACES else yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BadInput(f"the value of `{key}` is no valid YAML: {value!r}. Write, for example, `search.trials=100`.") from None
     RunDirectory(own["resume"]).space_with(changes)
 
     from mtsearch.tuning.engine import resume

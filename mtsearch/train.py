@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -11,16 +13,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.space import load_space, split_pairs
 
+if TYPE_CHECKING:
+    from mtsearch.config.schema import TrialConfig
+    from mtsearch.training import Trial
+    from mtsearch.tuning.rundir import RunDirectory
+
 USAGE = """python -m mtsearch.train space=NAME|PATH [control=NAME] [profile=NAME] [key=value ...]
 
 Trains one configuration: the space's defaults (or one of its controls) with your changes, such as
   trial.architecture=mdmtn  trial.optimizer.lr=0.001  'trial.preference={image: 0.7, digit: 0.3}'  data.root=DIR
-and writes a run directory with its checkpoint, which `python -m mtsearch.export run=RUN pick=trial:0000` exports.
+and writes a run directory with its checkpoint, which `python -m mtsearch.export run=RUN pick=trial:0000` exports (a control by
+its name: pick=trial:stl). The last line is the run directory, `run: PATH`. Exit codes: 0 done, 1 the training failed, 2 bad input,
+130 interrupted. Set trial.threads to use more than one core.
 `python -m mtsearch.run space=NAME --cfg` shows every key."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The door; returns the exit code: 0 done, 1 diverged, 2 bad input, 130 interrupted."""
+    """The door; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or "--help" in words or "-h" in words:
         print(USAGE)
@@ -45,40 +54,78 @@ def _train(words: list[str]) -> int:
         raise BadInput(f"`control` names no control of {space.config.name}: `{control}`. {nearest(control, space.controls)}")
     tree = space.controls[control] if control else space.defaults
 
-    from mtsearch.report import write
-    from mtsearch.training import Diverged, Trial  # torch takes seconds to import: mistakes are answered before
-    from mtsearch.tuning.environment import environment_of
-    from mtsearch.tuning.rundir import RunDirectory
+    config = space.trial(tree)
+    os.environ["OMP_NUM_THREADS"] = str(config.threads)  # before torch is imported, whose OpenMP reads it once
 
-    console = Console()
+    from mtsearch.training import Trial  # torch takes seconds to import: mistakes are answered before
+    from mtsearch.tuning.environment import environment_of
+    from mtsearch.tuning.record import reason_of
+    from mtsearch.tuning.rundir import RunDirectory, results_folder
+
     data, environment = environment_of(space)
-    run = RunDirectory.create(space, environment, name=own["space"], profile=own.get("profile"), overrides=overrides)
-    name = control or "0000"
-    console.print(f"data  {environment['dataset']}\nrun   {run.path}", highlight=False, markup=False, soft_wrap=True)
+    _check_device(config)
+    results_folder(space)
+    trial, reason = None, None
+    try:
+        trial = Trial(config, data)
+    except BadInput:
+        raise
+    except Exception as error:  # whatever a trial raises is kept as its reason
+        reason = reason_of(error)
+    run = RunDirectory.create(space, environment, name=own["space"], profile=own.get("profile"), overrides=overrides, single=True)
+    console = Console()
+    say(console, f"data  {environment['dataset']}\nrun   {run.path}")
     with run.driver_lock():
-        run.log.append("start", trial=name, kind="search", control=control, config=tree, params={}, study={}, attempt=1)
-        trial = Trial(space.trial(tree), data)
+        code = _run(run, trial, reason, {"trial": control or "0000", "control": control, "config": tree}, console)
+    say(console, f"run: {run.path}")
+    return code
+
+
+def _run(run: RunDirectory, trial: Trial | None, reason: str | None, identity: dict[str, Any], console: Console) -> int:
+    """Train to the end or to the first exception, every step an event; then the test and the tables. Returns the exit code."""
+    from mtsearch.report import write
+    from mtsearch.tuning.record import reason_of
+
+    name, figures = identity["trial"], None
+    kind = "search" if identity["control"] is None else "control"
+    run.log.append("start", **identity, kind=kind, params={}, study={}, attempt=1)
+    if trial is not None:
         try:
             with _bar(console) as progress:
                 bar = progress.add_task("training", total=trial.total_epochs)
                 for report in trial:
                     run.log.append("report", trial=name, report=report["report"], metrics=report)
-                    progress.console.print(_line(report, trial.total_epochs), highlight=False, markup=False, soft_wrap=True)
+                    say(progress.console, _line(report, trial.total_epochs))
                     progress.update(bar, completed=report["epoch"])
-        except Diverged as error:
-            run.log.append("end", trial=name, state="failed", reason=str(error))
-            print(f"mtsearch.train: the training diverged: {error}", file=sys.stderr)
-            return 1
-        trial.save(run.checkpoint(name))
+            trial.save(run.checkpoint(name))
+        except Exception as error:  # as above
+            reason = reason_of(error)
+    if trial is None or reason is not None:
+        run.log.append("end", trial=name, state="failed", reason=reason)
+        print(f"mtsearch.train: the training failed: {reason}", file=sys.stderr)
+    else:
         run.log.append("end", trial=name, state="done", selected=trial.selected["report"])
-        figures = trial.evaluate("test")
-        run.log.append("test", trial=name, metrics=figures)
-    console.print(
-        f"selected report {trial.selected['report']}: {_metrics({**trial.selected, **figures}, 'test/')}", highlight=False, markup=False
-    )
+        try:
+            figures = trial.evaluate("test")
+            run.log.append("test", trial=name, metrics=figures)
+            say(console, f"selected report {trial.selected['report']}: {_metrics({**trial.selected, **figures}, 'test/')}")
+        except Exception as error:  # as above
+            print(f"mtsearch.train: the test failed: {reason_of(error)}", file=sys.stderr)
+    run.log.close()
     write(run)
-    console.print(f"run: {run.path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    return 0 if figures is not None else 1
+
+
+def _check_device(config: TrialConfig) -> None:
+    import torch
+
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("`trial.device` is cuda, but torch finds no usable GPU here. Set trial.device=cpu or auto.")
+
+
+def say(console: Console, line: str) -> None:
+    """A line without markup or cuts."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _bar(console: Console) -> Progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 import ray
 from ray._private import ray_constants, worker
 
+from mtsearch.config.errors import BadInput
+
 STARTS = 3  # attempts to start a local cluster
+ANSWER = 10.0  # seconds in which a running cluster takes a connection
 OBJECT_STORE = 256 * 2**20  # bytes; trials exchange small mappings only
 
 _SETTINGS = {  # Tune's own files, logs and tables: the run directory has better ones
@@ -31,9 +35,9 @@ _SETTINGS = {  # Tune's own files, logs and tables: the run directory has better
 
 @dataclass(frozen=True)
 class Cluster:
-    """A connection: what the cluster has and how its dashboard is reached."""
+    """A connection: what each node has and how the dashboard is reached."""
 
-    resources: dict[str, float]
+    nodes: list[dict[str, float]]
     dashboard: str
 
 
@@ -51,7 +55,7 @@ def cluster() -> Iterator[Cluster]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        _join(address)
     else:
         _start()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -65,6 +69,21 @@ def settle() -> None:
     """Set Ray's environment variables, as far as the user has not."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def _join(address: str) -> None:
+    """Connect to a cluster that runs. A host that does not answer is known at once, where Ray would wait for it."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    try:
+        if host and port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises many kinds here
+        ray.shutdown()
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise BadInput(
+            f"the cluster that `RAY_ADDRESS={address}` names cannot be joined: {reason}. Start it, or unset RAY_ADDRESS."
+        ) from error
 
 
 def _start() -> None:
@@ -94,9 +113,10 @@ def bind_to_loopback() -> None:
 
 
 def _describe() -> Cluster:
+    nodes = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
     url = worker.get_dashboard_url()
     if not url:
-        return Cluster(dict(ray.cluster_resources()), "not running")
+        return Cluster(nodes, "not running")
     port = url.rsplit(":", 1)[-1]
     how = f"http://{url} (from elsewhere: ssh -L {port}:{url} THIS_MACHINE; `ray get-auth-token` prints its token)"
-    return Cluster(dict(ray.cluster_resources()), how)
+    return Cluster(nodes, how)

@@ -8,25 +8,26 @@ from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, leaves
 from mtsearch.data import open_dataset
 from mtsearch.models import build_model, model_macs
+from mtsearch.tuning.checks import check_space
 from mtsearch.tuning.cluster import cluster
 from mtsearch.tuning.environment import environment_of
 from mtsearch.tuning.record import text
 from mtsearch.tuning.rundir import RunDirectory
-from mtsearch.tuning.slots import bundle, local_resources, slots
-from mtsearch.tuning.study import Study, check_search
+from mtsearch.tuning.slots import bundle, local_nodes, slots
+from mtsearch.tuning.study import Study
 
 SHOWN = 3  # configurations
 
 
 def dry_run(space: Space) -> str:
     """A page of text. Joins a cluster only where `RAY_ADDRESS` names one. Raises BadInput as the search would."""
-    check_search(space)
-    resources = local_resources()
-    if resources is None:
-        bundle(space.config)
+    check_space(space)
+    nodes = local_nodes()
+    if nodes is None:
         with cluster() as connection:
-            resources = connection.resources
-    at_once = slots(space.config, resources)
+            nodes = connection.nodes
+    at_once = slots(space.config, nodes)
+    resources = {name: sum(node.get(name, 0) for node in nodes) for name in bundle(space.config)}
     data, environment = environment_of(space)
     dataset = open_dataset(data)
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +40,7 @@ def dry_run(space: Space) -> str:
     macs = [_macs(space.trial(trial.config), dataset) for trial in first]
     lines = [
         f"data     {environment['dataset']}: {images} training images",
-        f"slots    {at_once} at once: {text(bundle(space.config))} of {text({k: resources.get(k, 0) for k in bundle(space.config)})}",
+        f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",
         f"trials   {count} by {space.config.search.sampler.name}, and the controls {', '.join(space.controls) or '(none)'}",
         f"cost     about {epochs} epochs, {epochs * images:,} training images in all; forward {min(macs):,} to {max(macs):,} "
         f"multiply-adds an image, so about {3 * epochs * images * sum(macs) / len(macs):.2e} in all with backward",

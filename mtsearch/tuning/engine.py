@@ -19,16 +19,17 @@ from rich.console import Console
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
+from mtsearch.tuning.checks import check_space
 from mtsearch.tuning.cluster import Cluster, cluster
 from mtsearch.tuning.environment import concrete_data, environment_of
 from mtsearch.tuning.finish import conclude
 from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.tuning.record import reason_of
+from mtsearch.tuning.rundir import PLACES, RunDirectory, results_folder
 from mtsearch.tuning.searcher import JobSearcher
-from mtsearch.tuning.slots import bundle, local_resources, slots
-from mtsearch.tuning.study import check_search
-from mtsearch.tuning.trainable import TRIAL_CLASS, TrialActor, reason_of
+from mtsearch.tuning.slots import bundle, slots
+from mtsearch.tuning.trainable import TRIAL_CLASS, TrialActor
 
 DONE, UNFINISHED, INTERRUPTED = 0, 1, 130  # exit codes
 
@@ -47,10 +48,11 @@ def run(
     Raises BadInput before Ray starts where the space, its data or its resources cannot be had.
     """
     console = console or Console()
-    _check(space)
+    check_space(space)
     data, environment = environment_of(space)
+    results_folder(space)
     with cluster() as connection:
-        slots(space.config, connection.resources)
+        slots(space.config, connection.nodes)
         directory = RunDirectory.create(space, environment, name=name, profile=profile, overrides=overrides)
         with directory.driver_lock():
             return _drive(directory, space, data, connection, trial_class, console)
@@ -59,15 +61,18 @@ def run(
 def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIAL_CLASS, console: Console | None = None) -> int:
     """Go on with a run: finished trials are skipped, unfinished ones continue from their last state, the study is the same.
 
-    `changes` may hold `search.trials`, `search.budget` and `search.slots`. Where nothing is left to do nothing is changed. Raises BadInput.
+    `changes` may hold `search.trials`, `search.budget` and `search.slots`, and `data.root` and `data.store`, which say where this machine
+    has the data and are not kept. Where nothing is left to do nothing is changed. Raises BadInput.
     """
     console = console or Console()
     directory = RunDirectory(path)
+    _refuse_single(directory)
     with directory.driver_lock():
-        changes = {key: value for key, value in changes.items() if _get(directory.config, key) != value}
+        places = {key: value for key, value in changes.items() if key in PLACES}
+        changes = {key: value for key, value in changes.items() if key not in PLACES and _get(directory.config, key) != value}
         space = directory.space_with(changes)
-        _check(space)
-        data = concrete_data(space, directory.environment)
+        check_space(space)
+        data = concrete_data(directory.space_with({**changes, **places}), directory.environment)
         if changes:
             directory.log.append("resume", changes=changes)
         ledger = Ledger(directory, space, data)
@@ -79,15 +84,10 @@ def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIA
             return _drive(directory, space, data, connection, trial_class, console)
 
 
-def _check(space: Space) -> None:
-    check_search(space)
-    bundle(space.config)
-    for name in space.controls:
-        if name.isdigit() or not name.replace("-", "").replace("_", "").isalnum():
-            raise BadInput(f"`controls.{name}` should be named by letters, digits, `-` and `_`, not by digits alone. Rename it.")
-    here = local_resources()
-    if here is not None:
-        slots(space.config, here)
+def _refuse_single(directory: RunDirectory) -> None:
+    if directory.record().single:
+        command = next((row["command"] for row in directory.rows()), "python -m mtsearch.train")
+        raise BadInput(f"{directory.path} holds a single training, which is not resumed. Train it again: {command}")
 
 
 def _get(config: Any, key: str) -> Any:
@@ -98,7 +98,7 @@ def _get(config: Any, key: str) -> Any:
 
 def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: Cluster, trial_class: str, console: Console) -> int:
     ledger = Ledger(directory, space, data)
-    at_once = slots(space.config, connection.resources)
+    at_once = slots(space.config, connection.nodes)
     banner(console, ledger, at_once, connection)
     with interruptible() as interrupt:
         try:

@@ -17,7 +17,7 @@ _PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy")
 
 
 def environment_of(space: Space) -> tuple[DataConfig, dict[str, Any]]:
-    """Find and prepare the data, hold the space against their card, and describe both. Raises BadInput before any work."""
+    """Find and prepare the data, hold the space and its models against their card, and describe both. Raises BadInput before any work."""
     data, facts = _data(space)
     return data, {
         "mtsearch": mtsearch.__version__,
@@ -43,10 +43,12 @@ def concrete_data(space: Space, environment: Mapping[str, Any]) -> DataConfig:
 
 def _data(space: Space) -> tuple[DataConfig, dict[str, Any]]:
     from mtsearch.data import prepare, resolve  # imports torch
+    from mtsearch.tuning.checks import check_models
 
     config = space.config.data
     found = resolve(config)
     space.check(found.card)
+    check_models(space, found.card)
     prepare(config)
     found = resolve(config)
     place = {"dataset": found.card.name, "root": None} if found.card.embedded else {"root": found.root}

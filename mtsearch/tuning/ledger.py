@@ -30,6 +30,7 @@ class Ledger:
         self._volume = HypervolumeHistory(space.config.objectives, run.environment.get("tasks"))
         for trial in self.record.sorted():
             self._measure(trial)
+        run.sweep_strays()
         self.sweep()
 
     # ------------------------------------------------------------ what is next

@@ -46,6 +46,7 @@ class Record:
     space: str = ""
     profile: str | None = None
     overrides: tuple[str, ...] = ()
+    single: bool = False  # one training by `mtsearch.train`, not a search
     started: float | None = None
     spent: float = 0.0  # seconds that earlier drivers worked
     _driver: tuple[float, float] | None = None
@@ -56,6 +57,7 @@ class Record:
         self._clock(kind, now)
         if kind == "run":
             self.space, self.profile, self.overrides = event["space"], event.get("profile"), tuple(event["overrides"])
+            self.single = bool(event.get("single", False))
             self.started = now
         elif kind == "resume":
             self.changes.update(event["changes"])
@@ -175,6 +177,14 @@ def text(value: Any) -> str:
         digits = repr(value)
         return digits if "e" not in digits or "." in digits else digits.replace("e", ".0e")  # YAML 1.1 reads 1e-05 as text
     return str(value)
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says why a trial failed: the exception's first sentence, with its type where the text alone says little."""
+    text = " ".join(str(error).split())
+    if type(error).__name__ in ("Diverged", "BadInput"):
+        return text
+    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
 
 
 def _quoted(word: str) -> str:

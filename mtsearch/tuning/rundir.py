@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from mtsearch.tuning.events import SCHEMA, EventLog
 from mtsearch.tuning.record import Record, command_of, fold, history_of, row_of
 
 RESUMABLE = ("search.trials", "search.budget", "search.slots")  # what a resume may change
+PLACES = ("data.root", "data.store")  # where a resume may find the same data
 
 
 class RunDirectory:
@@ -51,10 +53,13 @@ class RunDirectory:
         profile: str | None = None,
         overrides: Sequence[str] = (),
         root: str | Path | None = None,
+        single: bool = False,
     ) -> RunDirectory:
-        """Make the directory of a new run of the space given as `name` with `overrides`, below `root` (default: `results.root`)."""
-        parent = Path(root if root is not None else space.config.results.root) / re.sub(r"[^\w.-]+", "-", space.config.name)
-        parent.mkdir(parents=True, exist_ok=True)
+        """Make the directory of a new run of the space given as `name` with `overrides`, below `root` (default: `results.root`).
+
+        `single` marks one training that is no search. Raises BadInput where no directory can be made.
+        """
+        parent = results_folder(space, root)
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         number = 1
         while True:
@@ -67,7 +72,7 @@ class RunDirectory:
         write_atomic(path / "config.yaml", space.to_yaml())
         write_atomic(path / "environment.json", json.dumps(environment, indent=2, allow_nan=False) + "\n")
         log = EventLog(path / "events.jsonl")
-        log.append("run", schema=SCHEMA, space=name, profile=profile, overrides=list(overrides))
+        log.append("run", schema=SCHEMA, space=name, profile=profile, overrides=list(overrides), **({"single": True} if single else {}))
         log.close()
         return cls(path)
 
@@ -99,7 +104,7 @@ class RunDirectory:
         return self.space_with({})
 
     def space_with(self, changes: Mapping[str, Any]) -> Space:
-        """The same with further changes of `RESUMABLE` settings by key path."""
+        """The same with further changes of `RESUMABLE` settings and `PLACES` by key path."""
         raw = copy.deepcopy(self._stored.raw)
         for key, value in {**self.record().changes, **changes}.items():
             section, leaf = key.split(".")
@@ -145,10 +150,30 @@ class RunDirectory:
         for path in [folder, *folder.parent.glob(f".{trial}.*")]:  # a save that a crash cut short leaves its beginnings
             shutil.rmtree(path, ignore_errors=True)
 
+    def sweep_strays(self) -> None:
+        """Delete what saves that a kill cut short left; an older state stays where it is the only one. For the driver, before it starts."""
+        for path in (self.path / "checkpoints").glob(".*.*"):
+            name, _, kind = path.name[1:].rpartition(".")
+            if kind != "old" or self.checkpoint(name).exists():
+                shutil.rmtree(path, ignore_errors=True)
+
     @property
     def journal(self) -> Path:
         """Optuna's journal, absolute: a stale lock under a relative path would never be freed."""
         return (self.path / "study.journal").resolve()
+
+
+def results_folder(space: Space, root: str | Path | None = None) -> Path:
+    """The folder of a space's runs, made and tried. Raises BadInput where it cannot be made or written to."""
+    folder = Path(root if root is not None else space.config.results.root)
+    parent = folder / re.sub(r"[^\w.-]+", "-", space.config.name)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise BadInput(f"`results.root` is no folder that results can be written to: {folder} ({error.strerror}). Give another.") from None
+    return parent
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -31,6 +31,7 @@ class JobSearcher(Searcher):
             "folder": str(self._ledger.run.checkpoint(trial.trial).resolve()),
             "config": trial.config,
             "data": self._ledger.data.model_dump(mode="json"),
+            "gpu": self._ledger.space.config.resources.gpu,
             "trial_class": self._trial_class,
         }
         return {"trial": trial.trial, "purpose": purpose, "job": json.dumps(job)}  # text, so that Tune finds nothing in it to resolve

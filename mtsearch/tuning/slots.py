@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import SpaceConfig
@@ -17,33 +17,51 @@ def bundle(config: SpaceConfig) -> dict[str, float]:
     return {name: amount for name, amount in wanted.items() if amount > 0}
 
 
-def slots(config: SpaceConfig, cluster: Mapping[str, float]) -> int:
-    """Trials at once: as many as fit the cluster, or `search.slots` of them. Raises BadInput naming the resource that is missing."""
-    fits: dict[str, int] = {}
-    for name, amount in bundle(config).items():
-        there = float(cluster.get(name, 0))
-        fits[name] = int(there / amount + 1e-9)
-        if fits[name] == 0:
+def slots(config: SpaceConfig, nodes: Sequence[Mapping[str, float]]) -> int:
+    """Trials at once: as many as fit the nodes, each trial on one, or `search.slots` of them. Raises BadInput naming what is missing.
+
+    Args:
+        config: the search.
+        nodes: what each node of the cluster has, by Ray's resource names.
+    """
+    wanted = bundle(config)
+    for name, amount in wanted.items():
+        largest = max((float(node.get(name, 0)) for node in nodes), default=0.0)
+        if not _fits(largest, amount):
+            where = "the cluster has" if len(nodes) < 2 else "the largest node has"
             raise BadInput(
-                f"one trial asks for {amount:g} {name}, and the cluster has {there:g}. Lower `resources.{name.lower()}` or add a node."
+                f"one trial asks for {amount:g} {name}, and {where} {largest:g}. Lower `resources.{name.lower()}` or add a node."
             )
-    scarce = min(fits, key=lambda name: fits[name])
-    if config.search.slots is None:
-        return fits[scarce]
-    if config.search.slots > fits[scarce]:
+    fits = {name: sum(_fits(float(node.get(name, 0)), amount) for node in nodes) for name, amount in wanted.items()}
+    together = sum(min(_fits(float(node.get(name, 0)), amount) for name, amount in wanted.items()) for node in nodes)
+    asked = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+    if together == 0:
         raise BadInput(
-            f"`search.slots` asks for {config.search.slots} trials at once, but {scarce} ({cluster.get(scarce, 0):g} in the cluster, "
-            f"{bundle(config)[scarce]:g} a trial) is enough for {fits[scarce]}. Lower `search.slots` or `resources.{scarce.lower()}`."
+            f"one trial asks for {asked}, and no node has them together. Lower `resources.cpu` or `resources.gpu`, or add a node."
+        )
+    if config.search.slots is None:
+        return together
+    if config.search.slots > together:
+        scarce = min(fits, key=lambda name: fits[name])
+        there = sum(float(node.get(scarce, 0)) for node in nodes)
+        raise BadInput(
+            f"`search.slots` asks for {config.search.slots} trials at once, but {scarce} ({there:g} in the cluster, "
+            f"{wanted[scarce]:g} a trial{'' if len(nodes) < 2 else ', each on one node'}) is enough for {together}. "
+            f"Lower `search.slots` or `resources.{scarce.lower()}`."
         )
     return config.search.slots
 
 
-def local_resources() -> dict[str, float] | None:
-    """What a local cluster will have, before it is started; None when `RAY_ADDRESS` names a running one."""
+def _fits(there: float, amount: float) -> int:
+    return int(there / amount + 1e-9)
+
+
+def local_nodes() -> list[dict[str, float]] | None:
+    """What the one node of a local cluster will have, before it is started; None when `RAY_ADDRESS` names a running one."""
     if os.environ.get("RAY_ADDRESS"):
         return None
     from ray._private.accelerators import NvidiaGPUAcceleratorManager
     from ray._private.utils import get_num_cpus
 
     gpus = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
-    return {"CPU": float(get_num_cpus()), "GPU": float(gpus)}
+    return [{"CPU": float(get_num_cpus()), "GPU": float(gpus)}]

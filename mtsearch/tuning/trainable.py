@@ -11,6 +11,7 @@ from typing import Any
 from ray import tune
 
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.tuning.record import reason_of
 
 TRIAL_CLASS = "mtsearch.training:Trial"
 
@@ -18,8 +19,9 @@ TRIAL_CLASS = "mtsearch.training:Trial"
 class TrialActor(tune.Trainable):
     """Trains one job after another in a process that keeps its imports and data (`reuse_actors`).
 
-    A job is ``{"purpose": "train" or "test", "folder": of its checkpoint, "config": tree, "data": tree, "trial_class": "module:Class"}`` as
-    JSON under ``job``. A test is one step that returns the test metrics of the finished trial in the folder under ``test``.
+    A job is ``{"purpose": "train" or "test", "folder": of its checkpoint, "config": tree, "data": tree, "gpu": share of one,
+    "trial_class": "module:Class"}`` as JSON under ``job``. Without a share of a GPU a trial sees none, as no slot counts it.
+    A test is one step that returns the test metrics of the finished trial in the folder under ``test``.
     A step returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None}``. After every report the
     state is saved, atomically, before the report is returned. A trial that is found on disk continues from there, and its first step
     returns all reports made so far, because some may never have reached the driver; the driver drops those it has.
@@ -46,15 +48,26 @@ class TrialActor(tune.Trainable):
         try:
             trial_config = TrialConfig.model_validate(job["config"])
             os.environ["OMP_NUM_THREADS"] = str(trial_config.threads)  # before the first trial imports torch, whose OpenMP reads it once
+            if not job.get("gpu", 0):
+                os.environ["CUDA_VISIBLE_DEVICES"] = ""  # likewise, and whatever Ray leaves visible to actors that ask for none
             trial_class = trial_class_of(job["trial_class"])
             data = DataConfig.model_validate(job["data"])
             if self._purpose == "test" or trial_class.saved(self._folder):
-                self._trial = trial_class.restore(self._folder, data)
-                self._again = list(self._trial.reports)
-            else:
+                self._trial = self._restore_or_none(trial_class, data)
+            if self._trial is None:
                 self._trial = trial_class(trial_config, data)
+            self._again = list(self._trial.reports)
         except Exception as error:  # whatever a trial's code raises ends this trial and no other
             self._failed = reason_of(error)
+
+    def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
+        """The trial in the folder; None where an unfinished one is damaged: trained again from nothing, it makes the same reports."""
+        try:
+            return trial_class.restore(self._folder, data)
+        except Exception as error:
+            if self._purpose == "test" or type(error) is ValueError:  # a plain ValueError: other data than it was trained on
+                raise
+            return None
 
     def step(self) -> dict[str, Any]:
         """The next report, or those that a restored trial had made."""
@@ -98,11 +111,3 @@ def trial_class_of(path: str) -> Any:
     `selected`, `save`, `saved`, `restore`, `evaluate` and `close`, as `mtsearch.training.Trial`."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def reason_of(error: BaseException) -> str:
-    """One line that says why a trial failed: the exception's first sentence, with its type where the text alone says little."""
-    text = " ".join(str(error).split())
-    if type(error).__name__ in ("Diverged", "BadInput"):
-        return text
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__

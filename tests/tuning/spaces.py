@@ -15,6 +15,7 @@ def space(root: Path | str, *, trials: int = 5, sampler: str | dict = "grid", ep
     }
     if sampler != "grid":
         trial |= {
+            "epochs": {"search": 1, "retrain": epochs - 1},
             "optimizer": {"name": "adam", "lr": {"loguniform": [1e-5, 1e-1], "default": 1e-3}},
             "preference": {"simplex": ["image", "digit"], "default": "equal"},
             "sparsity": {"choice": ["none", {"mode": "target", "target": {"uniform": [0.1, 0.9], "default": 0.5}}], "default": "none"},

@@ -146,6 +146,19 @@ def test_dropping_a_checkpoint_takes_what_a_crash_left(run):
     assert [p.name for p in (run.path / "checkpoints").iterdir()] == ["0002"]
 
 
+def test_strays_of_a_kill_are_swept_but_never_the_only_copy(run):
+    for name in ("0001", ".0001.abc", ".0001.old", ".0002.old", ".0003.abc", ".my-control.0123abcd"):
+        (run.path / "checkpoints" / name).mkdir(parents=True)
+    run.sweep_strays()
+    assert sorted(p.name for p in (run.path / "checkpoints").iterdir()) == [".0002.old", "0001"]
+
+
+def test_a_results_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"`results.root` is no folder .*Not a directory"):
+        RunDirectory.create(space(tmp_path / "file" / "below"), {}, name="toy")
+
+
 def test_reading_a_run_imports_neither_ray_nor_torch():
     code = "import sys, mtsearch.tuning.rundir; print([m for m in ('ray', 'torch', 'optuna') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -11,25 +11,38 @@ def config(tmp_path, workers=1, slots=None, **resources):
 
 
 def test_slots_are_what_fits(tmp_path):
-    assert slots(config(tmp_path), {"CPU": 5.0}) == 5
-    assert slots(config(tmp_path, cpu=2), {"CPU": 5.0}) == 2
-    assert slots(config(tmp_path, cpu=0.1), {"CPU": 1.0}) == 10
-    assert slots(config(tmp_path, cpu=1, gpu=0.5), {"CPU": 8.0, "GPU": 1.0}) == 2
-    assert slots(config(tmp_path, slots=3), {"CPU": 5.0}) == 3
+    assert slots(config(tmp_path), [{"CPU": 5.0}]) == 5
+    assert slots(config(tmp_path, cpu=2), [{"CPU": 5.0}]) == 2
+    assert slots(config(tmp_path, cpu=0.1), [{"CPU": 1.0}]) == 10
+    assert slots(config(tmp_path, cpu=1, gpu=0.5), [{"CPU": 8.0, "GPU": 1.0}]) == 2
+    assert slots(config(tmp_path, slots=3), [{"CPU": 5.0}]) == 3
+
+
+def test_a_trial_fits_on_one_node_so_rests_of_several_make_no_slot(tmp_path):
+    assert slots(config(tmp_path, cpu=4), [{"CPU": 6.0}, {"CPU": 6.0}]) == 2
+    assert slots(config(tmp_path, cpu=4), [{"CPU": 6.0}, {"CPU": 2.0}]) == 1
+    assert slots(config(tmp_path, cpu=1, gpu=1), [{"CPU": 2.0, "GPU": 8.0}, {"CPU": 8.0, "GPU": 1.0}]) == 3
+    with pytest.raises(BadInput, match=r"12 in the cluster, 4 a trial, each on one node.* is enough for 2"):
+        slots(config(tmp_path, cpu=4, slots=3), [{"CPU": 6.0}, {"CPU": 6.0}])
 
 
 @pytest.mark.parametrize(
-    "resources,cluster,missing",
-    [({"cpu": 9}, {"CPU": 2.0}, "9 CPU, and the cluster has 2"), ({"gpu": 1}, {"CPU": 2.0}, "1 GPU, and the cluster has 0")],
+    "resources,nodes,missing",
+    [
+        ({"cpu": 9}, [{"CPU": 2.0}], "9 CPU, and the cluster has 2"),
+        ({"gpu": 1}, [{"CPU": 2.0}], "1 GPU, and the cluster has 0"),
+        ({"cpu": 9}, [{"CPU": 8.0}, {"CPU": 6.0}], "9 CPU, and the largest node has 8"),
+        ({"cpu": 2, "gpu": 1}, [{"CPU": 8.0}, {"CPU": 1.0, "GPU": 4.0}], "2 CPU and 1 GPU, and no node has them together"),
+    ],
 )
-def test_what_can_never_run_is_refused_by_the_name_of_the_resource(tmp_path, resources, cluster, missing):
+def test_what_can_never_run_is_refused_by_the_name_of_the_resource(tmp_path, resources, nodes, missing):
     with pytest.raises(BadInput, match=missing):
-        slots(config(tmp_path, **resources), cluster)
+        slots(config(tmp_path, **resources), nodes)
 
 
 def test_more_slots_than_fit_are_refused(tmp_path):
     with pytest.raises(BadInput, match=r"4 trials at once, but CPU .* is enough for 2"):
-        slots(config(tmp_path, slots=4), {"CPU": 2.0})
+        slots(config(tmp_path, slots=4), [{"CPU": 2.0}])
 
 
 def test_several_workers_are_refused(tmp_path):
