@@ -136,8 +136,11 @@ class Study:
                 storage = JournalStorage(JournalFileBackend(str(self._run.journal)))
                 if storage.get_all_studies():  # asking to create it would write to the journal even so
                     return optuna.load_study(study_name=self._config.name, storage=storage)
-                directions = ["minimize" if o.goal == "min" else "maximize" for o in self._config.objectives]
-                return optuna.create_study(storage=storage, study_name=self._config.name, directions=directions)
+                return optuna.create_study(
+                    storage=storage,
+                    study_name=self._config.name,
+                    directions=["minimize" if o.goal == "min" else "maximize" for o in self._config.objectives],
+                )
             except Exception:  # any damage there may be: the events are the truth, the journal is not
                 if self._run.journal.stat().st_size == 0:
                     raise
