@@ -68,7 +68,8 @@ def _export(words: list[str]) -> int:
     if not Trial.saved(folder):
         raise BadInput(f"trial `{name}` keeps no checkpoint in {folder}, as it is not on the front. Train it again alone: {row['command']}")
     moved = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
-    data = DataConfig.model_validate({**load_state(folder)["data"], **moved})
+    place = {"root": run.config.data.root, "store": run.config.data.store}  # checkpoints know what they were trained on, not where it was
+    data = DataConfig.model_validate({**load_state(folder)["data"], **place, **moved})
     try:
         trial = Trial.restore(folder, data)
     except ValueError as error:  # other data than the trial was trained on
