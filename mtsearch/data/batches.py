@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,8 +18,9 @@ class Batches:
 
     ``generator`` draws the order and the augmentation; it may be on the CPU whatever the device, and then gives the same batches on all.
     None means in order, which leaves nothing random. ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Yields images float32 (B,
-    C, H, W), normalised, in ``memory_format``, and the labels by task. Labels (N, H, W) as large as the images move with them under
-    augmentation; what comes in from outside gets ``ignore``.
+    C, H, W), normalised, in ``memory_format``, and the labels by task. Labels (N, H, W) or (N, C, H, W) as large as the images move with
+    them under augmentation; what comes in from outside gets what ``ignore`` gives for their task. One number is for all tasks with
+    whole-numbered labels; a task that ``ignore`` does not name gets -1. Labels that are floats get NaN unless they are named.
     """
 
     def __init__(
@@ -32,7 +34,7 @@ class Batches:
         augment: Augment | None = None,
         device: torch.device | str = "cpu",
         memory_format: torch.memory_format = torch.contiguous_format,
-        ignore: int = -1,
+        ignore: int | Mapping[str, float] = -1,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"Parameter `batch_size` should be positive. Found `batch_size = {batch_size}`.")
@@ -53,8 +55,8 @@ class Batches:
         self.labels = {name: values.to(device) for name, values in split.labels.items()}
         if self.augment is not None:
             self.words = pack(images)
-            self.dense = {name for name, values in self.labels.items() if values.shape[1:] == (height, width)}
-            self.labels |= {name: bordered(self.labels[name], ignore) for name in self.dense}
+            self.dense = {name for name, values in self.labels.items() if values.dim() in (3, 4) and values.shape[-2:] == (height, width)}
+            self.labels |= {name: bordered(self.labels[name], _ignored(name, self.labels[name], ignore)) for name in self.dense}
         else:
             # An image is a row of bytes in the batches' memory format: taking rows yields that format, normalising is a straight pass.
             self.rows = (images.permute(0, 2, 3, 1) if self.channels_last else images).reshape(self.count, -1)
@@ -92,7 +94,7 @@ class Batches:
             unpack(words, values.view(-1, height * width, channels).transpose(1, 2))
         else:
             unpack(words, values.view(-1, channels, height * width))
-        moved = {name: labels[name].gather(1, source).view(-1, height, width) for name in self.dense}
+        moved = {name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self.dense}
         return self._finish(values), labels | moved
 
     def _finish(self, values: Tensor) -> Tensor:
@@ -103,3 +105,18 @@ class Batches:
         if self.channels_last:
             return values.view(-1, height, width, channels).permute(0, 3, 1, 2)
         return values.view(-1, channels, height, width)
+
+
+def _moved(labels: Tensor, source: Tensor) -> Tensor:
+    """Labels (B[, C], P), at the pixels that each of the result's comes from, (B, H*W)."""
+    return labels.gather(-1, source if labels.dim() == 2 else source[:, None].expand(-1, labels.shape[1], -1))
+
+
+def _ignored(name: str, labels: Tensor, ignore: int | Mapping[str, float]) -> float:
+    """The value that means "not labelled" among the labels of a task."""
+    whole = not labels.is_floating_point()
+    default: float = (ignore if isinstance(ignore, int) else -1) if whole else math.nan
+    value = ignore.get(name, default) if isinstance(ignore, Mapping) else default
+    if whole and not float(value).is_integer():
+        raise ValueError(f"Parameter `ignore` should give a whole number for `{name}`, whose labels are {labels.dtype}. Found {value}.")
+    return value

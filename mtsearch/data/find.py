@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -15,11 +16,14 @@ from mtsearch.data.formats import ImageSet, LabelledImages, Request, find_images
 from mtsearch.data.splits import cut, order
 from mtsearch.data.trees import is_archive, open_tree, stem
 
+_COMMON = "raw"  # the name of a folder in every set of torchvision's that is made of IDX files
+
 
 class ImageSource(Model):
     """One set of images as a card's `source` describes it.
 
-    ``names``: folders or archives (without their ending, in any case) that hold it, directly in the root or in one another.
+    ``names``: folders or archives (without their ending, in any case) that hold it, directly in the root or in one another. `raw`, which
+    many sets call a folder of theirs, counts beside other names only inside a folder with one of them.
     ``lossless``: the original is lossless, so that JPEG files of it are said to be such in the dataset's label.
     ``order_seed``: fixes the order, and the test side if there is none, when the files have lost the official order.
     ``test_fraction``: the share of images to test on when the files make no test side.
@@ -44,16 +48,29 @@ def locate(root: Path, source: ImageSource) -> LabelledImages | None:
     return None
 
 
+def unclaimed(root: Path, source: ImageSource) -> Path | None:
+    """The folder `raw` that is the root or lies in it and does not count, because the folder around it has another name."""
+    names = {name.lower() for name in source.names}
+    return next((path for path in (root, *sorted(root.iterdir())) if stem(path).lower() in names and not _counts(path, names)), None)
+
+
 def _candidates(root: Path, names: set[str]) -> Iterator[tuple[Path, bool]]:
-    if root.name.lower() in names:
+    counts = _counts(root, names)
+    if root.name.lower() in names and counts:
         yield root, False
     yield from _inside(root, names)
-    yield root, True  # the files directly in the root: never a walk through all that lies there
+    if counts:
+        yield root, True  # the files directly in the root: never a walk through all that lies there
+
+
+def _counts(path: Path, names: set[str]) -> bool:
+    others = names - {_COMMON}
+    return stem(path).lower() != _COMMON or others == names or not others or path.parent.name.lower() in others
 
 
 def _inside(folder: Path, names: set[str]) -> Iterator[tuple[Path, bool]]:
     # Most specific first: an archive or folder within a named folder before other named things.
-    entries = sorted(entry for entry in folder.iterdir() if stem(entry).lower() in names)
+    entries = sorted(entry for entry in folder.iterdir() if stem(entry).lower() in names and _counts(entry, names))
     for entry in entries:
         if entry.is_dir():
             yield entry, False
@@ -62,12 +79,15 @@ def _inside(folder: Path, names: set[str]) -> Iterator[tuple[Path, bool]]:
 
 
 def read_sides(
-    found: LabelledImages, source: ImageSource, shape: tuple[int, int, int], classes: tuple[str, ...]
+    found: LabelledImages, source: ImageSource, shape: tuple[int, int, int], classes: tuple[str, ...], salt: str = ""
 ) -> tuple[ImageSet, ImageSet]:
     """The images to train and validate on, and those to test on, in the official order or else in that of ``order_seed``.
 
-    Images of a validation folder join the training images: the split between the two is drawn by the configuration's seed.
+    Images of a validation folder join the training images: the split between the two is drawn by the configuration's seed. ``salt`` tells
+    one set from another that it is paired with: class folders come class by class, so that one permutation of both would pair class with
+    class.
     """
+    salted = (zlib.crc32(salt.encode()),) if salt else ()
     request = Request(source.shape or shape, classes, source.resize, source.group)
     sides = {split: found.read(split, request) for split in found.splits}
     pool = _join([side for split, side in sides.items() if split != "test"])
@@ -77,10 +97,10 @@ def read_sides(
             raise BadInput(
                 f"The {source.title} images in {found.tree.path} make no test side; add `test_fraction` to their source in the data card."
             )
-        rest, part = cut(pool.labels, source.test_fraction, source.order_seed, pool.groups)
+        rest, part = cut(pool.labels, source.test_fraction, source.order_seed, pool.groups, salt=salted)
         return pool.take(rest), pool.take(part)
     if not found.ordered:
-        pool, test = (side.take(order(len(side), source.order_seed, number)) for number, side in enumerate((pool, test)))
+        pool, test = (side.take(order(len(side), source.order_seed, number, *salted)) for number, side in enumerate((pool, test)))
     return pool, test
 
 

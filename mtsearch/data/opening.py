@@ -16,12 +16,12 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.cards import load_card
 from mtsearch.data.composers import Cut, Side, read_source
-from mtsearch.data.find import locate
+from mtsearch.data.find import locate, unclaimed
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.places import cache_folder, given_root, recipe, sample_folder, store_place
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
-_opened: dict[Path, tuple[str, dict[str, Split]]] = {}
+_opened: dict[Path, tuple[dict[str, Any], dict[str, Split]]] = {}
 _opening = threading.Lock()
 
 
@@ -59,31 +59,34 @@ def prepare(data: DataConfig) -> Path:
 def open_dataset(data: DataConfig) -> Dataset:
     """The dataset, whole, in memory; prepared first if need be. Opened once per process.
 
-    Raises `BadInput` when the root lacks the dataset or its store is damaged.
+    Raises `BadInput` when the root lacks the dataset, its store is damaged, or the card normalises otherwise than when that was built.
     """
     resolved = resolve(data)
     with _opening:
         if resolved.store not in _opened:
             prepare(data)
             manifest = store.read_manifest(resolved.store)
-            _opened[resolved.store] = manifest["checksum"], _splits(store.read(resolved.store, manifest), resolved.card)
-        checksum, splits = _opened[resolved.store]
+            _opened[resolved.store] = manifest, _splits(store.read(resolved.store, manifest), resolved.card)
+        manifest, splits = _opened[resolved.store]
+    _check_normalisation(resolved.card, resolved.store, manifest)
     if data.limit is not None:
         counts = {"train": data.limit, "val": max(1, data.limit // 5), "test": max(1, data.limit // 5)}
         splits = {name: split.head(counts[name]) for name, split in splits.items()}
     card = resolved.card
-    return Dataset(card, resolved.label, dict(splits), card.mean, card.std, checksum)
+    return Dataset(card, resolved.label, dict(splits), card.mean, card.std, manifest["checksum"])
 
 
 def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved:
     place = store_place(card, data, root)
     if store.exists(place):
         manifest = store.read_manifest(place)
+        _check_normalisation(card, place, manifest)
         return Resolved(card, root, place, manifest["label"], manifest["checksum"])
     missing = _missing(card, root) if root.is_dir() else [source.title for source in read_source(card).sources().values()]
     if missing:
         raise BadInput(
-            f"{where} holds no {' and no '.join(missing)}, which `{card.name}` is made of; {card.how_to_get.strip().rstrip('.')}."
+            f"{where} holds no {' and no '.join(missing)}, which `{card.name}` is made of{_unclaimed(card, root, missing)}; "
+            f"{card.how_to_get.strip().rstrip('.')}."
         )
     return Resolved(card, root, place, _label(card, _find(card, root)), None)
 
@@ -95,6 +98,13 @@ def _find(card: DatasetCard, root: Path) -> dict[str, LabelledImages | None]:
 def _missing(card: DatasetCard, root: Path) -> list[str]:
     sources = read_source(card).sources()
     return list(dict.fromkeys(sources[name].title for name, found in _find(card, root).items() if found is None))
+
+
+def _unclaimed(card: DatasetCard, root: Path, missing: list[str]) -> str:
+    for source in read_source(card).sources().values() if root.is_dir() else ():
+        if source.title in missing and (found := unclaimed(root, source)):
+            return f", as {found} may be of any set while the folder around it is not called {source.names[0]}"
+    return ""
 
 
 def _titles(card: DatasetCard, found: dict[str, LabelledImages | None]) -> dict[str, str]:
@@ -137,8 +147,23 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
         "recipe": made_of,
         "counts": {name: len(sides[name].images) for name in SPLITS},
         "statistics": {"mean": mean, "std": std},
+        "normalisation": _normalisation(card),
     }
     store.build(resolved.store, arrays, manifest)
+
+
+def _normalisation(card: DatasetCard) -> dict[str, list[float]]:
+    return {"mean": list(card.mean), "std": list(card.std)}
+
+
+def _check_normalisation(card: DatasetCard, place: Path, manifest: dict[str, Any]) -> None:
+    # Not part of the arrays, so not of the checksum either; a model trained with other values would be fed other inputs without a word.
+    built_for = manifest.get("normalisation", _normalisation(card))  # stores of before it was written down have none
+    if built_for != _normalisation(card):
+        raise BadInput(
+            f"The data card of `{card.name}` gives mean {list(card.mean)} and std {list(card.std)}, but its store was built for "
+            f"{built_for}; give the card its old values, or delete the folder {place} and prepare the dataset again."
+        )
 
 
 def _place(path: Path, root: Path) -> str:

@@ -68,9 +68,9 @@ def source_pixels(move: Move, height: int, width: int) -> Tensor:
     return y.mul_(width + 2).add_(x).long().flatten(1)
 
 
-def bordered(values: Tensor, fill: int = 0) -> Tensor:
-    """(N, H, W) -> (N, (H+2)*(W+2)), with a border of ``fill``."""
-    return torch.nn.functional.pad(values, (1, 1, 1, 1), value=fill).flatten(1)
+def bordered(values: Tensor, fill: float = 0) -> Tensor:
+    """(..., H, W) -> (..., (H+2)*(W+2)), with a border of ``fill``."""
+    return torch.nn.functional.pad(values, (1, 1, 1, 1), value=fill).flatten(-2)
 
 
 def pack(images: Tensor) -> list[Tensor]:

@@ -188,6 +188,37 @@ def test_dense_labels_move_with_their_image_and_new_pixels_are_not_labelled():
         assert bytes_[outside].abs().max() < 1e-3
 
 
+def test_dense_labels_of_each_task_get_its_own_value_for_new_pixels():
+    data = split()
+    first = data.images[:, 0]
+    labels = {"road": first.long(), "other": first.long(), "depth": first.float(), "normals": data.images.float(), "height": first.double()}
+    data = Split(data.images, labels)
+    ignore = {"road": 255, "depth": math.nan, "height": -9.0}
+    augment = Augment(rotation=40, crop=2, flip=True)
+    for images, moved in batches(data, generator=torch.Generator().manual_seed(0), augment=augment, ignore=ignore):
+        outside = moved["other"] == -1
+        assert outside.any() and not outside.all()
+        assert (moved["road"][outside] == 255).all() and (moved["height"][outside] == -9).all()
+        assert moved["depth"].isnan().equal(outside) and moved["normals"].isnan().equal(outside[:, None].expand_as(images))
+        inside = ~outside
+        for name in ("road", "depth", "height"):
+            assert moved[name].dtype == labels[name].dtype and (moved[name][inside] == moved["other"][inside]).all()
+        bytes_ = (images * torch.tensor((0.2, 0.3, 0.25)).view(-1, 1, 1) + torch.tensor((0.4, 0.5, 0.6)).view(-1, 1, 1)) * 255
+        torch.testing.assert_close(moved["normals"].nan_to_num(0), bytes_, rtol=0, atol=1e-3)
+
+
+def test_one_value_for_new_pixels_is_for_whole_numbers_and_floats_get_nan():
+    data = split()
+    data = Split(data.images, {"road": data.images[:, 0].long(), "depth": data.images[:, 0].float()})
+    for _, moved in batches(data, generator=torch.Generator().manual_seed(0), augment=Augment(crop=2), ignore=300):
+        assert (moved["road"] == 300).equal(moved["depth"].isnan())
+
+
+def test_a_value_for_new_pixels_that_the_labels_cannot_hold_is_refused():
+    with pytest.raises(ValueError, match="`dense`"):
+        batches(split(), generator=torch.Generator(), augment=Augment(crop=2), ignore={"dense": math.nan})
+
+
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [

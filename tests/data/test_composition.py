@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from fake import colours, digits, write_mnist, write_root
+from fake import CLASSES, colours, digits, image_files, write_mnist, write_root, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -12,9 +12,10 @@ from PIL import Image
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
-from mtsearch.data.composers import COMPOSERS, read_source
+from mtsearch.data.composers import COMPOSERS, Cut, read_source
 from mtsearch.data.composers.cifar10_mnist import blend, enlarge
 from mtsearch.data.composers.multimnist import overlay, shrink
+from mtsearch.data.find import locate
 from mtsearch.data.splits import cut, order
 
 
@@ -61,6 +62,31 @@ def test_too_few_digits_are_refused(tmp_path):
     write_mnist(root / "MNIST" / "raw", train=49)
     with pytest.raises(BadInput, match="49 digits for 50 images"):
         open_dataset(DataConfig(dataset="cifar10_mnist", root=root))
+
+
+@pytest.mark.parametrize("sides", ["train and test", "none"])
+def test_class_folders_on_both_sides_pair_classes_and_digits_by_chance(tmp_path, sides):
+    for prefix, classes in (("cifar10", CLASSES), ("MNIST", [str(n) for n in range(10)])):
+        files = image_files(train=500, test=300, classes=classes, prefix=prefix)
+        if sides == "none":
+            files = {name.replace("/train/", "/"): content for name, content in files.items() if "/train/" in name}
+        write_tree(tmp_path, files)
+    card = load_card("cifar10_mnist")
+    source = {name: {**value, "resize": "box", "test_fraction": 0.4} if name != "kind" else value for name, value in card.source.items()}
+    made = read_source(card.model_copy(update={"source": source}))
+    found = {name: locate(tmp_path, part) for name, part in made.sources().items()}
+    for name, side in made.compose(card, found, Cut(42, 0.4)).items():
+        image, digit = side.labels
+        assert len(image) >= 100
+        assert 0.01 < (image == digit).mean() < 0.25, name
+
+
+def test_the_order_of_the_colour_images_has_no_salt(tmp_path):
+    """Pinned: the checksum of Cifar10Mnist with CIFAR-10 in class folders and official digits."""
+    write_tree(tmp_path, image_files())
+    write_mnist(tmp_path / "MNIST")
+    dataset = open_dataset(DataConfig(dataset="cifar10_mnist", root=tmp_path))
+    assert dataset.checksum.startswith("78d63a5ccc54")
 
 
 def test_digits_are_enlarged_as_pillow_does_by_default():

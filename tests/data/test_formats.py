@@ -24,7 +24,7 @@ def read(root, source, shape, classes=()):
     return read_sides(found, source, shape, classes)
 
 
-@pytest.mark.parametrize("place", ["MNIST/raw", "mnist", "raw", "."])
+@pytest.mark.parametrize("place", ["MNIST/raw", "mnist", "."])
 @pytest.mark.parametrize(("zipped", "dot"), [(True, False), (False, False), (False, True)])
 def test_mnist_is_read_in_order_wherever_its_files_lie(tmp_path, place, zipped, dot):
     write_mnist(tmp_path / place, zipped=zipped, dot=dot)
@@ -37,6 +37,24 @@ def test_the_root_may_be_the_folder_of_the_set_itself(tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw")
     assert locate(tmp_path / "MNIST", MNIST) is not None
     assert locate(tmp_path / "MNIST" / "raw", MNIST) is not None
+
+
+def test_a_folder_raw_is_mnists_only_inside_a_folder_called_mnist(tmp_path):
+    write_mnist(tmp_path / "FashionMNIST" / "raw")
+    write_mnist(tmp_path / "MNIST" / "raw")
+    assert locate(tmp_path / "FashionMNIST", MNIST) is None
+    assert locate(tmp_path / "FashionMNIST" / "raw", MNIST) is None
+    assert locate(tmp_path, MNIST).tree.path == tmp_path / "MNIST"
+    assert locate(tmp_path / "MNIST" / "raw", MNIST) is not None
+    write_mnist(tmp_path / "raw")
+    assert locate(tmp_path / "raw", MNIST) is None
+    assert locate(tmp_path / "raw", MNIST.model_copy(update={"names": ("raw",)})) is not None  # a set of that very name
+
+
+def test_mnist_is_found_in_a_root_called_raw(tmp_path):
+    write_mnist(tmp_path / "raw" / "FashionMNIST" / "raw")
+    write_mnist(tmp_path / "raw" / "MNIST" / "raw")
+    assert locate(tmp_path / "raw", MNIST).tree.path == tmp_path / "raw" / "MNIST"
 
 
 def test_a_root_without_the_set_gives_none_and_is_not_walked_through(tmp_path):
@@ -98,6 +116,56 @@ def test_a_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path, monkey
     with pytest.raises(BadInput, match="was not loaded"):
         load_plain(content, "test_batch in x")
     assert not (tmp_path / "evil").exists()
+
+
+class Call:
+    def __init__(self, function, *given, state=None):
+        self.parts = (function, given, state)
+
+    def __reduce__(self):
+        return self.parts
+
+
+def rebuilt(dtype, shape=(1,), content=b"\0" * 8):
+    """As numpy pickles an array, with a type and a shape of one's choice."""
+    return Call(np.zeros(0).__reduce__()[0], np.ndarray, (0,), b"b", state=(1, shape, dtype, False, content))
+
+
+@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize(
+    "forged",
+    [
+        Call(np.ndarray, (1,), "O", b"\0" * 8),  # an object array over bytes of the file's choice: forged pointers
+        Call(np.ndarray, (8,), "u1", b"\0" * 8),
+        Call(np.ndarray, (1,), "O"),
+        rebuilt(np.dtype("O")),
+        rebuilt(np.dtype("u1,O")),
+        rebuilt("O"),
+        Call(np.dtype, "O"),
+        Call(np.zeros(0).__reduce__()[0], list, (0,), b"b"),
+    ],
+    ids=["buffer", "bytes", "empty", "type", "record", "name", "dtype", "kind"],
+)
+def test_a_pickle_cannot_forge_arrays_of_objects(forged, protocol):
+    with pytest.raises(BadInput, match="was not loaded"):
+        load_plain(pickle.dumps({b"data": forged}, protocol), "test_batch in x")
+
+
+def test_a_pickle_cannot_change_what_its_names_stand_for():
+    for name in (b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"c_codecs\nencode\n"):
+        with pytest.raises(BadInput, match="was not loaded"):
+            load_plain(name + b"}S'name'\nS'x'\nsb.", "x")  # BUILD with a dict as the state
+
+
+@pytest.mark.parametrize("shape", [(9,), (-1,), (2**40, 2**40), (8.0,), (True, 8)])
+def test_an_array_whose_shape_does_not_fit_its_bytes_is_damaged(shape):
+    with pytest.raises(BadInput, match="is damaged"):
+        load_plain(pickle.dumps(rebuilt(np.dtype("u1"), shape), 2), "x")
+
+
+def test_an_array_stored_by_columns_comes_back():
+    array = np.asfortranarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
+    assert (load_plain(pickle.dumps(array, 2), "x") == array).all()
 
 
 @pytest.mark.parametrize(

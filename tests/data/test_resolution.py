@@ -1,17 +1,19 @@
 """Which data a configuration means, and where the store goes."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from fake import image_files, write_mnist, write_root, write_zip
+from fake import image_files, write_batches, write_mnist, write_root, write_zip
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import Batches, list_cards, load_card, open_dataset, prepare, resolve
 from mtsearch.data.places import writable
+from mtsearch.data.store import MANIFEST
 
 MM = DataConfig(dataset="multimnist")
 
@@ -56,6 +58,16 @@ def test_a_root_that_lacks_the_set_is_an_error_that_says_how_to_get_it(tmp_path,
     write_mnist(tmp_path / "MNIST")
     with pytest.raises(BadInput, match="holds no CIFAR-10, which"):
         resolve(data.model_copy(update={"dataset": "cifar10_mnist"}))
+
+
+@pytest.mark.parametrize("name", ["mnist", "multimnist", "cifar10_mnist"])
+@pytest.mark.parametrize("root", ["FashionMNIST", "FashionMNIST/raw"])
+def test_another_sets_folder_raw_is_not_taken_for_mnist(tmp_path, name, root):
+    write_batches(tmp_path / root / "cifar10")
+    write_mnist(tmp_path / "FashionMNIST" / "raw")
+    with pytest.raises(BadInput, match=r"holds no MNIST, .*FashionMNIST/raw may be of any set while .* is not called MNIST") as caught:
+        resolve(DataConfig(dataset=name, root=tmp_path / root))
+    assert str(caught.value).count(". ") == 0
 
 
 def test_a_root_that_is_no_folder_is_refused(tmp_path):
@@ -198,6 +210,32 @@ def test_a_wrong_card_is_refused_with_the_place(tmp_path, change, message):
     with pytest.raises(BadInput) as caught:
         open_dataset(DataConfig(dataset=str(card), root=tmp_path))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [("mean: [0.5, 0.5, 0.5]", "mean: [0.5, 0.5, 0.4]"), ("std: [0.2, 0.2, 0.2]", "std: [0.3, 0.2, 0.2]")])
+def test_a_card_that_normalises_otherwise_than_its_store_was_built_for_is_refused(tmp_path, change):
+    test_a_users_card_needs_no_code(tmp_path)
+    card = tmp_path / "pets.yaml"
+    data = DataConfig(dataset=str(card), root=tmp_path)
+    text, place, checksum = card.read_text(), resolve(data).store, resolve(data).checksum
+    card.write_text(text.replace(*change))
+    for ask in (resolve, prepare, open_dataset):
+        with pytest.raises(BadInput, match=r"`pets` gives mean .* store was built for .*delete the folder") as caught:
+            ask(data)
+        assert str(place) in str(caught.value) and str(caught.value).count(". ") == 0
+    card.write_text(text)
+    assert open_dataset(data).checksum == checksum
+
+
+def test_a_store_that_does_not_say_what_card_it_was_built_for_is_opened(tmp_path):
+    test_a_users_card_needs_no_code(tmp_path)
+    data = DataConfig(dataset=str(tmp_path / "pets.yaml"), root=tmp_path)
+    file = resolve(data).store / MANIFEST
+    manifest = json.loads(file.read_text())
+    assert manifest.pop("normalisation") == {"mean": [0.5] * 3, "std": [0.2] * 3}
+    file.chmod(0o644)
+    file.write_text(json.dumps(manifest))
+    assert resolve(data).checksum == open_dataset(data).checksum == manifest["checksum"]
 
 
 def test_a_missing_card_file_is_named(tmp_path):

