@@ -10,7 +10,7 @@ from mtsearch.config.space import Space
 def space(root: Path | str, *, trials: int = 5, sampler: str | dict = "grid", epochs: int = 3, slots: int = 1, **search) -> Space:
     """Batch sizes 1, 2, ... as a grid (they name the trials for `fake.order`), or a mixed space for other samplers."""
     trial: dict = {
-        "epochs": {"search": 0, "retrain": epochs},
+        "epochs": {"search": 1, "retrain": epochs - 1},
         "batch_size": {"choice": [1, 2, 3, 4, 5, 6, 7, 8], "default": 1},
     }
     if sampler != "grid":
