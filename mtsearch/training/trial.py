@@ -14,7 +14,7 @@ from torch import Tensor
 from mtsearch.balancing import build_scalariser
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
-from mtsearch.data import Batches, open_dataset
+from mtsearch.data import Batches, Split, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs
 from mtsearch.sparsity import AFFINITY_LIMIT, Sparsifier, Structure, find_sharing, measures, tie_, untie_
 from mtsearch.tasks import task_loss
@@ -141,9 +141,9 @@ class Trial:
                     f"{math.floor(rows * kept):,} in `{name}`. Use `complete`."
                 )
 
-    def _batches(self, split: str, size: int, train: bool = False) -> Batches:
+    def _batches(self, split: str | Split, size: int, train: bool = False) -> Batches:
         return Batches(
-            self.dataset.splits[split],
+            self.dataset.splits[split] if isinstance(split, str) else split,
             batch_size=size,
             mean=self.dataset.mean,
             std=self.dataset.std,
@@ -151,6 +151,7 @@ class Trial:
             augment=self.config.augment if train else None,
             device=self.device,
             memory_format=torch.channels_last,
+            ignore={task.name: math.nan if task.kind == "regression" else task.ignore for task in self.tasks},
         )
 
     def _weights(self) -> Tensor:
@@ -244,17 +245,7 @@ class Trial:
     def _dual_update(self, penalty: float) -> None:
         if not self._scalariser.due(self._epoch + 1):
             return
-        split = self.dataset.splits["train"]
-        fixed = Batches(
-            split.head(DUAL_IMAGES),
-            batch_size=EVALUATION_BATCH,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
-            generator=None,
-            augment=None,
-            device=self.device,
-            memory_format=torch.channels_last,
-        )
+        fixed = self._batches(self.dataset.splits["train"].head(DUAL_IMAGES), EVALUATION_BATCH)
         figures = evaluate(self.model, fixed, self.tasks, self.device, self._autocast)
         losses = torch.tensor([figures[f"{task.name}/loss"] for task in self.tasks], device=self.device)
         self._scalariser.end_of_epoch(self._epoch + 1, losses, penalty)
