@@ -13,7 +13,10 @@ from optuna.trial import TrialState
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
+from mtsearch.tuning import engine
 from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.tuning.trainable import TrialActor
+from tests.tuning.conftest import FAKE, PLAN
 from tests.tuning.fake import order
 from tests.tuning.spaces import space
 
@@ -46,6 +49,14 @@ def checkpoints(run):
     return sorted(p.name for p in (run.path / "checkpoints").iterdir())
 
 
+def texts(run):
+    """All text files but the configuration as it was typed."""
+    endings = (".json", ".jsonl", ".journal", ".csv", ".md", ".html")
+    found = [p for p in run.path.rglob("*") if p.suffix in endings]
+    assert {p.name for p in found} >= {"environment.json", "events.jsonl", "study.journal", "state.json", "front.md"}
+    return found
+
+
 def content(run):
     return {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file() and p.suffix != ".lock"}
 
@@ -72,8 +83,8 @@ def test_a_search_trains_tests_and_keeps_what_is_worth_keeping(search, calm):
     assert all((run.path / name).exists() for name in ("trials.parquet", "history.parquet", "front.parquet", "front.csv", "front.md"))
     assert states(run) == [TrialState.COMPLETE] * 5
     assert "patches10_digits (embedded sample; stands in for cifar10_mnist)" in text
-    environment = json.dumps(run.environment)
-    assert os.uname().nodename not in environment and str(run.path.parent) not in environment
+    assert os.uname().nodename not in json.dumps(run.environment)
+    assert not [path for path in texts(run) if str(run.path.parent) in path.read_text() or os.getcwd() in path.read_text()]
 
 
 def test_what_fails_fails_alone(search):
@@ -113,9 +124,10 @@ def test_a_trial_whose_process_keeps_dying_fails(search):
     assert states(run) == [TrialState.COMPLETE, TrialState.FAIL]
 
 
-def test_rows_do_not_depend_on_the_number_of_slots(search):
-    _, one, _ = search(space(search.root, sampler="random", trials=5, slots=1))
-    _, two, _ = search(space(search.root, sampler="random", trials=5, slots=2))
+@pytest.mark.parametrize("sampler", ["random", "qmc", "grid"])
+def test_rows_do_not_depend_on_the_number_of_slots(search, sampler):
+    _, one, _ = search(space(search.root, sampler=sampler, trials=5, slots=1))
+    _, two, _ = search(space(search.root, sampler=sampler, trials=5, slots=2))
     assert len({row["process"] for row in one.history()}) == 1, "one process serves many trials"
     assert shown(one) == shown(two) and told(one) == told(two)
 
@@ -158,6 +170,52 @@ def test_other_data_are_refused_on_resume(search, calm):
     (run.path / "environment.json").write_text(json.dumps(facts))
     with pytest.raises(BadInput, match="checksum 000000000000"):
         search.resume(run, {"search.trials": 2})
+
+
+def job(tmp_path, gpu=0, purpose="train"):
+    made = {"purpose": purpose, "folder": str(tmp_path / "0000"), "config": space(tmp_path).defaults, "data": {"dataset": "none"}}
+    return {"job": json.dumps({**made, "gpu": gpu, "trial_class": FAKE})}
+
+
+@pytest.fixture
+def actor(tmp_path, monkeypatch):
+    """`actor(...)` is an actor with a job, in this process."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv(PLAN, str(tmp_path))
+
+    def make(**settings):
+        made = TrialActor.__new__(TrialActor)
+        made.setup(job(tmp_path, **settings))
+        return made
+
+    return make
+
+
+def test_a_trial_without_a_share_of_a_gpu_sees_none(actor):
+    for gpu, seen in ((0.5, "0,1"), (0, "")):
+        assert actor(gpu=gpu)._failed is None and os.environ["CUDA_VISIBLE_DEVICES"] == seen
+
+
+def test_an_unfinished_trial_whose_checkpoint_is_damaged_makes_the_same_reports_from_the_first(actor, tmp_path):
+    one = actor()
+    whole = [one.step() for _ in range(3)]
+    (tmp_path / "0000" / "state.json").write_text('{"config"')
+    two = actor()
+    assert [two.step() for _ in range(3)] == whole
+    (tmp_path / "0000" / "state.json").write_text('{"config"')
+    assert "JSONDecodeError" in actor(purpose="test").step()["failed"], "a finished trial is not trained again"
+
+
+def test_data_that_lie_elsewhere_now_are_found_by_the_resume_alone(tmp_path, monkeypatch):
+    run = RunDirectory.create(space(tmp_path), {"checksum": "abc"}, name="toy")
+    asked = []
+    monkeypatch.setattr(engine, "check_space", lambda space: None)
+    monkeypatch.setattr(engine, "concrete_data", lambda space, facts: asked.append(space.config.data) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.resume(run.path, {"data.root": "/elsewhere", "data.store": "/stores"})
+    assert (str(asked[0].root), str(asked[0].store)) == ("/elsewhere", "/stores")
+    assert run.config.data.root is None and [e["event"] for e in run.events()] == ["run"]
 
 
 def test_no_trial_at_all_is_a_run_that_could_not_finish(search):
