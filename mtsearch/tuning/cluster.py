@@ -57,7 +57,7 @@ def cluster() -> Iterator[Cluster]:
     if address:
         _join(address)
     else:
-        _start()
+        start()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
         yield _describe()
@@ -86,14 +86,18 @@ def _join(address: str) -> None:
         ) from error
 
 
-def _start() -> None:
-    """Start a local cluster. Ray gives its processes half a minute, which a machine under load may exceed: then it is tried again."""
+def start(dashboard: bool | None = None) -> None:
+    """Start a local cluster; with its dashboard, unless False, if that can be had.
+
+    Ray gives its processes half a minute, which a machine under load may exceed: then it is tried again.
+    """
     bind_to_loopback()
     for left in reversed(range(STARTS)):
         try:
             ray.init(
                 address="local",
                 dashboard_host="127.0.0.1",
+                include_dashboard=dashboard,
                 object_store_memory=OBJECT_STORE,
                 log_to_driver=False,
                 logging_level=logging.ERROR,

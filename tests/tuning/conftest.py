@@ -23,11 +23,11 @@ def ray_cluster(tmp_path_factory):
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray spells it so; niced workers starve beside other tests)
     import ray
 
-    from mtsearch.tuning.cluster import bind_to_loopback, settle
+    from mtsearch.tuning.cluster import settle, start
 
     settle()
-    bind_to_loopback()
-    yield ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=2**27)
+    start(dashboard=False)
+    yield
     ray.shutdown()
 
 
