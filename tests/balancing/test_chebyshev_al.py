@@ -84,9 +84,19 @@ def test_with_mu_zero_the_gradient_is_the_weighted_sum_with_augmentation():
     (found,) = torch.autograd.grad(scalariser(f, 5.0), x, retain_graph=True)
     slopes = [torch.autograd.grad(one, x, retain_graph=True)[0] for one in f]
     both = slopes[0] + slopes[1]
-    k = [0.1, 0.9 * 0.6, 0.9 * 0.4]
-    wanted = (k[0] * epsilon * both + k[1] * (slopes[0] + epsilon * both) + k[2] * (slopes[1] + epsilon * both)) / 3
+    k = [0.9 * 0.6, 0.9 * 0.4]
+    wanted = (k[0] * (slopes[0] + epsilon * both) + k[1] * (slopes[1] + epsilon * both)) / 2
     assert torch.allclose(found, wanted, rtol=1e-6)
+
+
+def test_the_sparsity_objective_never_takes_weight_from_the_tasks():
+    scalariser = build_scalariser(plain(mu=1.0, epsilon=0.0), torch.tensor([0.6, 0.4], dtype=torch.float64), 0.1)
+    f = torch.tensor([0.04, 0.04], dtype=torch.float64, requires_grad=True)
+    for epoch in range(1, 30):
+        scalariser.end_of_epoch(epoch, f.detach(), penalty=100.0)
+    (slope,) = torch.autograd.grad(scalariser(f, penalty=100.0), f)
+    assert scalariser.multipliers.sum().item() == pytest.approx(1)
+    assert (slope / torch.tensor([0.54, 0.36])).sum().item() == pytest.approx(1)
 
 
 def test_an_objective_without_weight_is_no_constraint_but_counts_in_the_augmentation():
