@@ -146,7 +146,7 @@ def test_the_state_survives_json_and_continues_bit_identically():
         scalariser.end_of_epoch(2, at, 30.0)
     assert torch.equal(one(at, 30.0), other(at, 30.0)) and one.state_dict() == other.state_dict()
     with pytest.raises(ValueError, match="multipliers"):
-        build_scalariser(settings, preference).load_state_dict(one.state_dict())
+        build_scalariser(settings, torch.tensor([0.3, 0.3, 0.4])).load_state_dict(one.state_dict())
 
 
 def test_at_convergence_slack_and_weight_are_complementary():
