@@ -1,7 +1,7 @@
 """Time from one trial to the next: in a warm actor, as searches run them, against a fresh actor for each trial.
 
 A trial here is one epoch of hard sharing on 100 images of the embedded sample; its own seconds of training are taken off. The figure is the
-slope of the time from the first start to the last end over the number of trials, so what is paid once for a search does not count.
+slope of the time from the first end to the last over the number of trials, so what is paid once for a search does not count.
 Usage: python benchmarks/turnover.py
 """
 
@@ -19,7 +19,7 @@ from mtsearch.tuning import engine
 from mtsearch.tuning.cluster import cluster
 from mtsearch.tuning.rundir import RunDirectory
 
-COUNTS = {"warm": (4, 12, 20), "fresh": (2, 4, 6)}  # trials a search
+COUNTS = {"warm": (4, 12, 20), "fresh": (2, 3, 4)}  # trials a search
 BOUND = 0.3  # seconds that a warm start may take
 VOLATILE = ("cost/seconds", "command")
 
@@ -41,7 +41,7 @@ def space(folder, trials):
 
 
 def search(way, trials, folder):
-    """Run one search and return its rows and the seconds from first start to last end that were not training."""
+    """Run one search and return its rows and the seconds from the first end to the last that were not training."""
     run = engine.tune.run
     engine.tune.run = lambda *args, **settings: run(*args, **{**settings, "reuse_actors": way == "warm"})
     try:
@@ -52,9 +52,9 @@ def search(way, trials, folder):
     (path,) = (entry.path for entry in os.scandir(f"{folder}/{way}{trials}/turnover"))
     found = RunDirectory(path)
     events = list(found.events())
-    times = [e["time"] for e in events if e["event"] in ("start", "end")]
+    times = [e["time"] for e in events if e["event"] == "end"]
     rows = found.rows()
-    return rows, times[-1] - times[0] - sum(row["cost/seconds"] for row in rows)
+    return rows, times[-1] - times[0] - sum(row["cost/seconds"] for row in rows[1:])
 
 
 def main():
@@ -75,7 +75,10 @@ def main():
             slopes[way] = float(np.polyfit(counts, seconds, 1)[0])
     console = Console()
     console.print(table)
-    console.print(f"a trial starts in {slopes['warm']:.3f} s in a warm actor (bound {BOUND} s), in {slopes['fresh']:.2f} s in a fresh one")
+    console.print(
+        f"a trial starts in {slopes['warm']:.3f} s in a warm actor (bound {BOUND} s), in {slopes['fresh']:.2f} s in a fresh one",
+        soft_wrap=True,
+    )
     figures = {f"{way}_seconds": round(slope, 4) for way, slope in slopes.items()}
     ratio = slopes["fresh"] / slopes["warm"]
     print(json.dumps({"benchmark": "turnover", **figures, "ratio": round(ratio, 1), "bound_seconds": BOUND, "cores": os.cpu_count()}))
