@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mtsearch.config.schema import SGD, Adam, AdamW
+from mtsearch.config.optimisation import SGD, Adam, AdamW
 
 
 def build_optimizer(config: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:

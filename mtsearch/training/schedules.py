@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from mtsearch.config.schema import Constant, Cosine, Exponential, OneCycle, Step
+from mtsearch.config.optimisation import Constant, Cosine, Exponential, OneCycle, Step
 
 
 def _constant(config: Constant, done: float, epochs: float) -> float:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mtsearch.config.schema import Constant, Cosine, Exponential, OneCycle, Step
+from mtsearch.config.optimisation import Constant, Cosine, Exponential, OneCycle, Step
 from mtsearch.training.schedules import lr_factor
 
 

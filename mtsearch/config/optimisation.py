@@ -1,0 +1,96 @@
+"""Settings of optimisers and learning-rate schedules."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mtsearch.config.base import Model, method
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+@method("optimizer", "adam")
+class Adam(Model):
+    """Adam (Kingma & Ba 2015)."""
+
+    name: Literal["adam"] = "adam"
+    lr: Positive = 1e-3
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+@method("optimizer", "adamw")
+class AdamW(Model):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: Positive = 1e-3
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    weight_decay: float = Field(0.01, ge=0)
+
+
+@method("optimizer", "sgd")
+class SGD(Model):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: Positive = 1e-2
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("with `nesterov` should have a `momentum` above 0. Found 0")
+        return self
+
+
+class _Schedule(Model):
+    warmup: float = Field(0.0, ge=0, description="epochs of linear warm-up from zero")
+
+
+@method("lr_schedule", "constant")
+class Constant(_Schedule):
+    """The same learning rate throughout."""
+
+    name: Literal["constant"] = "constant"
+
+
+@method("lr_schedule", "step")
+class Step(_Schedule):
+    """Multiply the learning rate by `gamma` every `every` epochs."""
+
+    name: Literal["step"] = "step"
+    every: int = Field(3, gt=0)
+    gamma: Fraction = 0.5
+
+
+@method("lr_schedule", "exponential")
+class Exponential(_Schedule):
+    """Multiply the learning rate by `gamma` each epoch, smoothly over its steps."""
+
+    name: Literal["exponential"] = "exponential"
+    gamma: Fraction = 0.95
+
+
+@method("lr_schedule", "cosine")
+class Cosine(_Schedule):
+    """Half a cosine from the learning rate to `final` times it."""
+
+    name: Literal["cosine"] = "cosine"
+    final: Fraction = 0.0
+
+
+@method("lr_schedule", "onecycle")
+class OneCycle(Model):
+    """Cosine up to the learning rate over `rise` of the steps, then cosine down (Smith & Topin 2018)."""
+
+    name: Literal["onecycle"] = "onecycle"
+    rise: float = Field(0.3, gt=0, lt=1)
+    start: Fraction = 0.04
+    final: Fraction = 4e-6
