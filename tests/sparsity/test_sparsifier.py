@@ -157,14 +157,19 @@ def test_the_penalty_is_growls_value_over_the_prunable_layers():
 # ---------------------------------------------------------------- the papers' form
 
 
-@given(st.integers(1, 80), st.floats(0, 1), st.integers(1, 4), st.floats(0.01, 1), st.integers(0, 9999))
+def uncapped(**settings):
+    """The rule's settings without a cap, which users cannot have: a layer needs a row."""
+    return schema.CoefficientSparsity(cap_stages=1, **settings).model_copy(update={"layer_cap": 1.0})
+
+
+@given(st.integers(1, 80), st.floats(0, 0.99), st.integers(1, 4), st.floats(0.01, 1), st.integers(0, 9999))
 def test_the_cap_is_never_passed_and_the_largest_rows_come_back_unshrunk(n, cap, stages, progress, seed):
     norms = 0.3 * torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     rule = build_rule(schema.CoefficientSparsity(layer_cap=cap, cap_stages=stages))
     after = rule(norms, progress)
     stage = min(max(math.ceil(progress * stages - 1e-9), 1), stages)
     assert (after == 0).sum() <= math.floor(cap * stage / stages * n + 1e-9)
-    free = build_rule(schema.CoefficientSparsity(layer_cap=1.0, cap_stages=1))(norms, 1.0)
+    free = build_rule(uncapped())(norms, 1.0)
     restored = (after != 0) & (free == 0)
     assert torch.equal(after[restored], norms[restored])
     if restored.any() and (after == 0).any():
@@ -177,7 +182,7 @@ def test_zero_rows_grow_with_the_coefficient_and_there_are_none_without():
     norms = torch.rand(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     counts = []
     for coefficient in (0.0, 0.001, 0.01, 0.02, 0.05, 0.2, 0.9):
-        rule = build_rule(schema.CoefficientSparsity(coefficient=coefficient, layer_cap=1.0, cap_stages=1))
+        rule = build_rule(uncapped(coefficient=coefficient))
         counts.append(int((rule(norms, 1.0) == 0).sum()))
     assert counts[0] == 0 and counts == sorted(counts) and counts[-1] == 200
 
