@@ -105,7 +105,7 @@ def _data(found: Outcome, name: str) -> dict[str, Any]:
         "shown": result_columns(found),
         "varied": found.varied,
         "curves": curves,
-        "labels": {m: label(m, found.kinds) for m in {*axes, *curves}},
+        "labels": {m: label(m, found.kinds) for m in sorted({*axes, *curves})},
         "rows": [
             {
                 "id": str(row.get("trial")),
