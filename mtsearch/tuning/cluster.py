@@ -81,8 +81,9 @@ def _join(address: str) -> None:
     except Exception as error:  # Ray raises many kinds here
         ray.shutdown()
         reason = " ".join(str(error).split())[:200].rstrip(".")
+        token = "" if "RAY_AUTH_MODE" in os.environ else " Where it asks for a token, set RAY_AUTH_MODE=token."
         raise BadInput(
-            f"the cluster that `RAY_ADDRESS={address}` names cannot be joined: {reason}. Start it, or unset RAY_ADDRESS."
+            f"the cluster that `RAY_ADDRESS={address}` names cannot be joined: {reason}. Start it, or unset RAY_ADDRESS.{token}"
         ) from error
 
 
