@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.scalariser import Scalariser, scalariser
+from mtsearch.balancing.base import balancing
+from mtsearch.balancing.scalariser import Scalariser
 from mtsearch.balancing.simplex import dual_weights, level
 from mtsearch.config import schema
 
 
-@scalariser(schema.ChebyshevAL)
+@balancing(schema.ChebyshevAL)
 class ChebyshevAL(Scalariser):
     """Modified weighted Chebyshev: minimise ``max_i u_i``, ``u_i = k_i (g_i + epsilon sum_j g_j)`` (Hotegni et al. 2024).
 
@@ -66,7 +67,7 @@ class ChebyshevAL(Scalariser):
             return total
         return total - ((p - self._multipliers).square().sum() / (2 * self._mu)).to(values.dtype)
 
-    def level(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
+    def bound(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         """``t*`` at these losses (`mu` > 0): the bound that the tasks' u_i approach from below."""
         return level(self._multipliers, self.values(losses, penalty)[self._first_task :].detach().double(), self._mu)
 

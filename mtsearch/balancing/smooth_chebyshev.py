@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtsearch.balancing.scalariser import Scalariser, scalariser
+from mtsearch.balancing.base import balancing
+from mtsearch.balancing.scalariser import Scalariser
 from mtsearch.config import schema
 
 
-@scalariser(schema.SmoothChebyshev)
+@balancing(schema.SmoothChebyshev)
 class SmoothChebyshev(Scalariser):
     """``mu log sum_i exp(k_i (f_i - a) / mu)`` over the tasks with ``k_i > 0`` (Lin et al. 2024, equation 7).
 

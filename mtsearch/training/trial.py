@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing import build_scalariser
+from mtsearch.balancing import Step, build_balancing
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
 from mtsearch.data import Batches, Split, open_dataset
@@ -71,7 +71,7 @@ class Trial:
         with self._seeded(config.seed):
             self.model = self._build()
             self._rng = torch.get_rng_state()
-        self._scalariser = build_scalariser(config.balancing, self._weights(), self._coefficient())
+        self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
         self._refuse_large_affinity()
         self._begin(0)
 
@@ -170,7 +170,7 @@ class Trial:
             self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed)
             self._handed = self._shortfalls(self._structure)
         if phase > 0:
-            self._scalariser = build_scalariser(config.balancing, self._weights(), self._coefficient())
+            self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
         self._best = None
         self._prepare()
 
@@ -223,7 +223,7 @@ class Trial:
             total, count = torch.stack([s for s, _ in pairs]), torch.stack([c for _, c in pairs])
             losses = total / count.clamp(min=1)
             self._optimizer.zero_grad(set_to_none=True)
-            self._scalariser(losses, penalty).backward()
+            self._balancing.backward(Step(losses, tuple(range(len(self.tasks))), penalty=penalty))
             if config.clip is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             self._optimizer.step()
@@ -243,12 +243,12 @@ class Trial:
         return sums / counts.clamp(min=1)
 
     def _dual_update(self, penalty: float) -> None:
-        if not self._scalariser.due(self._epoch + 1):
+        if not self._balancing.due(self._epoch + 1):
             return
         fixed = self._batches(self.dataset.splits["train"].head(DUAL_IMAGES), EVALUATION_BATCH)
         figures = evaluate(self.model, fixed, self.tasks, self.device, self._autocast)
         losses = torch.tensor([figures[f"{task.name}/loss"] for task in self.tasks], device=self.device)
-        self._scalariser.end_of_epoch(self._epoch + 1, losses, penalty)
+        self._balancing.end_of_epoch(self._epoch + 1, losses, penalty)
 
     # ------------------------------------------------------------ reports
 
@@ -327,7 +327,7 @@ class Trial:
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "scalariser": self._scalariser.state_dict(),
+            "balancing": self._balancing.state_dict(),
             "sparsifier": None if self._sparsifier is None else self._sparsifier.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
             "generator": self._generator.get_state(),
@@ -352,7 +352,7 @@ class Trial:
         self._prepare()
         self.model.load_state_dict(to_device(live["model"], self.device))
         load_optimizer(self._optimizer, to_device(live["optimizer"], self.device))
-        self._scalariser.load_state_dict(live["scalariser"])
+        self._balancing.load_state_dict(live["balancing"])
         if self._sparsifier is not None:
             self._sparsifier.load_state_dict(to_device(live["sparsifier"], self.device))
         if self._average is not None:

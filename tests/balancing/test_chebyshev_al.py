@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtsearch.balancing import build_scalariser, dual_weights, level
+from mtsearch.balancing import build_balancing, dual_weights, level
 from mtsearch.config import schema
 
 THIRDS = torch.full((3,), 1 / 3, dtype=torch.float64)
@@ -26,10 +26,10 @@ def equality_weights(multipliers, values, t, mu):
 
 
 def test_values_have_the_augmentation_inside_the_bracket():
-    assert build_scalariser(plain(epsilon=1e-4), SPEC_K, 0.01).values(SPEC_F, 100.0).tolist() == pytest.approx(
+    assert build_balancing(plain(epsilon=1e-4), SPEC_K, 0.01).values(SPEC_F, 100.0).tolist() == pytest.approx(
         [1.000103, 0.80824, 0.381957], abs=1e-6
     )
-    assert build_scalariser(plain(epsilon=0.0), SPEC_K, 0.01).values(SPEC_F, 100.0).tolist() == pytest.approx([1.0, 0.8, 0.38])
+    assert build_balancing(plain(epsilon=0.0), SPEC_K, 0.01).values(SPEC_F, 100.0).tolist() == pytest.approx([1.0, 0.8, 0.38])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_level_does_not_fall_when_a_value_rises(multipliers, u, which, rise)
 @given(simplex, values)
 def test_the_scalar_is_the_lagrangian_at_the_best_level(multipliers, u):
     mu = 0.7
-    scalariser = build_scalariser(plain(epsilon=0.0, mu=mu), THIRDS)
+    scalariser = build_balancing(plain(epsilon=0.0, mu=mu), THIRDS)
     scalariser.load_state_dict({"multipliers": multipliers.tolist(), "mu": mu, "scale": [1.0] * 3})
 
     def lagrangian(t):
@@ -78,7 +78,7 @@ def test_the_scalar_is_the_lagrangian_at_the_best_level(multipliers, u):
 
 def test_with_mu_zero_the_gradient_is_the_weighted_sum_with_augmentation():
     epsilon, k0 = 0.01, 0.1
-    scalariser = build_scalariser(plain(mu=0.0, epsilon=epsilon), torch.tensor([0.6, 0.4], dtype=torch.float64), k0)
+    scalariser = build_balancing(plain(mu=0.0, epsilon=epsilon), torch.tensor([0.6, 0.4], dtype=torch.float64), k0)
     x = torch.tensor([0.3, -1.2], dtype=torch.float64, requires_grad=True)
     f = torch.stack([(x - 1).square().sum(), (x + 2).square().sum()])
     (found,) = torch.autograd.grad(scalariser(f, 5.0), x, retain_graph=True)
@@ -90,7 +90,7 @@ def test_with_mu_zero_the_gradient_is_the_weighted_sum_with_augmentation():
 
 
 def test_the_sparsity_objective_never_takes_weight_from_the_tasks():
-    scalariser = build_scalariser(plain(mu=1.0, epsilon=0.0), torch.tensor([0.6, 0.4], dtype=torch.float64), 0.1)
+    scalariser = build_balancing(plain(mu=1.0, epsilon=0.0), torch.tensor([0.6, 0.4], dtype=torch.float64), 0.1)
     f = torch.tensor([0.04, 0.04], dtype=torch.float64, requires_grad=True)
     for epoch in range(1, 30):
         scalariser.end_of_epoch(epoch, f.detach(), penalty=100.0)
@@ -100,19 +100,19 @@ def test_the_sparsity_objective_never_takes_weight_from_the_tasks():
 
 
 def test_an_objective_without_weight_is_no_constraint_but_counts_in_the_augmentation():
-    scalariser = build_scalariser(plain(epsilon=0.5), torch.tensor([1.0, 0.0], dtype=torch.float64))
+    scalariser = build_balancing(plain(epsilon=0.5), torch.tensor([1.0, 0.0], dtype=torch.float64))
     assert scalariser.values(SPEC_F).tolist() == pytest.approx([1 + 0.5 * 3])
     assert scalariser.multipliers.tolist() == [1.0]
 
 
 def test_each_objective_is_divided_by_its_gap_at_the_first_call():
-    scalariser = build_scalariser(schema.ChebyshevAL(epsilon=0.0, reference=0.5), torch.tensor([0.5, 0.5], dtype=torch.float64))
+    scalariser = build_balancing(schema.ChebyshevAL(epsilon=0.0, reference=0.5), torch.tensor([0.5, 0.5], dtype=torch.float64))
     assert scalariser.values(torch.tensor([1.5, 100.5])).tolist() == pytest.approx([0.5, 0.5])
     assert scalariser.values(torch.tensor([1.0, 100.5])).tolist() == pytest.approx([0.25, 0.5])
 
 
 def test_an_objective_that_starts_at_its_reference_point_keeps_its_own_units():
-    scalariser = build_scalariser(schema.ChebyshevAL(epsilon=0.0), torch.tensor([0.5, 0.5], dtype=torch.float64), coefficient=0.5)
+    scalariser = build_balancing(schema.ChebyshevAL(epsilon=0.0), torch.tensor([0.5, 0.5], dtype=torch.float64), coefficient=0.5)
     scalariser(torch.tensor([2.0, 2.0]), penalty=0.0)
     assert scalariser.values(torch.tensor([2.0, 2.0]), penalty=0.4).tolist() == pytest.approx([0.2, 0.25, 0.25])
 
@@ -124,7 +124,7 @@ def test_slack_objectives_get_no_negative_weight_as_they_did_with_equalities():
 
 
 def test_the_dual_update_takes_the_weights_every_period_and_raises_mu():
-    scalariser = build_scalariser(plain(epsilon=0.0, mu=0.2, rho=2.0, period=2), torch.tensor([0.5, 0.5], dtype=torch.float64))
+    scalariser = build_balancing(plain(epsilon=0.0, mu=0.2, rho=2.0, period=2), torch.tensor([0.5, 0.5], dtype=torch.float64))
     at = torch.tensor([2.0, 1.0])
     assert [scalariser.due(epoch) for epoch in (1, 2, 3, 4)] == [False, True, False, True]
     scalariser.end_of_epoch(1, at)
@@ -137,7 +137,7 @@ def test_the_dual_update_takes_the_weights_every_period_and_raises_mu():
 def test_the_state_survives_json_and_continues_bit_identically():
     preference = torch.tensor([0.3, 0.7])
     settings = schema.ChebyshevAL(mu=0.9, rho=1.5)
-    one, other = (build_scalariser(settings, preference, 0.02) for _ in range(2))
+    one, other = (build_balancing(settings, preference, 0.02) for _ in range(2))
     one(torch.tensor([2.3, 2.2]), 41.0)
     one.end_of_epoch(1, torch.tensor([1.7, 0.3]), 37.0)
     other.load_state_dict(json.loads(json.dumps(one.state_dict())))
@@ -146,13 +146,13 @@ def test_the_state_survives_json_and_continues_bit_identically():
         scalariser.end_of_epoch(2, at, 30.0)
     assert torch.equal(one(at, 30.0), other(at, 30.0)) and one.state_dict() == other.state_dict()
     with pytest.raises(ValueError, match="multipliers"):
-        build_scalariser(settings, torch.tensor([0.3, 0.3, 0.4])).load_state_dict(one.state_dict())
+        build_balancing(settings, torch.tensor([0.3, 0.3, 0.4])).load_state_dict(one.state_dict())
 
 
 def test_at_convergence_slack_and_weight_are_complementary():
     centres = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [0.1, 0.2]], dtype=torch.float64)
     preference = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
-    scalariser = build_scalariser(plain(mu=5.0), preference)
+    scalariser = build_balancing(plain(mu=5.0), preference)
     x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
 
     def f():
@@ -164,7 +164,7 @@ def test_at_convergence_slack_and_weight_are_complementary():
             with torch.no_grad():
                 x -= 0.15 * slope
         scalariser.end_of_epoch(epoch, f().detach())
-    u, t, p = scalariser.values(f().detach()), scalariser.level(f().detach()), scalariser.multipliers
+    u, t, p = scalariser.values(f().detach()), scalariser.bound(f().detach()), scalariser.multipliers
     assert (u <= t + 1e-4).all()
     assert (p * (u - t)).abs().max() < 1e-4
     assert p[2] < 1e-6  # the third task's loss is small between the two others: its constraint is slack

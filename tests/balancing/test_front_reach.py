@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from mtsearch.balancing import build_scalariser
+from mtsearch.balancing import build_balancing
 from mtsearch.config import schema
 
 SHIFT = 2**-0.5
@@ -18,7 +18,7 @@ def concave(x):
 
 
 def solve(settings, weight, epochs):
-    scalariser = build_scalariser(settings, torch.tensor([weight, 1 - weight], dtype=torch.float64))
+    scalariser = build_balancing(settings, torch.tensor([weight, 1 - weight], dtype=torch.float64))
     x = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
     for epoch in range(1, epochs + 1):
         for _ in range(15):

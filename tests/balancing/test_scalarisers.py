@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtsearch.balancing import build_scalariser, simplex_projection
+from mtsearch.balancing import build_balancing, simplex_projection
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
 
@@ -24,14 +24,14 @@ def gradient(scalariser, at, penalty=0.0):
 
 
 def test_linear_is_the_weighted_sum_and_counts_the_penalty_as_a_constant():
-    scalariser = build_scalariser(schema.Linear(), K, coefficient=0.1)
+    scalariser = build_balancing(schema.Linear(), K, coefficient=0.1)
     at = losses(1.0, 2.0)
     assert scalariser(at, 5.0).item() == pytest.approx(0.1 * 5 + 0.63 * 1 + 0.27 * 2)
     assert gradient(scalariser, at, 5.0).tolist() == pytest.approx([0.63, 0.27])
 
 
 def test_chebyshev_is_the_largest_weighted_gap_to_the_reference_point():
-    scalariser = build_scalariser(schema.Chebyshev(reference=0.5), K)
+    scalariser = build_balancing(schema.Chebyshev(reference=0.5), K)
     at = losses(1.0, 2.0)
     assert scalariser(at).item() == pytest.approx(0.3 * 1.5)
     assert gradient(scalariser, at).tolist() == pytest.approx([0.0, 0.3])
@@ -39,7 +39,7 @@ def test_chebyshev_is_the_largest_weighted_gap_to_the_reference_point():
 
 def test_chebyshev_leaves_out_tasks_without_weight_even_where_the_others_lie_below_the_reference():
     for settings in (schema.Chebyshev(reference=3.0), schema.SmoothChebyshev(reference=3.0)):
-        scalariser = build_scalariser(settings, torch.tensor([1.0, 0.0]))
+        scalariser = build_balancing(settings, torch.tensor([1.0, 0.0]))
         at = losses(1.0, 2.0)
         assert scalariser(at).item() == pytest.approx(-2.0)
         assert gradient(scalariser, at).tolist() == pytest.approx([1.0, 0.0])
@@ -49,8 +49,8 @@ def test_chebyshev_leaves_out_tasks_without_weight_even_where_the_others_lie_bel
 def test_smooth_chebyshev_lies_above_the_maximum_by_at_most_mu_log_k(values, mu):
     preference = torch.full((len(values),), 1 / len(values), dtype=torch.float64)
     at = losses(*values)
-    hard = build_scalariser(schema.Chebyshev(), preference)(at).item()
-    smooth = build_scalariser(schema.SmoothChebyshev(mu=mu), preference)(at).item()
+    hard = build_balancing(schema.Chebyshev(), preference)(at).item()
+    smooth = build_balancing(schema.SmoothChebyshev(mu=mu), preference)(at).item()
     bound = mu * torch.tensor(float(len(values))).log().item()
     assert hard - 1e-9 <= smooth <= hard + bound + 1e-6
 
@@ -58,7 +58,7 @@ def test_smooth_chebyshev_lies_above_the_maximum_by_at_most_mu_log_k(values, mu)
 @pytest.mark.parametrize("settings", ALL, ids=lambda s: s.name)
 def test_the_gradient_is_that_of_the_value(settings):
     at = losses(0.9, 1.7)
-    scalariser = build_scalariser(settings, K, coefficient=0.05)
+    scalariser = build_balancing(settings, K, coefficient=0.05)
     scalariser(at, 3.0)  # the scale of a normalised method is fixed here
     slope = gradient(scalariser, at, 3.0)
     for task in range(2):
@@ -73,7 +73,7 @@ def test_two_passes_with_zeroed_gradients_between_give_identical_gradients(setti
     torch.manual_seed(0)
     net = torch.nn.Linear(4, 2)
     x = torch.randn(8, 4)
-    scalariser = build_scalariser(settings, K.float())
+    scalariser = build_balancing(settings, K.float())
     found = []
     for _ in range(2):
         net.zero_grad()
@@ -84,13 +84,13 @@ def test_two_passes_with_zeroed_gradients_between_give_identical_gradients(setti
 
 @pytest.mark.parametrize("settings", ALL, ids=lambda s: s.name)
 def test_a_loss_that_is_no_number_reaches_the_scalar(settings):
-    scalariser = build_scalariser(settings, K)
+    scalariser = build_balancing(settings, K)
     assert torch.isnan(scalariser(losses(float("nan"), 1.0)))
 
 
 @pytest.mark.parametrize("settings", PLAIN, ids=lambda s: s.name)
 def test_a_method_without_a_dual_variable_has_no_state(settings):
-    scalariser = build_scalariser(settings, K)
+    scalariser = build_balancing(settings, K)
     scalariser.end_of_epoch(1, losses(1.0, 2.0))
     assert scalariser.state_dict() == {}
     with pytest.raises(ValueError, match="multipliers"):
@@ -99,21 +99,21 @@ def test_a_method_without_a_dual_variable_has_no_state(settings):
 
 def test_unusable_weights_coefficients_and_settings_are_refused():
     with pytest.raises(BadInput, match="sum to 1"):
-        build_scalariser(schema.Linear(), torch.tensor([0.7, 0.7]))
+        build_balancing(schema.Linear(), torch.tensor([0.7, 0.7]))
     with pytest.raises(BadInput, match="non-negative"):
-        build_scalariser(schema.Linear(), torch.tensor([1.5, -0.5]))
+        build_balancing(schema.Linear(), torch.tensor([1.5, -0.5]))
     with pytest.raises(BadInput, match="coefficient"):
-        build_scalariser(schema.Linear(), K, coefficient=1.0)
-    with pytest.raises(BadInput, match="no scalariser for HPS"):
-        build_scalariser(schema.HPS(), K)
+        build_balancing(schema.Linear(), K, coefficient=1.0)
+    with pytest.raises(BadInput, match="no method for HPS"):
+        build_balancing(schema.HPS(), K)
 
 
-def test_every_balancing_of_the_schema_has_a_scalariser():
+def test_every_balancing_of_the_schema_has_a_method():
     from mtsearch.config.base import methods
 
     for settings in methods("balancing").values():
         if issubclass(settings, schema.Model) and settings.__module__ == schema.__name__:
-            build_scalariser(settings(), K)
+            build_balancing(settings(), K)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))

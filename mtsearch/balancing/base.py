@@ -1,0 +1,126 @@
+"""The contract of all balancing methods: how the losses of one step become one update."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+from torch import Tensor, nn
+
+from mtsearch.config.base import Model
+from mtsearch.config.errors import BadInput, nearest
+
+Level = Literal["loss", "feature", "parameter"]
+"""Where a method acts: on the losses alone, on their gradients at the shared boundary, or on their gradients in the shared parameters."""
+
+
+@dataclass
+class Step:
+    """What a step has computed before its backward pass.
+
+    Attributes:
+        losses: (k,) mean losses of the tasks that this step trains, with their graphs.
+        tasks: (k) indices of those tasks among all K tasks of the trial, ascending.
+        shared: the features at the shared boundary, with the trunk's graph. Empty where nothing is shared.
+        read: what the heads read of them: detached leaves that require gradients where the level is ``feature``, else `shared` itself.
+        shared_parameters: the parameters that more than one task uses.
+        penalty: the value of the sparsity objective, without a gradient.
+    """
+
+    losses: Tensor
+    tasks: tuple[int, ...]
+    shared: list[Tensor] = field(default_factory=list)
+    read: list[Tensor] = field(default_factory=list)
+    shared_parameters: Sequence[nn.Parameter] = ()
+    penalty: float = 0.0
+
+
+class Balancing(ABC):
+    """Turns the losses of a step into gradients of all parameters.
+
+    Random methods draw from torch's global generator, which the trial lends them.
+
+    Args:
+        settings: the settings model this method was registered for.
+        preference: (K,) weights of the tasks on the simplex.
+        coefficient: the sparsity coefficient k0, in [0, 1).
+    """
+
+    subsets: ClassVar[bool] = False  # whether it can balance steps that train only some of the tasks
+
+    def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
+        self.settings = settings
+        self.coefficient = coefficient
+        self.task_weights = (1 - coefficient) * preference.detach().double()
+
+    @property
+    def level(self) -> Level:
+        """Where the method acts."""
+        return "loss"
+
+    @abstractmethod
+    def backward(self, step: Step) -> None:
+        """Accumulate the update's gradient into ``.grad`` of every parameter that the step's tasks use."""
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Parameters of the method itself that the trial's optimiser trains (uncertainty weighting's variances)."""
+        return []
+
+    def after_step(self, losses: Callable[[], Tensor]) -> None:
+        """After the optimiser's step: `losses` evaluates the step's batch again, (k,) without graphs, for methods that look at progress."""
+        del losses
+
+    def due(self, epoch: int) -> bool:
+        """Whether `end_of_epoch` updates anything after this epoch (from 1): the losses it wants are measured only then."""
+        return False
+
+    def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
+        """Dual update, where the method has one: `epoch` counts finished epochs from 1, `losses` (K,) are measured in eval mode on fixed
+        data."""
+        del epoch, losses, penalty  # most methods have no dual variable
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors from which `load_state_dict` continues bit-identically."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave. Raises ValueError for a state of another method."""
+        if set(state) != set(self.state_dict()):
+            raise ValueError(f"State of `{type(self).__name__}` should hold {sorted(self.state_dict())}. Found {sorted(state)}.")
+
+
+_METHODS: dict[type[Model], type[Balancing]] = {}
+B = TypeVar("B", bound=type[Balancing])
+
+
+def balancing(settings: type[Model]) -> Callable[[B], B]:
+    """Register a balancing method for its settings model: ``@balancing(schema.Linear)``."""
+
+    def register(cls: B) -> B:
+        _METHODS[settings] = cls
+        return cls
+
+    return register
+
+
+def build_balancing(settings: Model, weights: Tensor, coefficient: float = 0.0) -> Balancing:
+    """The method that `settings` (a settings model of kind ``balancing``) asks for.
+
+    Args:
+        settings: e.g. ``schema.ChebyshevAL(mu=0.5)``.
+        weights: (K,) the preference over the tasks, on the simplex.
+        coefficient: the sparsity coefficient k0 in [0, 1); 0 leaves the sparsity objective out.
+
+    Raises:
+        BadInput: `settings` has no method, `weights` are not on the simplex, or `coefficient` is out of range.
+    """
+    if type(settings) not in _METHODS:
+        known = [model.__name__ for model in _METHODS]
+        raise BadInput(f"`trial.balancing` has no method for {type(settings).__name__}. {nearest(type(settings).__name__, known)}")
+    if weights.ndim != 1 or bool((weights < 0).any()) or abs(weights.double().sum().item() - 1) > 1e-6:
+        raise BadInput(f"`trial.preference` should hold one non-negative weight a task and sum to 1. Found {weights.tolist()}.")
+    if not 0 <= coefficient < 1:
+        raise BadInput(f"`trial.sparsity.coefficient` should be in [0, 1). Found {coefficient}.")
+    return _METHODS[type(settings)](settings, weights, coefficient)

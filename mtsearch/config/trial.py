@@ -1,0 +1,79 @@
+"""The configuration of one trial."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from mtsearch.config.architectures import HPS
+from mtsearch.config.backbones import BackboneCM
+from mtsearch.config.balancing import Linear
+from mtsearch.config.base import Model, named
+from mtsearch.config.optimisation import Adam, Constant, Positive
+from mtsearch.config.sparsity import NoSparsity
+from mtsearch.config.task_schedules import Joint
+
+
+class Epochs(Model):
+    """Epochs of the two phases. Dense training has one phase as long as both together."""
+
+    search: int = Field(5, ge=0)
+    retrain: int = Field(7, ge=0)
+
+    @model_validator(mode="after")
+    def _some(self) -> Epochs:
+        if self.search + self.retrain == 0:
+            raise ValueError("should hold at least one epoch. Found search = 0, retrain = 0")
+        return self
+
+
+class Augment(Model):
+    """Augmentation of training images, in batches on the device. Zero switches a part off."""
+
+    rotation: float = Field(0.0, ge=0, le=180, description="degrees to either side, nearest neighbour, black fill")
+    crop: int = Field(0, ge=0, description="pixels of zero padding before a random crop")
+    flip: bool = False
+
+
+class TrialConfig(Model):
+    """Everything one trial needs besides its data."""
+
+    seed: int = Field(0, ge=0)
+    architecture: named("architecture") = HPS()  # type: ignore[valid-type]
+    backbone: named("backbone") = BackboneCM()  # type: ignore[valid-type]
+    init: Literal["default", "lsuv"] = "default"
+    preference: dict[str, float] | None = None
+    balancing: named("balancing") = Linear()  # type: ignore[valid-type]
+    task_schedule: named("task_schedule") = Joint()  # type: ignore[valid-type]
+    sparsity: named("sparsity") = NoSparsity()  # type: ignore[valid-type]
+    epochs: Epochs = Epochs()
+    batch_size: int = Field(256, gt=0)
+    optimizer: named("optimizer") = Adam()  # type: ignore[valid-type]
+    lr_schedule: named("lr_schedule") = Constant()  # type: ignore[valid-type]
+    clip: Positive | None = None
+    ema: float | None = Field(None, gt=0, lt=1)
+    augment: Augment = Augment()
+    report_every: int = Field(1, gt=0)
+    select: Literal["best", "last"] = "best"
+    threads: int = Field(1, gt=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _searches_before_it_is_sparse(self) -> TrialConfig:
+        if not isinstance(self.sparsity, NoSparsity) and self.epochs.search == 0:
+            raise ValueError(f"with `sparsity.mode = {self.sparsity.mode}` should have `epochs.search` of at least 1. Found 0")
+        if getattr(self.sparsity, "share", None) is not None and self.epochs.retrain == 0:
+            raise ValueError("with `sparsity.share` should have `epochs.retrain` of at least 1: rows are tied for retraining. Found 0")
+        return self
+
+    @field_validator("preference")
+    @classmethod
+    def _simplex(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is not None:
+            if any(v < 0 for v in value.values()):
+                raise ValueError(f"should have no negative weight. Found {value}")
+            if abs(sum(value.values()) - 1) > 1e-6:
+                raise ValueError(f"should sum to 1. Found {value}, which sums to {sum(value.values()):g}")
+        return value
