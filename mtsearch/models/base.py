@@ -79,16 +79,23 @@ class MultiTaskModel(nn.Module):
         super().__init__()
         self.tasks = tuple(tasks)
 
-    def share(self, x: Tensor) -> list[Tensor]:
-        """The features at the shared boundary; empty when nothing is shared."""
+    def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
+        """The features at the shared boundary that the named tasks (all when None) read; empty when nothing is shared.
+
+        The tasks matter where the shared part treats them apart, as per-task normalisation does; `decode` is called with the same ones.
+        """
         raise AssertionError(f"{type(self).__name__} should define `share`")
 
     def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Raw outputs of the named tasks (all when None) from the images and the shared features."""
+        """Raw outputs of the named tasks (all when None) from the images and the features that `share` gave for these tasks."""
         raise AssertionError(f"{type(self).__name__} should define `decode`")
 
+    def extra_losses(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Scalars by task name that are added to those tasks' training losses, from what `share` gave for these tasks. None by default."""
+        return {}
+
     def shared_parameters(self) -> list[nn.Parameter]:
-        """The parameters before the shared boundary."""
+        """The parameters that more than one task uses."""
         raise AssertionError(f"{type(self).__name__} should define `shared_parameters`")
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
@@ -97,7 +104,7 @@ class MultiTaskModel(nn.Module):
 
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Raw outputs by task name of images (B, C, H, W), for the named tasks or all."""
-        return self.decode(x, self.share(x), tasks)
+        return self.decode(x, self.share(x, tasks), tasks)
 
     def chosen(self, tasks: Sequence[str] | None) -> list[str]:
         """The task names to decode, in the order of the cards."""

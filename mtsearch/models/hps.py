@@ -30,7 +30,7 @@ class HPS(MultiTaskModel):
         self.slot = {task.name: needs.index(need_of(task)) for task in tasks}
         self.prunable = self.trunk.rows("trunk")
 
-    def share(self, x: Tensor) -> list[Tensor]:
+    def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         return self.trunk(x)
 
     def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:

@@ -56,7 +56,7 @@ class MDMTN(MultiTaskModel):
             for row in self.monitors[task.name].rows(f"monitors.{task.name}")  # type: ignore[operator]
         )
 
-    def share(self, x: Tensor) -> list[Tensor]:
+    def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         return self.trunk(x)
 
     def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:

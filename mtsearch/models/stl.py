@@ -23,7 +23,7 @@ class STL(MultiTaskModel):
         self.heads = nn.ModuleDict({task.name: build_head(task, backbone) for task in tasks})
         self.prunable = tuple(row for task in tasks for row in self.trunks[task.name].rows(f"trunks.{task.name}"))  # type: ignore[operator]
 
-    def share(self, x: Tensor) -> list[Tensor]:
+    def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         return []
 
     def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:

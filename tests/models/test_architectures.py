@@ -75,6 +75,7 @@ def test_forward_is_decode_after_share_and_outputs_have_the_tasks_shapes(setting
     only = model(x, [last])
     assert list(only) == [last]
     assert torch.equal(only[last], out[last])
+    assert model.extra_losses(x, model.share(x, [last]), [last]) == {}
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: f"{s.name}")
@@ -192,7 +193,7 @@ def test_a_plug_in_architecture_needs_settings_and_a_builder():
             super().__init__(tasks)
             self.width = backbone.width
 
-        def share(self, x):
+        def share(self, x, tasks=None):
             return [x.mean((1, 2, 3))]
 
         def decode(self, x, shared, tasks=None):
