@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import Model, claim
 from mtsearch.config.errors import BadInput, nearest
 
 Level = Literal["loss", "feature", "parameter"]
@@ -99,7 +99,7 @@ def balancing(settings: type[Model]) -> Callable[[B], B]:
     """Register a balancing method for its settings model: ``@balancing(schema.Linear)``."""
 
     def register(cls: B) -> B:
-        _METHODS[settings] = cls
+        claim(_METHODS, settings, cls, "balancing method of")
         return cls
 
     return register

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from mtsearch.config.errors import nearest
+from mtsearch.config.errors import BadInput, nearest
 
 
 class Model(BaseModel):
@@ -39,10 +39,24 @@ def method(kind: str, name: str) -> Callable[[type[M]], type[M]]:
     """Register the settings of a named method: ``@method("architecture", "hps")``. ``--list`` shows the first line of its docstring."""
 
     def register(cls: type[M]) -> type[M]:
-        _METHODS.setdefault(kind, {})[name] = cls
+        claim(_METHODS.setdefault(kind, {}), name, cls, kind)
         return cls
 
     return register
+
+
+def claim(table: dict[Any, Any], key: Any, value: Any, what: str) -> None:
+    """Enter `value` in a registry's table. Raises BadInput where another class or function has the name; the same one read again replaces
+    itself."""
+    old = table.get(key)
+    if old is not None and old is not value and _home(old) != _home(value):
+        name = key if isinstance(key, str) else key.__name__
+        raise BadInput(f"the {what} `{name}` of {_home(value)} is already taken by {_home(old)}. Give it another name.")
+    table[key] = value
+
+
+def _home(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def methods(kind: str | None = None) -> dict[str, Any]:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.base import Model
-
-TaskKind = Literal["classification", "segmentation", "regression"]
+from mtsearch.config.errors import nearest
+from mtsearch.config.metrics import TASK_METRICS, has_values
 
 
 class TaskCard(Model):
-    """One labelled prediction. `outputs` is the number of classes, or of channels for a regression."""
+    """One labelled prediction. `kind` is one that `task_metrics` has declared (`mtsearch.config.metrics`); `outputs` is the number of
+    classes, or of channels for a regression."""
 
     name: str
-    kind: TaskKind = "classification"
+    kind: str = "classification"
     outputs: int = Field(gt=0)
     classes: tuple[str, ...] = ()
     ignore: int = -1  # the label that means "not labelled"
+
+    @property
+    def missing(self) -> float:
+        """The value among the labels that means "not labelled": NaN where labels are floats, else `ignore`."""
+        return math.nan if has_values(self.kind) else self.ignore
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        if kind not in TASK_METRICS:
+            raise ValueError(f"unknown task kind `{kind}`. {nearest(kind, TASK_METRICS)}")
+        return kind
 
     @model_validator(mode="after")
     def _classes_match(self) -> TaskCard:

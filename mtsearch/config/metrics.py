@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+
+if TYPE_CHECKING:  # cards hold their tasks' kinds against the table below
+    from mtsearch.config.cards import TaskCard
 
 
 @dataclass(frozen=True)
@@ -17,11 +21,42 @@ class Metric:
     reference: float | None = None
 
 
-TASK_METRICS: dict[str, dict[str, Metric]] = {
-    "classification": {"loss": Metric("min"), "error": Metric("min", "%", 100.0)},
-    "segmentation": {"loss": Metric("min"), "error": Metric("min", "%", 100.0), "pixel_error": Metric("min", "%", 100.0)},
-    "regression": {"loss": Metric("min"), "error": Metric("min")},
-}
+TASK_METRICS: dict[str, dict[str, Metric]] = {}
+"""The metrics of each task kind; its names are the kinds there are."""
+_VALUED: set[str] = set()
+
+
+def task_metrics(kind: str, metrics: Mapping[str, Metric], *, labels: Literal["classes", "values"] = "classes") -> None:
+    """Declare a task kind with its metrics, `loss` and `error` among them, which balancing and the choice of a report read.
+
+    Args:
+        kind: the word that a data card gives as a task's `kind`.
+        metrics: what its meter computes, by name.
+        labels: ``classes`` for whole numbers in 0..outputs-1, the card's `ignore` being "not labelled"; ``values`` for floats, NaN being
+            "not labelled".
+
+    Raises:
+        BadInput: `loss` or `error` is missing or not minimised, or the kind has been declared otherwise before.
+    """
+    for name in ("loss", "error"):
+        if name not in metrics or metrics[name].goal != "min":
+            raise BadInput(f"the task kind `{kind}` should have a metric `{name}` with the goal min. Found {', '.join(metrics) or 'none'}.")
+    if TASK_METRICS.get(kind, metrics) != metrics or (kind in TASK_METRICS and (kind in _VALUED) != (labels == "values")):
+        raise BadInput(f"the task kind `{kind}` is already taken, with the metrics {', '.join(TASK_METRICS[kind])}. Give it another name.")
+    TASK_METRICS[kind] = dict(metrics)
+    if labels == "values":
+        _VALUED.add(kind)
+
+
+def has_values(kind: str) -> bool:
+    """Whether the labels of a kind are floats, NaN being "not labelled", and not whole numbers of classes."""
+    return kind in _VALUED
+
+
+task_metrics("classification", {"loss": Metric("min"), "error": Metric("min", "%", 100.0)})
+task_metrics("segmentation", {"loss": Metric("min"), "error": Metric("min", "%", 100.0), "pixel_error": Metric("min", "%", 100.0)})
+task_metrics("regression", {"loss": Metric("min"), "error": Metric("min")}, labels="values")
+
 MODEL_METRICS: dict[str, Metric] = {
     "model/params": Metric("min"),
     "model/density": Metric("min", "", 1.0),

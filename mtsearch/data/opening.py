@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
+from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.cards import load_card
@@ -177,7 +178,7 @@ def _check(card: DatasetCard, name: str, side: Side) -> None:
         )
     for task, labels in zip(card.tasks, side.labels, strict=True):
         known = labels[labels != task.ignore]
-        if task.kind != "regression" and len(known) and not (known.min() >= 0 and known.max() < task.outputs):
+        if not has_values(task.kind) and len(known) and not (known.min() >= 0 and known.max() < task.outputs):
             raise BadInput(
                 f"The labels of task `{task.name}` of `{card.name}` should lie in 0..{task.outputs - 1}. "
                 f"Found {known.min()}..{known.max()} in {name}; mend `outputs` in the data card."

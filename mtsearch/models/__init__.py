@@ -2,7 +2,7 @@
 
 from mtsearch.models import hps, mdmtn, stl, trunk_cm, trunk_mm, trunk_torchvision  # noqa: F401  (importing registers them)
 from mtsearch.models.base import Backbone, Branch, MultiTaskModel, Need
-from mtsearch.models.heads import build_head, need_of
+from mtsearch.models.heads import build_head, head, need_of
 from mtsearch.models.lsuv import lsuv_
 from mtsearch.models.macs import model_macs
 from mtsearch.models.registry import architecture, backbone, build_model
@@ -16,6 +16,7 @@ __all__ = [
     "backbone",
     "build_head",
     "build_model",
+    "head",
     "lsuv_",
     "model_macs",
     "need_of",

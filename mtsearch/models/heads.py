@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from torch import nn
 
+from mtsearch.config.base import claim
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Need
 
+HeadBuilder = Callable[[TaskCard, Backbone], nn.Module]
+H = TypeVar("H", bound=HeadBuilder)
 
+_HEADS: dict[str, HeadBuilder] = {}
+_NEEDS: dict[str, Need] = {}
+
+
+def head(kind: str, *, need: Need) -> Callable[[H], H]:
+    """Register the builder `(task, backbone) -> Module` of a task kind's head, which reads a branch's feature vector or feature map:
+    ``@head("classification", need="vector")``."""
+
+    def register(builder: H) -> H:
+        claim(_HEADS, kind, builder, "head of the task kind")
+        _NEEDS[kind] = need
+        return builder
+
+    return register
+
+
+@head("regression", need="vector")
+@head("classification", need="vector")
 def linear_head(task: TaskCard, backbone: Backbone) -> nn.Module:
     """Feature vector (B, width) -> (B, outputs): class logits or regressed scalars."""
     return nn.Linear(backbone.width, task.outputs)
 
 
+@head("segmentation", need="map")
 def segmentation_head(task: TaskCard, backbone: Backbone) -> nn.Module:
     """Feature map (B, C, h, w) -> class logits (B, outputs, H, W) at the images' size: small convolutions and bilinear upsampling."""
     if backbone.map_shape is None:
@@ -33,18 +56,17 @@ def segmentation_head(task: TaskCard, backbone: Backbone) -> nn.Module:
     )
 
 
-_HEADS: dict[str, tuple[Need, Callable[[TaskCard, Backbone], nn.Module]]] = {
-    "classification": ("vector", linear_head),
-    "regression": ("vector", linear_head),
-    "segmentation": ("map", segmentation_head),
-}
-
-
 def need_of(task: TaskCard) -> Need:
     """What the head of this task reads: the feature vector or the feature map."""
-    return _HEADS[task.kind][0]
+    return _registered(task)[0]
 
 
 def build_head(task: TaskCard, backbone: Backbone) -> nn.Module:
     """The head of a task on features of this backbone."""
-    return _HEADS[task.kind][1](task, backbone)
+    return _registered(task)[1](task, backbone)
+
+
+def _registered(task: TaskCard) -> tuple[Need, HeadBuilder]:
+    if task.kind not in _HEADS:
+        raise BadInput(f"task `{task.name}` is of a kind without a head: `{task.kind}`. Register one with `mtsearch.models.head`.")
+    return _NEEDS[task.kind], _HEADS[task.kind]

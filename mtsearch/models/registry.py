@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import Model, claim
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, MultiTaskModel
@@ -25,7 +25,7 @@ def architecture(settings: type[Model]) -> Callable[[A], A]:
     """Register the builder `(settings, backbone, tasks) -> MultiTaskModel` of an architecture's settings class."""
 
     def register(builder: A) -> A:
-        _ARCHITECTURES[settings] = builder
+        claim(_ARCHITECTURES, settings, builder, "architecture of")
         return builder
 
     return register
@@ -35,7 +35,7 @@ def backbone(settings: type[Model]) -> Callable[[B], B]:
     """Register the builder `(settings, (C, H, W)) -> Backbone` of a backbone's settings class."""
 
     def register(builder: B) -> B:
-        _BACKBONES[settings] = builder
+        claim(_BACKBONES, settings, builder, "backbone of")
         return builder
 
     return register

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config import schema
-from mtsearch.config.base import Model
+from mtsearch.config.base import Model, claim
 from mtsearch.config.errors import BadInput
 from mtsearch.sparsity.patterns import growl_weights
 from mtsearch.sparsity.prox import growl_prox
@@ -38,7 +38,7 @@ def rule(settings: type[Model]) -> Callable[[R], R]:
     """Register a rule for its settings model: ``@rule(schema.TargetSparsity)``."""
 
     def register(cls: R) -> R:
-        _RULES[settings] = cls
+        claim(_RULES, settings, cls, "row rule of")
         return cls
 
     return register

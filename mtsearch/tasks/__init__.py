@@ -1,6 +1,6 @@
-"""Tasks: the loss and the metrics of each kind of labelled prediction."""
+"""Tasks: the loss and the metrics of each kind of labelled prediction. Importing this package registers the kinds."""
 
-from mtsearch.tasks.losses import task_loss
-from mtsearch.tasks.metrics import Meter, meter_for
+from mtsearch.tasks import classification, regression, segmentation  # noqa: F401  (importing registers them)
+from mtsearch.tasks.registry import Loss, Meter, loss, meter, meter_for, task_loss
 
-__all__ = ["Meter", "meter_for", "task_loss"]
+__all__ = ["Loss", "Meter", "loss", "meter", "meter_for", "task_loss"]

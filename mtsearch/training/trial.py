@@ -151,7 +151,7 @@ class Trial:
             augment=self.config.augment if train else None,
             device=self.device,
             memory_format=torch.channels_last,
-            ignore={task.name: math.nan if task.kind == "regression" else task.ignore for task in self.tasks},
+            ignore={task.name: task.missing for task in self.tasks},
         )
 
     def _weights(self) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import Model, claim
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.data.find import ImageSource
@@ -57,7 +57,7 @@ def composer(kind: str) -> Callable[[type[C]], type[C]]:
     """Register the composer of `source.kind`."""
 
     def register(cls: type[C]) -> type[C]:
-        COMPOSERS[kind] = cls
+        claim(COMPOSERS, kind, cls, "composer")
         return cls
 
     return register

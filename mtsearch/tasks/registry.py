@@ -1,0 +1,75 @@
+"""Which losses, which meter belong to a task kind. A kind is one file: it declares its metrics, and registers a loss and a meter here and
+a head with `mtsearch.models.head`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from mtsearch.config.base import claim
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+
+Loss = Callable[[TaskCard, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(task, raw output, target) -> sum of the losses over all labelled entries and their number, both scalars on the output's device."""
+
+
+class Meter(Protocol):
+    """Accumulates the metrics of a task over batches.
+
+    `totals` is what ranks add up before `compute`; `compute` gives every metric that the kind declared, NaN when nothing was labelled.
+    """
+
+    totals: Tensor
+
+    def update(self, output: Tensor, target: Tensor) -> None: ...
+
+    def compute(self) -> dict[str, float]: ...
+
+
+L = TypeVar("L", bound=Loss)
+M = TypeVar("M", bound=Callable[[TaskCard, torch.device], Any])
+
+_LOSSES: dict[str, dict[str, Loss]] = {}
+_METERS: dict[str, Callable[[TaskCard, torch.device], Meter]] = {}
+
+
+def loss(kind: str, name: str) -> Callable[[L], L]:
+    """Register a loss of a task kind by its name: ``@loss("regression", "squared")``. A kind's first one is its default."""
+
+    def register(function: L) -> L:
+        claim(_LOSSES.setdefault(kind, {}), name, function, f"loss of {kind}")
+        return function
+
+    return register
+
+
+def meter(kind: str) -> Callable[[M], M]:
+    """Register the meter of a task kind, a class made from the task's card and a device: ``@meter("regression")``."""
+
+    def register(cls: M) -> M:
+        claim(_METERS, kind, cls, "meter of the task kind")
+        return cls
+
+    return register
+
+
+def task_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of the losses of raw outputs over all labelled entries, and their number, both scalars on the output's device.
+
+    Batches and ranks may so hold different numbers of labels. Raises BadInput for a kind without a loss.
+    """
+    if task.kind not in _LOSSES:
+        raise BadInput(f"task `{task.name}` is of a kind without a loss: `{task.kind}`. Register one with `mtsearch.tasks.loss`.")
+    named = _LOSSES[task.kind]
+    return next(iter(named.values()))(task, output, target)
+
+
+def meter_for(task: TaskCard, device: torch.device) -> Meter:
+    """A fresh meter for the task's kind. Raises BadInput for a kind without one."""
+    if task.kind not in _METERS:
+        raise BadInput(f"task `{task.name}` is of a kind without a meter: `{task.kind}`. Register one with `mtsearch.tasks.meter`.")
+    return _METERS[task.kind](task, device)
