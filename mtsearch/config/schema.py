@@ -13,7 +13,7 @@ from mtsearch.config.balancing import Chebyshev, ChebyshevAL, Linear, SmoothCheb
 from mtsearch.config.base import Model
 from mtsearch.config.optimisation import Positive
 from mtsearch.config.sparsity import CoefficientSparsity, NoSparsity, Sharing, TargetSparsity
-from mtsearch.config.task_schedules import Joint
+from mtsearch.config.task_schedules import Categorical, Coin, Joint, Proportional, RoundRobin, Sequential
 from mtsearch.config.trial import Augment, Epochs, TrialConfig
 
 __all__ = [
@@ -24,9 +24,11 @@ __all__ = [
     "BackboneCM",
     "BackboneMM",
     "BackboneTorchvision",
+    "Categorical",
     "Chebyshev",
     "ChebyshevAL",
     "CoefficientSparsity",
+    "Coin",
     "Constraint",
     "DataConfig",
     "Epochs",
@@ -34,10 +36,13 @@ __all__ = [
     "Linear",
     "NoSparsity",
     "Objective",
+    "Proportional",
     "Resources",
     "Results",
+    "RoundRobin",
     "Sampler",
     "Search",
+    "Sequential",
     "Sharing",
     "SmoothChebyshev",
     "SpaceConfig",

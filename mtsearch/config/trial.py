@@ -55,7 +55,7 @@ class TrialConfig(Model):
     ema: float | None = Field(None, gt=0, lt=1)
     augment: Augment = Augment()
     report_every: int = Field(1, gt=0)
-    select: Literal["best", "last"] = "best"
+    select: str = Field("best", description="the report that is the trial's row: best (mean error), last, or best for one task by its name")
     threads: int = Field(1, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -38,8 +38,6 @@ class Batches:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"Parameter `batch_size` should be positive. Found `batch_size = {batch_size}`.")
-        if generator is None and is_active(augment):
-            raise ValueError("Parameter `augment` needs a `generator` to draw from. Found `generator = None`.")
         if memory_format not in (torch.contiguous_format, torch.channels_last):
             raise ValueError(f"Parameter `memory_format` should be contiguous or channels last. Found `memory_format = {memory_format}`.")
         self.batch_size = batch_size
@@ -70,18 +68,24 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         if self.generator is None:
+            if self.augment is not None:
+                raise ValueError("Parameter `augment` needs a `generator` to draw from. Found `generator = None`.")
             for start in range(0, self.count, self.batch_size):
                 part = slice(start, start + self.batch_size)
                 yield self._finish(self.rows[part].to(torch.float32)), {name: values[part] for name, values in self.labels.items()}
             return
-        order = torch.randperm(self.count, generator=self.generator, device=self.generator.device)
-        for index in order.split(self.batch_size):
+        yield from self.shuffled(self.generator)
+
+    def shuffled(self, generator: torch.Generator, among: Tensor | None = None) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """One pass in an order drawn from `generator`, over all images or those `among` (n,) them; augmentation is drawn batch by batch."""
+        order = torch.randperm(self.count if among is None else len(among), generator=generator, device=generator.device)
+        for index in (order if among is None else among.to(order.device)[order]).split(self.batch_size):
             index = index.to(self.scale.device)
             labels = {name: values.index_select(0, index) for name, values in self.labels.items()}
             if self.augment is None:
                 yield self._finish(self.rows.index_select(0, index).to(torch.float32)), labels
             else:
-                yield self._augmented(self.augment, self.generator, index, labels)
+                yield self._augmented(self.augment, generator, index, labels)
 
     def _augmented(
         self, augment: Augment, generator: torch.Generator, index: Tensor, labels: dict[str, Tensor]

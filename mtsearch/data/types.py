@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from mtsearch.config.cards import DatasetCard
+from mtsearch.config.cards import DatasetCard, TaskCard
 
 SPLITS = ("train", "val", "test")
 
@@ -29,6 +30,18 @@ class Split:
     def head(self, count: int) -> Split:
         """The first ``count`` examples, as views."""
         return Split(self.images[:count], {name: values[:count] for name, values in self.labels.items()})
+
+    def take(self, index: Tensor) -> Split:
+        """The examples at `index` (n,), as views where they lie behind each other."""
+        if len(index) and bool((index.diff() == 1).all()):
+            start, end = int(index[0]), int(index[-1]) + 1
+            return Split(self.images[start:end], {name: values[start:end] for name, values in self.labels.items()})
+        return Split(self.images[index], {name: values[index] for name, values in self.labels.items()})
+
+    def labelled(self, task: TaskCard) -> Tensor:
+        """Which examples have a label of the task, bool (N,); of a label per pixel, one is enough."""
+        labels = self.labels[task.name].flatten(1) if self.labels[task.name].dim() > 1 else self.labels[task.name][:, None]
+        return (~torch.isnan(labels) if labels.is_floating_point() else labels != task.ignore).any(1)
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,28 @@ from mtsearch.tasks import meter_for
 
 @torch.inference_mode()
 def evaluate(
-    model: MultiTaskModel, batches: Batches, tasks: Sequence[TaskCard], device: torch.device, autocast: torch.dtype | None = None
+    model: MultiTaskModel,
+    parts: Sequence[tuple[Sequence[TaskCard], Batches]],
+    device: torch.device,
+    autocast: torch.dtype | None = None,
 ) -> dict[str, float]:
-    """`<task>/<metric>` for every task, with the model in eval mode (its mode is restored)."""
+    """`<task>/<metric>` for every task, with the model in eval mode (its mode is restored).
+
+    Args:
+        model: the network.
+        parts: the images by the tasks that they are labelled for; only those tasks' outputs are computed.
+        device: where the batches lie.
+        autocast: the type of mixed precision, if any.
+    """
     was_training = model.training
     model.eval()
-    meters = {task.name: meter_for(task, device) for task in tasks}
-    for images, labels in batches:
-        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            outputs = model(images)
-        for name, meter in meters.items():
-            meter.update(outputs[name], labels[name])
+    meters = {task.name: meter_for(task, device) for tasks, _ in parts for task in tasks}
+    for tasks, batches in parts:
+        names = [task.name for task in tasks]
+        for images, labels in batches:
+            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+                outputs = model(images, names)
+            for name in names:
+                meters[name].update(outputs[name], labels[name])
     model.train(was_training)
     return {f"{name}/{key}": value for name, meter in meters.items() for key, value in meter.compute().items()}

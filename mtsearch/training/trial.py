@@ -11,23 +11,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing import Step, build_balancing
-from mtsearch.config.errors import BadInput
+from mtsearch.balancing import build_balancing
+from mtsearch.balancing.schedules import build_schedule
+from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
-from mtsearch.data import Batches, Split, open_dataset
+from mtsearch.data import Batches, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs
-from mtsearch.sparsity import AFFINITY_LIMIT, Sparsifier, Structure, find_sharing, measures, tie_, untie_
-from mtsearch.tasks import task_loss
+from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
+from mtsearch.training.checks import check_affinity, check_balancing
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
+from mtsearch.training.parts import batches_of, parts_of
 from mtsearch.training.phases import Phase, plan
 from mtsearch.training.randomness import Lent
 from mtsearch.training.schedules import lr_factor
+from mtsearch.training.selection import check_selection, score
 from mtsearch.training.state import has_state, load_state, save_state, to_device
+from mtsearch.training.steps import Stepper
+from mtsearch.training.streams import Streams
 from mtsearch.training.world import World
 
-EVALUATION_BATCH = 1000
 DUAL_IMAGES = 1024  # training images on which the losses of a dual update are measured
 
 
@@ -67,12 +71,17 @@ class Trial:
         self._seconds, self._steps, self._examples = 0.0, 0, 0
         self._structure: Structure | None = None
         self._handed: dict[str, float] = {}  # what the search phase fell short of, told in every later report
-        self._generator = torch.Generator(device="cpu").manual_seed(config.seed)
+        self._schedule = build_schedule(config.task_schedule, [task.name for task in self.tasks])
+        self._coins = torch.Generator().manual_seed(config.seed)
+        train = self.dataset.splits["train"]
+        batches = batches_of(self.dataset, train, config.batch_size, self.device, config.augment)
+        cached = getattr(config.task_schedule, "replay", "fresh") == "cached"
+        self._streams = Streams(batches, train, self.tasks, self._schedule.groups, config.seed, cached)
         with self._seeded(config.seed):
             self.model = self._build()
             self._rng = torch.get_rng_state()
         self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
-        self._refuse_large_affinity()
+        self._refuse_what_cannot_meet()
         self._begin(0)
 
     # ------------------------------------------------------------ iteration
@@ -89,10 +98,10 @@ class Trial:
         with self._seeded(None):
             start = self._clock()
             while self._epoch < until:
-                sums = self._train_epoch()
+                losses = self._train_epoch()
                 self._epoch += 1
             self._seconds += self._clock() - start
-            report = self._report(phase, sums)
+            report = self._report(phase, losses)
             self._rng = torch.get_rng_state()
         self.reports.append(report)
         if self._epoch == phase.epochs and self._phase + 1 < len(self.phases):
@@ -122,37 +131,18 @@ class Trial:
         config = self.config
         model = build_model(config.architecture, config.backbone, self.tasks, self.dataset.card.shape)
         if config.init == "lsuv":
-            images, _ = next(iter(self._batches("train", DUAL_IMAGES // 2)))
-            lsuv_(model, images.cpu(), torch.Generator().manual_seed(config.seed))
+            first = [next(iter(batches))[0] for _, batches in self._parts("train", DUAL_IMAGES // 2)]
+            lsuv_(model, torch.cat(first)[:: len(first)].cpu(), torch.Generator().manual_seed(config.seed))
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def _refuse_large_affinity(self) -> None:
-        """Affinity propagation takes few rows: say so before the search phase, not after it."""
-        sparsity = self.config.sparsity
-        share = getattr(sparsity, "share", None)
-        if share is None or share.method != "affinity":
-            return
-        kept = 1 - (sparsity.layer_cap if isinstance(sparsity, CoefficientSparsity) else sparsity.target)
-        for name in self.model.prunable:
-            rows = self.model.get_submodule(name).weight.shape[1]  # type: ignore[union-attr, index]
-            if rows * kept > AFFINITY_LIMIT:
-                raise BadInput(
-                    f"`trial.sparsity.share.method` is affinity, which takes up to {AFFINITY_LIMIT:,} rows a layer. Found at least "
-                    f"{math.floor(rows * kept):,} in `{name}`. Use `complete`."
-                )
+    def _refuse_what_cannot_meet(self) -> None:
+        """Settings that are right alone and wrong together are told before the first step."""
+        check_affinity(self.model, self.config.sparsity)
+        check_balancing(self.config, self._balancing, self._schedule, self.model, self._streams.common)
+        check_selection(self.config, self.tasks)
 
-    def _batches(self, split: str | Split, size: int, train: bool = False) -> Batches:
-        return Batches(
-            self.dataset.splits[split] if isinstance(split, str) else split,
-            batch_size=size,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
-            generator=self._generator if train else None,
-            augment=self.config.augment if train else None,
-            device=self.device,
-            memory_format=torch.channels_last,
-            ignore={task.name: task.missing for task in self.tasks},
-        )
+    def _parts(self, split: str, first: int | None = None) -> list[tuple[list[TaskCard], Batches]]:
+        return parts_of(self.dataset, self.dataset.splits[split], self.tasks, self.device, first)
 
     def _weights(self) -> Tensor:
         preference = self.config.preference or {}
@@ -164,7 +154,7 @@ class Trial:
     def _begin(self, phase: int) -> None:
         """Enter a phase with a fresh optimiser; retraining starts from the chosen state of the search and holds its structure."""
         config = self.config
-        self._phase, self._epoch, self._step = phase, 0, 0
+        self._phase, self._epoch, self._ticks, self._lr = phase, 0, 0, 0.0
         if self.phases[phase].name == "retrain" and self._best is not None:
             self.model.load_state_dict(self._best["model"])
             self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed)
@@ -189,76 +179,73 @@ class Trial:
         config, phase = self.config, self.phases[self._phase]
         if self._structure is not None:
             tie_(self.model, self._structure)
-        self._train = self._batches("train", config.batch_size, train=True)
-        self._val = self._batches("val", EVALUATION_BATCH)
-        self._optimizer = build_optimizer(config.optimizer, self.model.parameters())
+        self._val = self._parts("val")
+        self._optimizer = build_optimizer(config.optimizer, [*self.model.parameters(), *self._balancing.parameters()])
+        self._stepper = Stepper(self.model, self.tasks, self._balancing, self._optimizer, config.clip, self._autocast)
         self._sparsifier = None
         if phase.name == "search":
+            steps = self._schedule.steps_per_epoch(self._streams.streams)
             self._sparsifier = Sparsifier(
-                self.model,
-                self.model.prunable,
-                config.sparsity,
-                total_steps=phase.epochs * len(self._train),
-                steps_per_epoch=len(self._train),
+                self.model, self.model.prunable, config.sparsity, total_steps=phase.epochs * steps, steps_per_epoch=steps
             )
         self._average = Average(self.model, config.ema) if config.ema is not None and self._phase == len(self.phases) - 1 else None
 
     # ------------------------------------------------------------ training
 
-    def _train_epoch(self) -> Tensor:
-        """One epoch over the training split; returns the mean training losses (K,) as the model went through them."""
-        config, phase, steps_per_epoch = self.config, self.phases[self._phase], len(self._train)
-        sums = torch.zeros(len(self.tasks), device=self.device)
-        counts = torch.zeros(len(self.tasks), device=self.device)
-        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+    def _train_epoch(self) -> dict[str, float]:
+        """One epoch as the task schedule plans it; returns ``train/<task>/loss``, means as the model went through it, of the tasks that had
+        a step."""
+        config, phase = self.config, self.phases[self._phase]
+        sums = torch.zeros(2, len(self.tasks), device=self.device)
         penalty = self._sparsifier.penalty() if self._sparsifier is not None and self._coefficient() > 0 else 0.0
         self.model.train()
-        for images, labels in self._train:
-            lr = config.optimizer.lr * lr_factor(config.lr_schedule, self._step, steps_per_epoch, phase.epochs)
-            for group in self._optimizer.param_groups:
-                group["lr"] = lr
-            with torch.autocast(self.device.type, dtype=self._autocast, enabled=self._autocast is not None):
-                outputs = self.model(images)
-            pairs = [task_loss(task, outputs[task.name], labels[task.name]) for task in self.tasks]
-            total, count = torch.stack([s for s, _ in pairs]), torch.stack([c for _, c in pairs])
-            losses = total / count.clamp(min=1)
-            self._optimizer.zero_grad(set_to_none=True)
-            self._balancing.backward(Step(losses, tuple(range(len(self.tasks))), penalty=penalty))
-            if config.clip is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-            self._optimizer.step()
-            if self._sparsifier is not None:
-                self._sparsifier.after_step(self._step + 1)
+        self._streams.begin()
+        plan = self._schedule.epoch(self._streams.streams, self._coins)
+        for number, group in enumerate(plan):
+            self._lr = config.optimizer.lr * lr_factor(config.lr_schedule, self._epoch * len(plan) + number, len(plan), phase.epochs)
+            for parameters in self._optimizer.param_groups:
+                parameters["lr"] = self._lr
+            parts = self._streams.next(group)
+            sums[:, list(group)] += torch.stack(self._stepper.step(parts, penalty))
+            self._sparsify(number + 1, len(plan))
             if self._average is not None:
                 self._average.update()
                 if self._sparsifier is not None:
                     self._sparsifier.hold(self._average.model)
-            sums += total.detach()
-            counts += count
-            self._step += 1
             self._steps += 1
-            self._examples += len(images)
+            self._examples += sum(len(images) for _, (images, _) in parts)
+        self._sparsify(1, 1)
         self._dual_update(penalty)
-        self._lr = lr
-        return sums / counts.clamp(min=1)
+        means = (sums[0] / sums[1].clamp(min=1)).tolist()
+        return {f"train/{self.tasks[k].name}/loss": means[k] for k, count in enumerate(sums[1].tolist()) if count}
+
+    def _sparsify(self, done: int, of: int) -> None:
+        """Tell the sparsifier where the phase is: its clock has as many ticks an epoch as the schedule has steps on average."""
+        if self._sparsifier is None:
+            return
+        ticks = self._sparsifier.steps_per_epoch
+        now = self._epoch * ticks + done * ticks // of
+        if now == self._ticks:
+            self._sparsifier.hold()
+        for tick in range(self._ticks + 1, now + 1):
+            self._sparsifier.after_step(tick)
+        self._ticks = now
 
     def _dual_update(self, penalty: float) -> None:
         if not self._balancing.due(self._epoch + 1):
             return
-        fixed = self._batches(self.dataset.splits["train"].head(DUAL_IMAGES), EVALUATION_BATCH)
-        figures = evaluate(self.model, fixed, self.tasks, self.device, self._autocast)
+        figures = evaluate(self.model, self._parts("train", DUAL_IMAGES), self.device, self._autocast)
         losses = torch.tensor([figures[f"{task.name}/loss"] for task in self.tasks], device=self.device)
         self._balancing.end_of_epoch(self._epoch + 1, losses, penalty)
 
     # ------------------------------------------------------------ reports
 
-    def _report(self, phase: Phase, sums: Tensor) -> dict[str, Any]:
+    def _report(self, phase: Phase, losses: dict[str, float]) -> dict[str, Any]:
         number = len(self.reports) + 1
         epoch = sum(p.epochs for p in self.phases[: self._phase]) + self._epoch
         weights = self._average.model if self._average is not None else self.model
-        report: dict[str, Any] = {"report": number, "phase": phase.name, "epoch": epoch, "lr": self._lr}
-        report |= {f"train/{task.name}/loss": value for task, value in zip(self.tasks, sums.tolist(), strict=True)}
-        report |= {f"val/{key}": value for key, value in evaluate(weights, self._val, self.tasks, self.device, self._autocast).items()}
+        report: dict[str, Any] = {"report": number, "phase": phase.name, "epoch": epoch, "lr": self._lr, **losses}
+        report |= {f"val/{key}": value for key, value in evaluate(weights, self._val, self.device, self._autocast).items()}
         for key, value in report.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise Diverged(f"`{key}` is {value} at epoch {epoch}. Lower `trial.optimizer.lr` or set `trial.clip`.")
@@ -270,19 +257,11 @@ class Trial:
         return report
 
     def _choose(self, phase: Phase, report: dict[str, Any], weights: MultiTaskModel) -> None:
-        """Keep the weights of the phase's best report. A search hands on its last one, in coefficient mode its best sparse enough."""
-        errors = [report[f"val/{task.name}/error"] for task in self.tasks]
-        score = (0, sum(errors) / len(errors))
-        if phase.name == "search":
-            if isinstance(self.config.sparsity, CoefficientSparsity):
-                score = (int(report["model/sparsity_rate"] < self.config.sparsity.min_rate), score[1])
-            else:
-                score = (0, -float(report["report"]))  # the target is met at the end of its schedule
-        elif self.config.select == "last":
-            score = (0, -float(report["report"]))
-        if self._best is None or score < tuple(self._best["score"]):
+        """Keep the weights of the phase's best report."""
+        value = score(self.config, phase.name, report, self.tasks)
+        if self._best is None or value < tuple(self._best["score"]):
             model = {key: value.detach().clone() for key, value in weights.state_dict().items()}
-            self._best = {"report": report["report"], "score": list(score), "model": model}
+            self._best = {"report": report["report"], "score": list(value), "model": model}
 
     # ------------------------------------------------------------ the chosen model
 
@@ -301,7 +280,7 @@ class Trial:
     def evaluate(self, split: str) -> dict[str, float]:
         """`<split>/<task>/<metric>` of the selected model. The test split is for the end of a search."""
         torch.set_num_threads(self.config.threads)
-        figures = evaluate(self.selected_model(), self._batches(split, EVALUATION_BATCH), self.tasks, self.device, self._autocast)
+        figures = evaluate(self.selected_model(), self._parts(split), self.device, self._autocast)
         return {f"{split}/{key}": value for key, value in figures.items()}
 
     # ------------------------------------------------------------ state
@@ -318,7 +297,7 @@ class Trial:
             "handed": self._handed,
             "phase": self._phase,
             "epoch": self._epoch,
-            "step": self._step,
+            "ticks": self._ticks,
             "cost": [self._seconds, self._steps, self._examples],
             "live": None if self.finished else self._live_state(),
         }
@@ -330,7 +309,8 @@ class Trial:
             "balancing": self._balancing.state_dict(),
             "sparsifier": None if self._sparsifier is None else self._sparsifier.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
-            "generator": self._generator.get_state(),
+            "streams": self._streams.state_dict(),
+            "schedule": self._coins.get_state(),
             "rng": self._rng,
         }
 
@@ -342,7 +322,7 @@ class Trial:
         self._best = to_device(state["best"], self.device)
         self._structure = None if state["structure"] is None else Structure.from_dict(state["structure"])
         self._handed = state["handed"]
-        self._phase, self._epoch, self._step = state["phase"], state["epoch"], state["step"]
+        self._phase, self._epoch, self._ticks = state["phase"], state["epoch"], state["ticks"]
         self._seconds, self._steps, self._examples = state["cost"]
         live = state["live"]
         if live is None:
@@ -357,7 +337,8 @@ class Trial:
             self._sparsifier.load_state_dict(to_device(live["sparsifier"], self.device))
         if self._average is not None:
             self._average.load_state_dict(to_device(live["average"], self.device))
-        self._generator.set_state(live["generator"])
+        self._streams.load_state_dict(live["streams"])
+        self._coins.set_state(live["schedule"])
         self._rng = live["rng"]
 
     def save(self, folder: Path) -> None:
@@ -379,7 +360,7 @@ class Trial:
 
     def close(self) -> None:
         """Drop the model and the optimiser; the dataset stays for the next trial in this process."""
-        del self.model, self._optimizer, self._sparsifier, self._average, self._best
+        del self.model, self._optimizer, self._stepper, self._sparsifier, self._average, self._best
 
     # ------------------------------------------------------------ randomness
 

@@ -1,0 +1,35 @@
+"""One draw a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule, task_schedule
+from mtsearch.config import schema
+
+
+class Drawn(TaskSchedule):
+    """Each step's task is drawn from probabilities that a subclass gives."""
+
+    def probabilities(self, streams: Mapping[Group, Stream]) -> list[float]:
+        """(K,) on the simplex."""
+        raise AssertionError(f"{type(self).__name__} should define `probabilities`")
+
+    def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
+        weights = torch.tensor(self.probabilities(streams), dtype=torch.float64)
+        drawn = torch.multinomial(weights, self.steps_per_epoch(streams), replacement=True, generator=generator)
+        return [(task,) for task in drawn.tolist()]
+
+    def steps_per_epoch(self, streams: Mapping[Group, Stream]) -> int:
+        return self.settings.steps or sum(stream.batches for stream in streams.values())
+
+
+@task_schedule(schema.Categorical)
+class Categorical(Drawn):
+    """Task k with the probability that the settings give it."""
+
+    def probabilities(self, streams: Mapping[Group, Stream]) -> list[float]:
+        given = self.settings.probabilities
+        return [1 / len(self.names)] * len(self.names) if given is None else self._each(given, "probabilities")

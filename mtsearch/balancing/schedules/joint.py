@@ -1,0 +1,25 @@
+"""All tasks in every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule, task_schedule
+from mtsearch.config import schema
+
+
+@task_schedule(schema.Joint)
+class Joint(TaskSchedule):
+    """One pass through the largest set of images an epoch; smaller sets are gone through again."""
+
+    def __init__(self, settings: schema.Joint, names: Sequence[str]) -> None:
+        super().__init__(settings, names)
+        self.groups = (tuple(range(len(names))),)
+
+    def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
+        return list(self.groups) * self.steps_per_epoch(streams)
+
+    def steps_per_epoch(self, streams: Mapping[Group, Stream]) -> int:
+        return streams[self.groups[0]].batches

@@ -1,0 +1,118 @@
+"""The images that steps train on: for each group of tasks, passes through the images labelled for them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtsearch.balancing.schedules import Group, Stream
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.data import Batches, Split
+
+Batch = tuple[Tensor, dict[str, Tensor]]
+
+
+def pools(split: Split, tasks: Sequence[TaskCard], group: Group) -> list[tuple[Group, Tensor | None]]:
+    """The tasks of a group by the images they share: tasks with a common labelled image are in one pool, others in several.
+
+    Each pool is its tasks and the indices of the images with a label for one of them; None stands for all images.
+
+    Raises:
+        BadInput: a task has no labelled image in this split.
+    """
+    labelled = {k: split.labelled(tasks[k]) for k in group}
+    for k, has in labelled.items():
+        if not bool(has.any()):
+            raise BadInput(f"task `{tasks[k].name}` has no labelled image among {len(split)}; raise `data.limit` or mend the dataset.")
+    found: list[tuple[list[int], Tensor]] = []
+    for k, has in labelled.items():
+        joined = [pool for pool in found if bool((pool[1] & has).any())]
+        members, union = [k], has
+        for pool in joined:
+            found.remove(pool)
+            members, union = pool[0] + members, pool[1] | union
+        found.append((sorted(members), union))
+    return [
+        (tuple(members), None if bool(union.all()) else union.nonzero().flatten()) for members, union in sorted(found, key=lambda p: p[0])
+    ]
+
+
+class Streams:
+    """Endless batches for each group of tasks that a schedule's steps train.
+
+    A step on a group takes one batch of each of its pools, so that tasks without common images may be trained by one update. A pass goes
+    through a pool's images in a new order; each pool has a random stream of its own, so that its batches depend on no other task's steps.
+
+    Args:
+        batches: the training split.
+        split: the same.
+        tasks: the trial's tasks.
+        groups: the groups that steps may train.
+        seed: of the random streams.
+        cached: within an epoch, repeat the first pass as it was instead of drawing anew.
+    """
+
+    def __init__(
+        self, batches: Batches, split: Split, tasks: Sequence[TaskCard], groups: Sequence[Group], seed: int, cached: bool = False
+    ) -> None:
+        self._batches, self._cached = batches, cached
+        self._pools = {group: pools(split, tasks, group) for group in groups}
+        self._images = {members: len(split) if index is None else len(index) for found in self._pools.values() for members, index in found}
+        self._index = {members: index for found in self._pools.values() for members, index in found}
+        self._names = {members: "+".join(tasks[k].name for k in members) for members in self._index}
+        alone = len(self._index) == 1 and next(iter(self._index)) == tuple(range(len(tasks)))
+        self._generators = {  # one stream for all tasks has the trial's seed itself
+            members: torch.Generator().manual_seed(seed if alone else (seed << 32) ^ zlib.crc32(name.encode()))
+            for members, name in self._names.items()
+        }
+        self._running: dict[Group, Iterator[Batch]] = {}
+
+    @property
+    def streams(self) -> dict[Group, Stream]:
+        """What one pass through each group's images is; of several pools the largest."""
+        size = self._batches.batch_size
+        return {group: Stream(max(self._images[members] for members, _ in found), size) for group, found in self._pools.items()}
+
+    @property
+    def common(self) -> bool:
+        """Whether the tasks of every group have common images."""
+        return all(len(found) == 1 for found in self._pools.values())
+
+    def begin(self) -> None:
+        """Start an epoch: every pool's next batch is the first of a new pass."""
+        self._running = {}
+
+    def next(self, group: Group) -> list[tuple[Group, Batch]]:
+        """One batch of each pool of the group, with the tasks that it is labelled for."""
+        found = []
+        for members, _ in self._pools[group]:
+            if members not in self._running:
+                self._running[members] = self._cycle(members)
+            found.append((members, next(self._running[members])))
+        return found
+
+    def _cycle(self, members: Group) -> Iterator[Batch]:
+        generator, index = self._generators[members], self._index[members]
+        if self._cached:
+            first = []
+            for batch in self._batches.shuffled(generator, index):
+                first.append(batch)
+                yield batch
+            while True:
+                yield from first
+        while True:
+            yield from self._batches.shuffled(generator, index)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The random streams, by the names of their tasks. Only between epochs is this all."""
+        return {self._names[members]: generator.get_state() for members, generator in self._generators.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state."""
+        for members, generator in self._generators.items():
+            generator.set_state(state[self._names[members]])
