@@ -20,9 +20,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 import torch.nn.functional as F
 
-from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.config.schema import Augment, DataConfig, TrialConfig
 from mtsearch.data import open_dataset
 from mtsearch.training import Trial
+from mtsearch.training.parts import batches_of
 
 BAR, BATCH, STEPS = 1.10, 256, 10
 DATA = DataConfig(dataset="patches10_digits", limit=BATCH * STEPS)
@@ -49,11 +50,11 @@ class Plain:
         self.shift = torch.tensor([-m / s for m, s in zip(dataset.mean, dataset.std, strict=True)]).view(1, 3, 1, 1)
         self.generator = torch.Generator().manual_seed(0)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
-        self.rotated = trial._batches("train", BATCH, train=True) if rotation else None
+        self.rotated = batches_of(dataset, split, BATCH, torch.device("cpu"), Augment(rotation=rotation)) if rotation else None
 
     def batches(self):
         if self.rotated is not None:
-            yield from self.rotated
+            yield from self.rotated.shuffled(self.generator)
             return
         order = torch.randperm(len(self.images), generator=self.generator)
         for start in range(0, len(order), BATCH):

@@ -229,7 +229,7 @@ def test_a_value_for_new_pixels_that_the_labels_cannot_hold_is_refused():
 )
 def test_wrong_parameters_are_named(settings_, message):
     with pytest.raises(ValueError, match=message):
-        batches(split(), **settings_)
+        list(batches(split(), **settings_))
 
 
 def test_an_augmentation_that_does_nothing_needs_no_generator():

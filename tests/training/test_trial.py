@@ -138,7 +138,7 @@ def test_every_layer_starts_with_unit_variance_under_lsuv():
     for name, layer in trial.model.named_modules():
         if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
             layer.register_forward_hook(lambda _, __, output, name=name: seen.__setitem__(name, output.std().item()))
-    images, _ = next(iter(trial._batches("train", 512)))
+    images, _ = next(iter(trial._parts("train", 512)[0][1]))
     trial.model.eval()(images)
     assert len(seen) == 9 and all(0.9 <= deviation <= 1.1 for deviation in seen.values()), seen
 
