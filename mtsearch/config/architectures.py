@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field, model_validator
+
 from mtsearch.config.base import Model, method
 
 
@@ -27,3 +29,30 @@ class MDMTN(Model):
 
     name: Literal["mdmtn"] = "mdmtn"
     mixing: Literal["learnable", "static"] = "learnable"
+
+
+@method("architecture", "mtln")
+class MTLN(Model):
+    """A shared trunk whose feature maps each task selects from by soft attention, for scene sets and pixels (Zheng et al. 2022)."""
+
+    name: Literal["mtln"] = "mtln"
+    attention: int = Field(
+        4,
+        ge=0,
+        description="blocks with attention, counted from the last; the mask of others is 1, and what nothing reads is left out",
+    )
+    ratio: float = Field(1.0, gt=0, le=1, description="hidden width of an attention module over its block's width")
+    form: Literal["gate", "residual"] = Field("gate", description="a * G, or (1 + a) * G")
+    extractors: Literal["shared", "per_task"] = "shared"
+    convs: int = Field(1, ge=1, le=3, description="convolutions of an extractor")
+    width: float = Field(1.0, gt=0, le=4, description="width of the task branches over the trunk's")
+    bias: bool = Field(False, description="biases in the convolutions of attention and extractors, as MTAN has")
+    head_hidden: int = Field(0, ge=0, description="hidden units of the heads on feature vectors; 0 is a linear head")
+    dropout: float = Field(0.0, ge=0, lt=1, description="before the last layer of the heads on feature vectors")
+    head_mode: Literal["per_task", "shared"] = Field("per_task", description="shared: one head for tasks with the same classes")
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> MTLN:
+        if self.attention == 0 and (self.ratio != 1 or self.form != "gate"):
+            raise ValueError(f"with `attention = 0` has no use for `ratio` and `form`; leave them out. Found {self.ratio:g}, {self.form}")
+        return self

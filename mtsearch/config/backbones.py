@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field, field_validator
+
 from mtsearch.config.base import Model, method
 
 
@@ -29,3 +31,19 @@ class BackboneTorchvision(Model):
     name: Literal["torchvision"] = "torchvision"
     model: str
     weights: Path | None = None
+
+
+@method("backbone", "wrn")
+class BackboneWRN(Model):
+    """A wide residual network of `depth` layers (10, 16, 22, ...) with widths 16, 32, 64 times `widen` (Zagoruyko & Komodakis 2016)."""
+
+    name: Literal["wrn"] = "wrn"
+    depth: int = 28
+    widen: int = Field(4, gt=0)
+
+    @field_validator("depth")
+    @classmethod
+    def _whole_blocks(cls, value: int) -> int:
+        if value < 10 or value % 6 != 4:
+            raise ValueError(f"should be 10, 16, 22, 28 or so on in steps of 6. Found {value}")
+        return value

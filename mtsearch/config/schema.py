@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mtsearch.config.architectures import HPS, MDMTN, STL
-from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneTorchvision
+from mtsearch.config.architectures import HPS, MDMTN, MTLN, STL
+from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneTorchvision, BackboneWRN
 from mtsearch.config.balancing import Chebyshev, ChebyshevAL, Linear, SmoothChebyshev
 from mtsearch.config.base import Model
 from mtsearch.config.optimisation import Positive
@@ -19,11 +19,13 @@ from mtsearch.config.trial import Augment, Epochs, TrialConfig
 __all__ = [
     "HPS",
     "MDMTN",
+    "MTLN",
     "STL",
     "Augment",
     "BackboneCM",
     "BackboneMM",
     "BackboneTorchvision",
+    "BackboneWRN",
     "Categorical",
     "Chebyshev",
     "ChebyshevAL",

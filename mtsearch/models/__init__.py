@@ -1,6 +1,15 @@
 """Multi-task networks: architectures over backbones, their heads, initialisation and cost."""
 
-from mtsearch.models import hps, mdmtn, stl, trunk_cm, trunk_mm, trunk_torchvision  # noqa: F401  (importing registers them)
+from mtsearch.models import (  # noqa: F401  (importing registers them)
+    hps,
+    mdmtn,
+    mtln,
+    stl,
+    trunk_cm,
+    trunk_mm,
+    trunk_torchvision,
+    trunk_wrn,
+)
 from mtsearch.models.base import Backbone, Branch, MultiTaskModel, Need
 from mtsearch.models.heads import build_head, head, need_of
 from mtsearch.models.lsuv import lsuv_

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor, nn
@@ -34,6 +34,10 @@ class Branch(nn.Module):
         feature_map = self.body(images)
         return [self.neck(feature_map) if need == "vector" and self.neck is not None else feature_map for need in self.needs]
 
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The feature maps that the backbone's `stages` describe, where it has them."""
+        return self.body.stages(images)  # type: ignore[operator, no-any-return]
+
     def rows(self, prefix: str) -> tuple[str, ...]:
         """Names of the layers whose input rows may be zeroed: all ungrouped convolutions and linear layers but the one on the image.
 
@@ -53,6 +57,8 @@ class Backbone:
         width: length of the feature vector.
         map_shape: (channels, h, w) of the feature map; None where the network has none.
         shape: (channels, height, width) of the images.
+        stages: (channels, h, w) of each map that `Branch.stages` of a trunk gives, from the finest on; empty where it gives none.
+        heads: builders by task kind that stand for the common heads over this backbone.
     """
 
     trunk: Callable[[Sequence[Need]], Branch]
@@ -60,6 +66,8 @@ class Backbone:
     width: int
     map_shape: tuple[int, int, int] | None
     shape: tuple[int, int, int]
+    stages: tuple[tuple[int, int, int], ...] = ()
+    heads: Mapping[str, Callable[[TaskCard, Backbone], nn.Module]] = field(default_factory=dict)
 
 
 class MultiTaskModel(nn.Module):

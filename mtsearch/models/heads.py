@@ -63,7 +63,7 @@ def need_of(task: TaskCard) -> Need:
 
 def build_head(task: TaskCard, backbone: Backbone) -> nn.Module:
     """The head of a task on features of this backbone."""
-    return _registered(task)[1](task, backbone)
+    return backbone.heads.get(task.kind, _registered(task)[1])(task, backbone)
 
 
 def _registered(task: TaskCard) -> tuple[Need, HeadBuilder]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.models.base import Backbone, Branch, Need
+from mtsearch.models.monitor import small_monitor
 from mtsearch.models.registry import backbone
-from mtsearch.models.resize import PoolTo
 
 _CLASSES = 1000  # torchvision's default, by which the last layer is recognised
 
@@ -66,21 +66,7 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
         return NetworkBranch(net, needs, grey=shape[0] == 1)
 
     def monitor(needs: Sequence[Need]) -> Branch:
-        body = nn.Sequential(
-            nn.Conv2d(shape[0], 32, 5, padding=2),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(32),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3, padding=1),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(64),
-            nn.ReLU(),
-        )
-        if "map" in needs and map_shape is not None:
-            body.extend([nn.Conv2d(64, map_shape[0], 1), PoolTo(map_shape[1:]), nn.ReLU()])
-            return Branch(body, nn.Identity(), needs)
-        body.append(PoolTo((4, 4)))
-        return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(64 * 16, width), nn.ReLU()), needs)
+        return small_monitor(shape, width, map_shape, needs)
 
     return Backbone(trunk, monitor, width, map_shape, shape)
 

@@ -19,6 +19,7 @@ MIXED = [
     TaskCard(name="age", kind="regression", outputs=1),
 ]
 MM, CM = (schema.BackboneMM(), (1, 28, 28)), (schema.BackboneCM(), (3, 32, 32))
+WRN = (schema.BackboneWRN(depth=10, widen=1), (3, 24, 16))
 ARCHITECTURES = [schema.STL(), schema.HPS(), schema.MDMTN(), schema.MDMTN(mixing="static")]
 
 
@@ -61,7 +62,7 @@ def test_a_trunk_layer_has_the_papers_size():
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: f"{s.name}")
-@pytest.mark.parametrize("backbone", [MM, CM], ids=["mm", "cm"])
+@pytest.mark.parametrize("backbone", [MM, CM, WRN], ids=["mm", "cm", "wrn"])
 @pytest.mark.parametrize("tasks", [DIGITS[:1], DIGITS, MIXED, MIXED[1:2]], ids=["one", "two", "mixed", "pixels"])
 def test_forward_is_decode_after_share_and_outputs_have_the_tasks_shapes(settings, backbone, tasks):
     model = build_model(settings, backbone[0], tasks, backbone[1]).eval()

@@ -1,0 +1,147 @@
+"""MTLN: task branches that select from a shared trunk's feature maps by attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from mtsearch.config import schema
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.models.base import Backbone, MultiTaskModel
+from mtsearch.models.heads import build_head, need_of
+from mtsearch.models.registry import architecture
+
+
+def attention(inputs: int, hidden: int, outputs: int, bias: bool) -> nn.Sequential:
+    """A mask in (0, 1): 1x1 convolution, BN, ReLU, 1x1 convolution, BN, sigmoid; (B, inputs, h, w) -> (B, outputs, h, w)."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, hidden, 1, bias=bias),
+        nn.BatchNorm2d(hidden),
+        nn.ReLU(),
+        nn.Conv2d(hidden, outputs, 1, bias=bias),
+        nn.BatchNorm2d(outputs),
+        nn.Sigmoid(),
+    )
+
+
+def extractor(inputs: int, outputs: int, convs: int, bias: bool, pool: int) -> nn.Sequential:
+    """`convs` times 3x3 convolution, BN, ReLU; then, where `pool` is above 1, a max-pool of that size."""
+    layers: list[nn.Module] = []
+    for i in range(convs):
+        layers += [nn.Conv2d(inputs if i == 0 else outputs, outputs, 3, padding=1, bias=bias), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers, *([nn.MaxPool2d(pool)] if pool > 1 else []))
+
+
+@architecture(schema.MTLN)
+class MTLN(MultiTaskModel):
+    """A trunk with maps G_0 .. G_n, and for each task t masks a_j over them, made by modules A[t, j] of its own:
+
+    a_j = A[t, j](G_j ++ P_(j-1)),  P_j = pool(E[j](a_j * G_j)),  where ++ joins channels and a_0 reads G_0 alone. The head of t reads P_n,
+    averaged over its pixels where it wants a vector. All tasks use the same extractors E, batch norms included, unless `per_task`.
+
+    The shared boundary is the list of the maps that are read. P_(j-1) reaches the output through a_j only, so what lies more than one
+    block below the first attended one is neither read nor built: of the 2^(n+1) ways to switch attention on or off by block, n+2 differ.
+    (Zheng, Gong, Li & Lu 2022, IEEE TGRS 60, after MTAN: Liu, Johns & Davison 2019, CVPR.)
+    """
+
+    def __init__(self, settings: schema.MTLN, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+        super().__init__(tasks)
+        stages = backbone.stages
+        if not stages:
+            raise BadInput("architecture `mtln` reads feature maps of several sizes, which this backbone does not give; choose `wrn`.")
+        if settings.attention > len(stages):
+            raise BadInput(
+                f"`trial.architecture.attention` counts blocks, of which this backbone has {len(stages)}. Found {settings.attention}."
+            )
+        self.form = settings.form
+        self.attended = len(stages) - settings.attention  # the first block with a mask
+        self.begin = max(self.attended - 1, 0)  # the first block that is read
+        outputs = [max(1, round(settings.width * channels)) for channels, *_ in (*stages[1:], stages[-1])]
+
+        def masks() -> nn.ModuleList:
+            made = nn.ModuleList()
+            for j in range(self.attended, len(stages)):
+                channels = stages[j][0]
+                read = channels + (outputs[j - 1] if j > 0 else 0)
+                made.append(attention(read, max(1, round(settings.ratio * channels)), channels, settings.bias))
+            return made
+
+        def extractors() -> nn.ModuleList:
+            made = nn.ModuleList()
+            for j in range(self.begin, len(stages)):
+                pool = stages[j][1] // stages[min(j + 1, len(stages) - 1)][1]
+                made.append(extractor(stages[j][0], outputs[j], settings.convs, settings.bias, pool))
+            return made
+
+        self.trunk = backbone.trunk(["map"])
+        self.attention = nn.ModuleDict({task.name: masks() for task in tasks})
+        self.extractors = extractors() if settings.extractors == "shared" else nn.ModuleDict({task.name: extractors() for task in tasks})
+        branch = replace(backbone, width=outputs[-1], map_shape=(outputs[-1], *stages[-1][1:]))
+        self.heads, self.shared_head = _heads(settings, branch, tasks)
+        self.prunable = self.trunk.rows("trunk") + tuple(
+            name for name, m in self.named_modules() if type(m) is nn.Conv2d and name.startswith(("attention.", "extractors."))
+        )
+
+    def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
+        return self.trunk.stages(x)[self.begin :]
+
+    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        out = {}
+        for name in self.chosen(tasks):
+            head = self.heads[name] if self.shared_head is None else self.shared_head
+            out[name] = head(self._features(shared, self.attention[name], self._extractors(name)))
+        return out
+
+    def _features(self, shared: list[Tensor], masks: nn.Module, extractors: nn.Module) -> Tensor:
+        """P_n of one task."""
+        before: Tensor | None = None
+        for j, (g, e) in enumerate(zip(shared, extractors, strict=True), start=self.begin):  # type: ignore[call-overload]
+            if j >= self.attended:
+                mask = masks[j - self.attended](g if before is None else torch.cat([g, before], 1))  # type: ignore[index]
+                g = g * mask if self.form == "gate" else g + g * mask
+            before = e(g)
+        assert before is not None
+        return before
+
+    def _extractors(self, name: str) -> nn.Module:
+        return self.extractors[name] if isinstance(self.extractors, nn.ModuleDict) else self.extractors
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        parts = [self.trunk, None if isinstance(self.extractors, nn.ModuleDict) else self.extractors, self.shared_head]
+        return [p for part in parts if part is not None for p in part.parameters()]
+
+    def task_parameters(self, name: str) -> list[nn.Parameter]:
+        own = [self.attention, self.heads, self.extractors if isinstance(self.extractors, nn.ModuleDict) else nn.ModuleDict()]
+        return [p for part in own if name in part for p in part[name].parameters()]
+
+
+def _heads(settings: schema.MTLN, branch: Backbone, tasks: Sequence[TaskCard]) -> tuple[nn.ModuleDict, nn.Module | None]:
+    """The heads by task, or no such and the one of all tasks; each reads the last feature map of a branch."""
+    if not any(need_of(task) == "vector" for task in tasks) and (settings.head_hidden or settings.dropout):
+        raise BadInput("`trial.architecture.head_hidden` and `.dropout` are for heads on feature vectors, which none of these tasks has.")
+    if settings.head_mode == "per_task":
+        return nn.ModuleDict({task.name: _head(settings, branch, task) for task in tasks}), None
+    first = tasks[0]
+    for task in tasks:
+        if task.kind != first.kind or task.outputs != first.outputs or task.classes != first.classes or not task.classes:
+            raise BadInput(
+                "`trial.architecture.head_mode` is shared, which takes tasks of one kind that name the same classes in the same order. "
+                f"Found `{first.name}` with {list(first.classes)} and `{task.name}` with {list(task.classes)}; use `per_task`."
+            )
+    return nn.ModuleDict(), _head(settings, branch, first)
+
+
+def _head(settings: schema.MTLN, branch: Backbone, task: TaskCard) -> nn.Module:
+    if need_of(task) == "map":
+        return build_head(task, branch)
+    layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    if settings.head_hidden:
+        layers += [nn.Linear(branch.width, settings.head_hidden), nn.ReLU()]
+        branch = replace(branch, width=settings.head_hidden)
+    if settings.dropout:
+        layers.append(nn.Dropout(settings.dropout))
+    return nn.Sequential(*layers, build_head(task, branch))

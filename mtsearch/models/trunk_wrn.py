@@ -1,0 +1,95 @@
+"""Wide residual networks with pre-activation blocks, for images whose sides are multiples of 8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from mtsearch.config import schema
+from mtsearch.config.errors import BadInput
+from mtsearch.models.base import Backbone, Branch, Need
+from mtsearch.models.coarse_pixels import coarse_pixels
+from mtsearch.models.monitor import small_monitor
+from mtsearch.models.registry import backbone
+
+
+class Block(nn.Module):
+    """BN, ReLU, 3x3 convolution, BN, ReLU, 3x3 convolution of stride `stride`, beside a shortcut on the raw input; nothing after the sum.
+
+    The shortcut is a strided 1x1 convolution where size or width change, else the identity. With i inputs and o outputs the first form
+    has 2i + 10io + 9o^2 + 5o parameters, the second 18o^2 + 6o.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(),
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, stride, padding=1),
+        )
+        self.shortcut = nn.Identity() if inputs == outputs and stride == 1 else nn.Conv2d(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) -> (B, outputs, h / stride, w / stride)."""
+        return self.shortcut(x) + self.residual(x)  # type: ignore[no-any-return]
+
+
+class WRN(nn.Module):
+    """A 3x3 convolution to 16 channels and three stages of `blocks` blocks each, the first of stride 2; the last stage ends in BN and ReLU.
+
+    Zagoruyko & Komodakis 2016 (BMVC, arXiv 1605.07146), with the stride on a block's second convolution and on all three stages, as in
+    the attention networks over it (Liu, Johns & Davison 2019; Zheng et al. 2022).
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, int, int, int], blocks: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.groups = nn.ModuleList(
+            nn.Sequential(Block(i, o, 2), *(Block(o, o, 1) for _ in range(blocks - 1))) for i, o in pairwise(widths)
+        )
+        self.last = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU())
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """G0 to G3: the stem's output and each stage's, only the last one normalised and activated."""
+        maps = [self.stem(x)]
+        for group in self.groups:
+            maps.append(group(maps[-1]))
+        return [*maps[:-1], self.last(maps[-1])]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 64 * widen, H / 8, W / 8)."""
+        return self.stages(x)[-1]
+
+
+@backbone(schema.BackboneWRN)
+def wrn(settings: schema.BackboneWRN, shape: tuple[int, int, int]) -> Backbone:
+    """WRN-depth-widen with global average pooling. On 3 channels WRN-28-4 has 5,850,528 parameters.
+
+    Segmentation heads over it are `coarse_pixels`.
+
+    Raises:
+        BadInput: a side of the images is no multiple of 8: halves would be rounded up by convolutions and down by pools.
+    """
+    channels, height, width = shape
+    if height % 8 or width % 8:
+        raise BadInput(
+            f"backbone `wrn` needs images whose sides are multiples of 8 pixels. Found {height} x {width}; crop or resize them to "
+            f"{max(8, height // 8 * 8)} x {max(8, width // 8 * 8)}."
+        )
+    k = settings.widen
+    widths = (16, 16 * k, 32 * k, 64 * k)
+    stages = tuple((f, height >> j, width >> j) for j, f in enumerate(widths))
+
+    def trunk(needs: Sequence[Need]) -> Branch:
+        body = WRN(channels, widths, (settings.depth - 4) // 6)
+        return Branch(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), needs)
+
+    def monitor(needs: Sequence[Need]) -> Branch:
+        return small_monitor(shape, widths[-1], stages[-1], needs)
+
+    return Backbone(trunk, monitor, widths[-1], stages[-1], shape, stages=stages, heads={"segmentation": coarse_pixels})

@@ -1,0 +1,295 @@
+"""MTLN: sizes, shapes, what is shared, and what a step on one task may move."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+from torch import nn
+
+from mtsearch.config import schema
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.models import build_model, model_macs
+
+torch.set_num_threads(1)
+
+SCENES = [TaskCard(name=name, outputs=12) for name in ("merced", "aid", "nwpu")]
+PAIR = [TaskCard(name="scene", outputs=5), TaskCard(name="pixels", kind="segmentation", outputs=6)]
+SMALL = schema.BackboneWRN(depth=10, widen=1)
+
+
+def size(parameters) -> int:
+    return sum(p.numel() for p in (parameters.parameters() if isinstance(parameters, nn.Module) else parameters))
+
+
+def abstract(settings, backbone=None, tasks=SCENES, side=72):
+    with torch.device("meta"):
+        return build_model(settings, backbone or schema.BackboneWRN(), tasks, (3, side, side))
+
+
+def small(settings=None, tasks=SCENES, side=16):
+    torch.manual_seed(0)
+    return build_model(settings or schema.MTLN(), SMALL, tasks, (3, side, side))
+
+
+# ------------------------------------------------------------------ sizes
+
+
+@pytest.mark.parametrize(
+    ("depth", "widen", "total"),
+    [
+        (28, 4, 7_610_116),
+        (10, 1, 194_164),
+        (16, 2, 1_139_044),
+        (16, 4, 4_508_164),
+        (22, 4, 6_059_140),
+        (28, 2, 1_915_876),
+        (28, 8, 30_340_420),
+    ],
+)
+def test_three_tasks_of_twelve_classes_have_the_published_networks_size(depth, widen, total):
+    assert size(abstract(schema.MTLN(), schema.BackboneWRN(depth=depth, widen=widen))) == total
+
+
+def test_each_part_has_its_size():
+    model = abstract(schema.MTLN())
+    body = model.trunk.body
+    assert size(model.trunk) == 5_850_528
+    assert [size(body.stem), *map(size, body.groups), size(body.last)] == [448, 269_792, 1_117_184, 4_462_592, 512]
+    assert [size(block) for block in body.groups[0]] == [47_456, 74_112, 74_112, 74_112]
+    assert [size(e) for e in model.extractors] == [9_344, 73_984, 295_424, 590_336]
+    assert [size(a) for a in model.attention["aid"]] == [576, 12_544, 49_664, 197_632]
+    assert size(model.heads["aid"]) == 3_084
+    assert size(model.shared_parameters()) == 5_850_528 + 969_088
+    assert size(model.task_parameters("aid")) == 260_416 + 3_084
+
+
+def test_biases_another_task_and_extractors_of_ones_own_cost_what_they_should():
+    assert size(abstract(schema.MTLN(bias=True))) == 7_613_604
+    assert size(abstract(schema.MTLN(extractors="per_task"))) == 7_610_116 + 2 * 969_088
+    more = [*SCENES, TaskCard(name="rs19", outputs=19)]
+    assert size(abstract(schema.MTLN(), tasks=more)) == 7_610_116 + 260_416 + 257 * 19
+    labels = [TaskCard(name=f"set{c}", outputs=c) for c in (21, 30, 45)]
+    assert size(abstract(schema.MTLN(), tasks=labels)) == 7_625_536
+
+
+@pytest.mark.parametrize(("outputs", "parameters"), [(6, 148_038), (16, 148_688)])
+def test_the_pixel_head_has_its_size_and_gives_logits_as_large_as_the_images(outputs, parameters):
+    tasks = [TaskCard(name="pixels", kind="segmentation", outputs=outputs)]
+    for settings in (schema.MTLN(), schema.HPS(), schema.STL()):
+        model = abstract(settings, tasks=tasks, side=224)
+        assert size(model.heads["pixels"]) == parameters
+        assert model(torch.zeros(2, 3, 224, 224, device="meta"))["pixels"].shape == (2, outputs, 224, 224)
+
+
+def test_macs_are_those_of_the_published_network():
+    assert model_macs(abstract(schema.MTLN(), tasks=SCENES[:1]), (3, 72, 72)) == pytest.approx(1.588e9, rel=1e-3)
+    trunk = abstract(schema.HPS(), tasks=SCENES[:1])
+    assert model_macs(trunk, (3, 72, 72)) == pytest.approx(1.251e9, rel=1e-3)
+
+
+# ------------------------------------------------------------------ shapes and masks
+
+
+def seen(model: nn.Module, parts) -> list[torch.Tensor]:
+    """What these modules put out, in the order of their calls from now on."""
+    outputs: list[torch.Tensor] = []
+    for part in parts:
+        part.register_forward_hook(lambda m, i, out: outputs.append(out))
+    return outputs
+
+
+def test_maps_masks_and_distilled_features_have_the_published_shapes_at_72_pixels():
+    model = abstract(schema.MTLN())
+    masks, features = seen(model, model.attention["aid"]), seen(model, model.extractors)
+    x = torch.zeros(2, 3, 72, 72, device="meta")
+    shared = model.share(x)
+    assert [tuple(g.shape[1:]) for g in shared] == [(16, 72, 72), (64, 36, 36), (128, 18, 18), (256, 9, 9)]
+    assert model.decode(x, shared, ["aid"])["aid"].shape == (2, 12)
+    assert [m.shape for m in masks] == [g.shape for g in shared]
+    assert [tuple(p.shape[1:]) for p in features] == [(64, 36, 36), (128, 18, 18), (256, 9, 9), (256, 9, 9)]
+
+
+def test_masks_lie_between_0_and_1_so_gated_maps_shrink():
+    model = small(side=32)
+    masks, inputs = seen(model, model.attention["aid"]), []
+    for e in model.extractors:
+        e.register_forward_pre_hook(lambda m, args: inputs.append(args[0]))
+    x = torch.randn(4, 3, 32, 32)
+    shared = model.share(x)
+    model.decode(x, shared, ["aid"])
+    for g, mask, gated in zip(shared, masks, inputs, strict=True):
+        assert (mask > 0).all()
+        assert (mask < 1).all()
+        assert (gated.abs() <= g.abs()).all()
+
+
+@pytest.mark.parametrize("form", ["gate", "residual"])
+def test_masks_of_one_leave_nothing_of_the_task_but_its_head(form):
+    model = small(schema.MTLN(form=form)).eval()
+    for modules in model.attention.values():
+        for module in modules:
+            module.register_forward_hook(lambda m, i, out: torch.ones_like(out))
+    for task in SCENES:
+        model.heads[task.name].load_state_dict(model.heads["aid"].state_dict())
+    out = model(torch.randn(4, 3, 16, 16))
+    assert torch.equal(out["aid"], out["merced"])
+    assert torch.equal(out["aid"], out["nwpu"])
+
+
+def test_without_attention_the_branches_are_the_last_extractor():
+    model = small(schema.MTLN(attention=0))
+    assert len(model.extractors) == 1
+    assert not any(True for _ in model.attention.parameters())
+    assert len(model.share(torch.zeros(2, 3, 16, 16))) == 1
+
+
+@pytest.mark.parametrize("attention", range(5))
+def test_a_block_without_attention_has_a_mask_of_one(attention):
+    """All blocks built, the masks of the first ones forced to 1: the same outputs as the network that leaves out what is not read."""
+    whole, cut = small().eval(), small(schema.MTLN(attention=attention)).eval()
+    cut.trunk.load_state_dict(whole.trunk.state_dict())
+    pairs = [(whole.extractors, cut.extractors)] + [(whole.attention[t.name], cut.attention[t.name]) for t in SCENES]
+    for full, some in pairs:
+        for a, b in zip(reversed(full), reversed(some), strict=False):
+            b.load_state_dict(a.state_dict())
+    cut.heads.load_state_dict(whole.heads.state_dict())
+    for task in SCENES:
+        for module in whole.attention[task.name][: 4 - attention]:
+            module.register_forward_hook(lambda m, i, out: torch.ones_like(out))
+    x = torch.randn(2, 3, 16, 16)
+    for name, logits in cut(x).items():
+        torch.testing.assert_close(logits, whole(x)[name])
+
+
+# ------------------------------------------------------------------ settings
+
+
+VARIANTS = [
+    schema.MTLN(),
+    schema.MTLN(attention=0),
+    schema.MTLN(attention=2, ratio=0.25, form="residual"),
+    schema.MTLN(extractors="per_task", convs=3, width=0.5),
+    schema.MTLN(width=2, bias=True, head_hidden=7, dropout=0.5),
+]
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=range(len(VARIANTS)))
+def test_every_parameter_belongs_to_one_part_and_is_used(settings):
+    model = small(settings, PAIR)
+    listed = [id(p) for part in (model.shared_parameters(), *(model.task_parameters(t.name) for t in PAIR)) for p in part]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {id(p) for p in model.parameters()}
+    out = model(torch.randn(4, 3, 16, 16))
+    assert {name: tuple(v.shape) for name, v in out.items()} == {"scene": (4, 5), "pixels": (4, 6, 16, 16)}
+    sum(v.square().mean() for v in out.values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=range(len(VARIANTS)))
+def test_prunable_layers_are_all_but_the_first_and_the_heads(settings):
+    model = small(settings)
+    layers = {n for n, m in model.named_modules() if type(m) in (nn.Conv2d, nn.Linear)}
+    assert set(model.prunable) == {n for n in layers if not n.startswith("heads.") and n != "trunk.body.stem"}
+
+
+def test_a_shared_head_takes_tasks_that_name_the_same_classes():
+    cards = [TaskCard(name=n, outputs=3, classes=("forest", "lake", "port")) for n in ("a", "b")]
+    model = small(schema.MTLN(head_mode="shared"), cards)
+    assert size(model.task_parameters("a")) == size(model.attention["a"])
+    assert set(model(torch.zeros(2, 3, 16, 16))) == {"a", "b"}
+    other = TaskCard(name="b", outputs=3, classes=("lake", "forest", "port"))
+    for tasks in ([cards[0], other], SCENES, PAIR):
+        with pytest.raises(BadInput, match=r"`trial\.architecture\.head_mode`"):
+            small(schema.MTLN(head_mode="shared"), tasks)
+
+
+@pytest.mark.parametrize(
+    ("settings", "backbone", "tasks", "part"),
+    [
+        (schema.MTLN(), schema.BackboneCM(), SCENES, "choose `wrn`"),
+        (schema.MTLN(attention=5), SMALL, SCENES, "has 4. Found 5"),
+        (schema.MTLN(dropout=0.1), SMALL, PAIR[1:], r"head_hidden` and `\.dropout"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(settings, backbone, tasks, part):
+    with pytest.raises(BadInput, match=part):
+        build_model(settings, backbone, tasks, (3, 32, 32))
+
+
+def test_settings_refuse_what_would_do_nothing():
+    with pytest.raises(ValidationError, match="has no use for `ratio`"):
+        schema.MTLN(attention=0, ratio=0.5)
+    for depth in (4, 11, 27):
+        with pytest.raises(ValidationError, match="10, 16, 22, 28"):
+            schema.BackboneWRN(depth=depth)
+
+
+@pytest.mark.parametrize("side", [16, 24, 32, 40, 64])
+def test_sides_that_are_multiples_of_8_work(side):
+    assert small(side=side)(torch.zeros(2, 3, side, side), ["aid"])["aid"].shape == (2, 12)
+
+
+@pytest.mark.parametrize("side", [30, 36, 50, 70, 225])
+def test_other_sides_are_refused(side):
+    with pytest.raises(BadInput, match=f"multiples of 8 pixels. Found {side} x {side}"):
+        small(side=side)
+
+
+# ------------------------------------------------------------------ steps
+
+
+def step(model, optimizer, task, seed=0):
+    images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+    optimizer.zero_grad()
+    F.cross_entropy(model(images, [task])[task], torch.arange(8)).backward()
+
+
+def test_a_step_on_one_task_moves_the_shared_part_and_its_own_only():
+    model = small()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for task in SCENES:  # every task has momentum that could move it
+        step(model, optimizer, task.name)
+        optimizer.step()
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    step(model, optimizer, "aid", seed=1)
+    own = {id(p) for p in (*model.shared_parameters(), *model.task_parameters("aid"))}
+    assert all((p.grad is not None) == (id(p) in own) for p in model.parameters())
+    assert all(p.grad.any() for p in model.heads["aid"].parameters())
+    state = optimizer.state_dict()
+    optimizer.step()
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {n for n, p in model.named_parameters() if id(p) in own}
+
+    model.load_state_dict({**model.state_dict(), **before})  # the same step with gradients of zero instead of none
+    optimizer.load_state_dict(state)
+    step(model, optimizer, "aid", seed=1)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    optimizer.step()
+    assert any(not torch.equal(p, before[f"heads.nwpu.{n}"]) for n, p in model.heads["nwpu"].named_parameters())
+
+
+def test_every_head_learns_and_label_sets_may_differ():
+    tasks = [TaskCard(name=f"set{c}", outputs=c) for c in (21, 30, 45)]
+    model = small(tasks=tasks)
+    for task in tasks:
+        labels = torch.arange(task.outputs - 4, task.outputs)
+        F.cross_entropy(model(torch.randn(4, 3, 16, 16), [task.name])[task.name], labels).backward()
+        assert all(p.grad.any() for p in model.task_parameters(task.name))
+
+
+def test_a_summed_loss_is_a_mean_loss_at_batch_size_times_the_rate_and_a_batch_sizeth_of_the_decay():
+    """Exact for a batch of a power of two: the published 0.001 and 5e-5 on sums over 128 are 0.128 and 3.90625e-7 on means."""
+    batch, runs = 8, []
+    for reduction, lr, decay in (("sum", 0.001, 5e-5), ("mean", 0.001 * batch, 5e-5 / batch)):
+        model = small()
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=decay)
+        for i in range(4):
+            images = torch.randn(batch, 3, 16, 16, generator=torch.Generator().manual_seed(i))
+            optimizer.zero_grad()
+            F.cross_entropy(model(images, ["aid"])["aid"], torch.arange(batch), reduction=reduction).backward()
+            optimizer.step()
+        runs.append(model.state_dict())
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
+    assert (0.001 * 128, 5e-5 / 128) == (0.128, 3.90625e-7)
