@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.plugins import parsed
 from mtsearch.config.space import split_pairs
 
-USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [out=DIR] [data.root=DIR] [data.store=DIR]
+USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [out=DIR] [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]
 
 Makes the picked trial's model small (zero rows removed, tied rows shared), checks it against the trained one on validation images and
 writes model.pt2 and model.safetensors, which torch alone loads, with card.md and card.json. PICK is one of
@@ -20,9 +21,9 @@ writes model.pt2 and model.safetensors, which torch alone loads, with card.md an
   bound:METRIC<=VALUE                the knee among those that keep a bound
   trial:0003                         one trial, or a control by its name
   out                                the folder to make (RUN/export/<trial>); an earlier export there is replaced
-  data.root, data.store              where the data are now, when not where the run had them"""
+  data.root, data.store, plugins     where the data and the plug-ins are now, when not where the run had them"""
 
-KEYS = ("run", "pick", "out", "data.root", "data.store")
+KEYS = ("run", "pick", "out", "data.root", "data.store", "plugins")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +60,7 @@ def _export(words: list[str]) -> int:
     from mtsearch.training.state import load_state
     from mtsearch.tuning.rundir import RunDirectory
 
-    run = RunDirectory(own["run"])
+    run = RunDirectory(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
     pick = own.get("pick", "knee")
     row = choose(run.rows(), run.config.objectives, pick, run.config.constraints)
     name, folder = row["trial"], run.checkpoint(row["trial"])

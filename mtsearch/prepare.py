@@ -10,10 +10,11 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.plugins import load_plugins, parsed
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import split_pairs
 
-USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [key=value ...]
+USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]] [key=value ...]
 python -m mtsearch.prepare --list
 
 Builds the dataset's store, once; searches do it themselves when it is missing. Prints what was built, its checksum and its folder.
@@ -21,7 +22,8 @@ Builds the dataset's store, once; searches do it themselves when it is missing. 
   data.root           the folder that holds the downloaded data; else $MTSEARCH_DATA, else a cache folder of yours
   data.store          the folder that gets the store; else ROOT/mtsearch where that can be written, else a cache folder of yours
   data.split_seed     the seed of the split between training and validation (42)
-  data.val_fraction   the share of validation images (the card's)"""
+  data.val_fraction   the share of validation images (the card's)
+  plugins             [FILE.py, module] that register composers or task kinds which the card names"""
 
 KEYS = ("dataset", "root", "store", "split_seed", "val_fraction")
 
@@ -70,12 +72,13 @@ def _prepare(words: Sequence[str]) -> int:
 
 
 def _data(words: Sequence[str]) -> DataConfig:
-    own, rest = split_pairs(words, ("dataset",))
+    own, rest = split_pairs(words, ("dataset", "plugins"))
+    load_plugins(parsed(own["plugins"]) if "plugins" in own else ())
     pairs = [f"data.dataset={own['dataset']}"] if "dataset" in own else []
     for pair in rest:
         key = pair.partition("=")[0]
         if not key.startswith("data.") or key.removeprefix("data.") not in KEYS:
-            raise BadInput(f"unknown key `{key}`. {nearest(key, [f'data.{name}' for name in KEYS])}")
+            raise BadInput(f"unknown key `{key}`. {nearest(key, ['plugins', *(f'data.{name}' for name in KEYS)])}")
         pairs.append(pair)
     try:
         tree = OmegaConf.to_container(OmegaConf.from_dotlist(pairs), resolve=True)

@@ -5,20 +5,25 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.plugins import is_file, parsed
 from mtsearch.config.space import split_pairs
 
 if TYPE_CHECKING:
     from mtsearch.pareto import Outcome
     from mtsearch.tuning.rundir import RunDirectory
 
-USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet] [reference=DIR]
+USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet] [reference=DIR] [plugins=[FILE.py]]
 
 Derives from the events of the run directory RUN: trials.parquet, history.parquet, front.parquet, front.csv, front.md, front.png
 and report.html (one page that opens without a network). With `format`, only what has that ending. It may run beside a search.
-`reference` writes README.md, config.yaml, front.csv, trials.csv and front.png to DIR, to be kept: no path of this machine is in them."""
+`reference` writes README.md, config.yaml, front.csv, trials.csv and front.png to DIR, to be kept: no path of this machine is in them.
+`plugins` says where the run's plug-ins are now, when not where the run had them."""
+
+KEYS = ("run", "format", "reference", "plugins")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,31 +51,41 @@ def write(run: RunDirectory, formats: Sequence[str] | None = None) -> Outcome:
 
 def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     """Write the reference result, the data root as DATA and without where this machine keeps its results."""
-    from mtsearch.config.space import Space, list_spaces, load_space
+    from mtsearch.config.space import dump, list_spaces, load_space
     from mtsearch.pareto.reference import write_reference
 
     record, raw = run.record(), dict(run.space.raw)
     raw.pop("results", None)
     rooted = bool(raw["data"].get("root"))
-    raw["data"] = {**raw["data"], **({"root": "DATA"} if rooted else {})}
+    raw["data"] = {**raw["data"], "dataset": Path(raw["data"]["dataset"]).name, **({"root": "DATA"} if rooted else {})}
+    if raw.get("plugins"):
+        raw["plugins"] = [Path(entry).name if is_file(entry) else entry for entry in raw["plugins"]]
     changed = tuple(f"{key}=" for key in record.changes)
     kept = [pair for pair in record.overrides if not pair.startswith(("data.root=", "data.store=", "results.", *changed))]
     words = [f"space={record.space}", *([f"profile={record.profile}"] if record.profile else []), *(["data.root=DATA"] if rooted else [])]
-    words += [shlex.quote(pair) for pair in [*kept, *(f"{key}={value}" for key, value in record.changes.items())]]
+    words += [shlex.quote(_placeless(pair)) for pair in [*kept, *(f"{key}={value}" for key, value in record.changes.items())]]
     command = "python -m mtsearch.run " + " ".join(words)
     for row in found.rows:
         given = shlex.split(row["command"])
-        row["command"] = shlex.join("data.root=DATA" if word.startswith("data.root=") else word for word in given)
+        row["command"] = shlex.join("data.root=DATA" if word.startswith("data.root=") else _placeless(word) for word in given)
     config = run.config
     if not config.notes and record.space in list_spaces():  # a run made before the space had its notes
         config = config.model_copy(update={"notes": load_space(record.space).config.notes})
-    write_reference(folder, found, config, run.environment, configuration=Space(raw).to_yaml(), command=command)
+    write_reference(folder, found, config, run.environment, configuration=dump(raw), command=command)
+
+
+def _placeless(word: str) -> str:
+    """A word of a command without the folders of plug-ins and of a data card."""
+    key, _, value = word.partition("=")
+    if key == "plugins":
+        return f"plugins=[{', '.join(Path(entry).name if is_file(entry) else entry for entry in parsed(value))}]"
+    return f"{key}={Path(value).name}" if key == "data.dataset" else word
 
 
 def _report(words: list[str]) -> None:
-    own, rest = split_pairs(words, ("run", "format", "reference"))
+    own, rest = split_pairs(words, KEYS)
     if rest:
-        raise BadInput(f"`{rest[0]}` is no key of the report. {nearest(rest[0].split('=')[0], ('run', 'format', 'reference'))}")
+        raise BadInput(f"`{rest[0]}` is no key of the report. {nearest(rest[0].split('=')[0], KEYS)}")
     if "run" not in own:
         raise BadInput("`run` is missing. Write, for example, `python -m mtsearch.report run=results/pareto_cm/20260101-120000`.")
 
@@ -81,7 +96,7 @@ def _report(words: list[str]) -> None:
     chosen = own.get("format")
     if chosen is not None and chosen not in FORMATS:
         raise BadInput(f"`format` should be one of {', '.join(FORMATS)}. Found `{chosen}`. {nearest(chosen, FORMATS)}")
-    run = RunDirectory(own["run"])
+    run = RunDirectory(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
     found = write(run, [chosen] if chosen else None)
     if "reference" in own:
         _keep(run, found, own["reference"])

@@ -9,17 +9,19 @@ from typing import Any
 import yaml
 
 from mtsearch.config.errors import BadInput
+from mtsearch.config.plugins import load_plugins, parsed
 from mtsearch.config.space import load_space, split_pairs
 
 USAGE = """python -m mtsearch.run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
 python -m mtsearch.run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]
-    go on with a run, or extend it; data.root=DIR and data.store=DIR say where its data are now
+    go on with a run, or extend it; data.root=DIR, data.store=DIR and plugins=[FILE.py] say where its data and plug-ins are now
 
   --list      spaces, datasets and methods
   --cfg       every key of the space with its value (with space=NAME)
   --dry-run   slots, first configurations and cost, without training (with space=NAME)
 
 Any key of --cfg can be set, such as search.trials=50  search.slots=2  data.root=DIR  trial.optimizer.lr=0.001
+plugins=[FILE.py, module] (methods of your own, also for --list)
 'trial.optimizer.lr={loguniform: [0.0001, 0.01], default: 0.001}'.
 
 One trial a CPU core runs at once, unless search.slots or resources.cpu say otherwise. Ctrl-C ends the search cleanly; what is finished
@@ -49,12 +51,9 @@ def _main(pairs: list[str], flags: list[str]) -> int:
     for flag in flags:
         if flag not in FLAGS:
             raise BadInput(f"unknown option `{flag}`. Known here: {', '.join(FLAGS)}, --help.")
-    if "--list" in flags:
-        from mtsearch.config.listing import listing
-
-        print(listing())
-        return 0
     own, overrides = split_pairs(pairs, ("space", "profile", "resume"))
+    if "--list" in flags:
+        return _list(own, overrides)
     if "resume" in own:
         return _resume(own, overrides, flags)
     if "space" not in own:
@@ -75,6 +74,20 @@ def _main(pairs: list[str], flags: list[str]) -> int:
     return run(space, name=own["space"], profile=own.get("profile"), overrides=tuple(overrides))
 
 
+def _list(own: dict[str, str], overrides: list[str]) -> int:
+    from mtsearch.config.listing import listing
+
+    if "space" in own:
+        load_space(own["space"], overrides, own.get("profile"))  # loads its plug-ins
+    else:
+        plugins, rest = split_pairs(overrides, ("plugins",))
+        if rest:
+            raise BadInput(f"`{rest[0].partition('=')[0]}` does not go with `--list`. Give `plugins=` or `space=`, or nothing.")
+        load_plugins(parsed(plugins["plugins"]) if plugins else ())
+    print(listing())
+    return 0
+
+
 def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
     from mtsearch.tuning.rundir import PLACES, RESUMABLE, RunDirectory
 
@@ -86,10 +99,10 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
         if key not in (*RESUMABLE, *PLACES):
             raise BadInput(f"`{key}` cannot change on resume; only {', '.join((*RESUMABLE, *PLACES))} can. Start a new run with `space=`.")
         try:
-            changes[key] = value if key in PLACES else yaml.safe_load(value)
+            changes[key] = parsed(value) if key == "plugins" else value if key in PLACES else yaml.safe_load(value)
         except yaml.YAMLError:
             raise BadInput(f"the value of `{key}` is no valid YAML: {value!r}. Write, for example, `search.trials=100`.") from None
-    RunDirectory(own["resume"]).space_with(changes)
+    RunDirectory(own["resume"], changes.get("plugins")).space_with(changes)
 
     from mtsearch.tuning.engine import resume
 

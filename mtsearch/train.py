@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.space import load_space, split_pairs
+from mtsearch.config.space import Space, read_space, split_pairs
 
 if TYPE_CHECKING:
     from mtsearch.config.schema import TrialConfig
@@ -24,7 +24,7 @@ Trains one configuration: the space's defaults (or one of its controls) with you
   trial.architecture=mdmtn  trial.optimizer.lr=0.001  'trial.preference={image: 0.7, digit: 0.3}'  data.root=DIR
 and writes a run directory with its checkpoint, which `python -m mtsearch.export run=RUN pick=trial:0000` exports (a control by
 its name: pick=trial:stl). The last line is the run directory, `run: PATH`. Exit codes: 0 done, 1 the training failed, 2 bad input,
-130 interrupted. Set trial.threads to use more than one core.
+130 interrupted. Set trial.threads to use more than one core, plugins=[FILE.py] to use methods of your own.
 `python -m mtsearch.run space=NAME --cfg` shows every key."""
 
 
@@ -48,7 +48,11 @@ def _train(words: list[str]) -> int:
     own, overrides = split_pairs(words, ("space", "profile", "control"))
     if "space" not in own:
         raise BadInput("`space` is missing. Write, for example, `python -m mtsearch.train space=pareto_cm`.")
-    space = load_space(own["space"], overrides, own.get("profile"))
+    raw = read_space(own["space"], overrides, own.get("profile"))
+    given = raw["trial"].get("threads") if isinstance(raw.get("trial"), dict) else None
+    if isinstance(given, int):
+        os.environ["OMP_NUM_THREADS"] = str(given)  # before a plug-in imports torch, as below
+    space = Space(raw)
     control = own.get("control")
     if control is not None and control not in space.controls:
         raise BadInput(f"`control` names no control of {space.config.name}: `{control}`. {nearest(control, space.controls)}")

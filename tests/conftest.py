@@ -1,12 +1,34 @@
 """All tests: one thread each, no deadline for property tests (they check results, not speed), nothing of the user's own settings."""
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: its OpenMP reads it once
 if (data := os.environ.pop("MTSEARCH_DATA", None)) is not None:  # no test may find data by chance; those on real data ask for them
     os.environ["MTSEARCH_TEST_DATA"] = data
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("mtsearch", deadline=None, max_examples=60)
 settings.load_profile("mtsearch")
+
+
+@pytest.fixture
+def forget_plugins():
+    """`forget_plugins()` lets go of the plug-ins' files and methods, as a new process would; so does the end of the test."""
+    from mtsearch.config.base import methods
+    from mtsearch.config.metrics import TASK_METRICS
+
+    tables = [*methods().values(), TASK_METRICS]
+    known = [set(table) for table in tables]
+
+    def forget():
+        for table, names in zip(tables, known, strict=True):
+            for name in set(table) - names:
+                del table[name]
+        for name in [name for name in sys.modules if name.startswith("mtsearch_plugin_")]:
+            del sys.modules[name]
+
+    yield forget
+    forget()

@@ -7,17 +7,21 @@ from typing import Any
 import yaml
 
 from mtsearch.config.base import methods
+from mtsearch.config.metrics import TASK_METRICS
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, list_spaces, merge, package_folder
 
 
 def listing() -> str:
-    """Spaces, datasets and methods by name, with a line on each."""
+    """Spaces, datasets, methods and task kinds by name, with a line on each; those of plug-ins once these are loaded."""
     spaces = {name: _yaml(path).get("description", "") for name, path in list_spaces().items()}
     cards = {path.stem: _yaml(path).get("title", "") for path in sorted(package_folder("datasets").glob("*.yaml"))}
     blocks = [_block("Spaces (space=NAME)", spaces), _block("Datasets (data.dataset=NAME)", cards)]
     for kind, named in methods().items():
-        blocks.append(_block(f"trial.{kind}", {name: (cls.__doc__ or "").strip().splitlines()[0] for name, cls in named.items()}))
+        lines = {name: (cls.__doc__ or "").strip().splitlines() for name, cls in named.items()}
+        blocks.append(_block(f"trial.{kind}", {name: text[0] if text else "" for name, text in lines.items()}))
+    kinds = {kind: f"metrics {', '.join(metrics)}" for kind, metrics in TASK_METRICS.items()}
+    blocks.append(_block("Task kinds (the `kind` of a data card's task)", kinds))
     return "\n\n".join(blocks)
 
 

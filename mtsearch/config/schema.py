@@ -136,6 +136,7 @@ class SpaceConfig(Model):
 
     name: str
     description: str = ""
+    plugins: tuple[str, ...] = Field((), description="modules and Python files outside the package that register methods")
     notes: str = Field("", description="Markdown for the page of a reference result: what its numbers are to be held against")
     data: DataConfig
     workers: int = Field(1, gt=0)

@@ -19,6 +19,7 @@ from mtsearch.config.cards import DatasetCard
 from mtsearch.config.dimensions import Dimension, Suggest, default_of, dimensions_of, is_dimension, label, resolve
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import metric_of, metrics_of
+from mtsearch.config.plugins import absolute, load_plugins, located
 from mtsearch.config.preferences import task_preferences
 from mtsearch.config.schema import SpaceConfig, TrialConfig
 
@@ -69,8 +70,11 @@ class Space:
     """A validated search: `config` (everything but the tree), `tree` (the trial with its dimensions) and `controls` (fixed trials)."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        """`raw` is the merged tree as YAML holds it. Raises BadInput."""
+        """`raw` is the merged tree as YAML holds it; its plug-ins are loaded first. Raises BadInput."""
         raw = dict(raw)
+        if "plugins" in raw:
+            raw["plugins"] = located(raw["plugins"])
+        load_plugins(raw.get("plugins", ()))
         raw["objectives"] = [_objective(entry) for entry in _list(raw, "objectives")]
         self.raw = raw
         self._refuse_misplaced()
@@ -133,12 +137,13 @@ class Space:
 
     def to_yaml(self) -> str:
         """The resolved configuration, which `Space.from_yaml` reads back."""
-        return yaml.safe_dump(self.raw, sort_keys=False, allow_unicode=True)
+        return dump(self.raw)
 
     @classmethod
-    def from_yaml(cls, text: str) -> Space:
-        """A space from what `to_yaml` wrote."""
-        return cls(yaml.safe_load(text))
+    def from_yaml(cls, text: str, plugins: Sequence[str] | None = None) -> Space:
+        """A space from what `to_yaml` wrote, with these plug-ins in place of its own, where they have moved."""
+        raw = yaml.safe_load(text)
+        return cls(raw if plugins is None else {**raw, "plugins": list(plugins)})
 
     # ------------------------------------------------------------ checks
 
@@ -161,6 +166,11 @@ class Space:
                     return dict(target.parents).get(dimension.path, default_of(dimension))
 
                 _validated(TrialConfig, resolve(self.tree, "trial", pick), "trial", f" (as drawn from `{target.path}`)")
+
+
+def dump(raw: Mapping[str, Any]) -> str:
+    """A space's tree as YAML."""
+    return yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True)
 
 
 def _check_tasks(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:
@@ -236,6 +246,13 @@ def split_pairs(pairs: Sequence[str], doors: Sequence[str]) -> tuple[dict[str, s
 
 def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = None) -> Space:
     """Read a space by name or path, lay its profile and then `key=value` overrides on it. Raises BadInput before anything starts."""
+    return Space(read_space(name, overrides, profile))
+
+
+def read_space(name: str, overrides: Sequence[str] = (), profile: str | None = None) -> dict[str, Any]:
+    """The merged tree that `load_space` makes a space of, before any plug-in is loaded. Paths of plug-ins and data cards become absolute:
+    those that the space's file gives are looked for beside it first. Raises BadInput.
+    """
     path = space_path(name)
     try:
         tree = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")), resolve=False)
@@ -246,6 +263,8 @@ def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
     space: dict[str, Any] = {str(key): value for key, value in tree.items()}
     profiles = space.pop("profiles", None) or {}
     space.setdefault("name", path.stem)
+    for part in (space, *(changes for changes in profiles.values() if isinstance(changes, dict))):
+        _place(part, path.parent)
     if profile is not None:
         if profile not in profiles:
             raise BadInput(f"`profile` is unknown to {space['name']}: `{profile}`. {nearest(profile, profiles)}")
@@ -260,7 +279,17 @@ def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
     if not isinstance(resolved.get("controls") or {}, dict):
         raise BadInput(f"`controls` should map names to changes of the trial. Found {resolved['controls']!r}.")
     resolved["controls"] = {k: v for k, v in (resolved.get("controls") or {}).items() if v is not None}
-    return Space({str(k): v for k, v in resolved.items()})
+    return _place({str(k): v for k, v in resolved.items()}, None)
+
+
+def _place(tree: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Make the paths of plug-ins and of a data card in a tree absolute, in place."""
+    if "plugins" in tree:
+        tree["plugins"] = located(tree["plugins"], folder)
+    data = tree.get("data")
+    if isinstance(data, dict) and isinstance(card := data.get("dataset"), str) and card.endswith((".yaml", ".yml")):
+        data["dataset"] = absolute(card, folder)
+    return tree
 
 
 def _override(pair: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.tuning.checks import check_space
 from mtsearch.tuning.cluster import Cluster, cluster
-from mtsearch.tuning.environment import concrete_data, environment_of
+from mtsearch.tuning.environment import check_plugins, concrete_data, environment_of
 from mtsearch.tuning.finish import conclude
 from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
@@ -61,17 +61,18 @@ def run(
 def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIAL_CLASS, console: Console | None = None) -> int:
     """Go on with a run: finished trials are skipped, unfinished ones continue from their last state, the study is the same.
 
-    `changes` may hold `search.trials`, `search.budget` and `search.slots`, and `data.root` and `data.store`, which say where this machine
-    has the data and are not kept. Where nothing is left to do nothing is changed. Raises BadInput.
+    `changes` may hold `search.trials`, `search.budget` and `search.slots`, and `data.root`, `data.store` and `plugins`, which say where
+    this machine has the data and the plug-ins and are not kept. Where nothing is left to do nothing is changed. Raises BadInput.
     """
     console = console or Console()
-    directory = RunDirectory(path)
+    directory = RunDirectory(path, changes.get("plugins"))
     _refuse_single(directory)
     with directory.driver_lock():
         places = {key: value for key, value in changes.items() if key in PLACES}
         changes = {key: value for key, value in changes.items() if key not in PLACES and _get(directory.config, key) != value}
         space = directory.space_with(changes)
         check_space(space)
+        check_plugins(space, directory.environment)
         data = concrete_data(directory.space_with({**changes, **places}), directory.environment)
         if changes:
             directory.log.append("resume", changes=changes)

@@ -10,6 +10,7 @@ from typing import Any
 
 import mtsearch
 from mtsearch.config.errors import BadInput
+from mtsearch.config.plugins import checksums
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 
@@ -26,8 +27,17 @@ def environment_of(space: Space) -> tuple[DataConfig, dict[str, Any]]:
         "machine": platform.machine(),
         "system": platform.system(),
         "cores": os.cpu_count(),
+        **({"plugins": checksums(space.config.plugins)} if space.config.plugins else {}),
         **facts,
     }
+
+
+def check_plugins(space: Space, environment: Mapping[str, Any]) -> None:
+    """Raises BadInput when a plug-in is another than the run began with: finished trials and new ones would not be one search."""
+    began = environment.get("plugins", {})
+    for name, checksum in checksums(space.config.plugins).items():
+        if began.get(name, checksum) != checksum:
+            raise BadInput(f"the plug-in {name} is not the one that the run began with. Put that one back, or start a new run.")
 
 
 def concrete_data(space: Space, environment: Mapping[str, Any]) -> DataConfig:

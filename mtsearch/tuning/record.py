@@ -136,7 +136,7 @@ def command_of(record: Record, trial: TrialRecord, space: Space) -> str:
         words.append(f"profile={_quoted(record.profile)}")
     if trial.control:
         words.append(f"control={_quoted(trial.control)}")
-    parts = ("data", "trial", "controls") if trial.control else ("data", "trial")  # not search, results and the like
+    parts = ("plugins", "data", "trial", *(["controls"] if trial.control else []))  # not search, results and the like
     words += [_quoted(pair) for pair in record.overrides if pair.split("=", 1)[0].split(".")[0] in parts]
     if trial.control:
         return " ".join(words)

@@ -25,7 +25,7 @@ from mtsearch.tuning.events import SCHEMA, EventLog
 from mtsearch.tuning.record import Record, command_of, fold, history_of, row_of
 
 RESUMABLE = ("search.trials", "search.budget", "search.slots")  # what a resume may change
-PLACES = ("data.root", "data.store")  # where a resume may find the same data
+PLACES = ("data.root", "data.store", "plugins")  # where a resume may find the same data and plug-ins
 
 
 class RunDirectory:
@@ -34,9 +34,10 @@ class RunDirectory:
     Reading needs no lock and sees every whole event; writing is for the one driver that holds `driver_lock`.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Open an existing run. Raises BadInput where `path` is none."""
+    def __init__(self, path: str | Path, plugins: Sequence[str] | None = None) -> None:
+        """Open an existing run, with `plugins` in place of its own, where they have moved. Raises BadInput where `path` is none."""
         self.path = Path(path)
+        self._plugins = plugins
         if not (self.path / "events.jsonl").is_file() or not (self.path / "config.yaml").is_file():
             near = [str(p.parent) for p in self.path.parent.glob("*/events.jsonl")] if self.path.parent.is_dir() else []
             hint = nearest(str(self.path), near) if near else "A run prints its directory as its last line, `run: PATH`."
@@ -96,7 +97,7 @@ class RunDirectory:
 
     @cached_property
     def _stored(self) -> Space:
-        return Space.from_yaml((self.path / "config.yaml").read_text(encoding="utf-8"))
+        return Space.from_yaml((self.path / "config.yaml").read_text(encoding="utf-8"), self._plugins)
 
     @property
     def space(self) -> Space:
@@ -107,8 +108,8 @@ class RunDirectory:
         """The same with further changes of `RESUMABLE` settings and `PLACES` by key path."""
         raw = copy.deepcopy(self._stored.raw)
         for key, value in {**self.record().changes, **changes}.items():
-            section, leaf = key.split(".")
-            raw[section] = {**(raw.get(section) or {}), leaf: value}
+            section, _, leaf = key.partition(".")
+            raw[section] = {**(raw.get(section) or {}), leaf: value} if leaf else value
         return Space(raw)
 
     @property

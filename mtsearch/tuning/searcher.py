@@ -30,6 +30,7 @@ class JobSearcher(Searcher):
             "purpose": purpose,
             "folder": str(self._ledger.run.checkpoint(trial.trial).resolve()),
             "config": trial.config,
+            "plugins": list(self._ledger.space.config.plugins),
             "data": self._ledger.data.model_dump(mode="json"),
             "gpu": self._ledger.space.config.resources.gpu,
             "trial_class": self._trial_class,

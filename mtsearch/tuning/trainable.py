@@ -10,6 +10,7 @@ from typing import Any
 
 from ray import tune
 
+from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.tuning.record import reason_of
 
@@ -20,7 +21,8 @@ class TrialActor(tune.Trainable):
     """Trains one job after another in a process that keeps its imports and data (`reuse_actors`).
 
     A job is ``{"purpose": "train" or "test", "folder": of its checkpoint, "config": tree, "data": tree, "gpu": share of one,
-    "trial_class": "module:Class"}`` as JSON under ``job``. Without a share of a GPU a trial sees none, as no slot counts it.
+    "trial_class": "module:Class", "plugins": modules and files to import first}`` as JSON under ``job``. Without a share of a GPU a
+    trial sees none, as no slot counts it.
     A test is one step that returns the test metrics of the finished trial in the folder under ``test``.
     A step returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None}``. After every report the
     state is saved, atomically, before the report is returned. A trial that is found on disk continues from there, and its first step
@@ -46,10 +48,12 @@ class TrialActor(tune.Trainable):
         self._again: list[dict[str, Any]] = []
         self._failed: str | None = None
         try:
-            trial_config = TrialConfig.model_validate(job["config"])
-            os.environ["OMP_NUM_THREADS"] = str(trial_config.threads)  # before the first trial imports torch, whose OpenMP reads it once
+            # Before a plug-in or the first trial imports torch, whose OpenMP reads it once; the driver has validated the tree.
+            os.environ["OMP_NUM_THREADS"] = str(job["config"].get("threads", TrialConfig.model_fields["threads"].default))
             if not job.get("gpu", 0):
                 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # likewise, and whatever Ray leaves visible to actors that ask for none
+            load_plugins(job["plugins"])
+            trial_config = TrialConfig.model_validate(job["config"])
             trial_class = trial_class_of(job["trial_class"])
             data = DataConfig.model_validate(job["data"])
             if self._purpose == "test" or trial_class.saved(self._folder):

@@ -1,0 +1,158 @@
+"""Plug-ins: Python modules and files outside the package whose import registers methods, task kinds and composers.
+
+A plug-in is code that the user names, or has installed: nothing else that is read runs code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mtsearch.config.errors import BadInput
+
+GROUP = "mtsearch.plugins"
+"""The entry points that an installed package lists its plug-in modules under."""
+
+_installed: list[str] = []  # the entry points that have been loaded, once they all are
+_done = False
+
+
+def is_file(entry: str) -> bool:
+    """Whether an entry of `plugins` is the path of a file and not the name of a module."""
+    return entry.endswith(".py") or os.sep in entry
+
+
+def located(entries: Any, folder: Path | None = None) -> list[str]:
+    """The entries of a `plugins` key, the files by their absolute paths: beside `folder`'s files if they are there, else from the working
+    folder. So the run directory that keeps them is understood from any folder. Raises BadInput for what is no list of names.
+    """
+    if isinstance(entries, str):
+        entries = [entries]
+    if entries is None:
+        return []
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, str) and entry for entry in entries):
+        raise BadInput(f"`plugins` should list modules and Python files. Found {entries!r}. Write, for example, `plugins=[my_methods.py]`.")
+    return [absolute(entry, folder) if is_file(entry) else entry for entry in entries]
+
+
+def parsed(text: str) -> list[str]:
+    """The entries of ``plugins=TEXT`` on a command line, where TEXT is one name or a list in brackets. Raises BadInput."""
+    try:
+        return located(yaml.safe_load(text))
+    except yaml.YAMLError:
+        raise BadInput(f"the value of `plugins` is no valid YAML: {text!r}. Write, for example, `plugins=[my_methods.py]`.") from None
+
+
+def absolute(path: str, folder: Path | None = None) -> str:
+    """The absolute path of a file named in a space: beside the space's file in `folder` if it is there, else from the working folder."""
+    if "${" in path:  # an interpolation that is not resolved yet
+        return path
+    given = Path(path).expanduser()
+    beside = folder / given if folder is not None else given
+    return os.path.abspath(beside if beside.is_file() else given)
+
+
+def load_plugins(entries: Iterable[str] = ()) -> None:
+    """Import the installed packages' plug-ins and the named ones, each once in a process.
+
+    Args:
+        entries: names of modules, and paths of Python files.
+
+    Raises:
+        BadInput: a plug-in is not to be found, raises while it is imported, or registers a name that is taken.
+    """
+    _load_installed()
+    for entry in entries:
+        if is_file(entry):
+            _load_file(Path(os.path.abspath(Path(entry).expanduser())), entry)
+        else:
+            _load_module(entry)
+
+
+def checksums(entries: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 of each loaded plug-in's file, by its name without folders: what a run began with. Packages of several files count by
+    the named one."""
+    found = {}
+    for entry in entries:
+        path = _file_of(entry)
+        if path and Path(path).is_file():
+            found[Path(entry).name if is_file(entry) else entry] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return found
+
+
+def _load_installed() -> None:
+    global _done
+    if _done:
+        return
+    for point in entry_points(group=GROUP):
+        owner = point.dist.name if point.dist is not None else "an unnamed package"
+        try:
+            point.load()
+        except (Exception, SystemExit) as error:
+            raise BadInput(
+                f"the plug-in `{point.value}` of the installed package {owner} {_reason(error, point.module)}. Update or uninstall {owner}."
+            ) from error
+        _installed.append(point.name)
+    _done = True
+
+
+def _load_module(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and (name == missing or name.startswith(f"{missing}.")):
+            raise BadInput(
+                f"`plugins` names a module that Python does not find here: `{name}`. Install its package, put its folder on PYTHONPATH, or "
+                f"give the path of its file, ending in .py."
+            ) from None
+        raise BadInput(f"the plug-in `{name}` {_reason(error, name)}.") from error
+
+
+def _load_file(path: Path, given: str) -> None:
+    name = f"mtsearch_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return
+    if not path.is_file():
+        raise BadInput(f"`plugins` names a file that does not exist: {given}. Say where it is now with `plugins=[FILE.py]`.")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadInput(f"`plugins` should list modules and Python files, ending in .py. Found {given}.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and annotations look their module up while it is executed
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise BadInput(f"the plug-in {given} {_reason(error, str(path))}.") from error
+
+
+def _reason(error: BaseException, where: str) -> str:
+    """What went wrong in a plug-in: the first line of what it raised, and the line of its file that did."""
+    text = next(iter(str(error).splitlines()), "").rstrip(".")
+    if isinstance(error, BadInput):
+        return f"cannot be used: {text}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _file_of(where)]
+    line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
+    at = f" at line {line}" if line is not None else ""
+    return f"raises {type(error).__name__}{at}: {text}" if text else f"raises {type(error).__name__}{at}"
+
+
+def _file_of(where: str) -> str:
+    if is_file(where):
+        return where
+    try:
+        spec = importlib.util.find_spec(where)
+    except (ImportError, ValueError, AttributeError):
+        return ""
+    return spec.origin or "" if spec is not None else ""
