@@ -27,6 +27,8 @@ class ImageSource(Model):
     ``lossless``: the original is lossless, so that JPEG files of it are said to be such in the dataset's label.
     ``order_seed``: fixes the order, and the test side if there is none, when the files have lost the official order.
     ``test_fraction``: the share of images to test on when the files make no test side.
+    ``original_classes``: the classes of the files by number, when the card's task names only some of them: images of others are left out.
+    ``per_class``: keep the first so many images of each class, on each official side.
     """
 
     title: str
@@ -37,6 +39,8 @@ class ImageSource(Model):
     test_fraction: float | None = Field(None, gt=0, lt=1)
     resize: Literal["nearest", "bilinear", "bicubic", "lanczos", "box"] | None = None
     group: str | None = None
+    original_classes: tuple[str, ...] = ()
+    per_class: int | None = Field(None, gt=0)
 
 
 def locate(root: Path, source: ImageSource) -> LabelledImages | None:
@@ -88,8 +92,8 @@ def read_sides(
     class.
     """
     salted = (zlib.crc32(salt.encode()),) if salt else ()
-    request = Request(source.shape or shape, classes, source.resize, source.group)
-    sides = {split: found.read(split, request) for split in found.splits}
+    request = Request(source.shape or shape, source.original_classes or classes, source.resize, source.group)
+    sides = {split: _selected(found.read(split, request), source, classes) for split in found.splits}
     pool = _join([side for split, side in sides.items() if split != "test"])
     test = sides.get("test")
     if test is None:
@@ -102,6 +106,25 @@ def read_sides(
     if not found.ordered:
         pool, test = (side.take(order(len(side), source.order_seed, number, *salted)) for number, side in enumerate((pool, test)))
     return pool, test
+
+
+def _selected(side: ImageSet, source: ImageSource, classes: tuple[str, ...]) -> ImageSet:
+    """The images of the wanted classes, the first `per_class` of each, with the wanted classes' numbers, in their order."""
+    if source.original_classes:
+        unknown = set(classes) - set(source.original_classes)
+        if unknown or not classes:
+            raise BadInput(
+                f"The classes of the task that {source.title} labels should be named among `original_classes`. Found "
+                f"{min(unknown) if unknown else 'no names'}; mend the data card."
+            )
+        numbers = np.array([classes.index(name) if name in classes else -1 for name in source.original_classes], np.int64)
+        labels = numbers[side.labels]
+        kept = np.flatnonzero(labels >= 0)
+        side = ImageSet(side.images[kept], labels[kept], None if side.groups is None else side.groups[kept])
+    if source.per_class is None:
+        return side
+    firsts = [np.flatnonzero(side.labels == label)[: source.per_class] for label in np.unique(side.labels)]
+    return side.take(np.sort(np.concatenate(firsts)))
 
 
 def _join(sides: list[ImageSet]) -> ImageSet:

@@ -1,6 +1,17 @@
 """The formats that labelled images are found in. Importing this package registers them."""
 
-from mtsearch.data.formats import cifar10_batches, class_folders, idx
+from mtsearch.data.formats import cifar10_batches, class_folders, idx, json_lists
 from mtsearch.data.formats.base import FORMATS, ImageSet, LabelledImages, Request, find_images, image_format
 
-__all__ = ["FORMATS", "ImageSet", "LabelledImages", "Request", "cifar10_batches", "class_folders", "find_images", "idx", "image_format"]
+__all__ = [
+    "FORMATS",
+    "ImageSet",
+    "LabelledImages",
+    "Request",
+    "cifar10_batches",
+    "class_folders",
+    "find_images",
+    "idx",
+    "image_format",
+    "json_lists",
+]

@@ -19,7 +19,7 @@ _SPLIT = {"train": "train", "t10k": "test"}
 
 @image_format
 class Idx(LabelledImages):
-    """`train-images-idx3-ubyte[.gz]` and its three companions, all in one folder."""
+    """`train-images-idx3-ubyte[.gz]` and its three companions, all in one folder. Where colour is asked for, the grey is repeated."""
 
     name = "idx"
     splits = ("train", "test")
@@ -45,9 +45,9 @@ class Idx(LabelledImages):
                 f"The IDX files in {self.tree.path} do not fit each other: images {images.shape}, labels {labels.shape}; "
                 f"download them again."
             )
-        if (1, *images.shape[1:]) != request.shape:
+        if images.shape[1:] != request.shape[1:] or request.shape[0] not in (1, 3):
             raise BadInput(f"The images in {self.tree.path} should have shape {request.shape}. Found {(1, *images.shape[1:])}.")
-        return ImageSet(images[..., None], labels.astype(np.int64))
+        return ImageSet(np.repeat(images[..., None], request.shape[0], axis=3), labels.astype(np.int64))
 
 
 def read_idx(tree: Tree, name: str) -> NDArray[np.uint8]:

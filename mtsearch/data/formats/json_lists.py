@@ -1,0 +1,82 @@
+"""Image files listed with their classes in JSON: `train.json` and `val.json` beside the folders `train` and `val` (FashionRGB's layout)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from mtsearch.config.errors import BadInput
+from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
+from mtsearch.data.formats.class_folders import decode
+from mtsearch.data.trees import Tree
+
+
+@image_format
+class JsonLists(LabelledImages):
+    """`<side>.json` is a list of records whose first field is the class's name and whose second is a file in the folder `<side>`.
+
+    Without `test.json`, what `val.json` lists is the test side: the validation images are then drawn from the training images, so that
+    nothing is selected on what is tested.
+    """
+
+    name = "json_lists"
+
+    def __init__(self, tree: Tree, folder: str, sides: dict[str, str]) -> None:
+        super().__init__(tree)
+        self._folder = folder
+        self._sides = sides  # split -> name of the list
+        self.splits = tuple(sides)
+
+    @classmethod
+    def find(cls, tree: Tree) -> JsonLists | None:
+        for file in tree.files:
+            folder, slash, name = file.rpartition("/")
+            top = folder + slash
+            if name == "train.json" and f"{top}val.json" in tree.files:
+                sides = {"train": "train", "test": "val"}
+                if f"{top}test.json" in tree.files:
+                    sides = {name: name for name in ("train", "val", "test")}
+                return cls(tree, top, sides)
+        return None
+
+    def read(self, split: str, request: Request) -> ImageSet:
+        side = self._sides[split]
+        name = f"{self._folder}{side}.json"
+        records = [_record(entry, f"{name} in {self.tree.path}") for entry in self._load(name)]
+        classes = request.classes or tuple(sorted({label for label, _ in records}))
+        unknown = sorted({label for label, _ in records} - set(classes))
+        if unknown:
+            raise BadInput(
+                f"The class `{unknown[0]}` in {name} in {self.tree.path} is no class of the data card, which names {', '.join(classes)}."
+            )
+        known = set(self.tree.files)
+        wanted = [f"{self._folder}{side}/{file}" for _, file in records]
+        missing = next((file for file in wanted if file not in known), None)
+        if missing is not None:
+            raise BadInput(f"The image {missing} that {name} lists is not in {self.tree.path}; complete the download.")
+        channels, height, width = request.shape
+        places: dict[str, list[int]] = {}
+        for place, file in enumerate(wanted):
+            places.setdefault(file, []).append(place)
+        images = np.empty((len(records), height, width, channels), np.uint8)
+        for file, content in self.tree.read_many(places):
+            images[places[file]] = decode(content, request, f"{file} in {self.tree.path}")
+        return ImageSet(images, np.array([classes.index(label) for label, _ in records], np.int64))
+
+    def _load(self, name: str) -> list[Any]:
+        try:
+            found = json.loads(self.tree.read(name))
+        except ValueError as error:
+            raise BadInput(f"The list {name} in {self.tree.path} is no JSON ({error}); download it again.") from error
+        if not isinstance(found, list) or not found:
+            raise BadInput(f"The list {name} in {self.tree.path} should hold records of a class and a file. Found {type(found).__name__}.")
+        return found
+
+
+def _record(entry: Any, where: str) -> tuple[str, str]:
+    fields = list(entry.values()) if isinstance(entry, dict) else entry
+    if not isinstance(fields, list) or len(fields) < 2 or not all(isinstance(field, str) for field in fields[:2]):
+        raise BadInput(f"Each record of {where} should begin with a class's name and a file's name. Found {entry!r}.")
+    return fields[0], fields[1]
