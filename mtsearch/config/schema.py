@@ -54,7 +54,8 @@ __all__ = [
 
 
 class DataConfig(Model):
-    """Which dataset, where from, and how it is split. `limit` keeps the first so many training images (and a fifth of it of the others)."""
+    """Which dataset, where from, and how it is split. `limit` keeps the first so many training images of
+    each member set (and a fifth of it of the others)."""
 
     dataset: str
     root: Path | None = None

@@ -67,7 +67,7 @@ def open_dataset(data: DataConfig) -> Dataset:
         if resolved.store not in _opened:
             prepare(data)
             manifest = store.read_manifest(resolved.store)
-            _opened[resolved.store] = manifest, _splits(store.read(resolved.store, manifest), resolved.card)
+            _opened[resolved.store] = manifest, _splits(store.read(resolved.store, manifest), manifest, resolved.card)
         manifest, splits = _opened[resolved.store]
     _check_normalisation(resolved.card, resolved.store, manifest)
     if data.limit is not None:
@@ -83,13 +83,15 @@ def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved
         manifest = store.read_manifest(place)
         _check_normalisation(card, place, manifest)
         return Resolved(card, root, place, manifest["label"], manifest["checksum"])
-    missing = _missing(card, root) if root.is_dir() else [source.title for source in read_source(card).sources().values()]
+    source = read_source(card)
+    found = _find(card, root) if root.is_dir() else dict.fromkeys(source.sources())
+    chosen, missing = source.choose(found)
     if missing:
         raise BadInput(
             f"{where} holds no {' and no '.join(missing)}, which `{card.name}` is made of{_unclaimed(card, root, missing)}; "
             f"{card.how_to_get.strip().rstrip('.')}."
         )
-    return Resolved(card, root, place, _label(card, _find(card, root)), None)
+    return Resolved(card, root, place, _label(card, chosen), None)
 
 
 def _find(card: DatasetCard, root: Path) -> dict[str, LabelledImages | None]:
@@ -97,26 +99,22 @@ def _find(card: DatasetCard, root: Path) -> dict[str, LabelledImages | None]:
 
 
 def _missing(card: DatasetCard, root: Path) -> list[str]:
-    sources = read_source(card).sources()
-    return list(dict.fromkeys(sources[name].title for name, found in _find(card, root).items() if found is None))
+    return read_source(card).choose(_find(card, root))[1]
 
 
 def _unclaimed(card: DatasetCard, root: Path, missing: list[str]) -> str:
     for source in read_source(card).sources().values() if root.is_dir() else ():
-        if source.title in missing and (found := unclaimed(root, source)):
+        if any(source.title in title for title in missing) and (found := unclaimed(root, source)):
             return f", as {found} may be of any set while the folder around it is not called {source.names[0]}"
     return ""
 
 
-def _titles(card: DatasetCard, found: dict[str, LabelledImages | None]) -> dict[str, str]:
+def _titles(card: DatasetCard, found: dict[str, LabelledImages]) -> dict[str, str]:
     sources = read_source(card).sources()
-    return {
-        name: sources[name].title + (" (JPEG)" if images and images.lossy and sources[name].lossless else "")
-        for name, images in found.items()
-    }
+    return {name: sources[name].title + (" (JPEG)" if images.lossy and sources[name].lossless else "") for name, images in found.items()}
 
 
-def _label(card: DatasetCard, found: dict[str, LabelledImages | None]) -> str:
+def _label(card: DatasetCard, found: dict[str, LabelledImages]) -> str:
     if card.embedded:
         return f"{card.name} (embedded sample)"
     return f"{card.name} from {' and '.join(dict.fromkeys(_titles(card, found).values()))}"
@@ -124,16 +122,16 @@ def _label(card: DatasetCard, found: dict[str, LabelledImages | None]) -> str:
 
 def _build(resolved: Resolved, data: DataConfig) -> None:
     card, root = resolved.card, resolved.root
-    located = _find(card, root)
-    found = {name: images for name, images in located.items() if images is not None}
+    source = read_source(card)
+    found, _ = source.choose(_find(card, root))
     made_of = recipe(card, data)
-    sides = read_source(card).compose(card, found, Cut(made_of["split_seed"], made_of["val_fraction"]))
+    sides = source.compose(card, found, Cut(made_of["split_seed"], made_of["val_fraction"]))
     arrays: store.Arrays = {}
     for name in SPLITS:
         _check(card, name, sides[name])
         arrays[f"{name}/images"] = sides[name].images
         arrays |= {f"{name}/labels/{task.name}": labels for task, labels in zip(card.tasks, sides[name].labels, strict=True)}
-    titles = _titles(card, located)
+    titles = _titles(card, found)
     sources = {
         name: {"title": titles[name], "place": _place(images.tree.path, root), "format": images.name, "official_order": images.ordered}
         for name, images in found.items()
@@ -142,11 +140,12 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
     manifest = {
         "dataset": card.name,
         "title": card.title,
-        "label": _label(card, located),
+        "label": _label(card, found),
         "licence": card.licence,
         "sources": sources,
         "recipe": made_of,
         "counts": {name: len(sides[name].images) for name in SPLITS},
+        "members": {name: list(sides[name].members) for name in SPLITS},
         "statistics": {"mean": mean, "std": std},
         "normalisation": _normalisation(card),
     }
@@ -197,13 +196,15 @@ def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
     return mean, std
 
 
-def _splits(arrays: dict[str, NDArray[Any]], card: DatasetCard) -> dict[str, Split]:
+def _splits(arrays: dict[str, NDArray[Any]], manifest: dict[str, Any], card: DatasetCard) -> dict[str, Split]:
     """The splits, their images channels-last in memory: then every trial's channels-last batches are views of them, not copies."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    members = manifest.get("members", {})  # stores of before there were sets of several members have none
     return {
         name: Split(
             tensors[f"{name}/images"].contiguous(memory_format=torch.channels_last),
             {task.name: tensors[f"{name}/labels/{task.name}"] for task in card.tasks},
+            tuple(members.get(name, ())),
         )
         for name in SPLITS
     }

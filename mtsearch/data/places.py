@@ -15,6 +15,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.cards import datasets_folder
+from mtsearch.data.composers import read_source
 
 VARIABLE = "MTSEARCH_DATA"
 
@@ -52,11 +53,13 @@ def sample_folder() -> Path:
 def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
     """All that a store's content follows from, besides the files themselves."""
     shown = card.model_dump(mode="json")
+    others = read_source(card).ingredients()
     return {
         "schema": store.SCHEMA,
         **{key: shown[key] for key in ("name", "source", "shape", "tasks")},
         "split_seed": data.split_seed,
         "val_fraction": data.val_fraction or card.val_fraction,
+        **({"ingredients": others} if others else {}),
     }
 
 

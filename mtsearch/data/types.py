@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -19,17 +20,28 @@ class Split:
 
     ``images`` is uint8 (N, C, H, W), in any dense memory format. ``labels`` maps each task's name to int64 (N,) for a classification,
     int64 (N, H, W) for a segmentation, float for a regression; the task's ``ignore`` value means "not labelled".
+    ``members`` says how many images each set of a disjoint dataset gave, behind each other; it is empty for one set.
     """
 
     images: Tensor
     labels: dict[str, Tensor]
+    members: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
 
     def head(self, count: int) -> Split:
-        """The first ``count`` examples, as views."""
-        return Split(self.images[:count], {name: values[:count] for name, values in self.labels.items()})
+        """The first ``count`` examples, as views; of each member where there are several, so that every task keeps its labels."""
+        if len(self.members) < 2:
+            return Split(self.images[:count], {name: values[:count] for name, values in self.labels.items()})
+        ends = list(accumulate(self.members))
+        parts = [slice(end - size, end - size + min(size, count)) for end, size in zip(ends, self.members, strict=True)]
+
+        def heads(values: Tensor) -> Tensor:
+            return torch.cat([values[part] for part in parts])
+
+        sizes = tuple(min(size, count) for size in self.members)
+        return Split(heads(self.images), {name: heads(values) for name, values in self.labels.items()}, sizes)
 
     def take(self, index: Tensor) -> Split:
         """The examples at `index` (n,), as views where they lie behind each other."""

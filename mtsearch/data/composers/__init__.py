@@ -1,6 +1,18 @@
 """The composers of datasets. Importing this package registers them."""
 
-from mtsearch.data.composers import cifar10_mnist, classification, multimnist
+from mtsearch.data.composers import cifar10_mnist, classification, disjoint, multimnist
 from mtsearch.data.composers.base import COMPOSERS, Composer, Cut, Side, composer, need_tasks, read_source
 
-__all__ = ["COMPOSERS", "Composer", "Cut", "Side", "cifar10_mnist", "classification", "composer", "multimnist", "need_tasks", "read_source"]
+__all__ = [
+    "COMPOSERS",
+    "Composer",
+    "Cut",
+    "Side",
+    "cifar10_mnist",
+    "classification",
+    "composer",
+    "disjoint",
+    "multimnist",
+    "need_tasks",
+    "read_source",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,12 @@ from mtsearch.data.formats import LabelledImages
 
 @dataclass(frozen=True)
 class Side:
-    """One composed split. ``images``: uint8 (N, C, H, W). ``labels``: one array (N, ...) per task, in the order of the card's tasks."""
+    """One composed split. ``images``: uint8 (N, C, H, W). ``labels``: one array (N, ...) per task, in the order of the card's tasks.
+    ``members``: how many images each of several sets gave, behind each other; empty for one set."""
 
     images: NDArray[np.uint8]
-    labels: tuple[NDArray[np.int64], ...]
+    labels: tuple[NDArray[Any], ...]
+    members: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class Composer(Model):
     def sources(self) -> dict[str, ImageSource]:
         """The image sets that are needed, by field."""
         return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), ImageSource)}
+
+    def choose(self, found: dict[str, LabelledImages | None]) -> tuple[dict[str, LabelledImages], list[str]]:
+        """Of the sets that were found, by field, those to use; and what is missing, by title."""
+        sources = self.sources()
+        missing = [sources[name].title for name, images in found.items() if images is None]
+        return {name: images for name, images in found.items() if images is not None}, list(dict.fromkeys(missing))
+
+    def ingredients(self) -> list[dict[str, Any]]:
+        """What the result follows from besides the card itself and the files: other cards' contents."""
+        return []
 
     @abstractmethod
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
@@ -65,17 +77,20 @@ def composer(kind: str) -> Callable[[type[C]], type[C]]:
 
 def read_source(card: DatasetCard) -> Composer:
     """The validated `source` of a card, as its composer."""
-    kind = str(card.source.get("kind", ""))
+    return as_composer(f"of `{card.name}`", card.source, "source")
+
+
+def as_composer(whose: str, source: dict[str, Any], path: str) -> Composer:
+    """A validated source, which lies at this key path of a card."""
+    kind = str(source.get("kind", ""))
     if kind not in COMPOSERS:
-        raise BadInput(f"The data card of `{card.name}` has an unknown `source.kind`: `{kind}`. {nearest(kind, COMPOSERS)}")
+        raise BadInput(f"The data card {whose} has an unknown `{path}.kind`: `{kind}`. {nearest(kind, COMPOSERS)}")
     try:
-        return COMPOSERS[kind].model_validate(card.source)
+        return COMPOSERS[kind].model_validate(source)
     except ValidationError as error:
         found = error.errors()[0]
-        where = ".".join(["source", *(str(part) for part in found["loc"])])
-        raise BadInput(
-            f"The data card of `{card.name}` is wrong: `{where}`: {found['msg'].removeprefix('Value error, ').rstrip('.')}."
-        ) from error
+        where = ".".join([path, *(str(part) for part in found["loc"])])
+        raise BadInput(f"The data card {whose} is wrong: `{where}`: {found['msg'].removeprefix('Value error, ').rstrip('.')}.") from error
 
 
 def need_tasks(card: DatasetCard, count: int) -> None:
