@@ -13,10 +13,17 @@ from mtsearch.config.optimisation import SGD, Adam, AdamW
 
 
 def build_optimizer(config: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """A fused torch optimiser (one kernel per step, on CPU and GPU) over the parameters."""
+    """A fused torch optimiser (one kernel per step, on CPU and GPU) over the parameters. Parameters without a gradient are left alone."""
     settings = config.model_dump(exclude={"name"})
     classes: dict[type, Any] = {Adam: torch.optim.Adam, AdamW: torch.optim.AdamW, SGD: torch.optim.SGD}
-    return classes[type(config)](list(parameters), **settings, fused=True)
+    optimizer: Optimizer = classes[type(config)](list(parameters), **settings, fused=True)
+    if settings.get(
+        "momentum"
+    ):  # the fused kernel fails where some parameters have had a step and others not; zero momentum is no momentum
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:

@@ -1,0 +1,101 @@
+"""Streams: which images the steps of an epoch see."""
+
+import pytest
+import torch
+
+from mtsearch.balancing.schedules import build_schedule
+from mtsearch.config import schema
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.data import Batches, Split
+from mtsearch.training.streams import Streams, pools
+
+ITEM, IMAGE = TaskCard(name="item", outputs=5), TaskCard(name="image", outputs=10)
+
+
+def disjoint(items, images, size=1):
+    """Images whose first pixels are their number (two bytes), the first `items` of them labelled for one task, the rest for the other."""
+    count = items + images
+    number = torch.arange(count)
+    pixels = torch.zeros(count, 3, size, size, dtype=torch.uint8)
+    pixels[:, 0], pixels[:, 1] = (number // 256)[:, None, None].byte(), (number % 256)[:, None, None].byte()
+    return Split(pixels, {"item": torch.where(number < items, 0, -1), "image": torch.where(number < items, -1, 0)})
+
+
+def streams_of(split, batch_size=128, groups=((0,), (1,)), seed=0, cached=False, augment=None):
+    batches = Batches(split, batch_size=batch_size, mean=(0.0,) * 3, std=(1.0,) * 3, augment=augment)
+    return Streams(batches, split, (ITEM, IMAGE), groups, seed, cached)
+
+
+def numbers(batch):
+    images = (batch[0] * 255).round().long()
+    return (images[:, 0] * 256 + images[:, 1]).flatten().tolist()
+
+
+def drawn(streams, group):
+    ((members, batch),) = streams.next(group)
+    assert members == group
+    return numbers(batch)
+
+
+def test_a_step_on_a_task_sees_images_labelled_for_it_and_no_image_twice_in_a_pass():
+    streams = streams_of(disjoint(40, 100), batch_size=16)
+    seen = [n for _ in range(3) for n in drawn(streams, (0,))]
+    assert sorted(seen) == list(range(40))
+    assert sorted(n for _ in range(7) for n in drawn(streams, (1,))) == list(range(40, 140))
+
+
+def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
+    streams = streams_of(disjoint(5000, 50000))
+    schedule = build_schedule(schema.Coin(), ("item", "image"))
+    plan = schedule.epoch(streams.streams, torch.Generator().manual_seed(0))
+    seen = [n for group in plan if group == (1,) for n in drawn(streams, group)]
+    assert len(seen) == len(set(seen)) <= 50000
+    assert len(seen) / 50000 == pytest.approx(0.5, abs=0.08)
+
+
+def test_fresh_passes_differ_and_cached_ones_are_equal_to_the_first():
+    augment = schema.Augment(crop=2)
+    for cached in (False, True):
+        streams = streams_of(disjoint(48, 48, size=8), batch_size=16, cached=cached, augment=augment)
+        first, second = ([streams.next((0,))[0][1][0] for _ in range(3)] for _ in range(2))
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) is cached
+
+
+def test_the_batches_of_a_task_do_not_depend_on_the_steps_of_others():
+    alone, mixed = (streams_of(disjoint(64, 64), batch_size=16) for _ in range(2))
+    found = []
+    for _ in range(4):
+        drawn(mixed, (1,))
+        found.append(drawn(mixed, (0,)))
+    assert found == [drawn(alone, (0,)) for _ in range(4)]
+
+
+def test_a_joint_step_on_disjoint_sets_takes_a_batch_of_each():
+    streams = streams_of(disjoint(32, 320), batch_size=16, groups=((0, 1),))
+    assert streams.streams[(0, 1)].batches == 20
+    assert not streams.common
+    parts = streams.next((0, 1))
+    assert [members for members, _ in parts] == [(0,), (1,)]
+
+
+def test_tasks_with_a_common_labelled_image_are_one_pool():
+    split = disjoint(4, 4)
+    split.labels["image"][0] = 3  # one image has both labels
+    ((members, index),) = pools(split, (ITEM, IMAGE), (0, 1))
+    assert members == (0, 1) and index is None
+
+
+def test_the_state_between_epochs_continues_with_the_same_batches():
+    one, other = (streams_of(disjoint(64, 64), batch_size=16, seed=3) for _ in range(2))
+    one.begin()
+    drawn(one, (0,))
+    other.load_state_dict(one.state_dict())
+    one.begin()
+    other.begin()
+    assert drawn(one, (0,)) == drawn(other, (0,))
+
+
+def test_a_task_without_labelled_images_is_refused():
+    with pytest.raises(BadInput, match="task `item` has no labelled image among 8"):
+        streams_of(disjoint(0, 8))
