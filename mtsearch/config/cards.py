@@ -21,6 +21,7 @@ class TaskCard(Model):
     outputs: int = Field(gt=0)
     classes: tuple[str, ...] = ()
     ignore: int = -1  # the label that means "not labelled"
+    undefined: int | None = None  # the label of pixels of no named class: `ignore`, or a class that is trained
 
     @property
     def missing(self) -> float:
@@ -33,6 +34,12 @@ class TaskCard(Model):
         if kind not in TASK_METRICS:
             raise ValueError(f"unknown task kind `{kind}`. {nearest(kind, TASK_METRICS)}")
         return kind
+
+    @model_validator(mode="after")
+    def _undefined_is_known(self) -> TaskCard:
+        if self.undefined is not None and self.undefined != self.ignore and not 0 <= self.undefined < self.outputs:
+            raise ValueError(f"`undefined` should be `ignore` or one of the {self.outputs} classes. Found {self.undefined}")
+        return self
 
     @model_validator(mode="after")
     def _classes_match(self) -> TaskCard:

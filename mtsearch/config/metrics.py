@@ -14,11 +14,13 @@ if TYPE_CHECKING:  # cards hold their tasks' kinds against the table below
 
 @dataclass(frozen=True)
 class Metric:
-    """`goal` is the better direction; `reference` the hypervolume's default reference value, None where the worst seen serves."""
+    """`goal` is the better direction; `reference` the hypervolume's default reference value, None where the worst seen serves.
+    Only tasks whose card names an undefined class have a metric of `undefined`."""
 
     goal: str
     unit: str = ""
     reference: float | None = None
+    undefined: bool = False
 
 
 TASK_METRICS: dict[str, dict[str, Metric]] = {}
@@ -53,8 +55,19 @@ def has_values(kind: str) -> bool:
     return kind in _VALUED
 
 
-task_metrics("classification", {"loss": Metric("min"), "error": Metric("min", "%", 100.0)})
-task_metrics("segmentation", {"loss": Metric("min"), "error": Metric("min", "%", 100.0), "pixel_error": Metric("min", "%", 100.0)})
+task_metrics("classification", {"loss": Metric("min"), "error": Metric("min", "%", 100.0), "kappa": Metric("max", "", 0.0)})
+task_metrics(
+    "segmentation",
+    {
+        "loss": Metric("min"),
+        "error": Metric("min", "%", 100.0),
+        "pixel_error": Metric("min", "%", 100.0),
+        "kappa": Metric("max", "", 0.0),
+        "error_all": Metric("min", "%", 100.0, undefined=True),
+        "pixel_error_all": Metric("min", "%", 100.0, undefined=True),
+        "kappa_all": Metric("max", "", 0.0, undefined=True),
+    },
+)
 task_metrics("regression", {"loss": Metric("min"), "error": Metric("min")}, labels="values")
 
 MODEL_METRICS: dict[str, Metric] = {
@@ -77,7 +90,8 @@ def metrics_of(tasks: Iterable[TaskCard]) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
     for task in tasks:
         for name, metric in TASK_METRICS[task.kind].items():
-            found[f"val/{task.name}/{name}"] = metric
+            if task.undefined is not None or not metric.undefined:
+                found[f"val/{task.name}/{name}"] = metric
     return {**found, **MODEL_METRICS, **COST_METRICS}
 
 

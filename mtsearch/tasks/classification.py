@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
+from mtsearch.tasks.confusion import agreement, confusion
 from mtsearch.tasks.registry import loss, meter, task_loss
 
 
@@ -20,19 +21,24 @@ def cross_entropy(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tenso
 
 @meter("classification")
 class ClassificationMeter:
-    """`loss`: mean loss. `error`: wrong predictions in percent of the labelled samples."""
+    """`loss`: mean loss. `error`: wrong predictions in percent of the labelled samples. `kappa`: Cohen's, of the confusion matrix."""
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        self.totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss sum, wrong, labelled
+        self.totals = torch.zeros(task.outputs**2 + 2, dtype=torch.float64, device=device)  # confusion, loss sum, its count
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of logits (B, classes) and labels (B,)."""
         loss, count = task_loss(self.task, output, target)
-        wrong = ((output.argmax(1) != target) & (target != self.task.ignore)).sum()
-        self.totals += torch.stack([loss.double(), wrong.double(), count.double()])
+        labelled = target != self.task.ignore
+        self.totals[:-2] += confusion(target[labelled], output.argmax(1)[labelled], self.task.outputs).flatten()
+        self.totals[-2:] += torch.stack([loss.double(), count.double()])
 
     def compute(self) -> dict[str, float]:
         """The figures; NaN when nothing was labelled."""
-        loss, wrong, count = self.totals.tolist()
-        return {"loss": loss / count, "error": 100 * wrong / count} if count else {"loss": math.nan, "error": math.nan}
+        loss, count = self.totals[-2:].tolist()
+        if not count:
+            return dict.fromkeys(("loss", "error", "kappa"), math.nan)
+        h = self.totals[:-2].view(self.task.outputs, self.task.outputs)
+        wrong = (h.sum() - h.trace()).item()
+        return {"loss": loss / count, "error": 100 * wrong / count, "kappa": agreement(h).kappa}
