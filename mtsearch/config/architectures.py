@@ -56,3 +56,11 @@ class MTLN(Model):
         if self.attention == 0 and (self.ratio != 1 or self.form != "gate"):
             raise ValueError(f"with `attention = 0` has no use for `ratio` and `form`; leave them out. Found {self.ratio:g}, {self.form}")
         return self
+
+
+@method("architecture", "painted")
+class Painted(Model):
+    """Every pixel gets the class of its scene, predicted or, when evaluated, the true one: the baseline of scenes with pixels."""
+
+    name: Literal["painted"] = "painted"
+    scene: Literal["predicted", "true"] = "predicted"

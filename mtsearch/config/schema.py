@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mtsearch.config.architectures import HPS, MDMTN, MTLN, STL
+from mtsearch.config.architectures import HPS, MDMTN, MTLN, STL, Painted
 from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneTorchvision, BackboneWRN
 from mtsearch.config.balancing import Chebyshev, ChebyshevAL, Linear, SmoothChebyshev
 from mtsearch.config.base import Model
@@ -38,6 +38,7 @@ __all__ = [
     "Linear",
     "NoSparsity",
     "Objective",
+    "Painted",
     "Proportional",
     "Resources",
     "Results",

@@ -4,6 +4,7 @@ from mtsearch.models import (  # noqa: F401  (importing registers them)
     hps,
     mdmtn,
     mtln,
+    painted,
     stl,
     trunk_cm,
     trunk_mm,

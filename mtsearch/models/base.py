@@ -114,6 +114,10 @@ class MultiTaskModel(nn.Module):
         """Raw outputs by task name of images (B, C, H, W), for the named tasks or all."""
         return self.decode(x, self.share(x, tasks), tasks)
 
+    def answers(self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """What an evaluation holds against the labels: `forward`, but for baselines that are told some of them."""
+        return self(x, tasks)  # type: ignore[no-any-return]
+
     def chosen(self, tasks: Sequence[str] | None) -> list[str]:
         """The task names to decode, in the order of the cards."""
         return [task.name for task in self.tasks if tasks is None or task.name in tasks]
