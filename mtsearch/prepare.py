@@ -23,9 +23,11 @@ Builds the dataset's store, once; searches do it themselves when it is missing. 
   data.store          the folder that gets the store; else ROOT/mtsearch where that can be written, else a cache folder of yours
   data.split_seed     the seed of the split between training and validation (42)
   data.val_fraction   the share of validation images (the card's)
+  data.size           pixels of a side, for images that can be scaled (the card's)
+  data.fold           0 to 4: one of five folds, for sets that are divided so
   plugins             [FILE.py, module] that register composers or task kinds which the card names"""
 
-KEYS = ("dataset", "root", "store", "split_seed", "val_fraction")
+KEYS = ("dataset", "root", "store", "split_seed", "val_fraction", "size", "fold")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,7 +95,8 @@ def _data(words: Sequence[str]) -> DataConfig:
         return DataConfig.model_validate(block)
     except ValidationError as error:
         found = error.errors()[0]
-        raise BadInput(f"`data.{'.'.join(map(str, found['loc']))}`: {found['msg']}. Found {found['input']!r}.") from error
+        where, message = ".".join(["data", *map(str, found["loc"])]), found["msg"].removeprefix("Value error, ")
+        raise BadInput(f"`{where}`: {message}." + (f" Found {found['input']!r}." if found["loc"] else "")) from error
 
 
 def _list() -> int:

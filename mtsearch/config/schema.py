@@ -56,7 +56,11 @@ __all__ = [
 
 class DataConfig(Model):
     """Which dataset, where from, and how it is split. `limit` keeps the first so many training images of
-    each member set (and a fifth of it of the others)."""
+    each member set (and a fifth of it of the others).
+
+    `size` scales the images to a square of so many pixels a side, where the dataset allows it. `fold` takes one of its five folds, listed
+    in CSV files beside the images or drawn by class; all three splits are fixed then, and `split_seed` only orders their images.
+    """
 
     dataset: str
     root: Path | None = None
@@ -64,6 +68,14 @@ class DataConfig(Model):
     split_seed: int = Field(42, ge=0)
     val_fraction: float | None = Field(None, gt=0, lt=1)
     limit: int | None = Field(None, gt=0)
+    size: int | None = Field(None, ge=8, le=1024)
+    fold: int | None = Field(None, ge=0, le=4)
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> DataConfig:
+        if self.fold is not None and self.val_fraction is not None:
+            raise ValueError("has no use for `val_fraction` beside `fold`, which fixes all splits. Leave one of them out")
+        return self
 
 
 class Resources(Model):

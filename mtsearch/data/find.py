@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput
@@ -29,6 +29,7 @@ class ImageSource(Model):
     ``test_fraction``: the share of images to test on when the files make no test side.
     ``original_classes``: the classes of the files by number, when the card's task names only some of them: images of others are left out.
     ``per_class``: keep the first so many images of each class, on each official side.
+    ``folds``: the set is divided into five folds, by CSV files beside the images or else by ``order_seed``; see `mtsearch.data.folds`.
     """
 
     title: str
@@ -41,6 +42,13 @@ class ImageSource(Model):
     group: str | None = None
     original_classes: tuple[str, ...] = ()
     per_class: int | None = Field(None, gt=0)
+    folds: bool = False
+
+    @model_validator(mode="after")
+    def _folds_are_of_all_images(self) -> ImageSource:
+        if self.folds and (self.original_classes or self.per_class):
+            raise ValueError("`folds` divide all images of a set, so they go neither with `original_classes` nor with `per_class`")
+        return self
 
 
 def locate(root: Path, source: ImageSource) -> LabelledImages | None:
@@ -125,6 +133,15 @@ def _selected(side: ImageSet, source: ImageSource, classes: tuple[str, ...]) -> 
         return side
     firsts = [np.flatnonzero(side.labels == label)[: source.per_class] for label in np.unique(side.labels)]
     return side.take(np.sort(np.concatenate(firsts)))
+
+
+def read_all(
+    found: LabelledImages, source: ImageSource, shape: tuple[int, int, int], classes: tuple[str, ...]
+) -> tuple[ImageSet, tuple[str, ...]]:
+    """All images, whatever sides their files make, and their names; see `LabelledImages.names`."""
+    request = Request(source.shape or shape, classes, source.resize, source.group)
+    names = tuple(name for split in found.splits for name in found.names(split))
+    return _join([found.read(split, request) for split in found.splits]), names
 
 
 def _join(sides: list[ImageSet]) -> ImageSet:

@@ -15,9 +15,10 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
-from mtsearch.data.cards import load_card
+from mtsearch.data.chosen import chosen_card
 from mtsearch.data.composers import Cut, Side, read_source
 from mtsearch.data.find import locate, unclaimed
+from mtsearch.data.folds import fold_lists
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.places import cache_folder, given_root, recipe, sample_folder, store_place
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
@@ -32,7 +33,7 @@ def resolve(data: DataConfig) -> Resolved:
     The root is `data.root`, else `$MTSEARCH_DATA`, else the user's cache folder. The embedded sample stands in only when neither of the
     first two is given and the dataset is not in the third. Raises `BadInput` when a given root lacks the dataset.
     """
-    card = load_card(data.dataset)
+    card = chosen_card(data.dataset, data)
     if card.embedded and data.root is None:
         return _at(card, data, sample_folder(), f"The installation at {sample_folder()}")
     given = given_root(data)
@@ -41,9 +42,9 @@ def resolve(data: DataConfig) -> Resolved:
     root = cache_folder() / "data"
     if store.exists(store_place(card, data, root)) or (root.is_dir() and not _missing(card, root)) or card.sample is None:
         return _at(card, data, root, f"The data root {root} (no `data.root` was given)")
-    sample = load_card(card.sample)
+    sample = chosen_card(card.sample, data)
     found = _at(sample, data, sample_folder(), f"The installation at {sample_folder()}")
-    return Resolved(sample, found.root, found.store, f"{sample.name} (embedded sample; stands in for {card.name})", found.checksum)
+    return Resolved(sample, found.root, found.store, f"{found.label.removesuffix(')')}; stands in for {card.name})", found.checksum)
 
 
 def prepare(data: DataConfig) -> Path:
@@ -91,7 +92,7 @@ def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved
             f"{where} holds no {' and no '.join(missing)}, which `{card.name}` is made of{_unclaimed(card, root, missing)}; "
             f"{card.how_to_get.strip().rstrip('.')}."
         )
-    return Resolved(card, root, place, _label(card, chosen), None)
+    return Resolved(card, root, place, _label(card, chosen, data.fold), None)
 
 
 def _find(card: DatasetCard, root: Path) -> dict[str, LabelledImages | None]:
@@ -114,10 +115,17 @@ def _titles(card: DatasetCard, found: dict[str, LabelledImages]) -> dict[str, st
     return {name: sources[name].title + (" (JPEG)" if images.lossy and sources[name].lossless else "") for name, images in found.items()}
 
 
-def _label(card: DatasetCard, found: dict[str, LabelledImages]) -> str:
+def _label(card: DatasetCard, found: dict[str, LabelledImages], fold: int | None) -> str:
+    part = "" if fold is None else f", fold {fold} {_fold_of(card, found)}"
     if card.embedded:
-        return f"{card.name} (embedded sample)"
-    return f"{card.name} from {' and '.join(dict.fromkeys(_titles(card, found).values()))}"
+        return f"{card.name} (embedded sample{'' if found else ', procedural'}{part})"
+    return f"{card.name} from {' and '.join(dict.fromkeys(_titles(card, found).values()))}{part}"
+
+
+def _fold_of(card: DatasetCard, found: dict[str, LabelledImages]) -> str:
+    sources = read_source(card).sources()
+    lists = [fold_lists(images, sources[name]) for name, images in found.items() if sources[name].folds]
+    return "as listed in " + ", ".join(where.path.name for where in lists if where) if any(lists) else "of a seeded rotation"
 
 
 def _build(resolved: Resolved, data: DataConfig) -> None:
@@ -125,7 +133,7 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
     source = read_source(card)
     found, _ = source.choose(_find(card, root))
     made_of = recipe(card, data)
-    sides = source.compose(card, found, Cut(made_of["split_seed"], made_of["val_fraction"]))
+    sides = source.compose(card, found, Cut(made_of["split_seed"], made_of["val_fraction"], data.fold))
     arrays: store.Arrays = {}
     for name in SPLITS:
         _check(card, name, sides[name])
@@ -140,7 +148,7 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
     manifest = {
         "dataset": card.name,
         "title": card.title,
-        "label": _label(card, found),
+        "label": _label(card, found, data.fold),
         "licence": card.licence,
         "sources": sources,
         "recipe": made_of,
@@ -199,6 +207,8 @@ def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
 def _splits(arrays: dict[str, NDArray[Any]], manifest: dict[str, Any], card: DatasetCard) -> dict[str, Split]:
     """The splits, their images channels-last in memory: then every trial's channels-last batches are views of them, not copies."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    # Masks are stored in bytes.
+    tensors |= {name: values.long() for name, values in tensors.items() if "/labels/" in name and values.dtype == torch.uint8}
     members = manifest.get("members", {})  # stores of before there were sets of several members have none
     return {
         name: Split(

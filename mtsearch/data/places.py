@@ -56,10 +56,13 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
     others = read_source(card).ingredients()
     return {
         "schema": store.SCHEMA,
-        **{key: shown[key] for key in ("name", "source", "shape", "tasks")},
+        **{key: shown[key] for key in ("name", "source", "shape")},
+        # How a task is trained does not change what is stored.
+        "tasks": [{key: task[key] for key in ("name", "kind", "outputs", "classes", "ignore")} for task in shown["tasks"]],
         "split_seed": data.split_seed,
         "val_fraction": data.val_fraction or card.val_fraction,
         **({"ingredients": others} if others else {}),
+        **({} if data.fold is None else {"fold": data.fold}),
     }
 
 
@@ -68,7 +71,8 @@ def store_places(card: DatasetCard, data: DataConfig, root: Path) -> list[Path]:
     path."""
     made_of = recipe(card, data)
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
-    leaf = f"seed{made_of['split_seed']}-val{made_of['val_fraction']:g}-{digest}"
+    part = f"val{made_of['val_fraction']:g}" if data.fold is None else f"fold{data.fold}"
+    leaf = f"seed{made_of['split_seed']}-{part}-{digest}"
     if data.store is not None:
         return [data.store.expanduser().resolve() / card.name / leaf]
     cached = cache_folder() / "stores" / f"{card.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}" / leaf

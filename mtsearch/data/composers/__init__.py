@@ -1,6 +1,6 @@
 """The composers of datasets. Importing this package registers them."""
 
-from mtsearch.data.composers import cifar10_mnist, classification, disjoint, multimnist
+from mtsearch.data.composers import cifar10_mnist, classification, disjoint, drawn_scenes, multimnist
 from mtsearch.data.composers.base import COMPOSERS, Composer, Cut, Side, composer, need_tasks, read_source
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "classification",
     "composer",
     "disjoint",
+    "drawn_scenes",
     "multimnist",
     "need_tasks",
     "read_source",

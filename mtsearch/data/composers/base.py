@@ -30,10 +30,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Cut:
-    """How the training images are cut into train and val: by this seed, with this share for val."""
+    """How the training images are cut into train and val: by this seed, with this share for val. With ``fold`` (0..4) all images are cut
+    into the three splits of that fold, and the seed orders them."""
 
     seed: int
     val_fraction: float
+    fold: int | None = None
 
 
 class Composer(Model):
@@ -55,6 +57,17 @@ class Composer(Model):
     def ingredients(self) -> list[dict[str, Any]]:
         """What the result follows from besides the card itself and the files: other cards' contents."""
         return []
+
+    @property
+    def scalable(self) -> bool:
+        """Whether the images may be made in another size than the card's."""
+        sources = self.sources().values()
+        return bool(sources) and all(source.resize is not None for source in sources)
+
+    @property
+    def folded(self) -> bool:
+        """Whether `data.fold` has a meaning."""
+        return any(source.folds for source in self.sources().values())
 
     @abstractmethod
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:

@@ -79,6 +79,14 @@ class Disjoint(Composer):
     kind: Literal["disjoint"] = "disjoint"
     members: tuple[Member, ...] = Field(min_length=1)
 
+    @property
+    def scalable(self) -> bool:
+        return True
+
+    @property
+    def folded(self) -> bool:
+        return all(origin.composer.folded for origins in self._origins for origin in origins)
+
     @cached_property
     def _origins(self) -> tuple[tuple[_Origin, ...], ...]:
         return tuple(_origins_of(number, member) for number, member in enumerate(self.members))
@@ -144,6 +152,8 @@ def _compose(
     own = origin.card or card.model_copy(
         update={"tasks": tuple(ours[name] for name in member.tasks), "shape": member.shape or card.shape, "source": member.source}
     )
+    if origin.composer.scalable:  # once, from the files: what is scaled down first and up again is blurred
+        own = own.model_copy(update={"shape": (own.shape[0], *card.shape[1:])})
     theirs = {task.name: number for number, task in enumerate(own.tasks)}
     for name in member.tasks.values():
         if name not in theirs:
@@ -151,7 +161,7 @@ def _compose(
     fraction = own.val_fraction if cut.val_fraction == card.val_fraction else cut.val_fraction
     fields = {name.removeprefix(f"{origin.prefix}."): found[name] for name in origin.fields()}
     out = {}
-    for split, side in origin.composer.compose(own, fields, Cut(cut.seed, fraction)).items():
+    for split, side in origin.composer.compose(own, fields, Cut(cut.seed, fraction, cut.fold)).items():
         labels = {}
         for mine, its in member.tasks.items():
             task = own.tasks[theirs[its]]

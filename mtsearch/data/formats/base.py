@@ -59,6 +59,11 @@ class LabelledImages(ABC):
     def find(cls, tree: Tree) -> LabelledImages | None:
         """The images of this format in the tree, judged by the names of its files alone; None when there are none."""
 
+    def names(self, split: str) -> tuple[str, ...]:
+        """The images of one split as `<class>/<file name without ending>`, in the order in which they are read; none where images are no
+        files of their own."""
+        return ()
+
     @abstractmethod
     def read(self, split: str, request: Request) -> ImageSet:
         """One split, in the format's own order. Raises `BadInput` for files that cannot be read or do not fit the request."""

@@ -52,8 +52,14 @@ class ClassFolders(LabelledImages):
             return None
         return cls(tree, files)
 
+    def names(self, split: str) -> tuple[str, ...]:
+        return tuple(f"{label}/{PurePosixPath(file).stem}" for label, file in self._side(split))
+
+    def _side(self, split: str) -> list[tuple[str, str]]:
+        return sorted(self._files[split], key=lambda entry: (entry[0], _natural(entry[1])))
+
     def read(self, split: str, request: Request) -> ImageSet:
-        side = sorted(self._files[split], key=lambda entry: (entry[0], _natural(entry[1])))
+        side = self._side(split)
         classes = request.classes or tuple(sorted({label for entries in self._files.values() for label, _ in entries}))
         unknown = sorted({label for label, _ in side} - set(classes))
         if unknown:

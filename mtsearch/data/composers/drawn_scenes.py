@@ -1,0 +1,54 @@
+"""Scenes drawn when the dataset is prepared: no files at all. The tasks are the most frequent cover, the cover of every pixel, or both."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mtsearch.config.cards import DatasetCard
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.data.composers.base import Composer, Cut, Side, channels_first, composer
+from mtsearch.data.composers.fitting import fit_images, fit_labels
+from mtsearch.data.composers.scene_tasks import scene_labels
+from mtsearch.data.drawing import SIZE, draw_scenes
+from mtsearch.data.folds import rotation
+from mtsearch.data.formats import LabelledImages
+from mtsearch.data.splits import cut as cut_indices
+from mtsearch.data.textures import COVERS
+
+
+@composer("drawn_scenes")
+class DrawnScenes(Composer):
+    """``count`` scenes of the covers that the card's tasks name as their classes, drawn by ``seed``."""
+
+    kind: Literal["drawn_scenes"] = "drawn_scenes"
+    count: int = Field(gt=0)
+    seed: int = Field(0, ge=0)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    folds: bool = False
+
+    @property
+    def scalable(self) -> bool:
+        return True
+
+    @property
+    def folded(self) -> bool:
+        return self.folds
+
+    def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
+        covers = card.tasks[0].classes
+        unknown = sorted(set(covers) - set(COVERS))
+        if unknown or len(covers) < 3:
+            hint = nearest(unknown[0], COVERS) if unknown else "It needs three or more."
+            raise BadInput(f"The data card of `{card.name}` should have covers as `classes`. Found {', '.join(covers) or 'none'}. {hint}")
+        scenes = draw_scenes(covers, self.count, self.seed)
+        images = fit_images(channels_first(scenes.images), card.shape)
+        masks = fit_labels(scenes.masks, (SIZE, SIZE), card.shape[1:])
+        if cut.fold is not None:
+            parts = rotation(scenes.labels, cut.fold, self.seed)
+        else:
+            pool, test = cut_indices(scenes.labels, self.test_fraction, self.seed)
+            train, val = cut_indices(scenes.labels[pool], cut.val_fraction, cut.seed)
+            parts = {"train": pool[train], "val": pool[val], "test": test}
+        return {name: Side(images[part], scene_labels(card, scenes.labels[part], masks[part])) for name, part in parts.items()}
