@@ -16,19 +16,35 @@ class STL(Model):
     name: Literal["stl"] = "stl"
 
 
+Norm = Literal["shared", "task_statistics", "task_affine", "group"]
+
+
+class _Trunk(Model):
+    """An architecture over one trunk; `norm` says whose batch statistics the trunk uses (see `mtsearch.models.norm`)."""
+
+    norm: Norm = "shared"
+
+
 @method("architecture", "hps")
-class HPS(Model):
+class HPS(_Trunk):
     """Hard parameter sharing: one trunk, one head per task (Caruana 1997)."""
 
     name: Literal["hps"] = "hps"
 
 
 @method("architecture", "mdmtn")
-class MDMTN(Model):
+class MDMTN(_Trunk):
     """A shared trunk plus one monitor per task on the raw image, mixed by a learnable pair (Hotegni et al. 2024)."""
 
     name: Literal["mdmtn"] = "mdmtn"
     mixing: Literal["learnable", "static"] = "learnable"
+
+
+@method("architecture", "mtan")
+class MTAN(_Trunk):
+    """A shared trunk whose stages every task weighs with attention of its own (Liu et al. 2019)."""
+
+    name: Literal["mtan"] = "mtan"
 
 
 @method("architecture", "mtln")

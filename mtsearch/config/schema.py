@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mtsearch.config.architectures import HPS, MDMTN, MTLN, STL, Painted
+from mtsearch.config.architectures import HPS, MDMTN, MTAN, MTLN, STL, Painted
 from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneTorchvision, BackboneWRN
 from mtsearch.config.balancing import Chebyshev, ChebyshevAL, Linear, SmoothChebyshev
 from mtsearch.config.base import Model
@@ -19,6 +19,7 @@ from mtsearch.config.trial import Augment, Epochs, TrialConfig
 __all__ = [
     "HPS",
     "MDMTN",
+    "MTAN",
     "MTLN",
     "STL",
     "Augment",

@@ -3,6 +3,7 @@
 from mtsearch.models import (  # noqa: F401  (importing registers them)
     hps,
     mdmtn,
+    mtan,
     mtln,
     painted,
     stl,

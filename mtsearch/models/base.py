@@ -10,33 +10,51 @@ from torch import Tensor, nn
 
 from mtsearch.config.cards import TaskCard
 
-Need = Literal["vector", "map"]
-"""What a head reads of a branch: its feature vector (B, width) or its last feature map (B, C, h, w)."""
+Need = Literal["vector", "map", "stages"]
+"""What is read of a branch: its feature vector (B, width), its last feature map (B, C, h, w), or the maps after each of its stages.
+
+Heads need one of the first two. `stages`, for architectures that look into the trunk, stands for several maps, the last feature map last.
+"""
 
 
 class Branch(nn.Module):
     """A network from images to features, used as a shared trunk and as a task's monitor.
 
     Args:
-        body: images (B, C, H, W) -> feature map (B, channels, h, w).
+        body: images (B, C, H, W) -> feature map (B, channels, h, w). It may tell the maps after its stages by a method `stages`.
         neck: feature map -> feature vector (B, width).
-        needs: which of the two `forward` returns, in this order. A neck nobody needs is dropped, so no parameter is idle.
+        needs: what `forward` returns, in this order. A neck nobody needs is dropped, so no parameter is idle.
+        ends: for a body that is a sequence, after how many of its layers each stage but the last ends.
     """
 
-    def __init__(self, body: nn.Module, neck: nn.Module, needs: Sequence[Need]) -> None:
+    def __init__(self, body: nn.Module, neck: nn.Module, needs: Sequence[Need], ends: Sequence[int] = ()) -> None:
         super().__init__()
         self.body = body
         self.neck = neck if "vector" in needs else None
         self.needs = tuple(needs)
+        self.ends = tuple(ends)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The needed features, in the order of `needs`."""
-        feature_map = self.body(images)
-        return [self.neck(feature_map) if need == "vector" and self.neck is not None else feature_map for need in self.needs]
+        """The needed features, in the order of `needs`; `stages` fills several places."""
+        stages = self._stages(images) if "stages" in self.needs else [self.body(images)]
+        out: list[Tensor] = []
+        for need in self.needs:
+            if need == "stages":
+                out += stages
+            else:
+                out.append(self.neck(stages[-1]) if need == "vector" and self.neck is not None else stages[-1])
+        return out
 
-    def stages(self, images: Tensor) -> list[Tensor]:
-        """The feature maps that the backbone's `stages` describe, where it has them."""
-        return self.body.stages(images)  # type: ignore[operator, no-any-return]
+    def _stages(self, images: Tensor) -> list[Tensor]:
+        """The maps after each stage of the body, which may tell them itself by a method `stages`."""
+        if hasattr(self.body, "stages"):
+            return self.body.stages(images)  # type: ignore[operator, no-any-return]
+        stages, features = [], images
+        for done, layer in enumerate(self.body.children(), start=1):
+            features = layer(features)
+            if done in self.ends:
+                stages.append(features)
+        return [*stages, features]
 
     def rows(self, prefix: str) -> tuple[str, ...]:
         """Names of the layers whose input rows may be zeroed: all ungrouped convolutions and linear layers but the one on the image.
@@ -57,7 +75,9 @@ class Backbone:
         width: length of the feature vector.
         map_shape: (channels, h, w) of the feature map; None where the network has none.
         shape: (channels, height, width) of the images.
-        stages: (channels, h, w) of each map that `Branch.stages` of a trunk gives, from the finest on; empty where it gives none.
+        stages: (channels, h, w) of the maps after each stage of a trunk, the last of them `map_shape`; empty where it shows none.
+        mask: for attention over the trunk, stage number (from 0) -> a new network from that stage's map to weights in (0, 1) in the next
+            stage's shape, from the last one in the vector's; None for the general one (see `mtsearch.models.attention`).
         heads: builders by task kind that stand for the common heads over this backbone.
     """
 
@@ -67,6 +87,7 @@ class Backbone:
     map_shape: tuple[int, int, int] | None
     shape: tuple[int, int, int]
     stages: tuple[tuple[int, int, int], ...] = ()
+    mask: Callable[[int], nn.Module] | None = None
     heads: Mapping[str, Callable[[TaskCard, Backbone], nn.Module]] = field(default_factory=dict)
 
 
@@ -79,9 +100,12 @@ class MultiTaskModel(nn.Module):
     Attributes:
         tasks: the task cards, in order.
         prunable: names of the modules (ungrouped Conv2d, Linear) whose input rows may be zeroed: not heads, not those on the image.
+        separate: whether the tasks read different features at the shared boundary, though they share what lies before it: gradients at the
+            boundary then never meet, and only those of parameters can be weighed against each other.
     """
 
     prunable: tuple[str, ...] = ()
+    separate: bool = False
 
     def __init__(self, tasks: Sequence[TaskCard]) -> None:
         super().__init__()

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
-from mtsearch.models.base import Backbone, MultiTaskModel
-from mtsearch.models.heads import build_head, need_of
-from mtsearch.models.hps import needs_of
+from mtsearch.models.base import Backbone
+from mtsearch.models.heads import need_of
 from mtsearch.models.registry import architecture
+from mtsearch.models.trunk_model import TrunkModel
 
 
 class Mix(nn.Module):
@@ -32,7 +32,7 @@ class Mix(nn.Module):
 
 
 @architecture(schema.MDMTN)
-class MDMTN(MultiTaskModel):
+class MDMTN(TrunkModel):
     """A trunk shared by all tasks; each head reads alpha_0 * trunk + alpha_1 * monitor, the task's own monitor reading the raw image.
 
     `learnable` mixing starts at (1, 0), so the network starts as hard sharing: the monitors' weights get no gradient until
@@ -41,33 +41,20 @@ class MDMTN(MultiTaskModel):
     """
 
     def __init__(self, settings: schema.MDMTN, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
-        super().__init__(tasks)
-        needs = needs_of(tasks)
+        super().__init__(backbone, tasks, settings.norm)
         learnable = settings.mixing == "learnable"
         c = 0.0 if learnable else 0.5 - 0.5 / len(tasks)
-        self.trunk = backbone.trunk(needs)
-        self.heads = nn.ModuleDict({task.name: build_head(task, backbone) for task in tasks})
         self.monitors = nn.ModuleDict({task.name: backbone.monitor([need_of(task)]) for task in tasks})
         self.mixes = nn.ModuleDict({task.name: Mix((1 - c, c), learnable) for task in tasks})
-        self.slot = {task.name: needs.index(need_of(task)) for task in tasks}
-        self.prunable = self.trunk.rows("trunk") + tuple(
+        self.prunable += tuple(
             row
             for task in tasks
             for row in self.monitors[task.name].rows(f"monitors.{task.name}")  # type: ignore[operator]
         )
 
-    def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
-        return self.trunk(x)
-
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        out = {}
-        for name in self.chosen(tasks):
-            (monitor,) = self.monitors[name](x)
-            out[name] = self.heads[name](self.mixes[name](shared[self.slot[name]], monitor))
-        return out
-
-    def shared_parameters(self) -> list[nn.Parameter]:
-        return list(self.trunk.parameters())
+    def read(self, name: str, x: Tensor, features: list[Tensor]) -> Tensor:
+        (monitor,) = self.monitors[name](x)
+        return self.mixes[name](super().read(name, x, features), monitor)  # type: ignore[no-any-return]
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
-        return [p for part in (self.heads, self.monitors, self.mixes) for p in part[name].parameters()]
+        return [*super().task_parameters(name), *self.monitors[name].parameters(), *self.mixes[name].parameters()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,12 @@ class MTLN(MultiTaskModel):
         stages = backbone.stages
         if not stages:
             raise BadInput("architecture `mtln` reads feature maps of several sizes, which this backbone does not give; choose `wrn`.")
+        for before, after in pairwise(stages):
+            if before[1] % after[1] or before[2] % after[2] or before[1] // after[1] != before[2] // after[2]:
+                raise BadInput(
+                    "architecture `mtln` pools feature maps by whole factors. Found stages of "
+                    f"{before[1]} x {before[2]} and {after[1]} x {after[2]} in this backbone; choose `wrn`."
+                )
         if settings.attention > len(stages):
             raise BadInput(
                 f"`trial.architecture.attention` counts blocks, of which this backbone has {len(stages)}. Found {settings.attention}."
@@ -77,7 +84,7 @@ class MTLN(MultiTaskModel):
                 made.append(extractor(stages[j][0], outputs[j], settings.convs, settings.bias, pool))
             return made
 
-        self.trunk = backbone.trunk(["map"])
+        self.trunk = backbone.trunk(["stages"])
         self.attention = nn.ModuleDict({task.name: masks() for task in tasks})
         self.extractors = extractors() if settings.extractors == "shared" else nn.ModuleDict({task.name: extractors() for task in tasks})
         branch = replace(backbone, width=outputs[-1], map_shape=(outputs[-1], *stages[-1][1:]))
@@ -87,7 +94,7 @@ class MTLN(MultiTaskModel):
         )
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
-        return self.trunk.stages(x)[self.begin :]
+        return self.trunk(x)[self.begin :]  # type: ignore[no-any-return]
 
     def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         out = {}

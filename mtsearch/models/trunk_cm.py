@@ -23,7 +23,9 @@ def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
     """
     channels = shape[0]
     height, width = map_size(shape, 3, "cm")
-    pixels = convolved(shape[1], 3) * convolved(shape[2], 3)
+    early = (convolved(shape[1], 3), convolved(shape[2], 3))
+    pixels = early[0] * early[1]
+    entries = 32 * height * width
 
     def trunk(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(
@@ -36,7 +38,7 @@ def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
             nn.BatchNorm2d(32),
             nn.ReLU(),
         )
-        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(32 * height * width, WIDTH), nn.ReLU()), needs)
+        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(entries, WIDTH), nn.ReLU()), needs, ends=[4])
 
     def monitor(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(nn.Conv2d(channels, 32, 3), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU())
@@ -47,4 +49,18 @@ def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
             pixels_in = pixels
         return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(32 * pixels_in, WIDTH), nn.ReLU()), needs)
 
-    return Backbone(trunk, monitor, WIDTH, (32, height, width), shape)
+    def mask(stage: int) -> nn.Module:
+        if stage == 1:
+            return nn.Sequential(FlattenPixels(), nn.Linear(entries, entries), nn.ReLU(), nn.Linear(entries, WIDTH), nn.Sigmoid())
+        return nn.Sequential(
+            nn.Conv2d(16, 16, 1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(32),
+            nn.Sigmoid(),
+        )
+
+    stages = ((16, *early), (32, height, width))
+    return Backbone(trunk, monitor, WIDTH, stages[-1], shape, stages, mask)

@@ -23,7 +23,9 @@ def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
     """
     channels = shape[0]
     height, width = map_size(shape, 5, "mm")
-    pixels = convolved(shape[1], 5) * convolved(shape[2], 5)
+    early = (convolved(shape[1], 5), convolved(shape[2], 5))
+    pixels = early[0] * early[1]
+    entries = 20 * height * width
 
     def trunk(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(
@@ -34,7 +36,7 @@ def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
             nn.MaxPool2d(2),
             nn.ReLU(),
         )
-        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(20 * height * width, WIDTH), nn.ReLU()), needs)
+        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(entries, WIDTH), nn.ReLU()), needs, ends=[3])
 
     def monitor(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(nn.Conv2d(channels, 20, 5), nn.MaxPool2d(2), nn.ReLU())
@@ -45,4 +47,16 @@ def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
             pixels_in = pixels
         return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(20 * pixels_in, WIDTH), nn.ReLU()), needs)
 
-    return Backbone(trunk, monitor, WIDTH, (20, height, width), shape)
+    def mask(stage: int) -> nn.Module:
+        if stage == 1:
+            return nn.Sequential(FlattenPixels(), nn.Linear(entries, entries), nn.ReLU(), nn.Linear(entries, WIDTH), nn.Sigmoid())
+        return nn.Sequential(
+            nn.Conv2d(10, 10, 1),
+            nn.ReLU(),
+            nn.Conv2d(10, 20, 5),
+            nn.MaxPool2d(2),
+            nn.Sigmoid(),
+        )
+
+    stages = ((10, *early), (20, height, width))
+    return Backbone(trunk, monitor, WIDTH, stages[-1], shape, stages, mask)

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.fx.passes.shape_prop import ShapeProp
+from torchvision.ops.misc import Permute
 
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput, nearest
@@ -23,14 +25,17 @@ _CLASSES = 1000  # torchvision's default, by which the last layer is recognised
 
 
 class NetworkBranch(Branch):
-    """A torchvision network without its last layer; the feature map is what its last global pooling reads."""
+    """A torchvision network without its last layer; the feature map is what its last global pooling reads.
 
-    def __init__(self, network: nn.Module, needs: Sequence[Need], grey: bool = False) -> None:
+    `ends` are the names of the graph's nodes that end a stage.
+    """
+
+    def __init__(self, network: nn.Module, needs: Sequence[Need], grey: bool = False, ends: Sequence[str] = ()) -> None:
         nn.Module.__init__(self)
         self.grey = grey
         self.needs = tuple(needs)
-        self.extracts = "map" in needs
-        self.network = _extractor(network, needs) if self.extracts else network
+        self.extracts = any(need != "vector" for need in needs)
+        self.network = _extractor(network, needs, ends) if self.extracts else network
 
     def forward(self, images: Tensor) -> list[Tensor]:
         if self.grey:
@@ -52,7 +57,9 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
     if shape[0] not in (1, 3):
         raise BadInput(f"torchvision's networks take 1 or 3 channels. Found {shape[0]}; choose another backbone.")
     state = _weights(settings.weights) if settings.weights is not None else None
-    width, map_shape = _probe(settings.model, shape)
+    width, ends = _probe(settings.model, shape)
+    stages = tuple(ends.values())
+    map_shape = stages[-1] if stages else None
 
     def trunk(needs: Sequence[Need]) -> Branch:
         net, last = _headless(settings.model, shape)
@@ -63,12 +70,12 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:300]
                 raise BadInput(f"`{settings.weights}` does not fit the torchvision network `{settings.model}`: {reason}") from error
-        return NetworkBranch(net, needs, grey=shape[0] == 1)
+        return NetworkBranch(net, needs, grey=shape[0] == 1, ends=tuple(ends))
 
     def monitor(needs: Sequence[Need]) -> Branch:
         return small_monitor(shape, width, map_shape, needs)
 
-    return Backbone(trunk, monitor, width, map_shape, shape)
+    return Backbone(trunk, monitor, width, map_shape, shape, stages)
 
 
 def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
@@ -93,22 +100,21 @@ def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
     return net, last
 
 
-def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, tuple[int, int, int] | None]:
-    """The widths of the feature vector and the feature map, found without allocating or drawing anything."""
+def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, dict[str, tuple[int, int, int]]]:
+    """The width of the feature vector, and the stages as `_ends` tells them, found without allocating or drawing anything."""
     try:
-        net = _unallocated(name, shape)
+        net = _unallocated(name, shape).eval()
         with torch.device("meta"):
             images = torch.zeros((2, 3, *shape[1:]))
-            width = net.eval()(images).flatten(1).shape[1]
-            if _pooled(net, _Shallow().trace(net)) is None:
-                return width, None
-            feature_map = NetworkBranch(net, ["map"]).eval()(images)[0]
+            width = net(images).flatten(1).shape[1]
+            module = torch.fx.GraphModule(net, _Shallow().trace(net))
+            ShapeProp(module).propagate(images)
+        return width, _ends(net, module.graph)
     except (RuntimeError, ValueError, AssertionError) as error:
         if isinstance(error, BadInput):
             raise
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"the torchvision network `{name}` cannot take images of {shape[1]} x {shape[2]} pixels: {reason}") from error
-    return width, tuple(feature_map.shape[1:])
 
 
 def _unallocated(name: str, shape: tuple[int, int, int]) -> nn.Module:
@@ -137,13 +143,34 @@ def _pooled(net: nn.Module, graph: torch.fx.Graph) -> torch.fx.Node | None:
     return None
 
 
-def _extractor(net: nn.Module, needs: Sequence[Need]) -> nn.Module:
+def _ends(net: nn.Module, graph: torch.fx.Graph) -> dict[str, tuple[int, int, int]]:
+    """By name of the node that ends it, the shape of each stage's map; none without a global pooling. Nodes know their shapes.
+
+    A stage ends where the next layer on the only way to the global pooling at least halves the map's area.
+    """
+    node, ends, area = _pooled(net, graph), {}, 0.0
+    while node is not None and len(node.meta["tensor_meta"].shape) == 4:
+        _, channels, height, width = node.meta["tensor_meta"].shape
+        if node.op == "placeholder":
+            break
+        if height * width >= 2 * area:
+            ends[node.name] = (channels, height, width)
+        area = height * width
+        called = net.get_submodule(str(node.target)) if node.op == "call_module" else None
+        alone = len(node.all_input_nodes) == 1 and not isinstance(called, Permute)  # before it, channels are the last axis
+        node = node.all_input_nodes[0] if alone else None
+    return dict(reversed(ends.items()))
+
+
+def _extractor(net: nn.Module, needs: Sequence[Need], ends: Sequence[str]) -> nn.Module:
     """The network returning the needed features in order, without the layers that no longer count."""
     graph = _Shallow().trace(net)
     output = next(node for node in graph.nodes if node.op == "output")
     with graph.inserting_before(output):
-        features = {"map": _pooled(net, graph), "vector": graph.call_method("flatten", (output.args[0], 1))}
-    output.args = (tuple(features[need] for need in needs),)
+        vector = graph.call_method("flatten", (output.args[0], 1))
+    named = {node.name: node for node in graph.nodes}
+    features = {"map": [named[end] for end in ends[-1:]], "stages": [named[end] for end in ends], "vector": [vector]}
+    output.args = (tuple(node for need in needs for node in features[need]),)
     module = torch.fx.GraphModule(net, graph)
     module.graph.eliminate_dead_code()
     module.recompile()

@@ -20,7 +20,7 @@ MIXED = [
 ]
 MM, CM = (schema.BackboneMM(), (1, 28, 28)), (schema.BackboneCM(), (3, 32, 32))
 WRN = (schema.BackboneWRN(depth=10, widen=1), (3, 24, 16))
-ARCHITECTURES = [schema.STL(), schema.HPS(), schema.MDMTN(), schema.MDMTN(mixing="static")]
+ARCHITECTURES = [schema.STL(), schema.HPS(), schema.MDMTN(), schema.MDMTN(mixing="static"), schema.MTAN()]
 
 
 def size(model: nn.Module) -> int:
@@ -43,6 +43,8 @@ def rows(model: nn.Module, names: tuple[str, ...] | None = None) -> int:
         (schema.MDMTN(), CM, 505_528, 15_641, 15_568),
         (schema.MDMTN(mixing="static"), MM, 311_490, 6_193, 6_090),
         (schema.MDMTN(mixing="static"), CM, 505_524, 15_641, 15_568),
+        (schema.MTAN(), MM, 270_150, 431 + 2 * 660, 330 + 2 * 660),
+        (schema.MTAN(), CM, 2_783_060, 1_235 + 2 * 2_336, 1_168 + 2 * 2_336),
     ],
 )
 def test_parameter_and_row_counts_are_the_papers(settings, backbone, parameters, total_rows, prunable_rows):

@@ -1,0 +1,76 @@
+"""What all architectures over one shared trunk have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mtsearch.config.architectures import Norm
+from mtsearch.config.cards import TaskCard
+from mtsearch.models.base import Backbone, MultiTaskModel, Need
+from mtsearch.models.heads import build_head, need_of
+from mtsearch.models.norm import PER_TASK, norm_parameters, renormalise_, turn_to
+
+
+def needs_of(tasks: Sequence[TaskCard]) -> tuple[Need, ...]:
+    """Each kind of feature that some task reads, once, in the order of first use."""
+    return tuple(dict.fromkeys(need_of(task) for task in tasks))
+
+
+class TrunkModel(MultiTaskModel):
+    """One trunk shared by all tasks and a head for each, which reads what `read` makes of the trunk's features.
+
+    With a per-task `norm` the trunk treats the tasks apart and runs once for each of them: `share` gives every task's features, one task's
+    behind the other's, and `separate` is true.
+
+    Args:
+        backbone: makes the trunk.
+        tasks: the task cards.
+        norm: how the trunk is normalised (see `mtsearch.models.norm`).
+        needs: what the trunk gives; by default what the heads read.
+
+    Raises:
+        BadInput: a `norm` other than shared on a trunk without batch norm.
+    """
+
+    def __init__(self, backbone: Backbone, tasks: Sequence[TaskCard], norm: Norm, needs: Sequence[Need] | None = None) -> None:
+        super().__init__(tasks)
+        needs = needs_of(tasks) if needs is None else needs
+        self.trunk = backbone.trunk(needs)
+        renormalise_(self.trunk, norm, [task.name for task in tasks])
+        self.separate = norm in PER_TASK
+        self.heads = nn.ModuleDict({task.name: build_head(task, backbone) for task in tasks})
+        self.slot = {task.name: needs.index(need_of(task)) for task in tasks if need_of(task) in needs}
+        self.prunable = self.trunk.rows("trunk")
+
+    def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
+        if not self.separate:
+            return self.trunk(x)
+        features: list[Tensor] = []
+        for name in self.chosen(tasks):
+            turn_to(self.trunk, name)
+            features += self.trunk(x)
+        return features
+
+    def features_of(self, name: str, shared: list[Tensor], tasks: Sequence[str] | None = None) -> list[Tensor]:
+        """The trunk's features for a task, out of what `share` gave for `tasks`."""
+        if not self.separate:
+            return shared
+        names = self.chosen(tasks)
+        count, place = len(shared) // len(names), names.index(name)
+        return shared[place * count : (place + 1) * count]
+
+    def read(self, name: str, x: Tensor, features: list[Tensor]) -> Tensor:
+        """What the head of a task reads, from the images and the trunk's features for this task."""
+        return features[self.slot[name]]
+
+    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        return {name: self.heads[name](self.read(name, x, self.features_of(name, shared, tasks))) for name in self.chosen(tasks)}
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}
+        return [p for p in self.trunk.parameters() if id(p) not in own]
+
+    def task_parameters(self, name: str) -> list[nn.Parameter]:
+        return [*norm_parameters(self.trunk, name), *self.heads[name].parameters()]
