@@ -74,6 +74,15 @@ class MTLN(Model):
         return self
 
 
+@method("architecture", "mtln_segnet")
+class MTLNSegNet(Model):
+    """Attention branches over the encoder and the decoder of the backbone `segnet` (MTAN's dense variant with a scene task)."""
+
+    name: Literal["mtln_segnet"] = "mtln_segnet"
+    ratio: float = Field(1.0, gt=0, le=1, description="hidden width of an attention module over its level's width")
+    form: Literal["gate", "residual"] = Field("gate", description="a * G, or (1 + a) * G")
+
+
 @method("architecture", "painted")
 class Painted(Model):
     """Every pixel gets the class of its scene, predicted or, when evaluated, the true one: the baseline of scenes with pixels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -47,3 +47,14 @@ class BackboneWRN(Model):
         if value < 10 or value % 6 != 4:
             raise ValueError(f"should be 10, 16, 22, 28 or so on in steps of 6. Found {value}")
         return value
+
+
+Width = Annotated[int, Field(gt=0)]
+
+
+@method("backbone", "segnet")
+class BackboneSegNet(Model):
+    """SegNet: an encoder of five levels with `widths` channels, and its mirror that unpools (Badrinarayanan et al. 2017)."""
+
+    name: Literal["segnet"] = "segnet"
+    widths: tuple[Width, Width, Width, Width, Width] = (64, 128, 256, 512, 512)

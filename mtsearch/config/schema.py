@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mtsearch.config.architectures import HPS, MDMTN, MTAN, MTLN, STL, Painted
-from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneTorchvision, BackboneWRN
+from mtsearch.config.architectures import HPS, MDMTN, MTAN, MTLN, STL, MTLNSegNet, Painted
+from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneSegNet, BackboneTorchvision, BackboneWRN
 from mtsearch.config.balancing import Chebyshev, ChebyshevAL, Linear, SmoothChebyshev
 from mtsearch.config.base import Model
 from mtsearch.config.optimisation import Positive
@@ -25,6 +25,7 @@ __all__ = [
     "Augment",
     "BackboneCM",
     "BackboneMM",
+    "BackboneSegNet",
     "BackboneTorchvision",
     "BackboneWRN",
     "Categorical",
@@ -37,6 +38,7 @@ __all__ = [
     "Epochs",
     "Joint",
     "Linear",
+    "MTLNSegNet",
     "NoSparsity",
     "Objective",
     "Painted",

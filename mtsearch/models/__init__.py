@@ -5,10 +5,12 @@ from mtsearch.models import (  # noqa: F401  (importing registers them)
     mdmtn,
     mtan,
     mtln,
+    mtln_segnet,
     painted,
     stl,
     trunk_cm,
     trunk_mm,
+    trunk_segnet,
     trunk_torchvision,
     trunk_wrn,
 )

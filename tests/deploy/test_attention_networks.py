@@ -1,0 +1,46 @@
+"""Networks with attention over several maps are compacted and exported as any other."""
+
+import pytest
+import torch
+from networks import difference, rows_of, serving, settled
+from test_export import dataset
+
+from mtsearch.config import schema
+from mtsearch.config.cards import TaskCard
+from mtsearch.deploy import compact, export_model
+from mtsearch.models import build_model
+
+TASKS = [TaskCard(name="scene", outputs=3), TaskCard(name="pixels", kind="segmentation", outputs=3)]
+WRN, SEGNET = schema.BackboneWRN(depth=10, widen=1), schema.BackboneSegNet(widths=(4, 4, 6, 6, 8))
+NETWORKS = {
+    "mtln": (schema.MTLN(), WRN, (3, 16, 8)),
+    "own": (schema.MTLN(attention=1, extractors="per_task", form="residual"), WRN, (3, 16, 8)),
+    "segnet": (schema.MTLNSegNet(), SEGNET, (3, 35, 32)),
+    "painted": (schema.Painted(), WRN, (3, 16, 8)),
+}
+
+
+def sparse(name: str):
+    architecture, backbone, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    model = settled(build_model(architecture, backbone, TASKS, shape))
+    for layer in model.prunable:
+        rows_of(model, layer)[::3] = 0
+    return model, shape
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_compacted_they_are_smaller_and_answer_as_before(name):
+    model, shape = sparse(name)
+    model = serving(model, shape).double()
+    compacted = compact(model, shape).model
+    assert difference(model, compacted, shape) < 1e-9
+    assert sum(p.numel() for p in compacted.parameters()) < 0.8 * sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_exported_they_answer_as_before(name, tmp_path):
+    model, shape = sparse(name)
+    export_model(model, dataset(shape, TASKS), TASKS, tmp_path / "out", {})
+    assert (tmp_path / "out" / "model.pt2").is_file()
