@@ -52,6 +52,9 @@ class TrialConfig(Model):
     optimizer: named("optimizer") = Adam()  # type: ignore[valid-type]
     lr_schedule: named("lr_schedule") = Constant()  # type: ignore[valid-type]
     clip: Positive | None = None
+    idle: Literal["frozen", "drift"] = Field(
+        "frozen", description="parameters of tasks that a step leaves out: left alone, or moved on by the optimiser's momentum"
+    )
     ema: float | None = Field(None, gt=0, lt=1)
     augment: Augment = Augment()
     report_every: int = Field(1, gt=0)

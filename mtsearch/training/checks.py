@@ -28,6 +28,16 @@ def check_affinity(model: MultiTaskModel, sparsity: Any) -> None:
             )
 
 
+def check_idle(config: TrialConfig, schedule: TaskSchedule) -> None:
+    """Idle parameters need steps that leave a task out."""
+    every = tuple(range(len(schedule.names)))
+    if config.idle == "drift" and all(group == every for group in schedule.groups):
+        raise BadInput(
+            f"`trial.idle` is drift, but no task is ever idle: `trial.task_schedule` is {config.task_schedule.name}, whose steps train all "
+            "tasks. Leave `idle` out or use another schedule."
+        )
+
+
 def check_balancing(config: TrialConfig, balancing: Balancing, schedule: TaskSchedule, model: MultiTaskModel, common: bool) -> None:
     """A balancing method needs losses of all tasks in each step, and a gradient method something that the tasks share.
 
@@ -50,6 +60,11 @@ def check_balancing(config: TrialConfig, balancing: Balancing, schedule: TaskSch
         raise BadInput(
             f"`trial.balancing` is {name}, which weighs gradients of shared parameters, but `trial.architecture` is "
             f"{config.architecture.name}, which shares none. Use `linear` or another architecture."
+        )
+    if balancing.level == "feature" and model.separate:
+        raise BadInput(
+            f"`trial.balancing` is {name} at `level: feature`, which weighs gradients of features that tasks share, but with "
+            f"`trial.architecture.norm` {config.architecture.norm} every task has features of its own. Use `level: parameter`."
         )
     if balancing.level == "feature" and not common:
         raise BadInput(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class Stepper:
         optimizer: over the model's parameters and the balancing's own.
         clip: the largest norm of the gradient, if any.
         autocast: the type of mixed precision, if any.
+        idle: what a step does to parameters that it gives no gradient: `frozen` leaves them, `drift` lets the optimiser go on with those
+            that had a gradient before as if it were zero, which is what clearing gradients to zero did before torch 2.
     """
 
     def __init__(
@@ -36,11 +39,13 @@ class Stepper:
         optimizer: Optimizer,
         clip: float | None,
         autocast: torch.dtype | None,
+        idle: Literal["frozen", "drift"] = "frozen",
     ) -> None:
         self._model, self._tasks, self._balancing, self._optimizer = model, tasks, balancing, optimizer
-        self._clip, self._autocast = clip, autocast
+        self._clip, self._autocast, self._frozen = clip, autocast, idle == "frozen"
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._shared = model.shared_parameters() if balancing.level != "loss" else []
+        optimizer.zero_grad(set_to_none=True)
         self._looks_back = type(balancing).after_step is not Balancing.after_step
 
     def step(self, parts: Sequence[tuple[Group, Batch]], penalty: float) -> tuple[Tensor, Tensor]:
@@ -65,7 +70,7 @@ class Stepper:
             shared, read = shared + features, read + leaves
         group = tuple(sorted(losses))
         step = Step(torch.stack([losses[k] for k in group]), group, shared, read, self._shared, penalty)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=self._frozen)
         self._balancing.backward(step)
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
@@ -73,6 +78,15 @@ class Stepper:
         if self._looks_back:
             self._balancing.after_step(lambda: self._again(parts))
         return torch.stack([sums[k] for k in group]).detach(), torch.stack([counts[k] for k in group])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which parameters drift when they are idle, by place in the optimiser."""
+        return {"drifting": [] if self._frozen else [place for place, p in enumerate(self._parameters) if p.grad is not None]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state."""
+        for place in state["drifting"]:
+            self._parameters[place].grad = torch.zeros_like(self._parameters[place])
 
     @torch.no_grad()
     def _again(self, parts: Sequence[tuple[Group, Batch]]) -> Tensor:

@@ -18,7 +18,7 @@ from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
 from mtsearch.data import Batches, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs
 from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
-from mtsearch.training.checks import check_affinity, check_balancing
+from mtsearch.training.checks import check_affinity, check_balancing, check_idle
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
@@ -138,6 +138,7 @@ class Trial:
     def _refuse_what_cannot_meet(self) -> None:
         """Settings that are right alone and wrong together are told before the first step."""
         check_affinity(self.model, self.config.sparsity)
+        check_idle(self.config, self._schedule)
         check_balancing(self.config, self._balancing, self._schedule, self.model, self._streams.common)
         check_selection(self.config, self.tasks)
 
@@ -181,7 +182,7 @@ class Trial:
             tie_(self.model, self._structure)
         self._val = self._parts("val")
         self._optimizer = build_optimizer(config.optimizer, [*self.model.parameters(), *self._balancing.parameters()])
-        self._stepper = Stepper(self.model, self.tasks, self._balancing, self._optimizer, config.clip, self._autocast)
+        self._stepper = Stepper(self.model, self.tasks, self._balancing, self._optimizer, config.clip, self._autocast, config.idle)
         self._sparsifier = None
         if phase.name == "search":
             steps = self._schedule.steps_per_epoch(self._streams.streams)
@@ -306,6 +307,7 @@ class Trial:
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "stepper": self._stepper.state_dict(),
             "balancing": self._balancing.state_dict(),
             "sparsifier": None if self._sparsifier is None else self._sparsifier.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
@@ -332,6 +334,7 @@ class Trial:
         self._prepare()
         self.model.load_state_dict(to_device(live["model"], self.device))
         load_optimizer(self._optimizer, to_device(live["optimizer"], self.device))
+        self._stepper.load_state_dict(live["stepper"])
         self._balancing.load_state_dict(live["balancing"])
         if self._sparsifier is not None:
             self._sparsifier.load_state_dict(to_device(live["sparsifier"], self.device))

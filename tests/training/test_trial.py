@@ -38,8 +38,9 @@ def timeless(reports):
         {"sparsity": {"mode": "coefficient"}, "balancing": {"name": "chebyshev_al", "mu": 0.5, "rho": 1.5}, "clip": 1.0},
         {"sparsity": "none", "ema": 0.9, "optimizer": {"name": "sgd", "lr": 0.05}, "augment": {"rotation": 20, "flip": True, "crop": 2}},
         {"architecture": "stl", "sparsity": "none", "optimizer": "adam", "balancing": "smooth_chebyshev"},
+        {"architecture": {"name": "hps", "norm": "task_affine"}, "task_schedule": {"name": "coin", "rounds": 4}, "ema": 0.9},
     ],
-    ids=["target", "mdmtn-shared", "coefficient-al", "dense-ema-sgd-augmented", "stl"],
+    ids=["target", "mdmtn-shared", "coefficient-al", "dense-ema-sgd-augmented", "stl", "per-task-norm"],
 )
 def test_a_trial_restored_after_any_report_continues_bit_identically(changes, tmp_path):
     whole = list(Trial(config(**changes), DATA))
