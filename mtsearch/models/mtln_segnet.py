@@ -13,9 +13,9 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.heads import build_head, need_of
-from mtsearch.models.hps import needs_of
 from mtsearch.models.mtln import attention, extractor
 from mtsearch.models.registry import architecture
+from mtsearch.models.trunk_model import needs_of
 from mtsearch.models.trunk_segnet import SegNetBranch
 
 
