@@ -23,13 +23,14 @@ from mtsearch.tuning.checks import check_space
 from mtsearch.tuning.cluster import Cluster, cluster
 from mtsearch.tuning.environment import check_plugins, concrete_data, environment_of
 from mtsearch.tuning.finish import conclude
+from mtsearch.tuning.job import TRIAL_CLASS
 from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
 from mtsearch.tuning.record import reason_of
 from mtsearch.tuning.rundir import PLACES, RunDirectory, results_folder
 from mtsearch.tuning.searcher import JobSearcher
 from mtsearch.tuning.slots import bundle, slots
-from mtsearch.tuning.trainable import TRIAL_CLASS, TrialActor
+from mtsearch.tuning.trainable import TrialActor
 
 DONE, UNFINISHED, INTERRUPTED = 0, 1, 130  # exit codes
 

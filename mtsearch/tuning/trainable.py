@@ -2,100 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from mtsearch.config.plugins import load_plugins
-from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.tuning.record import reason_of
-
-TRIAL_CLASS = "mtsearch.training:Trial"
+from mtsearch.tuning.job import Job
 
 
 class TrialActor(tune.Trainable):
-    """Trains one job after another in a process that keeps its imports and data (`reuse_actors`).
+    """Runs one job after another in a process that keeps its imports and data (`reuse_actors`).
 
-    A job is ``{"purpose": "train" or "test", "folder": of its checkpoint, "config": tree, "data": tree, "gpu": share of one,
-    "trial_class": "module:Class", "plugins": modules and files to import first}`` as JSON under ``job``. Without a share of a GPU a
-    trial sees none, as no slot counts it.
-    A test is one step that returns the test metrics of the finished trial in the folder under ``test``.
-    A step returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None}``. After every report the
-    state is saved, atomically, before the report is returned. A trial that is found on disk continues from there, and its first step
-    returns all reports made so far, because some may never have reached the driver; the driver drops those it has.
-    An exception ends the trial as failed with one line; only the death of the process makes Tune start the trial again.
+    A job is text under ``job`` (see `mtsearch.tuning.job.Job`), and what a step returns is the job's. Only the death of the process makes
+    Tune start a trial again.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the first job."""
-        self._trial: Any = None
-        self._begin(config)
+        self._job = Job(config["job"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin the next job in the same process."""
-        self._begin(new_config)
+        self.cleanup()
+        self._job = Job(new_config["job"])
         return True
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        self.cleanup()
-        job = json.loads(config["job"])
-        self._purpose = job["purpose"]
-        self._folder = Path(job["folder"])
-        self._again: list[dict[str, Any]] = []
-        self._failed: str | None = None
-        try:
-            # Before a plug-in or the first trial imports torch, whose OpenMP reads it once; the driver has validated the tree.
-            os.environ["OMP_NUM_THREADS"] = str(job["config"].get("threads", TrialConfig.model_fields["threads"].default))
-            if not job.get("gpu", 0):
-                os.environ["CUDA_VISIBLE_DEVICES"] = ""  # likewise, and whatever Ray leaves visible to actors that ask for none
-            load_plugins(job["plugins"])
-            trial_config = TrialConfig.model_validate(job["config"])
-            trial_class = trial_class_of(job["trial_class"])
-            data = DataConfig.model_validate(job["data"])
-            if self._purpose == "test" or trial_class.saved(self._folder):
-                self._trial = self._restore_or_none(trial_class, data)
-            if self._trial is None:
-                self._trial = trial_class(trial_config, data)
-            self._again = list(self._trial.reports)
-        except Exception as error:  # whatever a trial's code raises ends this trial and no other
-            self._failed = reason_of(error)
-
-    def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
-        """The trial in the folder; None where an unfinished one is damaged: trained again from nothing, it makes the same reports."""
-        try:
-            return trial_class.restore(self._folder, data)
-        except Exception as error:
-            if self._purpose == "test" or type(error) is ValueError:  # a plain ValueError: other data than it was trained on
-                raise
-            return None
-
     def step(self) -> dict[str, Any]:
-        """The next report, or those that a restored trial had made."""
-        if self._purpose == "test":
-            return self._test()
-        reports, self._again = self._again, []
-        if self._failed is None and not reports:
-            try:
-                reports = [next(self._trial)]
-                self._trial.save(self._folder)
-            except Exception as error:  # as above
-                reports, self._failed = [], reason_of(error)
-        done = self._failed is not None or bool(self._trial.finished)
-        selected = self._trial.selected["report"] if done and self._failed is None else None
-        return {"reports": reports, "done": done, "failed": self._failed, "selected": selected}
-
-    def _test(self) -> dict[str, Any]:
-        metrics = None
-        if self._failed is None:
-            try:
-                metrics = self._trial.evaluate("test")
-            except Exception as error:  # as above
-                self._failed = reason_of(error)
-        return {"test": metrics, "done": True, "failed": self._failed}
+        """The next report."""
+        return self._job.step()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the state is in the run directory already. (Tune pickles what is returned here.)"""
@@ -104,14 +37,5 @@ class TrialActor(tune.Trainable):
         """Nothing, as `save_checkpoint`."""
 
     def cleanup(self) -> None:
-        """Let go of the trial; the process may get another."""
-        if self._trial is not None:
-            self._trial.close()
-            self._trial = None
-
-
-def trial_class_of(path: str) -> Any:
-    """The class at ``module:Class``. It is made as ``Class(TrialConfig, DataConfig)`` and has `__next__`, `finished`, `reports`,
-    `selected`, `save`, `saved`, `restore`, `evaluate` and `close`, as `mtsearch.training.Trial`."""
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+        """Let go of the job."""
+        self._job.close()

@@ -9,8 +9,8 @@ from mtsearch.config.space import load_space
 from mtsearch.report import main as report
 from mtsearch.run import main as run_door
 from mtsearch.tuning.environment import check_plugins
+from mtsearch.tuning.job import Job
 from mtsearch.tuning.rundir import RunDirectory
-from mtsearch.tuning.trainable import TrialActor
 
 METHOD = """
 from typing import Literal
@@ -74,7 +74,7 @@ def test_a_reference_result_names_no_folder(run, tmp_path):
 
 
 @pytest.mark.parametrize("plugin, found", [("mine.py", True), ("none.py", False)])
-def test_the_trial_actor_loads_them_before_it_reads_its_configuration(run, tmp_path, plugin, found):
+def test_a_job_loads_them_before_it_reads_its_configuration(run, tmp_path, plugin, found):
     job = {
         "purpose": "train",
         "folder": str(tmp_path / "checkpoint"),
@@ -83,9 +83,8 @@ def test_the_trial_actor_loads_them_before_it_reads_its_configuration(run, tmp_p
         "trial_class": "tests.tuning.fake:FakeTrial",
         "plugins": [str(tmp_path / "work" / plugin)],
     }
-    actor = object.__new__(TrialActor)
-    actor.setup({"job": json.dumps(job)})
+    job = Job(json.dumps(job))
     if found:
-        assert actor._failed is None and actor._trial.config.balancing.name == "outside"
+        assert job._failed is None and job._trial.config.balancing.name == "outside"
     else:
-        assert "none.py" in actor.step()["failed"]
+        assert "none.py" in job.step()["failed"]

@@ -14,8 +14,8 @@ from optuna.trial import TrialState
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
 from mtsearch.tuning import engine
+from mtsearch.tuning.job import Job
 from mtsearch.tuning.rundir import RunDirectory
-from mtsearch.tuning.trainable import TrialActor
 from tests.tuning.conftest import FAKE, PLAN
 from tests.tuning.fake import order
 from tests.tuning.spaces import space
@@ -172,39 +172,29 @@ def test_other_data_are_refused_on_resume(search, calm):
         search.resume(run, {"search.trials": 2})
 
 
-def job(tmp_path, gpu=0, purpose="train"):
-    made = {"purpose": purpose, "folder": str(tmp_path / "0000"), "config": space(tmp_path).defaults, "data": {"dataset": "none"}}
-    return {"job": json.dumps({**made, "gpu": gpu, "trial_class": FAKE})}
-
-
 @pytest.fixture
-def actor(tmp_path, monkeypatch):
-    """`actor(...)` is an actor with a job, in this process."""
+def job(tmp_path, monkeypatch):
+    """`job(...)` is a job in this process."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(PLAN, str(tmp_path))
-
-    def make(**settings):
-        made = TrialActor.__new__(TrialActor)
-        made.setup(job(tmp_path, **settings))
-        return made
-
-    return make
+    made = {"folder": str(tmp_path / "0000"), "config": space(tmp_path).defaults, "data": {"dataset": "none"}, "trial_class": FAKE}
+    return lambda gpu=0, purpose="train": Job(json.dumps({**made, "gpu": gpu, "purpose": purpose, "plugins": []}))
 
 
-def test_a_trial_without_a_share_of_a_gpu_sees_none(actor):
+def test_a_trial_without_a_share_of_a_gpu_sees_none(job):
     for gpu, seen in ((0.5, "0,1"), (0, "")):
-        assert actor(gpu=gpu)._failed is None and os.environ["CUDA_VISIBLE_DEVICES"] == seen
+        assert not job(gpu=gpu).step()["failed"] and os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
-def test_an_unfinished_trial_whose_checkpoint_is_damaged_makes_the_same_reports_from_the_first(actor, tmp_path):
-    one = actor()
+def test_an_unfinished_trial_whose_checkpoint_is_damaged_makes_the_same_reports_from_the_first(job, tmp_path):
+    one = job()
     whole = [one.step() for _ in range(3)]
     (tmp_path / "0000" / "state.json").write_text('{"config"')
-    two = actor()
+    two = job()
     assert [two.step() for _ in range(3)] == whole
     (tmp_path / "0000" / "state.json").write_text('{"config"')
-    assert "JSONDecodeError" in actor(purpose="test").step()["failed"], "a finished trial is not trained again"
+    assert "JSONDecodeError" in job(purpose="test").step()["failed"], "a finished trial is not trained again"
 
 
 def test_data_that_lie_elsewhere_now_are_found_by_the_resume_alone(tmp_path, monkeypatch):

@@ -1,0 +1,100 @@
+"""A job: one trial trained report by report, or the test of one, in the process that has it. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mtsearch.config.plugins import load_plugins
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.tuning.record import reason_of
+
+TRIAL_CLASS = "mtsearch.training:Trial"
+
+
+class Job:
+    """Trains or tests what a text of JSON describes.
+
+    It holds ``{"purpose": "train" or "test", "folder": of the checkpoint, "config": tree, "data": tree, "gpu": share of one, "plugins":
+    their names, "trial_class": "module:Class"}``. Without a share of a GPU a trial sees none, as no slot counts it.
+    After every report the state is saved, atomically, before the report is returned. A trial that is found on disk continues from there,
+    and its first step returns all reports made so far, because some may never have reached the driver; the driver drops those it has.
+    An exception ends the trial as failed with one line; the job itself never raises.
+    """
+
+    def __init__(self, text: str) -> None:
+        job = json.loads(text)
+        self.purpose = job["purpose"]
+        self._folder = Path(job["folder"])
+        self._trial: Any = None
+        self._again: list[dict[str, Any]] = []
+        self._failed: str | None = None
+        try:
+            # Before a plug-in or the first trial imports torch, whose OpenMP reads it once; the driver has validated the tree.
+            os.environ["OMP_NUM_THREADS"] = str(job["config"].get("threads", TrialConfig.model_fields["threads"].default))
+            if not job.get("gpu", 0):
+                os.environ["CUDA_VISIBLE_DEVICES"] = ""  # likewise, and whatever Ray leaves visible to actors that ask for none
+            load_plugins(job["plugins"])
+            trial_config = TrialConfig.model_validate(job["config"])
+            trial_class = trial_class_of(job["trial_class"])
+            data = DataConfig.model_validate(job["data"])
+            if self.purpose == "test" or trial_class.saved(self._folder):
+                self._trial = self._restore_or_none(trial_class, data)
+            if self._trial is None:
+                self._trial = trial_class(trial_config, data)
+            self._again = list(self._trial.reports)
+        except Exception as error:  # whatever a trial's code raises ends this trial and no other
+            self._failed = reason_of(error)
+
+    def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
+        """The trial in the folder; None where an unfinished one is damaged: trained again from nothing, it makes the same reports."""
+        try:
+            return trial_class.restore(self._folder, data)
+        except Exception as error:
+            if self.purpose == "test" or type(error) is ValueError:  # a plain ValueError: other data than it was trained on
+                raise
+            return None
+
+    def step(self) -> dict[str, Any]:
+        """The next report, or those that a restored trial had made; of a test, its metrics.
+
+        Returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None}``, of a test
+        ``{"test": metrics or None, "done": True, "failed": reason or None}``.
+        """
+        if self.purpose == "test":
+            return self._test()
+        reports, self._again = self._again, []
+        if self._failed is None and not reports:
+            try:
+                reports = [next(self._trial)]
+                self._trial.save(self._folder)
+            except Exception as error:  # as above
+                reports, self._failed = [], reason_of(error)
+        done = self._failed is not None or bool(self._trial.finished)
+        selected = self._trial.selected["report"] if done and self._failed is None else None
+        return {"reports": reports, "done": done, "failed": self._failed, "selected": selected}
+
+    def _test(self) -> dict[str, Any]:
+        metrics = None
+        if self._failed is None:
+            try:
+                metrics = self._trial.evaluate("test")
+            except Exception as error:  # as above
+                self._failed = reason_of(error)
+        return {"test": metrics, "done": True, "failed": self._failed}
+
+    def close(self) -> None:
+        """Let go of the trial; the process may get another."""
+        if self._trial is not None:
+            self._trial.close()
+            self._trial = None
+
+
+def trial_class_of(path: str) -> Any:
+    """The class at ``module:Class``. It is made as ``Class(TrialConfig, DataConfig)`` and has `__next__`, `finished`, `reports`,
+    `selected`, `save`, `saved`, `restore`, `evaluate` and `close`, as `mtsearch.training.Trial`."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
