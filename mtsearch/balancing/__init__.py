@@ -1,25 +1,86 @@
 """Balancing: how several losses become one update."""
 
+from mtsearch.balancing.aligned_mtl import AlignedMTL
 from mtsearch.balancing.base import Balancing, Level, Step, balancing, build_balancing
+from mtsearch.balancing.cagrad import CAGrad
 from mtsearch.balancing.chebyshev import Chebyshev
 from mtsearch.balancing.chebyshev_al import ChebyshevAL
+from mtsearch.balancing.conflict_free import ConFIG
+from mtsearch.balancing.db_mtl import DBMTL
+from mtsearch.balancing.dualproj import DualProj
+from mtsearch.balancing.dwa import DWA
+from mtsearch.balancing.excess_mtl import ExcessMTL
+from mtsearch.balancing.fairgrad import FairGrad
+from mtsearch.balancing.famo import FAMO
+from mtsearch.balancing.gls import GLS
+from mtsearch.balancing.graddrop import GradDrop
+from mtsearch.balancing.gradients import GradientBalancing
+from mtsearch.balancing.gradnorm import GradNorm
+from mtsearch.balancing.gradvac import GradVac
+from mtsearch.balancing.imtl_g import IMTLG
+from mtsearch.balancing.imtl_l import IMTLL
+from mtsearch.balancing.jacobian import Jacobian
+from mtsearch.balancing.learned import Learned
 from mtsearch.balancing.linear import Linear
+from mtsearch.balancing.mgda import MGDA
+from mtsearch.balancing.min_norm import gramian_factor, min_norm_weights
+from mtsearch.balancing.nash_mtl import NashMTL
+from mtsearch.balancing.pbi import PBI
+from mtsearch.balancing.pcd import PCD
+from mtsearch.balancing.pcgrad import PCGrad
+from mtsearch.balancing.rlw import RLW
 from mtsearch.balancing.scalariser import Scalariser
+from mtsearch.balancing.sdmgrad import SDMGrad
 from mtsearch.balancing.simplex import dual_weights, level, simplex_projection
 from mtsearch.balancing.smooth_chebyshev import SmoothChebyshev
+from mtsearch.balancing.uncertainty import Uncertainty
+from mtsearch.balancing.upgrad import UPGrad
+from mtsearch.balancing.weighting import TorchJD, Weighting, torchjd
 
 __all__ = [
+    "DBMTL",
+    "DWA",
+    "FAMO",
+    "GLS",
+    "IMTLG",
+    "IMTLL",
+    "MGDA",
+    "PBI",
+    "PCD",
+    "RLW",
+    "AlignedMTL",
     "Balancing",
+    "CAGrad",
     "Chebyshev",
     "ChebyshevAL",
+    "ConFIG",
+    "DualProj",
+    "ExcessMTL",
+    "FairGrad",
+    "GradDrop",
+    "GradNorm",
+    "GradVac",
+    "GradientBalancing",
+    "Jacobian",
+    "Learned",
     "Level",
     "Linear",
+    "NashMTL",
+    "PCGrad",
+    "SDMGrad",
     "Scalariser",
     "SmoothChebyshev",
     "Step",
+    "TorchJD",
+    "UPGrad",
+    "Uncertainty",
+    "Weighting",
     "balancing",
     "build_balancing",
     "dual_weights",
+    "gramian_factor",
     "level",
+    "min_norm_weights",
     "simplex_projection",
+    "torchjd",
 ]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
+from mtsearch.config.balancing import EQUAL, idle_preference, takes_preference
 from mtsearch.config.base import Model, claim
 from mtsearch.config.errors import BadInput, nearest
 
@@ -27,6 +28,8 @@ class Step:
         read: what the heads read of them: detached leaves that require gradients where the level is ``feature``, else `shared` itself.
         shared_parameters: the parameters that more than one task uses.
         penalty: the value of the sparsity objective, without a gradient.
+        terms: the losses as k scalars, before they were stacked. Gradient methods differentiate each on its own; from a stacked vector
+            every pass would go through the heads of all tasks, with zeros. Empty: the losses are taken apart.
     """
 
     losses: Tensor
@@ -35,6 +38,7 @@ class Step:
     read: list[Tensor] = field(default_factory=list)
     shared_parameters: Sequence[nn.Parameter] = ()
     penalty: float = 0.0
+    terms: Sequence[Tensor] = ()
 
 
 class Balancing(ABC):
@@ -114,13 +118,16 @@ def build_balancing(settings: Model, weights: Tensor, coefficient: float = 0.0) 
         coefficient: the sparsity coefficient k0 in [0, 1); 0 leaves the sparsity objective out.
 
     Raises:
-        BadInput: `settings` has no method, `weights` are not on the simplex, or `coefficient` is out of range.
+        BadInput: `settings` has no method, `weights` are not on the simplex or are unequal where the method takes none, or `coefficient`
+            is out of range.
     """
     if type(settings) not in _METHODS:
         known = [model.__name__ for model in _METHODS]
         raise BadInput(f"`trial.balancing` has no method for {type(settings).__name__}. {nearest(type(settings).__name__, known)}")
     if weights.ndim != 1 or bool((weights < 0).any()) or abs(weights.double().sum().item() - 1) > 1e-6:
         raise BadInput(f"`trial.preference` should hold one non-negative weight a task and sum to 1. Found {weights.tolist()}.")
+    if not takes_preference(settings) and float(weights.max() - weights.min()) > EQUAL:
+        raise BadInput(idle_preference(settings, weights.tolist()))
     if not 0 <= coefficient < 1:
         raise BadInput(f"`trial.sparsity.coefficient` should be in [0, 1). Found {coefficient}.")
     return _METHODS[type(settings)](settings, weights, coefficient)

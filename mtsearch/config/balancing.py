@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from mtsearch.config.base import Model, method
 from mtsearch.config.optimisation import Positive
+
+EQUAL = 1e-6  # weights that differ by no more are equal
+
+
+def takes_preference(settings: Model) -> bool:
+    """Whether the method weighs the tasks by the preference; otherwise it finds their weights itself."""
+    return getattr(settings, "takes_preference", True)
+
+
+def idle_preference(settings: Any, found: Any) -> str:
+    """The sentence that refuses unequal weights for a method that takes none."""
+    return f"`trial.preference` should be equal with `balancing: {settings.name}`, which takes no preference. Found {found}. Leave it out."
 
 
 @method("balancing", "linear")
@@ -55,3 +67,63 @@ class ChebyshevAL(Model):
         if self.mu == 0 and self.rho != 1:
             raise ValueError(f"with `mu = 0` has nothing that `rho` could grow. Leave it out or raise `mu`. Found rho = {self.rho:g}")
         return self
+
+
+@method("balancing", "pbi")
+class PBI(Model):
+    """Distance along the ray of equal weighted losses, plus `theta` times the distance from it (Zhang & Li 2007)."""
+
+    name: Literal["pbi"] = "pbi"
+    theta: float = Field(5.0, ge=0)
+    reference: float = 0.0
+
+
+class Adaptive(Model):
+    """Methods that find the tasks' weights themselves and take no preference."""
+
+    takes_preference: ClassVar[bool] = False
+
+
+@method("balancing", "uncertainty")
+class Uncertainty(Adaptive):
+    """Learned variances weigh the losses, trained with the network (Kendall et al. 2018)."""
+
+    name: Literal["uncertainty"] = "uncertainty"
+
+
+@method("balancing", "imtl_l")
+class IMTLL(Adaptive):
+    """Learned scales bring the losses to one size, trained with the network (Liu et al. 2021)."""
+
+    name: Literal["imtl_l"] = "imtl_l"
+
+
+@method("balancing", "gls")
+class GLS(Adaptive):
+    """The geometric mean of the losses, which should not be negative (Chennupati et al. 2019)."""
+
+    name: Literal["gls"] = "gls"
+
+
+@method("balancing", "rlw")
+class RLW(Adaptive):
+    """Random weights, new in each step: a control (Lin et al. 2022)."""
+
+    name: Literal["rlw"] = "rlw"
+
+
+@method("balancing", "dwa")
+class DWA(Adaptive):
+    """Weights follow the ratio of each loss between the last two epochs; a high `temperature` evens them (Liu et al. 2019)."""
+
+    name: Literal["dwa"] = "dwa"
+    temperature: Positive = 2.0
+
+
+@method("balancing", "famo")
+class FAMO(Adaptive):
+    """Weights learned so that all losses fall at one rate, from the losses alone (Liu et al. 2023)."""
+
+    name: Literal["famo"] = "famo"
+    lr: Positive = 0.025
+    weight_decay: float = Field(1e-3, ge=0)

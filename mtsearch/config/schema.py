@@ -9,43 +9,84 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from mtsearch.config.architectures import HPS, MDMTN, MTAN, MTLN, STL, MTLNSegNet, Painted
 from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneSegNet, BackboneTorchvision, BackboneWRN
-from mtsearch.config.balancing import Chebyshev, ChebyshevAL, Linear, SmoothChebyshev
+from mtsearch.config.balancing import DWA, FAMO, GLS, IMTLL, PBI, RLW, Chebyshev, ChebyshevAL, Linear, SmoothChebyshev, Uncertainty
 from mtsearch.config.base import Model
 from mtsearch.config.optimisation import Positive
 from mtsearch.config.sparsity import CoefficientSparsity, NoSparsity, Sharing, TargetSparsity
 from mtsearch.config.task_schedules import Categorical, Coin, Joint, Proportional, RoundRobin, Sequential
 from mtsearch.config.trial import Augment, Epochs, TrialConfig
+from mtsearch.config.weightings import (
+    DBMTL,
+    IMTLG,
+    MGDA,
+    PCD,
+    AlignedMTL,
+    CAGrad,
+    ConFIG,
+    DualProj,
+    ExcessMTL,
+    FairGrad,
+    GradDrop,
+    GradNorm,
+    GradVac,
+    NashMTL,
+    PCGrad,
+    SDMGrad,
+    UPGrad,
+)
 
 __all__ = [
+    "DBMTL",
+    "DWA",
+    "FAMO",
+    "GLS",
     "HPS",
+    "IMTLG",
+    "IMTLL",
     "MDMTN",
+    "MGDA",
     "MTAN",
     "MTLN",
+    "PBI",
+    "PCD",
+    "RLW",
     "STL",
+    "AlignedMTL",
     "Augment",
     "BackboneCM",
     "BackboneMM",
     "BackboneSegNet",
     "BackboneTorchvision",
     "BackboneWRN",
+    "CAGrad",
     "Categorical",
     "Chebyshev",
     "ChebyshevAL",
     "CoefficientSparsity",
     "Coin",
+    "ConFIG",
     "Constraint",
     "DataConfig",
+    "DualProj",
     "Epochs",
+    "ExcessMTL",
+    "FairGrad",
+    "GradDrop",
+    "GradNorm",
+    "GradVac",
     "Joint",
     "Linear",
     "MTLNSegNet",
+    "NashMTL",
     "NoSparsity",
     "Objective",
+    "PCGrad",
     "Painted",
     "Proportional",
     "Resources",
     "Results",
     "RoundRobin",
+    "SDMGrad",
     "Sampler",
     "Search",
     "Sequential",
@@ -54,6 +95,8 @@ __all__ = [
     "SpaceConfig",
     "TargetSparsity",
     "TrialConfig",
+    "UPGrad",
+    "Uncertainty",
 ]
 
 

@@ -154,16 +154,19 @@ class Space:
                     raise BadInput(f"`{dimension.path}` cannot be searched: only keys below `trial` can. Give it one value.")
 
     def _check_values(self) -> None:
-        """Every option of every choice and both ends of every range make a valid trial, the other dimensions being at their defaults."""
+        """Every option of every choice and both ends of every range make a valid trial, the other dimensions being at their defaults.
+
+        A searched preference is unequal in all trials but its default, so unequal weights stand in for the default of a simplex.
+        """
         self.trial()
         for target in self.dimensions:
-            ends = target.spec if target.kind in ("uniform", "loguniform", "int", "choice") else [target.default]
+            ends = target.spec if target.kind in ("uniform", "loguniform", "int", "choice") else [_typical(target)]
             for value in ends:
 
                 def pick(dimension: Dimension, value: Any = value, target: Dimension = target) -> Any:
                     if dimension.path == target.path:
                         return value
-                    return dict(target.parents).get(dimension.path, default_of(dimension))
+                    return dict(target.parents).get(dimension.path, _typical(dimension))
 
                 _validated(TrialConfig, resolve(self.tree, "trial", pick), "trial", f" (as drawn from `{target.path}`)")
 
@@ -171,6 +174,13 @@ class Space:
 def dump(raw: Mapping[str, Any]) -> str:
     """A space's tree as YAML."""
     return yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True)
+
+
+def _typical(dimension: Dimension) -> Any:
+    if dimension.kind != "simplex" or len(dimension.default) < 2:
+        return default_of(dimension)
+    first, *rest = dimension.default
+    return {first: 0.5 + 0.5 / (len(rest) + 1), **{name: 0.5 / (len(rest) + 1) for name in rest}}
 
 
 def _check_tasks(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:

@@ -6,13 +6,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mtsearch.config.architectures import HPS
+from mtsearch.config.architectures import HPS, STL
 from mtsearch.config.backbones import BackboneCM
-from mtsearch.config.balancing import Linear
+from mtsearch.config.balancing import EQUAL, Linear, idle_preference, takes_preference
 from mtsearch.config.base import Model, named
 from mtsearch.config.optimisation import Adam, Constant, Positive
 from mtsearch.config.sparsity import NoSparsity
 from mtsearch.config.task_schedules import Joint
+from mtsearch.config.weightings import GradientMethod
 
 
 class Epochs(Model):
@@ -69,6 +70,16 @@ class TrialConfig(Model):
             raise ValueError(f"with `sparsity.mode = {self.sparsity.mode}` should have `epochs.search` of at least 1. Found 0")
         if getattr(self.sparsity, "share", None) is not None and self.epochs.retrain == 0:
             raise ValueError("with `sparsity.share` should have `epochs.retrain` of at least 1: rows are tied for retraining. Found 0")
+        return self
+
+    @model_validator(mode="after")
+    def _balancing_fits(self) -> TrialConfig:
+        if self.preference is not None and not takes_preference(self.balancing):
+            weights = self.preference.values()
+            if max(weights) - min(weights) > EQUAL:
+                raise ValueError(idle_preference(self.balancing, self.preference))
+        if isinstance(self.architecture, STL) and isinstance(self.balancing, GradientMethod):
+            raise ValueError(f"with `architecture: stl` shares nothing that `balancing: {self.balancing.name}` could balance. Use `linear`")
         return self
 
     @field_validator("preference")

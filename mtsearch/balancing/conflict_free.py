@@ -1,0 +1,29 @@
+"""ConFIG."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mtsearch.balancing.base import balancing
+from mtsearch.balancing.weighting import Weighting
+from mtsearch.config import schema
+
+RANK = 1e-12  # eigenvalues below this part of the largest are taken for zero: singular values below 1e-6, above float32's rounding
+
+
+@balancing(schema.ConFIG)
+class ConFIG(Weighting):
+    """``g = s u``, u the unit vector along ``U^+ k`` and ``s = sum_i <g_i, u>`` (Liu et al. 2024, equation 2).
+
+    U has the unit gradients as rows. Written with the Gramian, ``U^+ k = U^T (U U^T)^+ k``, which needs neither the Jacobian nor its
+    pseudoinverse.
+    """
+
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        lengths = gramian.diagonal().clamp_min(0).sqrt()
+        inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
+        cosines = gramian * torch.outer(inverse, inverse)
+        along = inverse * (torch.linalg.pinv(cosines, rtol=RANK, hermitian=True) @ self.preference)
+        squared = along @ gramian @ along
+        return along * ((gramian @ along).sum() / squared) if squared > 0 else torch.zeros_like(along)

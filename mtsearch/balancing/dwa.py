@@ -1,0 +1,50 @@
+"""Dynamic weight average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtsearch.balancing.base import balancing
+from mtsearch.balancing.scalariser import Scalariser
+from mtsearch.config import schema
+
+
+@balancing(schema.DWA)
+class DWA(Scalariser):
+    """``sum_i w_i f_i``, ``w = K softmax(r / T)``, ``r_i`` the ratio of task i's last two losses (Liu et al. 2019, equation 7).
+
+    Weights are 1 until there are two. The losses are those measured on fixed training images at the ends of the epochs, not means over
+    the epochs' batches; the state is the last two.
+    """
+
+    def __init__(self, settings: schema.DWA, preference: Tensor, coefficient: float) -> None:
+        super().__init__(settings, preference, coefficient)
+        self._past: list[list[float]] = []
+
+    def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
+        return (self.weights(losses) * losses).sum()
+
+    def weights(self, losses: Tensor) -> Tensor:
+        """The weights (K,) of this epoch."""
+        if len(self._past) < 2:
+            return torch.ones_like(losses)
+        older, newer = losses.new_tensor(self._past)
+        return len(losses) * (newer / torch.where(older == 0, 1.0, older) / self.settings.temperature).softmax(0)
+
+    def due(self, epoch: int) -> bool:
+        return True
+
+    def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
+        self._past = [*self._past, losses.tolist()][-2:]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"past": self._past}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if any(len(losses) != len(self.task_weights) for losses in state["past"]):
+            raise ValueError(f"State of `DWA` should be of {len(self.task_weights)} tasks. Found {len(state['past'][0])}.")
+        self._past = [list(losses) for losses in state["past"]]

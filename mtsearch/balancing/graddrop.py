@@ -1,0 +1,25 @@
+"""GradDrop."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mtsearch.balancing.base import balancing
+from mtsearch.balancing.gradients import GradientBalancing
+from mtsearch.balancing.jacobian import Jacobian
+from mtsearch.balancing.weighting import torchjd
+from mtsearch.config import schema
+
+
+@balancing(schema.GradDrop)
+class GradDrop(GradientBalancing):
+    """Gradient sign dropout (Chen et al. 2020, algorithm 1, lines 10 to 15), coordinate by coordinate: it has no weights of tasks."""
+
+    def __init__(self, settings: schema.GradDrop, preference: Tensor, coefficient: float) -> None:
+        super().__init__(settings, preference, coefficient)
+        self._method = torchjd(settings.name, "GradDrop")
+
+    def aggregate(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
+        matrix = jacobian.matrix()
+        self._method.leak = matrix.new_full((len(matrix),), self.settings.leak)
+        return jacobian.split(self._method(matrix))

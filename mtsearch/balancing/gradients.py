@@ -1,0 +1,89 @@
+"""Gradient methods: balancing methods that turn the gradients of the tasks' losses into one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtsearch.balancing.base import Balancing, Level, Step
+from mtsearch.balancing.jacobian import Jacobian
+from mtsearch.config.errors import BadInput
+
+
+class GradientBalancing(Balancing):
+    """Combines the K gradients of the losses, either at the shared features or in the shared parameters.
+
+    - ``feature``: the Jacobian is taken at the boundary, where it costs a pass through each head; one pass through the shared part follows
+      with the combined gradient. Parameters behind the boundary that several tasks share get the sum of the tasks' gradients.
+    - ``parameter``: the Jacobian is taken in all shared parameters, one pass through the whole network a task.
+
+    At both levels the tasks' own parameters get the gradient of their own loss, without a weight.
+
+    A subclass implements `aggregate`, and `objectives` where it does not differentiate the losses themselves.
+    """
+
+    def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
+        super().__init__(settings, preference, coefficient)
+        self.preference = preference.detach().double().cpu()
+
+    @property
+    def level(self) -> Level:
+        return self.settings.level  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def aggregate(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
+        """The combined gradient, a tensor for each block of `jacobian`; `losses` (K,) are those of the step, without graphs."""
+
+    def objectives(self, terms: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What is differentiated, from the K losses (scalars with their graphs)."""
+        return terms
+
+    def backward(self, step: Step) -> None:
+        terms = self.objectives(step.terms or step.losses.unbind())
+        losses = step.losses.detach()
+        if self.level == "feature":
+            self._through_features(step, terms, losses)
+        else:
+            self._into_parameters(step, terms, losses)
+
+    def _through_features(self, step: Step, terms: Sequence[Tensor], losses: Tensor) -> None:
+        if not step.shared:
+            raise BadInput(f"{self._key} with `level: feature` should have features that all tasks share. Found none. {self._hint}")
+        pairs = [(feature, leaf) for feature, leaf in zip(step.shared, step.read, strict=True) if feature.requires_grad]
+        jacobian = _jacobian(terms, [leaf for _, leaf in pairs])
+        if pairs:  # a frozen shared part has no use for gradients
+            torch.autograd.backward([feature for feature, _ in pairs], self.aggregate(jacobian, losses))
+
+    def _into_parameters(self, step: Step, terms: Sequence[Tensor], losses: Tensor) -> None:
+        parameters = [p for p in step.shared_parameters if p.requires_grad]
+        if not parameters:
+            raise BadInput(f"{self._key} should have parameters that several tasks share. Found none. {self._hint}")
+        before = [p.grad for p in parameters]
+        jacobian = _jacobian(terms, parameters)
+        for parameter, old, new in zip(parameters, before, self.aggregate(jacobian, losses), strict=True):
+            parameter.grad = new if old is None else old + new
+
+    @property
+    def _key(self) -> str:
+        return f"`trial.balancing: {self.settings.name}`"
+
+    @property
+    def _hint(self) -> str:
+        return "Use `linear`, or an architecture that shares."
+
+
+def _jacobian(terms: Sequence[Tensor], leaves: Sequence[Tensor]) -> Jacobian:
+    """The Jacobian of the terms in the leaves, whose ``.grad`` is None afterwards; all other leaves accumulate the terms' gradients."""
+    rows: list[list[Tensor]] = []
+    for number, term in enumerate(terms):
+        for leaf in leaves:
+            leaf.grad = None
+        term.backward(retain_graph=number + 1 < len(terms))  # type: ignore[no-untyped-call]
+        rows.append([torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves])
+    for leaf in leaves:
+        leaf.grad = None
+    return Jacobian([torch.stack(column) for column in zip(*rows, strict=True)])

@@ -1,0 +1,33 @@
+"""The gradients of several losses at the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Jacobian:
+    """The Jacobian of K losses in parts: `blocks` hold (K, *shape) for each tensor that was differentiated by."""
+
+    def __init__(self, blocks: Sequence[Tensor]) -> None:
+        self.blocks = list(blocks)
+
+    def gramian(self) -> Tensor:
+        """``J J^T`` (K, K) in float64 on the CPU, where the solvers are: squares of small gradients would vanish in less."""
+        rows = (block.detach().flatten(1).double() for block in self.blocks)
+        return torch.stack([row @ row.T for row in rows]).sum(0).cpu()
+
+    def combine(self, weights: Tensor) -> list[Tensor]:
+        """``w^T J`` for weights (K,), in the shapes of the tensors."""
+        return [torch.tensordot(weights.to(block), block, dims=1) for block in self.blocks]
+
+    def matrix(self) -> Tensor:
+        """``J`` (K, n) in one piece."""
+        return torch.cat([block.flatten(1) for block in self.blocks], dim=1)
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """A vector (n,) over all places, in the shapes of the tensors."""
+        parts = vector.split([block[0].numel() for block in self.blocks])
+        return [part.view(block.shape[1:]) for part, block in zip(parts, self.blocks, strict=True)]

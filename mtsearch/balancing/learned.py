@@ -1,0 +1,39 @@
+"""Scalarisers whose parameters the trial's optimiser trains with the network."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mtsearch.balancing.scalariser import Scalariser
+
+
+class Learned(Scalariser):
+    """A scalariser of TorchJD with a parameter a task, which starts at 0; `method` names its class."""
+
+    method: ClassVar[str]
+
+    def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
+        super().__init__(settings, preference, coefficient)
+        from torchjd import scalarization  # loads TorchJD's solvers, which takes a second or two
+
+        self._method = getattr(scalarization, self.method)(len(preference)).to(preference)
+
+    def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
+        return self._method(losses)  # type: ignore[no-any-return]
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self._method.parameters())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parameter": self.parameters()[0].detach().clone()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        (parameter,) = self.parameters()
+        if state["parameter"].shape != parameter.shape:
+            raise ValueError(f"State of `{type(self).__name__}` should be of {len(parameter)} tasks. Found {len(state['parameter'])}.")
+        with torch.no_grad():
+            parameter.copy_(state["parameter"])

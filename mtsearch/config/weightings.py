@@ -1,0 +1,206 @@
+"""Settings of gradient weightings: balancing methods that look at the gradients of the tasks' losses.
+
+`level: feature` takes the gradients at the shared boundary, then goes through the shared part once; `level: parameter` takes them in
+the shared parameters, which is the method as published and needs a pass through the shared part for each task. The tasks' own parameters
+keep their own unweighted gradients.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from mtsearch.config.base import Model, method
+from mtsearch.config.optimisation import Positive
+
+
+class GradientMethod(Model):
+    """What all of them have: whether they take a preference, and where they act."""
+
+    takes_preference: ClassVar[bool] = False
+    name: str
+    level: Literal["feature", "parameter"] = "feature"
+
+
+class Weighting(GradientMethod):
+    """Methods that find a weight for each task in the K x K Gramian of the gradients.
+
+    `smoothing` averages the weights over the steps, exponentially with this factor (CR-MOGM, Zhou et al. 2022).
+    """
+
+    smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+@method("balancing", "mgda")
+class MGDA(Weighting):
+    """The shortest vector between the gradients (Désidéri 2012; Sener & Koltun 2018); `level: feature` is MGDA-UB.
+
+    `normalise` divides the gradients before their weights are sought: by their lengths, by the losses, or by both.
+    """
+
+    name: Literal["mgda"] = "mgda"
+    normalise: Literal["none", "length", "loss", "both"] = "none"
+
+
+@method("balancing", "pcgrad")
+class PCGrad(Weighting):
+    """Conflicting gradients are projected on each other's normal planes, in random order (Yu et al. 2020)."""
+
+    name: Literal["pcgrad"] = "pcgrad"
+
+
+@method("balancing", "gradvac")
+class GradVac(Weighting):
+    """Gradients are turned towards cosines that follow their running mean, with `rate` (Wang et al. 2021)."""
+
+    name: Literal["gradvac"] = "gradvac"
+    rate: float = Field(0.5, ge=0, le=1)
+
+
+@method("balancing", "upgrad")
+class UPGrad(Weighting):
+    """Each gradient is projected on the dual cone of all, then they are added (Quinton & Rey 2024)."""
+
+    takes_preference: ClassVar[bool] = True
+    name: Literal["upgrad"] = "upgrad"
+
+
+@method("balancing", "dualproj")
+class DualProj(Weighting):
+    """The weighted mean gradient is projected on the dual cone of all (Lopez-Paz & Ranzato 2017)."""
+
+    takes_preference: ClassVar[bool] = True
+    name: Literal["dualproj"] = "dualproj"
+
+
+@method("balancing", "config")
+class ConFIG(Weighting):
+    """The direction whose cosines with the gradients stand in the proportion of the preference (Liu et al. 2024)."""
+
+    takes_preference: ClassVar[bool] = True
+    name: Literal["config"] = "config"
+
+
+@method("balancing", "aligned_mtl")
+class AlignedMTL(Weighting):
+    """The gradients' principal components are brought to one `scale` (Senushkin et al. 2023)."""
+
+    takes_preference: ClassVar[bool] = True
+    name: Literal["aligned_mtl"] = "aligned_mtl"
+    scale: Literal["min", "median", "rmse"] = "min"
+
+
+@method("balancing", "imtl_g")
+class IMTLG(Weighting):
+    """The combination whose projections on all gradients are equal (Liu et al. 2021)."""
+
+    name: Literal["imtl_g"] = "imtl_g"
+
+
+@method("balancing", "cagrad")
+class CAGrad(Weighting):
+    """The best worst improvement in a ball around the mean gradient (Liu et al. 2021); needs the extra `solvers`.
+
+    The ball has `radius` times that gradient's length.
+    """
+
+    name: Literal["cagrad"] = "cagrad"
+    radius: float = Field(0.5, ge=0)
+
+
+@method("balancing", "nash_mtl")
+class NashMTL(Weighting):
+    """The Nash bargaining solution, solved anew `every` steps (Navon et al. 2022); needs the extra `solvers`.
+
+    The update is cut to the length `max_norm`; 0 leaves it as it is.
+    """
+
+    name: Literal["nash_mtl"] = "nash_mtl"
+    max_norm: float = Field(1.0, ge=0)
+    every: int = Field(1, gt=0)
+    iterations: int = Field(20, gt=0)
+
+
+@method("balancing", "fairgrad")
+class FairGrad(Weighting):
+    """Alpha-fair allocation of progress: `alpha` 1 is proportional fairness, infinity the minimum (Ban & Ji 2024)."""
+
+    name: Literal["fairgrad"] = "fairgrad"
+    alpha: Positive = 1.0
+
+
+@method("balancing", "sdmgrad")
+class SDMGrad(Weighting):
+    """MGDA by projected gradient steps, pulled towards the preferred sum with strength `pull` (Xiao et al. 2023), on one batch."""
+
+    takes_preference: ClassVar[bool] = True
+    name: Literal["sdmgrad"] = "sdmgrad"
+    pull: float = Field(0.3, ge=0)
+    lr: Positive = 10.0
+    momentum: float = Field(0.5, ge=0, lt=1)
+    iterations: int = Field(20, gt=0)
+
+
+@method("balancing", "pcd")
+class PCD(Weighting):
+    """The gradient of task number `primary`, bent until each other task progresses by `tau` of its own step (Varam et al. 2026)."""
+
+    name: Literal["pcd"] = "pcd"
+    primary: int = Field(0, ge=0)
+    tau: float = Field(0.02, ge=0, le=1)
+    rate: float = Field(0.999, ge=0, lt=1)
+
+
+@method("balancing", "gradnorm")
+class GradNorm(Weighting):
+    """Weights learned until the gradients' lengths follow the tasks' training rates to the power `alpha` (Chen et al. 2018)."""
+
+    name: Literal["gradnorm"] = "gradnorm"
+    alpha: float = Field(1.5, ge=0)
+    lr: Positive = 0.025
+
+
+@method("balancing", "db_mtl")
+class DBMTL(GradientMethod):
+    """Gradients of the losses' logarithms, averaged over the steps and brought to the longest one's length (Lin et al. 2023).
+
+    The running mean keeps `memory` / step^`fading` of itself.
+    """
+
+    name: Literal["db_mtl"] = "db_mtl"
+    level: Literal["feature", "parameter"] = "parameter"
+    memory: float = Field(0.9, ge=0, lt=1)
+    fading: float = Field(0.5, ge=0)
+
+    @model_validator(mode="after")
+    def _remembers_parameters_only(self) -> DBMTL:
+        if self.level == "feature" and self.memory > 0:
+            raise ValueError(
+                f"with `level = feature` cannot average over steps, whose images differ. Set `memory: 0`. Found {self.memory:g}"
+            )
+        return self
+
+
+@method("balancing", "excess_mtl")
+class ExcessMTL(GradientMethod):
+    """Weights grow with the tasks' excess risks, estimated from gradients and their running squares (He et al. 2024).
+
+    The first `warmup` steps have equal weights and set the scale of the risks.
+    """
+
+    name: Literal["excess_mtl"] = "excess_mtl"
+    level: Literal["parameter"] = "parameter"
+    lr: Positive = 1.0
+    warmup: int = Field(0, ge=0)
+
+
+@method("balancing", "graddrop")
+class GradDrop(GradientMethod):
+    """Each coordinate keeps the gradients of one sign, drawn by how pure it is (Chen et al. 2020).
+
+    `leak` lets that much of the others through.
+    """
+
+    name: Literal["graddrop"] = "graddrop"
+    leak: float = Field(0.0, ge=0, le=1)

@@ -1,0 +1,377 @@
+"""Gradient methods against TorchJD, at both levels, and what all of them hold to."""
+
+import copy
+import math
+
+import pytest
+import torch
+from small import equal, losses_of, method_of, net_and_batch, step_of, updated
+from torchjd import aggregation as jd
+from torchjd.autojac import jac_to_grad, mtl_backward
+
+from mtsearch.balancing import Step, build_balancing
+from mtsearch.config import schema
+from mtsearch.config.base import methods
+from mtsearch.config.errors import BadInput
+from mtsearch.config.weightings import DBMTL, GradientMethod, Weighting
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torchjd")
+
+
+def preference(k):
+    weights = torch.arange(1, k + 1, dtype=torch.float64)
+    return weights / weights.sum()
+
+
+TWINS = {
+    "pcgrad": lambda k: jd.PCGrad(),
+    "gradvac": lambda k: jd.GradVac(beta=0.5),
+    "upgrad": lambda k: jd.UPGrad(preference(k)),
+    "dualproj": lambda k: jd.DualProj(preference(k)),
+    "config": lambda k: jd.ConFIG(preference(k)),
+    "aligned_mtl": lambda k: jd.AlignedMTL(preference(k)),
+    "imtl_g": lambda k: jd.IMTLG(),
+    "cagrad": lambda k: jd.CAGrad(c=0.5),
+    "nash_mtl": lambda k: jd.NashMTL(n_tasks=k),
+    "fairgrad": lambda k: jd.FairGrad(alpha=1.0),
+    "sdmgrad": lambda k: Sdmgrad(k),
+    "pcd": lambda k: jd.PCD(eps=0.0),
+    "graddrop": lambda k: jd.GradDrop(),
+    "excess_mtl": lambda k: jd.ExcessMTL(),
+}
+
+
+class Sdmgrad(jd.WeightedAggregator):
+    def __init__(self, k):
+        super().__init__(jd.SDMGradWeighting(pref_vector=preference(k)) << (lambda matrix: matrix @ matrix.T))
+
+
+def gradient_methods():
+    return {name: settings for name, settings in methods("balancing").items() if issubclass(settings, GradientMethod)}
+
+
+def variants(*without):
+    """All gradient methods with their defaults, at each level they take."""
+    return list(_variants(without))
+
+
+def _variants(without):
+    for name, settings in gradient_methods().items():
+        if name in without:
+            continue
+        for level in ("feature", "parameter"):
+            if name == "excess_mtl" and level == "feature":
+                continue
+            extra = {"memory": 0.0} if name == "db_mtl" and level == "feature" else {}
+            yield pytest.param(settings(level=level, **extra), id=f"{name}-{level}")
+
+
+def ours(settings, k):
+    return method_of(settings, k, preference(k) if settings.takes_preference else None)
+
+
+def close(found, expected, tolerance=1e-6):
+    scale = max(v.abs().max().item() for v in expected.values())
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert torch.allclose(found[name], value, rtol=tolerance, atol=tolerance * scale), name
+
+
+def theirs_in_parameters(aggregator, net, x, targets):
+    net.zero_grad(set_to_none=True)
+    shared = net.share(x)
+    mtl_backward(losses_of(net, shared, targets), shared, parallel_chunk_size=1, retain_graph=True)
+    jac_to_grad(net.shared_parameters, aggregator)
+    return {name: p.grad.clone() for name, p in net.named_parameters()}
+
+
+def theirs_at_features(aggregator, net, x, targets):
+    net.zero_grad(set_to_none=True)
+    shared = net.share(x)
+    leaves = [f.detach().requires_grad_() for f in shared]
+    rows = []
+    for loss in losses_of(net, leaves, targets):
+        found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
+        rows.append(torch.cat([torch.zeros(f.numel()).double() if g is None else g.flatten() for g, f in zip(found, leaves, strict=True)]))
+    vector = aggregator(torch.stack(rows))
+    parts = vector.split([f.numel() for f in leaves])
+    torch.autograd.backward(shared, [p.view_as(f) for p, f in zip(parts, shared, strict=True)])
+    sum(losses_of(net, leaves, targets)).backward()
+    return {name: p.grad.clone() for name, p in net.named_parameters()}
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+@pytest.mark.parametrize("name", TWINS)
+def test_an_update_in_the_parameters_is_torchjds(name, k):
+    net, x, targets = net_and_batch(k)
+    method, twin = ours(gradient_methods()[name](level="parameter"), k), TWINS[name](k)
+    for seed in range(2):  # twice, since some keep a state
+        torch.manual_seed(seed)
+        expected = theirs_in_parameters(twin, net, x, targets + seed)
+        torch.manual_seed(seed)
+        close(updated(method, net, x, targets + seed), expected)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("name", [name for name in TWINS if name != "excess_mtl"])
+def test_an_update_at_the_features_is_torchjds_on_the_features_jacobian(name, k):
+    net, x, targets = net_and_batch(k)
+    targets = 100 * targets  # TorchJD's projections take squares below 1e-4 for zero
+    method, twin = ours(gradient_methods()[name](), k), TWINS[name](k)
+    torch.manual_seed(1)
+    expected = theirs_at_features(twin, net, x, targets)
+    torch.manual_seed(1)
+    close(updated(method, net, x, targets), expected)
+
+
+def test_smoothing_is_that_of_cr_mogm():
+    net, x, targets = net_and_batch(3)
+    method = method_of(schema.AlignedMTL(level="parameter", smoothing=0.8), 3)
+    twin = jd.GramianWeightedAggregator(jd.CRMOGMWeighting(jd.AlignedMTLWeighting(), alpha=0.8))
+    for shift in range(3):
+        expected = theirs_in_parameters(twin, net, x, targets + shift)
+        close(updated(method, net, x, targets + shift), expected)
+
+
+@pytest.mark.parametrize("settings", variants())
+def test_heads_keep_their_own_gradient_without_a_weight(settings):
+    net, x, targets = net_and_batch(3)
+    found = updated(ours(settings, 3), net, x, targets)
+    net.zero_grad()
+    losses = losses_of(net, net.share(x), targets)
+    sum(loss.log() if isinstance(settings, DBMTL) else loss for loss in losses).backward()
+    for name, p in net.heads.named_parameters():
+        assert torch.allclose(found[f"heads.{name}"], p.grad, rtol=1e-7), name
+
+
+@pytest.mark.parametrize("settings", variants("excess_mtl"))
+def test_gradients_are_added_to_those_that_are_there(settings):
+    net, x, targets = net_and_batch(2)
+    torch.manual_seed(0)
+    once = updated(ours(settings, 2), net, x, targets)
+    torch.manual_seed(0)
+    net.zero_grad()
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    ours(settings, 2).backward(step_of(net, x, targets, settings.level))
+    for name, p in net.named_parameters():
+        assert torch.allclose(p.grad, once[name] + 1), name
+
+
+@pytest.mark.parametrize("level", ["feature", "parameter"])
+def test_what_several_tasks_share_behind_the_boundary_gets_the_sum_at_the_features_and_is_balanced_in_the_parameters(level):
+    torch.manual_seed(0)
+    trunk, behind = torch.nn.Linear(4, 3).double(), torch.nn.Linear(3, 3).double()
+    heads = torch.nn.ModuleList(torch.nn.Linear(3, 1) for _ in range(2)).double()
+    feature = trunk(torch.randn(5, 4).double())
+    read = feature.detach().requires_grad_() if level == "feature" else feature
+    terms = [head(behind(read).tanh()).square().mean() * (1 + 9 * i) for i, head in enumerate(heads)]
+    shared = [*trunk.parameters(), *behind.parameters()]
+    separate = [torch.autograd.grad(term, list(behind.parameters()), retain_graph=True) for term in terms]
+    build_balancing(schema.MGDA(level=level), equal(2)).backward(Step(torch.stack(terms), (0, 1), [feature], [read], shared, terms=terms))
+    total = sum(rows[0] for rows in separate)
+    assert torch.allclose(behind.weight.grad, total) == (level == "feature")
+
+
+@pytest.mark.parametrize("settings", variants())
+def test_a_stacked_vector_of_losses_gives_the_same_as_its_scalars(settings):
+    net, x, targets = net_and_batch(3)
+    found = []
+    for apart in (True, False):
+        torch.manual_seed(0)
+        net.zero_grad()
+        step = step_of(net, x, targets, settings.level)
+        ours(settings, 3).backward(step if apart else Step(step.losses, step.tasks, step.shared, step.read, step.shared_parameters))
+        found.append([p.grad.clone() for p in net.parameters()])
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(*found, strict=True))
+
+
+# ---------------------------------------------------------------- edges
+
+
+@pytest.mark.parametrize("settings", variants())
+@pytest.mark.parametrize("k", [1, 2, 11])
+def test_any_number_of_tasks_in_either_precision(settings, k):
+    for dtype in (torch.float32, torch.float64):
+        net, x, targets = net_and_batch(k, dtype)
+        found = updated(ours(settings, k), net, x, targets)
+        assert all(g.isfinite().all() and g.dtype == dtype for g in found.values())
+
+
+@pytest.mark.parametrize("settings", variants())
+def test_gradients_of_all_scales_leave_a_finite_update(settings):
+    for scale in (1e-8, 1e-3, 1e3, 1e8):
+        net, x, targets = net_and_batch(4)
+        assert all(g.isfinite().all() for g in updated(ours(settings, 4), net, x, targets, scale).values()), scale
+
+
+@pytest.mark.parametrize(
+    "name", ["mgda", "pcgrad", "gradvac", "upgrad", "dualproj", "config", "aligned_mtl", "imtl_g", "cagrad", "sdmgrad"]
+)
+def test_weights_do_not_depend_on_the_scale_of_all_gradients(name):
+    jacobian = torch.randn(5, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = []
+    for scale in (1e-8, 1.0, 1e8):
+        torch.manual_seed(0)
+        method = ours(gradient_methods()[name](), 5)
+        found.append(method.weights(scale**2 * jacobian @ jacobian.T, torch.ones(5)))
+    assert torch.allclose(found[0], found[1], rtol=1e-5) and torch.allclose(found[2], found[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-3, 1.0, 1e8])
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_fairgrad_solves_its_equation_at_all_scales(scale, alpha):
+    jacobian = scale * torch.randn(4, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    gramian = jacobian @ jacobian.T
+    w = method_of(schema.FairGrad(alpha=alpha), 4).weights(gramian, torch.ones(4))
+    assert torch.allclose(gramian @ w, w ** (-1 / alpha), rtol=1e-4)
+
+
+@pytest.mark.parametrize("settings", variants())
+def test_dependent_and_vanishing_gradients_leave_a_finite_update(settings):
+    generator = torch.Generator().manual_seed(5)
+    rows = torch.randn(2, 6, generator=generator, dtype=torch.float64)
+    zero = torch.zeros(6, dtype=torch.float64)
+    cases = [
+        [rows[0], rows[0], rows[1], rows[0] + rows[1]],
+        [rows[0], -rows[0], zero, rows[1]],
+        [zero, zero, zero, rows[1]],
+        [zero, zero, zero, zero],
+        [rows[0], 1e-9 * rows[0], 1e6 * rows[1], -rows[1]],
+    ]
+    for case in cases:
+        method = ours(settings, 4)
+        trunk = torch.nn.Parameter(torch.ones(6, dtype=torch.float64))
+        for _ in range(2):
+            trunk.grad = None
+            feature = trunk * 1.0
+            read = feature.detach().requires_grad_() if settings.level == "feature" else feature
+            terms = [1 + row @ read for row in case]
+            method.backward(Step(torch.stack(terms), (0, 1, 2, 3), [feature], [read], [trunk], terms=terms))
+            assert trunk.grad.isfinite().all()
+            if all(row is zero for row in case):
+                assert (trunk.grad == 0).all()
+
+
+@pytest.mark.parametrize("settings", variants())
+def test_a_loss_that_is_no_number_reaches_the_shared_parameters(settings):
+    net, x, targets = net_and_batch(3)
+    targets[1] = math.nan
+    found = updated(ours(settings, 3), net, x, targets)
+    assert found["trunk.0.weight"].isnan().any()
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_unequal_weights_are_refused_where_no_preference_is_taken():
+    for name, settings in methods("balancing").items():
+        weights = torch.tensor([0.7, 0.3])
+        if getattr(settings, "takes_preference", True):
+            build_balancing(settings(), weights)
+        else:
+            with pytest.raises(BadInput, match=f"`balancing: {name}`, which takes no preference"):
+                build_balancing(settings(), weights)
+
+
+def test_a_preference_turns_the_update_where_one_is_taken():
+    for name, settings in gradient_methods().items():
+        if settings.takes_preference:
+            jacobian = torch.tensor([[1.0, 0.2, 0.0], [-0.3, 1.0, 0.5]], dtype=torch.float64)
+            found = [method_of(settings(), 2, k).weights(jacobian @ jacobian.T, torch.ones(2)) for k in (equal(2), preference(2))]
+            directions = [torch.nn.functional.normalize(w @ jacobian, dim=0) for w in found]
+            assert directions[0] @ directions[1] < 0.9999, name
+
+
+def test_a_level_that_a_method_has_not_is_refused():
+    with pytest.raises(ValueError, match="parameter"):
+        schema.ExcessMTL(level="feature")
+    with pytest.raises(ValueError, match="memory"):
+        schema.DBMTL(level="feature")
+
+
+@pytest.mark.parametrize("level", ["feature", "parameter"])
+def test_a_network_that_shares_nothing_is_refused(level):
+    losses = torch.ones(2, requires_grad=True)
+    with pytest.raises(BadInput, match=r"Found none\. Use `linear`, or an architecture that shares\."):
+        build_balancing(schema.MGDA(level=level), equal(2)).backward(Step(losses * 1, (0, 1)))
+    with pytest.raises(ValueError, match="`architecture: stl` shares nothing"):
+        schema.TrialConfig.model_validate({"architecture": "stl", "balancing": {"name": "mgda", "level": level}})
+
+
+def test_a_solver_that_is_not_installed_is_named(monkeypatch):
+    import torchjd._mixins as mixins
+
+    monkeypatch.setattr(mixins, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"`trial.balancing: nash_mtl` needs solvers .*ecos.* Install `mtsearch\[solvers\]`"):
+        method_of(schema.NashMTL(), 2)
+
+
+def test_the_primary_task_must_be_one():
+    with pytest.raises(BadInput, match=r"0 to 1\. Found 2"):
+        method_of(schema.PCD(primary=2), 2)
+    jacobian = torch.randn(3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    swapped = jacobian[[2, 0, 1]]
+    last = method_of(schema.PCD(primary=2), 3).weights(jacobian @ jacobian.T, torch.ones(3)) @ jacobian
+    first = method_of(schema.PCD(), 3).weights(swapped @ swapped.T, torch.ones(3)) @ swapped
+    assert torch.allclose(last, first)
+
+
+# ---------------------------------------------------------------- state
+
+
+def walk(method, net, x, targets, steps, start):
+    """Plain gradient steps, each on other targets; returns the network's parameters."""
+    for number in range(start, start + steps):
+        torch.manual_seed(number)
+        updated(method, net, x, targets + 0.1 * number)
+        with torch.no_grad():
+            for p in net.parameters():
+                p -= 0.01 * p.grad
+    return [p.detach().clone() for p in net.parameters()]
+
+
+@pytest.mark.parametrize("settings", [*variants(), *(pytest.param(schema.UPGrad(smoothing=0.9), id="smoothed"),)])
+def test_a_restored_method_continues_bit_for_bit(settings, tmp_path):
+    from mtsearch.training.state import load_state, save_state
+
+    net, x, targets = net_and_batch(3)
+    method = ours(settings, 3)
+    walk(method, net, x, targets, 3, start=0)
+    copied = copy.deepcopy(net)
+    save_state(tmp_path / "state", {"balancing": method.state_dict()})
+    expected = walk(method, net, x, targets, 3, start=3)
+    restored = ours(settings, 3)
+    restored.load_state_dict(load_state(tmp_path / "state")["balancing"])
+    found = walk(restored, copied, x, targets, 3, start=3)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("settings", variants())
+def test_the_state_before_the_first_step_is_a_state(settings):
+    method = ours(settings, 3)
+    method.load_state_dict(ours(settings, 3).state_dict())
+    net, x, targets = net_and_batch(3)
+    assert all(g.isfinite().all() for g in updated(method, net, x, targets).values())
+
+
+def test_states_of_other_tasks_are_refused():
+    net, x, targets = net_and_batch(3)
+    for settings in (
+        schema.GradVac(level="parameter"),
+        schema.PCD(),
+        schema.SDMGrad(),
+        schema.NashMTL(),
+        schema.GradNorm(),
+        schema.DBMTL(),
+    ):
+        method = method_of(settings, 3)
+        updated(method, net, x, targets)
+        with pytest.raises(ValueError, match=r"should be of 2 tasks\. Found 3"):
+            method_of(settings, 2).load_state_dict(method.state_dict())
+
+
+def test_every_weighting_of_the_schema_is_held_against_its_twin_or_has_its_own_test():
+    own = {"mgda", "gradnorm", "db_mtl"}
+    assert set(gradient_methods()) == set(TWINS) | own
+    assert all(issubclass(gradient_methods()[name], Weighting) for name in ("mgda", "gradnorm"))
