@@ -48,7 +48,7 @@ class MTAN(_Trunk):
 
 
 @method("architecture", "mtln")
-class MTLN(Model):
+class MTLN(_Trunk):
     """A shared trunk whose feature maps each task selects from by soft attention, for scene sets and pixels (Zheng et al. 2022)."""
 
     name: Literal["mtln"] = "mtln"

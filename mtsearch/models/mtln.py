@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
-from mtsearch.models.base import Backbone, MultiTaskModel
+from mtsearch.models.base import Backbone
 from mtsearch.models.heads import build_head, need_of
+from mtsearch.models.norm import norm_parameters, renormalise_, turn_to
 from mtsearch.models.registry import architecture
+from mtsearch.models.trunk_model import TrunkModel
 
 
 def attention(inputs: int, hidden: int, outputs: int, bias: bool) -> nn.Sequential:
@@ -38,11 +40,12 @@ def extractor(inputs: int, outputs: int, convs: int, bias: bool, pool: int) -> n
 
 
 @architecture(schema.MTLN)
-class MTLN(MultiTaskModel):
+class MTLN(TrunkModel):
     """A trunk with maps G_0 .. G_n, and for each task t masks a_j over them, made by modules A[t, j] of its own:
 
     a_j = A[t, j](G_j ++ P_(j-1)),  P_j = pool(E[j](a_j * G_j)),  where ++ joins channels and a_0 reads G_0 alone. The head of t reads P_n,
-    averaged over its pixels where it wants a vector. All tasks use the same extractors E, batch norms included, unless `per_task`.
+    averaged over its pixels where it wants a vector. All tasks use the same extractors E, unless `per_task`; `norm` is of the trunk and of
+    these extractors.
 
     The shared boundary is the list of the maps that are read. P_(j-1) reaches the output through a_j only, so what lies more than one
     block below the first attended one is neither read nor built: of the 2^(n+1) ways to switch attention on or off by block, n+2 differ.
@@ -50,7 +53,6 @@ class MTLN(MultiTaskModel):
     """
 
     def __init__(self, settings: schema.MTLN, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
-        super().__init__(tasks)
         stages = backbone.stages
         if not stages:
             raise BadInput("architecture `mtln` reads feature maps of several sizes, which this backbone does not give; choose `wrn`.")
@@ -64,10 +66,13 @@ class MTLN(MultiTaskModel):
             raise BadInput(
                 f"`trial.architecture.attention` counts blocks, of which this backbone has {len(stages)}. Found {settings.attention}."
             )
+        outputs = [max(1, round(settings.width * channels)) for channels, *_ in (*stages[1:], stages[-1])]
+        branch = replace(backbone, width=outputs[-1], map_shape=(outputs[-1], *stages[-1][1:]))
+        super().__init__(branch, tasks, settings.norm, ("stages",))
         self.form = settings.form
+        self.stages = len(stages)
         self.attended = len(stages) - settings.attention  # the first block with a mask
         self.begin = max(self.attended - 1, 0)  # the first block that is read
-        outputs = [max(1, round(settings.width * channels)) for channels, *_ in (*stages[1:], stages[-1])]
 
         def masks() -> nn.ModuleList:
             made = nn.ModuleList()
@@ -84,46 +89,53 @@ class MTLN(MultiTaskModel):
                 made.append(extractor(stages[j][0], outputs[j], settings.convs, settings.bias, pool))
             return made
 
-        self.trunk = backbone.trunk(["stages"])
         self.attention = nn.ModuleDict({task.name: masks() for task in tasks})
-        self.extractors = extractors() if settings.extractors == "shared" else nn.ModuleDict({task.name: extractors() for task in tasks})
-        branch = replace(backbone, width=outputs[-1], map_shape=(outputs[-1], *stages[-1][1:]))
+        self.own = settings.extractors == "per_task"
+        self.extractors: nn.ModuleDict | nn.ModuleList = (
+            nn.ModuleDict({task.name: extractors() for task in tasks}) if self.own else extractors()
+        )
+        if not self.own:
+            renormalise_(self.extractors, settings.norm, [task.name for task in tasks])
         self.heads, self.shared_head = _heads(settings, branch, tasks)
-        self.prunable = self.trunk.rows("trunk") + tuple(
+        self.prunable += tuple(
             name for name, m in self.named_modules() if type(m) is nn.Conv2d and name.startswith(("attention.", "extractors."))
         )
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
-        return self.trunk(x)[self.begin :]  # type: ignore[no-any-return]
+        return [g for i, g in enumerate(super().share(x, tasks)) if i % self.stages >= self.begin]
 
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        out = {}
-        for name in self.chosen(tasks):
-            head = self.heads[name] if self.shared_head is None else self.shared_head
-            out[name] = head(self._features(shared, self.attention[name], self._extractors(name)))
-        return out
-
-    def _features(self, shared: list[Tensor], masks: nn.Module, extractors: nn.Module) -> Tensor:
-        """P_n of one task."""
+    def read(self, name: str, x: Tensor, features: list[Tensor]) -> Tensor:
+        """P_n of a task, (B, C, h, w)."""
+        masks: nn.ModuleList = self.attention[name]  # type: ignore[assignment]
+        extractors = self._extractors(name)
+        turn_to(extractors, name)
         before: Tensor | None = None
-        for j, (g, e) in enumerate(zip(shared, extractors, strict=True), start=self.begin):  # type: ignore[call-overload]
+        for j, (g, e) in enumerate(zip(features, extractors, strict=True), start=self.begin):
             if j >= self.attended:
-                mask = masks[j - self.attended](g if before is None else torch.cat([g, before], 1))  # type: ignore[index]
+                mask = masks[j - self.attended](g if before is None else torch.cat([g, before], 1))
                 g = g * mask if self.form == "gate" else g + g * mask
             before = e(g)
         assert before is not None
         return before
 
-    def _extractors(self, name: str) -> nn.Module:
-        return self.extractors[name] if isinstance(self.extractors, nn.ModuleDict) else self.extractors
+    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        out = {}
+        for name in self.chosen(tasks):
+            head = self.heads[name] if self.shared_head is None else self.shared_head
+            out[name] = head(self.read(name, x, self.features_of(name, shared, tasks)))
+        return out
+
+    def _extractors(self, name: str) -> nn.ModuleList:
+        return self.extractors[name] if isinstance(self.extractors, nn.ModuleDict) else self.extractors  # type: ignore[return-value]
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        parts = [self.trunk, None if isinstance(self.extractors, nn.ModuleDict) else self.extractors, self.shared_head]
-        return [p for part in parts if part is not None for p in part.parameters()]
+        own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}
+        return [p for p in self.parameters() if id(p) not in own]
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
-        own = [self.attention, self.heads, self.extractors if isinstance(self.extractors, nn.ModuleDict) else nn.ModuleDict()]
-        return [p for part in own if name in part for p in part[name].parameters()]
+        extractors = list(self._extractors(name).parameters()) if self.own else norm_parameters(self.extractors, name)
+        head = list(self.heads[name].parameters()) if self.shared_head is None else []
+        return [*norm_parameters(self.trunk, name), *self.attention[name].parameters(), *extractors, *head]
 
 
 def _heads(settings: schema.MTLN, branch: Backbone, tasks: Sequence[TaskCard]) -> tuple[nn.ModuleDict, nn.Module | None]:

@@ -171,6 +171,9 @@ VARIANTS = [
     schema.MTLN(attention=2, ratio=0.25, form="residual"),
     schema.MTLN(extractors="per_task", convs=3, width=0.5),
     schema.MTLN(width=2, bias=True, head_hidden=7, dropout=0.5),
+    schema.MTLN(norm="task_statistics"),
+    schema.MTLN(norm="task_affine", attention=3),
+    schema.MTLN(norm="group", extractors="per_task"),
 ]
 
 
@@ -234,6 +237,18 @@ def test_sides_that_are_multiples_of_8_work(side):
 def test_other_sides_are_refused(side):
     with pytest.raises(BadInput, match=f"multiples of 8 pixels. Found {side} x {side}"):
         small(side=side)
+
+
+@pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
+def test_statistics_of_ones_own_reach_the_extractors_and_no_other_tasks_images(norm):
+    model = small(schema.MTLN(norm=norm))
+    before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
+    model(3 * torch.randn(8, 3, 16, 16) + 5, ["aid"])
+    after = dict(model.named_buffers())
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved == {name for name in before if ".aid." in name}
+    assert any(name.startswith("extractors.") for name in moved)
+    assert size(model.shared_parameters()) + sum(size(model.task_parameters(t.name)) for t in SCENES) == size(model)
 
 
 # ------------------------------------------------------------------ steps
