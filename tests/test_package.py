@@ -31,6 +31,7 @@ def test_a_wheel_works_from_any_folder(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert "mtsearch/search_spaces/pareto_cm.yaml" in names
     assert "mtsearch/datasets/cifar10_mnist.yaml" in names
+    assert "mtsearch/datasets/gid_overlap_groups.json" in names
     assert any(name.startswith("mtsearch/datasets/sample/digits/") for name in names)
     assert not any(name.startswith(("tests/", "datasets/", "results/")) for name in names)
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")

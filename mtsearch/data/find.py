@@ -155,4 +155,5 @@ def _join(sides: list[ImageSet]) -> ImageSet:
             groups.append(side.groups + offset)
             offset = int(groups[-1].max()) + 1
     images, labels = (np.concatenate([getattr(side, name) for side in sides]) for name in ("images", "labels"))
-    return ImageSet(images, labels, np.concatenate(groups) if groups else None)
+    masks = [side.masks for side in sides if side.masks is not None]
+    return ImageSet(images, labels, np.concatenate(groups) if groups else None, np.concatenate(masks) if masks else None)

@@ -7,12 +7,14 @@ from PIL import Image
 
 from mtsearch.data.folds import FOLDS
 
+FORMATS = {"png": {"format": "PNG"}, "tif": {"format": "TIFF", "compression": "packbits"}}
+
 
 def picture(number, height=8, width=8, ending="png"):
     """An image whose colour holds its number."""
     buffer = io.BytesIO()
     pixels = np.full((height, width, 3), (number // 256, number % 256, 77), np.uint8)
-    Image.fromarray(pixels).save(buffer, {"png": "PNG", "tif": "TIFF"}[ending])
+    Image.fromarray(pixels).save(buffer, **FORMATS[ending])
     return buffer.getvalue()
 
 

@@ -11,7 +11,7 @@ from fake import CLASSES, colours, digits, idx, image_files, write_batches, writ
 from mtsearch.config.errors import BadInput
 from mtsearch.data.find import ImageSource, locate, read_sides
 from mtsearch.data.formats.cifar10_batches import load_plain
-from mtsearch.data.formats.class_folders import _natural
+from mtsearch.data.formats.class_folders import natural
 
 MNIST = ImageSource(title="MNIST", names=("MNIST", "raw"))
 CIFAR = ImageSource(title="CIFAR-10", names=("cifar-10-batches-py", "cifar-10-python", "cifar10"))
@@ -227,7 +227,7 @@ def test_the_order_of_class_folders_follows_the_cards_seed_alone(tmp_path):
 
 
 def test_files_are_sorted_as_numbers():
-    assert sorted(["10.png", "9.png", "a100.png", "a9.png", "100.png"], key=_natural) == [
+    assert sorted(["10.png", "9.png", "a100.png", "a9.png", "100.png"], key=natural) == [
         "9.png",
         "10.png",
         "100.png",

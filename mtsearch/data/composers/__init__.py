@@ -1,6 +1,6 @@
 """The composers of datasets. Importing this package registers them."""
 
-from mtsearch.data.composers import cifar10_mnist, classification, disjoint, drawn_scenes, multimnist
+from mtsearch.data.composers import cifar10_mnist, classification, disjoint, drawn_scenes, multimnist, scenes_masks
 from mtsearch.data.composers.base import COMPOSERS, Composer, Cut, Side, composer, need_tasks, read_source
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "multimnist",
     "need_tasks",
     "read_source",
+    "scenes_masks",
 ]

@@ -10,7 +10,7 @@ from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.data.composers.base import Composer, Cut, Side, channels_first, composer
 from mtsearch.data.composers.fitting import fit_images, fit_labels
-from mtsearch.data.composers.scene_tasks import scene_labels
+from mtsearch.data.composers.scene_tasks import scene_classes, scene_labels
 from mtsearch.data.drawing import SIZE, draw_scenes
 from mtsearch.data.folds import rotation
 from mtsearch.data.formats import LabelledImages
@@ -37,7 +37,7 @@ class DrawnScenes(Composer):
         return self.folds
 
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
-        covers = card.tasks[0].classes
+        covers = scene_classes(card)
         unknown = sorted(set(covers) - set(COVERS))
         if unknown or len(covers) < 3:
             hint = nearest(unknown[0], COVERS) if unknown else "It needs three or more."

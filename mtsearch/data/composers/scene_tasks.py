@@ -21,3 +21,10 @@ def scene_labels(card: DatasetCard, scenes: NDArray[np.int64], masks: NDArray[np
             f"{', '.join(kinds)}."
         )
     return tuple(known[kind] for kind in kinds)
+
+
+def scene_classes(card: DatasetCard) -> tuple[str, ...]:
+    """The names of the classes that scenes and pixels have, by number: those of the first task, without an undefined one that is
+    trained."""
+    task = card.tasks[0]
+    return tuple(name for number, name in enumerate(task.classes) if number != task.undefined)

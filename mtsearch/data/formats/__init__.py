@@ -1,6 +1,6 @@
 """The formats that labelled images are found in. Importing this package registers them."""
 
-from mtsearch.data.formats import cifar10_batches, class_folders, idx, json_lists
+from mtsearch.data.formats import cifar10_batches, class_folders, idx, json_lists, mask_folders
 from mtsearch.data.formats.base import FORMATS, ImageSet, LabelledImages, Request, find_images, image_format
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "idx",
     "image_format",
     "json_lists",
+    "mask_folders",
 ]

@@ -14,18 +14,20 @@ from mtsearch.data.trees import Tree
 @dataclass(frozen=True)
 class ImageSet:
     """Images uint8 (N, H, W, C) with one class each, int64 (N,). ``groups``, int64 (N,), marks images that must stay on one side of a
-    split."""
+    split. ``masks``, uint8 (N, H, W), are class numbers of pixels."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     groups: NDArray[np.int64] | None = None
+    masks: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: NDArray[np.int64]) -> ImageSet:
         """The images of that index, in its order."""
-        return ImageSet(self.images[index], self.labels[index], None if self.groups is None else self.groups[index])
+        more = {name: values[index] for name in ("groups", "masks") if (values := getattr(self, name)) is not None}
+        return ImageSet(self.images[index], self.labels[index], **more)
 
 
 @dataclass(frozen=True)

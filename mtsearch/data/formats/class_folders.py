@@ -14,7 +14,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
 from mtsearch.data.trees import Tree
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
 
 
@@ -33,7 +33,7 @@ class ClassFolders(LabelledImages):
 
     @classmethod
     def find(cls, tree: Tree) -> ClassFolders | None:
-        images = [file for file in tree.files if file.lower().endswith(_ENDINGS)]
+        images = [file for file in tree.files if file.lower().endswith(ENDINGS)]
         if not images:
             return None
         folders = {file.rpartition("/")[0] for file in images}
@@ -56,7 +56,7 @@ class ClassFolders(LabelledImages):
         return tuple(f"{label}/{PurePosixPath(file).stem}" for label, file in self._side(split))
 
     def _side(self, split: str) -> list[tuple[str, str]]:
-        return sorted(self._files[split], key=lambda entry: (entry[0], _natural(entry[1])))
+        return sorted(self._files[split], key=lambda entry: (entry[0], natural(entry[1])))
 
     def read(self, split: str, request: Request) -> ImageSet:
         side = self._side(split)
@@ -89,13 +89,25 @@ class ClassFolders(LabelledImages):
 
 def decode(content: bytes, request: Request, where: str) -> np.ndarray:
     """One image file as uint8 (H, W, C) of the request's shape."""
-    channels, height, width = request.shape
+    channels = request.shape[0]
+    if channels not in (1, 3):
+        raise BadInput(f"Image files have 1 or 3 channels. Found {channels} in the data card's `shape`.")
+    return fitted(opened(content, where).convert("RGB" if channels == 3 else "L"), request, where)
+
+
+def opened(content: bytes, where: str) -> Image.Image:
+    """The picture in a file, its pixels read."""
     try:
-        image = Image.open(io.BytesIO(content)).convert({1: "L", 3: "RGB"}[channels])
+        image = Image.open(io.BytesIO(content))
+        image.load()
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise BadInput(f"The image {where} cannot be read ({error}); replace or remove it.") from error
-    except KeyError:
-        raise BadInput(f"Image files have 1 or 3 channels. Found {channels} in the data card's `shape`.") from None
+    return image
+
+
+def fitted(image: Image.Image, request: Request, where: str) -> np.ndarray:
+    """A picture of the right channels as uint8 (H, W, C), scaled as the request says."""
+    channels, height, width = request.shape
     if image.size != (width, height):
         if request.resize is None:
             size = f"{image.size[0]}x{image.size[1]}"
@@ -107,5 +119,5 @@ def decode(content: bytes, request: Request, where: str) -> np.ndarray:
     return np.asarray(image).reshape(height, width, channels)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
