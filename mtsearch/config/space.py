@@ -156,7 +156,7 @@ class Space:
     def _check_values(self) -> None:
         """Every option of every choice and both ends of every range make a valid trial, the other dimensions being at their defaults.
 
-        A searched preference is unequal in all trials but its default, so unequal weights stand in for the default of a simplex.
+        A searched preference is unequal in all trials but its default, so unequal weights stand in for its default.
         """
         self.trial()
         for target in self.dimensions:
@@ -177,10 +177,12 @@ def dump(raw: Mapping[str, Any]) -> str:
 
 
 def _typical(dimension: Dimension) -> Any:
-    if dimension.kind != "simplex" or len(dimension.default) < 2:
-        return default_of(dimension)
-    first, *rest = dimension.default
-    return {first: 0.5 + 0.5 / (len(rest) + 1), **{name: 0.5 / (len(rest) + 1) for name in rest}}
+    if dimension.kind == "simplex" and len(dimension.default) > 1:
+        first, *rest = dimension.default
+        return {first: 0.5 + 0.5 / (len(rest) + 1), **{name: 0.5 / (len(rest) + 1) for name in rest}}
+    if dimension.path == "trial.preference" and dimension.kind == "choice":
+        return next((o for o in dimension.spec if isinstance(o, Mapping) and len(set(o.values())) > 1), default_of(dimension))
+    return default_of(dimension)
 
 
 def _check_tasks(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:

@@ -69,7 +69,8 @@ class Stepper:
                     losses[k] = losses[k] + extra[name]
             shared, read = shared + features, read + leaves
         group = tuple(sorted(losses))
-        step = Step(torch.stack([losses[k] for k in group]), group, shared, read, self._shared, penalty)
+        terms = [losses[k] for k in group]
+        step = Step(torch.stack(terms), group, shared, read, self._shared, penalty, terms)
         self._optimizer.zero_grad(set_to_none=self._frozen)
         self._balancing.backward(step)
         if self._clip is not None:
