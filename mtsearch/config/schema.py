@@ -106,6 +106,7 @@ class DataConfig(Model):
 
     `size` scales the images to a square of so many pixels a side, where the dataset allows it. `fold` takes one of its five folds, listed
     in CSV files beside the images or drawn by class; all three splits are fixed then, and `split_seed` only orders their images.
+    `undefined: class` trains pixels of no named class as a class of their own; by default they are not trained on.
     """
 
     dataset: str
@@ -116,6 +117,7 @@ class DataConfig(Model):
     limit: int | None = Field(None, gt=0)
     size: int | None = Field(None, ge=8, le=1024)
     fold: int | None = Field(None, ge=0, le=4)
+    undefined: Literal["ignore", "class"] = "ignore"
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> DataConfig:

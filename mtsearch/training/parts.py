@@ -13,6 +13,7 @@ from mtsearch.data import Batches, Dataset, Split
 from mtsearch.training.streams import pools
 
 EVALUATION_BATCH = 1000
+EVALUATION_PIXELS = 1 << 21  # of all images of a batch: what lies between the layers has to fit into memory
 
 
 def batches_of(dataset: Dataset, split: Split, size: int, device: torch.device, augment: Augment | None = None) -> Batches:
@@ -37,9 +38,10 @@ def parts_of(
     Raises:
         BadInput: a task has no labelled image in this split.
     """
+    size = max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (dataset.card.shape[1] * dataset.card.shape[2])))
     found = []
     for members, index in pools(split, tasks, tuple(range(len(tasks)))):
         part = split if index is None else split.take(index)
         part = part if first is None else part.head(first)
-        found.append(([tasks[k] for k in members], batches_of(dataset, part, EVALUATION_BATCH, device)))
+        found.append(([tasks[k] for k in members], batches_of(dataset, part, size, device)))
     return found
