@@ -9,6 +9,7 @@ import mtsearch
 
 ROOT = Path(mtsearch.__file__).parent
 ORDER = [
+    ("testing",),
     ("run", "train", "prepare", "report", "export"),
     ("tuning",),
     ("deploy",),
@@ -21,7 +22,6 @@ ORDER = [
     ("data",),
     ("pareto",),
     ("config",),
-    ("testing",),
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 

@@ -49,6 +49,8 @@ class ChebyshevAL(Scalariser):
 
     def values(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         """``u`` (m',) of the objectives with k_i > 0, with the losses' graphs; the first call fixes the scale."""
+        if len(losses) != len(self.task_weights):
+            raise ValueError(f"Parameter `losses` should hold one loss a task, {len(self.task_weights)}. Found {len(losses)}.")
         objectives = torch.cat([losses.new_full((1,), penalty), losses]) if self.coefficient > 0 else losses
         gaps = objectives - self.settings.reference
         if self._scale is None:

@@ -18,7 +18,7 @@ from mtsearch.models.base import Backbone, Branch, MultiTaskModel, Need
 from mtsearch.models.heads import build_head, head, need_of
 from mtsearch.models.lsuv import lsuv_
 from mtsearch.models.macs import model_macs
-from mtsearch.models.registry import architecture, backbone, build_model
+from mtsearch.models.registry import architecture, backbone, build_backbone, build_model
 
 __all__ = [
     "Backbone",
@@ -27,6 +27,7 @@ __all__ = [
     "Need",
     "architecture",
     "backbone",
+    "build_backbone",
     "build_head",
     "build_model",
     "head",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from torch import nn
@@ -48,12 +48,21 @@ def build_model(architecture: Model, backbone: Model, tasks: Sequence[TaskCard],
         BadInput: no task, a task name that cannot name a module, equal names, a shape the backbone cannot take, settings without a builder.
     """
     _check_names(tasks)
-    for kind, table, settings in (("architecture", _ARCHITECTURES, architecture), ("backbone", _BACKBONES, backbone)):
-        if type(settings) not in table:  # type: ignore[operator]
-            raise BadInput(
-                f"no {kind} is registered for the settings `{type(settings).__name__}`; decorate its builder with `mtsearch.models.{kind}`."
-            )
-    return _ARCHITECTURES[type(architecture)](architecture, _BACKBONES[type(backbone)](backbone, shape), tasks)
+    _check_registered("architecture", _ARCHITECTURES, architecture)
+    return _ARCHITECTURES[type(architecture)](architecture, build_backbone(backbone, shape), tasks)
+
+
+def build_backbone(settings: Model, shape: tuple[int, int, int]) -> Backbone:
+    """The family of branches of a backbone for images of `shape`. Raises BadInput as `build_model` does."""
+    _check_registered("backbone", _BACKBONES, settings)
+    return _BACKBONES[type(settings)](settings, shape)
+
+
+def _check_registered(kind: str, table: Mapping[type[Model], Any], settings: Model) -> None:
+    if type(settings) not in table:
+        raise BadInput(
+            f"no {kind} is registered for the settings `{type(settings).__name__}`; decorate its builder with `mtsearch.models.{kind}`."
+        )
 
 
 def _check_names(tasks: Sequence[TaskCard]) -> None:

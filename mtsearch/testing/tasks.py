@@ -1,0 +1,125 @@
+"""What every task kind keeps to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from mtsearch.config.base import Model
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.metrics import metrics_of
+from mtsearch.config.schema import BackboneCM
+from mtsearch.models import build_head, need_of
+from mtsearch.models.registry import build_backbone
+from mtsearch.tasks import Meter, meter_for, task_loss
+from mtsearch.testing.samples import Shape, images, seeded, targets
+
+CPU = torch.device("cpu")
+CUTS = ((12,), (5, 7), (1, 1, 10), (4, 4, 4))
+
+
+class TaskKindConformance:
+    """Tests of a task kind: set `task`, and override `labels` where its labels are neither classes nor values of the outputs' shape.
+
+    Attributes:
+        task: a card of the kind.
+        backbone: the settings of a backbone whose features its head reads.
+        shape: (channels, height, width) of the images.
+        per_entry: whether each entry of a label counts, so that one that is missing leaves out itself alone.
+    """
+
+    task: TaskCard
+    backbone: Model = BackboneCM()
+    shape: Shape = (3, 16, 16)
+    per_entry: bool = True
+
+    def output(self, count: int = 12) -> Tensor:
+        """Raw outputs of the kind's head on random images, with their graph."""
+        with seeded():
+            family = build_backbone(self.backbone, self.shape)
+            (features,) = family.trunk([need_of(self.task)]).train()(images(self.shape, count))
+            return 2 * build_head(self.task, family)(features)
+
+    def labels(self, output: Tensor) -> Tensor:
+        """Full labels that go with raw outputs."""
+        return targets(self.task, output)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Raw outputs and labels of 12 images, some of which are not labelled."""
+        output = self.output()
+        labels = self.labels(output.detach())
+        labels[3] = labels[8] = self.task.missing
+        if self.per_entry and labels.dim() > 1:
+            labels[5].view(-1)[0] = self.task.missing
+        return output, labels
+
+    def metered(self, output: Tensor, labels: Tensor, cut: Sequence[int]) -> Meter:
+        """A meter that saw the images in batches of these sizes."""
+        meter = meter_for(self.task, CPU)
+        for part, target in _batches(output.detach(), labels, cut):
+            meter.update(part, target)
+        return meter
+
+    def test_the_loss_is_a_sum_and_a_count_that_batches_add_up_to(self) -> None:
+        output, labels = self.batch()
+        total, count = task_loss(self.task, output, labels)
+        assert total.dim() == 0 and count.dim() == 0 and count > 0, "the loss and the count should be scalars"
+        assert bool(torch.isfinite(total))
+        for cut in CUTS:
+            pairs = [task_loss(self.task, part, target) for part, target in _batches(output, labels, cut)]
+            assert sum(int(c) for _, c in pairs) == int(count), f"batches of {cut} count otherwise"
+            summed, whole = sum(s.item() for s, _ in pairs), total.item()
+            assert math.isclose(summed, whole, rel_tol=1e-5, abs_tol=1e-6), f"batches of {cut} sum to {summed}, not {whole}"
+
+    def test_what_is_not_labelled_has_no_part_in_the_loss(self) -> None:
+        output, labels = self.batch()
+        kept = [i for i in range(len(labels)) if i not in (3, 8)]
+        total, count = task_loss(self.task, output, labels)
+        some, number = task_loss(self.task, output[kept], labels[kept])
+        assert int(count) == int(number) and math.isclose(total.item(), some.item(), rel_tol=1e-5, abs_tol=1e-6)
+        (gradient,) = torch.autograd.grad(total, output)
+        assert bool(torch.isfinite(gradient).all())
+        assert not gradient[[3, 8]].any(), "images without a label have a gradient"
+        assert bool(gradient[kept].flatten(1).any(1).all()), "a labelled image has no gradient"
+
+    def test_nothing_labelled_costs_nothing_and_has_no_figures(self) -> None:
+        output = self.output(2)
+        labels = self.labels(output.detach())
+        labels[:] = self.task.missing
+        total, count = task_loss(self.task, output, labels)
+        assert total.item() == 0 and int(count) == 0
+        (gradient,) = torch.autograd.grad(total, output)
+        assert not gradient.any(), "the gradient of nothing should be zero"
+        figures = self.metered(output, labels, (2,)).compute()
+        assert all(math.isnan(value) for value in figures.values()), f"figures of nothing should be NaN. Found {figures}"
+        assert all(math.isnan(value) for value in meter_for(self.task, CPU).compute().values())
+
+    def test_the_figures_are_those_it_declares_and_do_not_depend_on_batches(self) -> None:
+        output, labels = self.batch()
+        whole = self.metered(output, labels, CUTS[0]).compute()
+        prefix = f"val/{self.task.name}/"
+        declared = {name.removeprefix(prefix) for name in metrics_of([self.task]) if name.startswith(prefix)}
+        assert set(whole) == declared, f"declared {sorted(declared)}, found {sorted(whole)}"
+        assert all(math.isfinite(value) for value in whole.values()), f"found {whole}"
+        total, count = task_loss(self.task, output, labels)
+        assert math.isclose(whole["loss"], total.item() / int(count), rel_tol=1e-5), "`loss` should be the mean loss"
+        for cut in CUTS[1:]:
+            found = self.metered(output, labels, cut).compute()
+            assert all(math.isclose(found[name], value, rel_tol=1e-5, abs_tol=1e-6) for name, value in whole.items()), f"batches of {cut}"
+
+    def test_the_totals_of_ranks_add_up(self) -> None:
+        output, labels = self.batch()
+        first, second = (meter_for(self.task, CPU) for _ in range(2))
+        first.update(output.detach()[:5], labels[:5])
+        second.update(output.detach()[5:], labels[5:])
+        first.totals += second.totals
+        whole = self.metered(output, labels, CUTS[0]).compute()
+        found = first.compute()
+        assert all(math.isclose(found[name], value, rel_tol=1e-5, abs_tol=1e-6) for name, value in whole.items()), f"{found}, not {whole}"
+
+
+def _batches(output: Tensor, labels: Tensor, cut: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    yield from zip(output.split(list(cut)), labels.split(list(cut)), strict=True)

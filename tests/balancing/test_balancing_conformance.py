@@ -1,0 +1,38 @@
+"""Every registered balancing method passes the public suite."""
+
+import pytest
+import torch
+
+from mtsearch.balancing import Linear
+from mtsearch.config import schema
+from mtsearch.config.base import methods
+from mtsearch.testing import BalancingConformance
+
+SPECIAL: dict[str, list[dict]] = {}  # what suits a method where the suite's defaults do not, and more of its settings
+
+
+for _name, _settings in methods("balancing").items():
+    if _settings.__module__.startswith("mtsearch."):
+        for _number, _entry in enumerate(SPECIAL.get(_name, [{}])):
+            _attributes = {"settings": _entry["settings"] if "settings" in _entry else _settings(), **_entry}
+            globals()[f"Test_{_name}_{_number}"] = type("BalancingConformance", (BalancingConformance,), _attributes)
+
+
+class _Forgetful(BalancingConformance):
+    """A method that draws from a stream of its own and keeps no state."""
+
+    settings = schema.Linear()
+
+    def method(self, tasks=3, preference=None):
+        class Drifting(Linear):
+            drawn = torch.Generator().manual_seed(int(torch.randint(0, 1000, ())))
+
+            def __call__(self, losses, penalty=0.0):
+                return (torch.rand(len(losses), generator=self.drawn) * losses).sum()
+
+        return Drifting(self.settings, torch.tensor(preference or [1 / tasks] * tasks), 0.0)
+
+
+def test_a_stream_that_is_not_kept_is_found(tmp_path):
+    with pytest.raises(AssertionError, match="went on otherwise after the state was read"):
+        _Forgetful().test_the_state_goes_on_bit_identically(tmp_path)

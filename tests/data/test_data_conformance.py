@@ -1,0 +1,14 @@
+"""The embedded datasets pass the public suite; those that take long to make among the slow tests."""
+
+import pytest
+
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import list_cards
+from mtsearch.testing import DatasetConformance
+
+QUICK = ("multidigits",)
+
+for _name, _card in list_cards().items():
+    if _card.embedded:
+        _attributes = {"data": DataConfig(dataset=_name), "pytestmark": [] if _name in QUICK else [pytest.mark.slow]}
+        globals()[f"Test_{_name}"] = type("DatasetConformance", (DatasetConformance,), _attributes)

@@ -1,0 +1,64 @@
+"""Every registered architecture and backbone passes the public suite."""
+
+import pytest
+
+from mtsearch.config import schema
+from mtsearch.config.base import methods
+from mtsearch.config.cards import TaskCard
+from mtsearch.testing import TASKS, ArchitectureConformance, BackboneConformance
+
+SCENES = (TaskCard(name="scene", outputs=3), TaskCard(name="pixels", kind="segmentation", outputs=3))
+SEGNET = schema.BackboneSegNet(widths=(4, 4, 8, 8, 8))
+ARCHITECTURES: dict[str, list[dict]] = {  # what suits an architecture where the suite's defaults do not, and more of its settings
+    "hps": [{}, *({"settings": schema.HPS(norm=norm)} for norm in ("task_statistics", "task_affine", "group"))],
+    "mdmtn": [{}, {"settings": schema.MDMTN(mixing="static")}],
+    "mtln": [
+        {"backbone": schema.BackboneWRN(depth=10, widen=1)},
+        {
+            "backbone": schema.BackboneWRN(depth=10, widen=1),
+            "settings": schema.MTLN(attention=2, form="residual", extractors="per_task", head_hidden=8, bias=True),
+        },
+    ],
+    "mtln_segnet": [{"backbone": SEGNET, "shape": (3, 32, 32)}],
+    "painted": [{"tasks": SCENES}],
+}
+BACKBONES: dict[str, list[dict]] = {
+    "segnet": [{"settings": SEGNET, "shapes": ((3, 32, 32), (1, 40, 34))}],
+    "torchvision": [{"settings": schema.BackboneTorchvision(model="squeezenet1_1"), "shapes": ((3, 32, 32),)}],
+    "wrn": [{"settings": schema.BackboneWRN(depth=10, widen=1), "shapes": ((3, 16, 16), (1, 32, 24))}],
+}
+
+
+def suites(suite, kind, special):
+    """A test class a registered method and entry."""
+    for name, settings in methods(kind).items():
+        if settings.__module__.startswith("mtsearch."):
+            for number, entry in enumerate(special.get(name, [{}])):
+                attributes = {"settings": entry["settings"] if "settings" in entry else settings(), **entry}
+                yield f"Test_{kind}_{name}_{number}", type(suite.__name__, (suite,), attributes)
+
+
+globals().update(suites(ArchitectureConformance, "architecture", ARCHITECTURES))
+globals().update(suites(BackboneConformance, "backbone", BACKBONES))
+
+
+def test_the_suite_has_a_task_of_each_kind():
+    assert {task.kind for task in TASKS} == {"classification", "segmentation", "regression"}
+
+
+class _Leaky(ArchitectureConformance):
+    """An architecture whose tasks are not apart: every head reads every task's part."""
+
+    settings = schema.HPS()
+
+    def model(self, seed=0):
+        model = super().model(seed)
+        first = model.heads["scene"]
+        plain = model.decode
+        model.decode = lambda x, shared, tasks=None: {n: v + 0 * first.weight.sum() for n, v in plain(x, shared, tasks).items()}
+        return model
+
+
+def test_a_leak_between_tasks_is_found():
+    with pytest.raises(AssertionError, match="a step on `pixels` reaches 1 parameters of `scene`"):
+        _Leaky().test_a_step_on_one_task_leaves_the_others_alone()
