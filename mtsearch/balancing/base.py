@@ -68,6 +68,12 @@ class Balancing(ABC):
     def backward(self, step: Step) -> None:
         """Accumulate the update's gradient into ``.grad`` of every parameter that the step's tasks use."""
 
+    def check(self, step: Step) -> None:
+        """Raises ValueError for a step on more tasks than the method knows, or on some of them only where it needs all."""
+        known, found = len(self.task_weights), len(step.losses)
+        if found != known and not (self.subsets and found < known):
+            raise ValueError(f"Parameter `step` should hold one loss for each of {known} tasks. Found {found}.")
+
     def parameters(self) -> list[nn.Parameter]:
         """Parameters of the method itself that the trial's optimiser trains (uncertainty weighting's variances)."""
         return []

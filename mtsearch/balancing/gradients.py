@@ -43,6 +43,7 @@ class GradientBalancing(Balancing):
         return terms
 
     def backward(self, step: Step) -> None:
+        self.check(step)
         terms = self.objectives(step.terms or step.losses.unbind())
         losses = step.losses.detach()
         if self.level == "feature":

@@ -27,6 +27,7 @@ class Scalariser(Balancing):
         """
 
     def backward(self, step: Step) -> None:
+        self.check(step)
         self(step.losses, step.penalty).backward()
 
     def _weights(self, losses: Tensor) -> Tensor:
