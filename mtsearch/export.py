@@ -56,8 +56,8 @@ def _export(words: list[str]) -> int:
     from mtsearch.config.schema import DataConfig
     from mtsearch.deploy import export_model
     from mtsearch.pareto import choose
-    from mtsearch.training import Trial
-    from mtsearch.training.state import load_state
+    from mtsearch.population import restore_trial
+    from mtsearch.training.state import has_state, load_state
     from mtsearch.tuning.rundir import RunDirectory
 
     run = RunDirectory(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
@@ -66,13 +66,13 @@ def _export(words: list[str]) -> int:
     name, folder = row["trial"], run.checkpoint(row["trial"])
     if row["state"] != "done":
         raise BadInput(f"trial `{name}` is {row['state']}, so it has no model to export; pick a finished trial.")
-    if not Trial.saved(folder):
+    if not has_state(folder):
         raise BadInput(f"trial `{name}` keeps no checkpoint in {folder}, as it is not on the front. Train it again alone: {row['command']}")
     moved = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
     place = {"root": run.config.data.root, "store": run.config.data.store}  # checkpoints know what they were trained on, not where it was
     data = DataConfig.model_validate({**load_state(folder)["data"], **place, **moved})
     try:
-        trial = Trial.restore(folder, data)
+        trial = restore_trial(folder, data)
     except ValueError as error:  # other data than the trial was trained on
         raise error if isinstance(error, BadInput) else BadInput(f"trial `{name}` does not go with the data found now: {error}") from error
 

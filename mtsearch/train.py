@@ -15,6 +15,7 @@ from mtsearch.config.space import Space, read_space, split_pairs
 
 if TYPE_CHECKING:
     from mtsearch.config.schema import TrialConfig
+    from mtsearch.population import Population
     from mtsearch.training import Trial
     from mtsearch.tuning.rundir import RunDirectory
 
@@ -61,7 +62,7 @@ def _train(words: list[str]) -> int:
     config = space.trial(tree)
     os.environ["OMP_NUM_THREADS"] = str(config.threads)  # before torch is imported, whose OpenMP reads it once
 
-    from mtsearch.training import Trial  # torch takes seconds to import: mistakes are answered before
+    from mtsearch.population import open_trial  # torch takes seconds to import: mistakes are answered before
     from mtsearch.tuning.environment import environment_of
     from mtsearch.tuning.record import reason_of
     from mtsearch.tuning.rundir import RunDirectory, results_folder
@@ -71,7 +72,7 @@ def _train(words: list[str]) -> int:
     results_folder(space)
     trial, reason = None, None
     try:
-        trial = Trial(config, data)
+        trial = open_trial(config, data)
     except BadInput:
         raise
     except Exception as error:  # whatever a trial raises is kept as its reason
@@ -85,7 +86,7 @@ def _train(words: list[str]) -> int:
     return code
 
 
-def _run(run: RunDirectory, trial: Trial | None, reason: str | None, identity: dict[str, Any], console: Console) -> int:
+def _run(run: RunDirectory, trial: Trial | Population | None, reason: str | None, identity: dict[str, Any], console: Console) -> int:
     """Train to the end or to the first exception, every step an event; then the test and the tables. Returns the exit code."""
     from mtsearch.report import write
     from mtsearch.tuning.record import reason_of

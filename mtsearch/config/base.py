@@ -64,12 +64,12 @@ def methods(kind: str | None = None) -> dict[str, Any]:
     return dict(_METHODS if kind is None else _METHODS[kind])
 
 
-def named(kind: str) -> Any:
-    """A field type that takes ``name`` or ``{name: ..., settings}`` and yields that method's settings model."""
+def named(kind: str, optional: bool = False) -> Any:
+    """A field type that takes ``name`` or ``{name: ..., settings}`` and yields that method's settings model; None too, if `optional`."""
     tag = tag_of(kind)
 
     def parse(value: Any) -> Any:
-        if isinstance(value, Model):
+        if isinstance(value, Model) or (value is None and optional):
             return value
         if isinstance(value, str):
             value = {tag: value}

@@ -11,7 +11,20 @@ from mtsearch.config.architectures import HPS, MDMTN, MTAN, MTLN, STL, MTLNSegNe
 from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneSegNet, BackboneTorchvision, BackboneWRN
 from mtsearch.config.balancing import DWA, FAMO, GLS, IMTLL, PBI, RLW, Chebyshev, ChebyshevAL, Linear, SmoothChebyshev, Uncertainty
 from mtsearch.config.base import Model
+from mtsearch.config.formulations import (
+    BootstrapFormulation,
+    ClassSubsetFormulation,
+    DatasetFormulation,
+    HoldoutFormulation,
+    HyperparametersFormulation,
+    KFoldFormulation,
+    LossFormulation,
+    MixupInClassFormulation,
+    OptimizerFormulation,
+    SeedFormulation,
+)
 from mtsearch.config.optimisation import Positive
+from mtsearch.config.population import MTO
 from mtsearch.config.sparsity import CoefficientSparsity, NoSparsity, Sharing, TargetSparsity
 from mtsearch.config.task_schedules import Categorical, Coin, Joint, Proportional, RoundRobin, Sequential
 from mtsearch.config.trial import Augment, Epochs, TrialConfig
@@ -47,6 +60,7 @@ __all__ = [
     "MGDA",
     "MTAN",
     "MTLN",
+    "MTO",
     "PBI",
     "PCD",
     "RLW",
@@ -58,15 +72,18 @@ __all__ = [
     "BackboneSegNet",
     "BackboneTorchvision",
     "BackboneWRN",
+    "BootstrapFormulation",
     "CAGrad",
     "Categorical",
     "Chebyshev",
     "ChebyshevAL",
+    "ClassSubsetFormulation",
     "CoefficientSparsity",
     "Coin",
     "ConFIG",
     "Constraint",
     "DataConfig",
+    "DatasetFormulation",
     "DualProj",
     "Epochs",
     "ExcessMTL",
@@ -74,12 +91,18 @@ __all__ = [
     "GradDrop",
     "GradNorm",
     "GradVac",
+    "HoldoutFormulation",
+    "HyperparametersFormulation",
     "Joint",
+    "KFoldFormulation",
     "Linear",
+    "LossFormulation",
     "MTLNSegNet",
+    "MixupInClassFormulation",
     "NashMTL",
     "NoSparsity",
     "Objective",
+    "OptimizerFormulation",
     "PCGrad",
     "Painted",
     "Proportional",
@@ -89,6 +112,7 @@ __all__ = [
     "SDMGrad",
     "Sampler",
     "Search",
+    "SeedFormulation",
     "Sequential",
     "Sharing",
     "SmoothChebyshev",

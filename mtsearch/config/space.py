@@ -26,7 +26,18 @@ from mtsearch.config.schema import SpaceConfig, TrialConfig
 _register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # the older name is deprecated
 _register("preferences", lambda k0, a, b: task_preferences(float(k0), a, b), replace=True)
 
-_NAMED = ("architecture", "backbone", "balancing", "task_schedule", "sparsity", "optimizer", "lr_schedule", "sampler")
+_NAMED = (
+    "architecture",
+    "backbone",
+    "balancing",
+    "task_schedule",
+    "sparsity",
+    "population",
+    "formulation",
+    "optimizer",
+    "lr_schedule",
+    "sampler",
+)
 
 
 def package_folder(name: str) -> Path:
@@ -123,6 +134,11 @@ class Space:
         trees = {"trial": self.defaults, **{f"controls.{name}": tree for name, tree in self.controls.items()}}
         for where, tree in trees.items():
             _check_tasks(f"{where}.preference", tree.get("preference"), tasks, card.name)
+            if tree.get("population") is not None and len(tasks) != 1:
+                raise BadInput(
+                    f"`{where}.population` derives its tasks from one target, but {card.name} has the tasks {', '.join(tasks)}. "
+                    "Choose another dataset."
+                )
         for dimension in self.dimensions:
             if dimension.kind == "simplex":
                 _check_tasks(dimension.path, dimension.default, tasks, card.name)

@@ -48,6 +48,7 @@ class TrialConfig(Model):
     balancing: named("balancing") = Linear()  # type: ignore[valid-type]
     task_schedule: named("task_schedule") = Joint()  # type: ignore[valid-type]
     sparsity: named("sparsity") = NoSparsity()  # type: ignore[valid-type]
+    population: named("population", optional=True) = None  # type: ignore[valid-type]
     epochs: Epochs = Epochs()
     batch_size: int = Field(256, gt=0)
     optimizer: named("optimizer") = Adam()  # type: ignore[valid-type]
@@ -80,6 +81,26 @@ class TrialConfig(Model):
                 raise ValueError(idle_preference(self.balancing, self.preference))
         if isinstance(self.architecture, STL) and isinstance(self.balancing, GradientMethod):
             raise ValueError(f"with `architecture: stl` shares nothing that `balancing: {self.balancing.name}` could balance. Use `linear`")
+        return self
+
+    @model_validator(mode="after")
+    def _populations_train_one_task(self) -> TrialConfig:
+        if self.population is None:
+            return self
+        wrong = [
+            ("architecture", self.architecture.name, self.architecture.name in ("stl", "hps"), "stl or hps"),
+            ("balancing", self.balancing.name, self.balancing.name == "linear", "linear"),
+            ("task_schedule", self.task_schedule.name, self.task_schedule.name == "joint", "joint"),
+            ("sparsity", self.sparsity.mode, self.sparsity.mode == "none", "none"),
+            ("preference", self.preference, self.preference is None, "null"),
+            ("ema", self.ema, self.ema is None, "null"),
+            ("select", self.select, self.select in ("best", "last"), "best or last"),
+        ]
+        for key, found, right, needed in wrong:
+            if not right:
+                raise ValueError(f"with `population` should have `{key}` {needed}. Found {found}")
+        if self.population.budget is not None and self.epochs != Epochs():
+            raise ValueError("with `population.budget` has no use for `epochs`. Leave one of them out")
         return self
 
     @field_validator("preference")

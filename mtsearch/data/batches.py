@@ -80,12 +80,17 @@ class Batches:
         """One pass in an order drawn from `generator`, over all images or those `among` (n,) them; augmentation is drawn batch by batch."""
         order = torch.randperm(self.count if among is None else len(among), generator=generator, device=generator.device)
         for index in (order if among is None else among.to(order.device)[order]).split(self.batch_size):
-            index = index.to(self.scale.device)
-            labels = {name: values.index_select(0, index) for name, values in self.labels.items()}
-            if self.augment is None:
-                yield self._finish(self.rows.index_select(0, index).to(torch.float32)), labels
-            else:
-                yield self._augmented(self.augment, generator, index, labels)
+            yield self.take(index, generator)
+
+    def take(self, index: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The examples at ``index`` (B,), on any device, as a batch. ``generator`` draws the augmentation, where there is one."""
+        index = index.to(self.scale.device)
+        labels = {name: values.index_select(0, index) for name, values in self.labels.items()}
+        if self.augment is None:
+            return self._finish(self.rows.index_select(0, index).to(torch.float32)), labels
+        if generator is None:
+            raise ValueError("Parameter `generator` should be given to batches with augmentation. Found `generator = None`.")
+        return self._augmented(self.augment, generator, index, labels)
 
     def _augmented(
         self, augment: Augment, generator: torch.Generator, index: Tensor, labels: dict[str, Tensor]

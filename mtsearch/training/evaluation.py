@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
-from mtsearch.data import Batches
 from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import meter_for
 
@@ -15,7 +15,7 @@ from mtsearch.tasks import meter_for
 @torch.inference_mode()
 def evaluate(
     model: MultiTaskModel,
-    parts: Sequence[tuple[Sequence[TaskCard], Batches]],
+    parts: Sequence[tuple[Sequence[TaskCard], Iterable[tuple[Tensor, dict[str, Tensor]]]]],
     device: torch.device,
     autocast: torch.dtype | None = None,
 ) -> dict[str, float]:

@@ -43,7 +43,7 @@ _SCHEDULES: dict[type, Callable[[Any, float, float], float]] = {
 }
 
 
-def lr_factor(config: Any, step: int, steps_per_epoch: int, epochs: int) -> float:
+def lr_factor(config: Any, step: int, steps_per_epoch: int, epochs: float) -> float:
     """The learning rate of a step (0-based, of this phase) as a multiple of the optimiser's `lr`.
 
     `epochs` is the phase's length. Where the schedule has a warm-up, it rises linearly over its epochs and the schedule runs over the rest.

@@ -24,7 +24,7 @@ _TENSORS, _TREE = "state.safetensors", "state.json"
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a crash leaves the old or the new."""
     tensors: dict[str, Tensor] = {}
-    tree = {"version": VERSION, "state": _encode(state, "", tensors)}
+    tree = {"version": VERSION, "state": encode(state, "", tensors)}
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     fresh.mkdir()
@@ -52,7 +52,7 @@ def load_state(folder: Path) -> dict[str, Any]:
         tensors = load_file(folder / _TENSORS)
         if tree["version"] > VERSION:
             raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to {VERSION}. Update mtsearch.")
-        return _decode(tree["state"], tensors)
+        return decode(tree["state"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, BadInput):
             raise
@@ -72,16 +72,17 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _encode(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
+def encode(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
+    """A JSON tree of `value`, whose tensors go to `tensors` by their path below `key`. Raises TypeError for what is not plain."""
     if isinstance(value, Tensor):
         tensors[key] = value.detach().cpu().contiguous().clone()  # safetensors refuses views and channels-last
         return {"__tensor__": key}
     if isinstance(value, dict):
-        return {"__items__": [[k, _encode(v, f"{key}/{k}", tensors)] for k, v in value.items()]}
+        return {"__items__": [[k, encode(v, f"{key}/{k}", tensors)] for k, v in value.items()]}
     if isinstance(value, tuple):
-        return {"__tuple__": [_encode(v, f"{key}/{i}", tensors) for i, v in enumerate(value)]}
+        return {"__tuple__": [encode(v, f"{key}/{i}", tensors) for i, v in enumerate(value)]}
     if isinstance(value, list):
-        return [_encode(v, f"{key}/{i}", tensors) for i, v in enumerate(value)]
+        return [encode(v, f"{key}/{i}", tensors) for i, v in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         return {"__float__": repr(value)}
     if value is None or isinstance(value, bool | int | float | str):
@@ -89,17 +90,18 @@ def _encode(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
     raise TypeError(f"State `{key}` should be a tensor or a plain value. Found {type(value).__name__}.")
 
 
-def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+def decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """The inverse of `encode`."""
     if isinstance(value, list):
-        return [_decode(v, tensors) for v in value]
+        return [decode(v, tensors) for v in value]
     if isinstance(value, dict):
         ((tag, inner),) = value.items()
         if tag == "__tensor__":
             return tensors[inner]
         if tag == "__items__":
-            return {k: _decode(v, tensors) for k, v in inner}
+            return {k: decode(v, tensors) for k, v in inner}
         if tag == "__tuple__":
-            return tuple(_decode(v, tensors) for v in inner)
+            return tuple(decode(v, tensors) for v in inner)
         return float(inner)
     return value
 

@@ -8,6 +8,7 @@ from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, leaves
 from mtsearch.data import open_dataset
 from mtsearch.models import build_model, model_macs
+from mtsearch.population import total_epochs_of
 from mtsearch.tuning.checks import check_space
 from mtsearch.tuning.cluster import cluster
 from mtsearch.tuning.environment import environment_of
@@ -36,23 +37,20 @@ def dry_run(space: Space) -> str:
         count = study.size
         first = [study.ask() for _ in range(min(SHOWN, count))]
     images = len(dataset.splits["train"].images)
-    epochs = count * _epochs(space.trial()) + sum(_epochs(space.trial(tree)) for tree in space.controls.values())
+    epochs = count * total_epochs_of(space.trial(), images)
+    epochs += sum(total_epochs_of(space.trial(tree), images) for tree in space.controls.values())
     macs = [_macs(space.trial(trial.config), dataset) for trial in first]
     lines = [
         f"data     {environment['dataset']}: {images} training images",
         f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",
         f"trials   {count} by {space.config.search.sampler.name}, and the controls {', '.join(space.controls) or '(none)'}",
-        f"cost     about {epochs} epochs, {epochs * images:,} training images in all; forward {min(macs):,} to {max(macs):,} "
+        f"cost     about {epochs:.0f} epochs, {epochs * images:,.0f} training images in all; forward {min(macs):,} to {max(macs):,} "
         f"multiply-adds an image, so about {3 * epochs * images * sum(macs) / len(macs):.2e} in all with backward",
     ]
     for trial in first:
         lines.append(f"\n{trial.trial}")
         lines += [f"  {path}={text(value)}" for path, value in leaves(trial.config, "trial")]
     return "\n".join(lines)
-
-
-def _epochs(config: TrialConfig) -> int:
-    return config.epochs.search + config.epochs.retrain
 
 
 def _macs(config: TrialConfig, dataset: object) -> int:

@@ -12,7 +12,7 @@ from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.tuning.record import reason_of
 
-TRIAL_CLASS = "mtsearch.training:Trial"
+TRIAL_CLASS = "mtsearch.population:trial_class_for"
 
 
 class Job:
@@ -39,7 +39,7 @@ class Job:
                 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # likewise, and whatever Ray leaves visible to actors that ask for none
             load_plugins(job["plugins"])
             trial_config = TrialConfig.model_validate(job["config"])
-            trial_class = trial_class_of(job["trial_class"])
+            trial_class = trial_class_of(job["trial_class"], trial_config)
             data = DataConfig.model_validate(job["data"])
             if self.purpose == "test" or trial_class.saved(self._folder):
                 self._trial = self._restore_or_none(trial_class, data)
@@ -93,8 +93,10 @@ class Job:
             self._trial = None
 
 
-def trial_class_of(path: str) -> Any:
-    """The class at ``module:Class``. It is made as ``Class(TrialConfig, DataConfig)`` and has `__next__`, `finished`, `reports`,
-    `selected`, `save`, `saved`, `restore`, `evaluate` and `close`, as `mtsearch.training.Trial`."""
+def trial_class_of(path: str, config: TrialConfig) -> Any:
+    """The class at ``module:Class``, or what the function there gives for the configuration. It is made as
+    ``Class(TrialConfig, DataConfig)`` and has `__next__`, `finished`, `reports`, `selected`, `save`, `saved`, `restore`, `evaluate` and
+    `close`, as `mtsearch.training.Trial`."""
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    found = getattr(importlib.import_module(module), name)
+    return found if isinstance(found, type) else found(config)

@@ -86,13 +86,19 @@ class Display:
         return mean * max(self._ledger.total - ended - sum(running), 0.0) / self._slots
 
     def _share(self, trial: TrialRecord) -> float:
-        """The part of a trial that is done, by its epochs."""
-        return float(trial.result.get("epoch", 0)) / self._epochs(trial) if trial.reports else 0.0
+        """The part of a trial that is done."""
+        done, total = self._progress(trial)
+        return done / total
 
-    def _epochs(self, trial: TrialRecord) -> int:
+    def _progress(self, trial: TrialRecord) -> tuple[int, int]:
+        """What is done of a trial and its whole, in epochs; a population's in rounds."""
+        last = trial.reports[max(trial.reports)] if trial.reports else {}
+        if "population/rounds" in last:
+            return int(last["population/round"]), int(last["population/rounds"])
         epochs: Mapping[str, Any] = trial.config.get("epochs") or {}
         defaults = self._ledger.space.trial().epochs
-        return int(epochs.get("search", defaults.search)) + int(epochs.get("retrain", defaults.retrain))
+        total = int(epochs.get("search", defaults.search)) + int(epochs.get("retrain", defaults.retrain))
+        return int(last.get("epoch", 0)), total
 
     def _table(self) -> Group:
         objectives = [o.metric for o in self._ledger.space.config.objectives]
@@ -106,9 +112,10 @@ class Display:
                 share = self._share(trial)
                 bar = "█" * round(12 * share) + "░" * (12 - round(12 * share))
                 last = trial.reports[max(trial.reports)] if trial.reports else {}
+                done, total = self._progress(trial)
                 table.add_row(
                     trial.trial,
-                    f"{bar} {last.get('epoch', 0)}/{self._epochs(trial)} {last.get('phase', '')}",
+                    f"{bar} {done}/{total} {last.get('phase', '')}",
                     *(_number(last.get(n)) for n in objectives),
                 )
         counts: dict[str, int] = {}

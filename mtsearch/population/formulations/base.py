@@ -1,0 +1,72 @@
+"""The contract of formulations, and the registry of their settings classes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from mtsearch.config.base import Model, claim
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.population.task import Task
+
+
+class Formulation(ABC):
+    """Makes an auxiliary task of what it would be as a copy of the target.
+
+    Args:
+        settings: the settings model this formulation was registered for.
+        config: the trial's configuration.
+        data: where the target's data come from.
+    """
+
+    def __init__(self, settings: Any, config: TrialConfig, data: DataConfig) -> None:
+        self.settings = settings
+        self.config = config
+        self.data = data
+
+    @abstractmethod
+    def derive(self, task: Task, noise: torch.Generator) -> Task:
+        """The auxiliary task `task.key` (from 1) made of a copy of the target with hold-out and training images of its own.
+
+        All that is random comes from `noise`, which is the task's own stream, so that a task is the same among however many others.
+        It must not train on images of `task.hold_out` or `task.select`, nor on any of the target's split outside `task.train`.
+        Raises BadInput where the target allows no such task.
+        """
+
+
+F = TypeVar("F", bound=type[Formulation])
+_FORMULATIONS: dict[type[Model], type[Formulation]] = {}
+
+
+def formulation(settings: type[Model]) -> Callable[[F], F]:
+    """Register a formulation for its settings model: ``@formulation(schema.BootstrapFormulation)``."""
+
+    def register(cls: F) -> F:
+        claim(_FORMULATIONS, settings, cls, "formulation")
+        return cls
+
+    return register
+
+
+def build_formulation(config: TrialConfig, data: DataConfig) -> Formulation:
+    """The formulation that `config.population.formulation` asks for. Raises BadInput for settings without a class."""
+    settings = config.population.formulation
+    if type(settings) not in _FORMULATIONS:
+        known = [model.__name__ for model in _FORMULATIONS]
+        raise BadInput(
+            f"`trial.population.formulation` has no class for {type(settings).__name__}. {nearest(type(settings).__name__, known)}"
+        )
+    return _FORMULATIONS[type(settings)](settings, config, data)
+
+
+def need_classes(task: Task, name: str) -> None:
+    """Raise BadInput unless the target is a classification."""
+    if task.card.kind != "classification":
+        raise BadInput(
+            f"`trial.population.formulation` is {name}, which needs a target with classes. Found `{task.label}`, a {task.card.kind}. "
+            "Use another formulation, such as holdout."
+        )

@@ -1,0 +1,20 @@
+"""Auxiliary tasks on bootstrap samples of the training images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from mtsearch.config import schema
+from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.task import Task
+
+
+@formulation(schema.BootstrapFormulation)
+class Bootstrap(Formulation):
+    """n draws with replacement from the task's n training images, after its hold-out was cut off: no image is on both sides."""
+
+    def derive(self, task: Task, noise: torch.Generator) -> Task:
+        count = len(task.train)
+        return replace(task, train=task.train[torch.randint(count, (count,), generator=noise)])

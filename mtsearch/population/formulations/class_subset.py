@@ -1,0 +1,43 @@
+"""Auxiliary tasks that tell some of the target's classes apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from mtsearch.config import schema
+from mtsearch.config.errors import BadInput
+from mtsearch.population.formulations.base import Formulation, formulation, need_classes
+from mtsearch.population.task import Task
+
+
+@formulation(schema.ClassSubsetFormulation)
+class ClassSubset(Formulation):
+    """The images of `classes` random classes, with a head of that many outputs."""
+
+    def derive(self, task: Task, noise: torch.Generator) -> Task:
+        need_classes(task, "class_subset")
+        count, total = self.settings.classes, task.card.outputs
+        if count >= total:
+            raise BadInput(f"`trial.population.formulation.classes` should be below the target's {total} classes. Found {count}.")
+        chosen = torch.randperm(total, generator=noise)[:count].sort().values
+        remap = torch.full((total + 1,), task.card.ignore)
+        remap[chosen] = torch.arange(count)
+        labels = task.split.labels[task.label]
+        inside = torch.isin(labels, chosen)
+        names = tuple(task.card.classes[c] for c in chosen.tolist()) if task.card.classes else ()
+        found = replace(
+            task,
+            card=task.card.model_copy(update={"outputs": count, "classes": names}),
+            train=task.train[inside[task.train]],
+            hold_out=task.hold_out[inside[task.hold_out]],
+            select=task.select[inside[task.select]],
+            remap=remap,
+        )
+        if not len(found.train) or not len(found.hold_out):
+            raise BadInput(
+                f"`trial.population.formulation.classes` leaves auxiliary task {task.key} no images to train on or to be judged on. "
+                f"Found {count}. Raise it, or give more data."
+            )
+        return found

@@ -1,0 +1,32 @@
+"""Auxiliary tasks trained with other hyperparameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from mtsearch.config import schema
+from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.task import Task
+
+
+@formulation(schema.HyperparametersFormulation)
+class Hyperparameters(Formulation):
+    """Learning rate and weight decay times U(1 - `spread`, 1 + `spread`) each; an SGD with momentum gets one from U(0.8, 1).
+
+    With ``optimiser_state: momentum_only`` a visitor keeps its own task's values; with ``copy`` they travel with the state, as in
+    population-based training.
+    """
+
+    def derive(self, task: Task, noise: torch.Generator) -> Task:
+        spread, settings = self.settings.spread, task.optimizer
+        low = 1 - spread
+        changes: dict[str, Any] = {}
+        for key in ("lr", "weight_decay"):
+            changes[key] = getattr(settings, key) * (low + 2 * spread * torch.rand((), generator=noise).item())
+        drawn = 0.8 + 0.2 * torch.rand((), generator=noise).item()
+        if getattr(settings, "momentum", 0):
+            changes["momentum"] = drawn
+        return replace(task, optimizer=settings.model_validate({**settings.model_dump(), **changes}))

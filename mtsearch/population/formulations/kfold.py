@@ -1,0 +1,38 @@
+"""Auxiliary tasks on folds of the training images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from mtsearch.config import schema
+from mtsearch.config.errors import BadInput
+from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.splits import COMMON
+from mtsearch.population.streams import stream
+from mtsearch.population.task import Task
+
+
+@formulation(schema.KFoldFormulation)
+class KFold(Formulation):
+    """The images are permuted once for all tasks and cut into `folds` equal parts, the last one taking what is left.
+
+    Auxiliary task t (from 1) trains on all but part (t - 1) mod `folds` (``train: rest``), or on it alone (``train: fold``, as the study
+    of Zhang et al. 2020 has it); images of its hold-out are left out of either.
+    """
+
+    def derive(self, task: Task, noise: torch.Generator) -> Task:
+        folds, count = self.settings.folds, len(task.split)
+        size, number = count // folds, (task.key - 1) % folds
+        order = torch.randperm(count, generator=stream(self.config.seed, "formulation", COMMON))
+        fold = order[number * size : count if number == folds - 1 else (number + 1) * size]
+        inside = torch.zeros(count, dtype=torch.bool)
+        inside[fold] = True
+        chosen = inside[task.train] if self.settings.train == "fold" else ~inside[task.train]
+        if not bool(chosen.any()):
+            raise BadInput(
+                f"`trial.population.formulation.folds` should leave every task some of its {len(task.train)} training images. "
+                f"Found {folds}. Lower it."
+            )
+        return replace(task, train=task.train[chosen])

@@ -1,0 +1,28 @@
+"""Which member of a task survives a round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mtsearch.config.population import MTO
+
+
+def survivor(settings: MTO, task: int, own: float, visitors: Sequence[float], donors: Sequence[int]) -> int:
+    """The member whose state the task keeps: 0 for its own, m for its m-th visitor.
+
+    Losses that are no numbers count as infinite. Ties keep the task's own state; only ``argmin``, the rule of loss formulations, breaks
+    them by the lowest task number, its own included.
+    """
+    losses = [math.inf if math.isnan(loss) else loss for loss in visitors]
+    own = math.inf if math.isnan(own) else own
+    if not losses or settings.accept == "never":
+        return 0
+    best = min(range(len(losses)), key=lambda m: losses[m])
+    if settings.accept == "always":
+        return best + 1
+    if settings.accept == "argmin":
+        candidates = [(own, task, 0), *((loss, donors[m], m + 1) for m, loss in enumerate(losses))]
+        return min(candidates)[2]
+    margin = settings.margin if settings.accept == "margin" else 0.0
+    return best + 1 if losses[best] < own - margin else 0

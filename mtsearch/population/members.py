@@ -1,0 +1,44 @@
+"""Who trains which member, and where the states are."""
+
+from __future__ import annotations
+
+from mtsearch.config.population import MTO
+from mtsearch.population.state import State
+from mtsearch.training.world import World
+
+Member = tuple[int, int]
+"""Task and number among the task's members; 0 is the task's own, the others are visitors."""
+
+
+class Members:
+    """T x G members over the ranks of a world: member (i, m) trains on rank (i G + m) mod size, where its results are.
+
+    A task's state is kept on the rank of its own member.
+    """
+
+    def __init__(self, settings: MTO, world: World) -> None:
+        self._size = settings.group_size
+        self._world = world
+        self.all: list[Member] = [(task, number) for task in range(settings.tasks) for number in range(settings.group_size)]
+
+    def rank(self, member: Member) -> int:
+        """The rank that trains a member."""
+        return (member[0] * self._size + member[1]) % self._world.size
+
+    def here(self, member: Member) -> bool:
+        """Whether this process trains it."""
+        return self.rank(member) == self._world.rank
+
+    def move(self, state: State | None, source: Member, target: Member) -> State | None:
+        """The state that is where `source` is, also where `target` is; None elsewhere. All ranks call this."""
+        start, end = self.rank(source), self.rank(target)
+        if start == end:
+            return state if self._world.rank == end else None
+        tree = self._world.move(None if state is None else state.tree(), start, end)
+        return None if tree is None else State.of(tree)
+
+    def gather(self, found: dict[Member, list[float]], width: int) -> dict[Member, list[float]]:
+        """The figures of all members, `width` each, on every rank."""
+        mine = [value for member in self.all for value in found.get(member, [float("nan")] * width)]
+        ranks = self._world.gather(mine)
+        return {member: ranks[self.rank(member)][i * width : (i + 1) * width] for i, member in enumerate(self.all)}

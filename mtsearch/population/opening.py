@@ -1,0 +1,37 @@
+"""A trial of whichever kind its configuration asks for: one network, or a population."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.population.population import Population
+from mtsearch.training import Trial, World
+from mtsearch.training.state import load_state
+
+
+def trial_class_for(config: TrialConfig) -> type[Trial] | type[Population]:
+    """The class that trains this configuration; both have the same methods."""
+    return Trial if config.population is None else Population
+
+
+def open_trial(config: TrialConfig, data: DataConfig, world: World | None = None) -> Trial | Population:
+    """A new trial. Raises BadInput."""
+    return trial_class_for(config)(config, data, world)
+
+
+def restore_trial(folder: Path, data: DataConfig | None = None, world: World | None = None) -> Trial | Population:
+    """The trial that was saved in a folder; `data` replaces where its data are found. Raises BadInput when the folder is damaged."""
+    config = TrialConfig.model_validate(load_state(folder)["config"])
+    return trial_class_for(config).restore(folder, data, world)
+
+
+def total_epochs_of(config: TrialConfig, images: int) -> float:
+    """How many passes through `images` training images a trial takes in all, those of all members of a population together."""
+    if config.population is None:
+        return config.epochs.search + config.epochs.retrain
+    settings = config.population
+    steps = settings.budget
+    if steps is None:
+        steps = settings.tasks * settings.group_size * (config.epochs.search + config.epochs.retrain) * -(-images // config.batch_size)
+    return steps * config.batch_size / images

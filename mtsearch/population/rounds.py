@@ -1,0 +1,208 @@
+"""The engine: round after round, visitors start from donors, all members train, and each task keeps the best of its members."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtsearch.config.schema import TrialConfig
+from mtsearch.population.donors import Donors
+from mtsearch.population.judge import survivor
+from mtsearch.population.member import Bench, Round
+from mtsearch.population.members import Member, Members
+from mtsearch.population.state import State
+from mtsearch.population.task import Task
+from mtsearch.population.transfer import needs_own, same_head, start
+from mtsearch.training.state import to_device
+from mtsearch.training.world import World
+
+
+class Rounds:
+    """The states of all tasks and what a round makes of them (Zhang et al. 2020). `facts` are what reports tell of the last round.
+
+    All of it is synchronous: visitors start from the donors' states at the start of the round. What a task decides depends on seed, task
+    and round alone, so the ranks of the world agree without talking about anything but losses.
+    """
+
+    def __init__(self, config: TrialConfig, tasks: list[Task], bench: Bench, world: World, device: torch.device) -> None:
+        self._config, self._settings = config, config.population
+        self._bench, self._world, self._device = bench, world, device
+        self.tasks = tasks
+        self.members = Members(self._settings, world)
+        self.donors = Donors(self._settings, config.seed, [task.key for task in tasks])
+        self.number = 0  # rounds that are over
+        self.counts = {"steps": 0, "examples": 0, "accepted": 0, "rejected": 0, "transfers": 0, "bytes": 0}
+        self.facts: dict[str, float] = {}
+        self.stopped: set[int] = set()
+        self._waits = [0] * len(tasks)
+        self._scores = [math.inf] * len(tasks)  # the lowest loss that a task's snapshot is chosen by
+        self._chosen = [0] * len(tasks)  # the round of that snapshot
+        self._sizes = [0.0] * len(tasks)
+        self.states: dict[int, State] = {}
+        self.snapshots: dict[int, dict[str, Tensor]] = {}
+
+    def begin(self) -> None:
+        """Initialise the tasks that are kept here."""
+        self.states = {i: self._bench.begin(task) for i, task in enumerate(self.tasks) if self.members.here((i, 0))}
+        self._measure({(i, 0): [float(state.bytes)] for i, state in self.states.items()})
+
+    @property
+    def over(self) -> bool:
+        """Whether early stopping has ended the run."""
+        scope = self._settings.stop_scope
+        return (scope == "target" and 0 in self.stopped) or (scope == "per_task" and len(self.stopped) == len(self.tasks))
+
+    def next(self) -> float:
+        """One round: ASSIGN, K steps of every member, JUDGE. Returns the mean training loss of the target's surviving member."""
+        live = [i for i in range(len(self.tasks)) if i not in self.stopped]
+        donors = {i: self.donors.draw(i, self.number) for i in live}
+        starts = self._assign(live, donors)
+        results: dict[Member, Round] = {}
+        figures: dict[Member, list[float]] = {}
+        for member, begun in starts.items():
+            results[member] = self._train(member, begun, donors)
+            task, state = self.tasks[member[0]], results[member].state
+            loss = self._bench.loss(task, state.model, task.hold_out, self.number)
+            figures[member] = [loss, results[member].loss, float(results[member].examples), float(state.bytes)]
+        table = self.members.gather(figures, 4)
+        return self._judge(live, donors, results, table)
+
+    # ------------------------------------------------------------ ASSIGN
+
+    def _assign(self, live: list[int], donors: dict[int, list[int]]) -> dict[Member, State]:
+        """The states from which the members that train here begin."""
+        found: dict[Member, State] = {}
+        for i in live:
+            if self.members.here((i, 0)):
+                found[i, 0] = self.states[i]
+            for m, donor in enumerate(donors[i], 1):
+                agree = same_head(self.tasks[i].card, self.tasks[donor].card)
+                theirs = self._moved(self.states.get(donor), (donor, 0), (i, m))
+                self.counts["bytes"] += int(self._sizes[donor])
+                if needs_own(self._settings) or not agree:
+                    own = self._moved(self.states.get(i), (i, 0), (i, m))
+                    self.counts["bytes"] += int(self._sizes[i])
+                else:
+                    own = theirs
+                if theirs is not None and own is not None:
+                    found[i, m] = self._begun(i, own, theirs, agree)
+        return found
+
+    def _begun(self, i: int, own: State, donor: State, agree: bool) -> State:
+        """A visitor's start. Where nothing of its own state is needed, `own` only lends its names and settings are the task's."""
+        settings = self.tasks[i].optimizer.model_dump(mode="json")
+        return start(self._settings, State(own.model, own.moments, settings if own is donor else own.optimizer), donor, agree)
+
+    def _moved(self, state: State | None, source: Member, target: Member) -> State | None:
+        found = self.members.move(state, source, target)
+        return None if found is None else State.of(to_device(found.tree(), self._device))
+
+    def _train(self, member: Member, begun: State, donors: dict[int, list[int]]) -> Round:
+        i, m = member
+        foreign = m > 0 and not same_head(self.tasks[i].card, self.tasks[donors[i][m - 1]].card)
+        return self._bench.train(
+            self.tasks[i],
+            begun,
+            self.number * self._settings.interval,
+            self._settings.interval,
+            lane=m if self._settings.pairing == "independent" else 0,
+            head_only=foreign and self._settings.freeze_on_foreign_head,
+        )
+
+    # ------------------------------------------------------------ JUDGE
+
+    def _judge(
+        self, live: list[int], donors: dict[int, list[int]], results: dict[Member, Round], table: dict[Member, list[float]]
+    ) -> float:
+        self.number += 1
+        self.counts["steps"] += len(live) * self._settings.group_size * self._settings.interval
+        self.facts = {f"task{i}/stopped": 1.0 for i in self.stopped}
+        target = math.nan
+        scores: dict[Member, list[float]] = {}
+        for i in live:
+            lines = [table[i, m] for m in range(self._settings.group_size)]
+            self.counts["examples"] += sum(int(line[2]) for line in lines)
+            own, visitors = lines[0][0], [line[0] for line in lines[1:]]
+            kept = survivor(self._settings, i, own, visitors, donors[i])
+            self.donors.learn(i, donors[i], own, visitors)
+            self.counts["accepted" if kept else "rejected"] += 1
+            if kept:
+                self.counts["bytes"] += int(lines[kept][3])
+                self.counts["transfers"] += int(i == 0)
+            state = self._moved(results[i, kept].state if (i, kept) in results else None, (i, kept), (i, 0))
+            if state is not None:
+                self.states[i] = state
+                scores[i, 0] = [self._score(i, lines[kept][0], state)]
+            self._sizes[i] = lines[kept][3]
+            self.facts |= {f"task{i}/loss": lines[kept][0], f"task{i}/accepted": float(kept > 0)}
+            self.facts |= {f"task{i}/donor{m}": float(donor) for m, donor in enumerate(donors[i], 1)}
+            if i == 0:
+                target = lines[kept][1]
+        self._choose(live, self.members.gather(scores, 1))
+        return target
+
+    def _score(self, i: int, loss: float, state: State) -> float:
+        """What a task's snapshot is chosen by: the loss on its hold-out, or on the part that is kept for choosing."""
+        if self._settings.validation_policy != "shared_select":
+            return loss
+        return self._bench.loss(self.tasks[i], state.model, self.tasks[i].select, self.number)
+
+    def _choose(self, live: list[int], scores: dict[Member, list[float]]) -> None:
+        for i in live:
+            score = math.inf if math.isnan(scores[i, 0][0]) else scores[i, 0][0]
+            better = score < self._scores[i]
+            self._waits[i] = 0 if better else self._waits[i] + 1
+            self._scores[i] = min(score, self._scores[i])
+            if better or self._config.select == "last" or not self._chosen[i]:
+                self._chosen[i] = self.number
+                if i in self.states and (i == 0 or self._settings.final == "best_across"):
+                    self.snapshots[i] = self.states[i].model
+            if self._settings.stop_scope != "none" and self._waits[i] >= self._settings.patience:
+                self.stopped.add(i)
+
+    def _measure(self, sizes: dict[Member, list[float]]) -> None:
+        found = self.members.gather(sizes, 1)
+        self._sizes = [found[i, 0][0] for i in range(len(self.tasks))]
+
+    @property
+    def target_round(self) -> int:
+        """The round after which the target's snapshot was taken."""
+        return self._chosen[0]
+
+    # ------------------------------------------------------------ state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next round depends on, on rank 0; elsewhere without the states. All ranks call this."""
+        states, snapshots = {}, {}
+        for i in range(len(self.tasks)):
+            home = self.members.rank((i, 0))
+            states[i] = self._world.move(self.states[i].tree() if i in self.states else None, home, 0)
+            if i == 0 or self._settings.final == "best_across":
+                snapshots[i] = self._world.move(self.snapshots.get(i), home, 0)
+        return {
+            "states": states,
+            "snapshots": snapshots,
+            "number": self.number,
+            "counts": self.counts,
+            "donors": self.donors.scores,
+            "stopped": sorted(self.stopped),
+            "waits": self._waits,
+            "scores": self._scores,
+            "chosen": self._chosen,
+            "sizes": self._sizes,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what rank 0's `state_dict` gave."""
+        here = [i for i in range(len(self.tasks)) if self.members.here((i, 0))]
+        self.states = {i: State.of(to_device(state["states"][i], self._device)) for i in here}
+        kept = {i: weights for i, weights in state["snapshots"].items() if i in here and weights is not None}
+        self.snapshots = {i: to_device(weights, self._device) for i, weights in kept.items()}
+        self.number, self.counts = state["number"], dict(state["counts"])
+        self.donors.scores = [list(row) for row in state["donors"]]
+        self.stopped = set(state["stopped"])
+        self._waits, self._scores = list(state["waits"]), list(state["scores"])
+        self._chosen, self._sizes = list(state["chosen"]), list(state["sizes"])

@@ -1,0 +1,64 @@
+"""The tasks of a population: the target, and what its formulation makes of it."""
+
+from __future__ import annotations
+
+import torch
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.data import Dataset
+from mtsearch.population.formulations import build_formulation
+from mtsearch.population.splits import parts_of
+from mtsearch.population.streams import stream
+from mtsearch.population.task import Task
+
+
+def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list[Task]:
+    """The target and its auxiliary tasks, by key. A task is the same among however many others.
+
+    Raises:
+        BadInput: the dataset has not exactly one task, too few images for a hold-out, or the formulation does not go with the target.
+    """
+    if len(dataset.card.tasks) != 1:
+        names = ", ".join(card.name for card in dataset.card.tasks)
+        raise BadInput(
+            f"`trial.population` derives its tasks from one target, but {dataset.card.name} has the tasks {names}. Choose another dataset."
+        )
+    card, split, settings = dataset.card.tasks[0], dataset.splits["train"], config.population
+    labelled = split.labelled(card).nonzero().flatten()
+    formulation = build_formulation(config, data)
+    tasks = []
+    for key in keys(settings.tasks):
+        parts = parts_of(len(labelled), settings, config.seed, key)
+        if not len(parts.hold_out) or not len(parts.train):
+            raise BadInput(
+                f"`trial.population.holdout_fraction` should leave images on both sides. Found {settings.holdout_fraction} of "
+                f"{len(labelled)}. Raise it or `data.limit`."
+            )
+        train, hold_out, select = (labelled[index] for index in parts)
+        task = Task(key, card, dataset, split, card.name, train, hold_out, select, config.optimizer)
+        tasks.append(formulation.derive(task, stream(config.seed, "formulation", key)) if key else task)
+    return tasks
+
+
+def keys(count: int) -> list[int]:
+    """The tasks' keys, the target's first."""
+    return list(range(count))
+
+
+def passes(task: Task, batch_size: int) -> int:
+    """Steps of one pass through a task's training images."""
+    return -(-len(task.train) // batch_size)
+
+
+def rounds_of(config: TrialConfig, steps_per_epoch: int) -> int:
+    """How many rounds a population lasts: what its budget of steps over all members allows, else `trial.epochs` of each member."""
+    settings = config.population
+    if settings.budget is not None:
+        return int(settings.budget // settings.per_round)
+    return max(1, (config.epochs.search + config.epochs.retrain) * steps_per_epoch // settings.interval)
+
+
+def device_of(name: str) -> torch.device:
+    """The device that `trial.device` means here."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

@@ -1,0 +1,76 @@
+"""How a visitor begins a round: between its task's own state and a donor's."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from torch import Tensor
+
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.population import MTO
+from mtsearch.population.state import State
+
+HEAD = "heads."  # how the names of a head's tensors begin, in every architecture that a population takes
+
+
+def same_head(a: TaskCard, b: TaskCard) -> bool:
+    """Whether two tasks' heads answer the same question: equal kinds, outputs and label lists."""
+    return (a.kind, a.outputs, a.classes) == (b.kind, b.outputs, b.classes)
+
+
+def needs_own(settings: MTO) -> bool:
+    """Whether a visitor may keep a part of its task's own state."""
+    return settings.merge != "replace" or settings.layers != "all" or settings.head_policy == "keep"
+
+
+def taken(settings: MTO, names: list[str], heads_agree: bool) -> set[str]:
+    """The names of the tensors that a visitor takes of a donor."""
+    keep_head = settings.head_policy == "keep" or (settings.head_policy == "auto" and not heads_agree)
+    found = set()
+    for name in names:
+        head = name.startswith(HEAD)
+        if settings.layers in ("all", "backbone", "head"):
+            inside = settings.layers == "all" or head == (settings.layers == "head")
+        else:
+            inside = re.search(settings.layers, name) is not None
+        if inside and not (head and keep_head):
+            found.add(name)
+    return found
+
+
+def start(settings: MTO, own: State, donor: State, heads_agree: bool) -> State:
+    """The state from which a visitor trains.
+
+    ``replace`` takes the donor's tensors; ``lerp`` goes `alpha` of the way from its own to the donor's, optimiser moments included;
+    ``conv_lerp`` does so for the weights of convolutions alone and leaves the rest, the moments too, its own (2.4 of the study of
+    auxiliary losses, where the blend was never run but at its ends). At 0 and 1 all give one of the two exactly. Whole-numbered buffers
+    are the donor's unless `alpha` is 0. ``optimiser_state``: ``copy`` takes the donor's settings (its learning rate, momentum, ...)
+    besides the moments, ``momentum_only`` the moments alone, ``reset`` begins without moments.
+    """
+    alpha = 1.0 if settings.merge == "replace" else settings.alpha
+    names = taken(settings, list(own.model), heads_agree)
+    if settings.merge == "conv_lerp":
+        names = {name for name in names if own.model[name].ndim == 4}
+    model = {name: _between(value, donor.model[name], alpha) if name in names else value for name, value in own.model.items()}
+    if settings.optimiser_state == "reset":
+        return State(model, {}, own.optimizer)
+    if settings.merge == "conv_lerp" or alpha == 0 or not names:
+        return State(model, own.moments, own.optimizer)
+    moments = {}
+    for name in own.model:
+        mine, theirs = own.moments.get(name), donor.moments.get(name)
+        if name not in names:
+            theirs = mine
+        if theirs is None or (mine is None and alpha < 0.5):
+            continue
+        moments[name] = {key: _between(mine[key], value, alpha) if mine and key in mine else value for key, value in theirs.items()}
+    return State(model, moments, donor.optimizer if settings.optimiser_state == "copy" else own.optimizer)
+
+
+def _between(own: Tensor, donor: Tensor, alpha: float) -> Tensor:
+    if alpha == 1:
+        return donor
+    if alpha == 0:
+        return own
+    return torch.lerp(own, donor, alpha) if own.is_floating_point() else donor
