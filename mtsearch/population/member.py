@@ -14,7 +14,7 @@ from mtsearch.config.base import Model, methods
 from mtsearch.config.schema import TrialConfig
 from mtsearch.models import MultiTaskModel, build_model, lsuv_
 from mtsearch.population.state import State
-from mtsearch.population.streams import seed_of, stream
+from mtsearch.population.streams import seed_globally, seed_of, stream
 from mtsearch.population.task import Stock, Task
 from mtsearch.population.transfer import HEAD
 from mtsearch.training.evaluation import evaluate
@@ -73,7 +73,7 @@ class Bench:
         """The bench's network for heads as the task's, with these weights in it until its next use."""
         key = (task.card.kind, task.card.outputs)
         if key not in self._networks:
-            with Lent(0, None):
+            with Lent(None, None):
                 model = build_model(self._config.architecture, self._config.backbone, [task.card], task.dataset.card.shape)
             self._networks[key] = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._networks[key].load_state_dict(weights)
@@ -94,12 +94,12 @@ class Bench:
         _fill_momentum(optimizer)
         stepper = Stepper(model, [task.card], build_balancing(Linear(), torch.ones(1)), optimizer, config.clip, self._autocast)
         total, examples = torch.zeros((), device=self.device), 0
-        with Lent(0, None):
+        with Lent(None, None):
             for step in range(first, first + steps):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.lr * lr_factor(config.lr_schedule, step, self._epoch, self._total / self._epoch)  # type: ignore[attr-defined]
                 images, labels = self._stock.batch(task, step, lane)
-                torch.manual_seed(seed_of(config.seed, "dropout", task.key, step, lane))
+                seed_globally(seed_of(config.seed, "dropout", task.key, step, lane), self.device)
                 sums, counts = stepper.step([((0,), (images, {task.card.name: labels}))], 0.0)
                 total += sums[0] / counts[0].clamp(min=1)
                 examples += len(images)

@@ -82,9 +82,11 @@ class Population:
         if self.finished:
             raise StopIteration
         until = min(self._rounds.number + self.config.report_every, self.rounds)
-        start, losses = self._clock(), []
+        start = self._clock()
+        losses: list[float] = []
         while self._rounds.number < until and not self._rounds.over:
-            losses.append(self._rounds.next())
+            self._rounds.next()
+            losses.append(self._rounds.loss)
         self._seconds += self._clock() - start
         over = self._rounds.number >= self.rounds or self._rounds.over
         if over:

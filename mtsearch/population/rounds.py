@@ -36,6 +36,7 @@ class Rounds:
         self.number = 0  # rounds that are over
         self.counts = {"steps": 0, "examples": 0, "accepted": 0, "rejected": 0, "transfers": 0, "bytes": 0}
         self.facts: dict[str, float] = {}
+        self.loss = math.nan  # the mean training loss of the target's surviving member, in its last round
         self.stopped: set[int] = set()
         self._waits = [0] * len(tasks)
         self._scores = [math.inf] * len(tasks)  # the lowest loss that a task's snapshot is chosen by
@@ -55,8 +56,8 @@ class Rounds:
         scope = self._settings.stop_scope
         return (scope == "target" and 0 in self.stopped) or (scope == "per_task" and len(self.stopped) == len(self.tasks))
 
-    def next(self) -> float:
-        """One round: ASSIGN, K steps of every member, JUDGE. Returns the mean training loss of the target's surviving member."""
+    def next(self) -> None:
+        """One round: ASSIGN, K steps of every member, JUDGE."""
         live = [i for i in range(len(self.tasks)) if i not in self.stopped]
         donors = {i: self.donors.draw(i, self.number) for i in live}
         starts = self._assign(live, donors)
@@ -68,7 +69,7 @@ class Rounds:
             loss = self._bench.loss(task, state.model, task.hold_out, self.number)
             figures[member] = [loss, results[member].loss, float(results[member].examples), float(state.bytes)]
         table = self.members.gather(figures, 4)
-        return self._judge(live, donors, results, table)
+        self._judge(live, donors, results, table)
 
     # ------------------------------------------------------------ ASSIGN
 
@@ -114,13 +115,10 @@ class Rounds:
 
     # ------------------------------------------------------------ JUDGE
 
-    def _judge(
-        self, live: list[int], donors: dict[int, list[int]], results: dict[Member, Round], table: dict[Member, list[float]]
-    ) -> float:
+    def _judge(self, live: list[int], donors: dict[int, list[int]], results: dict[Member, Round], table: dict[Member, list[float]]) -> None:
         self.number += 1
         self.counts["steps"] += len(live) * self._settings.group_size * self._settings.interval
         self.facts = {f"task{i}/stopped": 1.0 for i in self.stopped}
-        target = math.nan
         scores: dict[Member, list[float]] = {}
         for i in live:
             lines = [table[i, m] for m in range(self._settings.group_size)]
@@ -140,9 +138,8 @@ class Rounds:
             self.facts |= {f"task{i}/loss": lines[kept][0], f"task{i}/accepted": float(kept > 0)}
             self.facts |= {f"task{i}/donor{m}": float(donor) for m, donor in enumerate(donors[i], 1)}
             if i == 0:
-                target = lines[kept][1]
+                self.loss = lines[kept][1]
         self._choose(live, self.members.gather(scores, 1))
-        return target
 
     def _score(self, i: int, loss: float, state: State) -> float:
         """What a task's snapshot is chosen by: the loss on its hold-out, or on the part that is kept for choosing."""
@@ -187,6 +184,7 @@ class Rounds:
             "snapshots": snapshots,
             "number": self.number,
             "counts": self.counts,
+            "loss": self.loss,
             "donors": self.donors.scores,
             "stopped": sorted(self.stopped),
             "waits": self._waits,
@@ -201,7 +199,7 @@ class Rounds:
         self.states = {i: State.of(to_device(state["states"][i], self._device)) for i in here}
         kept = {i: weights for i, weights in state["snapshots"].items() if i in here and weights is not None}
         self.snapshots = {i: to_device(weights, self._device) for i, weights in kept.items()}
-        self.number, self.counts = state["number"], dict(state["counts"])
+        self.number, self.counts, self.loss = state["number"], dict(state["counts"]), state["loss"]
         self.donors.scores = [list(row) for row in state["donors"]]
         self.stopped = set(state["stopped"])
         self._waits, self._scores = list(state["waits"]), list(state["scores"])

@@ -19,6 +19,13 @@ def seed_of(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") >> 1
 
 
+def seed_globally(seed: int, device: torch.device) -> None:
+    """Set the global generators that dropout draws from. (`torch.manual_seed` formats a stack trace for each kind of device.)"""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 def stream(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0) -> torch.Generator:
     """A fresh CPU generator at the start of that stream."""
     return torch.Generator().manual_seed(seed_of(seed, purpose, task, position, lane))

@@ -1,0 +1,197 @@
+"""A population's engine: what comes of transfer, of none, and of a task alone. Invariants are numbered as in the specification."""
+
+import math
+
+import pytest
+import torch
+
+from mtsearch.config.errors import BadInput
+from mtsearch.models import build_model
+from mtsearch.population import Population
+from mtsearch.population.streams import seed_of, stream
+from mtsearch.tasks import task_loss
+from mtsearch.training.optimizers import build_optimizer
+from mtsearch.training.schedules import lr_factor
+from tests.population import tiny
+from tests.population.tiny import config, equal, population, states, timeless
+
+
+def alone(key, rounds=3, tasks=2, **changes):
+    """A direct loop: one network on task `key`, from the contract of the streams alone."""
+    trial = population(tasks=tasks, accept="never", **changes)
+    settings, task = trial.config, trial._tasks[key]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_of(settings.seed, "init", key))
+        model = build_model(settings.architecture, settings.backbone, [task.card], (1, 8, 8)).to(memory_format=torch.channels_last)
+        optimizer = build_optimizer(settings.optimizer, model.parameters())
+        steps, epoch = rounds * settings.population.interval, math.ceil(len(trial._tasks[0].train) / settings.batch_size)
+        for step in range(steps):
+            done, place = divmod(step, math.ceil(len(task.train) / settings.batch_size))
+            order = torch.randperm(len(task.train), generator=stream(settings.seed, "order", key, done))
+            index = task.train[order][place * settings.batch_size : (place + 1) * settings.batch_size]
+            images, labels = trial._stock._of(task, True).take(index, stream(settings.seed, "augment", key, step))
+            torch.manual_seed(seed_of(settings.seed, "dropout", key, step))
+            optimizer.param_groups[0]["lr"] = settings.optimizer.lr * lr_factor(settings.lr_schedule, step, epoch, steps / epoch)
+            total, count = task_loss(task.card, model(images)["scene"], labels["scene"])
+            optimizer.zero_grad()
+            (total / count).backward()
+            optimizer.step()
+    return {name: value.detach() for name, value in model.state_dict().items()}
+
+
+def test_without_acceptance_every_task_ends_as_a_run_of_its_own():
+    """Invariants 1 and 3: visitors that are trained, judged and turned down leave no trace."""
+    trial = population(accept="never")
+    reports = list(trial)
+    assert reports[-1]["population/accepted"] == 0 and reports[-1]["population/rejected"] == 6
+    for key in range(2):
+        assert equal(states(trial)[key]["model"], alone(key))
+
+
+def test_one_member_a_task_is_no_transfer_and_one_task_alone_runs():
+    """Invariant 2."""
+    off, single, one = population(accept="never"), population(group_size=1, budget=24), population(tasks=1, group_size=1)
+    for trial in (off, single, one):
+        list(trial)
+    assert equal(states(off), states(single))
+    assert equal(states(off)[0], states(one)[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"tasks": 1, "group_size": 2}, "should have `group_size` of at most `tasks`"),
+        ({"tasks": 2, "group_size": 3}, "should have `group_size` of at most `tasks`"),
+        ({"tasks": 3, "donor_rule": "all"}, "with `donor_rule = all` should have `group_size` equal to `tasks`"),
+        ({"budget": 15}, r"should have a `budget` of at least one round, tasks x group_size x interval = 16. Found 15"),
+        ({"temperature": 2.0}, "has no use for `temperature` without `donor_rule = softmax_score`"),
+        ({"alpha": 0.5}, "has no use for `alpha`"),
+        ({"margin": 0.1}, "has no use for `margin`"),
+        ({"patience": 3}, "has no use for `patience`"),
+        ({"freeze_on_foreign_head": True}, "has no use for `freeze_on_foreign_head`"),
+        ({"layers": "("}, "regular expression"),
+        ({"formulation": "optimizer"}, "should have `optimiser_state = reset`"),
+        ({"formulation": {"name": "class_subset", "classes": 2}, "final": "average"}, "should have `final = target_best`"),
+        ({"formulation": {"name": "class_subset", "classes": 2}, "head_policy": "copy"}, "cannot have `head_policy = copy`"),
+        ({"trial__sparsity": "target"}, "with `population` should have `sparsity` none. Found target"),
+        ({"trial__architecture": "mdmtn"}, "with `population` should have `architecture` stl or hps. Found mdmtn"),
+        ({"trial__ema": 0.9}, "with `population` should have `ema` null. Found 0.9"),
+        ({"budget": 99, "trial__epochs": {"search": 1}}, "with `population.budget` has no use for `epochs`"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        config(**changes)
+
+
+def test_a_dataset_of_two_tasks_is_no_target(monkeypatch):
+    two = tiny.dataset()
+    two = two.__class__(two.card.model_copy(update={"tasks": (*two.card.tasks, *tiny.OTHER.card.tasks)}), *list(vars(two).values())[1:])
+    monkeypatch.setattr("mtsearch.population.population.open_dataset", lambda data: two)
+    with pytest.raises(BadInput, match="derives its tasks from one target, but tiny has the tasks scene, kind"):
+        population()
+
+
+def test_a_taken_state_is_complete_and_is_nobodys_memory():
+    """Invariants 4 and 5: the visitor of task 0 that started from task 1 equals task 1's state continued on task 0's batches."""
+    trial = population(accept="always", trial__optimizer={"name": "adam", "lr": 0.01})
+    next(trial)
+    donor = trial._rounds.states[1]
+    continued = trial._bench.train(trial._tasks[0], donor, 4, 4)
+    before = {name: value.clone() for name, value in donor.model.items()}
+    next(trial)
+    taken = trial._rounds.states[0]
+    assert equal(taken.tree(), continued.state.tree())
+    assert [(n, v.shape, v.dtype) for n, v in taken.model.items()] == [(n, v.shape, v.dtype) for n, v in donor.model.items()]
+    assert taken.model["trunk.body.1.num_batches_tracked"].item() == 8
+    for value in taken.model.values():
+        value.add_(1)
+    assert equal(donor.model, before)
+    assert all(parameter.requires_grad for parameter in trial.selected_model().parameters())
+
+
+def test_a_task_never_gets_worse_by_a_judgement_and_the_best_visitor_wins():
+    """Invariants 7, 8 and 16."""
+    trial = population(tasks=3, group_size=3, accept="strict", budget=5 * 36)
+    for number, report in enumerate(trial):
+        assert report["cost/steps"] == 36 * (number + 1)
+        assert report["population/accepted"] + report["population/rejected"] == 3 * (number + 1)
+        assert report["population/round"] == number + 1
+    best = [trial._rounds._scores[i] for i in range(3)]
+    assert all(math.isfinite(score) for score in best) and report["population/accepted"] > 0
+    assert report["cost/examples"] > report["cost/steps"] * 10
+
+
+def test_the_schedule_follows_the_members_own_steps():
+    """Invariant 16: whatever was transferred, the learning rate of a round is that of K steps a round."""
+    lrs = [[r["lr"] for r in population(accept=accept, budget=5 * 16)] for accept in ("always", "never")]
+    assert lrs[0] == lrs[1] and lrs[0][-1] < lrs[0][0] < 0.05
+
+
+def test_early_stopping_counts_judgements_without_a_lower_loss():
+    trial = population(stop_scope="target", patience=2, budget=16 * 40, trial__optimizer={"name": "sgd", "lr": 1e-9}, accept="never")
+    reports = list(trial)
+    assert reports[-1]["population/round"] - reports[-1]["population/best_round"] == 2 < reports[-1]["population/rounds"]
+    trial = population(stop_scope="per_task", patience=1, budget=16 * 40, trial__optimizer={"name": "sgd", "lr": 1e-9}, accept="never")
+    reports = list(trial)
+    assert reports[-1]["cost/steps"] < 16 * reports[-1]["population/round"] or len(trial._rounds.stopped) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"tasks": 3, "donor_rule": "softmax_score", "score_decay": 0.8, "final": "best_across", "stop_scope": "per_task"},
+        {"merge": "lerp", "alpha": 0.5, "validation_policy": "shared_select", "trial__optimizer": {"name": "adamw", "lr": 0.01}},
+        {"eval_transform": "train", "pairing": "independent", "final": "average", "optimiser_state": "reset"},
+    ],
+    ids=["plain", "scores", "lerp-select", "train-transform"],
+)
+def test_a_population_restored_after_any_round_continues_bit_identically(changes, tmp_path):
+    """Invariant 15."""
+    whole = list(population(**changes))
+    trial = population(**changes)
+    for number in range(3):
+        trial.save(tmp_path / "state")
+        trial = Population.restore(tmp_path / "state")
+        assert timeless([next(trial)]) == timeless(whole[number : number + 1])
+    trial.save(tmp_path / "end")
+    done = Population.restore(tmp_path / "end")
+    with pytest.raises(StopIteration):
+        next(done)
+    assert done.state_dict()["live"] is None
+    assert timeless([done.selected]) == timeless(whole[-1:])
+    assert done.evaluate("val") == {k: v for k, v in done.selected.items() if k.startswith("val/")}
+    assert done.evaluate("test") == trial.evaluate("test")
+
+
+def test_reports_come_every_so_many_rounds_and_are_the_same():
+    single, double = list(population(budget=16 * 4)), list(population(budget=16 * 4, trial__report_every=3))
+    assert [r["population/round"] for r in double] == [3, 4]
+    kept = {k: v for k, v in single[-1].items() if k not in ("report", "train/scene/loss", "cost/seconds")}
+    assert kept == {k: v for k, v in double[-1].items() if k in kept}
+
+
+def test_a_population_without_a_budget_lasts_the_epochs_of_its_target():
+    trial = population(trial__epochs={"search": 2, "retrain": 2})
+    assert trial.rounds == 4 * 6 // 4 and trial.total_epochs == 4
+
+
+def test_what_is_handed_out():
+    best, last, across, mean = (
+        population(accept="never", budget=16 * 6, **changes)
+        for changes in ({}, {"trial__select": "last"}, {"final": "best_across"}, {"final": "average"})
+    )
+    for trial in (best, last, across, mean):
+        list(trial)
+    assert equal(last._final, last._rounds.states[0].model)
+    assert best.selected["population/best_round"] == best._rounds.target_round
+    target, parts = across._tasks[0], [task.hold_out for task in across._tasks]
+    losses = [
+        sum(across._bench.figures(target, across._rounds.snapshots[i], part)["loss"] for part in parts) / len(parts) for i in range(2)
+    ]
+    assert equal(across._final, across._rounds.snapshots[losses.index(min(losses))])
+    one, two = (mean._rounds.states[i].model for i in range(2))
+    for name, value in mean._final.items():
+        if value.is_floating_point():
+            assert torch.allclose(value, (one[name] + two[name]) / 2, atol=1e-7)
