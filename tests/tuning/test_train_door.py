@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from mtsearch import population, train
 from mtsearch import run as run_door
-from mtsearch import train, training
 from mtsearch.tuning.rundir import RunDirectory
 from tests.tuning.fake import PLAN, FakeTrial, order
 from tests.tuning.spaces import space
@@ -20,7 +20,7 @@ def door(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(FakeTrial, "total_epochs", 3, raising=False)
     monkeypatch.setattr(FakeTrial, "__iter__", lambda self: iter(lambda: None if self.finished else next(self), None), raising=False)
-    monkeypatch.setattr(training, "Trial", FakeTrial)
+    monkeypatch.setattr(population, "open_trial", FakeTrial)
     (tmp_path / "toy.yaml").write_text(space("results").to_yaml())
 
     def call(*words):
