@@ -19,7 +19,7 @@ from mtsearch.population.task import Stock, Task
 from mtsearch.population.transfer import HEAD
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
-from mtsearch.training.parts import EVALUATION_BATCH
+from mtsearch.training.parts import evaluation_batch
 from mtsearch.training.randomness import Lent
 from mtsearch.training.schedules import lr_factor
 from mtsearch.training.state import to_device
@@ -117,7 +117,7 @@ class Bench:
 
     def figures(self, task: Task, weights: dict[str, Tensor], index: Tensor, noise: torch.Generator | None = None) -> dict[str, float]:
         """All metrics of the task on its images at `index`."""
-        batches = self._stock.passing(task, index, EVALUATION_BATCH, noise)
+        batches = self._stock.passing(task, index, evaluation_batch(task.dataset), noise)
         found = evaluate(self.network(task, weights), [([task.card], batches)], self.device, self._autocast)
         return {key.removeprefix(f"{task.card.name}/"): value for key, value in found.items()}
 

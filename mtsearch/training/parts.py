@@ -16,6 +16,11 @@ EVALUATION_BATCH = 1000
 EVALUATION_PIXELS = 1 << 21  # of all images of a batch: what lies between the layers has to fit into memory
 
 
+def evaluation_batch(dataset: Dataset) -> int:
+    """How many images of a dataset are evaluated at once."""
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (dataset.card.shape[1] * dataset.card.shape[2])))
+
+
 def batches_of(dataset: Dataset, split: Split, size: int, device: torch.device, augment: Augment | None = None) -> Batches:
     """Channels-last batches of a split of the dataset, normalised as its card says."""
     return Batches(
@@ -38,7 +43,7 @@ def parts_of(
     Raises:
         BadInput: a task has no labelled image in this split.
     """
-    size = max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (dataset.card.shape[1] * dataset.card.shape[2])))
+    size = evaluation_batch(dataset)
     found = []
     for members, index in pools(split, tasks, tuple(range(len(tasks)))):
         part = split if index is None else split.take(index)
