@@ -14,12 +14,13 @@ from mtsearch.config.metrics import TASK_METRICS, has_values
 
 class TaskCard(Model):
     """One labelled prediction. `kind` is one that `task_metrics` has declared (`mtsearch.config.metrics`); `outputs` is the number of
-    classes, or of channels for a regression."""
+    classes, of values for a regression, or of channels for a restoration. `loss` names one of the kind's losses, else it is the first."""
 
     name: str
     kind: str = "classification"
     outputs: int = Field(gt=0)
     classes: tuple[str, ...] = ()
+    loss: str | None = None
     ignore: int = -1  # the label that means "not labelled"
     undefined: int | None = None  # the label of pixels of no named class: `ignore`, or a class that is trained
 

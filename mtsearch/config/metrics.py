@@ -69,6 +69,11 @@ task_metrics(
     },
 )
 task_metrics("regression", {"loss": Metric("min"), "error": Metric("min")}, labels="values")
+task_metrics(
+    "restoration",
+    {"loss": Metric("min"), "error": Metric("min"), "psnr": Metric("max", "dB"), "ssim": Metric("max", "", 0.0)},
+    labels="values",
+)
 
 MODEL_METRICS: dict[str, Metric] = {
     "model/params": Metric("min"),

@@ -15,6 +15,7 @@ from torch import nn
 
 from mtsearch import __version__
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.metrics import has_values
 from mtsearch.data import Dataset
 from mtsearch.deploy.parity import Parity
 from mtsearch.models import model_macs
@@ -146,7 +147,7 @@ def _usage(card: Mapping[str, Any]) -> str:
         "outputs = model(images)",
     ]
     for name, task in card["tasks"].items():
-        choice = "" if task["kind"] == "regression" else ".argmax(1)"
+        choice = "" if has_values(task["kind"]) else ".argmax(1)"
         lines.append(f'outputs["{name}"]{choice}')
     return "\n".join([*lines, "```", "", "`model.safetensors` holds the same weights by layer name, for other runtimes."])
 

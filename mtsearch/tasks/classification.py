@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +14,44 @@ from mtsearch.tasks.confusion import agreement, confusion
 from mtsearch.tasks.registry import loss, meter, task_loss
 
 
+@loss("segmentation", "cross_entropy")
 @loss("classification", "cross_entropy")
 def cross_entropy(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of logits (B, classes[, H, W]) against labels (B[, H, W]), `task.ignore` being "not labelled"."""
     return F.cross_entropy(output.float(), target, ignore_index=task.ignore, reduction="sum"), (target != task.ignore).sum()
+
+
+def _on_labelled(task: TaskCard, output: Tensor, target: Tensor, each: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """The sum of a loss of logits (n, classes) and labels (n,), one figure a label, over the labelled of (B[, H, W]), and their number."""
+    labelled = target != task.ignore
+    return each(output.float().movedim(1, -1)[labelled], target[labelled]).sum(), labelled.sum()
+
+
+def _one_hot_loss(name: str, power: int, softmax: bool) -> None:
+    """Register the mean over classes of |p - t|^power for logits or probabilities p and one-hot labels t."""
+
+    def each(logits: Tensor, labels: Tensor) -> Tensor:
+        values = logits.softmax(1) if softmax else logits
+        return (values - F.one_hot(labels, logits.shape[1])).abs().pow(power).mean(1)
+
+    def one_hot_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return _on_labelled(task, output, target, each)
+
+    for kind in ("classification", "segmentation"):
+        loss(kind, name)(one_hot_loss)
+
+
+_one_hot_loss("l1", 1, softmax=False)
+_one_hot_loss("l2", 2, softmax=False)
+_one_hot_loss("l1_softmax", 1, softmax=True)
+_one_hot_loss("l2_softmax", 2, softmax=True)
+
+
+@loss("segmentation", "margin")
+@loss("classification", "margin")
+def margin(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Multi-class hinge: the mean over classes j of max(0, 1 - x_y + x_j), j != y, for logits x and label y."""
+    return _on_labelled(task, output, target, lambda logits, labels: F.multi_margin_loss(logits, labels, reduction="none"))
 
 
 @meter("classification")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtsearch.config.base import claim
 from mtsearch.config.cards import TaskCard
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, nearest
 
 Loss = Callable[[TaskCard, Tensor, Tensor], tuple[Tensor, Tensor]]
 """(task, raw output, target) -> sum of the losses over all labelled entries and their number, both scalars on the output's device."""
@@ -38,7 +38,7 @@ _METERS: dict[str, Callable[[TaskCard, torch.device], Meter]] = {}
 
 
 def loss(kind: str, name: str) -> Callable[[L], L]:
-    """Register a loss of a task kind by its name: ``@loss("regression", "squared")``. A kind's first one is its default."""
+    """Register a loss of a task kind by its name: ``@loss("regression", "mse")``. A kind's first one is its default."""
 
     def register(function: L) -> L:
         claim(_LOSSES.setdefault(kind, {}), name, function, f"loss of {kind}")
@@ -60,12 +60,20 @@ def meter(kind: str) -> Callable[[M], M]:
 def task_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the losses of raw outputs over all labelled entries, and their number, both scalars on the output's device.
 
-    Batches and ranks may so hold different numbers of labels. Raises BadInput for a kind without a loss.
+    Batches and ranks may so hold different numbers of labels. The loss is the one that the card names, else its kind's first. Raises
+    BadInput for a kind without a loss and for an unknown one.
     """
+    return loss_of(task)(task, output, target)
+
+
+def loss_of(task: TaskCard) -> Loss:
+    """The loss that a task is trained on. Raises BadInput for a kind without a loss and for an unknown one."""
     if task.kind not in _LOSSES:
         raise BadInput(f"task `{task.name}` is of a kind without a loss: `{task.kind}`. Register one with `mtsearch.tasks.loss`.")
     named = _LOSSES[task.kind]
-    return next(iter(named.values()))(task, output, target)
+    if task.loss is not None and task.loss not in named:
+        raise BadInput(f"task `{task.name}` has an unknown loss of {task.kind}: `{task.loss}`. {nearest(task.loss, named)}")
+    return next(iter(named.values())) if task.loss is None else named[task.loss]
 
 
 def meter_for(task: TaskCard, device: torch.device) -> Meter:

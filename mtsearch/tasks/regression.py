@@ -1,4 +1,4 @@
-"""Regression: numbers of an image, or an image."""
+"""Regression: numbers of an image."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.tasks.registry import loss, meter, task_loss
 
 
-@loss("regression", "squared")
-def squared(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+@loss("regression", "mse")
+def mse(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Squared error against a target of the output's shape, NaN being "not labelled"."""
+    difference, count = _difference(output, target)
+    return difference.square().sum(), count
+
+
+@loss("regression", "l1")
+def l1(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Absolute error against a target of the output's shape, NaN being "not labelled"."""
+    difference, count = _difference(output, target)
+    return difference.abs().sum(), count
+
+
+def _difference(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Output minus target, 0 where that is not labelled, and the number of labels."""
     labelled = ~torch.isnan(target)
-    difference = torch.where(labelled, output.float() - target, torch.zeros_like(target))
-    return difference.square().sum(), labelled.sum()
+    return torch.where(labelled, output.float() - target, torch.zeros_like(target)), labelled.sum()
 
 
 @meter("regression")
@@ -29,7 +41,7 @@ class RegressionMeter:
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of predictions and targets of one shape."""
-        pairs = (task_loss(self.task, output, target), squared(self.task, output, target))
+        pairs = (task_loss(self.task, output, target), mse(self.task, output, target))
         self.totals += torch.stack([part.double() for pair in pairs for part in pair])
 
     def compute(self) -> dict[str, float]:

@@ -8,11 +8,8 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
-from mtsearch.tasks.classification import cross_entropy
 from mtsearch.tasks.confusion import agreement, confusion
-from mtsearch.tasks.registry import loss, meter, task_loss
-
-loss("segmentation", "cross_entropy")(cross_entropy)
+from mtsearch.tasks.registry import meter, task_loss
 
 
 @meter("segmentation")

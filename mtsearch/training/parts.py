@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -31,7 +30,7 @@ def batches_of(dataset: Dataset, split: Split, size: int, device: torch.device, 
         augment=augment,
         device=device,
         memory_format=torch.channels_last,
-        ignore={task.name: math.nan if task.kind == "regression" else task.ignore for task in dataset.card.tasks},
+        ignore={task.name: task.missing for task in dataset.card.tasks},
     )
 
 

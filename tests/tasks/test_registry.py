@@ -45,8 +45,8 @@ def test_a_name_belongs_to_the_first_that_took_it():
         task_metrics("segmentation", MINIMISED)
     with pytest.raises(BadInput, match=r"meter of the task kind `regression` .* is already taken by mtsearch.tasks.regression"):
         meter("regression")(type("Other", (), {}))
-    with pytest.raises(BadInput, match=r"loss of regression `squared` .* already taken"):
-        loss("regression", "squared")(lambda task, output, target: (output.sum(), output.sum()))
+    with pytest.raises(BadInput, match=r"loss of regression `mse` .* already taken"):
+        loss("regression", "mse")(lambda task, output, target: (output.sum(), output.sum()))
 
 
 def test_the_value_that_means_not_labelled_follows_the_kind():
