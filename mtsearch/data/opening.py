@@ -124,8 +124,8 @@ def _label(card: DatasetCard, found: dict[str, LabelledImages], fold: int | None
 
 def _fold_of(card: DatasetCard, found: dict[str, LabelledImages]) -> str:
     sources = read_source(card).sources()
-    lists = [fold_lists(images, sources[name]) for name, images in found.items() if sources[name].folds]
-    return "as listed in " + ", ".join(where.path.name for where in lists if where) if any(lists) else "of a seeded rotation"
+    lists = [fold_lists(images, sources[name]) for name, images in found.items() if sources[name].folds] or [None]
+    return " and ".join(dict.fromkeys(f"as listed in {where.path.name}" if where else "of a seeded rotation" for where in lists))
 
 
 def _build(resolved: Resolved, data: DataConfig) -> None:

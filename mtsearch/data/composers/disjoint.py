@@ -109,7 +109,8 @@ class Disjoint(Composer):
     def ingredients(self) -> list[dict[str, Any]]:
         cards = [origin.card for origins in self._origins for origin in origins if origin.card is not None]
         keys = {"name", "source", "shape", "tasks", "val_fraction"}
-        return [card.model_dump(mode="json", include=keys) for card in cards]
+        inner = [part for origins in self._origins for origin in origins for part in origin.composer.ingredients()]
+        return [*(card.model_dump(mode="json", include=keys) for card in cards), *inner]
 
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
         _check_tasks(card, self.members)
