@@ -20,7 +20,8 @@ class Batches:
     None means in order, which leaves nothing random. ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Yields images float32 (B,
     C, H, W), normalised, in ``memory_format``, and the labels by task. Labels (N, H, W) or (N, C, H, W) as large as the images move with
     them under augmentation; what comes in from outside gets what ``ignore`` gives for their task. One number is for all tasks with
-    whole-numbered labels; a task that ``ignore`` does not name gets -1. Labels that are floats get NaN unless they are named.
+    whole-numbered labels; a task that ``ignore`` does not name gets -1. Labels that are floats get NaN unless they are named. Labels that
+    are pictures, uint8, are kept as bytes and yielded as float32 in [0, 1], NaN for what comes in from outside.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class Batches:
             self.words = pack(images)
             self.dense = {name for name, values in self.labels.items() if values.dim() in (3, 4) and values.shape[-2:] == (height, width)}
             self.labels |= {name: bordered(self.labels[name], _ignored(name, self.labels[name], ignore)) for name in self.dense}
+            pictures = any(self.labels[name].dtype == torch.uint8 for name in self.dense)
+            self.outside = bordered(torch.zeros(height, width, dtype=torch.bool, device=device), True) if pictures else None
         else:
             # An image is a row of bytes in the batches' memory format: taking rows yields that format, normalising is a straight pass.
             self.rows = (images.permute(0, 2, 3, 1) if self.channels_last else images).reshape(self.count, -1)
@@ -72,7 +75,8 @@ class Batches:
                 raise ValueError("Parameter `augment` needs a `generator` to draw from. Found `generator = None`.")
             for start in range(0, self.count, self.batch_size):
                 part = slice(start, start + self.batch_size)
-                yield self._finish(self.rows[part].to(torch.float32)), {name: values[part] for name, values in self.labels.items()}
+                labels = {name: values[part] for name, values in self.labels.items()}
+                yield self._finish(self.rows[part].to(torch.float32)), _floats(labels)
             return
         yield from self.shuffled(self.generator)
 
@@ -87,7 +91,7 @@ class Batches:
         index = index.to(self.scale.device)
         labels = {name: values.index_select(0, index) for name, values in self.labels.items()}
         if self.augment is None:
-            return self._finish(self.rows.index_select(0, index).to(torch.float32)), labels
+            return self._finish(self.rows.index_select(0, index).to(torch.float32)), _floats(labels)
         if generator is None:
             raise ValueError("Parameter `generator` should be given to batches with augmentation. Found `generator = None`.")
         return self._augmented(self.augment, generator, index, labels)
@@ -104,7 +108,8 @@ class Batches:
         else:
             unpack(words, values.view(-1, channels, height * width))
         moved = {name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self.dense}
-        return self._finish(values), labels | moved
+        outside = self.outside[source].unflatten(-1, (height, width)) if self.outside is not None else None
+        return self._finish(values), _floats(labels | moved, outside)
 
     def _finish(self, values: Tensor) -> Tensor:
         """Float pixels (B, C*H*W) in the order of the memory format, normalised in place: a fresh array costs more in page faults than
@@ -116,6 +121,18 @@ class Batches:
         return values.view(-1, channels, height, width)
 
 
+def _floats(labels: dict[str, Tensor], outside: Tensor | None = None) -> dict[str, Tensor]:
+    """Labels with pictures as floats in [0, 1], NaN ``outside`` (B, H, W) of them."""
+    out = {}
+    for name, values in labels.items():
+        if values.dtype == torch.uint8:
+            values = values.to(torch.float32).div_(255)
+            if outside is not None:
+                values.masked_fill_(outside[:, None], math.nan)
+        out[name] = values
+    return out
+
+
 def _moved(labels: Tensor, source: Tensor) -> Tensor:
     """Labels (B[, C], P), at the pixels that each of the result's comes from, (B, H*W)."""
     return labels.gather(-1, source if labels.dim() == 2 else source[:, None].expand(-1, labels.shape[1], -1))
@@ -123,6 +140,8 @@ def _moved(labels: Tensor, source: Tensor) -> Tensor:
 
 def _ignored(name: str, labels: Tensor, ignore: int | Mapping[str, float]) -> float:
     """The value that means "not labelled" among the labels of a task."""
+    if labels.dtype == torch.uint8:
+        return 0  # a byte has no room for it: see `_floats`
     whole = not labels.is_floating_point()
     default: float = (ignore if isinstance(ignore, int) else -1) if whole else math.nan
     value = ignore.get(name, default) if isinstance(ignore, Mapping) else default

@@ -184,6 +184,11 @@ def _check(card: DatasetCard, name: str, side: Side) -> None:
             f"The {name} split of `{card.name}` should hold images of shape {card.shape}. Found {side.images.shape}; mend the data card."
         )
     for task, labels in zip(card.tasks, side.labels, strict=True):
+        if labels.dtype == np.uint8 and labels.shape[1:] != (task.outputs, *card.shape[1:]):
+            raise BadInput(
+                f"The pictures that task `{task.name}` of `{card.name}` restores should have shape {(task.outputs, *card.shape[1:])}, as "
+                f"large as the images. Found {labels.shape[1:]} in {name}; mend the data card."
+            )
         known = labels[labels != task.ignore]
         if not has_values(task.kind) and len(known) and not (known.min() >= 0 and known.max() < task.outputs):
             raise BadInput(

@@ -20,6 +20,7 @@ class Split:
 
     ``images`` is uint8 (N, C, H, W), in any dense memory format. ``labels`` maps each task's name to int64 (N,) for a classification,
     int64 (N, H, W) for a segmentation, float for a regression; the task's ``ignore`` value means "not labelled".
+    Pictures as labels are uint8 (N, C, H, W): `Batches` yields them as floats in [0, 1], and all of them are labels.
     ``members`` says how many images each set of a disjoint dataset gave, behind each other; it is empty for one set.
     """
 
@@ -52,6 +53,8 @@ class Split:
 
     def labelled(self, task: TaskCard) -> Tensor:
         """Which examples have a label of the task, bool (N,); of a label per pixel, one is enough."""
+        if self.labels[task.name].dtype == torch.uint8:
+            return torch.ones(len(self), dtype=torch.bool, device=self.labels[task.name].device)
         labels = self.labels[task.name].flatten(1) if self.labels[task.name].dim() > 1 else self.labels[task.name][:, None]
         return (~torch.isnan(labels) if labels.is_floating_point() else labels != task.ignore).any(1)
 

@@ -168,7 +168,8 @@ def test_every_card_of_the_project_can_be_read_and_its_sample_exists():
         assert card.sample is None or cards[card.sample].embedded
         if card.sample:
             assert [task.name for task in cards[card.sample].tasks] == [task.name for task in card.tasks]
-            assert cards[card.sample].shape == card.shape
+            same = slice(1) if card.source["kind"] == "degraded" else slice(None)  # networks that restore take images of any size
+            assert cards[card.sample].shape[same] == card.shape[same]
 
 
 def test_an_unknown_name_gets_the_nearest():

@@ -1,6 +1,6 @@
 """The composers of datasets. Importing this package registers them."""
 
-from mtsearch.data.composers import cifar10_mnist, classification, disjoint, drawn_scenes, multimnist, scenes_masks
+from mtsearch.data.composers import cifar10_mnist, classification, degraded, disjoint, drawn_scenes, multimnist, scenes_masks
 from mtsearch.data.composers.base import COMPOSERS, Composer, Cut, Side, composer, need_tasks, read_source
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "cifar10_mnist",
     "classification",
     "composer",
+    "degraded",
     "disjoint",
     "drawn_scenes",
     "multimnist",

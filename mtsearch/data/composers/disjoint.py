@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from mtsearch.config.base import Model
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.metrics import has_values
 from mtsearch.data.cards import load_card
 from mtsearch.data.composers.base import Composer, Cut, Side, as_composer, composer, read_source
 from mtsearch.data.composers.fitting import fit_images, fit_labels
@@ -182,7 +183,7 @@ def _translated(
     """Labels of a member's task as labels of ours; `ignore` for what is not labelled and for classes that are left out."""
     if ours.kind != theirs.kind:
         raise BadInput(f"The task `{ours.name}` of `{card.name}` is a {ours.kind}, but a member gives it `{theirs.name}`, a {theirs.kind}.")
-    if ours.kind == "regression":
+    if has_values(ours.kind):
         return values
     numbers = np.full(theirs.outputs + 1, ours.ignore, np.int64)  # the last for what is not labelled
     numbers[:-1] = _class_numbers(card, ours, theirs, classes)
@@ -230,6 +231,8 @@ def _behind_each_other(card: DatasetCard, parts: list[tuple[NDArray[np.uint8], d
     for task in card.tasks:
         given = [labels[task.name] for _, labels in parts if task.name in labels]
         form = given[0]
+        if form.dtype == np.uint8 and len(given) < len(parts):
+            raise BadInput(f"Every member of `{card.name}` should give the pictures of `{task.name}`: there is no value for a missing one.")
         if any(values.shape[1:] != form.shape[1:] for values in given):
             shapes = ", ".join(str(values.shape[1:]) for values in given)
             raise BadInput(f"The members of `{card.name}` that label `{task.name}` should do so in one form. Found shapes {shapes}.")
