@@ -58,3 +58,22 @@ class BackboneSegNet(Model):
 
     name: Literal["segnet"] = "segnet"
     widths: tuple[Width, Width, Width, Width, Width] = (64, 128, 256, 512, 512)
+
+
+@method("backbone", "vdsr")
+class BackboneVDSR(Model):
+    """`depth` plain 3x3 convolutions of `width` filters, the head's among them; restorations add to the image (Kim et al. 2016)."""
+
+    name: Literal["vdsr"] = "vdsr"
+    depth: int = Field(20, ge=2)
+    width: int = Field(64, gt=0)
+
+
+@method("backbone", "edsr")
+class BackboneEDSR(Model):
+    """`blocks` residual blocks of `width` filters on a grid `scale` times coarser than the image, then pixel shuffles (Lim et al. 2017)."""
+
+    name: Literal["edsr"] = "edsr"
+    blocks: int = Field(18, gt=0)
+    width: int = Field(64, gt=0)
+    scale: Literal[1, 2, 4, 8] = 2

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from mtsearch.config.architectures import HPS, MDMTN, MTAN, MTLN, STL, MTLNSegNet, Painted
-from mtsearch.config.backbones import BackboneCM, BackboneMM, BackboneSegNet, BackboneTorchvision, BackboneWRN
+from mtsearch.config.backbones import BackboneCM, BackboneEDSR, BackboneMM, BackboneSegNet, BackboneTorchvision, BackboneVDSR, BackboneWRN
 from mtsearch.config.balancing import DWA, FAMO, GLS, IMTLL, PBI, RLW, Chebyshev, ChebyshevAL, Linear, SmoothChebyshev, Uncertainty
 from mtsearch.config.base import Model
 from mtsearch.config.formulations import (
@@ -68,9 +68,11 @@ __all__ = [
     "AlignedMTL",
     "Augment",
     "BackboneCM",
+    "BackboneEDSR",
     "BackboneMM",
     "BackboneSegNet",
     "BackboneTorchvision",
+    "BackboneVDSR",
     "BackboneWRN",
     "BootstrapFormulation",
     "CAGrad",

@@ -7,11 +7,14 @@ from mtsearch.models import (  # noqa: F401  (importing registers them)
     mtln,
     mtln_segnet,
     painted,
+    restoring,
     stl,
     trunk_cm,
+    trunk_edsr,
     trunk_mm,
     trunk_segnet,
     trunk_torchvision,
+    trunk_vdsr,
     trunk_wrn,
 )
 from mtsearch.models.base import Backbone, Branch, MultiTaskModel, Need

@@ -95,7 +95,8 @@ class MultiTaskModel(nn.Module):
     """A network with one output per task.
 
     Subclasses set `prunable` and implement `share`, `decode`, `shared_parameters` and `task_parameters`. Outputs are raw:
-    logits (B, classes) for a classification, (B, classes, H, W) for a segmentation, values (B, outputs) for a regression.
+    logits (B, classes) for a classification, (B, classes, H, W) for a segmentation, values (B, outputs) for a regression,
+    images (B, outputs, H, W) for a restoration.
 
     Attributes:
         tasks: the task cards, in order.

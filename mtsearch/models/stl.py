@@ -11,6 +11,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.heads import build_head, need_of
 from mtsearch.models.registry import architecture
+from mtsearch.models.restoring import read_out
 
 
 @architecture(schema.STL)
@@ -30,7 +31,7 @@ class STL(MultiTaskModel):
         out = {}
         for name in self.chosen(tasks):
             (features,) = self.trunks[name](x)
-            out[name] = self.heads[name](features)
+            out[name] = read_out(self.heads[name], features, x)
         return out
 
     def shared_parameters(self) -> list[nn.Parameter]:

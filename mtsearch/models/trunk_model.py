@@ -11,6 +11,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.models.base import Backbone, MultiTaskModel, Need
 from mtsearch.models.heads import build_head, need_of
 from mtsearch.models.norm import PER_TASK, norm_parameters, renormalise_, turn_to
+from mtsearch.models.restoring import read_out
 
 
 def needs_of(tasks: Sequence[TaskCard]) -> tuple[Need, ...]:
@@ -66,7 +67,8 @@ class TrunkModel(MultiTaskModel):
         return features[self.slot[name]]
 
     def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        return {name: self.heads[name](self.read(name, x, self.features_of(name, shared, tasks))) for name in self.chosen(tasks)}
+        features = {name: self.features_of(name, shared, tasks) for name in self.chosen(tasks)}
+        return {name: read_out(self.heads[name], self.read(name, x, own), x) for name, own in features.items()}
 
     def shared_parameters(self) -> list[nn.Parameter]:
         own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}
