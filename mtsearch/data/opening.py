@@ -184,7 +184,7 @@ def _check(card: DatasetCard, name: str, side: Side) -> None:
             f"The {name} split of `{card.name}` should hold images of shape {card.shape}. Found {side.images.shape}; mend the data card."
         )
     for task, labels in zip(card.tasks, side.labels, strict=True):
-        if labels.dtype == np.uint8 and labels.shape[1:] != (task.outputs, *card.shape[1:]):
+        if labels.dtype == np.uint8 and has_values(task.kind) and labels.shape[1:] != (task.outputs, *card.shape[1:]):
             raise BadInput(
                 f"The pictures that task `{task.name}` of `{card.name}` restores should have shape {(task.outputs, *card.shape[1:])}, as "
                 f"large as the images. Found {labels.shape[1:]} in {name}; mend the data card."
@@ -212,8 +212,9 @@ def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
 def _splits(arrays: dict[str, NDArray[Any]], manifest: dict[str, Any], card: DatasetCard) -> dict[str, Split]:
     """The splits, their images channels-last in memory: then every trial's channels-last batches are views of them, not copies."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    # Masks are stored in bytes.
-    tensors |= {name: values.long() for name, values in tensors.items() if "/labels/" in name and values.dtype == torch.uint8}
+    # Masks are stored in bytes; so are pictures, which stay so.
+    masks = [f"{name}/labels/{task.name}" for name in SPLITS for task in card.tasks if not has_values(task.kind)]
+    tensors |= {name: tensors[name].long() for name in masks if tensors[name].dtype == torch.uint8}
     members = manifest.get("members", {})  # stores of before there were sets of several members have none
     return {
         name: Split(

@@ -36,9 +36,7 @@ class Correction(nn.Module):
     def forward(self, features: Tensor, images: Tensor | None = None) -> Tensor:
         """(B, C, H, W) features and (B, outputs, H, W) images -> images."""
         if images is None:
-            raise BadInput(
-                "this backbone corrects the image, which this architecture does not give to its heads; choose another."
-            )
+            raise BadInput("this backbone corrects the image, which this architecture does not give to its heads; choose another.")
         out: Tensor = self.correct(features)
         return images + out
 

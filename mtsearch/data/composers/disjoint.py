@@ -170,6 +170,8 @@ def _compose(
             values = side.labels[theirs[its]]
             if origin.card is not None:
                 values = _translated(card, ours[mine], task, values, member.classes.get(mine))
+            elif not has_values(task.kind):
+                values = values.astype(np.int64)  # a mask's bytes have no room for `ignore`
             labels[mine] = fit_labels(values, side.images.shape[-2:], card.shape[1:])
         kept = np.flatnonzero(_known(ours, labels, len(side.images)))
         images = side.images if len(kept) == len(side.images) else side.images[kept]
@@ -231,7 +233,7 @@ def _behind_each_other(card: DatasetCard, parts: list[tuple[NDArray[np.uint8], d
     for task in card.tasks:
         given = [labels[task.name] for _, labels in parts if task.name in labels]
         form = given[0]
-        if form.dtype == np.uint8 and len(given) < len(parts):
+        if has_values(task.kind) and form.dtype == np.uint8 and len(given) < len(parts):
             raise BadInput(f"Every member of `{card.name}` should give the pictures of `{task.name}`: there is no value for a missing one.")
         if any(values.shape[1:] != form.shape[1:] for values in given):
             shapes = ", ".join(str(values.shape[1:]) for values in given)
