@@ -85,7 +85,7 @@ class MTLNSegNet(Model):
 
 @method("architecture", "painted")
 class Painted(Model):
-    """Every pixel gets the class of its scene, predicted or, when evaluated, the true one: the baseline of scenes with pixels."""
+    """Every pixel gets the class of its scene, predicted or, when evaluated, the labelled one: the baseline of scenes with pixels."""
 
     name: Literal["painted"] = "painted"
-    scene: Literal["predicted", "true"] = "predicted"
+    scene: Literal["predicted", "labelled"] = "predicted"

@@ -53,7 +53,7 @@ class Brush(nn.Module):
 class Painted(MultiTaskModel):
     """A trunk and a head for the scene; every pixel of a segmentation gets the scene's logits.
 
-    With `scene: true` it is told each image's scene when it is evaluated: no network that looks at whole images can do better.
+    With `scene: labelled` it is told each image's scene when it is evaluated: no network that looks at whole images can do better.
     """
 
     def __init__(self, settings: schema.Painted, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
@@ -64,7 +64,7 @@ class Painted(MultiTaskModel):
                 f"architecture `painted` takes one classification, the scene, and segmentations. Found {', '.join(kinds)}; choose another."
             )
         self.scene = next(task for task in tasks if task.kind == "classification")
-        self.told = settings.scene == "true"
+        self.told = settings.scene == "labelled"
         self.trunk = backbone.trunk(["vector"])
         self.head = build_head(self.scene, backbone)
         size = backbone.shape[1:]
@@ -78,7 +78,7 @@ class Painted(MultiTaskModel):
         return self._painted(self.head(shared[0]), tasks)
 
     def answers(self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """As `forward`; with `scene: true` the labelled scenes in place of the predicted ones."""
+        """As `forward`; with `scene: labelled` the labelled scenes in place of the predicted ones."""
         scene = self.head(self.share(x, tasks)[0])
         if self.told and self.scene.name in labels:
             truth = labels[self.scene.name]

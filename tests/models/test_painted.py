@@ -36,7 +36,7 @@ def test_every_pixel_has_the_logits_of_its_scene_by_the_classes_names(pixels):
 
 def test_told_the_scene_it_paints_the_true_one_and_guesses_where_there_is_none():
     x, labels = torch.randn(4, 3, 16, 8), {"scene": torch.tensor([0, 2, 1, -1])}
-    model = painted("true").eval()
+    model = painted("labelled").eval()
     answers, guess = model.answers(x, labels), model(x)
     assert answers["scene"][:3].argmax(1).tolist() == [0, 2, 1]
     assert answers["pixels"][:3, :, 5, 5].argmax(1).tolist() == [1, 0, 2]
@@ -49,7 +49,7 @@ def test_painting_the_most_frequent_class_misses_the_other_pixels():
     masks[0, :4] = 1  # a quarter of lake
     masks[1, 8:] = 3  # half undefined
     meter = meter_for(PIXELS, torch.device("cpu"))
-    meter.update(painted("true").eval().answers(torch.zeros(2, 3, 16, 8), {"scene": torch.tensor([2, 2])})["pixels"], masks)
+    meter.update(painted("labelled").eval().answers(torch.zeros(2, 3, 16, 8), {"scene": torch.tensor([2, 2])})["pixels"], masks)
     figures = meter.compute()
     assert figures["pixel_error"] == pytest.approx(100 * 32 / 192)
     assert figures["error"] == pytest.approx(100 * (1 - (160 / 192 + 0) / 2))
