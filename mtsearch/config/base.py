@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -46,17 +47,22 @@ def method(kind: str, name: str) -> Callable[[type[M]], type[M]]:
 
 
 def claim(table: dict[Any, Any], key: Any, value: Any, what: str) -> None:
-    """Enter `value` in a registry's table. Raises BadInput where another class or function has the name; the same one read again replaces
-    itself."""
+    """Enter `value` in a registry's table. Raises BadInput where another class or function has the name; the same one, whose file was
+    read again, replaces itself."""
     old = table.get(key)
     if old is not None and old is not value and _home(old) != _home(value):
         name = key if isinstance(key, str) else key.__name__
-        raise BadInput(f"the {what} `{name}` of {_home(value)} is already taken by {_home(old)}. Give it another name.")
+        raise BadInput(f"the {what} `{name}` of {_name(value)} is already taken by {_name(old)}. Give it another name.")
     table[key] = value
 
 
-def _home(thing: Any) -> str:
+def _name(thing: Any) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _home(thing: Any) -> tuple[str, str]:
+    """Where a class or function is written: a file may be imported under several names."""
+    return getattr(sys.modules.get(thing.__module__), "__file__", None) or thing.__module__, thing.__qualname__
 
 
 def methods(kind: str | None = None) -> dict[str, Any]:

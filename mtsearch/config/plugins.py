@@ -121,7 +121,7 @@ def _load_module(name: str) -> None:
 
 def _load_file(path: Path, given: str) -> None:
     name = f"mtsearch_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
+    if name in sys.modules or any(_file_is(module, path) for module in list(sys.modules.values())):
         return
     if not path.is_file():
         raise BadInput(f"`plugins` names a file that does not exist: {given}. Say where it is now with `plugins=[FILE.py]`.")
@@ -135,6 +135,12 @@ def _load_file(path: Path, given: str) -> None:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise BadInput(f"the plug-in {given} {_reason(error, str(path))}.") from error
+
+
+def _file_is(module: Any, path: Path) -> bool:
+    """Whether a module that has been imported, under whatever name, is this file."""
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and file.endswith(path.name) and os.path.abspath(file) == str(path)
 
 
 def _reason(error: BaseException, where: str) -> str:

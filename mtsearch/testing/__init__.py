@@ -1,4 +1,4 @@
-"""Conformance suites: what every architecture, backbone, balancing method, task kind and dataset keeps to, as tests to inherit.
+"""Conformance suites: what every architecture, backbone, balancing method, task kind, dataset and formulation keeps to, to be inherited.
 
     from mtsearch.testing import ArchitectureConformance
 
@@ -12,6 +12,7 @@ from mtsearch.testing.architectures import ArchitectureConformance
 from mtsearch.testing.backbones import BackboneConformance
 from mtsearch.testing.balancing import BalancingConformance
 from mtsearch.testing.datasets import DatasetConformance
+from mtsearch.testing.formulations import FormulationConformance
 from mtsearch.testing.samples import TASKS
 from mtsearch.testing.tasks import TaskKindConformance
 
@@ -21,5 +22,6 @@ __all__ = [
     "BackboneConformance",
     "BalancingConformance",
     "DatasetConformance",
+    "FormulationConformance",
     "TaskKindConformance",
 ]

@@ -1,5 +1,7 @@
 """Every registered balancing method passes the public suite."""
 
+from typing import get_args
+
 import pytest
 import torch
 
@@ -8,12 +10,23 @@ from mtsearch.config import schema
 from mtsearch.config.base import methods
 from mtsearch.testing import BalancingConformance
 
-SPECIAL: dict[str, list[dict]] = {}  # what suits a method where the suite's defaults do not, and more of its settings
+SPECIAL: dict[str, list[dict]] = {  # what suits a method where the suite's defaults do not, and more of its settings
+    "db_mtl": [{}, {"settings": schema.DBMTL(level="feature", memory=0)}],
+}
+
+
+def entries(name, settings):
+    """The method's entries; by default its own defaults, at each level that it can act at."""
+    if name in SPECIAL:
+        return SPECIAL[name]
+    if "level" not in settings.model_fields:
+        return [{}]
+    return [{"settings": settings(level=level)} for level in get_args(settings.model_fields["level"].annotation)]
 
 
 for _name, _settings in methods("balancing").items():
     if _settings.__module__.startswith("mtsearch."):
-        for _number, _entry in enumerate(SPECIAL.get(_name, [{}])):
+        for _number, _entry in enumerate(entries(_name, _settings)):
             _attributes = {"settings": _entry["settings"] if "settings" in _entry else _settings(), **_entry}
             globals()[f"Test_{_name}_{_number}"] = type("BalancingConformance", (BalancingConformance,), _attributes)
 

@@ -1,0 +1,21 @@
+"""Every registered formulation passes the public suite."""
+
+from mtsearch.config import schema
+from mtsearch.config.base import methods
+from mtsearch.config.cards import TaskCard
+from mtsearch.testing import FormulationConformance
+
+LOSSES = {"settings": schema.LossFormulation(losses=("cross_entropy",))}
+SPECIAL: dict[str, list[dict]] = {  # what suits a formulation where the suite's defaults do not, and more of its settings
+    "class_subset": [{"settings": schema.ClassSubsetFormulation(classes=2)}],
+    "dataset": [],  # opens datasets by name: its tests are in test_rounds.py
+    "kfold": [{}, {"settings": schema.KFoldFormulation(folds=4, train="fold")}],
+    "loss": [LOSSES] if "loss" in TaskCard.model_fields else [],
+    "optimizer": [{"population": {"optimiser_state": "reset"}}],
+}
+
+for _name, _settings in methods("formulation").items():
+    if _settings.__module__.startswith("mtsearch."):
+        for _number, _entry in enumerate(SPECIAL.get(_name, [{}])):
+            _attributes = {"settings": _entry["settings"] if "settings" in _entry else _settings(), **_entry}
+            globals()[f"Test_{_name}_{_number}"] = type("FormulationConformance", (FormulationConformance,), _attributes)
