@@ -11,10 +11,9 @@ import yaml
 from fake import CLASSES, colours, digits, image_files, write_batches, write_mnist, write_tree
 from PIL import Image
 
-from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
-from mtsearch.data import load_card, open_dataset, prepare, resolve
+from mtsearch.data import list_cards, load_card, open_dataset, prepare, resolve
 from mtsearch.data.composers.fitting import fit_images, fit_labels
 from mtsearch.data.find import ImageSource, locate, read_sides
 
@@ -333,12 +332,31 @@ def test_the_sample_keeps_the_ratio_and_all_tasks(tmp_path):
     assert pixels.std((0, 2, 3)).tolist() == pytest.approx(dataset.std, abs=2e-3)
 
 
-def test_every_shipped_disjoint_card_has_members_that_give_its_tasks():
-    for name in ("cifar10_fashion", "patches10_digits5"):
-        shipped = load_card(name)
-        assert isinstance(shipped, DatasetCard)
-        given = [task for member in shipped.source["members"] for task in member["tasks"]]
-        assert given == [task.name for task in shipped.tasks]
+@pytest.mark.parametrize(
+    "shipped", [card for card in list_cards().values() if card.source["kind"] == "disjoint"], ids=lambda card: card.name
+)
+def test_a_shipped_card_gives_each_task_one_member_and_names_its_classes_as_that_does(shipped):
+    given = [task for member in shipped.source["members"] for task in member["tasks"]]
+    assert given == [task.name for task in shipped.tasks]
+    for member in shipped.source["members"]:
+        names = member.get("card", [])
+        for alone in map(load_card, [names] if isinstance(names, str) else names):
+            pairs = member["tasks"].items() if isinstance(member["tasks"], dict) else zip(member["tasks"], member["tasks"], strict=True)
+            for mine, its in pairs:
+                ours = next(task for task in shipped.tasks if task.name == mine)
+                theirs = next(task for task in alone.tasks if task.name == its)
+                assert ours.outputs == theirs.outputs and ours.classes in ((), theirs.classes)
+
+
+def test_two_sets_of_drawn_scenes_stand_in_for_the_real_ones(tmp_path):
+    dataset = open_dataset(DataConfig(dataset="rsscn7_gid_scenes", store=tmp_path, size=16))
+    assert dataset.label == "drawn_scenes_two (embedded sample, procedural; stands in for rsscn7_gid_scenes)"
+    train = dataset.splits["train"]
+    assert train.members == (600, 300) and train.images.shape[1:] == (3, 16, 16)
+    for split in dataset.splits.values():
+        first = split.members[0]
+        assert set(split.labels["rsscn7"][:first].tolist()) == set(range(7)) and set(split.labels["gid"][first:].tolist()) == set(range(5))
+        assert not {image.tobytes() for image in split.images[:first].numpy()} & {image.tobytes() for image in split.images[first:].numpy()}
 
 
 def test_original_classes_must_hold_the_tasks_names(tmp_path):
