@@ -43,7 +43,7 @@ class TrialConfig(Model):
     seed: int = Field(0, ge=0)
     architecture: named("architecture") = HPS()  # type: ignore[valid-type]
     backbone: named("backbone") = BackboneCM()  # type: ignore[valid-type]
-    init: Literal["default", "lsuv"] = "default"
+    init: Literal["default", "lsuv", "normal"] = Field("default", description="normal: weights N(0, 0.01^2), biases 0")
     preference: dict[str, float] | None = None
     balancing: named("balancing") = Linear()  # type: ignore[valid-type]
     task_schedule: named("task_schedule") = Joint()  # type: ignore[valid-type]

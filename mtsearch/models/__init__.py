@@ -21,6 +21,7 @@ from mtsearch.models.base import Backbone, Branch, MultiTaskModel, Need
 from mtsearch.models.heads import build_head, head, need_of
 from mtsearch.models.lsuv import lsuv_
 from mtsearch.models.macs import model_macs
+from mtsearch.models.normal import normal_
 from mtsearch.models.registry import architecture, backbone, build_backbone, build_model
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "lsuv_",
     "model_macs",
     "need_of",
+    "normal_",
 ]

@@ -16,7 +16,7 @@ from mtsearch.balancing.schedules import build_schedule
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
 from mtsearch.data import Batches, open_dataset
-from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs
+from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs, normal_
 from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
 from mtsearch.training.checks import check_affinity, check_balancing, check_idle
 from mtsearch.training.ema import Average
@@ -133,6 +133,8 @@ class Trial:
         if config.init == "lsuv":
             first = [next(iter(batches))[0] for _, batches in self._parts("train", DUAL_IMAGES // 2)]
             lsuv_(model, torch.cat(first)[:: len(first)].cpu(), torch.Generator().manual_seed(config.seed))
+        elif config.init == "normal":
+            normal_(model)
         return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _refuse_what_cannot_meet(self) -> None:
