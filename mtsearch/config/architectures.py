@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,7 @@ class STL(Model):
     name: Literal["stl"] = "stl"
 
 
+Weight = Annotated[float, Field(ge=0)]
 Norm = Literal["shared", "task_statistics", "task_affine", "group"]
 
 
@@ -45,6 +46,15 @@ class MTAN(_Trunk):
     """A shared trunk whose stages every task weighs with attention of its own (Liu et al. 2019)."""
 
     name: Literal["mtan"] = "mtan"
+
+
+@method("architecture", "kdmtl")
+class KDMTL(_Trunk):
+    """Hard parameter sharing drawn to the features of single-task networks, which are trained first (Li & Bilen 2020)."""
+
+    name: Literal["kdmtl"] = "kdmtl"
+    weight: Weight | dict[str, Weight] = Field(0.025, description="of the distance to the teacher's features, for all tasks or by task")
+    teacher_epochs: int = Field(12, gt=0, description="epochs of the teachers, before those of the network itself")
 
 
 @method("architecture", "mtln")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mtsearch.config.architectures import HPS, MDMTN, MTAN, MTLN, STL, MTLNSegNet, Painted
+from mtsearch.config.architectures import HPS, KDMTL, MDMTN, MTAN, MTLN, STL, MTLNSegNet, Painted
 from mtsearch.config.backbones import BackboneCM, BackboneEDSR, BackboneMM, BackboneSegNet, BackboneTorchvision, BackboneVDSR, BackboneWRN
 from mtsearch.config.balancing import DWA, FAMO, GLS, IMTLL, PBI, RLW, Chebyshev, ChebyshevAL, Linear, SmoothChebyshev, Uncertainty
 from mtsearch.config.base import Model
@@ -56,6 +56,7 @@ __all__ = [
     "HPS",
     "IMTLG",
     "IMTLL",
+    "KDMTL",
     "MDMTN",
     "MGDA",
     "MTAN",

@@ -87,12 +87,15 @@ class TrialConfig(Model):
     def _populations_train_one_task(self) -> TrialConfig:
         if self.population is None:
             return self
+        norm = getattr(self.architecture, "norm", "shared")
         wrong = [
             ("architecture", self.architecture.name, self.architecture.name in ("stl", "hps"), "stl or hps"),
+            ("architecture.norm", norm, norm in ("shared", "group"), "shared or group"),
             ("balancing", self.balancing.name, self.balancing.name == "linear", "linear"),
             ("task_schedule", self.task_schedule.name, self.task_schedule.name == "joint", "joint"),
             ("sparsity", self.sparsity.mode, self.sparsity.mode == "none", "none"),
             ("preference", self.preference, self.preference is None, "null"),
+            ("idle", self.idle, self.idle == "frozen", "frozen"),
             ("ema", self.ema, self.ema is None, "null"),
             ("select", self.select, self.select in ("best", "last"), "best or last"),
         ]

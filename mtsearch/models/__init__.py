@@ -2,6 +2,7 @@
 
 from mtsearch.models import (  # noqa: F401  (importing registers them)
     hps,
+    kdmtl,
     mdmtn,
     mtan,
     mtln,

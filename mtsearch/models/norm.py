@@ -52,7 +52,7 @@ def renormalise_(trunk: nn.Module, norm: Norm, tasks: Sequence[str]) -> None:
     """Put the chosen policy in the place of every batch norm of a trunk, in place.
 
     Raises:
-        BadInput: a policy other than `shared`, and no batch norm in the trunk.
+        BadInput: a policy other than `shared`, and no batch norm in the trunk; a policy by task, and one task.
     """
     if norm == "shared":
         return
@@ -61,6 +61,8 @@ def renormalise_(trunk: nn.Module, norm: Norm, tasks: Sequence[str]) -> None:
         raise BadInput(
             f"`trial.architecture.norm` is {norm}, but the backbone's trunk has no batch norm. Leave `norm` out or choose another backbone."
         )
+    if norm in PER_TASK and len(tasks) == 1:
+        raise BadInput(f"`trial.architecture.norm` is {norm}, but there is one task alone. Leave `norm` out.")
     for name, module in places:
         trunk.set_submodule(name, _grouped(module) if norm == "group" else TaskNorm(module, tasks, affine=norm == "task_affine"))
 

@@ -28,11 +28,12 @@ class STL(MultiTaskModel):
         return []
 
     def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        out = {}
-        for name in self.chosen(tasks):
-            (features,) = self.trunks[name](x)
-            out[name] = read_out(self.heads[name], features, x)
-        return out
+        return {name: read_out(self.heads[name], self.features(name, x), x) for name in self.chosen(tasks)}
+
+    def features(self, name: str, x: Tensor) -> Tensor:
+        """What the head of a task reads of images (B, C, H, W)."""
+        (features,) = self.trunks[name](x)
+        return features  # type: ignore[no-any-return]
 
     def shared_parameters(self) -> list[nn.Parameter]:
         return []

@@ -7,6 +7,7 @@ from pathlib import Path
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.population.population import Population
 from mtsearch.training import Trial, World
+from mtsearch.training.phases import plan
 from mtsearch.training.state import load_state
 
 
@@ -29,7 +30,7 @@ def restore_trial(folder: Path, data: DataConfig | None = None, world: World | N
 def total_epochs_of(config: TrialConfig, images: int) -> float:
     """How many passes through `images` training images a trial takes in all, those of all members of a population together."""
     if config.population is None:
-        return config.epochs.search + config.epochs.retrain
+        return sum(phase.epochs for phase in plan(config))
     settings = config.population
     steps = settings.budget
     if steps is None:

@@ -97,10 +97,12 @@ class Stepper:
         for members, (images, labels) in parts:
             names = [self._tasks[k].name for k in members]
             with self._cast(images):
-                outputs = self._model(images, names)
+                features = self._model.share(images, names)
+                outputs = self._model.decode(images, features, names)
+                extra = self._model.extra_losses(images, features, names)
             for k, name in zip(members, names, strict=True):
                 total, count = task_loss(self._tasks[k], outputs[name], labels[name])
-                losses[k] = total / count.clamp(min=1)
+                losses[k] = total / count.clamp(min=1) + extra.get(name, 0.0)
         for buffer, before in zip(self._model.buffers(), buffers, strict=True):
             buffer.copy_(before)
         return torch.stack([losses[k] for k in sorted(losses)])

@@ -30,6 +30,7 @@ from mtsearch.training.selection import check_selection, score
 from mtsearch.training.state import has_state, load_state, save_state, to_device
 from mtsearch.training.steps import Stepper
 from mtsearch.training.streams import Streams
+from mtsearch.training.teachers import lesson, lessons
 from mtsearch.training.world import World
 
 DUAL_IMAGES = 1024  # training images on which the losses of a dual update are measured
@@ -68,9 +69,9 @@ class Trial:
         self.phases: list[Phase] = plan(config)
         self.reports: list[dict[str, Any]] = []
         self._best: dict[str, Any] | None = None  # the chosen report of the current phase: {"report", "score", "model", "structure"}
-        self._seconds, self._steps, self._examples = 0.0, 0, 0
+        self._epoch, self._seconds, self._steps, self._examples = 0, 0.0, 0, 0
         self._structure: Structure | None = None
-        self._handed: dict[str, float] = {}  # what the search phase fell short of, told in every later report
+        self._handed: dict[str, float] = {}  # what the teachers reach and the search phase fell short of, told in every later report
         self._schedule = build_schedule(config.task_schedule, [task.name for task in self.tasks])
         self._coins = torch.Generator().manual_seed(config.seed)
         train = self.dataset.splits["train"]
@@ -81,6 +82,8 @@ class Trial:
             self.model = self._build()
             self._rng = torch.get_rng_state()
         self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
+        taught = lessons(config)
+        self._teachers = None if taught is None else Trial(taught, data, self.world, clock)
         self._refuse_what_cannot_meet()
         self._begin(0)
 
@@ -97,6 +100,9 @@ class Trial:
         until = min(self._epoch + self.config.report_every, phase.epochs)
         with self._seeded(None):
             start = self._clock()
+            losses: dict[str, float] = {}
+            if phase.name == "teach":
+                self._epoch, self._lr, self._steps, self._examples, self._handed = lesson(self._teachers)
             while self._epoch < until:
                 losses = self._train_epoch()
                 self._epoch += 1
@@ -161,7 +167,7 @@ class Trial:
         if self.phases[phase].name == "retrain" and self._best is not None:
             self.model.load_state_dict(self._best["model"])
             self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed)
-            self._handed = self._shortfalls(self._structure)
+            self._handed |= self._shortfalls(self._structure)
         if phase > 0:
             self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
         self._best = None
@@ -191,6 +197,8 @@ class Trial:
             self._sparsifier = Sparsifier(
                 self.model, self.model.prunable, config.sparsity, total_steps=phase.epochs * steps, steps_per_epoch=steps
             )
+        if self._teachers is not None and self._teachers.finished:
+            self.model.learn_from(self._teachers.selected_model())  # type: ignore[operator]
         self._average = Average(self.model, config.ema) if config.ema is not None and self._phase == len(self.phases) - 1 else None
 
     # ------------------------------------------------------------ training
@@ -311,6 +319,7 @@ class Trial:
             "optimizer": self._optimizer.state_dict(),
             "stepper": self._stepper.state_dict(),
             "balancing": self._balancing.state_dict(),
+            "teachers": None if self._teachers is None else self._teachers.state_dict(),
             "sparsifier": None if self._sparsifier is None else self._sparsifier.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
             "streams": self._streams.state_dict(),
@@ -333,6 +342,8 @@ class Trial:
             return
         with self._seeded(self.config.seed):
             self.model = self._build()
+        if self._teachers is not None:
+            self._teachers.load_state_dict(live["teachers"])
         self._prepare()
         self.model.load_state_dict(to_device(live["model"], self.device))
         load_optimizer(self._optimizer, to_device(live["optimizer"], self.device))
@@ -365,7 +376,7 @@ class Trial:
 
     def close(self) -> None:
         """Drop the model and the optimiser; the dataset stays for the next trial in this process."""
-        del self.model, self._optimizer, self._stepper, self._sparsifier, self._average, self._best
+        del self.model, self._optimizer, self._stepper, self._teachers, self._sparsifier, self._average, self._best
 
     # ------------------------------------------------------------ randomness
 

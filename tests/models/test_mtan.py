@@ -10,6 +10,7 @@ from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.deploy.compact import compact
+from mtsearch.deploy.serving import Serving
 from mtsearch.models import build_model
 
 torch.set_num_threads(1)
@@ -80,9 +81,11 @@ def test_compaction_leaves_the_outputs():
     with torch.no_grad():
         for name in model.prunable:
             model.get_submodule(name).weight[:, ::3] = 0
-    small = compact(model, CM[1])
+    served = Serving(model, [0.5] * 3, [0.25] * 3).double()
+    small = compact(served, CM[1])
     x = torch.randn(3, *CM[1], dtype=torch.float64)
-    for name, value in model(x).items():
+    for name, value in served(x).items():
         torch.testing.assert_close(small.model(x)[name], value)
+    assert "could not be traced" not in small.notes[0]
     weights = [m for m in small.model.modules() if isinstance(m, nn.Linear)]
     assert sum(m.weight.numel() for m in weights) < 0.75 * sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))

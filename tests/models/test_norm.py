@@ -10,6 +10,7 @@ from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.deploy.compact import compact
+from mtsearch.deploy.serving import Serving
 from mtsearch.models import build_model, model_macs
 from mtsearch.models.norm import renormalise_, turn_to
 
@@ -142,13 +143,17 @@ def test_compaction_leaves_the_outputs(norm):
     with torch.no_grad():
         for name in model.prunable:
             model.get_submodule(name).weight[:, ::2] = 0
-    small = compact(model, SHAPE).model
+    served = Serving(model, [0.5] * 3, [0.25] * 3).double()
+    small = compact(served, SHAPE)
     x = torch.randn(3, *SHAPE, dtype=torch.float64)
-    for name, value in model(x).items():
-        torch.testing.assert_close(small(x)[name], value)
-    assert sum(p.numel() for p in small.parameters()) < 0.7 * sum(p.numel() for p in model.parameters())
+    for name, value in served(x).items():
+        torch.testing.assert_close(small.model(x)[name], value)
+    assert "could not be traced" not in small.notes[0]
+    assert sum(p.numel() for p in small.model.parameters()) < 0.7 * sum(p.numel() for p in model.parameters())
 
 
-def test_a_trunk_without_batch_norm_refuses():
+def test_a_trunk_without_batch_norm_and_a_single_task_are_refused():
+    with pytest.raises(BadInput, match=r"`trial.architecture.norm` is task_affine, but there is one task alone"):
+        build_model(schema.HPS(norm="task_affine"), CM, TASKS[:1], SHAPE)
     with pytest.raises(BadInput, match=r"`trial.architecture.norm` is task_affine, but the backbone's trunk has no batch norm"):
         build_model(schema.HPS(norm="task_affine"), schema.BackboneMM(), TASKS[:2], (1, 28, 28))
