@@ -5,12 +5,23 @@ import pytest
 from mtsearch.config import schema
 from mtsearch.config.base import methods
 from mtsearch.config.cards import TaskCard
+from mtsearch.models import build_model
 from mtsearch.testing import TASKS, ArchitectureConformance, BackboneConformance
 
 SCENES = (TaskCard(name="scene", outputs=3), TaskCard(name="pixels", kind="segmentation", outputs=3))
 SEGNET = schema.BackboneSegNet(widths=(4, 4, 8, 8, 8))
+
+
+def taught(suite, seed=0):
+    """A student with untrained teachers."""
+    model = ArchitectureConformance.model(suite, seed)
+    model.learn_from(build_model(schema.STL(), suite.backbone, suite.tasks, suite.shape))
+    return model
+
+
 ARCHITECTURES: dict[str, list[dict]] = {  # what suits an architecture where the suite's defaults do not, and more of its settings
     "hps": [{}, *({"settings": schema.HPS(norm=norm)} for norm in ("task_statistics", "task_affine", "group"))],
+    "kdmtl": [{"model": taught}],
     "mdmtn": [{}, {"settings": schema.MDMTN(mixing="static")}],
     "mtln": [
         {"backbone": schema.BackboneWRN(depth=10, widen=1)},
