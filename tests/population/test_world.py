@@ -1,0 +1,108 @@
+"""Two processes train a population bit for bit as one does (invariants 14 and 20)."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mtsearch.population.member import Bench
+from mtsearch.training import World
+from tests.population.conftest import ROOT
+from tests.population.tiny import equal, population, states, timeless
+
+CASES = [
+    {"tasks": 3, "formulation": {"name": "class_subset", "classes": 2}, "donor_rule": "softmax_score", "budget": 48},
+    {"tasks": 2, "merge": "lerp", "alpha": 0.5, "final": "best_across", "validation_policy": "shared_select"},
+    {"tasks": 3, "final": "average", "group_size": 3, "budget": 72},
+]
+PROCESS = """
+import sys, json, pathlib, torch.distributed as dist
+sys.path.insert(0, {root!r})
+from tests.population import tiny
+import mtsearch.population.population as room
+room.open_dataset = tiny.opened
+from mtsearch.population import Population
+from mtsearch.training import World
+folder, rank = pathlib.Path({folder!r}), int(sys.argv[1])
+dist.init_process_group("gloo", init_method=f"file://{{folder / 'meeting'}}", rank=rank, world_size=2)
+world = World(rank, 2)
+for number, case in enumerate(json.loads({cases!r})):
+    trial = tiny.population(world, **case)
+    reports = [next(trial)]
+    trial.save(folder / f"state{{number}}")
+    dist.barrier()
+    trial = Population.restore(folder / f"state{{number}}", None, world)
+    reports += list(trial)
+    trial.save(folder / f"end{{number}}")
+    (folder / f"reports{{number}}.{{rank}}").write_text(json.dumps(tiny.timeless(reports)))
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """The folder in which two processes have trained all cases, each interrupted after the first report."""
+    folder = tmp_path_factory.mktemp("world")
+    code = PROCESS.format(root=ROOT, folder=str(folder), cases=json.dumps(CASES))
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", code, str(rank)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], said
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_two_processes_give_what_one_gives(two_processes, number):
+    from mtsearch.training.state import load_state
+
+    alone = population(**CASES[number])
+    reports = json.loads(json.dumps(timeless(list(alone))))
+    for rank in range(2):
+        assert json.loads((two_processes / f"reports{number}.{rank}").read_text()) == reports
+    assert equal(load_state(two_processes / f"end{number}")["final"], alone._final)
+
+
+def test_a_member_may_be_trained_anywhere_and_again():
+    """Invariant 14: a job depends on its arguments alone, so a bench that has trained others, or a new one, gives the same."""
+    trial = population(tasks=3)
+    start = trial._rounds.states[1]
+    first = trial._bench.train(trial._tasks[0], start, 0, 4)
+    trial._bench.train(trial._tasks[2], trial._rounds.states[2], 8, 4)
+    other = population(tasks=3)
+    for bench in (trial._bench, other._bench):
+        again = bench.train(trial._tasks[0], start, 0, 4)
+        assert equal(again.state.tree(), first.state.tree()) and again.loss == first.loss
+
+
+def test_a_member_talks_to_nobody_while_it_trains(monkeypatch):
+    """Invariant 20: within its K steps a member has no world to call."""
+    silent = {"now": False}
+
+    def collective(name):
+        called = getattr(World, name)
+
+        def guarded(self, *values):
+            assert not silent["now"], name
+            return called(self, *values)
+
+        return guarded
+
+    train = Bench.train
+
+    def quiet(self, *values, **named):
+        silent["now"] = True
+        try:
+            return train(self, *values, **named)
+        finally:
+            silent["now"] = False
+
+    for name in ("gather", "tell", "move"):
+        monkeypatch.setattr(World, name, collective(name))
+    monkeypatch.setattr(Bench, "train", quiet)
+    trial = population()
+    list(trial)
+    assert set(states(trial)) == {0, 1}
