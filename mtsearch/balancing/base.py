@@ -30,6 +30,9 @@ class Step:
         penalty: the value of the sparsity objective, without a gradient.
         terms: the losses as k scalars, before they were stacked. Gradient methods differentiate each on its own; from a stacked vector
             every pass would go through the heads of all tasks, with zeros. Empty: the losses are taken apart.
+        over_ranks: sums a tensor over the ranks that train together, in place; each has a share of the step's images. The losses have
+            the value of all ranks and the graph of one, so that a gradient's sum over ranks is that of the joint batch.
+        summed: parameters whose gradients a method has summed over ranks itself; the others' are summed after `Balancing.backward`.
     """
 
     losses: Tensor
@@ -39,6 +42,8 @@ class Step:
     shared_parameters: Sequence[nn.Parameter] = ()
     penalty: float = 0.0
     terms: Sequence[Tensor] = ()
+    over_ranks: Callable[[Tensor], Tensor] = field(default=lambda tensor: tensor)
+    summed: list[nn.Parameter] = field(default_factory=list)
 
 
 class Balancing(ABC):

@@ -38,7 +38,7 @@ class DBMTL(GradientBalancing):
             keep = self.settings.memory / self._steps**self.settings.fading
             means = self._means or [torch.zeros_like(block) for block in jacobian.blocks]
             self._means = [block.lerp(mean.to(block), keep) for block, mean in zip(jacobian.blocks, means, strict=True)]
-            jacobian = Jacobian(self._means)
+            jacobian = jacobian.with_blocks(self._means)
         lengths = jacobian.gramian().diagonal().sqrt()
         return jacobian.combine(torch.where(lengths == 0, 0.0, lengths.max() / lengths))
 

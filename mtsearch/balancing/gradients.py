@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,8 @@ class GradientBalancing(Balancing):
     - ``feature``: the Jacobian is taken at the boundary, where it costs a pass through each head; one pass through the shared part follows
       with the combined gradient. Parameters behind the boundary that several tasks share get the sum of the tasks' gradients.
     - ``parameter``: the Jacobian is taken in all shared parameters, one pass through the whole network a task.
+
+    With several ranks the first sums the Gramian over them, the second the Jacobian.
 
     At both levels the tasks' own parameters get the gradient of their own loss, without a weight.
 
@@ -55,7 +57,7 @@ class GradientBalancing(Balancing):
         if not step.shared:
             raise BadInput(f"{self._key} with `level: feature` should have features that all tasks share. Found none. {self._hint}")
         pairs = [(feature, leaf) for feature, leaf in zip(step.shared, step.read, strict=True) if feature.requires_grad]
-        jacobian = _jacobian(terms, [leaf for _, leaf in pairs])
+        jacobian = _jacobian(terms, [leaf for _, leaf in pairs], step.over_ranks)
         if pairs:  # a frozen shared part has no use for gradients
             torch.autograd.backward([feature for feature, _ in pairs], self.aggregate(jacobian, losses))
 
@@ -65,6 +67,9 @@ class GradientBalancing(Balancing):
             raise BadInput(f"{self._key} should have parameters that several tasks share. Found none. {self._hint}")
         before = [p.grad for p in parameters]
         jacobian = _jacobian(terms, parameters)
+        for block in jacobian.blocks:
+            step.over_ranks(block)
+        step.summed += parameters
         for parameter, old, new in zip(parameters, before, self.aggregate(jacobian, losses), strict=True):
             parameter.grad = new if old is None else old + new
 
@@ -77,7 +82,7 @@ class GradientBalancing(Balancing):
         return "Use `linear`, or an architecture that shares."
 
 
-def _jacobian(terms: Sequence[Tensor], leaves: Sequence[Tensor]) -> Jacobian:
+def _jacobian(terms: Sequence[Tensor], leaves: Sequence[Tensor], over_ranks: Callable[[Tensor], Tensor] | None = None) -> Jacobian:
     """The Jacobian of the terms in the leaves, whose ``.grad`` is None afterwards; all other leaves accumulate the terms' gradients."""
     rows: list[list[Tensor]] = []
     for number, term in enumerate(terms):
@@ -87,4 +92,4 @@ def _jacobian(terms: Sequence[Tensor], leaves: Sequence[Tensor]) -> Jacobian:
         rows.append([torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves])
     for leaf in leaves:
         leaf.grad = None
-    return Jacobian([torch.stack(column) for column in zip(*rows, strict=True)])
+    return Jacobian([torch.stack(column) for column in zip(*rows, strict=True)], over_ranks)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 
 class Jacobian:
-    """The Jacobian of K losses in parts: `blocks` hold (K, *shape) for each tensor that was differentiated by."""
+    """The Jacobian of K losses in parts: `blocks` hold (K, *shape) for each tensor that was differentiated by.
 
-    def __init__(self, blocks: Sequence[Tensor]) -> None:
+    `over_ranks` sums a tensor over ranks that hold other coordinates of the same Jacobian (the features of their own images): then the
+    Gramian is that of all of them.
+    """
+
+    def __init__(self, blocks: Sequence[Tensor], over_ranks: Callable[[Tensor], Tensor] | None = None) -> None:
         self.blocks = list(blocks)
+        self._over_ranks = over_ranks
 
     def gramian(self) -> Tensor:
         """``J J^T`` (K, K) in float64 on the CPU, where the solvers are: squares of small gradients would vanish in less."""
         rows = (block.detach().flatten(1).double() for block in self.blocks)
-        return torch.stack([row @ row.T for row in rows]).sum(0).cpu()
+        gramian = torch.stack([row @ row.T for row in rows]).sum(0)
+        return (gramian if self._over_ranks is None else self._over_ranks(gramian)).cpu()
 
     def combine(self, weights: Tensor) -> list[Tensor]:
         """``w^T J`` for weights (K,), in the shapes of the tensors."""
@@ -31,3 +37,7 @@ class Jacobian:
         """A vector (n,) over all places, in the shapes of the tensors."""
         parts = vector.split([block[0].numel() for block in self.blocks])
         return [part.view(block.shape[1:]) for part, block in zip(parts, self.blocks, strict=True)]
+
+    def with_blocks(self, blocks: Sequence[Tensor]) -> Jacobian:
+        """Other gradients at the same places."""
+        return Jacobian(blocks, self._over_ranks)

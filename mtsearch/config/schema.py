@@ -154,10 +154,12 @@ class DataConfig(Model):
 
 
 class Resources(Model):
-    """What one worker of a trial asks of the cluster."""
+    """What one worker of a trial asks of the cluster, and how long several workers wait for each other."""
 
     cpu: float = Field(1, gt=0)
     gpu: float = Field(0, ge=0)
+    start_timeout: float = Field(300, gt=0, description="seconds in which a group of workers should have come up (workers > 1)")
+    collective_timeout: int = Field(300, gt=0, description="seconds after which a worker that says nothing is given up (workers > 1)")
 
 
 class Sampler(Model):

@@ -61,6 +61,9 @@ class TrialConfig(Model):
     augment: Augment = Augment()
     report_every: int = Field(1, gt=0)
     select: str = Field("best", description="the report that is the trial's row: best (mean error), last, or best for one task by its name")
+    bn: Literal["sync", "local"] = Field(
+        "sync", description="with several workers: statistics of batch norm over all of them, or each over its own images"
+    )
     threads: int = Field(1, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"

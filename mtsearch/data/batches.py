@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.schema import Augment
-from mtsearch.data.transforms import bordered, draw, is_active, pack, source_pixels, unpack
+from mtsearch.data.transforms import Move, bordered, draw, is_active, pack, source_pixels, unpack
 from mtsearch.data.types import Split
 
 
@@ -76,31 +76,38 @@ class Batches:
             for start in range(0, self.count, self.batch_size):
                 part = slice(start, start + self.batch_size)
                 labels = {name: values[part] for name, values in self.labels.items()}
-                yield self._finish(self.rows[part].to(torch.float32)), _floats(labels)
+                yield self._finish(self.rows[part].to(self.scale.dtype)), _floats(labels)
             return
         yield from self.shuffled(self.generator)
 
-    def shuffled(self, generator: torch.Generator, among: Tensor | None = None) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """One pass in an order drawn from `generator`, over all images or those `among` (n,) them; augmentation is drawn batch by batch."""
+    def shuffled(
+        self, generator: torch.Generator, among: Tensor | None = None, share: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """One pass in an order drawn from `generator`, over all images or those `among` (n,) them; augmentation is drawn batch by batch.
+
+        ``share`` is (which, of how many): the part of each batch that is made, all being drawn alike; the last one's may be empty.
+        """
         order = torch.randperm(self.count if among is None else len(among), generator=generator, device=generator.device)
         for index in (order if among is None else among.to(order.device)[order]).split(self.batch_size):
-            yield self.take(index, generator)
+            yield self.take(index, generator, share)
 
-    def take(self, index: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The examples at ``index`` (B,), on any device, as a batch. ``generator`` draws the augmentation, where there is one."""
-        index = index.to(self.scale.device)
-        labels = {name: values.index_select(0, index) for name, values in self.labels.items()}
+    def take(
+        self, index: Tensor, generator: torch.Generator | None = None, share: tuple[int, int] = (0, 1)
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The examples at ``index`` (B,), on any device, as a batch, or one ``share`` of them. ``generator`` draws the augmentation of all
+        B, where there is one."""
+        part = slice(*(len(index) * (share[0] + end) // share[1] for end in (0, 1)))
+        mine = index[part].to(self.scale.device)
+        labels = {name: values.index_select(0, mine) for name, values in self.labels.items()}
         if self.augment is None:
-            return self._finish(self.rows.index_select(0, index).to(torch.float32)), _floats(labels)
+            return self._finish(self.rows.index_select(0, mine).to(self.scale.dtype)), _floats(labels)
         if generator is None:
             raise ValueError("Parameter `generator` should be given to batches with augmentation. Found `generator = None`.")
-        return self._augmented(self.augment, generator, index, labels)
+        return self._augmented(draw(self.augment, len(index), generator).part(part), mine, labels)
 
-    def _augmented(
-        self, augment: Augment, generator: torch.Generator, index: Tensor, labels: dict[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _augmented(self, move: Move, index: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         channels, height, width = self.shape
-        source = source_pixels(draw(augment, len(index), generator), height, width).to(index.device)
+        source = source_pixels(move, height, width).to(index.device)
         words = [word.index_select(0, index).gather(1, source) for word in self.words]
         values = torch.empty(len(index), height * width * channels, device=index.device)
         if self.channels_last:

@@ -25,6 +25,10 @@ class Move:
     angle: Tensor
     offset: Tensor
 
+    def part(self, part: slice) -> Move:
+        """What happens to some of the examples."""
+        return Move(self.flip[part], self.angle[part], self.offset[part])
+
 
 def is_active(augment: Augment | None) -> bool:
     """Whether any part of the augmentation is switched on."""

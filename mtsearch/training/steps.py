@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -14,7 +15,13 @@ from mtsearch.balancing.schedules import Group
 from mtsearch.config.cards import TaskCard
 from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import task_loss
+from mtsearch.training.randomness import Lent
+from mtsearch.training.reduction import sum_gradients_
 from mtsearch.training.streams import Batch
+from mtsearch.training.sync_norm import has_local_norm
+from mtsearch.training.world import World
+
+Features = list[Tensor]
 
 
 class Stepper:
@@ -29,6 +36,7 @@ class Stepper:
         autocast: the type of mixed precision, if any.
         idle: what a step does to parameters that it gives no gradient: `frozen` leaves them, `drift` lets the optimiser go on with those
             that had a gradient before as if it were zero, which is what clearing gradients to zero did before torch 2.
+        world: the ranks that train together, each on its share of a batch. One step has the same result as on the joint batch.
     """
 
     def __init__(
@@ -40,10 +48,13 @@ class Stepper:
         clip: float | None,
         autocast: torch.dtype | None,
         idle: Literal["frozen", "drift"] = "frozen",
+        world: World | None = None,
     ) -> None:
+        self._world, self._steps = world or World(), 0
         self._model, self._tasks, self._balancing, self._optimizer = model, tasks, balancing, optimizer
         self._clip, self._autocast, self._frozen = clip, autocast, idle == "frozen"
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._alike = balancing.parameters()  # every rank differentiates the joint losses by them
         self._shared = model.shared_parameters() if balancing.level != "loss" else []
         optimizer.zero_grad(set_to_none=True)
         self._looks_back = type(balancing).after_step is not Balancing.after_step
@@ -51,28 +62,14 @@ class Stepper:
     def step(self, parts: Sequence[tuple[Group, Batch]], penalty: float) -> tuple[Tensor, Tensor]:
         """One update on one batch of each pool of a group; returns the sums of the losses and the numbers of labels, (k,) each, of the
         group's tasks in order."""
-        split = self._balancing.level == "feature"
-        sums, counts, losses = {}, {}, {}
-        shared: list[Tensor] = []
-        read: list[Tensor] = []
-        for members, (images, labels) in parts:
-            names = [self._tasks[k].name for k in members]
-            with self._cast(images):
-                features = self._model.share(images, names)
-                leaves = [f.detach().requires_grad_() for f in features] if split else features
-                outputs = self._model.decode(images, leaves, names)
-                extra = self._model.extra_losses(images, leaves, names)
-            for k, name in zip(members, names, strict=True):
-                sums[k], counts[k] = task_loss(self._tasks[k], outputs[name], labels[name])
-                losses[k] = sums[k] / counts[k].clamp(min=1)
-                if name in extra:
-                    losses[k] = losses[k] + extra[name]
-            shared, read = shared + features, read + leaves
-        group = tuple(sorted(losses))
+        group = tuple(sorted(k for members, _ in parts for k in members))
+        sums, counts, extras, shared, read = self._forward(parts)
+        losses = self._terms(parts, sums, counts, extras)
         terms = [losses[k] for k in group]
-        step = Step(torch.stack(terms), group, shared, read, self._shared, penalty, terms)
+        step = Step(torch.stack(terms), group, shared, read, self._shared, penalty, terms, self._world.sum_)
         self._optimizer.zero_grad(set_to_none=self._frozen)
-        self._balancing.backward(step)
+        self._balance(step)
+        sum_gradients_(self._parameters, self._world, [*step.summed, *self._alike])
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
         self._optimizer.step()
@@ -80,12 +77,77 @@ class Stepper:
             self._balancing.after_step(lambda: self._again(parts))
         return torch.stack([sums[k] for k in group]).detach(), torch.stack([counts[k] for k in group])
 
+    def _forward(
+        self, parts: Sequence[tuple[Group, Batch]]
+    ) -> tuple[dict[int, Tensor], dict[int, Tensor], dict[int, Tensor], Features, Features]:
+        """Sums of the losses, numbers of labels and extra losses by task, the features and what the heads read of them."""
+        split = self._balancing.level == "feature"
+        sums, counts, extras = {}, {}, {}
+        shared: list[Tensor] = []
+        read: list[Tensor] = []
+        for members, (images, labels) in parts:
+            names = [self._tasks[k].name for k in members]
+            with self._cast(images), self._alone(images):
+                features = self._model.share(images, names)
+                leaves = [f.detach().requires_grad_() for f in features] if split else features
+                outputs = self._model.decode(images, leaves, names)
+                extra = self._model.extra_losses(images, leaves, names) if len(images) else {}
+            for k, name in zip(members, names, strict=True):
+                sums[k], counts[k] = task_loss(self._tasks[k], outputs[name], labels[name])
+                if name in extra:
+                    extras[k] = extra[name]
+            shared, read = shared + features, read + leaves
+        return sums, counts, extras, shared, read
+
+    def _terms(
+        self, parts: Sequence[tuple[Group, Batch]], sums: dict[int, Tensor], counts: dict[int, Tensor], extras: dict[int, Tensor]
+    ) -> dict[int, Tensor]:
+        """The mean losses by task. With several ranks they have the value of all and the graph of one: sums over the labels of all ranks,
+        and the extra losses, which are means over a rank's images, by its share of all images."""
+        order = sorted(sums)
+        if self._world.size == 1:
+            losses = {k: sums[k] / counts[k].clamp(min=1) for k in order}
+            return {k: loss + extras[k] if k in extras else loss for k, loss in losses.items()}
+        images = {k: len(batch[0]) for members, batch in parts for k in members}
+        own = torch.stack([*(counts[k].double() for k in order), *(counts[k].new_tensor(images[k]).double() for k in order)])
+        labels, of = self._world.sum_(own).chunk(2)
+        losses = {k: sums[k] / labels[place].to(sums[k].dtype).clamp(min=1) for place, k in enumerate(order)}
+        for place, k in enumerate(order):
+            if k in extras:
+                losses[k] = losses[k] + extras[k] * (images[k] / of[place]).to(extras[k].dtype)
+        local = torch.stack([losses[k] for k in order]).detach()
+        others = self._world.sum_(local.clone()) - local
+        return {k: losses[k] + other for k, other in zip(order, others, strict=True)}
+
+    def _balance(self, step: Step) -> None:
+        """The method's backward pass. Ranks draw the same random numbers, whatever their networks drew before."""
+        self._steps += 1
+        if self._world.size == 1:
+            self._balancing.backward(step)
+            return
+        with Lent(self._steps, None):
+            self._balancing.backward(step)
+
+    @contextmanager
+    def _alone(self, images: Tensor) -> Iterator[None]:
+        """A rank without images has no statistics of its own to normalise with."""
+        empty = not len(images) and has_local_norm(self._model)
+        if empty:
+            self._model.eval()
+        yield
+        if empty:
+            self._model.train()
+
     def state_dict(self) -> dict[str, Any]:
-        """Which parameters drift when they are idle, by place in the optimiser."""
-        return {"drifting": [] if self._frozen else [place for place, p in enumerate(self._parameters) if p.grad is not None]}
+        """The number of steps, and which parameters drift when they are idle, by place in the optimiser."""
+        return {
+            "steps": self._steps,
+            "drifting": [] if self._frozen else [place for place, p in enumerate(self._parameters) if p.grad is not None],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state."""
+        self._steps = state["steps"]
         for place in state["drifting"]:
             self._parameters[place].grad = torch.zeros_like(self._parameters[place])
 
@@ -93,19 +155,10 @@ class Stepper:
     def _again(self, parts: Sequence[tuple[Group, Batch]]) -> Tensor:
         """The losses of the step's batch once more, (k,); the model's buffers stay as they were."""
         buffers = [buffer.clone() for buffer in self._model.buffers()]
-        losses = {}
-        for members, (images, labels) in parts:
-            names = [self._tasks[k].name for k in members]
-            with self._cast(images):
-                features = self._model.share(images, names)
-                outputs = self._model.decode(images, features, names)
-                extra = self._model.extra_losses(images, features, names)
-            for k, name in zip(members, names, strict=True):
-                total, count = task_loss(self._tasks[k], outputs[name], labels[name])
-                losses[k] = total / count.clamp(min=1) + extra.get(name, 0.0)
+        terms = self._terms(parts, *self._forward(parts)[:3])
         for buffer, before in zip(self._model.buffers(), buffers, strict=True):
             buffer.copy_(before)
-        return torch.stack([losses[k] for k in sorted(losses)])
+        return torch.stack([terms[k] for k in sorted(terms)])
 
     def _cast(self, images: Tensor) -> torch.autocast:
         return torch.autocast(images.device.type, dtype=self._autocast, enabled=self._autocast is not None)

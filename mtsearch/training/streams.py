@@ -13,6 +13,7 @@ from mtsearch.balancing.schedules import Group, Stream
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.data import Batches, Split
+from mtsearch.training.world import World
 
 Batch = tuple[Tensor, dict[str, Tensor]]
 
@@ -55,12 +56,21 @@ class Streams:
         groups: the groups that steps may train.
         seed: of the random streams.
         cached: within an epoch, repeat the first pass as it was instead of drawing anew.
+        world: ranks that share each batch: all draw the same, and each has its part.
     """
 
     def __init__(
-        self, batches: Batches, split: Split, tasks: Sequence[TaskCard], groups: Sequence[Group], seed: int, cached: bool = False
+        self,
+        batches: Batches,
+        split: Split,
+        tasks: Sequence[TaskCard],
+        groups: Sequence[Group],
+        seed: int,
+        cached: bool = False,
+        world: World | None = None,
     ) -> None:
         self._batches, self._cached = batches, cached
+        self._world = world or World()
         self._pools = {group: pools(split, tasks, group) for group in groups}
         self._images = {members: len(split) if index is None else len(index) for found in self._pools.values() for members, index in found}
         self._index = {members: index for found in self._pools.values() for members, index in found}
@@ -98,15 +108,16 @@ class Streams:
 
     def _cycle(self, members: Group) -> Iterator[Batch]:
         generator, index = self._generators[members], self._index[members]
+        share = (self._world.rank, self._world.size)
         if self._cached:
             first = []
-            for batch in self._batches.shuffled(generator, index):
+            for batch in self._batches.shuffled(generator, index, share):
                 first.append(batch)
                 yield batch
             while True:
                 yield from first
         while True:
-            yield from self._batches.shuffled(generator, index)
+            yield from self._batches.shuffled(generator, index, share)
 
     def state_dict(self) -> dict[str, Any]:
         """The random streams, by the names of their tasks. Only between epochs is this all."""

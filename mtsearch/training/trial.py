@@ -25,11 +25,13 @@ from mtsearch.training.optimizers import build_optimizer, load_optimizer
 from mtsearch.training.parts import batches_of, parts_of
 from mtsearch.training.phases import Phase, plan
 from mtsearch.training.randomness import Lent
+from mtsearch.training.reduction import copy_from_first_, gathered
 from mtsearch.training.schedules import lr_factor
 from mtsearch.training.selection import check_selection, score
 from mtsearch.training.state import has_state, load_state, save_state, to_device
 from mtsearch.training.steps import Stepper
 from mtsearch.training.streams import Streams
+from mtsearch.training.sync_norm import synchronise_
 from mtsearch.training.teachers import lesson, lessons
 from mtsearch.training.world import World
 
@@ -77,10 +79,13 @@ class Trial:
         train = self.dataset.splits["train"]
         batches = batches_of(self.dataset, train, config.batch_size, self.device, config.augment)
         cached = getattr(config.task_schedule, "replay", "fresh") == "cached"
-        self._streams = Streams(batches, train, self.tasks, self._schedule.groups, config.seed, cached)
+        self._streams = Streams(batches, train, self.tasks, self._schedule.groups, config.seed, cached, self.world)
         with self._seeded(config.seed):
             self.model = self._build()
+            if self.world.rank:  # what is dropped out of one rank's images has nothing to do with another's
+                torch.manual_seed((self.world.rank << 32) ^ config.seed)
             self._rng = torch.get_rng_state()
+        self._rngs = gathered(self._rng, self.world)
         self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
         taught = lessons(config)
         self._teachers = None if taught is None else Trial(taught, data, self.world, clock)
@@ -109,6 +114,7 @@ class Trial:
             self._seconds += self._clock() - start
             report = self._report(phase, losses)
             self._rng = torch.get_rng_state()
+        self._rngs = gathered(self._rng, self.world)
         self.reports.append(report)
         if self._epoch == phase.epochs and self._phase + 1 < len(self.phases):
             self._begin(self._phase + 1)
@@ -141,7 +147,10 @@ class Trial:
             lsuv_(model, torch.cat(first)[:: len(first)].cpu(), torch.Generator().manual_seed(config.seed))
         elif config.init == "normal":
             normal_(model)
-        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.config.bn == "sync":
+            synchronise_(model, self.world)
+        return model
 
     def _refuse_what_cannot_meet(self) -> None:
         """Settings that are right alone and wrong together are told before the first step."""
@@ -190,7 +199,9 @@ class Trial:
             tie_(self.model, self._structure)
         self._val = self._parts("val")
         self._optimizer = build_optimizer(config.optimizer, [*self.model.parameters(), *self._balancing.parameters()])
-        self._stepper = Stepper(self.model, self.tasks, self._balancing, self._optimizer, config.clip, self._autocast, config.idle)
+        self._stepper = Stepper(
+            self.model, self.tasks, self._balancing, self._optimizer, config.clip, self._autocast, config.idle, self.world
+        )
         self._sparsifier = None
         if phase.name == "search":
             steps = self._schedule.steps_per_epoch(self._streams.streams)
@@ -207,7 +218,8 @@ class Trial:
         """One epoch as the task schedule plans it; returns ``train/<task>/loss``, means as the model went through it, of the tasks that had
         a step."""
         config, phase = self.config, self.phases[self._phase]
-        sums = torch.zeros(2, len(self.tasks), device=self.device)
+        sums = torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self.device)
+        images = 0
         penalty = self._sparsifier.penalty() if self._sparsifier is not None and self._coefficient() > 0 else 0.0
         self.model.train()
         self._streams.begin()
@@ -224,8 +236,11 @@ class Trial:
                 if self._sparsifier is not None:
                     self._sparsifier.hold(self._average.model)
             self._steps += 1
-            self._examples += sum(len(images) for _, (images, _) in parts)
+            images += sum(len(batch) for _, (batch, _) in parts)
         self._sparsify(1, 1)
+        copy_from_first_([*self.model.buffers(), *(self._average.model.buffers() if self._average is not None else ())], self.world)
+        self._examples += int(self.world.sum_(torch.tensor(images)))
+        self.world.sum_(sums)
         self._dual_update(penalty)
         means = (sums[0] / sums[1].clamp(min=1)).tolist()
         return {f"train/{self.tasks[k].name}/loss": means[k] for k, count in enumerate(sums[1].tolist()) if count}
@@ -245,7 +260,7 @@ class Trial:
     def _dual_update(self, penalty: float) -> None:
         if not self._balancing.due(self._epoch + 1):
             return
-        figures = evaluate(self.model, self._parts("train", DUAL_IMAGES), self.device, self._autocast)
+        figures = evaluate(self.model, self._parts("train", DUAL_IMAGES), self.device, self._autocast, self.world)
         losses = torch.tensor([figures[f"{task.name}/loss"] for task in self.tasks], device=self.device)
         self._balancing.end_of_epoch(self._epoch + 1, losses, penalty)
 
@@ -256,7 +271,7 @@ class Trial:
         epoch = sum(p.epochs for p in self.phases[: self._phase]) + self._epoch
         weights = self._average.model if self._average is not None else self.model
         report: dict[str, Any] = {"report": number, "phase": phase.name, "epoch": epoch, "lr": self._lr, **losses}
-        report |= {f"val/{key}": value for key, value in evaluate(weights, self._val, self.device, self._autocast).items()}
+        report |= {f"val/{key}": value for key, value in evaluate(weights, self._val, self.device, self._autocast, self.world).items()}
         for key, value in report.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise Diverged(f"`{key}` is {value} at epoch {epoch}. Lower `trial.optimizer.lr` or set `trial.clip`.")
@@ -291,7 +306,7 @@ class Trial:
     def evaluate(self, split: str) -> dict[str, float]:
         """`<split>/<task>/<metric>` of the selected model. The test split is for the end of a search."""
         torch.set_num_threads(self.config.threads)
-        figures = evaluate(self.selected_model(), self._parts(split), self.device, self._autocast)
+        figures = evaluate(self.selected_model(), self._parts(split), self.device, self._autocast, self.world)
         return {f"{split}/{key}": value for key, value in figures.items()}
 
     # ------------------------------------------------------------ state
@@ -324,7 +339,7 @@ class Trial:
             "average": None if self._average is None else self._average.state_dict(),
             "streams": self._streams.state_dict(),
             "schedule": self._coins.get_state(),
-            "rng": self._rng,
+            "rngs": self._rngs,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -355,7 +370,8 @@ class Trial:
             self._average.load_state_dict(to_device(live["average"], self.device))
         self._streams.load_state_dict(live["streams"])
         self._coins.set_state(live["schedule"])
-        self._rng = live["rng"]
+        self._rngs = live["rngs"]
+        self._rng = self._rngs[self.world.rank]
 
     def save(self, folder: Path) -> None:
         """Write the state to a folder, atomically. A finished trial's is small: the chosen weights and the reports."""

@@ -25,6 +25,12 @@ class World:
     rank: int = 0
     size: int = 1
 
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """Replace a tensor by its sum over all ranks, and return it. All get the same bits."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
     def gather(self, values: list[float]) -> list[list[float]]:
         """The lists of all ranks, which are equally long, by rank."""
         if self.size == 1:

@@ -131,7 +131,8 @@ def _work(ledger: Ledger, at_once: int, trial_class: str, display: Display, inte
     """Train what is to be trained, then test the front and the controls, in the same actors."""
     config = ledger.space.config
     scratch = tempfile.mkdtemp(prefix="mtsearch-")
-    wanted = bundle(config)
+    # A group's workers bring a placement group of their own; its actor only waits.
+    wanted = bundle(config) if config.workers == 1 else {"memory": 1.0}
     try:
         tune.run(
             tune.with_resources(TrialActor, tune.PlacementGroupFactory([wanted])),
@@ -156,6 +157,7 @@ class _Recorder(tune.Callback):
 
     def __init__(self, ledger: Ledger, display: Display, interrupt: threading.Event) -> None:
         self._ledger, self._display, self._interrupt = ledger, display, interrupt
+        self._starts: dict[str, int] = {}  # by trial, of the group that has it
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._show(trial)
@@ -165,6 +167,7 @@ class _Recorder(tune.Callback):
         if trial.config["purpose"] == "test":
             self._tested(name, result["test"], result["failed"])
             return
+        self._started_again(name, result.get("starts", 1))
         self._ledger.reports(name, result["reports"])
         if result["failed"] is not None:
             self._ledger.failed(name, result["failed"])
@@ -175,6 +178,13 @@ class _Recorder(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if trial.config["purpose"] == "train":
             self._ledger.start(self._ledger.record.trials[trial.config["trial"]])
+            self._starts.pop(trial.config["trial"], None)
+
+    def _started_again(self, name: str, starts: int) -> None:
+        """A group that lost a worker has begun its trial anew without this process: write that down, too."""
+        for _ in range(self._starts.get(name, 1), starts):
+            self._ledger.start(self._ledger.record.trials[name])
+        self._starts[name] = max(starts, self._starts.get(name, 1))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = trial.get_error()

@@ -6,11 +6,14 @@ import importlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.tuning.record import reason_of
+
+if TYPE_CHECKING:
+    from mtsearch.training import World
 
 TRIAL_CLASS = "mtsearch.population:trial_class_for"
 
@@ -23,10 +26,16 @@ class Job:
     After every report the state is saved, atomically, before the report is returned. A trial that is found on disk continues from there,
     and its first step returns all reports made so far, because some may never have reached the driver; the driver drops those it has.
     An exception ends the trial as failed with one line; the job itself never raises.
+
+    Args:
+        text: the description.
+        world: the ranks that do this job together, each with a `Job` of its own; rank 0 keeps the state. None where one process does.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, world: World | None = None) -> None:
         job = json.loads(text)
+        self._ranks = () if world is None else (world,)
+        self._keeps = world is None or world.rank == 0
         self.purpose = job["purpose"]
         self._folder = Path(job["folder"])
         self._trial: Any = None
@@ -44,7 +53,7 @@ class Job:
             if self.purpose == "test" or trial_class.saved(self._folder):
                 self._trial = self._restore_or_none(trial_class, data)
             if self._trial is None:
-                self._trial = trial_class(trial_config, data)
+                self._trial = trial_class(trial_config, data, *self._ranks)
             self._again = list(self._trial.reports)
         except Exception as error:  # whatever a trial's code raises ends this trial and no other
             self._failed = reason_of(error)
@@ -52,7 +61,7 @@ class Job:
     def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
         """The trial in the folder; None where an unfinished one is damaged: trained again from nothing, it makes the same reports."""
         try:
-            return trial_class.restore(self._folder, data)
+            return trial_class.restore(self._folder, data, *self._ranks)
         except Exception as error:
             if self.purpose == "test" or type(error) is ValueError:  # a plain ValueError: other data than it was trained on
                 raise
@@ -70,7 +79,8 @@ class Job:
         if self._failed is None and not reports:
             try:
                 reports = [next(self._trial)]
-                self._trial.save(self._folder)
+                if self._keeps:
+                    self._trial.save(self._folder)
             except Exception as error:  # as above
                 reports, self._failed = [], reason_of(error)
         done = self._failed is not None or bool(self._trial.finished)

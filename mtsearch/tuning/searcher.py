@@ -7,6 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from mtsearch.config.schema import TrialConfig
 from mtsearch.tuning.ledger import Ledger
 
 
@@ -35,7 +36,24 @@ class JobSearcher(Searcher):
             "gpu": self._ledger.space.config.resources.gpu,
             "trial_class": self._trial_class,
         }
-        return {"trial": trial.trial, "purpose": purpose, "job": json.dumps(job)}  # text, so that Tune finds nothing in it to resolve
+        # Text, so that Tune finds nothing in it to resolve.
+        return {"trial": trial.trial, "purpose": purpose, "job": json.dumps(job), "group": json.dumps(self._group(trial.config))}
+
+    def _group(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """The settings of the worker group that a trial needs, if it needs one."""
+        space = self._ledger.space.config
+        if space.workers == 1:
+            return None
+        resources = space.resources
+        return {
+            "workers": space.workers,
+            "cpu": resources.cpu,
+            "gpu": resources.gpu,
+            "threads": config.get("threads", TrialConfig.model_fields["threads"].default),
+            "timeout": resources.collective_timeout,
+            "start": resources.start_timeout,
+            "deaths": space.search.max_failures,
+        }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing is left to do."""

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ray import tune
 
+from mtsearch.tuning.group import Group
 from mtsearch.tuning.job import Job
 
 
 class TrialActor(tune.Trainable):
-    """Runs one job after another in a process that keeps its imports and data (`reuse_actors`).
+    """Runs one job after another in a process that keeps its imports and data (`reuse_actors`), or in a worker group that stays.
 
-    A job is text under ``job`` (see `mtsearch.tuning.job.Job`), and what a step returns is the job's. Only the death of the process makes
-    Tune start a trial again.
+    A job is text under ``job`` (see `mtsearch.tuning.job.Job`), and what a step returns is the job's. ``group`` holds the settings of a
+    `Group` as JSON where a trial has several workers, else null. Only the death of this process makes Tune start a trial again.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the first job."""
-        self._job = Job(config["job"])
+        self._job: Job | None = None
+        settings = json.loads(config["group"])
+        self._group = None if settings is None else Group(settings)
+        self._begin(config["job"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin the next job in the same process."""
-        self.cleanup()
-        self._job = Job(new_config["job"])
+        """Begin the next job in the same process or group."""
+        self._begin(new_config["job"])
         return True
+
+    def _begin(self, job: str) -> None:
+        if self._group is not None:
+            self._group.begin(job)
+            return
+        if self._job is not None:
+            self._job.close()
+        self._job = Job(job)
 
     def step(self) -> dict[str, Any]:
         """The next report."""
-        return self._job.step()
+        runner = self._group or self._job
+        assert runner is not None
+        return runner.step()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the state is in the run directory already. (Tune pickles what is returned here.)"""
@@ -37,5 +51,8 @@ class TrialActor(tune.Trainable):
         """Nothing, as `save_checkpoint`."""
 
     def cleanup(self) -> None:
-        """Let go of the job."""
-        self._job.close()
+        """Let go of the job and the group."""
+        if self._group is not None:
+            self._group.close()
+        if self._job is not None:
+            self._job.close()

@@ -12,12 +12,12 @@ from pathlib import Path
 from mtsearch.config.schema import DataConfig, TrialConfig
 
 PLAN = "MTSEARCH_TEST_PLAN"  # names a folder; see `order`
-ONCE = ("die", "kill", "interrupt")
+ONCE = ("die", "stop", "kill", "interrupt")
 
 
 def order(act: str, batch_size: int, report: int, pid: int = 0) -> None:
-    """Have every trial of this batch size, when it makes this report, `raise`, report `nan`, kill its own process (`die`, once),
-    or send SIGKILL (`kill`, once) or SIGINT (`interrupt`, once) to process `pid`."""
+    """Have every trial of this batch size, when it makes this report, `raise`, report `nan`, kill its own process (`die`, once), stop it
+    (`stop`, once), or send SIGKILL (`kill`, once) or SIGINT (`interrupt`, once) to process `pid`."""
     (Path(os.environ[PLAN]) / f"{act}-{batch_size}-{report}").write_text(str(pid))
 
 
@@ -31,11 +31,16 @@ def ordered(act: str, batch_size: int, report: int) -> int:
     return pid or 1
 
 
-def obey(batch_size: int, report: int) -> None:
+def obey(batch_size: int, report: int, world=None) -> None:
+    """Of several ranks all raise, and the last one does the rest."""
     if ordered("raise", batch_size, report):
         raise ValueError("the trial\nwas told to raise")
+    if world is not None and world.rank + 1 < world.size:
+        return
     if ordered("die", batch_size, report):
         os.kill(os.getpid(), signal.SIGKILL)
+    if ordered("stop", batch_size, report):
+        os.kill(os.getpid(), signal.SIGSTOP)
     for act, sent in (("kill", signal.SIGKILL), ("interrupt", signal.SIGINT)):
         if pid := ordered(act, batch_size, report):
             os.kill(pid, sent)
@@ -43,8 +48,8 @@ def obey(batch_size: int, report: int) -> None:
 
 
 class FakeTrial:
-    def __init__(self, config: TrialConfig, data: DataConfig) -> None:
-        self.config, self.data = config, data
+    def __init__(self, config: TrialConfig, data: DataConfig, world=None) -> None:
+        self.config, self.data, self.world = config, data, world
         self.reports: list[dict] = []
         self.x = float(config.seed)
         self.total = config.epochs.search + config.epochs.retrain
@@ -59,7 +64,7 @@ class FakeTrial:
 
     def __next__(self) -> dict:
         number, size = len(self.reports) + 1, self.config.batch_size
-        obey(size, number)
+        obey(size, number, self.world)
         self.x = (self.x * 1.7 + self.config.optimizer.lr * size + 0.31) % 1.0
         report = {
             "report": number,
@@ -86,9 +91,9 @@ class FakeTrial:
         return (folder / "state.json").exists()
 
     @classmethod
-    def restore(cls, folder: Path, data: DataConfig) -> FakeTrial:
+    def restore(cls, folder: Path, data: DataConfig, world=None) -> FakeTrial:
         state = json.loads((folder / "state.json").read_text())
-        trial = cls(TrialConfig.model_validate(state["config"]), data)
+        trial = cls(TrialConfig.model_validate(state["config"]), data, world)
         trial.x, trial.reports = state["x"], state["reports"]
         return trial
 

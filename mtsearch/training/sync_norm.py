@@ -1,0 +1,90 @@
+"""Batch normalisation over the images of all ranks. (torch's own refuses CPUs.)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtsearch.training.world import World
+
+
+class _Normalise(torch.autograd.Function):
+    """``(x - mean) / sqrt(var + eps)`` with mean and var over all ranks' entries of a channel, and its gradient.
+
+    Two passes, as one pass through sums of squares loses digits. With n entries in all and ``y`` the result, the gradient is
+    ``(g - sum(g) / n - y sum(g y) / n) / sqrt(var + eps)``, the sums over all ranks.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float, world: World) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        axes, shape = [0, *range(2, x.dim())], [1, -1, *([1] * (x.dim() - 2))]
+        count = x.numel() // x.shape[1] if len(x) else 0
+        first = world.sum_(torch.cat([x.sum(axes), x.new_tensor([count])]))
+        total = first[-1]
+        mean = first[:-1] / total
+        centred = x - mean.view(shape)
+        var = world.sum_(centred.square().sum(axes)) / total
+        inverse = (var + eps).rsqrt()
+        y = centred * inverse.view(shape)
+        ctx.save_for_backward(y, inverse, total)
+        ctx.world = world
+        ctx.mark_non_differentiable(mean, var, total)
+        return y, mean, var, total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        y, inverse, total = ctx.saved_tensors
+        g = gradients[0]
+        axes, shape = [0, *range(2, g.dim())], [1, -1, *([1] * (g.dim() - 2))]
+        sums = ctx.world.sum_(torch.stack([g.sum(axes), (g * y).sum(axes)])) / total
+        return (g - sums[0].view(shape) - y * sums[1].view(shape)) * inverse.view(shape), None, None
+
+
+class _Synchronised:
+    """What replaces the training forward of a batch norm; parameters, buffers and names stay."""
+
+    world: World
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm: Any = self
+        if not norm.training:
+            return super().forward(x)  # type: ignore[misc, no-any-return]
+        y, mean, var, total = _Normalise.apply(x, norm.eps, self.world)
+        if norm.track_running_stats:
+            with torch.no_grad():
+                norm.num_batches_tracked.add_(1)
+                keep = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+                norm.running_mean.lerp_(mean, keep)
+                norm.running_var.lerp_(var * total / (total - 1).clamp(min=1), keep)
+        if norm.affine:
+            shape = [1, -1, *([1] * (x.dim() - 2))]
+            y = y * norm.weight.view(shape) + norm.bias.view(shape)
+        return y
+
+
+class SyncBatchNorm1d(_Synchronised, nn.BatchNorm1d):
+    """`nn.BatchNorm1d` over all ranks."""
+
+
+class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
+    """`nn.BatchNorm2d` over all ranks."""
+
+
+_CLASSES: dict[type, type] = {nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: SyncBatchNorm2d}
+
+
+def synchronise_(model: nn.Module, world: World) -> None:
+    """Let the model's batch norms see the images of all ranks, in place; alone in its world a model is left as it is."""
+    if world.size == 1:
+        return
+    for module in model.modules():
+        if type(module) in _CLASSES:
+            module.__class__ = _CLASSES[type(module)]
+            module.world = world  # type: ignore[assignment]
+
+
+def has_local_norm(model: nn.Module) -> bool:
+    """Whether some batch norm sees the images of its own rank only."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and not isinstance(m, _Synchronised) for m in model.modules())
