@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from mtsearch.config.schema import NoSparsity, TrialConfig
+from mtsearch.config.schema import CoefficientSparsity, NoSparsity, TrialConfig
+from mtsearch.models import MultiTaskModel
+from mtsearch.sparsity import Structure, measures
 
 
 @dataclass(frozen=True)
@@ -25,3 +27,14 @@ def plan(config: TrialConfig) -> list[Phase]:
     else:
         phases += [Phase("search", epochs.search), Phase("retrain", epochs.retrain)]
     return [phase for phase in phases if phase.epochs]
+
+
+def shortfalls(model: MultiTaskModel, sparsity: Any, structure: Structure) -> dict[str, float]:
+    """What a search phase hands on with less than was asked for. `search/shortfall`: percent of rows that the model lacks of `min_rate`;
+    `search/unconverged`: layers left untied."""
+    found: dict[str, float] = {}
+    if isinstance(sparsity, CoefficientSparsity) and sparsity.min_rate > 0:
+        found["search/shortfall"] = max(0.0, sparsity.min_rate - measures(model)["model/sparsity_rate"])
+    if sparsity.share is not None and sparsity.share.method == "affinity":
+        found["search/unconverged"] = float(len(structure.unconverged))
+    return found

@@ -182,16 +182,6 @@ class Trial:
         self._best = None
         self._prepare()
 
-    def _shortfalls(self, structure: Structure) -> dict[str, float]:
-        """`search/shortfall`: percent of rows that the state handed on lacks of `min_rate`; `search/unconverged`: layers left untied."""
-        found: dict[str, float] = {}
-        sparsity = self.config.sparsity
-        if isinstance(sparsity, CoefficientSparsity) and sparsity.min_rate > 0:
-            found["search/shortfall"] = max(0.0, sparsity.min_rate - measures(self.model)["model/sparsity_rate"])
-        if sparsity.share is not None and sparsity.share.method == "affinity":
-            found["search/unconverged"] = float(len(structure.unconverged))
-        return found
-
     def _prepare(self) -> None:
         """Optimiser, sparsifier and average of the current phase over the model, whose structure is tied first."""
         config, phase = self.config, self.phases[self._phase]
