@@ -23,7 +23,7 @@ from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
 from mtsearch.training.parts import batches_of, parts_of
-from mtsearch.training.phases import Phase, plan
+from mtsearch.training.phases import Phase, plan, shortfalls
 from mtsearch.training.randomness import Lent
 from mtsearch.training.reduction import copy_from_first_, gathered
 from mtsearch.training.schedules import lr_factor
@@ -176,7 +176,7 @@ class Trial:
         if self.phases[phase].name == "retrain" and self._best is not None:
             self.model.load_state_dict(self._best["model"])
             self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed)
-            self._handed |= self._shortfalls(self._structure)
+            self._handed |= shortfalls(self.model, config.sparsity, self._structure)
         if phase > 0:
             self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
         self._best = None
