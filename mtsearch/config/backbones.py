@@ -24,6 +24,20 @@ class BackboneCM(Model):
     name: Literal["cm"] = "cm"
 
 
+@method("backbone", "efficientnet_cifar")
+class BackboneEfficientNetCIFAR(Model):
+    """The simplified EfficientNet-B0 that CIFAR-10 code uses: 3x3 kernels, ReLU, no pooling, for images of up to 32 pixels a side."""
+
+    name: Literal["efficientnet_cifar"] = "efficientnet_cifar"
+    width: float = Field(1.0, gt=0, le=4, description="times the published channels; the cost grows with its square")
+    depth: float = Field(1.0, gt=0, le=4, description="times the published blocks a stage, rounded up")
+    se_ratio: int = Field(16, ge=1, description="a block's channels over those inside its squeeze-and-excitation, which are at least 1")
+    stride_skip: Literal["own", "none", "pooled"] = Field(
+        "own", description="beside a block of stride 2: its own output, nothing, or its pooled input"
+    )
+    pool: bool = Field(False, description="average over the last map, which takes larger images and changes nothing up to 32 pixels")
+
+
 @method("backbone", "torchvision")
 class BackboneTorchvision(Model):
     """Any classification network of torchvision without its last layer; `weights` is a local state dict (safetensors or weights-only)."""

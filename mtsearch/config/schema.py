@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from mtsearch.config.architectures import HPS, KDMTL, MDMTN, MTAN, MTLN, STL, MTLNSegNet, Painted
-from mtsearch.config.backbones import BackboneCM, BackboneEDSR, BackboneMM, BackboneSegNet, BackboneTorchvision, BackboneVDSR, BackboneWRN
+from mtsearch.config.backbones import (
+    BackboneCM,
+    BackboneEDSR,
+    BackboneEfficientNetCIFAR,
+    BackboneMM,
+    BackboneSegNet,
+    BackboneTorchvision,
+    BackboneVDSR,
+    BackboneWRN,
+)
 from mtsearch.config.balancing import DWA, FAMO, GLS, IMTLL, PBI, RLW, Chebyshev, ChebyshevAL, Linear, SmoothChebyshev, Uncertainty
 from mtsearch.config.base import Model
 from mtsearch.config.formulations import (
@@ -70,6 +79,7 @@ __all__ = [
     "Augment",
     "BackboneCM",
     "BackboneEDSR",
+    "BackboneEfficientNetCIFAR",
     "BackboneMM",
     "BackboneSegNet",
     "BackboneTorchvision",

@@ -12,6 +12,7 @@ from mtsearch.models import (  # noqa: F401  (importing registers them)
     stl,
     trunk_cm,
     trunk_edsr,
+    trunk_efficientnet,
     trunk_mm,
     trunk_segnet,
     trunk_torchvision,

@@ -34,6 +34,7 @@ ARCHITECTURES: dict[str, list[dict]] = {  # what suits an architecture where the
     "painted": [{"tasks": SCENES}],
 }
 BACKBONES: dict[str, list[dict]] = {
+    "efficientnet_cifar": [{"settings": schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5)}],
     "segnet": [{"settings": SEGNET, "shapes": ((3, 32, 32), (1, 40, 34))}],
     "torchvision": [{"settings": schema.BackboneTorchvision(model="squeezenet1_1"), "shapes": ((3, 32, 32),)}],
     "wrn": [{"settings": schema.BackboneWRN(depth=10, widen=1), "shapes": ((3, 16, 16), (1, 32, 24))}],
