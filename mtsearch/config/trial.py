@@ -53,6 +53,9 @@ class TrialConfig(Model):
     batch_size: int = Field(256, gt=0)
     optimizer: named("optimizer") = Adam()  # type: ignore[valid-type]
     lr_schedule: named("lr_schedule") = Constant()  # type: ignore[valid-type]
+    lr_multipliers: dict[str, Positive] = Field(
+        default_factory=dict, description="of the learning rate, by part of the network: trunk, attention, extractors, heads and so on"
+    )
     clip: Positive | None = None
     idle: Literal["frozen", "drift"] = Field(
         "frozen", description="parameters of tasks that a step leaves out: left alone, or moved on by the optimiser's momentum"
@@ -100,6 +103,7 @@ class TrialConfig(Model):
             ("preference", self.preference, self.preference is None, "null"),
             ("idle", self.idle, self.idle == "frozen", "frozen"),
             ("ema", self.ema, self.ema is None, "null"),
+            ("lr_multipliers", self.lr_multipliers, not self.lr_multipliers, "empty"),
             ("select", self.select, self.select in ("best", "last"), "best or last"),
         ]
         for key, found, right, needed in wrong:

@@ -7,10 +7,22 @@ from typing import Any
 
 from mtsearch.balancing import Balancing
 from mtsearch.balancing.schedules import TaskSchedule
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import CoefficientSparsity, TrialConfig
 from mtsearch.models import MultiTaskModel
 from mtsearch.sparsity import AFFINITY_LIMIT
+from mtsearch.training.optimizers import part_of
+
+
+def check_multipliers(config: TrialConfig, model: MultiTaskModel) -> None:
+    """A multiplier other than 1 needs a part of the network to act on; one of 1 may name a part that only other architectures have."""
+    parts = {part_of(name) for name, _ in model.named_parameters()}
+    for part, value in config.lr_multipliers.items():
+        if part not in parts and value != 1:
+            raise BadInput(
+                f"`trial.lr_multipliers.{part}` is {value:g}, but the architecture {config.architecture.name} has no such part. "
+                f"{nearest(part, parts)}"
+            )
 
 
 def check_affinity(model: MultiTaskModel, sparsity: Any) -> None:

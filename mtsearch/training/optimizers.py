@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,27 @@ from torch.optim import Optimizer
 from mtsearch.config.optimisation import SGD, Adam, AdamW
 
 
-def build_optimizer(config: Any, parameters: Iterable[nn.Parameter]) -> Optimizer:
+def scaled_groups(model: nn.Module, multipliers: Mapping[str, float], others: Sequence[nn.Parameter] = ()) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser, `scale` being what multiplies the learning rate of each.
+
+    Args:
+        model: whose parts are its direct children (trunk, heads, ...).
+        multipliers: by part; a part that is not named has 1.
+        others: parameters that are not the model's, with 1.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        groups.setdefault(multipliers.get(part_of(name), 1.0), []).append(parameter)
+    groups.setdefault(1.0, []).extend(others)
+    return [{"params": parameters, "scale": scale} for scale, parameters in groups.items() if parameters]
+
+
+def part_of(name: str) -> str:
+    """The part of the network that a parameter belongs to."""
+    return name.partition(".")[0]
+
+
+def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, Any]]) -> Optimizer:
     """A fused torch optimiser (one kernel per step, on CPU and GPU) over the parameters. Parameters without a gradient are left alone."""
     settings = config.model_dump(exclude={"name"})
     classes: dict[type, Any] = {Adam: torch.optim.Adam, AdamW: torch.optim.AdamW, SGD: torch.optim.SGD}

@@ -18,10 +18,10 @@ from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
 from mtsearch.data import Batches, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs, normal_
 from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
-from mtsearch.training.checks import check_affinity, check_balancing, check_idle
+from mtsearch.training.checks import check_affinity, check_balancing, check_idle, check_multipliers
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
-from mtsearch.training.optimizers import build_optimizer, load_optimizer
+from mtsearch.training.optimizers import build_optimizer, load_optimizer, scaled_groups
 from mtsearch.training.parts import batches_of, parts_of
 from mtsearch.training.phases import Phase, plan, shortfalls
 from mtsearch.training.randomness import Lent
@@ -155,6 +155,7 @@ class Trial:
     def _refuse_what_cannot_meet(self) -> None:
         """Settings that are right alone and wrong together are told before the first step."""
         check_affinity(self.model, self.config.sparsity)
+        check_multipliers(self.config, self.model)
         check_idle(self.config, self._schedule)
         check_balancing(self.config, self._balancing, self._schedule, self.model, self._streams.common)
         check_selection(self.config, self.tasks)
@@ -188,7 +189,7 @@ class Trial:
         if self._structure is not None:
             tie_(self.model, self._structure)
         self._val = self._parts("val")
-        self._optimizer = build_optimizer(config.optimizer, [*self.model.parameters(), *self._balancing.parameters()])
+        self._optimizer = build_optimizer(config.optimizer, scaled_groups(self.model, config.lr_multipliers, self._balancing.parameters()))
         self._stepper = Stepper(
             self.model, self.tasks, self._balancing, self._optimizer, config.clip, self._autocast, config.idle, self.world
         )
@@ -217,7 +218,7 @@ class Trial:
         for number, group in enumerate(plan):
             self._lr = config.optimizer.lr * lr_factor(config.lr_schedule, self._epoch * len(plan) + number, len(plan), phase.epochs)
             for parameters in self._optimizer.param_groups:
-                parameters["lr"] = self._lr
+                parameters["lr"] = self._lr * parameters.get("scale", 1.0)
             parts = self._streams.next(group)
             sums[:, list(group)] += torch.stack(self._stepper.step(parts, penalty))
             self._sparsify(number + 1, len(plan))

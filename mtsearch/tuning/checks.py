@@ -42,9 +42,9 @@ def check_space(space: Space) -> None:
 
 def check_models(space: Space, card: DatasetCard) -> None:
     """Build the model of the defaults, of each control and of each option of the choices that the builder reads, without its numbers."""
-    built: list[tuple[Model, Model]] = []
+    built: list[tuple[Model, Model, tuple[tuple[str, float], ...]]] = []
     for where, config in _variants(space, _MODEL):
-        parts = (config.architecture, config.backbone)
+        parts = (config.architecture, config.backbone, tuple(sorted(config.lr_multipliers.items())))
         if parts not in built:
             built.append(parts)
             _build(where, config, card)
@@ -72,9 +72,10 @@ def _build(where: str, config: TrialConfig, card: DatasetCard) -> None:
     import torch
 
     from mtsearch.models import build_model
+    from mtsearch.training.checks import check_multipliers
 
     def build() -> None:
-        build_model(config.architecture, config.backbone, card.tasks, card.shape)
+        check_multipliers(config, build_model(config.architecture, config.backbone, card.tasks, card.shape))
 
     try:
         with warnings.catch_warnings(action="ignore"):  # weights that are loaded onto no memory are said to be so
