@@ -19,8 +19,11 @@ def forget_plugins():
     """`forget_plugins()` lets go of the plug-ins' files and methods, as a new process would; so does the end of the test."""
     from mtsearch.config.base import methods
     from mtsearch.config.metrics import TASK_METRICS
+    from mtsearch.data.composers import COMPOSERS
+    from mtsearch.models import heads
+    from mtsearch.tasks import registry
 
-    tables = [*methods().values(), TASK_METRICS]
+    tables = [*methods().values(), TASK_METRICS, COMPOSERS, heads._HEADS, registry._LOSSES, registry._METERS]
     known = [set(table) for table in tables]
 
     def forget():

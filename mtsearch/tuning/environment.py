@@ -61,7 +61,10 @@ def _data(space: Space) -> tuple[DataConfig, dict[str, Any]]:
     check_models(space, found.card)
     prepare(config)
     found = resolve(config)
-    place = {"dataset": found.card.name, "root": None} if found.card.embedded else {"root": found.root}
+    place: dict[str, Any] = {"root": found.root if found.root.is_dir() else None}  # none where nothing is read of it
+    if found.card.embedded:
+        own = config.dataset.endswith((".yaml", ".yml"))  # the card of a plug-in, else a shipped one or its stand-in
+        place = {"dataset": config.dataset if own else found.card.name, "root": None}
     facts = {"dataset": found.label, "checksum": found.checksum, "tasks": {task.name: task.kind for task in found.card.tasks}}
     return config.model_copy(update={**place, "store": config.store.resolve() if config.store else None}), facts
 
