@@ -99,3 +99,12 @@ class Painted(Model):
 
     name: Literal["painted"] = "painted"
     scene: Literal["predicted", "labelled"] = "predicted"
+
+
+@method("architecture", "mixing")
+class Mixing(Model):
+    """A network per task, whose features one learnable matrix mixes with the others' between stages (cross-stitch by one matrix)."""
+
+    name: Literal["mixing"] = "mixing"
+    branches: int = Field(1, gt=0, le=8, description="networks per task; their outputs are summed with learnable weights")
+    transfer: bool = Field(True, description="false: no mixing, the ablation")

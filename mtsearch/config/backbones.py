@@ -91,3 +91,12 @@ class BackboneEDSR(Model):
     blocks: int = Field(18, gt=0)
     width: int = Field(64, gt=0)
     scale: Literal[1, 2, 4, 8] = 2
+
+
+@method("backbone", "ktde")
+class BackboneKTDE(Model):
+    """`blocks` residual blocks of `width` filters between two convolutions, at the image's size: a branch of the architecture `mixing`."""
+
+    name: Literal["ktde"] = "ktde"
+    blocks: int = Field(3, gt=0)
+    width: int = Field(64, gt=0)

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mtsearch.config.architectures import HPS, KDMTL, MDMTN, MTAN, MTLN, STL, MTLNSegNet, Painted
+from mtsearch.config.architectures import HPS, KDMTL, MDMTN, MTAN, MTLN, STL, Mixing, MTLNSegNet, Painted
 from mtsearch.config.backbones import (
     BackboneCM,
     BackboneEDSR,
     BackboneEfficientNetCIFAR,
+    BackboneKTDE,
     BackboneMM,
     BackboneSegNet,
     BackboneTorchvision,
@@ -80,6 +81,7 @@ __all__ = [
     "BackboneCM",
     "BackboneEDSR",
     "BackboneEfficientNetCIFAR",
+    "BackboneKTDE",
     "BackboneMM",
     "BackboneSegNet",
     "BackboneTorchvision",
@@ -111,6 +113,7 @@ __all__ = [
     "Linear",
     "LossFormulation",
     "MTLNSegNet",
+    "Mixing",
     "MixupInClassFormulation",
     "NashMTL",
     "NoSparsity",

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
 
 Need = Literal["vector", "map", "stages"]
 """What is read of a branch: its feature vector (B, width), its last feature map (B, C, h, w), or the maps after each of its stages.
@@ -55,6 +56,29 @@ class Branch(nn.Module):
             if done in self.ends:
                 stages.append(features)
         return [*stages, features]
+
+    def layers(self, stage: int) -> list[nn.Module]:
+        """What makes the map after a stage (from 0) of the one before it, or of the images, one after the other. A body may tell them
+        itself by a method `layers`.
+
+        Raises:
+            BadInput: the body's stages do not follow one another.
+        """
+        body = getattr(self, "body", None)
+        if hasattr(body, "layers"):
+            return body.layers(stage)  # type: ignore[union-attr, operator, no-any-return]
+        if not isinstance(body, nn.Sequential):
+            raise BadInput(
+                "this architecture works between the stages of a trunk, which this backbone does not run one by one. Choose another."
+            )
+        ends = (0, *self.ends, len(body))
+        return list(body.children())[ends[stage] : ends[stage + 1]]
+
+    def advance(self, stage: int, features: Tensor) -> Tensor:
+        """The map after a stage (from 0) of the one before it, or of the images."""
+        for layer in self.layers(stage):
+            features = layer(features)
+        return features
 
     def rows(self, prefix: str) -> tuple[str, ...]:
         """Names of the layers whose input rows may be zeroed: all ungrouped convolutions and linear layers but the one on the image.

@@ -12,6 +12,8 @@ from mtsearch.models.monitor import small_monitor
 from mtsearch.models.registry import backbone
 from mtsearch.models.restoring import Correction
 
+STAGES = 4  # that architectures which look into the trunk see; of equal length, as the maps are of equal size
+
 
 @backbone(schema.BackboneVDSR)
 def vdsr(settings: schema.BackboneVDSR, shape: tuple[int, int, int]) -> Backbone:
@@ -24,6 +26,8 @@ def vdsr(settings: schema.BackboneVDSR, shape: tuple[int, int, int]) -> Backbone
     channels, height, width = shape
     filters = settings.width
     map_shape = (filters, height, width)
+    count = min(STAGES, settings.depth - 1)
+    ends = [2 * (stage * (settings.depth - 1) // count) for stage in range(1, count)]
 
     def trunk(needs: Sequence[Need]) -> Branch:
         layers: list[nn.Module] = []
@@ -31,9 +35,9 @@ def vdsr(settings: schema.BackboneVDSR, shape: tuple[int, int, int]) -> Backbone
             convolution = nn.Conv2d(filters if number else channels, filters, 3, padding=1, bias=False)
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
             layers += [convolution, nn.ReLU()]
-        return Branch(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), needs)
+        return Branch(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), needs, ends)
 
     def monitor(needs: Sequence[Need]) -> Branch:
         return small_monitor(shape, filters, map_shape, needs)
 
-    return Backbone(trunk, monitor, filters, map_shape, shape, heads={"restoration": Correction})
+    return Backbone(trunk, monitor, filters, map_shape, shape, stages=(map_shape,) * count, heads={"restoration": Correction})

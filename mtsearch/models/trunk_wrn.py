@@ -61,6 +61,11 @@ class WRN(nn.Module):
             maps.append(group(maps[-1]))
         return [*maps[:-1], self.last(maps[-1])]
 
+    def layers(self, stage: int) -> list[nn.Module]:
+        """What makes G_stage of the map before it."""
+        parts: list[nn.Module] = [self.stem, *self.groups]
+        return [parts[stage], self.last] if stage == len(parts) - 1 else [parts[stage]]
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 64 * widen, H / 8, W / 8)."""
         return self.stages(x)[-1]

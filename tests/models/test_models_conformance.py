@@ -23,6 +23,13 @@ ARCHITECTURES: dict[str, list[dict]] = {  # what suits an architecture where the
     "hps": [{}, *({"settings": schema.HPS(norm=norm)} for norm in ("task_statistics", "task_affine", "group"))],
     "kdmtl": [{"model": taught}],
     "mdmtn": [{}, {"settings": schema.MDMTN(mixing="static")}],
+    "mixing": [
+        {},
+        {"settings": schema.Mixing(branches=2)},
+        {"settings": schema.Mixing(transfer=False)},
+        {"backbone": schema.BackboneWRN(depth=10, widen=1)},
+        {"backbone": schema.BackboneKTDE(blocks=2, width=4)},
+    ],
     "mtln": [
         {"backbone": schema.BackboneWRN(depth=10, widen=1)},
         {
@@ -35,8 +42,11 @@ ARCHITECTURES: dict[str, list[dict]] = {  # what suits an architecture where the
 }
 BACKBONES: dict[str, list[dict]] = {
     "efficientnet_cifar": [{"settings": schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5)}],
+    "edsr": [{"settings": schema.BackboneEDSR(blocks=2, width=4)}],
+    "ktde": [{"settings": schema.BackboneKTDE(blocks=2, width=4)}],
     "segnet": [{"settings": SEGNET, "shapes": ((3, 32, 32), (1, 40, 34))}],
     "torchvision": [{"settings": schema.BackboneTorchvision(model="squeezenet1_1"), "shapes": ((3, 32, 32),)}],
+    "vdsr": [{"settings": schema.BackboneVDSR(depth=6, width=4)}],
     "wrn": [{"settings": schema.BackboneWRN(depth=10, widen=1), "shapes": ((3, 16, 16), (1, 32, 24))}],
 }
 

@@ -8,6 +8,7 @@ from mtsearch.testing import TaskKindConformance
 
 SPECIAL: dict[str, list[dict]] = {  # more cards of a kind
     "classification": [{}, {"task": TaskCard(name="t", outputs=2, ignore=255)}],
+    "restoration": [{}, *({"task": TaskCard(name="t", kind="restoration", outputs=2, loss=loss)} for loss in ("l1", "ssim"))],
 }
 
 for _kind in TASK_METRICS:

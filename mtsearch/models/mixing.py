@@ -1,0 +1,132 @@
+"""Feature mixing: a network per task, whose features are mixed with the others' between stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mtsearch.config import schema
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.models.base import Backbone, Branch, MultiTaskModel
+from mtsearch.models.heads import build_head, need_of
+from mtsearch.models.registry import architecture
+from mtsearch.models.restoring import read_out
+
+OWN = 0.8
+
+
+def weighted(weights: Tensor, maps: list[Tensor]) -> Tensor:
+    """sum_k weights[k] maps[k]; term by term, as a stack would lose the channels-last memory format."""
+    out, *rest = [weight * h for weight, h in zip(weights.unbind(), maps, strict=True)]
+    for term in rest:
+        out = out + term
+    return out
+
+
+class Mixer(nn.Module):
+    """h_k <- sum_j W[k, j] h_j over K branches; W starts with 0.8 on the diagonal and 0.2 / (K - 1) beside it."""
+
+    def __init__(self, branches: int) -> None:
+        super().__init__()
+        weight = torch.full((branches, branches), (1 - OWN) / max(1, branches - 1))
+        self.weight = nn.Parameter(weight.fill_diagonal_(OWN))
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """K maps (B, C, h, w) -> K maps of that shape."""
+        return [weighted(row, maps) for row in self.weight.unbind()]
+
+
+class Ensemble(nn.Module):
+    """sum_k w_k y_k of the outputs of a task's branches; w starts at 1 / K."""
+
+    def __init__(self, branches: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((branches,), 1 / branches))
+
+    def forward(self, outputs: list[Tensor]) -> Tensor:
+        """Outputs of one shape -> that shape."""
+        return weighted(self.weight, outputs)
+
+
+@architecture(schema.Mixing)
+class Mixing(MultiTaskModel):
+    """Branches of one form on the same images, `branches` of them for each task, mixed after every stage but the last.
+
+    One K x K matrix W serves all places and channels (the feature mixing of SISR-KD-Ensemble, made to serve several tasks; a cross-stitch
+    of one matrix: Misra et al. 2016, CVPR, arXiv 1604.03539). Each branch has its last stage and a head of its own; a task with several
+    takes their weighted sum. With W the identity, and with `transfer: false`, the branches are networks of their own.
+
+    All that comes before the last mixing is shared: every task trains it through W. Each task reads other features of it, so gradients
+    can be weighed against each other in the parameters, not at the boundary.
+
+    Raises:
+        BadInput: a backbone whose stages do not follow one another, or that has only one.
+    """
+
+    def __init__(self, settings: schema.Mixing, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+        super().__init__(tasks)
+        if len(backbone.stages) < 2:
+            raise BadInput(
+                "`trial.architecture` is mixing, which mixes features between a trunk's stages, of which this backbone has fewer than two. "
+                "Choose another."
+            )
+        self.branches = settings.branches
+        self.owners = [task.name for task in tasks for _ in range(settings.branches)]
+        self.trunks = nn.ModuleList(backbone.trunk([need_of(task)]) for task in tasks for _ in range(settings.branches))
+        self.heads = nn.ModuleList(build_head(task, backbone) for task in tasks for _ in range(settings.branches))
+        count = len(self.trunks)
+        self.mixer = Mixer(count) if settings.transfer and count > 1 else None
+        self.ensembles = nn.ModuleDict({task.name: Ensemble(settings.branches) for task in tasks} if settings.branches > 1 else {})
+        self.stages = len(backbone.stages)
+        for stage in range(self.stages):
+            self._branch(0).layers(stage)  # refuses a backbone that cannot be run stage by stage
+        self.separate = len(tasks) > 1 and self.mixer is not None
+        self.prunable = tuple(row for k in range(count) for row in self._branch(k).rows(f"trunks.{k}"))
+
+    def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
+        if self.mixer is None:
+            return []
+        maps = [x] * len(self.trunks)
+        for stage in range(self.stages - 1):
+            maps = self.mixer([self._branch(k).advance(stage, h) for k, h in enumerate(maps)])
+        return maps
+
+    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        out = {}
+        for name in self.chosen(tasks):
+            outputs = [read_out(self.heads[k], self._last(k, x, shared), x) for k in self._of(name)]
+            out[name] = self.ensembles[name](outputs) if name in self.ensembles else outputs[0]
+        return out
+
+    def _last(self, k: int, x: Tensor, shared: list[Tensor]) -> Tensor:
+        """What the head of a branch reads."""
+        branch = self._branch(k)
+        if not shared:
+            return branch(x)[0]  # type: ignore[no-any-return]
+        h = branch.advance(self.stages - 1, shared[k])
+        return h if branch.neck is None else branch.neck(h)  # type: ignore[no-any-return]
+
+    def _branch(self, k: int) -> Branch:
+        return self.trunks[k]  # type: ignore[return-value]
+
+    def _of(self, name: str) -> list[int]:
+        return [k for k, owner in enumerate(self.owners) if owner == name]
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        if not self.separate:
+            return []
+        own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}
+        return [p for p in self.parameters() if id(p) not in own]
+
+    def task_parameters(self, name: str) -> list[nn.Parameter]:
+        if not self.separate and self.mixer is not None:
+            return list(self.parameters())
+        modules: list[nn.Module] = [self.ensembles[name]] if name in self.ensembles else []
+        for k in self._of(name):
+            branch = self._branch(k)
+            last = [branch] if self.mixer is None else [*branch.layers(self.stages - 1), *([branch.neck] if branch.neck else [])]
+            modules += [self.heads[k], *last]
+        return [p for module in modules for p in module.parameters()]
