@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.fx
 import torch.nn.functional as F
 import torchvision
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torchvision.ops.misc import Permute
@@ -20,6 +18,7 @@ from mtsearch.config.errors import BadInput, nearest
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.monitor import small_monitor
 from mtsearch.models.registry import backbone
+from mtsearch.models.weights import load_weights
 
 _CLASSES = 1000  # torchvision's default, by which the last layer is recognised
 
@@ -56,7 +55,7 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
     """
     if shape[0] not in (1, 3):
         raise BadInput(f"torchvision's networks take 1 or 3 channels. Found {shape[0]}; choose another backbone.")
-    state = _weights(settings.weights) if settings.weights is not None else None
+    state = load_weights(settings.weights) if settings.weights is not None else None
     width, ends = _probe(settings.model, shape)
     stages = tuple(ends.values())
     map_shape = stages[-1] if stages else None
@@ -176,13 +175,3 @@ def _extractor(net: nn.Module, needs: Sequence[Need], ends: Sequence[str]) -> nn
     module.recompile()
     module.delete_all_unused_submodules()
     return module
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    """A state dict from a safetensors or a weights-only torch file."""
-    if not path.is_file():
-        raise BadInput(f"`trial.backbone.weights` names no file. Found `{path}`; give a local state dict (safetensors, or saved by torch).")
-    state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadInput(f"`{path}` should hold a state dict of tensors. Found {type(state).__name__}; save `model.state_dict()`.")
-    return state

@@ -1,6 +1,7 @@
 """torchvision networks as trunks; nothing is downloaded."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -93,6 +94,44 @@ def test_weights_come_from_a_local_file(tmp_path, suffix):
             torch.testing.assert_close(model.share(x)[slot], source.eval()(x))
 
 
+@pytest.mark.parametrize(
+    ("name", "millions", "tensors"),
+    [
+        ("squeezenet1_1", 0.73, 52),
+        ("mobilenet_v2", 2.23, 314),
+        ("densenet121", 6.96, 727),
+        ("resnet18", 11.18, 122),
+        ("resnet50", 23.52, 320),
+        ("alexnet", 57.03, 16),
+        ("vgg16_bn", 134.30, 97),
+    ],
+)
+def test_the_networks_of_mto_have_the_published_sizes_and_take_64_to_128_pixels(name, millions, tensors):
+    """Section 1.5 of the MTO specification: seven classes."""
+    for side in (64, 128):
+        with torch.device("meta"):
+            model = build_model(
+                schema.STL(), schema.BackboneTorchvision(model=name), [TaskCard(name="scene", outputs=7)], (3, side, side)
+            ).eval()
+            assert model(torch.zeros(2, 3, side, side))["scene"].shape == (2, 7)
+        assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == millions
+        assert len(model.state_dict()) == tensors
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "densenet121"])
+def test_weights_leave_the_last_layer_out_whatever_it_is_called(tmp_path, name):
+    source = torchvision.models.get_model(name, weights=None, num_classes=3)
+    state = source.state_dict()
+    if name == "densenet121":  # the published files have other names, and no counters of batches
+        state = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", k): v for k, v in state.items() if "num_batches" not in k}
+        assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    torch.save(state, tmp_path / "net.pth")
+    model = build_model(schema.HPS(), schema.BackboneTorchvision(model=name, weights=tmp_path / "net.pth"), [SCENE], (3, 64, 64))
+    loaded = model.trunk.network.state_dict()
+    assert len(source.state_dict()) - len(loaded) == 2
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in loaded.items())
+
+
 def test_bad_backbones_are_refused_in_a_sentence(tmp_path):
     def build(shape=(3, 32, 32), **settings):
         return build_model(schema.HPS(), schema.BackboneTorchvision(**settings), [SCENE], shape)
@@ -105,6 +144,14 @@ def test_bad_backbones_are_refused_in_a_sentence(tmp_path):
         build(model="alexnet")
     with pytest.raises(BadInput, match="names no file"):
         build(model="resnet18", weights=tmp_path / "none.pth")
+    broken = tmp_path / "broken.pth"
+    for content in (b"", b"<html>not found</html>"):
+        broken.write_bytes(content)
+        with pytest.raises(BadInput, match="cannot be read as a state dict"):
+            build(model="resnet18", weights=broken)
+    broken.with_suffix(".safetensors").write_bytes(b"<html>not found</html>")
+    with pytest.raises(BadInput, match="cannot be read as a state dict"):
+        build(model="resnet18", weights=broken.with_suffix(".safetensors"))
     wrong = tmp_path / "wrong.pth"
     torch.save({"conv1.weight": torch.zeros(1)}, wrong)
     with pytest.raises(BadInput, match="does not fit"):
