@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+PIECE = 1 << 18  # columns that are held in float64 at once
+
 
 class Jacobian:
     """The Jacobian of K losses in parts: `blocks` hold (K, *shape) for each tensor that was differentiated by.
@@ -21,8 +23,12 @@ class Jacobian:
 
     def gramian(self) -> Tensor:
         """``J J^T`` (K, K) in float64 on the CPU, where the solvers are: squares of small gradients would vanish in less."""
-        rows = (block.detach().flatten(1).double() for block in self.blocks)
-        gramian = torch.stack([row @ row.T for row in rows]).sum(0)
+        k = len(self.blocks[0])
+        gramian = torch.zeros(k, k, dtype=torch.float64, device=self.blocks[0].device)
+        for block in self.blocks:
+            for columns in block.detach().flatten(1).split(PIECE, dim=1):  # a float64 copy of a large feature map would not fit
+                piece = columns.double()
+                gramian.addmm_(piece, piece.T)
         return (gramian if self._over_ranks is None else self._over_ranks(gramian)).cpu()
 
     def combine(self, weights: Tensor) -> list[Tensor]:

@@ -9,7 +9,7 @@ from small import equal, losses_of, method_of, net_and_batch, step_of, updated
 from torchjd import aggregation as jd
 from torchjd.autojac import jac_to_grad, mtl_backward
 
-from mtsearch.balancing import Step, build_balancing
+from mtsearch.balancing import Jacobian, Step, build_balancing
 from mtsearch.config import schema
 from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
@@ -184,6 +184,15 @@ def test_a_stacked_vector_of_losses_gives_the_same_as_its_scalars(settings):
         ours(settings, 3).backward(step if apart else Step(step.losses, step.tasks, step.shared, step.read, step.shared_parameters))
         found.append([p.grad.clone() for p in net.parameters()])
     assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(*found, strict=True))
+
+
+def test_a_jacobian_in_parts_is_the_matrix(monkeypatch):
+    monkeypatch.setattr("mtsearch.balancing.jacobian.PIECE", 5)
+    jacobian = Jacobian([torch.randn(3, 4, 2), torch.randn(3, 7)])
+    matrix, weights = jacobian.matrix(), torch.tensor([0.2, 0.5, -1.0])
+    assert torch.allclose(jacobian.gramian(), matrix.double() @ matrix.double().T, rtol=1e-12)
+    parts, expected = jacobian.combine(weights), jacobian.split(weights @ matrix)
+    assert all(torch.allclose(a, b, atol=1e-6) and a.shape == b.shape for a, b in zip(parts, expected, strict=True))
 
 
 # ---------------------------------------------------------------- edges
