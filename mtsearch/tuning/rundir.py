@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import yaml
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.plugins import refuse_inside
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.space import Space
 from mtsearch.tuning.events import SCHEMA, EventLog
@@ -97,7 +99,10 @@ class RunDirectory:
 
     @cached_property
     def _stored(self) -> Space:
-        return Space.from_yaml((self.path / "config.yaml").read_text(encoding="utf-8"), self._plugins)
+        text = (self.path / "config.yaml").read_text(encoding="utf-8")
+        if self._plugins is None:
+            refuse_inside(self.path, yaml.safe_load(text).get("plugins") or [])
+        return Space.from_yaml(text, self._plugins)
 
     @property
     def space(self) -> Space:

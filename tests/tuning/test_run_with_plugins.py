@@ -65,6 +65,19 @@ def test_a_changed_plugin_does_not_go_on_with_a_run(run):
         check_plugins(RunDirectory(run.path).space, run.environment)
 
 
+@pytest.mark.parametrize("entry", ["evil.py", "{run}/evil.py", "evil"])
+def test_a_run_directory_brings_no_code_along(run, tmp_path, monkeypatch, capsys, entry):
+    """Whoever reads a run that a stranger made, from within it even, runs nothing of the stranger's."""
+    (run.path / "evil.py").write_text("raise SystemExit('it ran')")
+    config = (run.path / "config.yaml").read_text()
+    (run.path / "config.yaml").write_text(config.replace(str(tmp_path / "work" / "mine.py"), entry.format(run=run.path)))
+    monkeypatch.chdir(run.path)
+    monkeypatch.syspath_prepend(run.path)
+    assert report(["run=."]) == 2
+    said = capsys.readouterr().err
+    assert "brings the plug-in" in said and "it ran" not in said
+
+
 def test_a_reference_result_names_no_folder(run, tmp_path):
     found = RunDirectory(run.path)
     assert report([f"run={found.path}", f"reference={tmp_path / 'kept'}"]) == 0
