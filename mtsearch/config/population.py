@@ -42,6 +42,7 @@ class MTO(Model):
 
     name: Literal["mto"] = "mto"
     preset: Literal["reference"] | None = None
+    target: str | None = Field(None, description="the task that it is about, where the dataset has several")
     tasks: int = Field(4, ge=1, le=16)
     group_size: int = Field(2, ge=1, description="members a task: its own and its visitors")
     formulation: named("formulation") = HoldoutFormulation()  # type: ignore[valid-type]

@@ -134,11 +134,9 @@ class Space:
         trees = {"trial": self.defaults, **{f"controls.{name}": tree for name, tree in self.controls.items()}}
         for where, tree in trees.items():
             _check_tasks(f"{where}.preference", tree.get("preference"), tasks, card.name)
-            if tree.get("population") is not None and len(tasks) != 1:
-                raise BadInput(
-                    f"`{where}.population` derives its tasks from one target, but {card.name} has the tasks {', '.join(tasks)}. "
-                    "Choose another dataset."
-                )
+            population = tree.get("population")
+            if population is not None:
+                target_of(population.get("target") if isinstance(population, Mapping) else None, tasks, card.name, where)
         for dimension in self.dimensions:
             if dimension.kind == "simplex":
                 _check_tasks(dimension.path, dimension.default, tasks, card.name)
@@ -199,6 +197,16 @@ def _typical(dimension: Dimension) -> Any:
     if dimension.path == "trial.preference" and dimension.kind == "choice":
         return next((o for o in dimension.spec if isinstance(o, Mapping) and len(set(o.values())) > 1), default_of(dimension))
     return default_of(dimension)
+
+
+def target_of(target: str | None, tasks: Sequence[str], dataset: str, where: str = "trial") -> str:
+    """The name of a population's target among the tasks of a dataset. Raises BadInput where it is none, or none of several is named."""
+    if target is None and len(tasks) == 1:
+        return tasks[0]
+    if target not in tasks:
+        found = "none is named" if target is None else f"`{target}` is none of them"
+        raise BadInput(f"`{where}.population.target` should be a task of {dataset}, {' or '.join(tasks)}; {found}. Set it.")
+    return str(target)
 
 
 def _check_tasks(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:

@@ -59,7 +59,7 @@ class Population:
         self.device = device_of(config.device)
         self.dataset = open_dataset(data)
         self._tasks = build_tasks(config, data, self.dataset)
-        self.tasks = self.dataset.card.tasks
+        self.tasks = (self._tasks[0].card,)
         self._epoch = passes(self._tasks[0], config.batch_size)
         self.rounds = rounds_of(config, self._epoch)
         self.reports: list[dict[str, Any]] = []

@@ -6,6 +6,7 @@ import torch
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.config.space import target_of
 from mtsearch.data import Dataset
 from mtsearch.population.formulations import build_formulation
 from mtsearch.population.splits import parts_of
@@ -17,14 +18,12 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
     """The target and its auxiliary tasks, by key. A task is the same among however many others.
 
     Raises:
-        BadInput: the dataset has not exactly one task, too few images for a hold-out, or the formulation does not go with the target.
+        BadInput: the dataset has several tasks and none is named, too few images for a hold-out, or the formulation does not go with the
+            target.
     """
-    if len(dataset.card.tasks) != 1:
-        names = ", ".join(card.name for card in dataset.card.tasks)
-        raise BadInput(
-            f"`trial.population` derives its tasks from one target, but {dataset.card.name} has the tasks {names}. Choose another dataset."
-        )
-    card, split, settings = dataset.card.tasks[0], dataset.splits["train"], config.population
+    cards = {card.name: card for card in dataset.card.tasks}
+    split, settings = dataset.splits["train"], config.population
+    card = cards[target_of(settings.target, list(cards), dataset.card.name)]
     labelled = split.labelled(card).nonzero().flatten()
     formulation = build_formulation(config, data)
     tasks = []
