@@ -70,6 +70,7 @@ class Population:
         self._bench = Bench(config, self._stock, self.device, self.rounds * config.population.interval, self._epoch)
         self._rounds = Rounds(config, self._tasks, self._bench, self.world, self.device)
         self._rounds.begin()
+        self._gathered: dict[str, Any] | None = self._rounds.state_dict()  # brought to rank 0 while all ranks are here
         self._overlap = overlap([set(task.hold_out.tolist()) for task in self._tasks], [task.seen for task in self._tasks])
 
     # ------------------------------------------------------------ iteration
@@ -93,6 +94,7 @@ class Population:
             self._final = final_weights(self.config.population, self._rounds, self._bench, self.world)
         report = self._report(losses)
         self._over = over
+        self._gathered = None if over else self._rounds.state_dict()
         self.reports.append(report)
         return dict(report)
 
@@ -167,14 +169,15 @@ class Population:
         return model.eval()
 
     def evaluate(self, split: str) -> dict[str, float]:
-        """`<split>/<task>/<metric>` of the selected model. The test split is for the end of a search."""
+        """`<split>/<task>/<metric>` of the selected model. The test split is for the end of a search. All ranks call this."""
         torch.set_num_threads(self.config.threads)
-        return {f"{split}/{key}": value for key, value in self._evaluated(split).items()}
+        figures = self._evaluated(split) if self.world.rank == 0 else None
+        return {f"{split}/{key}": value for key, value in self.world.tell(figures).items()}
 
     # ------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit-identically, on rank 0. All ranks call this. A finished population's is small."""
+        """Everything needed to continue bit-identically, on rank 0, where the last report brought it. A finished population's is small."""
         return {
             "config": self.config.model_dump(mode="json"),
             "data": self.data.model_dump(mode="json", exclude={"root", "store"}),  # where data lie is the machine's matter
@@ -182,7 +185,7 @@ class Population:
             "reports": self.reports,
             "seconds": self._seconds,
             "final": self._final,
-            "live": None if self.finished else self._rounds.state_dict(),
+            "live": self._gathered,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -195,12 +198,11 @@ class Population:
         self._over = state["live"] is None
         if state["live"] is not None:
             self._rounds.load_state_dict(state["live"])
+        self._gathered = state["live"]
 
     def save(self, folder: Path) -> None:
-        """Write the state to a folder, atomically, from rank 0. All ranks call this."""
-        state = self.state_dict()
-        if self.world.rank == 0:
-            save_state(folder, state)
+        """Write the state to a folder, atomically; on rank 0."""
+        save_state(folder, self.state_dict())
 
     @classmethod
     def restore(cls, folder: Path, data: DataConfig | None = None, world: World | None = None) -> Population:
@@ -217,4 +219,4 @@ class Population:
 
     def close(self) -> None:
         """Drop the states and networks; the dataset stays for the next trial in this process."""
-        del self._rounds, self._bench, self._stock, self._final
+        del self._rounds, self._bench, self._stock, self._final, self._gathered

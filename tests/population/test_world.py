@@ -30,12 +30,15 @@ world = World(rank, 2)
 for number, case in enumerate(json.loads({cases!r})):
     trial = tiny.population(world, **case)
     reports = [next(trial)]
-    trial.save(folder / f"state{{number}}")
+    if rank == 0:
+        trial.save(folder / f"state{{number}}")
     dist.barrier()
     trial = Population.restore(folder / f"state{{number}}", None, world)
     reports += list(trial)
-    trial.save(folder / f"end{{number}}")
-    (folder / f"reports{{number}}.{{rank}}").write_text(json.dumps(tiny.timeless(reports)))
+    if rank == 0:
+        trial.save(folder / f"end{{number}}")
+    figures = trial.evaluate("test")
+    (folder / f"reports{{number}}.{{rank}}").write_text(json.dumps([*tiny.timeless(reports), figures]))
 dist.barrier()
 dist.destroy_process_group()
 """
@@ -60,7 +63,7 @@ def test_two_processes_give_what_one_gives(two_processes, number):
     from mtsearch.training.state import load_state
 
     alone = population(**CASES[number])
-    reports = json.loads(json.dumps(timeless(list(alone))))
+    reports = json.loads(json.dumps([*timeless(list(alone)), alone.evaluate("test")]))
     for rank in range(2):
         assert json.loads((two_processes / f"reports{number}.{rank}").read_text()) == reports
     assert equal(load_state(two_processes / f"end{number}")["final"], alone._final)
