@@ -35,6 +35,9 @@ class Augment(Model):
     rotation: float = Field(0.0, ge=0, le=180, description="degrees to either side, nearest neighbour, black fill")
     crop: int = Field(0, ge=0, description="pixels of zero padding before a random crop")
     flip: bool = False
+    quarter_turns: bool = Field(False, description="by a random multiple of 90 degrees, for square images without an upright")
+    zoom: float = Field(0.0, ge=0, lt=1, description="crop to a random side of at least 1 - zoom, at a random place, and enlarge again")
+    light: float = Field(0.0, ge=0, lt=1, description="brightness and contrast, each by up to this fraction")
 
 
 class TrialConfig(Model):

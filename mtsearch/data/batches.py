@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.schema import Augment
-from mtsearch.data.transforms import Move, bordered, draw, is_active, pack, source_pixels, unpack
+from mtsearch.data.transforms import Move, bordered, draw, is_active, lit_, pack, source_pixels, unpack
 from mtsearch.data.types import Split
 
 
@@ -114,6 +114,8 @@ class Batches:
             unpack(words, values.view(-1, height * width, channels).transpose(1, 2))
         else:
             unpack(words, values.view(-1, channels, height * width))
+        if move.light is not None:
+            lit_(values, move.light.to(values.device))
         moved = {name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self.dense}
         outside = self.outside[source].unflatten(-1, (height, width)) if self.outside is not None else None
         return self._finish(values), _floats(labels | moved, outside)

@@ -1,11 +1,12 @@
 """Augmentation of whole batches on their device.
 
-Rotation (nearest neighbour), crop after zero padding and horizontal flip only move pixels, so the three are one gather: for each pixel of
-the result, which pixel of the source it is, and whether it lies inside at all. All random numbers come from one generator.
+Rotation and zoom (nearest neighbour), crop after zero padding and horizontal flip only move pixels, so all are one gather: for each pixel
+of the result, which pixel of the source it is, and whether it lies inside at all. All random numbers come from one generator.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,20 +20,26 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 @dataclass(frozen=True)
 class Move:
     """What happens to each of B examples: it is mirrored (B,), then rotated counter-clockwise by ``angle`` (B,) in radians about its
-    centre, then cropped at ``offset`` (B, 2), rows and columns in pixels."""
+    centre, then cropped at ``offset`` (B, 2), rows and columns in pixels.
+
+    ``crop`` (B, 3), where there is zoom, is the side of a smaller crop as a share of the image's, and its place, rows and columns in -1..1
+    from edge to edge. ``light`` (B, 2), where there is any, are the factors of contrast and brightness."""
 
     flip: Tensor
     angle: Tensor
     offset: Tensor
+    crop: Tensor | None = None
+    light: Tensor | None = None
 
     def part(self, part: slice) -> Move:
         """What happens to some of the examples."""
-        return Move(self.flip[part], self.angle[part], self.offset[part])
+        some = (None if values is None else values[part] for values in (self.crop, self.light))
+        return Move(self.flip[part], self.angle[part], self.offset[part], *some)
 
 
 def is_active(augment: Augment | None) -> bool:
     """Whether any part of the augmentation is switched on."""
-    return augment is not None and bool(augment.rotation or augment.crop or augment.flip)
+    return augment is not None and augment != Augment()
 
 
 def draw(augment: Augment, count: int, generator: torch.Generator) -> Move:
@@ -47,7 +54,15 @@ def draw(augment: Augment, count: int, generator: torch.Generator) -> Move:
         angle = torch.deg2rad((2 * torch.rand(count, generator=generator, device=device) - 1) * augment.rotation)
     if augment.crop:
         offset = torch.randint(-augment.crop, augment.crop + 1, (count, 2), generator=generator, device=device).float()
-    return Move(flip, angle, offset)
+    if augment.quarter_turns:
+        angle = angle + torch.randint(4, (count,), generator=generator, device=device) * (math.pi / 2)
+    crop = light = None
+    if augment.zoom:
+        crop = 2 * torch.rand(count, 3, generator=generator, device=device) - 1
+        crop[:, 0] = 1 - augment.zoom * (crop[:, 0] + 1) / 2
+    if augment.light:
+        light = 1 + augment.light * (2 * torch.rand(count, 2, generator=generator, device=device) - 1)
+    return Move(flip, angle, offset, crop, light)
 
 
 def source_pixels(move: Move, height: int, width: int) -> Tensor:
@@ -59,8 +74,11 @@ def source_pixels(move: Move, height: int, width: int) -> Tensor:
     """
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
     device = move.angle.device
-    rows = torch.arange(height, device=device) - middle_y + move.offset[:, :1]  # (B, H), from the centre
-    columns = torch.arange(width, device=device) - middle_x + move.offset[:, 1:]  # (B, W)
+    rows, columns = torch.arange(height, device=device) - middle_y, torch.arange(width, device=device) - middle_x  # from the centre
+    if move.crop is not None:
+        side, down, right = move.crop[:, :1], move.crop[:, 1:2], move.crop[:, 2:]
+        rows, columns = side * rows + (1 - side) * middle_y * down, side * columns + (1 - side) * middle_x * right
+    rows, columns = rows + move.offset[:, :1], columns + move.offset[:, 1:]  # (B, H), (B, W)
     cosine, sine = move.angle.cos()[:, None], move.angle.sin()[:, None]
     mirror = torch.where(move.flip, -1.0, 1.0)[:, None]
     # A row or column beyond the frame is sent infinitely far, so that it lands on the border whatever the rotation.
@@ -70,6 +88,12 @@ def source_pixels(move: Move, height: int, width: int) -> Tensor:
     y = (down[:, :, None] + (sine * columns)[:, None, :]).round_().clamp_(0, height + 1)
     x = (right[:, None, :] - (mirror * sine * rows)[:, :, None]).round_().clamp_(0, width + 1)
     return y.mul_(width + 2).add_(x).long().flatten(1)
+
+
+def lit_(values: Tensor, light: Tensor) -> Tensor:
+    """Pixels (B, n) in 0..255 with contrast about their mean and then brightness multiplied by ``light`` (B, 2), in place."""
+    mean = values.mean(1, keepdim=True)
+    return values.sub_(mean).mul_(light[:, :1]).add_(mean).mul_(light[:, 1:]).clamp_(0, 255)
 
 
 def bordered(values: Tensor, fill: float = 0) -> Tensor:
