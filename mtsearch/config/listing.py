@@ -11,6 +11,8 @@ from mtsearch.config.metrics import TASK_METRICS
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, list_spaces, merge, package_folder
 
+_WHERE = {"formulation": "trial.population.formulation"}  # the kinds that are not named right below `trial`
+
 
 def listing() -> str:
     """Spaces, datasets, methods and task kinds by name, with a line on each; those of plug-ins once these are loaded."""
@@ -19,7 +21,7 @@ def listing() -> str:
     blocks = [_block("Spaces (space=NAME)", spaces), _block("Datasets (data.dataset=NAME)", cards)]
     for kind, named in methods().items():
         lines = {name: (cls.__doc__ or "").strip().splitlines() for name, cls in named.items()}
-        blocks.append(_block(f"trial.{kind}", {name: text[0] if text else "" for name, text in lines.items()}))
+        blocks.append(_block(_WHERE.get(kind, f"trial.{kind}"), {name: text[0] if text else "" for name, text in lines.items()}))
     kinds = {kind: f"metrics {', '.join(metrics)}" for kind, metrics in TASK_METRICS.items()}
     blocks.append(_block("Task kinds (the `kind` of a data card's task)", kinds))
     return "\n\n".join(blocks)

@@ -128,6 +128,10 @@ class MTO(Model):
             raise ValueError(
                 f"with `formulation = {self.formulation.name}` cannot have `head_policy = copy`, as the tasks' heads differ. Use auto"
             )
+        if self.layers == "head" and (self.head_policy == "keep" or self.formulation.name in ("class_subset", "dataset")):
+            raise ValueError(
+                "with `layers = head` should let heads be taken, but they are kept where labels differ, or by `head_policy = keep`"
+            )
         return self
 
     @property

@@ -70,6 +70,7 @@ def test_one_member_a_task_is_no_transfer_and_one_task_alone_runs():
         ({"patience": 3}, "has no use for `patience`"),
         ({"freeze_on_foreign_head": True}, "has no use for `freeze_on_foreign_head`"),
         ({"layers": "("}, "regular expression"),
+        ({"layers": "head", "head_policy": "keep"}, "with `layers = head` should let heads be taken"),
         ({"formulation": "optimizer"}, "should have `optimiser_state = reset`"),
         ({"formulation": {"name": "class_subset", "classes": 2}, "final": "average"}, "should have `final = target_best`"),
         ({"formulation": {"name": "class_subset", "classes": 2}, "head_policy": "copy"}, "cannot have `head_policy = copy`"),
