@@ -91,6 +91,18 @@ def test_the_commands_run(folder, command, monkeypatch, capsys, forget_plugins):
     assert any(plugin in str(value) for key, value in row.items() if key.startswith("trial.")) or plugin in ("stripes", "ordinal", "power")
 
 
+def test_a_composer_that_was_changed_makes_the_dataset_again(folder, tmp_path, monkeypatch, capsys, forget_plugins):
+    for name in ("stripes.py", "stripes.yaml"):
+        (tmp_path / name).write_text(FILES[name])
+    first = run(tmp_path, COMMANDS[0], monkeypatch, capsys)[1].splitlines()
+    again = run(tmp_path, COMMANDS[0], monkeypatch, capsys)[1].splitlines()
+    assert first[-1] == again[-1] and not [line for line in again if line.startswith("building")]
+    (tmp_path / "stripes.py").write_text(FILES["stripes.py"].replace("places] += 120", "places] += 100"))
+    forget_plugins()
+    changed = run(tmp_path, COMMANDS[0], monkeypatch, capsys)[1].splitlines()
+    assert changed[-1] != first[-1] and changed[-2] != first[-2], "the same store and checksum"
+
+
 @pytest.mark.slow
 def test_a_search_with_a_plug_in_runs_in_real_actors_and_goes_on(folder, tmp_path):
     """From a working folder where neither the space nor the plug-in lies, resumed from yet another one."""

@@ -84,9 +84,8 @@ def refuse_inside(folder: Path, entries: Any) -> None:
     folder decides: what is read must not bring the code that reads it."""
     home = folder.resolve()
     for entry in entries if isinstance(entries, list) else [entries]:
-        spec = None if not isinstance(entry, str) or is_file(entry) else importlib.util.find_spec(entry.partition(".")[0])
-        path = Path(spec.origin) if spec is not None and spec.origin else Path(str(entry))
-        if (spec is None and is_file(str(entry)) and not path.is_absolute()) or home in path.resolve().parents:
+        path = Path(str(entry) if is_file(str(entry)) else _file_of(str(entry).partition(".")[0]) or str(entry))
+        if (is_file(str(entry)) and not path.is_absolute()) or home in path.resolve().parents:
             raise BadInput(f"{folder} brings the plug-in {entry} along. Name it yourself, if you trust it, with `plugins=[{entry}]`.")
 
 
@@ -99,6 +98,14 @@ def checksums(entries: Iterable[str]) -> dict[str, str]:
         if path and Path(path).is_file():
             found[Path(entry).name if is_file(entry) else entry] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return found
+
+
+def code_of(cls: type) -> str | None:
+    """The SHA-256 of the file that a class from outside the package stands in; None for the package's own classes."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if cls.__module__.partition(".")[0] == "mtsearch" or not file or not Path(file).is_file():
+        return None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _load_installed() -> None:

@@ -12,6 +12,7 @@ import platformdirs
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
+from mtsearch.config.plugins import code_of
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.cards import datasets_folder
@@ -53,7 +54,8 @@ def sample_folder() -> Path:
 def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
     """All that a store's content follows from, besides the files themselves."""
     shown = card.model_dump(mode="json")
-    others = read_source(card).ingredients()
+    source = read_source(card)
+    others, code = source.ingredients(), code_of(type(source))
     return {
         "schema": store.SCHEMA,
         **{key: shown[key] for key in ("name", "source", "shape")},
@@ -62,6 +64,7 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
         "split_seed": data.split_seed,
         "val_fraction": data.val_fraction or card.val_fraction,
         **({"ingredients": others} if others else {}),
+        **({"code": code} if code else {}),  # a plug-in's composer that was changed makes the dataset again
         **({} if data.fold is None else {"fold": data.fold}),
     }
 

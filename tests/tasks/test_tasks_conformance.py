@@ -1,20 +1,22 @@
-"""Every registered task kind passes the public suite."""
+"""Every registered task kind passes the public suite, with each of its losses."""
 
 import pytest
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import TASK_METRICS
+from mtsearch.tasks.registry import _LOSSES as LOSSES
 from mtsearch.testing import TaskKindConformance
 
-SPECIAL: dict[str, list[dict]] = {  # more cards of a kind
-    "classification": [{}, {"task": TaskCard(name="t", outputs=2, ignore=255)}],
-    "restoration": [{}, *({"task": TaskCard(name="t", kind="restoration", outputs=2, loss=loss)} for loss in ("l1", "ssim"))],
-}
+MORE = [TaskCard(name="t", outputs=2, ignore=255), TaskCard(name="t", kind="segmentation", outputs=3, ignore=255, undefined=1)]
+CARDS = [TaskCard(name="t", kind=kind, outputs=3, loss=loss) for kind, losses in LOSSES.items() for loss in losses]
 
-for _kind in TASK_METRICS:
-    for _number, _entry in enumerate(SPECIAL.get(_kind, [{}])):
-        _attributes = {"task": TaskCard(name="t", kind=_kind, outputs=3), **_entry}
-        globals()[f"Test_{_kind}_{_number}"] = type("TaskKindConformance", (TaskKindConformance,), _attributes)
+for _number, _card in enumerate([*CARDS, *MORE]):
+    _attributes = {"task": _card, "per_entry": _card.loss != "ssim"}  # which is of a whole image
+    globals()[f"Test_{_card.kind}_{_card.loss}_{_number}"] = type("TaskKindConformance", (TaskKindConformance,), _attributes)
+
+
+def test_every_kind_is_there():
+    assert {card.kind for card in CARDS} == set(TASK_METRICS)
 
 
 class _OutOfRange(TaskKindConformance):
