@@ -130,7 +130,7 @@ class MTO(Model):
             )
         if self.layers == "head" and (self.head_policy == "keep" or self.formulation.name in ("class_subset", "dataset")):
             raise ValueError(
-                "with `layers = head` should let heads be taken, but they are kept where labels differ, or by `head_policy = keep`"
+                "with `layers = head` should let heads be taken. Found labels that differ, or `head_policy = keep`"
             )
         return self
 
