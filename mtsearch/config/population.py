@@ -129,9 +129,7 @@ class MTO(Model):
                 f"with `formulation = {self.formulation.name}` cannot have `head_policy = copy`, as the tasks' heads differ. Use auto"
             )
         if self.layers == "head" and (self.head_policy == "keep" or self.formulation.name in ("class_subset", "dataset")):
-            raise ValueError(
-                "with `layers = head` should let heads be taken. Found labels that differ, or `head_policy = keep`"
-            )
+            raise ValueError("with `layers = head` should let heads be taken. Found labels that differ, or `head_policy = keep`")
         return self
 
     @property
