@@ -29,8 +29,8 @@ def settled(model: MultiTaskModel) -> MultiTaskModel:
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2)
-                module.weight.normal_()
-                module.bias.normal_()
+                for parameter in module.parameters():
+                    parameter.normal_()
         for name, parameter in model.named_parameters():
             if name.endswith("alpha"):
                 parameter.copy_(torch.tensor([0.8, 0.3]))
