@@ -44,7 +44,7 @@ TWINS = {
     "nash_mtl": lambda k: jd.NashMTL(n_tasks=k),
     "fairgrad": lambda k: jd.FairGrad(alpha=1.0),
     "graddrop": lambda k: jd.GradDrop(),
-    "sdmgrad": lambda k: jd.WeightedAggregator(jd.SDMGradWeighting() << (lambda matrix: matrix @ matrix.T)),
+    "sdmgrad": lambda k: jd.WeightedAggregator(jd.SDMGradWeighting(lr=0.3) << (lambda matrix: matrix @ matrix.T)),
 }
 
 

@@ -71,10 +71,13 @@ class ChebyshevAL(Model):
 
 @method("balancing", "pbi")
 class PBI(Model):
-    """Distance along the ray of equal weighted losses, plus `theta` times the distance from it (Zhang & Li 2007)."""
+    """Distance along the ray of equal weighted losses, plus `theta` times the distance from it (Zhang & Li 2007).
+
+    A high `theta` (evolutionary algorithms take 5) raises the smaller losses to reach the ray; below 1 two equal tasks never do.
+    """
 
     name: Literal["pbi"] = "pbi"
-    theta: float = Field(5.0, ge=0)
+    theta: float = Field(0.5, ge=0)
     reference: float = 0.0
 
 

@@ -132,12 +132,15 @@ class FairGrad(Weighting):
 
 @method("balancing", "sdmgrad")
 class SDMGrad(Weighting):
-    """MGDA by projected gradient steps, pulled towards the preferred sum with strength `pull` (Xiao et al. 2023), on one batch."""
+    """MGDA by projected gradient steps, pulled towards the preferred sum with strength `pull` (Xiao et al. 2023), on one batch.
+
+    Steps of `lr` above about 2 / K, as in the authors' code, jump from task to task instead of settling between them.
+    """
 
     takes_preference: ClassVar[bool] = True
     name: Literal["sdmgrad"] = "sdmgrad"
     pull: float = Field(0.3, ge=0)
-    lr: Positive = 10.0
+    lr: Positive = 0.3
     momentum: float = Field(0.5, ge=0, lt=1)
     iterations: int = Field(20, gt=0)
 
@@ -186,13 +189,14 @@ class DBMTL(GradientMethod):
 class ExcessMTL(GradientMethod):
     """Weights grow with the tasks' excess risks, estimated from gradients and their running squares (He et al. 2024).
 
-    The first `warmup` steps have equal weights and set the scale of the risks.
+    The first `warmup` steps have equal weights and set the scale of the risks; without them the first step takes the risks as they are,
+    which with an `lr` of 1 gives one task all weight for good.
     """
 
     name: Literal["excess_mtl"] = "excess_mtl"
     level: Literal["parameter"] = "parameter"
-    lr: Positive = 1.0
-    warmup: int = Field(0, ge=0)
+    lr: Positive = 0.01
+    warmup: int = Field(20, ge=0)
 
 
 @method("balancing", "graddrop")

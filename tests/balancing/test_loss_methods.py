@@ -86,6 +86,11 @@ def test_pbi_is_least_on_the_ray_of_equal_weighted_losses():
     assert method_of(schema.PBI(), 2, torch.tensor([1.0, 0.0]).double())(at).isfinite()
 
 
+def test_pbi_raises_no_loss_of_two_equal_tasks_by_default():
+    for at in ([0.1, 3.0], [3.0, 0.1], [1.0, 1.0]):
+        assert (value_and_slope(method_of(schema.PBI(), 2), torch.tensor(at, dtype=torch.float64))[1] > 0).all()
+
+
 def test_the_geometric_mean_of_a_loss_that_is_zero_has_a_finite_gradient():
     value, slope = value_and_slope(method_of(schema.GLS(), 2), torch.tensor([0.0, 1.0], dtype=torch.float64))
     assert value.isfinite() and slope.isfinite().all()
