@@ -25,6 +25,7 @@ ALL = [
     {"name": "dataset", "datasets": ["other"]},
     {"name": "optimizer"},
     {"name": "hyperparameters"},
+    {"name": "loss", "losses": ["margin", "cross_entropy"]},
 ]
 ids = [f"{f['name']}-{f['train']}" if "train" in f else f["name"] for f in ALL]
 
@@ -171,7 +172,7 @@ def test_hyperparameters_vary_and_travel_only_with_a_copy():
 
 
 def test_a_loss_that_the_task_kind_lacks_is_refused():
-    with pytest.raises((BadInput, ValueError), match="loss"):
+    with pytest.raises(BadInput, match=r"formulation.losses\[0\]` cannot be used: task `scene` has an unknown loss of classification"):
         built(2, formulation={"name": "loss", "losses": ["no_such_loss"]})
 
 
