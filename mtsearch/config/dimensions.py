@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, nearest
 
 KINDS = ("choice", "uniform", "loguniform", "int", "simplex")
 
@@ -27,8 +27,11 @@ class Suggest(Protocol):
 
 
 def is_dimension(node: Any) -> bool:
-    """Whether a node of the tree is a search dimension."""
-    return isinstance(node, Mapping) and any(kind in node for kind in KINDS) and set(node) <= {*KINDS, "default"}
+    """Whether a node of the tree is a search dimension, or means to be one: `parse_dimension` says what it lacks."""
+    if not isinstance(node, Mapping):
+        return False
+    rest = [value for key, value in node.items() if key != "default"]
+    return any(kind in node for kind in KINDS) or (len(node) == 2 and len(rest) == 1 and isinstance(rest[0], list))
 
 
 def label(option: Any) -> Any:
@@ -87,6 +90,9 @@ class Dimension:
 def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
     """Check one dimension's mapping and return it. Raises BadInput with the key path."""
     kinds = [kind for kind in KINDS if kind in node]
+    for key in node:
+        if key not in (*KINDS, "default"):
+            raise BadInput(f"`{path}` is a search dimension with an unknown key `{key}`. {nearest(key, (*KINDS, 'default'))}")
     if len(kinds) != 1:
         raise BadInput(f"`{path}` should hold exactly one of {', '.join(KINDS)}. Found {', '.join(kinds)}.")
     kind = kinds[0]

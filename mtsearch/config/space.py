@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,8 @@ class Space:
         self._check_values()
         self.controls: dict[str, dict[str, Any]] = {}
         for name, changes in self.config.controls.items():
-            tree = resolve(merge(self.defaults, changes, f"controls.{name}"), f"controls.{name}", default_of)
+            base = {**self.defaults, "preference": None} if "preference" in changes else self.defaults  # weights are given as a whole
+            tree = resolve(merge(base, changes, f"controls.{name}"), f"controls.{name}", default_of)
             _validated(TrialConfig, tree, f"controls.{name}")
             self.controls[name] = tree
         names = [o.metric for o in self.config.objectives]
@@ -232,19 +234,29 @@ def _validated(model: Any, tree: Mapping[str, Any], path: str, note: str = "") -
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join([path, *map(str, first["loc"])] if path else map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        if message.startswith("unknown key `"):
-            key = message.split("`")[1]
-            full = f"{where}.{key}" if where else key
-            raise BadInput(f"unknown key `{full}`.{message.split('.', 1)[1]}{note}") from None
-        found = (
-            "" if "ound" in message or "`." in message or "`?" in message or first["type"] == "missing" else f". Found {first['input']!r}"
-        )
-        message = message.replace("Input should be", "should be").replace("Field required", "is required")
-        end = "" if (message + found).endswith((".", "?")) else "."
-        raise BadInput(f"`{where}` {message}{found}{end}{note}") from None
+        raise BadInput(_sentence(error, path) + note) from None
+
+
+def _sentence(error: ValidationError, path: str) -> str:
+    """The first mistake that pydantic found, in our form: where, what is wrong, what was found, the nearest right name."""
+    first = error.errors()[0]
+    where = path
+    for part in first["loc"]:
+        where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else part
+    message = first["msg"].removeprefix("Value error, ")
+    if message.startswith("unknown key `"):
+        key = message.split("`")[1]
+        return f"unknown key `{where}.{key}`.{message.split('.', 1)[1]}" if where else message
+    if first["type"] == "literal_error":
+        names = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        hint = nearest(str(first["input"]), names) if names else f"Known here: {first['ctx']['expected']}."
+        return f"`{where}` is unknown: {first['input']!r}. {hint}"
+    if first["type"] in ("model_type", "dict_type"):
+        message = "should be a mapping of keys to values"
+    complete = first["type"] == "missing" or any(part in message for part in ("ound", "`.", "`?"))
+    text = message.replace("Input should be", "should be").replace("Field required", "is required")
+    text += "" if complete else f". Found {first['input']!r}"
+    return f"`{where}` {text}{'' if text.endswith(('.', '?')) else '.'}"
 
 
 # ---------------------------------------------------------------- loading

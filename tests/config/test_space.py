@@ -57,6 +57,18 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ("trial.epochs.search=0", "with `sparsity.mode = target` should have `epochs.search` of at least 1. Found 0."),
         ("a..b=3", "`a..b` is no key path."),
         ("objectives=[]", "`objectives` should name at least one metric."),
+        ("search.sampler=tpee", "`search.sampler.name` is unknown: 'tpee'. Did you mean `tpe`?"),
+        ("trial.init=zeros", "`trial.init` is unknown: 'zeros'. Known here: `default`, `lsuv`."),
+        ("trial.epochs=3", "`trial.epochs` should be a mapping of keys to values. Found 3."),
+        ("constraints=[model/density]", "`constraints[0]` should be a mapping of keys to values. Found 'model/density'."),
+        (
+            "trial.optimizer.lr={lognuiform: [0.001, 0.1], default: 0.01}",
+            "`trial.optimizer.lr` is a search dimension with an unknown key `lognuiform`. Did you mean `loguniform`?",
+        ),
+        (
+            "trial.optimizer.lr={uniform: [0.001, 0.1], default: 0.01, log: true}",
+            "`trial.optimizer.lr` is a search dimension with an unknown key `log`.",
+        ),
     ],
 )
 def test_a_mistake_gets_one_sentence_with_the_key_path(override, sentence):
@@ -64,6 +76,15 @@ def test_a_mistake_gets_one_sentence_with_the_key_path(override, sentence):
         load_space("pareto_cm", [override])
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_preference_for_a_wrong_task_is_found_where_it_stands_and_not_in_the_controls():
+    from mtsearch.data import load_card
+
+    space = load_space("pareto_cm", ["trial.preference={image: 0.7, digits: 0.3}"])
+    assert space.controls["stl"]["preference"] == {"image": 0.5, "digit": 0.5}
+    with pytest.raises(BadInput, match=r"`trial.preference` should give a weight to each task of .*: image, digit\. Found image, digits"):
+        space.check(load_card("cifar10_mnist"))
 
 
 def test_an_unknown_space_names_the_nearest():
