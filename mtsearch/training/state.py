@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mtsearch.config.errors import BadInput
 
-VERSION = 1
+VERSION = 2  # 2: a trial counts the ticks of its streams
 _TENSORS, _TREE = "state.safetensors", "state.json"
 
 
@@ -42,7 +42,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote. Raises BadInput when it is missing, damaged or of a newer version."""
+    """Read what `save_state` wrote. Raises BadInput when it is missing, damaged or of another version."""
     if not folder.exists():  # a crash between the two renames leaves the previous state under its other name
         old = folder.with_name(f".{folder.name}.old")
         if old.exists():
@@ -52,6 +52,8 @@ def load_state(folder: Path) -> dict[str, Any]:
         tensors = load_file(folder / _TENSORS)
         if tree["version"] > VERSION:
             raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to {VERSION}. Update mtsearch.")
+        if tree["version"] < VERSION:
+            raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads {VERSION}. Train the trial again.")
         return decode(tree["state"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, BadInput):

@@ -1,5 +1,6 @@
 """A trial: equal seeds give equal reports, a restored trial continues bit-identically, and its structure holds."""
 
+import json
 import math
 
 import pytest
@@ -108,6 +109,29 @@ def test_a_preference_of_one_task_alone_leaves_the_other_untrained():
     assert all(torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0) > 0.9999 for a, b in zip(before, after, strict=True))
 
 
+def test_the_optimiser_holds_every_trained_tensor_once_so_no_gradient_is_left_over():
+    """Invariant 12 of the MDMTN specification; the original left the mixing pairs out, and their gradients added up."""
+    trial = Trial(config(architecture="mdmtn"), DATA)
+    next(trial)
+    named = dict(trial.model.named_parameters())
+    held = [id(p) for group in trial._optimizer.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(map(id, named.values()))
+    trial._optimizer.zero_grad()
+    assert all(p.grad is None or not p.grad.any() for p in named.values())
+
+    mixings = [p for name, p in named.items() if name.endswith("alpha")]
+    faulty = torch.optim.SGD([p for name, p in named.items() if not name.endswith("alpha")], lr=0.0)
+    images, seen = torch.rand(4, 3, 32, 32), {}
+    for optimizer in (trial._optimizer, faulty):
+        for _ in range(2):
+            optimizer.zero_grad()
+            sum(out.logsumexp(1).sum() for out in trial.model.eval()(images).values()).backward()
+            seen.setdefault(optimizer, []).append(torch.stack([p.grad.clone() for p in mixings]))
+        trial._optimizer.zero_grad()
+    (first, again), (once, twice) = seen.values()
+    assert torch.equal(first, again) and torch.allclose(twice, 2 * once)
+
+
 def test_a_loss_that_is_no_number_ends_with_a_sentence():
     trial = Trial(config(sparsity="none", optimizer={"name": "sgd", "lr": 1e36}), DATA)
     with pytest.raises(Diverged, match=r"`(train|val)/\w+/loss` is (nan|inf) at epoch \d"):
@@ -122,6 +146,15 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(BadInput, match="is missing or damaged"):
         Trial.restore(tmp_path / "state")
+
+
+@pytest.mark.parametrize(("version", "sentence"), [(1, "Train the trial again"), (99, "Update mtsearch")])
+def test_a_state_of_another_version_is_refused(tmp_path, version, sentence):
+    save_state(tmp_path / "s", {"a": 1})
+    file = tmp_path / "s" / "state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "version": version}))
+    with pytest.raises(BadInput, match=f"has version {version}; .*{sentence}"):
+        load_state(tmp_path / "s")
 
 
 def test_state_survives_a_crash_between_the_renames(tmp_path):
