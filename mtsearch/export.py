@@ -67,7 +67,8 @@ def _export(words: list[str]) -> int:
     if row["state"] != "done":
         raise BadInput(f"trial `{name}` is {row['state']}, so it has no model to export; pick a finished trial.")
     if not has_state(folder):
-        raise BadInput(f"trial `{name}` keeps no checkpoint in {folder}, as it is not on the front. Train it again alone: {row['command']}")
+        why = "only the front and the controls do"
+        raise BadInput(f"trial `{name}` keeps no checkpoint in {folder}: {why}. Train it again alone: {row['command']}")
     moved = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
     place = {"root": run.config.data.root, "store": run.config.data.store}  # checkpoints know what they were trained on, not where it was
     data = DataConfig.model_validate({**load_state(folder)["data"], **place, **moved})

@@ -99,9 +99,16 @@ class RunDirectory:
 
     @cached_property
     def _stored(self) -> Space:
-        text = (self.path / "config.yaml").read_text(encoding="utf-8")
+        path = self.path / "config.yaml"
+        try:
+            text = path.read_text(encoding="utf-8")
+            tree = yaml.safe_load(text)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path} is no readable YAML: {' '.join(str(error).split())[:200]}. Restore the file from a copy.") from None
+        if not isinstance(tree, dict):
+            raise BadInput(f"{path} holds no configuration of a run. Restore the file from a copy.")
         if self._plugins is None:
-            refuse_inside(self.path, yaml.safe_load(text).get("plugins") or [])
+            refuse_inside(self.path, tree.get("plugins") or [])
         return Space.from_yaml(text, self._plugins)
 
     @property
@@ -125,7 +132,14 @@ class RunDirectory:
     @property
     def environment(self) -> dict[str, Any]:
         """Versions, cores, dataset label and checksum at the start of the run."""
-        return json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+        path = self.path / "environment.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path} cannot be read ({type(error).__name__}: {error}). Restore the file from a copy.") from None
+        if not isinstance(found, dict):
+            raise BadInput(f"{path} says nothing of how the run was made. Restore the file from a copy.")
+        return found
 
     def events(self) -> Iterator[dict[str, Any]]:
         """All whole events, in order."""

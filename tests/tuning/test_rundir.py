@@ -49,6 +49,16 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
         RunDirectory(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("text", ["a: [", "", "- one\n", "{", "1"])
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json"])
+def test_a_damaged_file_of_a_run_is_named_in_one_sentence(run, name, text):
+    (run.path / name).write_text(text, encoding="utf-8")
+    damaged = RunDirectory(run.path)
+    with pytest.raises(BadInput, match=rf"{name} .*Restore the file from a copy\.$") as caught:
+        _ = damaged.space, damaged.environment
+    assert "\n" not in str(caught.value)
+
+
 def test_rows_hold_configuration_selected_report_test_and_reason(run):
     start(run, config={"seed": 3, "architecture": "hps", "optimizer": {"name": "adam", "lr": 0.01}})
     report(run, "0000", 1, **{"val/image/error": 50.0})
