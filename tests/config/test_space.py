@@ -58,7 +58,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ("a..b=3", "`a..b` is no key path."),
         ("objectives=[]", "`objectives` should name at least one metric."),
         ("search.sampler=tpee", "`search.sampler.name` is unknown: 'tpee'. Did you mean `tpe`?"),
-        ("trial.init=zeros", "`trial.init` is unknown: 'zeros'. Known here: `default`, `lsuv`."),
+        ("trial.precision=half", "`trial.precision` is unknown: 'half'. Known here: `bfloat16`, `float32`."),
         ("trial.epochs=3", "`trial.epochs` should be a mapping of keys to values. Found 3."),
         ("constraints=[model/density]", "`constraints[0]` should be a mapping of keys to values. Found 'model/density'."),
         (
