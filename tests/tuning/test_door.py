@@ -59,7 +59,7 @@ def test_bad_input_gets_one_sentence(capsys, tmp_path):
     assert "unknown option `--lst`" in refused(capsys, "--lst")
     assert "no run directory" in refused(capsys, f"resume={tmp_path}")
     assert "900 CPU" in refused(capsys, "space=pareto_cm", "resources.cpu=900")
-    assert "`workers` should be 1" in refused(capsys, "space=pareto_cm", "workers=2")
+    assert "900 workers" in refused(capsys, "space=pareto_cm", "workers=900")
     assert "is continuous" in refused(capsys, "space=pareto_cm", "search.sampler=grid")
     assert "`objectives[0]` names a metric" in refused(capsys, "space=pareto_cm", "objectives=[val/imag/error]")
 
