@@ -18,6 +18,7 @@ from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
 from mtsearch.data import Batches, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs, normal_
 from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
+from mtsearch.tasks import loss_of
 from mtsearch.training.checks import check_affinity, check_balancing, check_idle, check_multipliers
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
@@ -154,6 +155,8 @@ class Trial:
 
     def _refuse_what_cannot_meet(self) -> None:
         """Settings that are right alone and wrong together are told before the first step."""
+        for task in self.tasks:
+            loss_of(task)
         check_affinity(self.model, self.config.sparsity)
         check_multipliers(self.config, self.model)
         check_idle(self.config, self._schedule)

@@ -1,0 +1,43 @@
+"""Trials on pictures as targets: they train, continue bit-identically, and an unknown loss is told before the first step."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.data.cards import datasets_folder
+from mtsearch.training import Trial
+
+SETTINGS = {
+    "backbone": {"name": "vdsr", "depth": 4, "width": 8},
+    "epochs": {"search": 0, "retrain": 2},
+    "batch_size": 16,
+    "optimizer": {"name": "adam", "lr": 0.002},
+    "augment": {"flip": True, "crop": 2},
+}
+DATA = {"dataset": "patches10_sr_losses", "limit": 64}
+
+
+@pytest.mark.parametrize("architecture", ["hps", "mixing"])
+def test_three_losses_train_one_image_and_continue_as_if_never_stopped(tmp_path, architecture):
+    config, data = TrialConfig(architecture=architecture, **SETTINGS), DataConfig(**DATA, store=tmp_path / "store")
+    whole = Trial(config, data)
+    first, last = next(whole), next(whole)
+    stopped = Trial(config, data)
+    next(stopped)
+    stopped.save(tmp_path / "state")
+    again = next(Trial.restore(tmp_path / "state", data))
+    assert all(again[key] == value for key, value in last.items() if key != "cost/seconds")
+    assert last["val/restored/psnr"] > first["val/restored/psnr"]
+    assert {f"val/{name}/ssim" for name in ("restored", "restored_l1", "restored_ssim")} <= last.keys()
+
+
+def test_an_unknown_loss_is_refused_before_training(tmp_path):
+    card = yaml.safe_load(Path(datasets_folder() / "patches10_sr.yaml").read_text())
+    card["tasks"][0]["loss"] = "sim"
+    path = tmp_path / "card.yaml"
+    path.write_text(yaml.safe_dump(card))
+    with pytest.raises(BadInput, match=r"unknown loss of restoration: `sim`. Did you mean `ssim`"):
+        Trial(TrialConfig(**SETTINGS), DataConfig(dataset=str(path), limit=16, store=tmp_path / "store"))
