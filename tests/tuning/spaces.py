@@ -32,3 +32,18 @@ def space(root: Path | str, *, trials: int = 5, sampler: str | dict = "grid", ep
             "controls": {"stl": {"architecture": "stl", "batch_size": 8}},
         }
     )
+
+
+def real(root: Path | str, *, slots: int = 1, sampler: str = "grid") -> Space:
+    """Two batch sizes and a sparse search with real trials of three short epochs; batch sizes name them for `fake.order`."""
+    raw = space(root, trials=2, epochs=3, slots=slots, sampler=sampler).raw
+    raw["trial"] = raw["trial"] | {
+        "architecture": "hps",
+        "epochs": {"search": 1, "retrain": 2},
+        "sparsity": {"mode": "target", "target": 0.3},
+        "batch_size": {"choice": [32, 64], "default": 32},
+    }
+    if sampler == "grid":
+        raw["trial"]["optimizer"] = {"name": "adamw", "lr": 0.003}
+    raw["controls"] = {}
+    return Space(raw)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import pyarrow.parquet as pq
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -18,7 +19,7 @@ from mtsearch.tuning.job import Job
 from mtsearch.tuning.rundir import RunDirectory
 from tests.tuning.conftest import FAKE, PLAN
 from tests.tuning.fake import order
-from tests.tuning.spaces import space
+from tests.tuning.spaces import real, space
 
 STUDY = "toy"
 MADE: dict = {}
@@ -227,17 +228,19 @@ DRIVER = """
 import os, sys
 sys.path.insert(0, {root!r})
 from tests.tuning.fake import order
-order({act!r}, 3, 2, os.getpid())
+order({act!r}, {batch_size}, 2, os.getpid())
 from mtsearch.tuning import engine
-from tests.tuning.spaces import space
-sys.exit(engine.run(space({results!r}, trials=5, slots=2), name="toy", trial_class={trial_class!r}))
+from tests.tuning.spaces import real, space
+sys.exit(engine.run({made}, name="toy", trial_class={trial_class!r}))
 """
 
 
-def drive(cluster_address, root, act, trial_class="tests.tuning.fake:FakeTrial"):
+def drive(cluster_address, root, act, trial_class=FAKE):
+    """A driver in a process of its own, which a trial's act ends."""
     from tests.tuning.conftest import ROOT
 
-    code = DRIVER.format(root=ROOT, act=act, results=str(root), trial_class=trial_class)
+    made = f"space({str(root)!r}, trials=5, slots=2)" if trial_class == FAKE else f"real({str(root)!r}, slots=2)"
+    code = DRIVER.format(root=ROOT, act=act, batch_size=3 if trial_class == FAKE else 64, made=made, trial_class=trial_class)
     environment = {**os.environ, "RAY_ADDRESS": cluster_address, "RAY_AUTH_MODE": "token"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     (folder,) = (root / "toy").iterdir()
@@ -286,22 +289,42 @@ def test_ctrl_c_ends_cleanly_and_the_printed_command_goes_on(search, calm, addre
     assert code == 0 and shown(run) == shown(calm) and told(run) == told(calm)
 
 
-def test_the_real_trial_killed_in_mid_training_ends_bit_for_bit_as_it_would_have(search):
-    raw = space(search.root, trials=2, epochs=3).raw
-    raw["trial"] = raw["trial"] | {
-        "architecture": "hps",
-        "epochs": {"search": 1, "retrain": 2},
-        "sparsity": {"mode": "target", "target": 0.3},
-        "batch_size": {"choice": [32, 64], "default": 32},
-        "optimizer": {"name": "adamw", "lr": 0.003},
-    }
-    raw["controls"] = {}
-    real = "tests.tuning.mortal:MortalTrial"
-    _, calm, _ = search(Space(raw), trial_class=real)
+REAL = "tests.tuning.mortal:MortalTrial"
+
+
+@pytest.fixture
+def undisturbed(search, request):
+    """A search of real trials that nothing disturbed, made once."""
+    if "real" not in MADE:
+        root = request.getfixturevalue("tmp_path_factory").mktemp("real")
+        MADE["real"] = search(real(root), trial_class=REAL)[1]
+    return MADE["real"]
+
+
+def test_the_real_trial_killed_in_mid_training_ends_bit_for_bit_as_it_would_have(search, undisturbed):
     order("die", 32, 2)
     order("die", 64, 3)
-    code, run, _ = search(Space(raw), trial_class=real)
+    code, run, _ = search(real(search.root), trial_class=REAL)
     assert code == 0
     assert counted(run, "start") == {"0000": 2, "0001": 2}
-    assert shown(run) == shown(calm) and told(run) == told(calm)
+    assert shown(run) == shown(undisturbed) and told(run) == told(undisturbed)
     assert all(row["phase"] in ("search", "retrain") for row in run.history())
+
+
+def test_real_trials_of_a_killed_driver_continue_bit_for_bit(search, undisturbed, address, tmp_path):
+    done, run = drive(address, tmp_path / "killed", "kill", REAL)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert any(row["state"] == "running" for row in run.rows())
+    code, run, _ = search.resume(run, trial_class=REAL)
+    assert code == 0 and shown(run) == shown(undisturbed) and told(run) == told(undisturbed)
+    assert set(counted(run, "report").values()) == {3} and set(counted(run, "end").values()) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["grid", "random", "qmc"])
+def test_the_same_search_of_real_trials_gives_the_same_rows_twice_and_with_any_slots(search, sampler):
+    runs = [search(real(search.root / str(n), sampler=sampler, slots=slots), trial_class=REAL)[1] for n, slots in enumerate((1, 1, 2))]
+    tables = [pq.read_table(run.path / "trials.parquet").sort_by("trial").to_pylist() for run in runs]
+    kept = [[{k: v for k, v in row.items() if not k.startswith("cost/") and k != "command"} for row in rows] for rows in tables]
+    assert kept[0] == kept[1] == kept[2]
+    assert [row["state"] for row in kept[0]] == ["done", "done"]

@@ -45,6 +45,17 @@ def test_more_slots_than_fit_are_refused(tmp_path):
         slots(config(tmp_path, slots=4), [{"CPU": 2.0}])
 
 
-def test_several_workers_are_refused(tmp_path):
-    with pytest.raises(BadInput, match="`workers` should be 1"):
-        bundle(config(tmp_path, workers=2))
+def test_a_trial_of_several_workers_takes_a_slot_of_each_and_may_span_nodes(tmp_path):
+    assert bundle(config(tmp_path, workers=3, cpu=2, gpu=0.5)) == {"CPU": 6, "GPU": 1.5}
+    assert slots(config(tmp_path, workers=2), [{"CPU": 5.0}]) == 2
+    assert slots(config(tmp_path, workers=4), [{"CPU": 3.0}, {"CPU": 2.0}]) == 1
+    assert slots(config(tmp_path, workers=2, cpu=2), [{"CPU": 3.0}, {"CPU": 3.0}]) == 1, "a worker is on one node"
+
+
+def test_more_workers_than_there_is_room_for_are_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"one trial asks for 3 workers with 1 CPU each, but CPU \(2 in the cluster\) is enough for 2"):
+        slots(config(tmp_path, workers=3), [{"CPU": 2.0}])
+    with pytest.raises(
+        BadInput, match=r"`search.slots` asks for 2 trials at once, but CPU \(3 in the cluster, 2 x 1 a trial\) is enough for 1"
+    ):
+        slots(config(tmp_path, workers=2, slots=2), [{"CPU": 3.0}])
