@@ -34,3 +34,22 @@ def test_evaluation_leaves_the_model_as_it_was_and_does_not_depend_on_batches_or
     for size in (1, 7):
         order = torch.randperm(23, generator=torch.Generator().manual_seed(size))
         assert evaluate(model, [(TASKS, batches(order, size))], CPU) == pytest.approx(whole, rel=1e-5)
+
+
+class Parrot(torch.nn.Module):
+    """Says the class that an image's first pixel names."""
+
+    def answers(self, images, labels, tasks):
+        return {"scene": torch.nn.functional.one_hot((images[:, 0, 0, 0] * 255).round().long(), 3).float()}
+
+
+@pytest.mark.parametrize("size", [1, 16, 128, 1000])
+def test_one_error_on_the_last_of_129_images_is_one_of_129_whatever_the_batches(size):
+    labels = torch.arange(129) % 3
+    said = labels.clone()
+    said[128] = (said[128] + 1) % 3
+    split = Split(said.byte().view(-1, 1, 1, 1), {"scene": labels})
+    before = torch.get_rng_state()
+    figures = evaluate(Parrot(), [(TASKS[:1], Batches(split, batch_size=size, mean=(0.0,), std=(1.0,)))], CPU)
+    assert figures["scene/error"] == pytest.approx(100 / 129)
+    assert torch.equal(torch.get_rng_state(), before)
