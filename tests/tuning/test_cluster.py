@@ -20,7 +20,8 @@ with cluster():
 
 @pytest.mark.slow
 def test_a_local_cluster_listens_on_loopback_only_and_asks_for_a_token():
-    done = subprocess.run([sys.executable, "-c", LISTENING], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", LISTENING], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     addresses, authentication = json.loads(done.stdout.splitlines()[-1])
     assert addresses and {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
     assert authentication == "token"
