@@ -51,7 +51,8 @@ class _Synchronised:
         norm: Any = self
         if not norm.training:
             return super().forward(x)  # type: ignore[misc, no-any-return]
-        y, mean, var, total = _Normalise.apply(x, norm.eps, self.world)
+        with torch.autocast(x.device.type, enabled=False):  # in mixed precision too, statistics and counts need float32
+            y, mean, var, total = _Normalise.apply(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x, norm.eps, self.world)
         if norm.track_running_stats:
             with torch.no_grad():
                 norm.num_batches_tracked.add_(1)
@@ -61,7 +62,7 @@ class _Synchronised:
         if norm.affine:
             shape = [1, -1, *([1] * (x.dim() - 2))]
             y = y * norm.weight.view(shape) + norm.bias.view(shape)
-        return y
+        return y.to(x.dtype)
 
 
 class SyncBatchNorm1d(_Synchronised, nn.BatchNorm1d):

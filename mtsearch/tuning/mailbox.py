@@ -75,9 +75,10 @@ class Mailbox:
                 while not self._gone(incarnation) and not self._closed and self._starts > self._deaths:
                     self._end({"failed": f"its workers died {self._starts} times"})
                     await self._changed.wait_for(lambda: self._gone(incarnation) or self._number > self._done)
-                self._starts += 1
-                self._decided.append((self._number, "" if self._closed else self._job))
-                self._changed.notify_all()
+                if not self._gone(incarnation):  # the call of a rank that died while it waited decides nothing for the next incarnation
+                    self._starts += 1
+                    self._decided.append((self._number, "" if self._closed else self._job))
+                    self._changed.notify_all()
             await self._changed.wait_for(lambda: self._gone(incarnation) or len(self._decided) > place)
             return (0, "") if self._gone(incarnation) else self._decided[place]
 
