@@ -134,9 +134,11 @@ class Stepper:
         empty = not len(images) and has_local_norm(self._model)
         if empty:
             self._model.eval()
-        yield
-        if empty:
-            self._model.train()
+        try:
+            yield
+        finally:
+            if empty:
+                self._model.train()
 
     def state_dict(self) -> dict[str, Any]:
         """The number of steps, and which parameters drift when they are idle, by place in the optimiser."""

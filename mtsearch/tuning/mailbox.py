@@ -30,6 +30,7 @@ class Mailbox:
         self._incarnation = 0
         self._decided: list[tuple[int, str]] = []
         self._failed: dict[int, str] = {}  # reasons by rank, of the current job in this incarnation
+        self._reason = ""  # the last one, of the current job
         self._results: list[dict[str, Any]] = []
         self._changed = asyncio.Condition()
 
@@ -40,7 +41,7 @@ class Mailbox:
         async with self._changed:
             self._number += 1
             self._job, self._closed = job or "", job is None
-            self._starts, self._results, self._failed = 0, [], {}
+            self._starts, self._results, self._failed, self._reason = 0, [], {}, ""
             self._changed.notify_all()
             return self._number
 
@@ -73,7 +74,7 @@ class Mailbox:
             if rank == 0:
                 await self._changed.wait_for(lambda: self._gone(incarnation) or self._number > self._done)
                 while not self._gone(incarnation) and not self._closed and self._starts > self._deaths:
-                    self._end({"failed": f"its workers died {self._starts} times"})
+                    self._end({"failed": f"its workers died {self._starts} times{self._reason and f': {self._reason}'}"})
                     await self._changed.wait_for(lambda: self._gone(incarnation) or self._number > self._done)
                 if not self._gone(incarnation):  # the call of a rank that died while it waited decides nothing for the next incarnation
                     self._starts += 1
@@ -94,18 +95,22 @@ class Mailbox:
             return not result["done"]
 
     async def fail(self, number: int, rank: int, reason: str, seconds: float) -> bool:
-        """A rank's trial raised. Returns whether every rank's did, within this time: then all may go on to the next job."""
+        """A rank's trial raised. Returns whether every rank's did within this time: then the job has failed and all go on to the next one.
+
+        Otherwise the others wait for this rank in a collective, or it only saw one of them die: the group has to start again, and the job
+        with it.
+        """
         async with self._changed:
-            if number != self._number:
-                return True
-            self._failed[rank] = reason
-            if number > self._done:
-                self._end({"failed": reason})
-            self._changed.notify_all()
+            if number == self._number:
+                self._failed[rank] = reason
+                self._reason = reason
+                if len(self._failed) == self._ranks and number > self._done:
+                    self._end({"failed": self._failed[min(self._failed)]})
+                self._changed.notify_all()
         try:
             async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: len(self._failed) == self._ranks or number != self._number)
-                return len(self._failed) == self._ranks
+                await self._changed.wait_for(lambda: len(self._failed) == self._ranks and number == self._number)
+                return True
         except TimeoutError:
             return False
 

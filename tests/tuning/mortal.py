@@ -8,5 +8,5 @@ class MortalTrial(Trial):
     """Obeys orders before each report."""
 
     def __next__(self) -> dict:
-        obey(self.config.batch_size, len(self.reports) + 1)
+        obey(self.config.batch_size, len(self.reports) + 1, self.world)
         return super().__next__()

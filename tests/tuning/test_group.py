@@ -97,6 +97,15 @@ def test_a_real_trial_in_a_group_is_the_one_that_two_ranks_train(train):
         assert theirs["train/image/loss"] == pytest.approx(mine["train/image/loss"], rel=1e-4)
 
 
+def test_a_real_trial_whose_rank_dies_while_the_other_waits_for_it_is_continued(train):
+    config = {"backbone": "cm", "batch_size": 33, "epochs": {"search": 1, "retrain": 1}}
+    data = {"dataset": "patches10_digits", "limit": 75}
+    order("die", 33, 2)
+    results = train(33, "tests.tuning.mortal:MortalTrial", config, data)
+    assert results[-1]["failed"] is None and results[-1]["starts"] == 2
+    assert sorted(set(numbers(results))) == [1, 2]
+
+
 def test_a_stopped_worker_is_given_up_and_replaced(train, group):
     order("stop", 10, 2)
     results = train(10)
