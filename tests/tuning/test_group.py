@@ -114,13 +114,14 @@ def test_a_stopped_worker_is_given_up_and_replaced(train, group):
 
 
 def test_a_group_that_cannot_come_up_says_what_it_waits_for(ray_cluster):
-    group = Group({**SETTINGS, "cpu": 64, "start": 5})
+    # In an actor, as in a search: what still waits for its workers ends with that process.
+    group = ray.remote(num_cpus=0)(Group).remote({**SETTINGS, "cpu": 64, "start": 5})
     try:
-        group.begin("{}")
-        result = group.step()
+        ray.get(group.begin.remote("{}"))
+        result = ray.get(group.step.remote())
         assert result["done"] and "group of 2 workers with 64 CPU" in result["failed"] and "within 5 seconds" in result["failed"]
     finally:
-        group.close()
+        ray.kill(group)
 
 
 def test_a_search_with_two_workers_a_trial_ends_as_any_other(search):
