@@ -26,6 +26,7 @@ class Outcome:
     constraints: tuple[Constraint, ...] = ()
     control: str | None = None
     kinds: Kinds = field(default_factory=dict)
+    notes: str = ""  # what the space says about its rows; tables show the columns that it names
 
     @property
     def goals(self) -> list[str]:
@@ -103,11 +104,12 @@ def outcome(
     *,
     control: str | None = "stl",
     kinds: Kinds | None = None,
+    notes: str = "",
 ) -> Outcome:
     """Sort the rows (trials by number, then controls), mark the front and its knee, and add Delta-m against `control`. The rows given
     stay as they are.
 
-    `kinds` names the kind of each task; a task it does not name counts its `error` as a percentage.
+    `kinds` names the kind of each task; a task it does not name counts its `error` as a percentage. `notes` are the space's.
     """
     ordered = sorted(rows, key=lambda row: (row.get("kind") == "control", str(row.get("control") or ""), str(row.get("trial"))))
     ordered = with_delta_m(ordered, control, kinds)
@@ -118,4 +120,4 @@ def outcome(
     if front:
         front[knee(values(front, objectives), [o.goal for o in objectives])]["knee"] = True
     reports = sorted(history, key=lambda entry: (str(entry.get("trial")), entry.get("report") or 0))
-    return Outcome(ordered, reports, tuple(objectives), tuple(constraints), control, dict(kinds or {}))
+    return Outcome(ordered, reports, tuple(objectives), tuple(constraints), control, dict(kinds or {}), notes)

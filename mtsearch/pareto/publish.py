@@ -30,7 +30,15 @@ def publish(
     YAML text that the page quotes. `formats` limits what is written.
     """
     folder = Path(directory)
-    found = outcome(rows, history, config.objectives, config.constraints, control=config.delta_m, kinds=environment.get("tasks"))
+    found = outcome(
+        rows,
+        history,
+        config.objectives,
+        config.constraints,
+        control=config.delta_m,
+        kinds=environment.get("tasks"),
+        notes=config.notes or "",
+    )
     if "parquet" in formats:
         write_parquet(folder, found)
     if "csv" in formats:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mtsearch.config.schema import SpaceConfig
-from mtsearch.pareto.columns import Row, label, number, show
+from mtsearch.pareto.columns import number, show
 from mtsearch.pareto.files import replacing
 from mtsearch.pareto.outcome import Outcome
 from mtsearch.pareto.plots import write_front
-from mtsearch.pareto.tables import identity, notes, result_columns, write_csv
-
-_MEASURES = ("model/sparsity_rate", "model/compression_rate", "model/parameter_sharing", "model/params", "model/macs")
+from mtsearch.pareto.shown import SETTINGS
+from mtsearch.pareto.tables import markdown, notes, write_csv
 
 
 def write_reference(
@@ -23,6 +23,7 @@ def write_reference(
 
     `configuration` is the resolved YAML and `command` the line that makes the run again, both with the data root written as DATA.
     """
+    found = replace(found, notes=config.notes or "")
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "front.csv", found)
@@ -51,26 +52,15 @@ def page(found: Outcome, config: SpaceConfig, environment: Mapping[str, Any], co
     if config.notes:
         parts.append(f"\n## Notes\n\n{config.notes.strip()}\n")
     parts.append("\n## All trials\n\nThe test split is read for the front and the controls only.\n")
-    parts.append(_table(found, found.rows, [*found.varied]))
+    parts.append(markdown(found, found.rows, room=SETTINGS + 2))
     files = "`front.csv` and `trials.csv` hold every column and the command that trains a row again; `config.yaml` is the configuration."
     parts.append(f"\n{files}")
     return "\n".join(parts).replace("\n- ", "\n\n- ", 1) + "\n"
 
 
 def front_table(found: Outcome) -> str:
-    """The front and the controls with their measures, as a Markdown table."""
-    return _table(found, [*found.front, *found.controls], [c for c in found.varied if c.endswith((".name", ".mode", ".method", ".target"))])
-
-
-def _table(found: Outcome, rows: Sequence[Row], configuration: Sequence[str]) -> str:
-    measured = [c for c in _MEASURES if c not in found.metrics and any(number(row, c) == number(row, c) for row in rows)]
-    columns = [*result_columns(found), *measured, "epoch"]
-    heads = ["trial", *(label(c, found.kinds) for c in columns), *(c.removeprefix("trial.") for c in configuration)]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" + "---:|" * len(columns) + "---|" * len(configuration)]
-    for row in rows:
-        cells = [identity(row), *(show(row.get(c), c, found.kinds) for c in columns), *(show(row.get(c), c) for c in configuration)]
-        lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+    """The front and the controls with what differs between them, as a Markdown table."""
+    return markdown(found, [*found.front, *found.controls])
 
 
 def _total(found: Outcome) -> float:

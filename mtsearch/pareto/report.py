@@ -19,6 +19,7 @@ from mtsearch.pareto.columns import CONFIGURATION, Row, arranged, label, number,
 from mtsearch.pareto.files import replacing
 from mtsearch.pareto.front import feasible
 from mtsearch.pareto.outcome import Outcome
+from mtsearch.pareto.shown import SETTINGS, Shown, head, remarks, shown
 from mtsearch.pareto.tables import hypervolume_note, identity, notes, result_columns
 
 _ABOUT = ("trial", "kind", "control", "state", "reason", "front", "knee", "dataset", "seed", "report", "phase", "epoch", "command")
@@ -55,7 +56,7 @@ def page(found: Outcome, *, name: str, description: str, configuration: str, env
         tabs=_tabs(found),
         columns=[{"label": _head(c, found), "kind": _kind(c, found.rows)} for c in columns],
         groups=_groups(found, columns),
-        notes=notes(found),
+        notes=[*notes(found), *remarks(found, found.rows, _shown(found))],
         hypervolume_note=hypervolume_note(found) if found.front else "No finished trial yet.",
         configuration=configuration,
         environment=[(key, value if isinstance(value, str) else json.dumps(value, default=str)) for key, value in environment.items()],
@@ -98,12 +99,15 @@ def _data(found: Outcome, name: str) -> dict[str, Any]:
         for column, cells in lines.items():
             cells.append(_finite(entry.get(column)) if column in ("report", "epoch") else _finite(number(entry, column)))
     box = reference.box
+    columns = _shown(found)
+    settings = list(dict.fromkeys([*found.varied, *columns.settings, *columns.left]))
     return {
         "name": name,
         "objectives": [{"metric": o.metric, "goal": o.goal} for o in found.objectives],
         "axes": axes,
         "shown": result_columns(found),
         "varied": found.varied,
+        "settings": settings,
         "curves": curves,
         "labels": {m: label(m, found.kinds) for m in sorted({*axes, *curves})},
         "rows": [
@@ -118,7 +122,7 @@ def _data(found: Outcome, name: str) -> dict[str, Any]:
                 "feasible": bool(kept),
                 "values": {m: _finite(number(row, m)) for m in metrics},
                 "text": {m: show(row.get(m), m, found.kinds) for m in metrics},
-                "config": {key: _plain(row.get(key)) for key in found.varied},
+                "config": {key: _plain(row.get(key)) for key in settings},
                 "command": row.get("command"),
             }
             for row, kept in zip(found.rows, inside, strict=True)
@@ -187,20 +191,19 @@ def _tabs(found: Outcome) -> list[dict[str, Any]]:
     return every if found.front else [every[1], every[2]]
 
 
+def _shown(found: Outcome) -> Shown:
+    return shown(found, found.rows, result_columns(found), SETTINGS + 2)
+
+
 def _columns(found: Outcome) -> list[str]:
-    metrics = found.metrics + [c for c in result_columns(found) if c not in found.metrics]
-    extra = [c for c in ("model/params", "cost/seconds") if c not in metrics and any(math.isfinite(number(row, c)) for row in found.rows)]
-    return ["trial", "state", *metrics, *extra, *found.varied, "command"]
+    columns = _shown(found)
+    always = [c for c in ("model/params", "cost/seconds") if any(math.isfinite(number(row, c)) for row in found.rows)]
+    figures = dict.fromkeys([*result_columns(found), *always, *columns.measures])
+    return ["trial", "state", *figures, *columns.settings, "command"]
 
 
 def _head(column: str, found: Outcome) -> str:
-    if column == "command":
-        return "train it again"
-    return (
-        column.removeprefix(CONFIGURATION)
-        if column in ("trial", *_TEXT) or column.startswith(CONFIGURATION)
-        else label(column, found.kinds)
-    )
+    return "train it again" if column == "command" else column if column in ("trial", *_TEXT) else head(column, found)
 
 
 def _kind(column: str, rows: Sequence[Row]) -> str:

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtsearch.config.schema import Constraint, Objective
-from mtsearch.pareto.columns import CONFIGURATION, Kinds, Row, arranged, label, number, show
+from mtsearch.pareto.columns import Kinds, Row, arranged, label, number, show
 from mtsearch.pareto.files import replacing
 from mtsearch.pareto.outcome import Outcome, outcome
+from mtsearch.pareto.shown import SETTINGS, head, remarks, shown
 
 _REPORTS = ("trial", "report", "phase", "epoch")
 
@@ -29,13 +30,15 @@ def derive(
     *,
     control: str | None = "stl",
     kinds: Kinds | None = None,
+    notes: str = "",
 ) -> Outcome:
     """Write `trials.parquet`, `history.parquet`, `front.parquet`, `front.csv` and `front.md` into a run directory, each replaced in one
     step.
 
-    Returns the outcome, which `plots.write_front` and `report.write_report` take. `control` and `kinds` as in `outcome`.
+    Returns the outcome, which `plots.write_front` and `report.write_report` take. `control`, `kinds` and `notes` as
+    in `outcome`.
     """
-    found = outcome(rows, history, objectives, constraints, control=control, kinds=kinds)
+    found = outcome(rows, history, objectives, constraints, control=control, kinds=kinds, notes=notes)
     folder = Path(directory)
     write_parquet(folder, found)
     write_csv(folder / "front.csv", found)
@@ -64,16 +67,25 @@ def write_csv(path: Path, found: Outcome, rows: Sequence[Row] | None = None) -> 
 
 def write_markdown(path: Path, found: Outcome) -> None:
     """The front and the controls as a Markdown table with a command per row."""
-    columns = result_columns(found)
-    heads = ["trial", *(label(c, found.kinds) for c in columns), *(c.removeprefix(CONFIGURATION) for c in found.varied), "train it again"]
-    lines = ["| " + " | ".join(map(_escaped, heads)) + " |", "|" + "---|" + "---:|" * len(columns) + "---|" * (len(found.varied) + 1)]
-    for row in [*found.front, *found.controls]:
-        cells = [identity(row), *(show(row.get(c), c, found.kinds) for c in columns), *(show(row.get(c), c) for c in found.varied)]
-        command = f"`{_escaped(str(row['command']))}`" if row.get("command") else ""
-        lines.append("| " + " | ".join([*map(_escaped, cells), command]) + " |")
-    text = "\n".join([*lines, "", *(f"- {note}" for note in notes(found))]) + "\n"
+    rows = [*found.front, *found.controls]
+    text = markdown(found, rows, command=True) + "\n" + "".join(f"\n- {note}" for note in notes(found)) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def markdown(found: Outcome, rows: Sequence[Row], *, room: int = SETTINGS, command: bool = False) -> str:
+    """Rows as a Markdown table of their results and what else differs between them, with what it leaves out beneath it. `room` is for
+    settings; with `command` the last column trains a row again."""
+    results = result_columns(found)
+    columns = shown(found, rows, results, room)
+    figures = [*results, *columns.measures]
+    heads = ["trial", *(head(c, found) for c in [*figures, *columns.settings]), *(["train it again"] if command else [])]
+    lines = [_line(heads), "|" + "---|" + "---:|" * len(figures) + "---|" * (len(columns.settings) + command)]
+    for row in rows:
+        cells = [identity(row), *(show(row.get(c), c, found.kinds) for c in [*figures, *columns.settings])]
+        again = f"`{_escaped(str(row['command']))}`" if row.get("command") else ""
+        lines.append(_line(cells, *([again] if command else [])))
+    return "\n".join([*lines, *(f"\n{remark}" for remark in remarks(found, rows, columns))])
 
 
 def result_columns(found: Outcome) -> list[str]:
@@ -129,6 +141,10 @@ def _cell(value: Any) -> Any:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return json.dumps(value) if isinstance(value, bool | list | tuple | dict) else value
+
+
+def _line(cells: Sequence[str], *ready: str) -> str:
+    return "| " + " | ".join([*map(_escaped, cells), *ready]) + " |"
 
 
 def _escaped(text: str) -> str:

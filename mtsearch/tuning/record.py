@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from mtsearch.config.base import methods, tag_of
+from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, leaves
 from mtsearch.tuning.events import plain
 
@@ -113,15 +116,32 @@ def row_of(trial: TrialRecord, dataset: str, command: str) -> dict[str, Any]:
         "dataset": dataset,
         "seed": trial.config.get("seed", 0),
     }
-    tree = {
-        k: {tag_of(k): v} if k in methods() and isinstance(v, str) else v for k, v in trial.config.items()
-    }  # `hps` is short for {name: hps}
-    for path, value in leaves(tree, "trial"):
-        row[path] = repr(plain(value)) if isinstance(value, list | tuple | dict) else value
+    row.update(_settings(trial.config))
     row.update(trial.result)
     row.update(trial.test)
     row["command"] = command
     return row
+
+
+def fill_defaults(rows: Sequence[dict[str, Any]], trials: Sequence[TrialRecord]) -> None:
+    """Give every row the settings that another one names and it leaves at their defaults. What stays empty is a setting that the row's
+    configuration does not have."""
+    columns = {column: None for row in rows for column in row if column.startswith("trial.")}
+    for row, trial in zip(rows, trials, strict=True):
+        missing = [column for column in columns if column not in row]
+        if not missing:
+            continue
+        try:
+            whole = TrialConfig.model_validate(trial.config).model_dump(mode="json")
+        except ValidationError:  # of another version, which had settings that this one refuses: its defaults are not known here
+            continue
+        settings = _settings(whole)
+        row.update({column: settings[column] for column in missing if column in settings})
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    tree = {k: {tag_of(k): v} if k in methods() and isinstance(v, str) else v for k, v in config.items()}  # `hps` is short for {name: hps}
+    return {path: repr(plain(v)) if isinstance(v, list | tuple | dict) else v for path, v in leaves(tree, "trial")}
 
 
 def history_of(trial: TrialRecord) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from mtsearch.config.plugins import refuse_inside
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.space import Space
 from mtsearch.tuning.events import SCHEMA, EventLog
-from mtsearch.tuning.record import Record, command_of, fold, history_of, row_of
+from mtsearch.tuning.record import Record, command_of, fill_defaults, fold, history_of, row_of
 
 RESUMABLE = ("search.trials", "search.budget", "search.slots")  # what a resume may change
 PLACES = ("data.root", "data.store", "plugins")  # where a resume may find the same data and plug-ins
@@ -150,9 +150,12 @@ class RunDirectory:
         return fold(self.events())
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a trial: search trials by number, then controls by name. Keys are those of `record.row_of`."""
+        """One row a trial: search trials by number, then controls by name. Keys are those of `record.row_of`, with defaults."""
         record, space, dataset = self.record(), self._stored, str(self.environment.get("dataset", ""))
-        return [row_of(trial, dataset, command_of(record, trial, space)) for trial in record.sorted()]
+        trials = record.sorted()
+        rows = [row_of(trial, dataset, command_of(record, trial, space)) for trial in trials]
+        fill_defaults(rows, trials)
+        return rows
 
     def history(self) -> list[dict[str, Any]]:
         """One row a report: `trial`, `report`, `epoch`, `phase` and the metrics."""

@@ -39,6 +39,17 @@ def test_a_run_is_opened_where_it_was_made_and_elsewhere(run, tmp_path):
     assert [row["trial"] for row in again.rows()] == ["0000"]
 
 
+def test_a_setting_that_another_row_names_shows_its_default(run):
+    start(run, "0000", config={"seed": 0, "population": {"name": "mto", "tasks": 4}})
+    start(run, "0001", config={"seed": 0, "population": {"name": "mto", "tasks": 4, "accept": "never", "final": "average"}})
+    start(run, "plain", kind="control", control="plain", config={"seed": 0, "population": None})
+    rows = {row["trial"]: row for row in run.rows()}
+    assert rows["0000"]["trial.population.accept"] == "strict" and rows["0000"]["trial.population.final"] == "target_best"
+    assert rows["0001"]["trial.population.accept"] == "never"
+    assert "trial.population.accept" not in rows["plain"]  # it has no population
+    assert not any("trial.population.alpha" in row for row in rows.values())  # nobody names it
+
+
 def test_two_runs_of_one_second_get_directories_of_their_own(tmp_path):
     runs = [RunDirectory.create(space(tmp_path), {}, name="toy") for _ in range(3)]
     assert len({run.path for run in runs}) == 3

@@ -86,7 +86,7 @@
     const objectives = D.objectives.map((o) => o.metric);
     const rest = Object.keys(row.values).filter((m) => !objectives.includes(m) && has(row, m));
     table("Objectives", objectives.filter((m) => has(row, m)).map((m) => [label(m), row.text[m]]));
-    table("Searched settings", D.varied.filter((k) => row.config[k] !== undefined && row.config[k] !== null).map((k) => [k.slice(6), setting(row.config[k])]));
+    table("Settings", D.settings.filter((k) => row.config[k] !== undefined && row.config[k] !== null).map((k) => [k.slice(6), setting(row.config[k])]));
     table("Other metrics", rest.map((m) => [label(m), row.text[m]]));
     if (row.command) box.append(element("h4", {}, "Train it again"), element("code", { class: "command" }, row.command), element("p", {}, element("button", { type: "button", class: "copy", "data-copy": row.command }, "copy")));
   }
