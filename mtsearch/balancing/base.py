@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
-from mtsearch.config.balancing import EQUAL, idle_preference, takes_preference
+from mtsearch.config.balancing import equal, idle_preference, takes_preference
 from mtsearch.config.base import Model, claim
 from mtsearch.config.errors import BadInput, nearest
 
@@ -137,8 +137,8 @@ def build_balancing(settings: Model, weights: Tensor, coefficient: float = 0.0) 
         raise BadInput(f"`trial.balancing` has no method for {type(settings).__name__}. {nearest(type(settings).__name__, known)}")
     if weights.ndim != 1 or bool((weights < 0).any()) or abs(weights.double().sum().item() - 1) > 1e-6:
         raise BadInput(f"`trial.preference` should hold one non-negative weight a task and sum to 1. Found {weights.tolist()}.")
-    if not takes_preference(settings) and float(weights.max() - weights.min()) > EQUAL:
-        raise BadInput(idle_preference(settings, weights.tolist()))
+    if not takes_preference(settings) and not equal(weights.tolist()):
+        raise BadInput(f"`trial.preference` {idle_preference(settings, weights.tolist())}")
     if not 0 <= coefficient < 1:
         raise BadInput(f"`trial.sparsity.coefficient` should be in [0, 1). Found {coefficient}.")
     return _METHODS[type(settings)](settings, weights, coefficient)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -17,9 +18,15 @@ def takes_preference(settings: Model) -> bool:
     return getattr(settings, "takes_preference", True)
 
 
+def equal(weights: Iterable[float]) -> bool:
+    """Whether the weights differ by no more than what rounding makes of equal ones."""
+    weights = list(weights)
+    return not weights or max(weights) - min(weights) <= EQUAL
+
+
 def idle_preference(settings: Any, found: Any) -> str:
-    """The sentence that refuses unequal weights for a method that takes none."""
-    return f"`trial.preference` should be equal with `balancing: {settings.name}`, which takes no preference. Found {found}. Leave it out."
+    """What follows the place of a preference with unequal weights, for a method that takes none."""
+    return f"should be equal or left out with `balancing: {settings.name}`, which takes no preference. Found {found}."
 
 
 @method("balancing", "linear")

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.errors import BadInput, nearest, shown
+
+
+def misfit(key: str, text: str) -> ValueError:
+    """For a validator of a whole model: what is wrong with one of its keys, in a sentence that begins behind that key."""
+    return ValueError(f"`.{key}` {text}")
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a field takes numbers and not true and false, which pydantic takes for 1 and 0."""
+    kinds = {annotation, *(kind for part in get_args(annotation) for kind in (part, *get_args(part)) if isinstance(kind, type))}
+    return bool(kinds & {int, float}) and bool not in kinds
 
 
 class Model(BaseModel):
@@ -23,6 +34,8 @@ class Model(BaseModel):
             for key in data:
                 if key not in cls.model_fields:
                     raise ValueError(f"unknown key `{key}`. {nearest(key, cls.model_fields)}")
+                if isinstance(data[key], bool) and _is_number(cls.model_fields[key].annotation):
+                    raise misfit(key, f"should be a number. Found {shown(data[key])}")
         return data
 
 
@@ -80,13 +93,15 @@ def named(kind: str, optional: bool = False) -> Any:
         if isinstance(value, str):
             value = {tag: value}
         if not isinstance(value, dict):
-            raise ValueError(f"should be a name or a mapping with `{tag}`. Found {value!r}")
+            raise ValueError(f"should be a name or a mapping with `{tag}`. Found {shown(value)}")
         chosen = value.get(tag)
         known = _METHODS.get(kind, {})
         if chosen is None:
-            raise ValueError(f"lacks its `{tag}`. {nearest('', known)}")
+            raise ValueError(f"should have a `{tag}`. Found none. {nearest('', known)}")
+        if not isinstance(chosen, str):
+            raise misfit(tag, f"should be a name. Found {shown(chosen)}")
         if chosen not in known:
-            raise ValueError(f"unknown {kind} `{chosen}`. {nearest(chosen, known)}")
+            raise ValueError(f"is unknown: {chosen!r}. {nearest(chosen, known)}")
         return known[chosen].model_validate(value)
 
     return Annotated[Any, BeforeValidator(parse)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class BadInput(ValueError):
@@ -18,3 +19,9 @@ def nearest(word: str, names: Iterable[str]) -> str:
         return f"Did you mean `{close[0]}`?"
     shown = ", ".join(f"`{name}`" for name in names[:24])
     return f"Known here: {shown}{', ...' if len(names) > 24 else ''}."
+
+
+def shown(value: Any) -> str:
+    """A value that was found, as a user would write it, cut where it is long."""
+    text = {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

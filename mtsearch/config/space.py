@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
 
 import mtsearch
+from mtsearch.config.balancing import equal, takes_preference
 from mtsearch.config.base import tag_of
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.dimensions import Dimension, Suggest, default_of, dimensions_of, is_dimension, label, resolve
@@ -23,6 +22,7 @@ from mtsearch.config.metrics import metric_of, metrics_of
 from mtsearch.config.plugins import absolute, load_plugins, located
 from mtsearch.config.preferences import task_preferences
 from mtsearch.config.schema import SpaceConfig, TrialConfig
+from mtsearch.config.validation import validated
 
 _register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # the older name is deprecated
 _register("preferences", lambda k0, a, b: task_preferences(float(k0), a, b), replace=True)
@@ -90,17 +90,17 @@ class Space:
         raw["objectives"] = [_objective(entry) for entry in _list(raw, "objectives")]
         self.raw = raw
         self._refuse_misplaced()
-        self.config: SpaceConfig = _validated(SpaceConfig, raw, "")
+        self.config: SpaceConfig = validated(SpaceConfig, raw, "")
         self.tree: dict[str, Any] = dict(self.config.trial)
         self.dimensions: list[Dimension] = list(dimensions_of(self.tree, "trial"))
         self.defaults: dict[str, Any] = resolve(self.tree, "trial", default_of)
         self._check_values()
         self.controls: dict[str, dict[str, Any]] = {}
-        for name, changes in self.config.controls.items():
-            base = {**self.defaults, "preference": None} if "preference" in changes else self.defaults  # weights are given as a whole
-            tree = resolve(merge(base, changes, f"controls.{name}"), f"controls.{name}", default_of)
-            _validated(TrialConfig, tree, f"controls.{name}")
-            self.controls[name] = tree
+        for name in self.config.controls:
+            try:
+                self.controls[name] = self._control(name)
+            except BadInput as error:
+                raise BadInput(f"{error} {self.without(name)}") from None
         names = [o.metric for o in self.config.objectives]
         if len(set(names)) < len(names):
             raise BadInput(f"`objectives` should name each metric once. Found {', '.join(names)}.")
@@ -120,9 +120,14 @@ class Space:
 
         return resolve(self.tree, "trial", pick), params
 
+    def without(self, control: str) -> str:
+        """How a search goes without a control, to end the sentence that refuses it."""
+        compared = " delta_m=null" if self.config.delta_m == control and len(self.config.controls) > 1 else ""
+        return f"Mend the control, or leave it out with `controls.{control}=null{compared}`."
+
     def trial(self, tree: Mapping[str, Any] | None = None) -> TrialConfig:
         """The validated configuration of one trial; of the defaults when no tree is given."""
-        return _validated(TrialConfig, dict(self.defaults if tree is None else tree), "trial")
+        return validated(TrialConfig, dict(self.defaults if tree is None else tree), "trial")
 
     def check(self, card: DatasetCard) -> None:
         """Hold the space against the dataset: objectives, constraints and preferences must speak of its tasks. Raises BadInput."""
@@ -169,6 +174,13 @@ class Space:
                 for dimension in dimensions_of({key: self.raw[key]}, ""):
                     raise BadInput(f"`{dimension.path}` cannot be searched: only keys below `trial` can. Give it one value.")
 
+    def _control(self, name: str) -> dict[str, Any]:
+        changes = self.config.controls[name]
+        base = {**self.defaults, "preference": None} if "preference" in changes else self.defaults  # weights are given as a whole
+        tree: dict[str, Any] = resolve(merge(base, changes, f"controls.{name}"), f"controls.{name}", default_of)
+        validated(TrialConfig, tree, f"controls.{name}")
+        return tree
+
     def _check_values(self) -> None:
         """Every option of every choice and both ends of every range make a valid trial, the other dimensions being at their defaults.
 
@@ -184,7 +196,22 @@ class Space:
                         return value
                     return dict(target.parents).get(dimension.path, _typical(dimension))
 
-                _validated(TrialConfig, resolve(self.tree, "trial", pick), "trial", f" (as drawn from `{target.path}`)")
+                tree = resolve(self.tree, "trial", pick)
+                note = f" (as drawn from `{target.path}`)"
+                self._refuse_idle_search(tree, note)
+                validated(TrialConfig, tree, "trial", note)
+
+    def _refuse_idle_search(self, tree: dict[str, Any], note: str) -> None:
+        """A preference is searched for methods that take one. (The values in `tree` only stand for those that would be drawn.)"""
+        weights = tree.get("preference")
+        if not any(d.path == "trial.preference" for d in self.dimensions) or not isinstance(weights, Mapping) or equal(weights.values()):
+            return
+        method = validated(TrialConfig, {**tree, "preference": None}, "trial", note).balancing
+        if not takes_preference(method):
+            raise BadInput(
+                f"`trial.preference` is searched, but may meet `trial.balancing` {method.name}, which takes no preference. Give it up "
+                f"with `trial.preference=null`, or take {method.name} out of `trial.balancing`."
+            )
 
 
 def dump(raw: Mapping[str, Any]) -> str:
@@ -228,35 +255,6 @@ def _objective(entry: Any) -> Any:
 def _list(raw: Mapping[str, Any], key: str) -> list[Any]:
     value = raw.get(key) or []
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _validated(model: Any, tree: Mapping[str, Any], path: str, note: str = "") -> Any:
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        raise BadInput(_sentence(error, path) + note) from None
-
-
-def _sentence(error: ValidationError, path: str) -> str:
-    """The first mistake that pydantic found, in our form: where, what is wrong, what was found, the nearest right name."""
-    first = error.errors()[0]
-    where = path
-    for part in first["loc"]:
-        where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else part
-    message = first["msg"].removeprefix("Value error, ")
-    if message.startswith("unknown key `"):
-        key = message.split("`")[1]
-        return f"unknown key `{where}.{key}`.{message.split('.', 1)[1]}" if where else message
-    if first["type"] == "literal_error":
-        names = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        hint = nearest(str(first["input"]), names) if names else f"Known here: {first['ctx']['expected']}."
-        return f"`{where}` is unknown: {first['input']!r}. {hint}"
-    if first["type"] in ("model_type", "dict_type"):
-        message = "should be a mapping of keys to values"
-    complete = first["type"] == "missing" or any(part in message for part in ("ound", "`.", "`?"))
-    text = message.replace("Input should be", "should be").replace("Field required", "is required")
-    text += "" if complete else f". Found {first['input']!r}"
-    return f"`{where}` {text}{'' if text.endswith(('.', '?')) else '.'}"
 
 
 # ---------------------------------------------------------------- loading

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.architectures import HPS, STL
 from mtsearch.config.backbones import BackboneCM
-from mtsearch.config.balancing import EQUAL, Linear, idle_preference, takes_preference
-from mtsearch.config.base import Model, named
+from mtsearch.config.balancing import Linear, equal, idle_preference, takes_preference
+from mtsearch.config.base import Model, misfit, named
 from mtsearch.config.optimisation import Adam, Constant, Positive
 from mtsearch.config.sparsity import NoSparsity
 from mtsearch.config.task_schedules import Joint
@@ -84,12 +84,13 @@ class TrialConfig(Model):
 
     @model_validator(mode="after")
     def _balancing_fits(self) -> TrialConfig:
-        if self.preference is not None and not takes_preference(self.balancing):
-            weights = self.preference.values()
-            if max(weights) - min(weights) > EQUAL:
-                raise ValueError(idle_preference(self.balancing, self.preference))
+        if self.preference is not None and not takes_preference(self.balancing) and not equal(self.preference.values()):
+            raise misfit("preference", idle_preference(self.balancing, self.preference))
         if isinstance(self.architecture, STL) and isinstance(self.balancing, GradientMethod):
-            raise ValueError(f"with `architecture: stl` shares nothing that `balancing: {self.balancing.name}` could balance. Use `linear`")
+            name = self.balancing.name
+            raise misfit(
+                "balancing", f"should be a loss method, such as linear, with `architecture: stl`, which shares nothing. Found {name}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -127,9 +127,9 @@ def test_a_space_refuses_a_searched_preference_where_an_option_takes_none():
     Space(space({"choice": ["linear", "upgrad"], "default": "linear"}, searched))
     Space(space({"choice": ["linear", "dwa"], "default": "linear"}, None))
     for balancing in ("dwa", {"choice": ["linear", "dwa"], "default": "linear"}):
-        with pytest.raises(BadInput, match="`balancing: dwa`, which takes no preference"):
+        with pytest.raises(BadInput, match=r"`trial\.balancing` dwa, which takes no preference"):
             Space(space(balancing, searched))
-        with pytest.raises(BadInput, match="`balancing: dwa`, which takes no preference"):
+        with pytest.raises(BadInput, match=r"`trial\.balancing` dwa, which takes no preference"):
             Space(space(balancing, listed))
 
 

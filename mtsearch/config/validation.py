@@ -1,0 +1,124 @@
+"""What pydantic finds wrong, as one sentence of ours: where, what is wrong, what was found, the nearest right name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mtsearch.config.errors import BadInput, nearest, shown
+
+_SHAPES = {
+    "int": "should be a whole number",
+    "float": "should be a number",
+    "finite": "should be a finite number",
+    "bool": "should be true or false",
+    "string": "should be text",
+    "path": "should be a path",
+    "tuple": "should be a list",
+    "list": "should be a list",
+    "model": "should be a mapping of keys to values",
+    "dict": "should be a mapping of keys to values",
+}
+"""What each of pydantic's types is to a user, by the first word of its errors' names."""
+
+
+def validated(model: type[BaseModel], tree: Mapping[str, Any], path: str, note: str = "") -> Any:
+    """The model of a tree that stands at `path`. Raises BadInput with the first mistake, `note` behind it."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        text = sentence(error, tree, path, model)
+        raise BadInput(f"{text.removesuffix('.')}{note}{'.' if text.endswith('.') else ''}") from None
+
+
+def sentence(error: ValidationError, tree: Any, path: str = "", model: type[BaseModel] | None = None) -> str:
+    """The first mistake that pydantic found in `tree`, which stands at `path` and should have made a `model`."""
+    found, forms = _best(error.errors(), tree)  # type: ignore[arg-type]
+    where = _joined(path, _place(found, tree)[0])
+    kind, message, value = found["type"], found["msg"].removeprefix("Value error, "), found["input"]
+    if message.startswith("`."):  # of a key inside, see `misfit`
+        key, _, message = message.removeprefix("`.").partition("` ")
+        where = _joined(where, [key])
+    if message.startswith("unknown key `"):
+        key = message.split("`")[1]
+        return f"unknown key `{where}.{key}`.{message.split('.', 1)[1]}" if where else message
+    if kind == "value_error":  # our own validators' words, which tell what was found
+        text = message
+    elif kind == "missing":
+        text = f"is missing. {'The list should be longer' if isinstance(found['loc'][-1], int) else 'Set it'}."
+    elif kind == "literal_error":
+        names = re.findall(r"'([^']*)'", found["ctx"]["expected"])
+        if not names:
+            text = f"should be {found['ctx']['expected']}. Found {shown(value)}"
+        else:
+            text = f"is unknown: {shown(value)}. {nearest(str(value), names)}"
+    elif kind in ("too_short", "too_long"):
+        bound, count = ("least", found["ctx"]["min_length"]) if kind == "too_short" else ("most", found["ctx"]["max_length"])
+        text = f"should hold at {bound} {count} entr{'y' if count == 1 else 'ies'}. Found {shown(value)}"
+    elif found["loc"][-1:] == ("[key]",):
+        text = f"should have text as its keys. Found {shown(value)}"
+    else:
+        text = f"{' or '.join(dict.fromkeys(map(_wanted, forms))).replace(' or should be', ' or')}. Found {shown(value)}"
+        if kind == "model_type" and (keys := _keys(model, found["loc"])):
+            text += f". Did you mean `{where}.{keys[0]}`?" if len(keys) == 1 else f". {nearest('', keys)}"
+    return f"`{where}` {text}{'' if text.endswith(('.', '?')) else '.'}" if where else f"{text}."
+
+
+def _wanted(error: Mapping[str, Any]) -> str:
+    shape = _SHAPES.get(error["type"].partition("_")[0]) if _is_shape(error) else None
+    return shape or str(error["msg"]).replace("Input should", "should")
+
+
+def _is_shape(error: Mapping[str, Any]) -> bool:
+    kind = error["type"]
+    return kind.endswith(("_type", "_parsing", "_from_float", "_parsing_size")) or kind == "finite_number"
+
+
+def _keys(model: type[BaseModel] | None, loc: Sequence[str | int]) -> list[str]:
+    """The keys of the model that is wanted at `loc` in another one; none where that is not one model."""
+    for part in loc:
+        field = model.model_fields.get(str(part)) if model is not None else None
+        annotation = field.annotation if field is not None else None
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return list(model.model_fields) if model is not None else []
+
+
+def _best(errors: Sequence[Mapping[str, Any]], tree: Any) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """The first mistake, and all that are told with it. Where a value fits none of several forms that is what the form that it comes
+    nearest to lacks, or all forms where it is near none."""
+    first = errors[0]
+    alternative = _place(first, tree)[1]
+    if alternative is None:
+        return first, [first]
+    same = [error for error in errors if error["loc"][:alternative] == first["loc"][:alternative]]
+    best = max(same, key=lambda error: (len(_place(error, tree)[0]) + (error["loc"][-1] == "[key]"), not _is_shape(error)))
+    return best, same if all(len(error["loc"]) == alternative + 1 and _is_shape(error) for error in same) else [best]
+
+
+def _place(error: Mapping[str, Any], tree: Any) -> tuple[list[str | int], int | None]:
+    """The keys and numbers that lead to a mistake in `tree`, without what pydantic calls the forms that a value might have had; and the
+    number of the first such name in its own path, None where there is none."""
+    loc, found, node, alternative = error["loc"], list[str | int](), tree, None
+    for number, part in enumerate(loc):
+        if isinstance(node, Mapping) and part in node:
+            found.append(str(part))
+            node = node[part]
+        elif isinstance(node, list | tuple) and isinstance(part, int) and part < len(node):
+            found.append(part)
+            node = node[part]
+        elif error["type"] == "missing" and number == len(loc) - 1:
+            found.append(part)
+        elif part == "[key]":
+            found.pop()
+        elif alternative is None and isinstance(part, str):
+            alternative = number
+    return found, alternative
+
+
+def _joined(path: str, parts: Sequence[str | int]) -> str:
+    for part in parts:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
