@@ -17,7 +17,8 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
     Weights are drawn orthonormal (in rows or in columns, over out x rest), biases are 0; then each layer is divided by its
     output's deviation. With zero biases the output is linear in the weight, so a single pass that corrects each layer as it is
     executed does what repeated passes would (Mishkin & Matas 2016). The pass runs in eval mode, where fresh batch norms are the
-    identity.
+    identity. An output channel that is nowhere positive is turned round first, rows of opposite sign being as orthonormal: behind a ReLU it
+    would be dead, and a layer that reads it alone (a squeeze to one unit) could not be scaled.
 
     Args:
         model: any network of one image argument.
@@ -41,6 +42,10 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
         if layer in done:
             return output
         done.add(layer)
+        channels = 1 if isinstance(layer, nn.Conv2d) else -1
+        sign = 1 - 2 * (output.movedim(channels, 0).flatten(1).amax(1) <= 0).to(output.dtype)
+        layer.weight.mul_(sign.view(-1, *[1] * (layer.weight.dim() - 1)))
+        output = output.movedim(channels, -1).mul(sign).movedim(-1, channels)
         deviation = output.float().std()
         if not bool(torch.isfinite(deviation)) or float(deviation) < 1e-12:
             raise BadInput(

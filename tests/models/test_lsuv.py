@@ -78,3 +78,17 @@ def test_images_without_variation_are_refused():
     model = build_model(schema.HPS(), schema.BackboneMM(), TASKS, (1, 28, 28))
     with pytest.raises(BadInput, match=r"trunk\.body\.0"):
         lsuv_(model, torch.zeros(8, 1, 28, 28), torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("width", [0.1, 0.25, 1.0])
+def test_a_squeeze_to_one_unit_is_turned_to_the_side_that_a_relu_lets_through(width):
+    case = (schema.HPS(), schema.BackboneEfficientNetCIFAR(width=width, depth=0.5), (3, 32, 32))
+    for seed in range(3):
+        model, images = initialised(case, seed)
+        seen = {}
+        for name, layer in layers(model).items():
+            layer.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out.detach()}))
+        with torch.no_grad():
+            model.eval()(images)
+        assert all(0.9 <= float(out.std()) <= 1.1 for out in seen.values())
+        assert all(bool((out.amax((0, 2, 3)) > 0).all()) for out in seen.values() if out.dim() == 4)
