@@ -3,6 +3,19 @@
 from mtsearch.data.batches import Batches
 from mtsearch.data.cards import list_cards, load_card
 from mtsearch.data.opening import open_dataset, prepare, resolve
+from mtsearch.data.placing import device_of
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
-__all__ = ["SPLITS", "Batches", "Dataset", "Resolved", "Split", "list_cards", "load_card", "open_dataset", "prepare", "resolve"]
+__all__ = [
+    "SPLITS",
+    "Batches",
+    "Dataset",
+    "Resolved",
+    "Split",
+    "device_of",
+    "list_cards",
+    "load_card",
+    "open_dataset",
+    "prepare",
+    "resolve",
+]

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.data import open_dataset
+from mtsearch.data import device_of, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, model_macs
 from mtsearch.population.final import final_weights
 from mtsearch.population.member import Bench
 from mtsearch.population.rounds import Rounds
 from mtsearch.population.splits import overlap
 from mtsearch.population.task import Stock
-from mtsearch.population.tasks import build_tasks, device_of, passes, rounds_of
+from mtsearch.population.tasks import build_tasks, passes, rounds_of
 from mtsearch.sparsity import measures
 from mtsearch.training import Diverged, World
 from mtsearch.training.schedules import lr_factor

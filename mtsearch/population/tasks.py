@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.config.space import target_of
@@ -56,8 +54,3 @@ def rounds_of(config: TrialConfig, steps_per_epoch: int) -> int:
     if settings.budget is not None:
         return int(settings.budget // settings.per_round)
     return max(1, (config.epochs.search + config.epochs.retrain) * steps_per_epoch // settings.interval)
-
-
-def device_of(name: str) -> torch.device:
-    """The device that `trial.device` means here."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

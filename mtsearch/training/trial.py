@@ -15,7 +15,7 @@ from mtsearch.balancing import build_balancing
 from mtsearch.balancing.schedules import build_schedule
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
-from mtsearch.data import Batches, open_dataset
+from mtsearch.data import Batches, device_of, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs, normal_
 from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
 from mtsearch.tasks import loss_of
@@ -65,7 +65,7 @@ class Trial:
         self.world = world or World()
         self._clock = clock
         torch.set_num_threads(config.threads)
-        self.device = torch.device(_device(config.device))
+        self.device = device_of(config.device)
         self._autocast = torch.bfloat16 if config.precision == "bfloat16" else None
         self.dataset = open_dataset(data)
         self.tasks = self.dataset.card.tasks
@@ -392,7 +392,3 @@ class Trial:
 
     def _seeded(self, seed: int | None) -> Lent:
         return Lent(seed, None if seed is not None else self._rng)
-
-
-def _device(name: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

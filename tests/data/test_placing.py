@@ -1,0 +1,41 @@
+"""Where tensors and networks lie."""
+
+import pytest
+import torch
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.data import device_of
+from mtsearch.data.placing import sent
+from mtsearch.training import Trial
+
+
+def test_the_device_is_this_process_s_gpu_where_there_is_one():
+    assert device_of("cpu") == torch.device("cpu")
+    assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_there_is_not_is_refused():
+    with pytest.raises(BadInput, match=r"`trial\.device` is cuda, but torch finds no GPU here"):
+        device_of("cuda")
+
+
+def test_a_tensor_that_is_there_already_is_not_copied():
+    tensor = torch.arange(6)
+    assert sent(tensor, torch.device("cpu")) is tensor
+    assert sent(tensor, torch.device("meta")).device.type == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_tensor_for_a_gpu_arrives_whole():
+    tensor = torch.randn(1000)
+    assert torch.equal(sent(tensor, torch.device("cuda")).cpu(), tensor)
+
+
+def test_weights_and_images_of_a_trial_are_channels_last():
+    trial = Trial(TrialConfig(epochs={"search": 0, "retrain": 1}), DataConfig(dataset="patches10_digits", limit=100))
+    weights = [p for p in trial.model.parameters() if p.dim() == 4]
+    assert weights and all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+    [(_, (images, _))] = trial._streams.next((0, 1))
+    assert images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
