@@ -3,12 +3,13 @@
 from mtsearch.pareto.choice import by_preference, choose, knee, normalised
 from mtsearch.pareto.delta import delta_m, measures_of, with_delta_m
 from mtsearch.pareto.front import feasible, front_mask, front_rows, non_dominated, rank, values
-from mtsearch.pareto.indicators import HypervolumeHistory, Reference, hypervolume, hypervolume_series, reference_point
+from mtsearch.pareto.indicators import Reference, hypervolume, hypervolume_series, reference_point
+from mtsearch.pareto.live_front import LiveFront
 from mtsearch.pareto.outcome import Outcome, outcome
 from mtsearch.pareto.tables import derive
 
 __all__ = [
-    "HypervolumeHistory",
+    "LiveFront",
     "Outcome",
     "Reference",
     "by_preference",

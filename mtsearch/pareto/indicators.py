@@ -87,40 +87,6 @@ def reference_point(objectives: Sequence[Objective], points: ArrayLike = (), kin
     return Reference(tuple(chosen), tuple(origins), tuple(ideals))
 
 
-class HypervolumeHistory:
-    """The hypervolume after each finished trial, for a live display.
-
-    Keeps only the front and the extremes seen, so that adding a point costs what the front's size costs. Where the reference is the worst
-    seen, it moves with the trials; `hypervolume_series` gives the history under one fixed reference.
-    """
-
-    def __init__(self, objectives: Sequence[Objective], kinds: Kinds | None = None) -> None:
-        self.objectives = tuple(objectives)
-        self.goals = [o.goal for o in objectives]
-        self.kinds = kinds
-        self.front = np.empty((0, len(self.goals)))
-        self.extremes = np.empty((0, len(self.goals)))
-        self.values: list[float] = []
-
-    @property
-    def reference(self) -> Reference:
-        """The reference point that holds now."""
-        return reference_point(self.objectives, self.extremes, self.kinds)
-
-    def add(self, point: Sequence[float]) -> float:
-        """Take a trial's objectives (k,) and return the hypervolume with it. A point that is not finite changes nothing but lengthens the
-        history.
-        """
-        new = np.asarray(point, dtype=np.float64).reshape(1, -1)
-        if np.isfinite(new).all():
-            together = np.vstack([self.front, new])
-            self.front = together[non_dominated(together, self.goals)]
-            seen = np.vstack([self.extremes, new])
-            self.extremes = np.vstack([seen.min(axis=0), seen.max(axis=0)])
-        self.values.append(hypervolume(self.front, self.goals, self.reference.values) if len(self.front) else 0.0)
-        return self.values[-1]
-
-
 def hypervolume_series(points: ArrayLike, goals: Sequence[str], reference: Sequence[float]) -> list[float]:
     """The hypervolume of the first 1, 2, ..., n points (n, k) under one reference; it never falls."""
     front = np.empty((0, len(goals)))

@@ -115,7 +115,7 @@ def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: 
 def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) -> None:
     """One block at the start: what is really trained, on what, where."""
     config = ledger.space.config
-    finished = sum(trial.state != "running" for trial in ledger.record.trials.values())
+    finished = len(ledger.record.trials) - len(ledger.record.running)
     lines = [
         f"space      {config.name}: {', '.join(o.metric for o in config.objectives)}",
         f"data       {ledger.run.environment['dataset']}" + (f", first {config.data.limit} training images" if config.data.limit else ""),

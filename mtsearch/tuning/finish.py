@@ -23,8 +23,8 @@ def conclude(ledger: Ledger, console: Console, *, interrupted: bool = False) -> 
         say(console, f"interrupted; everything finished is kept. Go on with: python -m mtsearch.run resume={shlex.quote(str(run.path))}")
     elif left:
         say(console, f"not all is done. Go on with: python -m mtsearch.run resume={shlex.quote(str(run.path))}")
-    elif len(ledger.search) < ledger.study.size:
-        say(console, f"`search.budget` is used up after {len(ledger.search)} of {ledger.study.size} trials; a resume may raise it.")
+    elif ledger.proposed < ledger.study.size:
+        say(console, f"`search.budget` is used up after {ledger.proposed} of {ledger.study.size} trials; a resume may raise it.")
     say(console, f"run: {run.path}")
     return 1 if left or (not found.front and not interrupted) else 0
 

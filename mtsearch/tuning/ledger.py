@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
-from mtsearch.pareto import HypervolumeHistory, front_rows
-from mtsearch.tuning.record import TrialRecord
+from mtsearch.pareto import LiveFront
+from mtsearch.tuning.record import TrialRecord, order
 from mtsearch.tuning.rundir import RunDirectory
-from mtsearch.tuning.study import Study, constraint_values, objective_values
+from mtsearch.tuning.study import Study, objective_values
 
 
 class Ledger:
@@ -20,18 +19,18 @@ class Ledger:
 
     def __init__(self, run: RunDirectory, space: Space, data: DataConfig) -> None:
         self.run, self.space, self.data = run, space, data
-        self.record = run.record()
+        self.record = run.record(slim=True)
         self.study = Study(run, space, self.record)
         self.before = self.record.seconds  # seconds of earlier drivers
         self.since = time.time()
-        self._waiting = [t for t in self.record.sorted() if t.state == "running"]
+        self._waiting = sorted(self.record.running.values(), key=order)
         self._tests: list[TrialRecord] | None = None
         self._controls = [name for name in space.controls if name not in self.record.trials]
-        self._volume = HypervolumeHistory(space.config.objectives, run.environment.get("tasks"))
-        for trial in self.record.sorted():
-            self._measure(trial)
+        self._front = LiveFront(space.config.objectives, space.config.constraints, run.environment.get("tasks"))
         run.sweep_strays()
-        self.sweep()
+        for trial in self.record.ended:
+            self._place(trial)
+        self._sweep()
 
     # ------------------------------------------------------------ what is next
 
@@ -49,17 +48,17 @@ class Ledger:
     @property
     def total(self) -> int:
         """Trials and controls that there are to be."""
-        return max(self.study.size, len(self.search)) + len(self.space.controls)
+        return max(self.study.size, self.proposed) + len(self.space.controls)
 
     @property
-    def search(self) -> list[TrialRecord]:
-        """The search trials so far."""
-        return [trial for trial in self.record.sorted() if trial.kind == "search"]
+    def proposed(self) -> int:
+        """How many search trials there are so far."""
+        return self.record.kinds["search"]
 
     @property
     def pending(self) -> bool:
         """Whether any trial is left to run."""
-        return bool(self._waiting) or (not self.exhausted and (bool(self._controls) or len(self.search) < self.study.size))
+        return bool(self._waiting) or (not self.exhausted and (bool(self._controls) or self.proposed < self.study.size))
 
     def next_trial(self) -> TrialRecord | None:
         """The next trial to run, its start written down: the unfinished, then the controls, then proposals; None at the end."""
@@ -70,7 +69,7 @@ class Ledger:
         elif self._controls:
             name = self._controls.pop(0)
             trial = TrialRecord(name, "control", name, self.space.controls[name], {}, {})
-        elif len(self.search) < self.study.size:
+        elif self.proposed < self.study.size:
             trial = self.study.ask()
         else:
             return None
@@ -79,7 +78,7 @@ class Ledger:
     @property
     def unsettled(self) -> bool:
         """Whether trials are running, so that the front may change."""
-        return any(trial.state == "running" for trial in self.record.trials.values())
+        return bool(self.record.running)
 
     def next_test(self) -> TrialRecord | None:
         """The next trial whose selected model is to be tested, once no trial is running any more; each is given out once."""
@@ -106,7 +105,8 @@ class Ledger:
     def reports(self, name: str, reports: Sequence[dict[str, Any]]) -> None:
         """Write down the reports that are new; those of a number known already are dropped."""
         for report in reports:
-            if report["report"] not in self.record.trials[name].reports:
+            trial = self.record.trials[name]
+            if trial.state == "running" and report["report"] not in trial.reports:
                 self._write("report", trial=name, report=report["report"], metrics=report)
 
     def done(self, name: str, selected: int) -> None:
@@ -135,8 +135,8 @@ class Ledger:
         self._write("end", trial=name, **fields)
         trial = self.record.trials[name]
         self.study.tell(trial)
-        self._measure(trial)
-        self.sweep()
+        for gone in self._place(trial):
+            self.run.drop_checkpoint(gone)
 
     def _write(self, event: str, **fields: Any) -> None:
         self.record.add(self.run.log.append(event, **fields))
@@ -145,32 +145,35 @@ class Ledger:
 
     @property
     def hypervolume(self) -> float:
-        """Of the finished trials that keep the constraints."""
-        return self._volume.values[-1] if self._volume.values else math.nan
+        """Of the finished trials that keep the constraints; NaN while there is none, see `LiveFront`."""
+        return self._front.hypervolume
+
+    @property
+    def front_size(self) -> int:
+        """How many trials are non-dominated."""
+        return len(self._front.keys)
 
     def front(self) -> list[TrialRecord]:
-        """The non-dominated trials."""
-        config = self.space.config
-        rows = [{"trial": t.trial, "kind": t.kind, "state": t.state, **t.result} for t in self.search if t.state == "done"]
-        return [self.record.trials[row["trial"]] for row in front_rows(rows, config.objectives, config.constraints)]
+        """The non-dominated trials, by number."""
+        return [self.record.trials[name] for name in sorted(self._front.keys)]
 
     def to_test(self) -> list[TrialRecord]:
         """The front and the controls, as far as they have no test metrics yet."""
-        controls = [t for t in self.record.sorted() if t.kind == "control" and t.state == "done"]
-        return [trial for trial in [*self.front(), *controls] if not trial.test]
+        return [trial for trial in [*self.front(), *self._controls_done()] if not trial.test]
 
-    def sweep(self) -> None:
-        """Delete the checkpoints of failed and dominated trials: only unfinished ones, the front and the controls keep theirs."""
-        keep = {t.trial for t in self.front()}
-        keep |= {t.trial for t in self.record.trials.values() if t.state == "running" or (t.kind == "control" and t.state == "done")}
-        for trial in self.record.trials.values():
-            if trial.trial not in keep:
-                self.run.drop_checkpoint(trial.trial)
+    def _place(self, trial: TrialRecord) -> list[str]:
+        """Take in a trial that ended; returns those that nobody will continue, test or export any more: failed and dominated ones."""
+        if trial.state != "done":
+            return [trial.trial]
+        return self._front.add(trial.trial, trial.result) if trial.kind == "search" else []
 
-    def _measure(self, trial: TrialRecord) -> None:
-        config = self.space.config
-        if trial.kind == "search" and trial.state == "done":
-            values = objective_values(config.objectives, trial.result)
-            excess = constraint_values(config.constraints, trial.result).values()
-            if values is not None and all(v is not None and v <= 0 for v in excess):
-                self._volume.add(values)
+    def _sweep(self) -> None:
+        """Delete the checkpoints that an earlier driver had no time to delete."""
+        keep = {*self._front.keys, *self.record.running, *(t.trial for t in self._controls_done())}
+        for name in self.run.kept_checkpoints():
+            if name not in keep:
+                self.run.drop_checkpoint(name)
+
+    def _controls_done(self) -> list[TrialRecord]:
+        found = [self.record.trials[name] for name in sorted(self.space.controls) if name in self.record.trials]
+        return [trial for trial in found if trial.kind == "control" and trial.state == "done"]

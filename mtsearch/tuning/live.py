@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtsearch.tuning.ledger import Ledger
-from mtsearch.tuning.record import TrialRecord
+from mtsearch.tuning.record import TrialRecord, order
 
 REFRESH = 0.5  # seconds
 
@@ -28,7 +28,7 @@ class Display:
         self._live: Live | None = None
         self._drawn = 0.0
         self._began: dict[str, float] = {}
-        self._durations: list[float] = []
+        self._ended_seconds, self._ended_count = 0.0, 0
 
     def __enter__(self) -> Display:
         if self._console.is_terminal:
@@ -45,7 +45,8 @@ class Display:
         if trial.state == "running":
             self._began.setdefault(trial.trial, time.monotonic())
         elif (began := self._began.pop(trial.trial, None)) is not None:
-            self._durations.append(time.monotonic() - began)
+            self._ended_seconds += time.monotonic() - began
+            self._ended_count += 1
             if self._live is None:
                 self.note(self._ended(trial))
         self.refresh(force=trial.state != "running")
@@ -63,7 +64,7 @@ class Display:
     # ------------------------------------------------------------ text
 
     def _ended(self, trial: TrialRecord) -> str:
-        ended = sum(t.state != "running" for t in self._ledger.record.trials.values())
+        ended = len(self._ledger.record.trials) - len(self._ledger.record.running)
         what = "  ".join(self._figures(trial)) if trial.state == "done" else trial.reason or ""
         return f"[{ended}/{self._ledger.total}] {trial.trial} {trial.state}  {what}  | {self._summary()}"
 
@@ -71,19 +72,18 @@ class Display:
         return [f"{o.metric} {_number(trial.result.get(o.metric))}" for o in self._ledger.space.config.objectives]
 
     def _summary(self) -> str:
-        parts = [f"front {len(self._ledger.front())}", f"hypervolume {_number(self._ledger.hypervolume)}"]
+        parts = [f"front {self._ledger.front_size}", f"hypervolume {_number(self._ledger.hypervolume)}"]
         left = self.remaining()
         return ", ".join(parts if left is None else [*parts, f"about {_span(left)} left"])
 
     def remaining(self) -> float | None:
         """Seconds until the end, from the mean time of the trials that ended under this driver; None before the first."""
-        if not self._durations:
+        if not self._ended_count:
             return None
-        mean = sum(self._durations) / len(self._durations)
-        trials = self._ledger.record.trials.values()
-        ended = sum(t.state != "running" for t in trials)
-        running = [min(self._share(t), 1.0) for t in trials if t.state == "running"]
-        return mean * max(self._ledger.total - ended - sum(running), 0.0) / self._slots
+        record = self._ledger.record
+        ended = len(record.trials) - len(record.running)
+        running = [min(self._share(t), 1.0) for t in record.running.values()]
+        return self._ended_seconds / self._ended_count * max(self._ledger.total - ended - sum(running), 0.0) / self._slots
 
     def _share(self, trial: TrialRecord) -> float:
         """The part of a trial that is done."""
@@ -107,8 +107,9 @@ class Display:
         table.add_column("progress", no_wrap=True)
         for name in objectives:
             table.add_column(name.removeprefix("val/"), justify="right")
-        for trial in self._ledger.record.sorted():
-            if trial.state == "running" and trial.trial in self._began:
+        record = self._ledger.record
+        for trial in sorted(record.running.values(), key=order):
+            if trial.trial in self._began:
                 share = self._share(trial)
                 bar = "█" * round(12 * share) + "░" * (12 - round(12 * share))
                 last = trial.reports[max(trial.reports)] if trial.reports else {}
@@ -118,10 +119,8 @@ class Display:
                     f"{bar} {done}/{total} {last.get('phase', '')}",
                     *(_number(last.get(n)) for n in objectives),
                 )
-        counts: dict[str, int] = {}
-        for trial in self._ledger.record.trials.values():
-            counts[trial.state] = counts.get(trial.state, 0) + 1
-        counts["waiting"] = max(self._ledger.total - len(self._ledger.record.trials), 0)
+        counts = {state: count for state, count in record.states.items() if count}
+        counts["waiting"] = max(self._ledger.total - len(record.trials), 0)
         states = "  ".join(f"{count} {state}" for state, count in counts.items())
         return Group(Text(f"{states}  |  {self._summary()}  |  {_span(self._ledger.elapsed)} so far"), table)
 

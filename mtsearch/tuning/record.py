@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,11 @@ class Record:
     single: bool = False  # one training by `mtsearch.train`, not a search
     started: float | None = None
     spent: float = 0.0  # seconds that earlier drivers worked
+    slim: bool = False  # of trials that ended only the selected report is kept, as a driver's memory must not grow with its reports
+    running: dict[str, TrialRecord] = field(default_factory=dict)
+    ended: list[TrialRecord] = field(default_factory=list)  # in the order of their ends
+    states: Counter[str] = field(default_factory=Counter)  # trials and controls by state
+    kinds: Counter[str] = field(default_factory=Counter)  # and by kind
     _driver: tuple[float, float] | None = None
 
     def add(self, event: Mapping[str, Any]) -> None:
@@ -70,15 +76,29 @@ class Record:
                 known = self.trials[event["trial"]] = TrialRecord(
                     event["trial"], event["kind"], event.get("control"), event["config"], event["params"], event.get("study", {})
                 )
+                self.running[known.trial] = known
+                self.states[known.state] += 1
+                self.kinds[known.kind] += 1
             known.attempts = max(known.attempts, int(event["attempt"]))
         elif kind == "report":
-            self.trials[event["trial"]].reports.setdefault(int(event["report"]), event["metrics"])
-        elif kind == "end":
             trial = self.trials[event["trial"]]
-            if trial.state == "running":
-                trial.state, trial.reason, trial.selected = event["state"], event.get("reason"), event.get("selected")
+            if trial.state == "running" or not self.slim:
+                trial.reports.setdefault(int(event["report"]), event["metrics"])
+        elif kind == "end":
+            self._end(self.trials[event["trial"]], event)
         elif kind == "test":
             self.trials[event["trial"]].test = dict(event["metrics"])
+
+    def _end(self, trial: TrialRecord, event: Mapping[str, Any]) -> None:
+        if trial.state != "running":
+            return
+        self.states[trial.state] -= 1
+        trial.state, trial.reason, trial.selected = event["state"], event.get("reason"), event.get("selected")
+        self.states[trial.state] += 1
+        self.ended.append(self.running.pop(trial.trial))
+        if self.slim and trial.reports:
+            number = trial.selected or max(trial.reports)
+            trial.reports = {number: trial.result}
 
     @property
     def seconds(self) -> float:
@@ -94,12 +114,17 @@ class Record:
 
     def sorted(self) -> list[TrialRecord]:
         """Search trials by number, then controls by name."""
-        return sorted(self.trials.values(), key=lambda t: (t.kind == "control", t.trial))
+        return sorted(self.trials.values(), key=order)
 
 
-def fold(events: Iterable[Mapping[str, Any]]) -> Record:
+def order(trial: TrialRecord) -> tuple[bool, str]:
+    """The key that sorts search trials by number, then controls by name."""
+    return trial.kind == "control", trial.trial
+
+
+def fold(events: Iterable[Mapping[str, Any]], slim: bool = False) -> Record:
     """The record of a run from its events."""
-    record = Record()
+    record = Record(slim=slim)
     for event in events:
         record.add(event)
     return record

@@ -145,9 +145,9 @@ class RunDirectory:
         """All whole events, in order."""
         return self.log.read()
 
-    def record(self) -> Record:
-        """The events folded into trials."""
-        return fold(self.events())
+    def record(self, slim: bool = False) -> Record:
+        """The events folded into trials; `slim` without the reports that were not selected."""
+        return fold(self.events(), slim)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a trial: search trials by number, then controls by name. Keys are those of `record.row_of`, with defaults."""
@@ -166,6 +166,11 @@ class RunDirectory:
     def checkpoint(self, trial: str) -> Path:
         """Where a trial keeps its state."""
         return self.path / "checkpoints" / trial
+
+    def kept_checkpoints(self) -> list[str]:
+        """The trials whose state is there."""
+        folder = self.path / "checkpoints"
+        return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
 
     def drop_checkpoint(self, trial: str) -> None:
         """Delete a trial's state; no error where there is none."""

@@ -35,6 +35,9 @@ class Study:
         self._run, self._space, self._config = run, space, space.config
         self._grid = list(itertools.islice(grid(space), self._config.search.trials)) if self._config.search.sampler.name == "grid" else None
         self._study = self._open(record)
+        self._ids = [trial._trial_id for trial in self._study.get_trials(deepcopy=False)]  # by number: all trials take long to list
+        for trial in record.ended:
+            self.tell(trial)
 
     @property
     def size(self) -> int:
@@ -45,7 +48,7 @@ class Study:
 
     def ask(self) -> TrialRecord:
         """The next configuration, numbered as Optuna numbers it."""
-        number = len(self._study.get_trials(deepcopy=False))
+        number = len(self._ids)
         before = self._shared()
         with _quiet():
             self._study.sampler = self._sampler(number)
@@ -53,7 +56,8 @@ class Study:
             if trial.number != number:
                 raise RuntimeError(f"the study {self._run.journal} was changed by another process: trial {trial.number} came for {number}")
             tree, params = self._space.sample(_Suggest(trial))
-        frozen = self._study.get_trials(deepcopy=False)[number]
+        self._ids.append(trial._trial_id)
+        frozen = self._study._storage.get_trial(trial._trial_id)
         kept = {
             "params": dict(frozen.params),
             "distributions": {name: distribution_to_json(d) for name, d in frozen.distributions.items()},
@@ -71,12 +75,12 @@ class Study:
         if trial.kind != "search":
             return
         number = int(trial.trial)
-        frozen = self._study.get_trials(deepcopy=False)[number]
-        if frozen.state.is_finished():
+        identifier = self._ids[number]
+        if self._study._storage.get_trial(identifier).state.is_finished():
             return
         values = objective_values(self._config.objectives, trial.result) if trial.state == "done" else None
         violations = constraint_values(self._config.constraints, trial.result)
-        handle = optuna.trial.Trial(self._study, frozen._trial_id)
+        handle = optuna.trial.Trial(self._study, identifier)
         if values is None or any(v is None for v in violations.values()):
             handle.set_user_attr("reason", trial.reason or "an objective or constraint is missing or not finite")
             self._study.tell(number, state=TrialState.FAIL)
@@ -115,10 +119,6 @@ class Study:
             cut_torn_line(path)
             study = self._load()
             if study is not None and self._agrees(study, record):
-                self._study = study
-                for trial in record.sorted():
-                    if trial.state != "running":
-                        self.tell(trial)
                 return study
             path.rename(path.with_name(f"study.journal.damaged-{time.time_ns()}"))
         study = self._load()

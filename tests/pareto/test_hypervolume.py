@@ -1,4 +1,4 @@
-"""Hypervolume: numbers checked by hand, a plain twin, the reference point and the live history."""
+"""Hypervolume: numbers checked by hand, a plain twin, the reference point and the history."""
 
 import math
 from itertools import pairwise
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from synthetic_search import OBJECTIVES, TWO
+from synthetic_search import OBJECTIVES
 
 from mtsearch.config.schema import Objective
-from mtsearch.pareto import HypervolumeHistory, hypervolume, hypervolume_series, reference_point
+from mtsearch.pareto import hypervolume, hypervolume_series, reference_point
 
 
 def plain_hypervolume(points, reference):
@@ -68,28 +68,6 @@ points = arrays(np.float64, st.tuples(st.integers(0, 12), st.just(3)), elements=
 
 
 @given(points)
-def test_the_live_history_is_the_hypervolume_of_what_it_has_seen(cloud):
-    cloud[:, 2] /= 120
-    history = HypervolumeHistory(OBJECTIVES)
-    for i, point in enumerate(cloud, 1):
-        assert history.add(point) == pytest.approx(hypervolume(cloud[:i], ["min"] * 3, [100, 100, 1]), rel=1e-9, abs=1e-9)
-    assert history.values == pytest.approx(hypervolume_series(cloud, ["min"] * 3, [100, 100, 1]))
-
-
-@given(points)
 def test_the_series_never_falls(cloud):
     series = hypervolume_series(cloud, ["min"] * 3, [100, 100, 1])
     assert len(series) == len(cloud) and all(b >= a - 1e-9 for a, b in pairwise(series))
-
-
-def test_a_trial_without_values_lengthens_the_live_history_only():
-    history = HypervolumeHistory(TWO)
-    assert [history.add(p) for p in ([math.nan, 3], [50, 50], [math.nan, 1], [60, 60])] == [0, 2500, 2500, 2500]
-
-
-def test_a_reference_from_the_worst_seen_moves_with_the_trials():
-    history = HypervolumeHistory([Objective(metric="model/params", goal="min")])
-    assert history.add([100]) == pytest.approx(10)  # one value: a tenth of itself
-    assert history.add([200]) == pytest.approx(110)
-    assert history.reference.values == pytest.approx((210,))
-    assert history.add([150]) == pytest.approx(110)
