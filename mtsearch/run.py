@@ -19,6 +19,7 @@ python -m mtsearch.run resume=RUN [search.trials=N] [search.budget=SECONDS] [sea
   --list      spaces, datasets and methods
   --cfg       every key of the space with its value (with space=NAME)
   --dry-run   slots, first configurations and cost, without training (with space=NAME)
+  --or-resume go on with the run that results.run=NAME names, where it has begun (with space=NAME): for jobs that are started again
 
 Any key of --cfg can be set, such as search.trials=50  search.slots=2  data.root=DIR  trial.optimizer.lr=0.001
 plugins=[FILE.py, module] (methods of your own, also for --list)
@@ -28,7 +29,7 @@ One trial a CPU core runs at once, unless search.slots or resources.cpu say othe
 is kept, and resume=RUN goes on. The last line is the run directory, `run: PATH`.
 Exit codes: 0 done, 1 not all could be done, 2 bad input, 130 interrupted."""
 
-FLAGS = ("--list", "--cfg", "--dry-run")
+FLAGS = ("--list", "--cfg", "--dry-run", "--or-resume")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +70,12 @@ def _main(pairs: list[str], flags: list[str]) -> int:
 
         print(dry_run(space))
         return 0
+    if "--or-resume" in flags:
+        from mtsearch.tuning.rundir import PLACES, RESUMABLE, named_run
+
+        if (begun := named_run(space)) is not None:
+            again = [pair for pair in overrides if pair.partition("=")[0] in (*RESUMABLE, *PLACES)]
+            return _resume({"resume": str(begun.path)}, again, [])
     from mtsearch.tuning.engine import run  # Ray takes seconds to import: mistakes are answered before
 
     return run(space, name=own["space"], profile=own.get("profile"), overrides=tuple(overrides))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mtsearch.config.architectures import HPS, KDMTL, MDMTN, MTAN, MTLN, STL, Mixing, MTLNSegNet, Painted
 from mtsearch.config.backbones import (
@@ -226,9 +227,18 @@ class Constraint(Model):
 
 
 class Results(Model):
-    """Where run directories are made."""
+    """Where run directories are made, and the name of this run's; by default the time of its start."""
 
     root: Path = Path("results")
+    run: str | None = Field(None, description="a folder name for this run instead of the time; a job that starts again finds it by that")
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _a_folder_name(cls, value: Any) -> Any:
+        name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # YAML reads digits as a number
+        if isinstance(name, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError(f"should be a folder name of letters, digits, `.`, `_` and `-`, the first a letter or digit. Found {value!r}")
+        return name
 
 
 class SpaceConfig(Model):

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from mtsearch.config.errors import BadInput
 
 STARTS = 3  # attempts to start a local cluster
 ANSWER = 10.0  # seconds in which a running cluster takes a connection
+GATHER = 300.0  # seconds in which the nodes that MTSEARCH_NODES counts should have joined it
 OBJECT_STORE = 256 * 2**20  # bytes; trials exchange small mappings only
 
 _SETTINGS = {  # Tune's own files, logs and tables: the run directory has better ones
@@ -45,6 +47,7 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """Connect to the cluster that `RAY_ADDRESS` names, or start one on the loopback interface that ends with the context.
 
+    Of a running cluster, `MTSEARCH_NODES` says how many nodes to wait for: the number of trials at once is computed from what is there.
     Ray's token authentication stays on. A connection that the caller already has is used and left open.
     """
     settle()
@@ -74,6 +77,7 @@ def settle() -> None:
 def _join(address: str) -> None:
     """Connect to a cluster that runs. A host that does not answer is known at once, where Ray would wait for it."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
+    nodes = _nodes_to_await()
     try:
         if host and port.isdigit():
             socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
@@ -85,6 +89,27 @@ def _join(address: str) -> None:
         raise BadInput(
             f"the cluster that `RAY_ADDRESS={address}` names cannot be joined: {reason}. Start it, or unset RAY_ADDRESS.{token}"
         ) from error
+    _gather(nodes)
+
+
+def _nodes_to_await() -> int:
+    text = os.environ.get("MTSEARCH_NODES", "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise BadInput(f"`MTSEARCH_NODES` should be the number of nodes to wait for. Found {text!r}.")
+    return int(text)
+
+
+def _gather(wanted: int) -> None:
+    """Wait until so many nodes have joined. Ray has no event for it that a driver can await."""
+    end = time.monotonic() + GATHER
+    while (there := sum(node["Alive"] for node in ray.nodes())) < wanted:
+        if time.monotonic() > end:
+            ray.shutdown()
+            raise BadInput(
+                f"the cluster has {there} of the {wanted} nodes that `MTSEARCH_NODES` asks for after {GATHER:g} seconds. "
+                "Look into the logs of those that are missing, or lower it."
+            )
+        time.sleep(0.5)
 
 
 def start(dashboard: bool | None = None) -> None:

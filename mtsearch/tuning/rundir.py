@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import errno
 import json
 import os
 import re
@@ -22,7 +23,7 @@ import yaml
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.plugins import refuse_inside
 from mtsearch.config.schema import SpaceConfig
-from mtsearch.config.space import Space
+from mtsearch.config.space import Space, dump, leaves
 from mtsearch.tuning.events import SCHEMA, EventLog
 from mtsearch.tuning.record import Record, command_of, fill_defaults, fold, history_of, row_of
 
@@ -63,21 +64,27 @@ class RunDirectory:
         `single` marks one training that is no search. Raises BadInput where no directory can be made.
         """
         parent = results_folder(space, root)
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-        number = 1
-        while True:
-            path = parent / (stamp if number == 1 else f"{stamp}-{number}")
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                number += 1
-        write_atomic(path / "config.yaml", space.to_yaml())
-        write_atomic(path / "environment.json", json.dumps(environment, indent=2, allow_nan=False) + "\n")
-        log = EventLog(path / "events.jsonl")
+        stamp = space.config.results.run or datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+        hidden = parent / f".{stamp}.{uuid.uuid4().hex[:8]}"  # a crash before the end leaves no half of a run
+        hidden.mkdir()
+        write_atomic(hidden / "config.yaml", space.to_yaml())
+        write_atomic(hidden / "environment.json", json.dumps(environment, indent=2, allow_nan=False) + "\n")
+        log = EventLog(hidden / "events.jsonl")
         log.append("run", schema=SCHEMA, space=name, profile=profile, overrides=list(overrides), **({"single": True} if single else {}))
         log.close()
-        return cls(path)
+        number, path = 1, parent / stamp
+        while True:
+            try:
+                hidden.rename(path)
+                return cls(path)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                if space.config.results.run is not None:
+                    shutil.rmtree(hidden, ignore_errors=True)
+                    results_folder(space, root)  # refuses it
+                number += 1
+                path = parent / f"{stamp}-{number}"
 
     @contextmanager
     def driver_lock(self) -> Iterator[None]:
@@ -192,16 +199,49 @@ class RunDirectory:
 
 
 def results_folder(space: Space, root: str | Path | None = None) -> Path:
-    """The folder of a space's runs, made and tried. Raises BadInput where it cannot be made or written to."""
-    folder = Path(root if root is not None else space.config.results.root)
-    parent = folder / re.sub(r"[^\w.-]+", "-", space.config.name)
+    """The folder of a space's runs, made and tried. Raises BadInput where it cannot be made or written to, or `results.run` is there."""
+    parent = _runs_of(space, root)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
+        folder = root if root is not None else space.config.results.root
         raise BadInput(f"`results.root` is no folder that results can be written to: {folder} ({error.strerror}). Give another.") from None
+    name = space.config.results.run
+    if name is not None and (path := parent / name).exists():
+        raise BadInput(
+            f"`results.run` names what exists: {path}. Go on with that run by `python -m mtsearch.run resume={path}`, or give another name."
+        )
     return parent
+
+
+def named_run(space: Space) -> RunDirectory | None:
+    """The run that `results.run` names, to be resumed; None where it has not begun. Raises BadInput where it has other settings."""
+    name = space.config.results.run
+    if name is None:
+        raise BadInput("`--or-resume` goes on with the run of a given name. Give one, for example `results.run=first`.")
+    path = _runs_of(space) / name
+    if not path.exists():
+        return None
+    run = RunDirectory(path)
+    given, stored = (_fixed(yaml.safe_load(dump(tree.raw))) for tree in (space, run.space))
+    for key in [*given, *stored]:
+        if given.get(key) != stored.get(key):
+            raise BadInput(
+                f"`results.run` names a run that was begun with other settings: {path} has `{key}: {stored.get(key)}`, and here it is "
+                f"{given.get(key)}. Give the same settings, or another name."
+            )
+    return run
+
+
+def _fixed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves that no resume may change."""
+    return {key: value for key, value in leaves(raw) if key not in (*RESUMABLE, *PLACES) and not key.startswith("results.")}
+
+
+def _runs_of(space: Space, root: str | Path | None = None) -> Path:
+    return Path(root if root is not None else space.config.results.root) / re.sub(r"[^\w.-]+", "-", space.config.name)
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -74,6 +74,26 @@ def test_a_resume_changes_only_what_may_change(capsys, tmp_path):
         assert "driven by another process" in refused(capsys, where)
 
 
+def test_a_command_that_is_given_again_goes_on_with_its_run(capsys, tmp_path, monkeypatch):
+    from mtsearch.tuning import engine
+
+    words = ["space=pareto_cm", f"results.root={tmp_path}", "results.run=job-1", "search.trials=9", "--or-resume"]
+    done = []
+    monkeypatch.setattr(engine, "run", lambda space, **given: done.append(space.config.results.run) or 0)
+    monkeypatch.setattr(engine, "resume", lambda path, changes: done.append((path, changes)) or 0)
+    assert door(capsys, *words)[0] == 0
+    made = RunDirectory.create(load_space(words[0][6:], words[1:4]), {}, name="pareto_cm", overrides=words[1:4])
+    assert door(capsys, *words)[0] == 0
+    assert done == ["job-1", (str(made.path), {"search.trials": 9})]
+    assert "other settings" in refused(capsys, *words, "data.limit=9")
+    assert "of a given name" in refused(capsys, words[0], "--or-resume")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "''", "a b", "[a]", "x" * 101])
+def test_a_name_that_is_no_folder_name_is_refused(capsys, name):
+    assert "`results.run`" in refused(capsys, "space=pareto_cm", f"results.run={name}")
+
+
 def test_a_dry_run_shows_slots_configurations_and_cost(capsys):
     code, out, _ = door(capsys, "space=pareto_cm", "profile=quick", "search.trials=9", "--dry-run")
     assert code == 0

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.space import load_space, split_pairs
+from mtsearch.config.space import Space, load_space, split_pairs
+from mtsearch.tuning import rundir
 from mtsearch.tuning.record import fold
 from mtsearch.tuning.rundir import RunDirectory, write_atomic
 from tests.tuning.spaces import space
@@ -53,6 +54,35 @@ def test_a_setting_that_another_row_names_shows_its_default(run):
 def test_two_runs_of_one_second_get_directories_of_their_own(tmp_path):
     runs = [RunDirectory.create(space(tmp_path), {}, name="toy") for _ in range(3)]
     assert len({run.path for run in runs}) == 3
+
+
+def test_a_run_has_the_name_that_it_is_given_once(tmp_path):
+    named = Space({**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}})
+    assert RunDirectory.create(named, {}, name="toy").path == tmp_path / "toy" / "first"
+    with pytest.raises(BadInput, match=r"`results\.run` names what exists: .*first\. Go on with that run by .* resume=.*first`, or give"):
+        RunDirectory.create(named, {}, name="toy")
+    assert [path.name for path in (tmp_path / "toy").iterdir()] == ["first"]
+
+
+def test_a_killed_creation_leaves_no_half_of_a_run(tmp_path, monkeypatch):
+    named = Space({**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}})
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(rundir, "EventLog", lambda path: (_ for _ in ()).throw(KeyboardInterrupt()))
+        RunDirectory.create(named, {}, name="toy")
+    assert rundir.named_run(named) is None
+    assert RunDirectory.create(named, {}, name="toy").path.name == "first"
+
+
+def test_the_run_of_a_name_is_found_where_its_settings_are_the_same(tmp_path):
+    raw = {**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}}
+    assert rundir.named_run(Space(raw)) is None
+    made = RunDirectory.create(Space(raw), {}, name="toy")
+    again = Space({**raw, "search": {**raw["search"], "trials": 50}, "data": {**raw["data"], "root": str(tmp_path)}})
+    assert rundir.named_run(again).path == made.path
+    with pytest.raises(BadInput, match=r"other settings: .*first has `search\.seed: None`, and here it is 7\. Give the same"):
+        rundir.named_run(Space({**raw, "search": {**raw["search"], "seed": 7}}))
+    with pytest.raises(BadInput, match=r"`--or-resume` goes on with the run of a given name\. .*`results\.run=first`"):
+        rundir.named_run(space(tmp_path))
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
