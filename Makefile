@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help install install-test run test test-slow test-spaces lint bench clean
+.PHONY: help install install-test run test test-slow test-spaces test-cluster lint bench clean
 
 help:
 	@echo "make run          search space=pareto_cm on the embedded sample (ARGS='data.root=DIR search.trials=50' adds settings)"
 	@echo "make test         lint, types and the tests"
 	@echo "make test-slow    the tests that take minutes"
 	@echo "make test-spaces  two trials of every shipped space"
+	@echo "make test-cluster launch/slurm.sbatch on a real SLURM of two nodes (Debian, as root: installs slurm-wlm and munge where they are missing)"
 	@echo "make bench        the benchmarks"
 
 $(BIN)/python:
@@ -43,6 +44,9 @@ test-slow: install-test
 
 test-spaces: install-test
 	$(BIN)/python -m pytest -m "slow" tests/spaces $(ARGS)
+
+test-cluster: install-test
+	$(BIN)/python -m pytest -m "cluster" $(ARGS)
 
 bench: install
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -1,0 +1,12 @@
+#!/bin/sh
+# What the tests of SLURM need beside Python, on Debian and as root: SLURM, munge and network namespaces. Starts no service.
+set -eu
+missing=""
+for command in slurmctld:slurm-wlm slurmd:slurm-wlm srun:slurm-wlm munged:munge ip:iproute2 nsenter:util-linux; do
+    PATH="$PATH:/usr/sbin:/sbin" command -v "${command%%:*}" >/dev/null || missing="$missing ${command##*:}"
+done
+[ -z "$missing" ] && exit 0
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # a list of packages
+apt-get install -qq -y --no-install-recommends $missing >/dev/null
