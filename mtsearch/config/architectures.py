@@ -65,7 +65,8 @@ class MTLN(_Trunk):
     attention: int = Field(
         4,
         ge=0,
-        description="blocks with attention, counted from the last; the mask of others is 1, and what nothing reads is left out",
+        description="blocks with attention, counted from the last; the mask of others is 1, and what nothing reads is left out. Other ways "
+        "to switch it by block make none but these networks: what lies below a block without attention reaches no output",
     )
     ratio: float = Field(1.0, gt=0, le=1, description="hidden width of an attention module over its block's width")
     form: Literal["gate", "residual"] = Field("gate", description="a * G, or (1 + a) * G")

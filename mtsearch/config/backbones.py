@@ -31,7 +31,11 @@ class BackboneEfficientNetCIFAR(Model):
     name: Literal["efficientnet_cifar"] = "efficientnet_cifar"
     width: float = Field(1.0, gt=0, le=4, description="times the published channels; the cost grows with its square")
     depth: float = Field(1.0, gt=0, le=4, description="times the published blocks a stage, rounded up")
-    se_ratio: int = Field(16, ge=1, description="a block's channels over those inside its squeeze-and-excitation, which are at least 1")
+    se_place: Literal["after", "before"] = Field(
+        "after", description="of squeeze-and-excitation: after a block's projection, or before it, as in the published B0"
+    )
+    se_ratio: int = Field(16, ge=1, description="the channels that squeeze-and-excitation weighs over those inside it")
+    se_least: int = Field(1, ge=1, description="of the channels inside squeeze-and-excitation")
     stride_skip: Literal["own", "none", "pooled"] = Field(
         "own", description="beside a block of stride 2: its own output, nothing, or its pooled input"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +14,8 @@ from mtsearch.config.optimisation import Adam, Constant, Positive
 from mtsearch.config.sparsity import NoSparsity
 from mtsearch.config.task_schedules import Joint
 from mtsearch.config.weightings import GradientMethod
+
+BatchSize = Annotated[int, Field(gt=0)]
 
 
 class Epochs(Model):
@@ -53,7 +55,9 @@ class TrialConfig(Model):
     sparsity: named("sparsity") = NoSparsity()  # type: ignore[valid-type]
     population: named("population", optional=True) = None  # type: ignore[valid-type]
     epochs: Epochs = Epochs()
-    batch_size: int = Field(256, gt=0)
+    batch_size: BatchSize | dict[str, BatchSize] = Field(
+        256, description="images of a step: one number, or a number by task where tasks have images of their own"
+    )
     optimizer: named("optimizer") = Adam()  # type: ignore[valid-type]
     lr_schedule: named("lr_schedule") = Constant()  # type: ignore[valid-type]
     lr_multipliers: dict[str, Positive] = Field(
@@ -73,6 +77,18 @@ class TrialConfig(Model):
     threads: int = Field(1, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def batch(self) -> int:
+        """The batch size, of several the largest."""
+        return self.batch_size if isinstance(self.batch_size, int) else max(self.batch_size.values())
+
+    @field_validator("batch_size")
+    @classmethod
+    def _some_task(cls, value: int | dict[str, int]) -> int | dict[str, int]:
+        if value == {}:
+            raise ValueError("should be a number or give every task one. Found none")
+        return value
 
     @model_validator(mode="after")
     def _searches_before_it_is_sparse(self) -> TrialConfig:
@@ -107,6 +123,7 @@ class TrialConfig(Model):
             ("preference", self.preference, self.preference is None, "null"),
             ("idle", self.idle, self.idle == "frozen", "frozen"),
             ("ema", self.ema, self.ema is None, "null"),
+            ("batch_size", self.batch_size, isinstance(self.batch_size, int), "one number"),
             ("lr_multipliers", self.lr_multipliers, not self.lr_multipliers, "empty"),
             ("select", self.select, self.select in ("best", "last"), "best or last"),
         ]

@@ -82,14 +82,15 @@ class Batches:
         yield from self.shuffled(self.generator)
 
     def shuffled(
-        self, generator: torch.Generator, among: Tensor | None = None, share: tuple[int, int] = (0, 1)
+        self, generator: torch.Generator, among: Tensor | None = None, share: tuple[int, int] = (0, 1), size: int | None = None
     ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         """One pass in an order drawn from `generator`, over all images or those `among` (n,) them; augmentation is drawn batch by batch.
 
-        ``share`` is (which, of how many): the part of each batch that is made, all being drawn alike; the last one's may be empty.
+        ``share`` is (which, of how many): the part of each batch that is made, all being drawn alike; the last one's may be empty. ``size``
+        stands for the batch size where it is given.
         """
         order = torch.randperm(self.count if among is None else len(among), generator=generator, device=generator.device)
-        for index in (order if among is None else among.to(order.device)[order]).split(self.batch_size):
+        for index in (order if among is None else among.to(order.device)[order]).split(size or self.batch_size):
             yield self.take(index, generator, share)
 
     def take(

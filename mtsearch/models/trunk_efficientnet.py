@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,18 +21,32 @@ STAGES = ((1, 16, 1, 2), (6, 24, 2, 1), (6, 40, 2, 2), (6, 80, 3, 2), (6, 112, 3
 LARGEST = 32  # pixels a side that five strides of 2 bring to one
 
 
+class Excited(nn.Module):
+    """x * w(x) with the weights w (B, C, 1, 1) that `excite` makes of maps x (B, C, h, w)."""
+
+    def __init__(self, excite: nn.Module) -> None:
+        super().__init__()
+        self.excite = excite
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.excite(x)  # type: ignore[no-any-return]
+
+
 class Block(nn.Module):
-    """An inverted bottleneck with squeeze-and-excitation after its projection; nothing follows the sum.
+    """An inverted bottleneck with squeeze-and-excitation after or before its projection; nothing follows the sum.
 
     u = 1x1 convolution to `expansion` times the inputs, BN, ReLU, depthwise 3x3 of the stride, BN, ReLU, 1x1 to the outputs, BN;
-    w = sigmoid(1x1 (ReLU (1x1 (mean over pixels of u)))), `outputs` / `ratio` wide inside;
-    result = u * w + r, with r the input at stride 1 (through 1x1 convolution and BN where the channels change). At stride 2 r follows
-    `skip`: `own` u itself, so the block is u * (1 + w); `none` nothing; `pooled` the mean of 2x2 pixels through 1x1 convolution and BN.
+    w = sigmoid(1x1 (ReLU (1x1 (mean over pixels of u)))), its channels / `se_ratio` wide inside, but at least `se_least`;
+    result = u * w + r, or, with `se_place: before`, u + r with what the last 1x1 convolution reads weighed in the same way. r is the input
+    at stride 1 (through 1x1 convolution and BN where the channels change). At stride 2 r follows `stride_skip`: `own` u itself, so the
+    block is u * (1 + w); `none` nothing; `pooled` the mean of 2x2 pixels through 1x1 convolution and BN.
     """
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, ratio: int, skip: Literal["own", "none", "pooled"]) -> None:
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, settings: schema.BackboneEfficientNetCIFAR) -> None:
         super().__init__()
-        hidden, squeezed = expansion * inputs, max(1, outputs // ratio)
+        hidden = expansion * inputs
+        weighed = outputs if settings.se_place == "after" else hidden
+        squeezed = max(settings.se_least, weighed // settings.se_ratio)
         self.body = nn.Sequential(
             nn.Conv2d(inputs, hidden, 1, bias=False),
             nn.BatchNorm2d(hidden),
@@ -44,10 +57,13 @@ class Block(nn.Module):
             nn.Conv2d(hidden, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        self.excite = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(outputs, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, outputs, 1), nn.Sigmoid()
+        excite = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(weighed, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, weighed, 1), nn.Sigmoid()
         )
-        self.skip = skip if stride == 2 else "input"
+        self.excite = excite if settings.se_place == "after" else None
+        if settings.se_place == "before":
+            self.body.insert(len(self.body) - 2, Excited(excite))
+        self.skip = settings.stride_skip if stride == 2 else "input"
         self.shortcut = nn.Sequential()
         if self.skip == "pooled":
             self.shortcut.append(nn.AvgPool2d(2, ceil_mode=True))
@@ -57,7 +73,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, outputs, ceil(h / stride), ceil(w / stride))."""
         u = self.body(x)
-        weighed: Tensor = u * self.excite(u)
+        weighed: Tensor = u if self.excite is None else u * self.excite(u)
         if self.skip == "none":
             return weighed
         return weighed + (u if self.skip == "own" else self.shortcut(x))
@@ -75,9 +91,7 @@ class EfficientNet(nn.Module):
             group = nn.Sequential()
             for place in range(math.ceil(count * settings.depth)):
                 inputs = widths[number] if place == 0 else widths[number + 1]
-                group.append(
-                    Block(inputs, widths[number + 1], expansion, stride if place == 0 else 1, settings.se_ratio, settings.stride_skip)
-                )
+                group.append(Block(inputs, widths[number + 1], expansion, stride if place == 0 else 1, settings))
             self.groups.append(group)
 
     def stages(self, x: Tensor) -> list[Tensor]:

@@ -34,5 +34,5 @@ def total_epochs_of(config: TrialConfig, images: int) -> float:
     settings = config.population
     steps = settings.budget
     if steps is None:
-        steps = settings.tasks * settings.group_size * (config.epochs.search + config.epochs.retrain) * -(-images // config.batch_size)
-    return steps * config.batch_size / images
+        steps = settings.tasks * settings.group_size * (config.epochs.search + config.epochs.retrain) * -(-images // config.batch)
+    return steps * config.batch / images

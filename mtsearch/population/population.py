@@ -60,7 +60,7 @@ class Population:
         self.dataset = open_dataset(data)
         self._tasks = build_tasks(config, data, self.dataset)
         self.tasks = (self._tasks[0].card,)
-        self._epoch = passes(self._tasks[0], config.batch_size)
+        self._epoch = passes(self._tasks[0], config.batch)
         self.rounds = rounds_of(config, self._epoch)
         self.reports: list[dict[str, Any]] = []
         self._seconds = 0.0

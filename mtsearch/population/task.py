@@ -62,12 +62,12 @@ class Stock:
 
     def batch(self, task: Task, step: int, lane: int) -> tuple[Tensor, Tensor]:
         """Images and labels of a training step (from 0): a function of task, step and lane alone. A pass's last batch may be smaller."""
-        done, place = divmod(step, -(-len(task.train) // self._config.batch_size))
+        done, place = divmod(step, -(-len(task.train) // self._config.batch))
         known = self._orders.get((task.key, lane))
         if known is None or known[0] != done:
             order = torch.randperm(len(task.train), generator=stream(self._config.seed, "order", task.key, done, lane))
             known = self._orders[task.key, lane] = (done, task.train[order])
-        index = known[1][place * self._config.batch_size : (place + 1) * self._config.batch_size]
+        index = known[1][place * self._config.batch : (place + 1) * self._config.batch]
         images, labels = self._of(task, train=True).take(index, stream(self._config.seed, "augment", task.key, step, lane))
         return images, self._labels(task, labels)
 
@@ -91,5 +91,5 @@ class Stock:
         key = (id(task.split), train)
         if key not in self._batches:
             augment = self._config.augment if train else None
-            self._batches[key] = batches_of(task.dataset, task.split, self._config.batch_size, self._device, augment)
+            self._batches[key] = batches_of(task.dataset, task.split, self._config.batch, self._device, augment)
         return self._batches[key]

@@ -114,6 +114,19 @@ class ArchitectureConformance:
         idle = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert not idle, f"no task uses {idle}"
 
+    def test_mixed_precision_trains_every_parameter(self) -> None:
+        """Layers compute in bfloat16, losses and gradients are float32."""
+        model, x = self.model().train(), images(self.shape)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            shared = model.share(x)
+            outputs, extra = model.decode(x, shared), model.extra_losses(x, shared)
+        losses = [task_loss(task, outputs[task.name], targets(task, outputs[task.name]))[0] for task in self.tasks]
+        torch.stack([*losses, *extra.values()]).sum().backward()
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), f"`{name}` gets {parameter.grad}"
+                assert parameter.grad.dtype == torch.float32, f"`{name}` gets a gradient in {parameter.grad.dtype}"
+
     def test_a_step_on_one_task_leaves_the_others_alone(self) -> None:
         """Not even a zero gradient, which optimisers with momentum would act on."""
         for name in names_of(self.tasks):

@@ -89,6 +89,8 @@ class Stepper:
             names = [self._tasks[k].name for k in members]
             with self._cast(images), self._alone(images):
                 features = self._model.share(images, names)
+                if split and self._autocast is not None:  # gradients that are compared and combined are float32
+                    features = [f.float() for f in features]
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
                 outputs = self._model.decode(images, leaves, names)
                 extra = self._model.extra_losses(images, leaves, names) if len(images) else {}

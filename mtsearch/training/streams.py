@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtsearch.balancing.schedules import Group, Stream
 from mtsearch.config.cards import TaskCard
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, nearest
 from mtsearch.data import Batches, Split
 from mtsearch.training.world import World
 
@@ -57,6 +57,10 @@ class Streams:
         seed: of the random streams.
         cached: within an epoch, repeat the first pass as it was instead of drawing anew.
         world: ranks that share each batch: all draw the same, and each has its part.
+        sizes: images of a batch, one number or a number by task; by default those of `batches`.
+
+    Raises:
+        BadInput: `sizes` names other tasks, or gives tasks with common images different ones.
     """
 
     def __init__(
@@ -68,12 +72,14 @@ class Streams:
         seed: int,
         cached: bool = False,
         world: World | None = None,
+        sizes: int | Mapping[str, int] | None = None,
     ) -> None:
         self._batches, self._cached = batches, cached
         self._world = world or World()
         self._pools = {group: pools(split, tasks, group) for group in groups}
         self._images = {members: len(split) if index is None else len(index) for found in self._pools.values() for members, index in found}
         self._index = {members: index for found in self._pools.values() for members, index in found}
+        self._sizes = {members: _size_of(members, tasks, batches.batch_size if sizes is None else sizes) for members in self._index}
         self._names = {members: "+".join(tasks[k].name for k in members) for members in self._index}
         alone = len(self._index) == 1 and next(iter(self._index)) == tuple(range(len(tasks)))
         self._generators = {  # one stream for all tasks has the trial's seed itself
@@ -84,9 +90,12 @@ class Streams:
 
     @property
     def streams(self) -> dict[Group, Stream]:
-        """What one pass through each group's images is; of several pools the largest."""
-        size = self._batches.batch_size
-        return {group: Stream(max(self._images[members] for members, _ in found), size) for group, found in self._pools.items()}
+        """What one pass through each group's images is; of several pools the one with the most batches."""
+        passes = {members: Stream(images, self._sizes[members]) for members, images in self._images.items()}
+        return {
+            group: max((passes[members] for members, _ in found), key=lambda stream: (stream.batches, stream.images))
+            for group, found in self._pools.items()
+        }
 
     @property
     def common(self) -> bool:
@@ -108,16 +117,16 @@ class Streams:
 
     def _cycle(self, members: Group) -> Iterator[Batch]:
         generator, index = self._generators[members], self._index[members]
-        share = (self._world.rank, self._world.size)
+        share, size = (self._world.rank, self._world.size), self._sizes[members]
         if self._cached:
             first = []
-            for batch in self._batches.shuffled(generator, index, share):
+            for batch in self._batches.shuffled(generator, index, share, size):
                 first.append(batch)
                 yield batch
             while True:
                 yield from first
         while True:
-            yield from self._batches.shuffled(generator, index, share)
+            yield from self._batches.shuffled(generator, index, share, size)
 
     def state_dict(self) -> dict[str, Any]:
         """The random streams, by the names of their tasks. Only between epochs is this all."""
@@ -127,3 +136,21 @@ class Streams:
         """Continue from a state."""
         for members, generator in self._generators.items():
             generator.set_state(state[self._names[members]])
+
+
+def _size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mapping[str, int]) -> int:
+    """Images of a batch of a pool."""
+    if isinstance(sizes, int):
+        return sizes
+    known = [task.name for task in tasks]
+    for name in sizes:
+        if name not in known:
+            raise BadInput(f"`trial.batch_size` names no task of the dataset: `{name}`. {nearest(name, known)}")
+    names = [known[k] for k in members]
+    for name in names:
+        if name not in sizes:
+            raise BadInput(f"`trial.batch_size` should be one number or give every task one. Found none for `{name}`.")
+    if len({sizes[name] for name in names}) > 1:
+        found = ", ".join(f"{sizes[name]} for `{name}`" for name in names)
+        raise BadInput(f"`trial.batch_size` should be one for tasks with common images, which train on one batch. Found {found}.")
+    return sizes[names[0]]

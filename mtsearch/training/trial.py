@@ -78,9 +78,9 @@ class Trial:
         self._schedule = build_schedule(config.task_schedule, [task.name for task in self.tasks])
         self._coins = torch.Generator().manual_seed(config.seed)
         train = self.dataset.splits["train"]
-        batches = batches_of(self.dataset, train, config.batch_size, self.device, config.augment)
+        batches = batches_of(self.dataset, train, config.batch, self.device, config.augment)
         cached = getattr(config.task_schedule, "replay", "fresh") == "cached"
-        self._streams = Streams(batches, train, self.tasks, self._schedule.groups, config.seed, cached, self.world)
+        self._streams = Streams(batches, train, self.tasks, self._schedule.groups, config.seed, cached, self.world, config.batch_size)
         with self._seeded(config.seed):
             self.model = self._build()
             if self.world.rank:  # what is dropped out of one rank's images has nothing to do with another's

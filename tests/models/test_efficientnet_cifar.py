@@ -71,6 +71,10 @@ def test_larger_images_are_refused_or_pooled():
     assert built(schema.BackboneEfficientNetCIFAR(width=0.25, pool=True), 48)(torch.randn(2, 3, 48, 48))["object"].shape == (2, 10)
 
 
+def block_of(inputs, outputs, stride, **settings):
+    return Block(inputs, outputs, 6, stride, schema.BackboneEfficientNetCIFAR(**settings))
+
+
 def moved(block):
     for module in block.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -81,7 +85,7 @@ def moved(block):
 
 
 def test_a_block_of_stride_2_is_its_projection_times_one_and_its_weight():
-    block, x = moved(Block(8, 12, 6, 2, 4, "own")), torch.randn(2, 8, 7, 7)
+    block, x = moved(block_of(8, 12, 2, se_ratio=4)), torch.randn(2, 8, 7, 7)
     u = block.body(x)
     torch.testing.assert_close(block(x), u * (1 + block.excite(u)))
     assert block(x).shape == (2, 12, 4, 4)
@@ -89,7 +93,7 @@ def test_a_block_of_stride_2_is_its_projection_times_one_and_its_weight():
 
 
 def test_a_block_of_stride_1_with_a_silent_projection_is_the_identity():
-    block, x = moved(Block(8, 8, 6, 1, 16, "own")), torch.randn(2, 8, 7, 7)
+    block, x = moved(block_of(8, 8, 1)), torch.randn(2, 8, 7, 7)
     nn.init.zeros_(block.body[-1].weight)
     nn.init.zeros_(block.body[-1].bias)
     block.body[-1].running_mean.zero_()
@@ -99,12 +103,12 @@ def test_a_block_of_stride_1_with_a_silent_projection_is_the_identity():
 @pytest.mark.parametrize("skip", ["none", "pooled"])
 @pytest.mark.parametrize("side", [7, 8])
 def test_other_skips_of_stride_2(skip, side):
-    block, x = moved(Block(8, 12, 6, 2, 16, skip)), torch.randn(2, 8, side, side)
+    block, x = moved(block_of(8, 12, 2, stride_skip=skip)), torch.randn(2, 8, side, side)
     u = block.body(x)
     weighed = u * block.excite(u)
     expected = weighed if skip == "none" else weighed + block.shortcut(x)
     torch.testing.assert_close(block(x), expected)
-    assert size(block) - size(Block(8, 12, 6, 2, 16, "none")) == (0 if skip == "none" else 8 * 12 + 2 * 12)
+    assert size(block) - size(block_of(8, 12, 2, stride_skip="none")) == (0 if skip == "none" else 8 * 12 + 2 * 12)
 
 
 def test_width_and_depth_scale_channels_and_blocks():
@@ -126,4 +130,24 @@ def test_every_architecture_goes_over_it(architecture):
     out = model(torch.randn(3, 3, 32, 32))
     assert out["fashion"].shape == (3, 5) and out["pixels"].shape == (3, 3, 32, 32)
     sum(value.square().mean() for value in out.values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_squeeze_and_excitation_may_stand_before_the_projection_on_its_wider_input():
+    block, x = moved(block_of(8, 12, 1, se_place="before", se_ratio=4)), torch.randn(2, 8, 7, 7)
+    wide = block.body[:6](x)
+    weights = block.body[6].excite(wide)
+    assert wide.shape[1] == 48 and block.body[6].excite[1].out_channels == 12
+    assert ((weights > 0) & (weights < 1)).all()
+    torch.testing.assert_close(block(x), block.body[7:](wide * weights) + block.shortcut(x))
+
+
+def test_the_squeeze_has_no_fewer_units_than_asked_for():
+    body = built(schema.BackboneEfficientNetCIFAR(se_least=8)).trunk.body
+    assert [group[0].excite[1].out_channels for group in body.groups] == [8, 8, 8, 8, 8, 12, 20]
+
+
+def test_all_weights_are_used_wherever_it_stands():
+    model = built(schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5, se_place="before"))
+    sum(value.square().mean() for value in model(torch.randn(4, 3, 32, 32)).values()).backward()
     assert all(p.grad is not None for p in model.parameters())

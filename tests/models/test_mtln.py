@@ -1,5 +1,7 @@
 """MTLN: sizes, shapes, what is shared, and what a step on one task may move."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -160,6 +162,25 @@ def test_a_block_without_attention_has_a_mask_of_one(attention):
     x = torch.randn(2, 3, 16, 16)
     for name, logits in cut(x).items():
         torch.testing.assert_close(logits, whole(x)[name])
+
+
+def test_sixteen_ways_to_switch_attention_by_block_make_five_networks():
+    """What lies below a block whose mask is 1 reaches no output, so the number of attended blocks from the last says all."""
+    model = small().eval()
+    off: set[int] = set()
+    for modules in model.attention.values():
+        for j, module in enumerate(modules):
+            module.register_forward_hook(lambda m, i, out, j=j: torch.ones_like(out) if j in off else out)
+    x, found = torch.randn(2, 3, 16, 16), {}
+    for bits in itertools.product((False, True), repeat=4):
+        off = {j for j, on in enumerate(bits) if not on}
+        with torch.no_grad():
+            found[bits] = model(x)["aid"]
+    for bits, logits in found.items():
+        counted = len(list(itertools.takewhile(bool, reversed(bits))))
+        assert torch.equal(logits, found[(False,) * (4 - counted) + (True,) * counted])
+    distinct = [found[(False,) * (4 - n) + (True,) * n] for n in range(5)]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(distinct, 2))
 
 
 # ------------------------------------------------------------------ settings

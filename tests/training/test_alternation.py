@@ -60,8 +60,9 @@ def test_an_epoch_has_the_steps_that_its_schedule_says(schedule, steps):
     [
         {},
         {"sparsity": {"mode": "target", "target": 0.5}, "epochs": {"search": 1, "retrain": 1}, "ema": 0.9},
+        {"batch_size": {"image": 64, "digit": 16}},
     ],
-    ids=["dense", "sparse-ema"],
+    ids=["dense", "sparse-ema", "batch-sizes"],
 )
 def test_a_trial_by_coins_restored_after_any_report_continues_bit_identically(changes, tmp_path):
     settings = config({"name": "coin", "order": "shuffled", "replay": "cached"}, **changes)

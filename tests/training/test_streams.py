@@ -99,3 +99,37 @@ def test_the_state_between_epochs_continues_with_the_same_batches():
 def test_a_task_without_labelled_images_is_refused():
     with pytest.raises(BadInput, match="task `item` has no labelled image among 8"):
         streams_of(disjoint(0, 8))
+
+
+def sized(sizes, groups=((0,), (1,)), split=None):
+    split = disjoint(40, 100) if split is None else split
+    batches = Batches(split, batch_size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return Streams(batches, split, (ITEM, IMAGE), groups, 0, sizes=sizes)
+
+
+def test_every_task_may_have_its_own_batch_size():
+    streams = sized({"item": 8, "image": 30})
+    assert {group: stream.batches for group, stream in streams.streams.items()} == {(0,): 5, (1,): 4}
+    assert [len(drawn(streams, (0,))) for _ in range(5)] == [8] * 5
+    assert [len(drawn(streams, (1,))) for _ in range(4)] == [30, 30, 30, 10]
+
+
+def test_a_joint_epoch_lasts_until_the_set_with_the_most_batches_is_used():
+    streams = sized({"item": 4, "image": 50}, groups=((0, 1),))
+    assert streams.streams[(0, 1)].batches == 10
+    assert [len(batch[0]) for _, batch in streams.next((0, 1))] == [4, 50]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [
+        ({"item": 4, "imag": 8}, "names no task of the dataset: `imag`. Did you mean `image`"),
+        ({"item": 4}, "Found none for `image`"),
+        ({"item": 4, "image": 8}, "tasks with common images, which train on one batch. Found 4 for `item`, 8 for `image`"),
+    ],
+)
+def test_batch_sizes_that_no_batch_can_have_are_refused(sizes, sentence):
+    common = disjoint(4, 4)
+    common.labels["image"][0] = 3
+    with pytest.raises(BadInput, match=sentence):
+        sized(sizes, groups=((0, 1),), split=common)
