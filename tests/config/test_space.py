@@ -94,7 +94,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ("trial.backbone={name: edsr, scale: 3}", "`trial.backbone.scale` should be 1, 2, 4 or 8. Found 3."),
         ("trial.backbone=torchvision", "`trial.backbone.model` is missing. Set it."),
         ("trial.population={name: mto, formulation: los}", "`trial.population.formulation` is unknown: 'los'. Did you mean `loss`?"),
-        ("trial.batch_size=2.5", "`trial.batch_size` should be a whole number. Found 2.5."),
+        ("trial.batch_size=2.5", "`trial.batch_size` should be a whole number or a mapping of keys to values. Found 2.5."),
         ("trial.batch_size=true", "`trial.batch_size` should be a number. Found true."),
         ("trial.optimizer.lr=.inf", "`trial.optimizer.lr` should be a finite number. Found inf."),
         ("trial.augment={flip: maybe}", "`trial.augment.flip` should be true or false. Found 'maybe'."),
