@@ -45,9 +45,11 @@ def known(metric: str, kinds: Kinds | None = None) -> Metric:
 def label(metric: str, kinds: Kinds | None = None) -> str:
     """A metric in words with its unit: `val/image/error` becomes ``image error (%)``, its tested twin ``image error, test (%)``."""
     unit = known(metric, kinds).unit
-    parts = metric.split("/")
+    parts = metric.split("/", 3)
     if metric in _SHORT:
         words = _SHORT[metric]
+    elif len(parts) == 4:
+        words = f"{parts[1]} {parts[2]} of {parts[3]}" + ("" if parts[0] == "val" else f", {parts[0]}")
     elif len(parts) == 3:
         words = f"{parts[1]} {parts[2]}" + ("" if parts[0] == "val" else f", {parts[0]}")
     else:

@@ -33,7 +33,7 @@ def delta_m(row: Mapping[str, Any], control: Mapping[str, Any], measures: Mappin
 
 def measures_of(rows: Iterable[Row], split: str = "val", kinds: Kinds | None = None) -> dict[str, Measure]:
     """The `error` of every task that the rows report on a split, with how it enters Delta-m."""
-    names = sorted({key for row in rows for key in row if key.startswith(f"{split}/") and key.endswith("/error")})
+    names = sorted({key for row in rows for key in row if key.startswith(f"{split}/") and key.endswith("/error") and key.count("/") == 2})
     return {name: "percent" if known(name, kinds).unit == "%" else "min" for name in names}
 
 

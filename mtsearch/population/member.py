@@ -115,10 +115,12 @@ class Bench:
         noise = stream(self._config.seed, "evaluate", task.key, number) if drawn else None
         return self.figures(task, weights, index, noise)["loss"]
 
-    def figures(self, task: Task, weights: dict[str, Tensor], index: Tensor, noise: torch.Generator | None = None) -> dict[str, float]:
-        """All metrics of the task on its images at `index`."""
+    def figures(
+        self, task: Task, weights: dict[str, Tensor], index: Tensor, noise: torch.Generator | None = None, by_class: bool = False
+    ) -> dict[str, float]:
+        """All metrics of the task on its images at `index`; `by_class` with those of single classes."""
         batches = self._stock.passing(task, index, evaluation_batch(task.dataset), noise)
-        found = evaluate(self.network(task, weights), [([task.card], batches)], self.device, self._autocast)
+        found = evaluate(self.network(task, weights), [([task.card], batches)], self.device, self._autocast, by_class=by_class)
         return {key.removeprefix(f"{task.card.name}/"): value for key, value in found.items()}
 
 

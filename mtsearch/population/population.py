@@ -147,11 +147,12 @@ class Population:
         found: dict[str, Any] = {f"val/{key}": value for key, value in self._evaluated("val").items()}
         return found | measures(model) | {"model/macs": model_macs(model, self.dataset.card.shape, skip_zero_rows=True)}
 
-    def _evaluated(self, split: str) -> dict[str, float]:
+    def _evaluated(self, split: str, by_class: bool = False) -> dict[str, float]:
         images = self.dataset.splits[split]
         task = replace(self._tasks[0], split=images)
         labelled = images.labelled(self.tasks[0]).nonzero().flatten()
-        return {f"{self.tasks[0].name}/{key}": value for key, value in self._bench.figures(task, self._weights(), labelled).items()}
+        figures = self._bench.figures(task, self._weights(), labelled, by_class=by_class)
+        return {f"{self.tasks[0].name}/{key}": value for key, value in figures.items()}
 
     # ------------------------------------------------------------ the chosen model
 
@@ -169,9 +170,10 @@ class Population:
         return model.eval()
 
     def evaluate(self, split: str) -> dict[str, float]:
-        """`<split>/<task>/<metric>` of the selected model. The test split is for the end of a search. All ranks call this."""
+        """`<split>/<task>/<metric>` of the selected model, of the test split single classes too. That split is for the end of a search.
+        All ranks call this."""
         torch.set_num_threads(self.config.threads)
-        figures = self._evaluated(split) if self.world.rank == 0 else None
+        figures = self._evaluated(split, by_class=split == "test") if self.world.rank == 0 else None
         return {f"{split}/{key}": value for key, value in self.world.tell(figures).items()}
 
     # ------------------------------------------------------------ state

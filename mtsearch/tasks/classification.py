@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
-from mtsearch.tasks.confusion import agreement, confusion
+from mtsearch.tasks.confusion import agreement, confusion, mean_f1
 from mtsearch.tasks.registry import loss, meter, task_loss
 
 
@@ -56,7 +56,9 @@ def margin(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tens
 
 @meter("classification")
 class ClassificationMeter:
-    """`loss`: mean loss. `error`: wrong predictions in percent of the labelled samples. `kappa`: Cohen's, of the confusion matrix."""
+    """`loss`: mean loss. `error`: wrong predictions in percent of the labelled samples. Of the confusion matrix `kappa`, Cohen's, and `f1`,
+    the mean over classes of F1; `by_class` tells the accuracy of each class.
+    """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
@@ -73,7 +75,17 @@ class ClassificationMeter:
         """The figures; NaN when nothing was labelled."""
         loss, count = self.totals[-2:].tolist()
         if not count:
-            return dict.fromkeys(("loss", "error", "kappa"), math.nan)
-        h = self.totals[:-2].view(self.task.outputs, self.task.outputs)
+            return dict.fromkeys(("loss", "error", "kappa", "f1"), math.nan)
+        h = self._confusion
         wrong = (h.sum() - h.trace()).item()
-        return {"loss": loss / count, "error": 100 * wrong / count, "kappa": agreement(h).kappa}
+        return {"loss": loss / count, "error": 100 * wrong / count, "kappa": agreement(h).kappa, "f1": mean_f1(h)}
+
+    def by_class(self) -> dict[str, float]:
+        """`accuracy/<class>`: the share of its labelled samples that are told right, in percent, for every class that occurs."""
+        names = self.task.classes or tuple(str(c) for c in range(self.task.outputs))
+        right, labelled = self._confusion.diagonal().tolist(), self._confusion.sum(1).tolist()
+        return {f"accuracy/{name}": 100 * r / n for name, r, n in zip(names, right, labelled, strict=True) if n}
+
+    @property
+    def _confusion(self) -> Tensor:
+        return self.totals[:-2].view(self.task.outputs, self.task.outputs)

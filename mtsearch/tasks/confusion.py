@@ -39,3 +39,11 @@ def agreement(h: Tensor, counted: Tensor | None = None) -> Agreement:
     accuracy, chance = (right.sum() / total).item(), ((rows * columns).sum() / total**2).item()
     kappa = (accuracy - chance) / (1 - chance) if chance < 1 else 1.0
     return Agreement(accuracy, (right[occurring] / union[occurring]).mean().item(), kappa)
+
+
+def mean_f1(h: Tensor) -> float:
+    """The mean over classes of F1_c = 2 h_cc / (r_c + k_c), in [0, 1], for counts h (C, C) with rows r, the truth, and columns k.
+    Classes that neither occur nor are predicted are left out."""
+    h = h.double()
+    both = h.sum(1) + h.sum(0)
+    return (2 * h.diagonal() / both)[both > 0].mean().item()

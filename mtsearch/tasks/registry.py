@@ -20,7 +20,8 @@ Loss = Callable[[TaskCard, Tensor, Tensor], tuple[Tensor, Tensor]]
 class Meter(Protocol):
     """Accumulates the metrics of a task over batches.
 
-    `totals` is what ranks add up before `compute`; `compute` gives every metric that the kind declared, NaN when nothing was labelled.
+    `totals` is what ranks add up before `compute`; `compute` gives every metric that the kind declared, NaN when nothing was labelled. A
+    meter may have `by_class`, which gives further figures of single classes; reports leave these out, the test split's figures have them.
     """
 
     totals: Tensor

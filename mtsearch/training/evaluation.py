@@ -21,6 +21,7 @@ def evaluate(
     device: torch.device,
     autocast: torch.dtype | None = None,
     world: World | None = None,
+    by_class: bool = False,
 ) -> dict[str, float]:
     """`<task>/<metric>` for every task, with the model in eval mode (its mode is restored).
 
@@ -30,6 +31,7 @@ def evaluate(
         device: where the batches lie.
         autocast: the type of mixed precision, if any.
         world: ranks that share the work: each has every so-manieth batch, so that every image counts once.
+        by_class: with the figures of single classes, `<task>/<metric>/<class>`, where a task's kind has them.
     """
     world = world or World()
     was_training = model.training
@@ -45,4 +47,8 @@ def evaluate(
     model.train(was_training)
     for meter in meters.values():
         world.sum_(meter.totals)
-    return {f"{name}/{key}": value for name, meter in meters.items() for key, value in meter.compute().items()}
+    found = {f"{name}/{key}": value for name, meter in meters.items() for key, value in meter.compute().items()}
+    if by_class:
+        told = {name: meter.by_class() for name, meter in meters.items() if hasattr(meter, "by_class")}
+        found |= {f"{name}/{key}": value for name, figures in told.items() for key, value in figures.items()}
+    return found

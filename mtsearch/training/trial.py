@@ -298,9 +298,9 @@ class Trial:
         return model.eval()
 
     def evaluate(self, split: str) -> dict[str, float]:
-        """`<split>/<task>/<metric>` of the selected model. The test split is for the end of a search."""
+        """`<split>/<task>/<metric>` of the selected model, of the test split single classes too. That split is for the end of a search."""
         torch.set_num_threads(self.config.threads)
-        figures = evaluate(self.selected_model(), self._parts(split), self.device, self._autocast, self.world)
+        figures = evaluate(self.selected_model(), self._parts(split), self.device, self._autocast, self.world, by_class=split == "test")
         return {f"{split}/{key}": value for key, value in figures.items()}
 
     # ------------------------------------------------------------ state

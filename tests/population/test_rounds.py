@@ -196,3 +196,14 @@ def test_what_is_handed_out():
     for name, value in mean._final.items():
         if value.is_floating_point():
             assert torch.allclose(value, (one[name] + two[name]) / 2, atol=1e-7)
+
+
+def test_the_test_split_is_told_class_by_class_and_reports_are_not():
+    trial = population()
+    reports = list(trial)
+    found = trial.evaluate("test")
+    assert {key for key in found if key.startswith("test/scene/accuracy/")} == {f"test/scene/accuracy/{c}" for c in "abc"}
+    assert not any("accuracy/" in key for key in reports[-1])
+    labels = tiny.dataset().splits["test"].labels["scene"]
+    right = sum(found[f"test/scene/accuracy/{name}"] * int((labels == c).sum()) for c, name in enumerate("abc")) / len(labels)
+    assert right == pytest.approx(100 - found["test/scene/error"])
