@@ -56,7 +56,11 @@ class MTO(Model):
     accept: Literal["strict", "margin", "always", "never", "argmin"] = "strict"
     margin: float = Field(0.0, ge=0, description="by how much a visitor's loss must be lower, with `accept: margin`")
     merge: Literal["replace", "lerp", "conv_lerp"] = "replace"
-    alpha: float = Field(1.0, ge=0, le=1, description="how far from its own state towards the donor's a visitor starts")
+    merge_at: Literal["start", "acceptance"] = Field(
+        "start",
+        description="acceptance: visitors start from the donor itself, and a task that takes one stays near its state before",
+    )
+    alpha: float = Field(1.0, ge=0, le=1, description="how far from its own state towards the donor's a visitor starts, or a task goes")
     layers: str = Field("all", description="what a visitor takes of a donor: all, backbone, head, or a regular expression on names")
     head_policy: Literal["auto", "keep", "copy"] = "auto"
     optimiser_state: Literal["copy", "reset", "momentum_only"] = "copy"
@@ -114,6 +118,7 @@ class MTO(Model):
             ("score_decay", self.score_decay != 1 and self.donor_rule != "softmax_score", "donor_rule = softmax_score"),
             ("margin", self.margin != 0 and self.accept != "margin", "accept = margin"),
             ("alpha", self.alpha != 1 and self.merge == "replace", "merge = lerp or conv_lerp"),
+            ("merge_at", self.merge_at != "start" and self.merge == "replace", "merge = lerp or conv_lerp"),
             ("patience", self.patience != 10 and self.stop_scope == "none", "stop_scope = target or per_task"),
             (
                 "freeze_on_foreign_head",

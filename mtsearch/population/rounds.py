@@ -15,7 +15,7 @@ from mtsearch.population.member import Bench, Round
 from mtsearch.population.members import Member, Members
 from mtsearch.population.state import State
 from mtsearch.population.task import Task
-from mtsearch.population.transfer import needs_own, same_head, start
+from mtsearch.population.transfer import accepted, needs_own, same_head, start
 from mtsearch.training.state import to_device
 from mtsearch.training.world import World
 
@@ -131,15 +131,26 @@ class Rounds:
                 self.counts["bytes"] += int(lines[kept][3])
                 self.counts["transfers"] += int(i == 0)
             state = self._moved(results[i, kept].state if (i, kept) in results else None, (i, kept), (i, 0))
+            loss = lines[kept][0]
             if state is not None:
+                if self._merges(kept):
+                    state = accepted(self._settings, self.states[i], state)
+                    loss = self._bench.loss(self.tasks[i], state.model, self.tasks[i].hold_out, self.number - 1)
                 self.states[i] = state
-                scores[i, 0] = [self._score(i, lines[kept][0], state)]
-            self._sizes[i] = lines[kept][3]
-            self.facts |= {f"task{i}/loss": lines[kept][0], f"task{i}/accepted": float(kept > 0)}
+                scores[i, 0] = [self._score(i, loss, state), loss, float(state.bytes)]
+            self.facts |= {f"task{i}/accepted": float(kept > 0)}
             self.facts |= {f"task{i}/donor{m}": float(donor) for m, donor in enumerate(donors[i], 1)}
             if i == 0:
                 self.loss = lines[kept][1]
-        self._choose(live, self.members.gather(scores, 1))
+        judged = self.members.gather(scores, 3)
+        for i in live:
+            self.facts[f"task{i}/loss"], self._sizes[i] = judged[i, 0][1:]
+        self._choose(live, judged)
+
+    def _merges(self, kept: int) -> bool:
+        """Whether the task's state is to be merged with the one before the round. Of ``argmin`` a task's own member is a candidate as the
+        others are; other rules keep it as it is."""
+        return self._settings.merge_at == "acceptance" and (kept > 0 or self._settings.accept == "argmin")
 
     def _score(self, i: int, loss: float, state: State) -> float:
         """What a task's snapshot is chosen by: the loss on its hold-out, or on the part that is kept for choosing."""

@@ -15,6 +15,7 @@ CASES = [
     {"tasks": 3, "formulation": {"name": "class_subset", "classes": 2}, "donor_rule": "softmax_score", "budget": 48},
     {"tasks": 2, "merge": "lerp", "alpha": 0.5, "final": "best_across", "validation_policy": "shared_select"},
     {"tasks": 3, "final": "average", "group_size": 3, "budget": 72},
+    {"tasks": 3, "merge": "lerp", "merge_at": "acceptance", "alpha": 0.4, "accept": "argmin", "budget": 72},
 ]
 PROCESS = """
 import sys, json, pathlib, torch.distributed as dist
