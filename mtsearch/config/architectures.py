@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model, method, named
 
 
 @method("architecture", "stl")
@@ -102,6 +103,31 @@ class Painted(Model):
     scene: Literal["predicted", "labelled"] = "predicted"
 
 
+@method("branch_input", "image")
+class ImageInput(Model):
+    """The image."""
+
+    name: Literal["image"] = "image"
+
+
+@method("branch_input", "resampled")
+class ResampledInput(Model):
+    """The image made `factor` times smaller and as large again by another filter."""
+
+    name: Literal["resampled"] = "resampled"
+    factor: int = Field(2, ge=2)
+    filter: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+
+
+@method("branch_input", "network")
+class NetworkInput(Model):
+    """What a trained network of one restoration makes of the image; it stays as it is. `weights`: the `model.safetensors` of its export."""
+
+    name: Literal["network"] = "network"
+    backbone: named("backbone")  # type: ignore[valid-type]
+    weights: Path
+
+
 @method("architecture", "mixing")
 class Mixing(Model):
     """A network per task, whose features one learnable matrix mixes with the others' between stages (cross-stitch by one matrix)."""
@@ -109,3 +135,13 @@ class Mixing(Model):
     name: Literal["mixing"] = "mixing"
     branches: int = Field(1, gt=0, le=8, description="networks per task; their outputs are summed with learnable weights")
     transfer: bool = Field(True, description="false: no mixing, the ablation")
+    inputs: tuple[named("branch_input"), ...] = Field((), description="what each of a task's branches sees; the image when empty")  # type: ignore[valid-type]
+    branch_losses: bool = Field(False, description="every branch's output is held against the label too, not only their sum")
+
+    @model_validator(mode="after")
+    def _inputs_fit(self) -> Mixing:
+        if self.inputs and len(self.inputs) != self.branches:
+            raise ValueError(f"should have as many `inputs` as `branches`, or none. Found {len(self.inputs)} for {self.branches}")
+        if self.branch_losses and self.branches == 1:
+            raise ValueError("has no use for `branch_losses` with one branch a task. Leave it out")
+        return self

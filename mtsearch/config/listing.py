@@ -11,7 +11,10 @@ from mtsearch.config.metrics import TASK_METRICS
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, list_spaces, merge, package_folder
 
-_WHERE = {"formulation": "trial.population.formulation"}  # the kinds that are not named right below `trial`
+_WHERE = {
+    "formulation": "trial.population.formulation",
+    "branch_input": "trial.architecture.inputs",
+}  # the kinds that are not named right below `trial`
 
 
 def listing() -> str:

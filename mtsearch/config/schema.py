@@ -8,7 +8,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from mtsearch.config.architectures import HPS, KDMTL, MDMTN, MTAN, MTLN, STL, Mixing, MTLNSegNet, Painted
+from mtsearch.config.architectures import (
+    HPS,
+    KDMTL,
+    MDMTN,
+    MTAN,
+    MTLN,
+    STL,
+    ImageInput,
+    Mixing,
+    MTLNSegNet,
+    NetworkInput,
+    Painted,
+    ResampledInput,
+)
 from mtsearch.config.backbones import (
     BackboneCM,
     BackboneEDSR,
@@ -109,6 +122,7 @@ __all__ = [
     "GradVac",
     "HoldoutFormulation",
     "HyperparametersFormulation",
+    "ImageInput",
     "Joint",
     "KFoldFormulation",
     "Linear",
@@ -117,12 +131,14 @@ __all__ = [
     "Mixing",
     "MixupInClassFormulation",
     "NashMTL",
+    "NetworkInput",
     "NoSparsity",
     "Objective",
     "OptimizerFormulation",
     "PCGrad",
     "Painted",
     "Proportional",
+    "ResampledInput",
     "Resources",
     "Results",
     "RoundRobin",

@@ -151,6 +151,11 @@ class MultiTaskModel(nn.Module):
         """Scalars by task name that are added to those tasks' training losses, from what `share` gave for these tasks. None by default."""
         return {}
 
+    def companions(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, list[Tensor]]:
+        """Further outputs by task name that are held against the task's labels in training, each adding the task's loss of it, from what
+        `share` gave for these tasks. None by default."""
+        return {}
+
     def shared_parameters(self) -> list[nn.Parameter]:
         """The parameters that more than one task uses."""
         raise AssertionError(f"{type(self).__name__} should define `shared_parameters`")

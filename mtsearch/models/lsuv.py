@@ -19,6 +19,7 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
     executed does what repeated passes would (Mishkin & Matas 2016). The pass runs in eval mode, where fresh batch norms are the
     identity. An output channel that is nowhere positive is turned round first, rows of opposite sign being as orthonormal: behind a ReLU it
     would be dead, and a layer that reads it alone (a squeeze to one unit) could not be scaled.
+    Layers that are frozen keep their weights.
 
     Args:
         model: any network of one image argument.
@@ -28,7 +29,7 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
     Raises:
         BadInput: a layer's output does not vary on these images.
     """
-    layers = {m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    layers = {m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear) and m.weight.requires_grad}
     for layer in layers:
         fresh = torch.empty(layer.weight.shape, dtype=torch.float32)
         nn.init.orthogonal_(fresh, generator=generator)

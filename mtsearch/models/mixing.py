@@ -11,6 +11,7 @@ from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Branch, MultiTaskModel
+from mtsearch.models.branch_inputs import build_input
 from mtsearch.models.heads import build_head, need_of
 from mtsearch.models.registry import architecture
 from mtsearch.models.restoring import read_out
@@ -59,6 +60,10 @@ class Mixing(MultiTaskModel):
     of one matrix: Misra et al. 2016, CVPR, arXiv 1604.03539). Each branch has its last stage and a head of its own; a task with several
     takes their weighted sum. With W the identity, and with `transfer: false`, the branches are networks of their own.
 
+    A task's branches may see different `inputs`, the image resampled or what a frozen network makes of it, which a branch of a restoration
+    then corrects; with `branch_losses` each of their outputs is trained too. That is the ensemble of chapter 6 of Zhang's thesis, whose
+    frozen networks are VDSR, DRRN and MS-LapSRN.
+
     All that comes before the last mixing is shared: every task trains it through W. Each task reads other features of it, so gradients
     can be weighed against each other in the parameters, not at the boundary.
 
@@ -80,6 +85,8 @@ class Mixing(MultiTaskModel):
         count = len(self.trunks)
         self.mixer = Mixer(count) if settings.transfer and count > 1 else None
         self.ensembles = nn.ModuleDict({task.name: Ensemble(settings.branches) for task in tasks} if settings.branches > 1 else {})
+        self.inputs = nn.ModuleList(build_input(each, backbone.shape) for each in settings.inputs)
+        self.branch_losses = settings.branch_losses
         self.stages = len(backbone.stages)
         for stage in range(self.stages):
             self._branch(0).layers(stage)  # refuses a backbone that cannot be run stage by stage
@@ -89,17 +96,29 @@ class Mixing(MultiTaskModel):
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         if self.mixer is None:
             return []
-        maps = [x] * len(self.trunks)
+        maps = self._views(x) * len(self.tasks)
         for stage in range(self.stages - 1):
             maps = self.mixer([self._branch(k).advance(stage, h) for k, h in enumerate(maps)])
         return maps
 
     def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        out = {}
+        outputs = self._outputs(x, shared, tasks)
+        return {name: self.ensembles[name](each) if name in self.ensembles else each[0] for name, each in outputs.items()}
+
+    def companions(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, list[Tensor]]:
+        return self._outputs(x, shared, tasks) if self.branch_losses else {}
+
+    def _outputs(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None) -> dict[str, list[Tensor]]:
+        """What each branch of the chosen tasks gives."""
+        views, out = self._views(x), {}
         for name in self.chosen(tasks):
-            outputs = [read_out(self.heads[k], self._last(k, x, shared), x) for k in self._of(name)]
-            out[name] = self.ensembles[name](outputs) if name in self.ensembles else outputs[0]
+            seen = zip(self._of(name), views, strict=True)
+            out[name] = [read_out(self.heads[k], self._last(k, view, shared), view) for k, view in seen]
         return out
+
+    def _views(self, x: Tensor) -> list[Tensor]:
+        """What the branches of a task see."""
+        return [each(x) for each in self.inputs] if len(self.inputs) else [x] * self.branches
 
     def _last(self, k: int, x: Tensor, shared: list[Tensor]) -> Tensor:
         """What the head of a branch reads."""
@@ -119,11 +138,11 @@ class Mixing(MultiTaskModel):
         if not self.separate:
             return []
         own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}
-        return [p for p in self.parameters() if id(p) not in own]
+        return [p for p in self.parameters() if p.requires_grad and id(p) not in own]
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
         if not self.separate and self.mixer is not None:
-            return list(self.parameters())
+            return [p for p in self.parameters() if p.requires_grad]
         modules: list[nn.Module] = [self.ensembles[name]] if name in self.ensembles else []
         for k in self._of(name):
             branch = self._branch(k)

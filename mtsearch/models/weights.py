@@ -16,8 +16,10 @@ from mtsearch.config.errors import BadInput
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.(?:weight|bias|running_mean|running_var))$")
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
+def load_weights(path: Path, key: str = "trial.backbone.weights") -> dict[str, Tensor]:
     """A state dict from a safetensors or a weights-only torch file, with the names that today's torchvision uses.
+
+    `key` is the setting that named the file.
 
     The published DenseNet files have layer names with a dot too many (`norm.1`), which torchvision renames when it downloads them.
 
@@ -25,7 +27,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         BadInput: no file, not such a file, or something else in it.
     """
     if not path.is_file():
-        raise BadInput(f"`trial.backbone.weights` names no file. Found `{path}`; give a local state dict (safetensors, or saved by torch).")
+        raise BadInput(f"`{key}` names no file. Found `{path}`; give a local state dict (safetensors, or saved by torch).")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:

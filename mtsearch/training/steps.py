@@ -94,10 +94,14 @@ class Stepper:
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
                 outputs = self._model.decode(images, leaves, names)
                 extra = self._model.extra_losses(images, leaves, names) if len(images) else {}
+                companions = self._model.companions(images, leaves, names) if len(images) else {}
             for k, name in zip(members, names, strict=True):
                 sums[k], counts[k] = task_loss(self._tasks[k], outputs[name], labels[name])
                 if name in extra:
                     extras[k] = extra[name]
+                for output in companions.get(name, ()):
+                    total, count = task_loss(self._tasks[k], output, labels[name])
+                    extras[k] = extras.get(k, 0) + total / count.clamp(min=1)
             shared, read = shared + features, read + leaves
         return sums, counts, extras, shared, read
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from mtsearch.config.errors import BadInput
@@ -32,6 +33,21 @@ def test_three_losses_train_one_image_and_continue_as_if_never_stopped(tmp_path,
     assert all(again[key] == value for key, value in last.items() if key != "cost/seconds")
     assert last["val/restored/psnr"] > first["val/restored/psnr"]
     assert {f"val/{name}/ssim" for name in ("restored", "restored_l1", "restored_ssim")} <= last.keys()
+
+
+def test_an_ensemble_trains_its_branches_on_what_each_of_them_sees(tmp_path):
+    data = DataConfig(dataset="patches10_sr", limit=64, store=tmp_path / "store")
+    ensemble = {"name": "mixing", "branches": 2, "inputs": ["image", {"name": "resampled", "filter": "nearest"}]}
+    settings = {**SETTINGS, "backbone": {"name": "ktde", "blocks": 1, "width": 4}}
+    plain = Trial(TrialConfig(architecture=ensemble, **settings), data)
+    watched = Trial(TrialConfig(architecture={**ensemble, "branch_losses": True}, **settings), data)
+    first, second = list(plain), list(watched)
+    assert second[-1]["val/restored/psnr"] > second[0]["val/restored/psnr"]
+    assert first[-1]["val/restored/loss"] != second[-1]["val/restored/loss"]
+    saved = watched.selected_model().state_dict()
+    watched.save(tmp_path / "state")
+    again = Trial.restore(tmp_path / "state", data).selected_model().state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in saved.items())
 
 
 def test_an_unknown_loss_is_refused_before_training(tmp_path):
