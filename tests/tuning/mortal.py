@@ -1,11 +1,20 @@
-"""The real trial with the disasters of `fake`."""
+"""The real trials with the disasters of `fake`."""
 
+from mtsearch.population import Population
 from mtsearch.training import Trial
 from tests.tuning.fake import obey
 
 
 class MortalTrial(Trial):
     """Obeys orders before each report."""
+
+    def __next__(self) -> dict:
+        obey(self.config.batch_size, len(self.reports) + 1, self.world)
+        return super().__next__()
+
+
+class MortalPopulation(Population):
+    """Likewise."""
 
     def __next__(self) -> dict:
         obey(self.config.batch_size, len(self.reports) + 1, self.world)
