@@ -34,7 +34,7 @@ REFERENCE: dict[str, Any] = {
 class MTO(Model):
     """Multi-task optimisation: a task's state is tried as the start of another's and kept where it wins (Zhang et al. 2020).
 
-    `tasks` T networks are each trained on a formulation of the target; task 0 is the target. Every `interval` optimiser steps each task's
+    `tasks` T networks are each trained on a formulation of the target; task 0 is the target. After every `interval` each task's
     own member is compared, on the task's hold-out, with its `group_size` - 1 visitors, which started the round from other tasks' states.
     `budget` counts the optimiser steps of all members together; without one, each member trains for `trial.epochs`.
     `preset: reference` fills what is not given with the values of the published runs.
@@ -49,7 +49,8 @@ class MTO(Model):
     holdout_fraction: float = Field(0.1, ge=0.05, le=0.4, description="of the training images, on which states are judged")
     validation_policy: Literal["independent", "shared", "shared_select"] = "shared"
     eval_transform: Literal["eval", "train"] = "eval"
-    interval: int = Field(100, ge=1, description="optimiser steps a round")
+    interval: int = Field(100, ge=1, description="length of a round, in optimiser steps of a member unless `interval_unit` says otherwise")
+    interval_unit: Literal["steps", "epochs"] = Field("steps", description="epochs: passes through the target's training images")
     donor_rule: Literal["uniform", "softmax_score", "round_robin", "all"] = "uniform"
     temperature: float = Field(1.0, gt=0)
     score_decay: float = Field(1.0, ge=0, le=1)
@@ -90,7 +91,7 @@ class MTO(Model):
                 f"with `donor_rule = all` should have `group_size` equal to `tasks`. "
                 f"Found group_size = {self.group_size}, tasks = {self.tasks}"
             )
-        if self.budget is not None and self.budget < self.per_round:
+        if self.interval_unit == "steps" and self.budget is not None and self.budget < self.per_round:
             raise ValueError(
                 f"should have a `budget` of at least one round, tasks x group_size x interval = {self.per_round}. Found {self.budget}"
             )
@@ -139,5 +140,5 @@ class MTO(Model):
 
     @property
     def per_round(self) -> int:
-        """Optimiser steps of all members in one round: T x G x K."""
+        """Optimiser steps of all members in one round: T x G x K, with K in steps."""
         return self.tasks * self.group_size * self.interval

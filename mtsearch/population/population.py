@@ -20,7 +20,7 @@ from mtsearch.population.member import Bench
 from mtsearch.population.rounds import Rounds
 from mtsearch.population.splits import overlap
 from mtsearch.population.task import Stock
-from mtsearch.population.tasks import build_tasks, passes, rounds_of
+from mtsearch.population.tasks import build_tasks, in_steps, passes, rounds_of
 from mtsearch.sparsity import measures
 from mtsearch.training import Diverged, World
 from mtsearch.training.schedules import lr_factor
@@ -61,14 +61,16 @@ class Population:
         self._tasks = build_tasks(config, data, self.dataset)
         self.tasks = (self._tasks[0].card,)
         self._epoch = passes(self._tasks[0], config.batch)
-        self.rounds = rounds_of(config, self._epoch)
+        plan = in_steps(config, self._epoch)
+        self._interval = plan.population.interval
+        self.rounds = rounds_of(plan, self._epoch)
         self.reports: list[dict[str, Any]] = []
         self._seconds = 0.0
         self._final: dict[str, Tensor] | None = None
         self._over = False
         self._stock = Stock(config, self.device)
-        self._bench = Bench(config, self._stock, self.device, self.rounds * config.population.interval, self._epoch)
-        self._rounds = Rounds(config, self._tasks, self._bench, self.world, self.device)
+        self._bench = Bench(plan, self._stock, self.device, self.rounds * self._interval, self._epoch)
+        self._rounds = Rounds(plan, self._tasks, self._bench, self.world, self.device)
         self._rounds.begin()
         self._gathered: dict[str, Any] | None = self._rounds.state_dict()  # brought to rank 0 while all ranks are here
         self._overlap = overlap([set(task.hold_out.tolist()) for task in self._tasks], [task.seen for task in self._tasks])
@@ -106,7 +108,7 @@ class Population:
     @property
     def total_epochs(self) -> int:
         """Epochs that the target's own member trains for if it is not stopped early."""
-        return math.ceil(self.rounds * self.config.population.interval / self._epoch)
+        return math.ceil(self.rounds * self._interval / self._epoch)
 
     @property
     def selected(self) -> dict[str, Any]:
@@ -119,10 +121,8 @@ class Population:
 
     def _report(self, losses: list[float]) -> dict[str, Any]:
         config, rounds = self.config, self._rounds
-        task, done = self.tasks[0].name, rounds.number * config.population.interval
-        lr = config.optimizer.lr * lr_factor(
-            config.lr_schedule, done - 1, self._epoch, self.rounds * config.population.interval / self._epoch
-        )
+        task, done = self.tasks[0].name, rounds.number * self._interval
+        lr = config.optimizer.lr * lr_factor(config.lr_schedule, done - 1, self._epoch, self.rounds * self._interval / self._epoch)
         report: dict[str, Any] = {
             "report": len(self.reports) + 1,
             "phase": "train",

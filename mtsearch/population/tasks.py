@@ -48,8 +48,23 @@ def passes(task: Task, batch_size: int) -> int:
     return -(-len(task.train) // batch_size)
 
 
+def in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialConfig:
+    """The configuration with its rounds counted in steps. Raises BadInput when the budget is too small for one round."""
+    settings = config.population
+    if settings.interval_unit == "steps":
+        return config
+    found = settings.model_copy(update={"interval": settings.interval * steps_per_epoch, "interval_unit": "steps"})
+    if found.budget is not None and found.budget < found.per_round:
+        raise BadInput(
+            f"`trial.population.budget` should be at least one round, tasks x group_size x {settings.interval} epochs of {steps_per_epoch} "
+            f"steps = {found.per_round}. Found {found.budget}. Raise it or lower `interval`."
+        )
+    return config.model_copy(update={"population": found})
+
+
 def rounds_of(config: TrialConfig, steps_per_epoch: int) -> int:
-    """How many rounds a population lasts: what its budget of steps over all members allows, else `trial.epochs` of each member."""
+    """How many rounds a population lasts, their `interval` being steps: what its budget of steps over all members allows, else
+    `trial.epochs` of each member."""
     settings = config.population
     if settings.budget is not None:
         return int(settings.budget // settings.per_round)

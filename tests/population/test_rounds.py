@@ -207,3 +207,13 @@ def test_the_test_split_is_told_class_by_class_and_reports_are_not():
     labels = tiny.dataset().splits["test"].labels["scene"]
     right = sum(found[f"test/scene/accuracy/{name}"] * int((labels == c).sum()) for c, name in enumerate("abc")) / len(labels)
     assert right == pytest.approx(100 - found["test/scene/error"])
+
+
+def test_a_round_may_be_as_long_as_passes_through_the_targets_images():
+    """The target has 96 images and batches of 16: an epoch is six steps."""
+    by_epochs = population(interval=2, interval_unit="epochs", budget=3 * 2 * 2 * 12)
+    by_steps = population(interval=12, budget=3 * 2 * 2 * 12)
+    assert timeless(list(by_epochs)) == timeless(list(by_steps)) and by_epochs.total_epochs == 6
+    assert equal(states(by_epochs), states(by_steps))
+    with pytest.raises(BadInput, match=r"at least one round, tasks x group_size x 2 epochs of 6 steps = 48\. Found 47\."):
+        population(interval=2, interval_unit="epochs", budget=47)
