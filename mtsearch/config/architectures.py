@@ -32,6 +32,11 @@ class HPS(_Trunk):
     """Hard parameter sharing: one trunk, one head per task (Caruana 1997)."""
 
     name: Literal["hps"] = "hps"
+    split: int | None = Field(
+        None,
+        ge=1,
+        description="parts of the trunk's body that the tasks share, from the image on; each has the later ones of its own. null: all",
+    )
 
 
 @method("architecture", "mdmtn")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -73,6 +74,21 @@ class Branch(nn.Module):
             )
         ends = (0, *self.ends, len(body))
         return list(body.children())[ends[stage] : ends[stage + 1]]
+
+    def parts(self) -> list[list[nn.Module]]:
+        """The body's layers in the parts between which it may be cut, the image's first: its stages, or finer ones that it tells itself
+        by a method `parts`.
+
+        Raises:
+            BadInput: the body is no sequence.
+        """
+        body = getattr(self, "body", None)
+        if hasattr(body, "parts"):
+            return body.parts()  # type: ignore[union-attr, operator, no-any-return]
+        if not isinstance(body, nn.Sequential):
+            raise BadInput("this backbone's trunk cannot be cut into a shared part and branches of the tasks. Choose another.")
+        ends = (0, *self.ends, len(body))
+        return [list(body.children())[begin:end] for begin, end in pairwise(ends)]
 
     def advance(self, stage: int, features: Tensor) -> Tensor:
         """The map after a stage (from 0) of the one before it, or of the images."""

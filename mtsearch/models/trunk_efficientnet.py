@@ -102,6 +102,10 @@ class EfficientNet(nn.Module):
             maps = [*maps, features] if stride == 2 else [*maps[:-1], features]
         return maps
 
+    def parts(self) -> list[list[nn.Module]]:
+        """The stem and the seven stages."""
+        return [[self.stem], *([group] for group in self.groups)]
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 320 * width, ceil(H / 32), ceil(W / 32))."""
         return self.stages(x)[-1]

@@ -61,10 +61,14 @@ class WRN(nn.Module):
             maps.append(group(maps[-1]))
         return [*maps[:-1], self.last(maps[-1])]
 
+    def parts(self) -> list[list[nn.Module]]:
+        """What makes each map of the one before it."""
+        *groups, last = self.groups
+        return [[self.stem], *([group] for group in groups), [last, self.last]]
+
     def layers(self, stage: int) -> list[nn.Module]:
         """What makes G_stage of the map before it."""
-        parts: list[nn.Module] = [self.stem, *self.groups]
-        return [parts[stage], self.last] if stage == len(parts) - 1 else [parts[stage]]
+        return self.parts()[stage]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 64 * widen, H / 8, W / 8)."""

@@ -20,7 +20,13 @@ def taught(suite, seed=0):
 
 
 ARCHITECTURES: dict[str, list[dict]] = {  # what suits an architecture where the suite's defaults do not, and more of its settings
-    "hps": [{}, *({"settings": schema.HPS(norm=norm)} for norm in ("task_statistics", "task_affine", "group"))],
+    "hps": [
+        {},
+        *({"settings": schema.HPS(norm=norm)} for norm in ("task_statistics", "task_affine", "group")),
+        {"settings": schema.HPS(split=1)},
+        {"settings": schema.HPS(split=2, norm="task_affine"), "backbone": schema.BackboneWRN(depth=10, widen=1)},
+        {"settings": schema.HPS(split=5), "backbone": schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5), "shape": (3, 32, 32)},
+    ],
     "kdmtl": [{"model": taught}],
     "mdmtn": [{}, {"settings": schema.MDMTN(mixing="static")}],
     "mixing": [
