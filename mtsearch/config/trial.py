@@ -76,7 +76,10 @@ class TrialConfig(Model):
     )
     threads: int = Field(1, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: layers compute in it where torch holds that safe")
+    compile: bool = Field(
+        False, description="training steps through torch.compile, whose sums round otherwise; worth its minutes in long trials"
+    )
 
     @property
     def batch(self) -> int:
@@ -124,6 +127,7 @@ class TrialConfig(Model):
             ("idle", self.idle, self.idle == "frozen", "frozen"),
             ("ema", self.ema, self.ema is None, "null"),
             ("batch_size", self.batch_size, isinstance(self.batch_size, int), "one number"),
+            ("compile", self.compile, not self.compile, "false"),
             ("lr_multipliers", self.lr_multipliers, not self.lr_multipliers, "empty"),
             ("select", self.select, self.select in ("best", "last"), "best or last"),
         ]

@@ -15,6 +15,7 @@ from mtsearch.balancing.schedules import Group
 from mtsearch.config.cards import TaskCard
 from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import task_loss
+from mtsearch.training.compiling import compiled
 from mtsearch.training.randomness import Lent
 from mtsearch.training.reduction import sum_gradients_
 from mtsearch.training.streams import Batch
@@ -37,6 +38,7 @@ class Stepper:
         idle: what a step does to parameters that it gives no gradient: `frozen` leaves them, `drift` lets the optimiser go on with those
             that had a gradient before as if it were zero, which is what clearing gradients to zero did before torch 2.
         world: the ranks that train together, each on its share of a batch. One step has the same result as on the joint batch.
+        compile: whether the forward pass and its gradients go through torch.compile.
     """
 
     def __init__(
@@ -49,7 +51,10 @@ class Stepper:
         autocast: torch.dtype | None,
         idle: Literal["frozen", "drift"] = "frozen",
         world: World | None = None,
+        compile: bool = False,
     ) -> None:
+        self._share = compiled(model.share) if compile else model.share
+        self._decode = compiled(model.decode) if compile else model.decode
         self._world, self._steps = world or World(), 0
         self._model, self._tasks, self._balancing, self._optimizer = model, tasks, balancing, optimizer
         self._clip, self._autocast, self._frozen = clip, autocast, idle == "frozen"
@@ -88,11 +93,11 @@ class Stepper:
         for members, (images, labels) in parts:
             names = [self._tasks[k].name for k in members]
             with self._cast(images), self._alone(images):
-                features = self._model.share(images, names)
+                features = self._share(images, names)
                 if split and self._autocast is not None:  # gradients that are compared and combined are float32
                     features = [f.float() for f in features]
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
-                outputs = self._model.decode(images, leaves, names)
+                outputs = self._decode(images, leaves, names)
                 extra = self._model.extra_losses(images, leaves, names) if len(images) else {}
                 companions = self._model.companions(images, leaves, names) if len(images) else {}
             for k, name in zip(members, names, strict=True):

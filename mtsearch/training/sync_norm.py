@@ -86,6 +86,11 @@ def synchronise_(model: nn.Module, world: World) -> None:
             module.world = world  # type: ignore[assignment]
 
 
+def is_synchronised(module: nn.Module) -> bool:
+    """Whether this is a batch norm over all ranks."""
+    return isinstance(module, _Synchronised)
+
+
 def has_local_norm(model: nn.Module) -> bool:
     """Whether some batch norm sees the images of its own rank only."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and not isinstance(m, _Synchronised) for m in model.modules())

@@ -20,6 +20,7 @@ from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs, norm
 from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
 from mtsearch.tasks import loss_of
 from mtsearch.training.checks import check_affinity, check_balancing, check_idle, check_multipliers
+from mtsearch.training.compiling import check_compile, forget
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer, scaled_groups
@@ -162,6 +163,8 @@ class Trial:
         check_idle(self.config, self._schedule)
         check_balancing(self.config, self._balancing, self._schedule, self.model, self._streams.common)
         check_selection(self.config, self.tasks)
+        if self.config.compile:
+            check_compile(self.model, self.device)
 
     def _parts(self, split: str, first: int | None = None) -> list[tuple[list[TaskCard], Batches]]:
         return parts_of(self.dataset, self.dataset.splits[split], self.tasks, self.device, first)
@@ -194,7 +197,7 @@ class Trial:
         self._val = self._parts("val")
         self._optimizer = build_optimizer(config.optimizer, scaled_groups(self.model, config.lr_multipliers, self._balancing.parameters()))
         self._stepper = Stepper(
-            self.model, self.tasks, self._balancing, self._optimizer, config.clip, self._autocast, config.idle, self.world
+            self.model, self.tasks, self._balancing, self._optimizer, config.clip, self._autocast, config.idle, self.world, config.compile
         )
         self._sparsifier = None
         if phase.name == "search":
@@ -386,6 +389,8 @@ class Trial:
 
     def close(self) -> None:
         """Drop the model and the optimiser; the dataset stays for the next trial in this process."""
+        if self.config.compile:
+            forget()
         del self.model, self._optimizer, self._stepper, self._teachers, self._sparsifier, self._average, self._best
 
     # ------------------------------------------------------------ randomness
