@@ -74,10 +74,12 @@ class LossFormulation(Model):
 
 @method("formulation", "optimizer")
 class OptimizerFormulation(Model):
-    """An auxiliary task trains with a random one of `optimizers`, at the target's learning rate and weight decay."""
+    """An auxiliary task trains with a random one of `optimizers` at the target's learning rate and weight decay."""
 
     name: Literal["optimizer"] = "optimizer"
-    optimizers: tuple[Literal["sgd", "adam", "adamw"], ...] = Field(("sgd", "adam", "adamw"), min_length=1)
+    optimizers: tuple[Literal["sgd", "adam", "adamw", "adagrad", "adadelta"], ...] = Field(
+        ("sgd", "adam", "adadelta", "adagrad"), min_length=1
+    )
 
 
 @method("formulation", "hyperparameters")

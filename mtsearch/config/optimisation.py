@@ -50,6 +50,25 @@ class SGD(Model):
         return self
 
 
+@method("optimizer", "adagrad")
+class Adagrad(Model):
+    """Steps divided by the root of all squared gradients so far (Duchi et al. 2011)."""
+
+    name: Literal["adagrad"] = "adagrad"
+    lr: Positive = 1e-2
+    weight_decay: float = Field(0.0, ge=0)
+
+
+@method("optimizer", "adadelta")
+class Adadelta(Model):
+    """Steps in units of the parameters, `lr` times (Zeiler 2012)."""
+
+    name: Literal["adadelta"] = "adadelta"
+    lr: Positive = 1.0
+    rho: Beta = 0.9
+    weight_decay: float = Field(0.0, ge=0)
+
+
 class _Schedule(Model):
     warmup: float = Field(0.0, ge=0, description="epochs of linear warm-up from zero")
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mtsearch.config.optimisation import SGD, Adam, AdamW
+from mtsearch.config.optimisation import SGD, Adadelta, Adagrad, Adam, AdamW
 
 
 def scaled_groups(model: nn.Module, multipliers: Mapping[str, float], others: Sequence[nn.Parameter] = ()) -> list[dict[str, Any]]:
@@ -33,10 +33,18 @@ def part_of(name: str) -> str:
 
 
 def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, Any]]) -> Optimizer:
-    """A fused torch optimiser (one kernel per step, on CPU and GPU) over the parameters. Parameters without a gradient are left alone."""
+    """A torch optimiser over the parameters, fused (one kernel per step, on CPU and GPU) where torch has it: not for Adadelta. Parameters
+    without a gradient are left alone."""
     settings = config.model_dump(exclude={"name"})
-    classes: dict[type, Any] = {Adam: torch.optim.Adam, AdamW: torch.optim.AdamW, SGD: torch.optim.SGD}
-    optimizer: Optimizer = classes[type(config)](list(parameters), **settings, fused=True)
+    classes: dict[type, Any] = {
+        Adam: torch.optim.Adam,
+        AdamW: torch.optim.AdamW,
+        SGD: torch.optim.SGD,
+        Adagrad: torch.optim.Adagrad,
+        Adadelta: torch.optim.Adadelta,
+    }
+    fused = {} if isinstance(config, Adadelta) else {"fused": True}
+    optimizer: Optimizer = classes[type(config)](list(parameters), **settings, **fused)
     if settings.get(
         "momentum"
     ):  # the fused kernel fails where some parameters have had a step and others not; zero momentum is no momentum

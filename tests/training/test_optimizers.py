@@ -1,0 +1,39 @@
+"""Every optimiser trains, and goes on bit for bit from its state."""
+
+import copy
+
+import pytest
+import torch
+
+from mtsearch.config.base import methods
+from mtsearch.training.optimizers import build_optimizer, load_optimizer
+
+
+def made(name, seed=0):
+    torch.manual_seed(seed)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    settings = methods("optimizer")[name].model_validate({"name": name, "weight_decay": 0.01})
+    return network, build_optimizer(settings, network.parameters())
+
+
+def step(network, optimizer, number):
+    noise = torch.Generator().manual_seed(number)
+    x = torch.randn(32, 4, generator=noise)
+    loss = (network(x) - x.sum(1, keepdim=True)).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@pytest.mark.parametrize("name", sorted(methods("optimizer")))
+def test_an_optimiser_lowers_the_loss_and_continues_from_its_state(name):
+    network, optimizer = made(name)
+    losses = [step(network, optimizer, number) for number in range(300)]
+    assert sum(losses[-50:]) < sum(losses[:50])
+    again, other = made(name, seed=1)
+    again.load_state_dict(network.state_dict())
+    load_optimizer(other, copy.deepcopy(optimizer.state_dict()))
+    for number in range(300, 305):
+        assert step(network, optimizer, number) == step(again, other, number)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
