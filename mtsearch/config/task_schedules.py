@@ -46,13 +46,19 @@ class Coin(Alternating):
         return value
 
 
+class Drawn(Alternating):
+    """What schedules share that draw a task; `steps` an epoch, by default as many as all tasks' batches together."""
+
+    steps: int | None = Field(None, gt=0)
+    every: int = Field(1, gt=0, description="steps in a row that each draw stands for")
+
+
 @method("task_schedule", "categorical")
-class Categorical(Alternating):
-    """Each step draws its task from `probabilities`; `steps` an epoch, by default as many as all tasks' batches together."""
+class Categorical(Drawn):
+    """Each draw takes its task from `probabilities`, for `every` steps."""
 
     name: Literal["categorical"] = "categorical"
     probabilities: dict[str, Probability] | None = Field(None, description="on the simplex over the tasks; equal where not given")
-    steps: int | None = Field(None, gt=0)
 
     @field_validator("probabilities")
     @classmethod
@@ -63,12 +69,11 @@ class Categorical(Alternating):
 
 
 @method("task_schedule", "proportional")
-class Proportional(Alternating):
-    """Each step draws its task with a probability that grows with its number of images n as ``n ** alpha``."""
+class Proportional(Drawn):
+    """Each draw takes a task, for `every` steps, with a probability that grows with its number of images n as ``n ** alpha``."""
 
     name: Literal["proportional"] = "proportional"
     alpha: float = Field(0.5, ge=0, le=1)
-    steps: int | None = Field(None, gt=0)
 
 
 @method("task_schedule", "round_robin")

@@ -121,7 +121,7 @@ def serve(config: dict[str, Any]) -> None:
 
     from mtsearch.training import World
 
-    box = config["box"]
+    box = config["box"]  # before this was called, Ray Train made the worker's own GPU, where it has one, torch's current device
     world = World(dist.get_rank(), dist.get_world_size())
     incarnation = world.tell(ray.get(box.begin.remote()) if world.rank == 0 else None)
     place = 0

@@ -1,5 +1,7 @@
 """Task schedules: which tasks each step trains, from the schedule's own seed."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -89,6 +91,15 @@ def test_categorical_draws_follow_their_probabilities():
     steps = plan(schema.Categorical(probabilities={"item": 0.3, "image": 0.7}, steps=20_000))
     assert steps.count((0,)) / len(steps) == pytest.approx(0.3, abs=0.015)
     assert len(plan(schema.Categorical())) == 40 + 391
+
+
+@pytest.mark.parametrize("config", [schema.Categorical(steps=1001, every=10), schema.Proportional(alpha=0.5, steps=1001, every=10)])
+def test_a_draw_may_stand_for_several_steps_in_a_row(config):
+    steps = plan(config)
+    assert len(steps) == 1001
+    draws = [steps[i : i + 10] for i in range(0, 1001, 10)]
+    assert all(len(set(draw)) == 1 for draw in draws)
+    assert 1 < sum(a[-1] != b[0] for a, b in itertools.pairwise(draws)) < 100
 
 
 def test_joint_trains_all_tasks_in_every_step():

@@ -1,4 +1,4 @@
-"""One draw a step."""
+"""Drawn tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtsearch.config import schema
 
 
 class Drawn(TaskSchedule):
-    """Each step's task is drawn from probabilities that a subclass gives."""
+    """Each task is drawn, for `every` steps, from probabilities that a subclass gives."""
 
     def probabilities(self, streams: Mapping[Group, Stream]) -> list[float]:
         """(K,) on the simplex."""
@@ -19,8 +19,10 @@ class Drawn(TaskSchedule):
 
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
         weights = torch.tensor(self.probabilities(streams), dtype=torch.float64)
-        drawn = torch.multinomial(weights, self.steps_per_epoch(streams), replacement=True, generator=generator)
-        return [(task,) for task in drawn.tolist()]
+        steps, every = self.steps_per_epoch(streams), self.settings.every
+        drawn = torch.multinomial(weights, -(-steps // every), replacement=True, generator=generator)
+        plan: list[Group] = [(task,) for task in drawn.tolist() for _ in range(every)]
+        return plan[:steps]
 
     def steps_per_epoch(self, streams: Mapping[Group, Stream]) -> int:
         return self.settings.steps or sum(stream.batches for stream in streams.values())
