@@ -45,8 +45,9 @@ def shown(found: Outcome, rows: Sequence[Row], results: Sequence[str], room: int
 
     A measure is shown where it differs; one that the space's notes name in backticks always is, as any other metric they name. Of the
     settings that differ at most `room` are shown: those that the notes name, those that the search varied, those that controls alone
-    change; the names of methods before their settings, and what fewer rows share before what more share. A setting that only one method
-    has, with one value, is told by the method's name. Of a single row there is nothing to compare, so all rows of the run decide.
+    change; the names of methods before their settings, and what fewer rows share before what more share. A setting that some rows lack,
+    with one value in the others, is left to the columns of its block that say which rows have it. Of a single row there is nothing to
+    compare, so all rows of the run decide.
     """
     compared = rows if len(rows) > 1 else found.rows
     words = _words(found.notes)
@@ -108,10 +109,16 @@ def _common(rows: Sequence[Row], column: str) -> object:
 
 
 def _told(rows: Sequence[Row], column: str, differing: Sequence[str]) -> bool:
-    """Whether it is the one value of the rows that have it at all, and the name of their method says that they do."""
-    block = column.rpartition(".")[0]
-    named = [f"{block}{end}" for end in _CHOICES if f"{block}{end}" in differing and f"{block}{end}" != column]
-    return bool(named) and len(set(_texts(rows, column)) - {show(None)}) == 1
+    """Whether it has one value in all rows that have it at all, and another column of its block says which rows these are."""
+    block = column.split(".")[1]
+    others = [c for c in differing if c != column and c.split(".")[1] == block]
+    named = any(c.endswith(_CHOICES) and column.startswith(c.rpartition(".")[0] + ".") for c in others)
+    return _values(rows, column) == 1 and (named or any(_values(rows, c) > 1 for c in others))
+
+
+def _values(rows: Sequence[Row], column: str) -> int:
+    """How many values those rows show that have it."""
+    return len(set(_texts(rows, column)) - {show(None)})
 
 
 def _rank(column: str, rows: Sequence[Row], words: set[str], varied: set[str]) -> tuple[bool, bool, bool, float, str]:

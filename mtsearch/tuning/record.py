@@ -157,11 +157,16 @@ def fill_defaults(rows: Sequence[dict[str, Any]], trials: Sequence[TrialRecord])
         if not missing:
             continue
         try:
-            whole = TrialConfig.model_validate(trial.config).model_dump(mode="json")
+            config = TrialConfig.model_validate(trial.config)
         except ValidationError:  # of another version, which had settings that this one refuses: its defaults are not known here
             continue
-        settings = _settings(whole)
+        settings = _settings(config.model_dump(mode="json", exclude=_idle(config)))
         row.update({column: settings[column] for column in missing if column in settings})
+
+
+def _idle(config: TrialConfig) -> set[str]:
+    """What has no meaning in a configuration: a population with a budget of steps has no epochs."""
+    return {"epochs"} if config.population is not None and config.population.budget is not None else set()
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,14 @@ def test_a_setting_of_one_method_with_one_value_is_told_by_the_methods_name():
     assert f"{POPULATION}formulation.folds" in columns(two, only=two).settings
 
 
+def test_a_row_without_the_block_leaves_its_constants_out_and_its_name_in():
+    plain = {key: value for key, value in row("plain", 9.9, "plain").items() if not key.startswith(POPULATION)}
+    named = [{**r, f"{POPULATION}name": "mto", f"{POPULATION}stop_scope": "none"} for r in ROWS]
+    found = columns([*named, plain])
+    assert f"{POPULATION}name" not in found.settings and f"{POPULATION}stop_scope" in found.left and f"{POPULATION}tasks" in found.settings
+    assert f"{POPULATION}name" in columns([named[0], {**plain}], only=[named[0], plain]).settings
+
+
 def test_a_table_of_one_row_shows_what_the_run_varied():
     found = outcome(ROWS[:2], [], OBJECTIVES)
     assert shown(found, found.front, result_columns(found)).settings == [f"{POPULATION}formulation.name"]

@@ -48,6 +48,10 @@ def test_a_setting_that_another_row_names_shows_its_default(run):
     assert rows["0000"]["trial.population.accept"] == "strict" and rows["0000"]["trial.population.final"] == "target_best"
     assert rows["0001"]["trial.population.accept"] == "never"
     assert "trial.population.accept" not in rows["plain"]  # it has no population
+    start(run, "short", kind="control", control="short", config={"seed": 0, "population": {"name": "mto", "budget": 800}})
+    start(run, "long", kind="control", control="long", config={"seed": 0, "epochs": {"search": 1, "retrain": 3}})
+    again = {row["trial"]: row for row in run.rows()}
+    assert again["plain"]["trial.epochs.retrain"] == 7 and "trial.epochs.retrain" not in again["short"]  # its budget counts steps
     assert not any("trial.population.alpha" in row for row in rows.values())  # nobody names it
 
 
