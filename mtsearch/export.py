@@ -20,7 +20,7 @@ writes model.pt2 and model.safetensors, which torch alone loads, with card.md an
   preference:image=0.7,digit=0.3     the front's nearest to a preference
   bound:METRIC<=VALUE                the knee among those that keep a bound
   trial:0003                         one trial, or a control by its name
-  out                                the folder to make (RUN/export/<trial>); an earlier export there is replaced
+  out                                the folder to make (RUN/export/<trial>; ./export/<trial> of a run at a URL); what is there is replaced
   data.root, data.store, plugins     where the data and the plug-ins are now, when not where the run had them"""
 
 KEYS = ("run", "pick", "out", "data.root", "data.store", "plugins")
@@ -58,17 +58,19 @@ def _export(words: list[str]) -> int:
     from mtsearch.pareto import choose
     from mtsearch.population import restore_trial
     from mtsearch.training.state import has_state, load_state
-    from mtsearch.tuning.rundir import RunDirectory
+    from mtsearch.tuning.remote import open_run
+    from mtsearch.tuning.storage import is_url
 
-    run = RunDirectory(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
+    run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
     pick = own.get("pick", "knee")
     row = choose(run.rows(), run.config.objectives, pick, run.config.constraints)
-    name, folder = row["trial"], run.checkpoint(row["trial"])
+    name = row["trial"]
     if row["state"] != "done":
         raise BadInput(f"trial `{name}` is {row['state']}, so it has no model to export; pick a finished trial.")
+    folder = run.fetch(name)
     if not has_state(folder):
         why = "only the front and the controls do"
-        raise BadInput(f"trial `{name}` keeps no checkpoint in {folder}: {why}. Train it again alone: {row['command']}")
+        raise BadInput(f"trial `{name}` keeps no checkpoint in {run.address}: {why}. Train it again alone: {row['command']}")
     moved = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
     place = {"root": run.config.data.root, "store": run.config.data.store}  # checkpoints know what they were trained on, not where it was
     data = DataConfig.model_validate({**load_state(folder)["data"], **place, **moved})
@@ -77,17 +79,17 @@ def _export(words: list[str]) -> int:
     except ValueError as error:  # other data than the trial was trained on
         raise error if isinstance(error, BadInput) else BadInput(f"trial `{name}` does not go with the data found now: {error}") from error
 
-    out = Path(own["out"]) if "out" in own else run.path / "export" / name
-    export_model(trial.selected_model(), trial.dataset, trial.tasks, out, _facts(run.path, run.environment, row, pick, trial.config))
+    out = Path(own["out"]) if "out" in own else (Path() if is_url(run.address) else run.path) / "export" / name
+    export_model(trial.selected_model(), trial.dataset, trial.tasks, out, _facts(run.name, run.environment, row, pick, trial.config))
     print(f"data    {trial.dataset.label}\ntrial   {name} ({pick})\nfiles   {', '.join(sorted(path.name for path in out.iterdir()))}")
     print(f"export: {out}")
     return 0
 
 
-def _facts(run: Path, environment: Mapping[str, Any], row: Mapping[str, Any], pick: str, config: Any) -> dict[str, Any]:
+def _facts(run: str, environment: Mapping[str, Any], row: Mapping[str, Any], pick: str, config: Any) -> dict[str, Any]:
     """What the card tells of the trial; the run by its name only, as paths mean nothing elsewhere."""
     return {
-        "run": run.resolve().name,
+        "run": run,
         "trial": row["trial"],
         "pick": pick,
         "command": row["command"],

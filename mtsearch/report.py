@@ -91,17 +91,22 @@ def _report(words: list[str]) -> None:
 
     from mtsearch.pareto.publish import FORMATS
     from mtsearch.pareto.terminal import print_front
-    from mtsearch.tuning.rundir import RunDirectory
+    from mtsearch.tuning.remote import open_run
+    from mtsearch.tuning.storage import StoreError
 
     chosen = own.get("format")
     if chosen is not None and chosen not in FORMATS:
         raise BadInput(f"`format` should be one of {', '.join(FORMATS)}. Found `{chosen}`. {nearest(chosen, FORMATS)}")
-    run = RunDirectory(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
+    run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
     found = write(run, [chosen] if chosen else None)
+    try:
+        run.send_tables()
+    except StoreError as error:
+        raise BadInput(f"the tables cannot be kept: {error}") from None
     if "reference" in own:
         _keep(run, found, own["reference"])
     print_front(found)
-    print(f"run: {run.path}")
+    print(f"run: {run.address}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ plugins=[FILE.py, module] (methods of your own, also for --list)
 'trial.optimizer.lr={loguniform: [0.0001, 0.01], default: 0.001}'.
 
 One trial a CPU core runs at once, unless search.slots or resources.cpu say otherwise. Ctrl-C ends the search cleanly; what is finished
-is kept, and resume=RUN goes on. The last line is the run directory, `run: PATH`.
+is kept, and resume=RUN goes on. The last line is the run directory, `run: PATH`; with results.root=s3://BUCKET/PREFIX, or another URL
+that fsspec can write to, a run lives there, and RUN is its URL.
 Exit codes: 0 done, 1 not all could be done, 2 bad input, 130 interrupted."""
 
 FLAGS = ("--list", "--cfg", "--dry-run", "--or-resume")
@@ -71,11 +72,12 @@ def _main(pairs: list[str], flags: list[str]) -> int:
         print(dry_run(space))
         return 0
     if "--or-resume" in flags:
-        from mtsearch.tuning.rundir import PLACES, RESUMABLE, named_run
+        from mtsearch.tuning.remote import named_run
+        from mtsearch.tuning.rundir import PLACES, RESUMABLE
 
         if (begun := named_run(space)) is not None:
             again = [pair for pair in overrides if pair.partition("=")[0] in (*RESUMABLE, *PLACES)]
-            return _resume({"resume": str(begun.path)}, again, [])
+            return _resume({"resume": begun.address}, again, [])
     from mtsearch.tuning.engine import run  # Ray takes seconds to import: mistakes are answered before
 
     return run(space, name=own["space"], profile=own.get("profile"), overrides=tuple(overrides))
@@ -96,7 +98,8 @@ def _list(own: dict[str, str], overrides: list[str]) -> int:
 
 
 def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
-    from mtsearch.tuning.rundir import PLACES, RESUMABLE, RunDirectory
+    from mtsearch.tuning.remote import open_run
+    from mtsearch.tuning.rundir import PLACES, RESUMABLE
 
     for word in [*flags, *(key for key in own if key != "resume")]:
         raise BadInput(f"`{word}` does not go with `resume`. A run keeps its space; start a new one with `space=`.")
@@ -109,7 +112,7 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
             changes[key] = parsed(value) if key == "plugins" else value if key in PLACES else yaml.safe_load(value)
         except yaml.YAMLError:
             raise BadInput(f"the value of `{key}` is no valid YAML: {value!r}. Write, for example, `search.trials=100`.") from None
-    RunDirectory(own["resume"], changes.get("plugins")).space_with(changes)
+    open_run(own["resume"], changes.get("plugins"), "resume").space_with(changes)
 
     from mtsearch.tuning.engine import resume
 

@@ -65,11 +65,11 @@ def _train(words: list[str]) -> int:
     from mtsearch.population import open_trial  # torch takes seconds to import: mistakes are answered before
     from mtsearch.tuning.environment import environment_of
     from mtsearch.tuning.record import reason_of
-    from mtsearch.tuning.rundir import RunDirectory, results_folder
+    from mtsearch.tuning.remote import check_results, create_run
 
     data, environment = environment_of(space)
     _check_device(config)
-    results_folder(space)
+    check_results(space)
     trial, reason = None, None
     try:
         trial = open_trial(config, data)
@@ -77,12 +77,12 @@ def _train(words: list[str]) -> int:
         raise
     except Exception as error:  # whatever a trial raises is kept as its reason
         reason = reason_of(error)
-    run = RunDirectory.create(space, environment, name=own["space"], profile=own.get("profile"), overrides=overrides, single=True)
+    run = create_run(space, environment, name=own["space"], profile=own.get("profile"), overrides=overrides, single=True)
     console = Console()
-    say(console, f"data  {environment['dataset']}\nrun   {run.path}")
+    say(console, f"data  {environment['dataset']}\nrun   {run.place}")
     with run.driver_lock():
         code = _run(run, trial, reason, {"trial": control or "0000", "control": control, "config": tree}, console)
-    say(console, f"run: {run.path}")
+    say(console, f"run: {run.address}")
     return code
 
 
@@ -90,6 +90,7 @@ def _run(run: RunDirectory, trial: Trial | Population | None, reason: str | None
     """Train to the end or to the first exception, every step an event; then the test and the tables. Returns the exit code."""
     from mtsearch.report import write
     from mtsearch.tuning.record import reason_of
+    from mtsearch.tuning.states import states_of
 
     name, figures = identity["trial"], None
     kind = "search" if identity["control"] is None else "control"
@@ -102,7 +103,9 @@ def _run(run: RunDirectory, trial: Trial | Population | None, reason: str | None
                     run.log.append("report", trial=name, report=report["report"], metrics=report)
                     say(progress.console, _line(report, trial.total_epochs))
                     progress.update(bar, completed=report["epoch"])
-            trial.save(run.checkpoint(name))
+            states = states_of(run.states(name, identity["config"]), None)
+            states.keep(trial, last=True)
+            states.close()
         except Exception as error:  # as above
             reason = reason_of(error)
     if trial is None or reason is not None:
@@ -118,7 +121,10 @@ def _run(run: RunDirectory, trial: Trial | Population | None, reason: str | None
             print(f"mtsearch.train: the test failed: {reason_of(error)}", file=sys.stderr)
     run.log.close()
     write(run)
-    return 0 if figures is not None else 1
+    unkept = run.settle()
+    if unkept is not None:
+        print(f"mtsearch.train: {unkept}", file=sys.stderr)
+    return 0 if figures is not None and unkept is None else 1
 
 
 def _check_device(config: TrialConfig) -> None:

@@ -243,10 +243,12 @@ class Constraint(Model):
 
 
 class Results(Model):
-    """Where run directories are made, and the name of this run's; by default the time of its start."""
+    """Where run directories are made, a folder or a URL that fsspec can write to, such as ``s3://bucket/prefix``, and the name of this
+    run's; by default the time of its start."""
 
-    root: Path = Path("results")
+    root: str = Field("results", min_length=1)
     run: str | None = Field(None, description="a folder name for this run instead of the time; a job that starts again finds it by that")
+    upload_every: float = Field(30.0, ge=0, description="seconds of reports and of training that a URL may lack; a folder lacks nothing")
 
     @field_validator("run", mode="before")
     @classmethod

@@ -27,7 +27,8 @@ from mtsearch.tuning.job import TRIAL_CLASS
 from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
 from mtsearch.tuning.record import reason_of
-from mtsearch.tuning.rundir import PLACES, RunDirectory, results_folder
+from mtsearch.tuning.remote import check_results, create_run, open_run
+from mtsearch.tuning.rundir import PLACES, RunDirectory
 from mtsearch.tuning.searcher import JobSearcher
 from mtsearch.tuning.slots import bundle, slots
 from mtsearch.tuning.trainable import TrialActor
@@ -51,10 +52,10 @@ def run(
     console = console or Console()
     check_space(space)
     data, environment = environment_of(space)
-    results_folder(space)
+    check_results(space)
     with cluster() as connection:
         slots(space.config, connection.nodes)
-        directory = RunDirectory.create(space, environment, name=name, profile=profile, overrides=overrides)
+        directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
         with directory.driver_lock():
             return _drive(directory, space, data, connection, trial_class, console)
 
@@ -66,7 +67,7 @@ def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIA
     this machine has the data and the plug-ins and are not kept. Where nothing is left to do nothing is changed. Raises BadInput.
     """
     console = console or Console()
-    directory = RunDirectory(path, changes.get("plugins"))
+    directory = open_run(path, changes.get("plugins"), "resume")
     _refuse_single(directory)
     with directory.driver_lock():
         places = {key: value for key, value in changes.items() if key in PLACES}
@@ -89,7 +90,7 @@ def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIA
 def _refuse_single(directory: RunDirectory) -> None:
     if directory.record().single:
         command = next((row["command"] for row in directory.rows()), "python -m mtsearch.train")
-        raise BadInput(f"{directory.path} holds a single training, which is not resumed. Train it again: {command}")
+        raise BadInput(f"{directory.address} holds a single training, which is not resumed. Train it again: {command}")
 
 
 def _get(config: Any, key: str) -> Any:
@@ -108,7 +109,7 @@ def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: 
                 _work(ledger, at_once, trial_class, display, interrupt)
         except KeyboardInterrupt:
             conclude(ledger, console, interrupted=True)
-            return INTERRUPTED
+            return UNFINISHED if directory.trouble else INTERRUPTED
         return conclude(ledger, console)
 
 
@@ -121,7 +122,7 @@ def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) 
         f"data       {ledger.run.environment['dataset']}" + (f", first {config.data.limit} training images" if config.data.limit else ""),
         f"trials     {ledger.study.size} by {config.search.sampler.name} and {len(ledger.space.controls)} controls, {at_once} at once"
         + (f"; {finished} of them finished" if finished else ""),
-        f"run        {ledger.run.path}",
+        f"run        {ledger.run.place}",
         f"dashboard  {connection.dashboard}",
     ]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
@@ -168,6 +169,7 @@ class _Recorder(tune.Callback):
             self._tested(name, result["test"], result["failed"])
             return
         self._started_again(name, result.get("starts", 1))
+        self._ledger.run.hear(result.get("store"))
         self._ledger.reports(name, result["reports"])
         if result["failed"] is not None:
             self._ledger.failed(name, result["failed"])
@@ -197,8 +199,10 @@ class _Recorder(tune.Callback):
         self._show(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        for line in self._ledger.run.news():
+            self._display.note(line)
         self._display.refresh()
-        if self._interrupt.is_set():
+        if self._interrupt.is_set() or self._ledger.run.trouble:
             for trial in trials:
                 if trial.temporary_state.ray_actor is not None:
                     ray.kill(trial.temporary_state.ray_actor)

@@ -19,14 +19,21 @@ def conclude(ledger: Ledger, console: Console, *, interrupted: bool = False) -> 
     found = publish(run.path, run.rows(), run.history(), config, run.environment, configuration=ledger.space.to_yaml())
     print_front(found, console)
     left = ledger.pending or bool(ledger.to_test()) or ledger.unsettled
-    if interrupted:
-        say(console, f"interrupted; everything finished is kept. Go on with: python -m mtsearch.run resume={shlex.quote(str(run.path))}")
+    unkept = run.settle()
+    for line in run.news():
+        say(console, line)
+    if unkept is not None:
+        say(console, unkept)
+    if run.trouble:
+        left = True
+    elif interrupted:
+        say(console, f"interrupted; everything finished is kept. Go on with: python -m mtsearch.run resume={shlex.quote(run.address)}")
     elif left:
-        say(console, f"not all is done. Go on with: python -m mtsearch.run resume={shlex.quote(str(run.path))}")
+        say(console, f"not all is done. Go on with: python -m mtsearch.run resume={shlex.quote(run.address)}")
     elif ledger.proposed < ledger.study.size:
         say(console, f"`search.budget` is used up after {ledger.proposed} of {ledger.study.size} trials; a resume may raise it.")
-    say(console, f"run: {run.path}")
-    return 1 if left or (not found.front and not interrupted) else 0
+    say(console, f"run: {run.address}")
+    return 1 if left or unkept is not None or (not found.front and not interrupted) else 0
 
 
 def say(console: Console, line: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.tuning.record import reason_of
+from mtsearch.tuning.states import FolderStates, StoreStates, states_of
+from mtsearch.tuning.storage import StoreError
 
 if TYPE_CHECKING:
     from mtsearch.training import World
@@ -21,9 +22,10 @@ TRIAL_CLASS = "mtsearch.population:trial_class_for"
 class Job:
     """Trains or tests what a text of JSON describes.
 
-    It holds ``{"purpose": "train" or "test", "folder": of the checkpoint, "config": tree, "data": tree, "gpu": share of one, "plugins":
-    their names, "trial_class": "module:Class"}``. Without a share of a GPU a trial sees none, as no slot counts it.
-    After every report the state is saved, atomically, before the report is returned. A trial that is found on disk continues from there,
+    It holds ``{"purpose": "train" or "test", "folder" or "store": of the checkpoint, "config": tree, "data": tree, "gpu": share of one,
+    "plugins": their names, "trial_class": "module:Class"}``. Without a share of a GPU a trial sees none, as no slot counts it.
+    After every report the state is saved, atomically, before the report is returned (in a store: when it is time, see
+    `mtsearch.tuning.states`). A trial that is found on disk continues from there,
     and its first step returns all reports made so far, because some may never have reached the driver; the driver drops those it has.
     An exception ends the trial as failed with one line; the job itself never raises.
 
@@ -37,8 +39,8 @@ class Job:
         self._ranks = () if world is None else (world,)
         self._keeps = world is None or world.rank == 0
         self.purpose = job["purpose"]
-        self._folder = Path(job["folder"])
         self._trial: Any = None
+        self._states: FolderStates | StoreStates | None = None
         self._again: list[dict[str, Any]] = []
         self._failed: str | None = None
         try:
@@ -50,8 +52,8 @@ class Job:
             trial_config = TrialConfig.model_validate(job["config"])
             trial_class = trial_class_of(job["trial_class"], trial_config)
             data = DataConfig.model_validate(job["data"])
-            if self.purpose == "test" or trial_class.saved(self._folder):
-                self._trial = self._restore_or_none(trial_class, data)
+            self._states = states_of(job, world)
+            self._trial = self._restore_or_none(trial_class, data)
             if self._trial is None:
                 self._trial = trial_class(trial_config, data, *self._ranks)
             self._again = list(self._trial.reports)
@@ -59,19 +61,23 @@ class Job:
             self._failed = reason_of(error)
 
     def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
-        """The trial in the folder; None where an unfinished one is damaged: trained again from nothing, it makes the same reports."""
+        """The trial that was saved, if any; None where an unfinished one is damaged: trained again, it makes the same reports."""
+        assert self._states is not None
         try:
-            return trial_class.restore(self._folder, data, *self._ranks)
+            folder = self._states.find()
+            if self.purpose == "test" or trial_class.saved(folder):
+                return trial_class.restore(folder, data, *self._ranks)
         except Exception as error:
-            if self.purpose == "test" or type(error) is ValueError:  # a plain ValueError: other data than it was trained on
+            # A plain ValueError: other data than it was trained on. A StoreError: a store that is silent to this rank, perhaps alone.
+            if self.purpose == "test" or type(error) is ValueError or isinstance(error, StoreError):
                 raise
-            return None
+        return None
 
     def step(self) -> dict[str, Any]:
         """The next report, or those that a restored trial had made; of a test, its metrics.
 
-        Returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None}``, of a test
-        ``{"test": metrics or None, "done": True, "failed": reason or None}``.
+        Returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None, "store": what went wrong
+        with it or None}``, of a test ``{"test": metrics or None, "done": True, "failed": reason or None}``.
         """
         if self.purpose == "test":
             return self._test()
@@ -79,13 +85,14 @@ class Job:
         if self._failed is None and not reports:
             try:
                 reports = [next(self._trial)]
-                if self._keeps:
-                    self._trial.save(self._folder)
+                if self._keeps and self._states is not None:
+                    self._states.keep(self._trial, bool(self._trial.finished))
             except Exception as error:  # as above
                 reports, self._failed = [], reason_of(error)
         done = self._failed is not None or bool(self._trial.finished)
         selected = self._trial.selected["report"] if done and self._failed is None else None
-        return {"reports": reports, "done": done, "failed": self._failed, "selected": selected}
+        problem = self._states.problem if self._states is not None else None
+        return {"reports": reports, "done": done, "failed": self._failed, "selected": selected, "store": problem}
 
     def _test(self) -> dict[str, Any]:
         metrics = None
@@ -101,6 +108,8 @@ class Job:
         if self._trial is not None:
             self._trial.close()
             self._trial = None
+        if self._states is not None:
+            self._states.close()
 
 
 def trial_class_of(path: str, config: TrialConfig) -> Any:

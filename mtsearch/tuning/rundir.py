@@ -23,7 +23,7 @@ import yaml
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.plugins import refuse_inside
 from mtsearch.config.schema import SpaceConfig
-from mtsearch.config.space import Space, dump, leaves
+from mtsearch.config.space import Space
 from mtsearch.tuning.events import SCHEMA, EventLog
 from mtsearch.tuning.record import Record, command_of, fill_defaults, fold, history_of, row_of
 
@@ -64,14 +64,10 @@ class RunDirectory:
         `single` marks one training that is no search. Raises BadInput where no directory can be made.
         """
         parent = results_folder(space, root)
-        stamp = space.config.results.run or datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+        stamp = space.config.results.run or stamp_of_now()
         hidden = parent / f".{stamp}.{uuid.uuid4().hex[:8]}"  # a crash before the end leaves no half of a run
         hidden.mkdir()
-        write_atomic(hidden / "config.yaml", space.to_yaml())
-        write_atomic(hidden / "environment.json", json.dumps(environment, indent=2, allow_nan=False) + "\n")
-        log = EventLog(hidden / "events.jsonl")
-        log.append("run", schema=SCHEMA, space=name, profile=profile, overrides=list(overrides), **({"single": True} if single else {}))
-        log.close()
+        begin(hidden, space, environment, name, profile, overrides, single)
         number, path = 1, parent / stamp
         while True:
             try:
@@ -101,6 +97,42 @@ class RunDirectory:
         finally:
             lock.release()
             self.log.close()
+
+    # ------------------------------------------------------------ where it is
+
+    @property
+    def address(self) -> str:
+        """What `resume=` and `run=` take."""
+        return str(self.path)
+
+    @property
+    def place(self) -> str:
+        """The same for people, with where the files are meanwhile."""
+        return self.address
+
+    @property
+    def name(self) -> str:
+        """The run's own name, without where it is."""
+        return self.path.resolve().name
+
+    @property
+    def trouble(self) -> str | None:
+        """Why this driver should stop, if it should; a run in a folder has none."""
+        return None
+
+    def news(self) -> list[str]:
+        """Lines about the place of the run that its user should see, each once."""
+        return []
+
+    def hear(self, problem: str | None) -> None:
+        """Take note of what a trial's process says of keeping its state."""
+
+    def settle(self) -> str | None:
+        """Bring everything to where the run is kept. Returns a sentence where that failed."""
+        return None
+
+    def send_tables(self) -> None:
+        """Bring the files that are derived from the events to where the run is kept."""
 
     # ------------------------------------------------------------ what is stored
 
@@ -179,6 +211,14 @@ class RunDirectory:
         folder = self.path / "checkpoints"
         return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
 
+    def states(self, trial: str, config: Mapping[str, Any], expected: bool = False) -> dict[str, Any]:
+        """The part of a job's description that says where its trial keeps its state; see `mtsearch.tuning.states.states_of`."""
+        return {"folder": str(self.checkpoint(trial).resolve())}
+
+    def fetch(self, trial: str) -> Path:
+        """A folder of this machine that holds a trial's state, if it keeps any."""
+        return self.checkpoint(trial)
+
     def drop_checkpoint(self, trial: str) -> None:
         """Delete a trial's state; no error where there is none."""
         folder = self.checkpoint(trial)
@@ -198,9 +238,30 @@ class RunDirectory:
         return (self.path / "study.journal").resolve()
 
 
+def begin(
+    path: Path, space: Space, environment: Mapping[str, Any], name: str, profile: str | None, overrides: Sequence[str], single: bool
+) -> None:
+    """Write the files that a run starts with."""
+    write_atomic(path / "config.yaml", space.to_yaml())
+    write_atomic(path / "environment.json", json.dumps(environment, indent=2, allow_nan=False) + "\n")
+    log = EventLog(path / "events.jsonl")
+    log.append("run", schema=SCHEMA, space=name, profile=profile, overrides=list(overrides), **({"single": True} if single else {}))
+    log.close()
+
+
+def folder_name(space: Space) -> str:
+    """The folder of a space's runs."""
+    return re.sub(r"[^\w.-]+", "-", space.config.name)
+
+
+def stamp_of_now() -> str:
+    """A name for a run that starts now."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+
+
 def results_folder(space: Space, root: str | Path | None = None) -> Path:
     """The folder of a space's runs, made and tried. Raises BadInput where it cannot be made or written to, or `results.run` is there."""
-    parent = _runs_of(space, root)
+    parent = runs_of(space, root)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=parent):
@@ -216,32 +277,9 @@ def results_folder(space: Space, root: str | Path | None = None) -> Path:
     return parent
 
 
-def named_run(space: Space) -> RunDirectory | None:
-    """The run that `results.run` names, to be resumed; None where it has not begun. Raises BadInput where it has other settings."""
-    name = space.config.results.run
-    if name is None:
-        raise BadInput("`--or-resume` goes on with the run of a given name. Give one, for example `results.run=first`.")
-    path = _runs_of(space) / name
-    if not path.exists():
-        return None
-    run = RunDirectory(path)
-    given, stored = (_fixed(yaml.safe_load(dump(tree.raw))) for tree in (space, run.space))
-    for key in [*given, *stored]:
-        if given.get(key) != stored.get(key):
-            raise BadInput(
-                f"`results.run` names a run that was begun with other settings: {path} has `{key}: {stored.get(key)}`, and here it is "
-                f"{given.get(key)}. Give the same settings, or another name."
-            )
-    return run
-
-
-def _fixed(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves that no resume may change."""
-    return {key: value for key, value in leaves(raw) if key not in (*RESUMABLE, *PLACES) and not key.startswith("results.")}
-
-
-def _runs_of(space: Space, root: str | Path | None = None) -> Path:
-    return Path(root if root is not None else space.config.results.root) / re.sub(r"[^\w.-]+", "-", space.config.name)
+def runs_of(space: Space, root: str | Path | None = None) -> Path:
+    """Where the runs of a space are made."""
+    return Path(root if root is not None else space.config.results.root) / folder_name(space)
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -29,7 +29,7 @@ class JobSearcher(Searcher):
             return Searcher.FINISHED
         job = {
             "purpose": purpose,
-            "folder": str(self._ledger.run.checkpoint(trial.trial).resolve()),
+            **self._ledger.run.states(trial.trial, trial.config, expected=purpose == "test" or trial.attempts > 1),
             "config": trial.config,
             "plugins": list(self._ledger.space.config.plugins),
             "data": self._ledger.data.model_dump(mode="json"),

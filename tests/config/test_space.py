@@ -99,7 +99,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ("trial.optimizer.lr=.inf", "`trial.optimizer.lr` should be a finite number. Found inf."),
         ("trial.augment={flip: maybe}", "`trial.augment.flip` should be true or false. Found 'maybe'."),
         ("data.dataset=null", "`data.dataset` should be text. Found null."),
-        ("results=DIR", "`results` should be a mapping of keys to values. Found 'DIR'. Known here: `root`, `run`."),
+        ("results=DIR", "`results` should be a mapping of keys to values. Found 'DIR'. Known here: `root`, `run`, `upload_every`."),
         ("trial.epochs=3", "Found 3. Known here: `retrain`, `search`."),
         ("trial.optimizer.weight_decay={uniform: [-1, 1], default: 0}", "Found -1 (as drawn from `trial.optimizer.weight_decay`)."),
         (

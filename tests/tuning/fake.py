@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 import uuid
 from pathlib import Path
 
@@ -17,8 +18,19 @@ ONCE = ("die", "stop", "kill", "interrupt")
 
 def order(act: str, batch_size: int, report: int, pid: int = 0) -> None:
     """Have every trial of this batch size, when it makes this report, `raise`, report `nan`, kill its own process (`die`, once), stop it
-    (`stop`, once), or send SIGKILL (`kill`, once) or SIGINT (`interrupt`, once) to process `pid`."""
+    (`stop`, once), send SIGKILL (`kill`, once) or SIGINT (`interrupt`, once) to process `pid`, or `wait` until it is let go by `release`.
+    """
     (Path(os.environ[PLAN]) / f"{act}-{batch_size}-{report}").write_text(str(pid))
+
+
+def waits(batch_size: int, report: int) -> bool:
+    """Whether a trial waits there."""
+    return (Path(os.environ[PLAN]) / f"waits-{batch_size}-{report}").exists()
+
+
+def release(batch_size: int, report: int) -> None:
+    """Let a trial go on that waits."""
+    (Path(os.environ[PLAN]) / f"wait-{batch_size}-{report}").unlink()
 
 
 def ordered(act: str, batch_size: int, report: int) -> int:
@@ -37,6 +49,9 @@ def obey(batch_size: int, report: int, world=None) -> None:
         raise ValueError("the trial\nwas told to raise")
     if world is not None and world.rank + 1 < world.size:
         return
+    while ordered("wait", batch_size, report):
+        (Path(os.environ[PLAN]) / f"waits-{batch_size}-{report}").touch()
+        time.sleep(0.05)
     if ordered("die", batch_size, report):
         os.kill(os.getpid(), signal.SIGKILL)
     if ordered("stop", batch_size, report):

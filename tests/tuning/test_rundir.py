@@ -8,7 +8,7 @@ import pytest
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space, load_space, split_pairs
-from mtsearch.tuning import rundir
+from mtsearch.tuning import remote, rundir
 from mtsearch.tuning.record import fold
 from mtsearch.tuning.rundir import RunDirectory, write_atomic
 from tests.tuning.spaces import space
@@ -73,20 +73,20 @@ def test_a_killed_creation_leaves_no_half_of_a_run(tmp_path, monkeypatch):
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         killed.setattr(rundir, "EventLog", lambda path: (_ for _ in ()).throw(KeyboardInterrupt()))
         RunDirectory.create(named, {}, name="toy")
-    assert rundir.named_run(named) is None
+    assert remote.named_run(named) is None
     assert RunDirectory.create(named, {}, name="toy").path.name == "first"
 
 
 def test_the_run_of_a_name_is_found_where_its_settings_are_the_same(tmp_path):
     raw = {**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}}
-    assert rundir.named_run(Space(raw)) is None
+    assert remote.named_run(Space(raw)) is None
     made = RunDirectory.create(Space(raw), {}, name="toy")
     again = Space({**raw, "search": {**raw["search"], "trials": 50}, "data": {**raw["data"], "root": str(tmp_path)}})
-    assert rundir.named_run(again).path == made.path
+    assert remote.named_run(again).path == made.path
     with pytest.raises(BadInput, match=r"other settings: .*first has `search\.seed: None`, and here it is 7\. Give the same"):
-        rundir.named_run(Space({**raw, "search": {**raw["search"], "seed": 7}}))
+        remote.named_run(Space({**raw, "search": {**raw["search"], "seed": 7}}))
     with pytest.raises(BadInput, match=r"`--or-resume` goes on with the run of a given name\. .*`results\.run=first`"):
-        rundir.named_run(space(tmp_path))
+        remote.named_run(space(tmp_path))
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
@@ -215,5 +215,5 @@ def test_a_results_folder_that_cannot_be_made_is_refused(tmp_path):
 
 
 def test_reading_a_run_imports_neither_ray_nor_torch():
-    code = "import sys, mtsearch.tuning.rundir; print([m for m in ('ray', 'torch', 'optuna') if m in sys.modules])"
+    code = "import sys, mtsearch.tuning.rundir, mtsearch.tuning.remote; print([m for m in ('ray', 'torch', 'optuna') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
