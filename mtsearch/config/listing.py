@@ -14,6 +14,7 @@ from mtsearch.config.space import Space, list_spaces, merge, package_folder
 _WHERE = {
     "formulation": "trial.population.formulation",
     "branch_input": "trial.architecture.inputs",
+    "observer": "monitor",
 }  # the kinds that are not named right below `trial`
 
 

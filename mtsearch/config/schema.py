@@ -47,6 +47,7 @@ from mtsearch.config.formulations import (
     OptimizerFormulation,
     SeedFormulation,
 )
+from mtsearch.config.observers import MLflowObserver, TensorBoardObserver, WandbObserver, observers
 from mtsearch.config.optimisation import Positive
 from mtsearch.config.population import MTO
 from mtsearch.config.sparsity import CoefficientSparsity, NoSparsity, Sharing, TargetSparsity
@@ -127,6 +128,7 @@ __all__ = [
     "KFoldFormulation",
     "Linear",
     "LossFormulation",
+    "MLflowObserver",
     "MTLNSegNet",
     "Mixing",
     "MixupInClassFormulation",
@@ -151,9 +153,11 @@ __all__ = [
     "SmoothChebyshev",
     "SpaceConfig",
     "TargetSparsity",
+    "TensorBoardObserver",
     "TrialConfig",
     "UPGrad",
     "Uncertainty",
+    "WandbObserver",
 ]
 
 
@@ -277,6 +281,7 @@ class SpaceConfig(Model):
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     results: Results = Results()
+    monitor: observers() = Field((), description="observers: tensorboard, mlflow, wandb, or a plug-in's")  # type: ignore[valid-type]
     delta_m: str | None = Field("stl", description="the control that Delta-m is measured against")
     controls: dict[str, dict[str, Any]] = Field(default_factory=dict)
     trial: dict[str, Any] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from mtsearch.config.dimensions import Dimension, default_of, label, resolve
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space
+from mtsearch.tuning.observers import check_observers
 from mtsearch.tuning.slots import bundle, local_nodes, slots
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def check_space(space: Space) -> None:
     from mtsearch.tuning.study import check_search  # imports Optuna
 
     check_search(space)
+    check_observers(space)
     bundle(space.config)
     for name in space.controls:
         if name.isdigit() or not name.replace("-", "").replace("_", "").isalnum():

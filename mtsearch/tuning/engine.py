@@ -26,6 +26,7 @@ from mtsearch.tuning.finish import conclude
 from mtsearch.tuning.job import TRIAL_CLASS
 from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
+from mtsearch.tuning.observers.watch import Watch, watching
 from mtsearch.tuning.record import reason_of
 from mtsearch.tuning.remote import check_results, create_run, open_run
 from mtsearch.tuning.rundir import PLACES, RunDirectory
@@ -105,8 +106,8 @@ def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: 
     banner(console, ledger, at_once, connection)
     with interruptible() as interrupt:
         try:
-            with Display(ledger, at_once, console) as display:
-                _work(ledger, at_once, trial_class, display, interrupt)
+            with Display(ledger, at_once, console) as display, watching(ledger, display.note) as watch:
+                _work(ledger, at_once, trial_class, _Recorder(ledger, display, watch, interrupt))
         except KeyboardInterrupt:
             conclude(ledger, console, interrupted=True)
             return UNFINISHED if directory.trouble else INTERRUPTED
@@ -128,7 +129,7 @@ def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) 
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _work(ledger: Ledger, at_once: int, trial_class: str, display: Display, interrupt: threading.Event) -> None:
+def _work(ledger: Ledger, at_once: int, trial_class: str, recorder: _Recorder) -> None:
     """Train what is to be trained, then test the front and the controls, in the same actors."""
     config = ledger.space.config
     scratch = tempfile.mkdtemp(prefix="mtsearch-")
@@ -144,7 +145,7 @@ def _work(ledger: Ledger, at_once: int, trial_class: str, display: Display, inte
             max_concurrent_trials=at_once,
             max_failures=config.search.max_failures,
             reuse_actors=True,
-            callbacks=[_Recorder(ledger, display, interrupt)],
+            callbacks=[recorder],
             raise_on_failed_trial=False,
             trial_dirname_creator=lambda trial: str(trial.config["trial"]),
             verbose=0,
@@ -156,8 +157,8 @@ def _work(ledger: Ledger, at_once: int, trial_class: str, display: Display, inte
 class _Recorder(tune.Callback):
     """Writes what Tune hears into the ledger."""
 
-    def __init__(self, ledger: Ledger, display: Display, interrupt: threading.Event) -> None:
-        self._ledger, self._display, self._interrupt = ledger, display, interrupt
+    def __init__(self, ledger: Ledger, display: Display, watch: Watch, interrupt: threading.Event) -> None:
+        self._ledger, self._display, self._watch, self._interrupt = ledger, display, watch, interrupt
         self._starts: dict[str, int] = {}  # by trial, of the group that has it
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -170,6 +171,7 @@ class _Recorder(tune.Callback):
             return
         self._started_again(name, result.get("starts", 1))
         self._ledger.run.hear(result.get("store"))
+        self._watch.memory(name, result.get("gpu_memory"))
         self._ledger.reports(name, result["reports"])
         if result["failed"] is not None:
             self._ledger.failed(name, result["failed"])
@@ -202,6 +204,7 @@ class _Recorder(tune.Callback):
         for line in self._ledger.run.news():
             self._display.note(line)
         self._display.refresh()
+        self._watch.renew()
         if self._interrupt.is_set() or self._ledger.run.trouble:
             for trial in trials:
                 if trial.temporary_state.ray_actor is not None:

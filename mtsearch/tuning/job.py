@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.plugins import load_plugins
@@ -77,7 +78,8 @@ class Job:
         """The next report, or those that a restored trial had made; of a test, its metrics.
 
         Returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None, "store": what went wrong
-        with it or None}``, of a test ``{"test": metrics or None, "done": True, "failed": reason or None}``.
+        with it or None, "gpu_memory": bytes that this process has held at most, or None}``, of a test ``{"test": metrics or None, "done":
+        True, "failed": reason or None}``.
         """
         if self.purpose == "test":
             return self._test()
@@ -92,7 +94,8 @@ class Job:
         done = self._failed is not None or bool(self._trial.finished)
         selected = self._trial.selected["report"] if done and self._failed is None else None
         problem = self._states.problem if self._states is not None else None
-        return {"reports": reports, "done": done, "failed": self._failed, "selected": selected, "store": problem}
+        ended = {"done": done, "failed": self._failed, "selected": selected}
+        return {"reports": reports, **ended, "store": problem, "gpu_memory": _gpu_memory()}
 
     def _test(self) -> dict[str, Any]:
         metrics = None
@@ -110,6 +113,12 @@ class Job:
             self._trial = None
         if self._states is not None:
             self._states.close()
+
+
+def _gpu_memory() -> int | None:
+    """The most bytes of GPU memory that torch has held for tensors in this process; None where it has used no GPU."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return int(cuda.max_memory_allocated()) if cuda is not None and cuda.is_initialized() else None
 
 
 def trial_class_of(path: str, config: TrialConfig) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mtsearch.config.schema import DataConfig
@@ -13,6 +13,9 @@ from mtsearch.tuning.record import TrialRecord, order
 from mtsearch.tuning.rundir import RunDirectory
 from mtsearch.tuning.study import Study, objective_values
 
+Listener = Callable[[str, TrialRecord, Mapping[str, Any]], None]
+"""Is told ``trial`` (it starts), ``report``, ``ended`` or ``tested``, after the event is on disk, with the trial and what came with it."""
+
 
 class Ledger:
     """Holds a run for its one driver. `data` is where the driver found the data, with nothing left to resolve."""
@@ -21,6 +24,7 @@ class Ledger:
         self.run, self.space, self.data = run, space, data
         self.record = run.record(slim=True)
         self.study = Study(run, space, self.record)
+        self.listener: Listener = lambda event, trial, metrics: None
         self.before = self.record.seconds  # seconds of earlier drivers
         self.since = time.time()
         self._waiting = sorted(self.record.running.values(), key=order)
@@ -100,6 +104,7 @@ class Ledger:
             study=trial.study,
             attempt=trial.attempts + 1,
         )
+        self.listener("trial", self.record.trials[trial.trial], {})
         return self.record.trials[trial.trial]
 
     def reports(self, name: str, reports: Sequence[dict[str, Any]]) -> None:
@@ -108,6 +113,7 @@ class Ledger:
             trial = self.record.trials[name]
             if trial.state == "running" and report["report"] not in trial.reports:
                 self._write("report", trial=name, report=report["report"], metrics=report)
+                self.listener("report", trial, report)
 
     def done(self, name: str, selected: int) -> None:
         """A trial came to its end. Without finite objectives it counts as failed."""
@@ -130,6 +136,7 @@ class Ledger:
     def tested(self, name: str, metrics: dict[str, Any]) -> None:
         """The test metrics of a trial's selected model."""
         self._write("test", trial=name, metrics=metrics)
+        self.listener("tested", self.record.trials[name], metrics)
 
     def _end(self, name: str, **fields: Any) -> None:
         self._write("end", trial=name, **fields)
@@ -137,6 +144,7 @@ class Ledger:
         self.study.tell(trial)
         for gone in self._place(trial):
             self.run.drop_checkpoint(gone)
+        self.listener("ended", trial, trial.result)
 
     def _write(self, event: str, **fields: Any) -> None:
         self.record.add(self.run.log.append(event, **fields))

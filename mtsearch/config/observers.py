@@ -1,0 +1,54 @@
+"""Settings of the observers: what follows a search beside its run directory and Ray's own metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+from mtsearch.config.base import Model, method, named
+
+
+@method("observer", "tensorboard")
+class TensorBoardObserver(Model):
+    """Event files in the run directory, `tensorboard/<trial>/`: all metrics of the reports, and a table of settings and results."""
+
+    name: Literal["tensorboard"] = "tensorboard"
+
+
+@method("observer", "mlflow")
+class MLflowObserver(Model):
+    """An MLflow run for each trial. `uri`: the tracking server (else $MLFLOW_TRACKING_URI, else `mlflow.db` in the run directory)."""
+
+    name: Literal["mlflow"] = "mlflow"
+    uri: str | None = None
+    experiment: str | None = None  # the space's name
+
+
+@method("observer", "wandb")
+class WandbObserver(Model):
+    """A Weights & Biases run for each trial, a group for each search. `mode: offline` keeps them in the run directory for `wandb sync`."""
+
+    name: Literal["wandb"] = "wandb"
+    project: str | None = None  # the space's name
+    entity: str | None = None
+    mode: Literal["online", "offline"] = "online"
+
+
+def observers() -> Any:
+    """A field type that takes a list of observers, or one alone, each as ``name`` or ``{name: ..., settings}``."""
+    return Annotated[tuple[named("observer"), ...], BeforeValidator(_listed), AfterValidator(_refuse_twins)]  # type: ignore[misc]
+
+
+def _listed(value: Any) -> Any:
+    """One observer given without a list, as a list of one."""
+    return [value] if isinstance(value, str | dict) else value
+
+
+def _refuse_twins(observers: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Raises ValueError where an observer is named twice."""
+    names = [observer.name for observer in observers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"should name each observer once. Found `{name}` {names.count(name)} times")
+    return observers
