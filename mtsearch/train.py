@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.pages import show
 from mtsearch.config.space import Space, read_space, split_pairs
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or "--help" in words or "-h" in words:
-        print(USAGE)
+        show(USAGE)
         return 0
     try:
         return _train(words)
@@ -53,10 +54,11 @@ def _train(words: list[str]) -> int:
     given = raw["trial"].get("threads") if isinstance(raw.get("trial"), dict) else None
     if isinstance(given, int):
         os.environ["OMP_NUM_THREADS"] = str(given)  # before a plug-in imports torch, as below
-    space = Space(raw)
     control = own.get("control")
-    if control is not None and control not in space.controls:
-        raise BadInput(f"`control` names no control of {space.config.name}: `{control}`. {nearest(control, space.controls)}")
+    if control is not None and control not in raw["controls"]:
+        raise BadInput(f"`control` names no control of {raw['name']}: `{control}`. {nearest(control, raw['controls'])}")
+    # Whatever a control that is not trained has become by the changes is no matter here.
+    space = Space({**raw, "controls": {control: raw["controls"][control]} if control else {}, "delta_m": None})
     tree = space.controls[control] if control else space.defaults
 
     config = space.trial(tree)
@@ -67,9 +69,9 @@ def _train(words: list[str]) -> int:
     from mtsearch.tuning.record import reason_of
     from mtsearch.tuning.remote import check_results, create_run
 
-    data, environment = environment_of(space)
     _check_device(config)
     check_results(space)
+    data, environment = environment_of(space, f"controls.{control}" if control else "trial")
     trial, reason = None, None
     try:
         trial = open_trial(config, data)

@@ -153,6 +153,21 @@ def default_of(dimension: Dimension) -> Any:
     return dimension.option(label(dimension.default)) if dimension.kind == "choice" else dimension.default
 
 
+def typical(dimension: Dimension) -> Any:
+    """What stands for a dimension while others are looked at: its default, but for a preference an unequal one, as nearly all draws are."""
+    if dimension.kind == "simplex" and len(dimension.default) > 1:
+        first, *rest = dimension.default
+        return {first: 0.5 + 0.5 / (len(rest) + 1), **{name: 0.5 / (len(rest) + 1) for name in rest}}
+    if dimension.path == "trial.preference" and dimension.kind == "choice":
+        return next((o for o in dimension.spec if isinstance(o, Mapping) and len(set(o.values())) > 1), default_of(dimension))
+    return default_of(dimension)
+
+
+def ends(dimension: Dimension) -> list[Any]:
+    """What bounds the values of a dimension: a choice's options, both ends of a range, and for the simplex what is typical."""
+    return [typical(dimension)] if dimension.kind == "simplex" else list(dimension.spec)
+
+
 def dimensions_of(node: Any, path: str, parents: tuple[tuple[str, Any], ...] = ()) -> Iterator[Dimension]:
     """All dimensions below a node, those inside options included."""
     if is_dimension(node):

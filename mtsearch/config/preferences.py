@@ -1,6 +1,18 @@
-"""The fixed preference lists of the published Pareto study (spec of Hotegni et al. 2024, code of 2023-2025), by formula."""
+"""Preferences: the check against a dataset's tasks, and the fixed lists of the published Pareto study (Hotegni et al. 2024), by formula."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtsearch.config.errors import BadInput
+
+
+def check_preference(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:
+    """A preference, where one is given, weighs each task and nothing else. Raises BadInput."""
+    if isinstance(preference, Mapping) and set(preference) != set(tasks):
+        found = ", ".join(map(str, preference)) or "none"
+        raise BadInput(f"`{where}` should give a weight to each task of {dataset}: {', '.join(tasks)}. Found {found}.")
 
 
 def preference_list(k0: float) -> list[tuple[float, float, float]]:

@@ -16,11 +16,11 @@ import mtsearch
 from mtsearch.config.balancing import equal, takes_preference
 from mtsearch.config.base import tag_of
 from mtsearch.config.cards import DatasetCard
-from mtsearch.config.dimensions import Dimension, Suggest, default_of, dimensions_of, is_dimension, label, resolve
+from mtsearch.config.dimensions import Dimension, Suggest, default_of, dimensions_of, ends, is_dimension, label, resolve, typical
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import metric_of, metrics_of
 from mtsearch.config.plugins import absolute, load_plugins, located
-from mtsearch.config.preferences import task_preferences
+from mtsearch.config.preferences import check_preference, task_preferences
 from mtsearch.config.schema import SpaceConfig, TrialConfig
 from mtsearch.config.validation import validated
 
@@ -140,16 +140,16 @@ class Space:
         tasks = [task.name for task in card.tasks]
         trees = {"trial": self.defaults, **{f"controls.{name}": tree for name, tree in self.controls.items()}}
         for where, tree in trees.items():
-            _check_tasks(f"{where}.preference", tree.get("preference"), tasks, card.name)
+            check_preference(f"{where}.preference", tree.get("preference"), tasks, card.name)
             population = tree.get("population")
             if population is not None:
                 target_of(population.get("target") if isinstance(population, Mapping) else None, tasks, card.name, where)
         for dimension in self.dimensions:
             if dimension.kind == "simplex":
-                _check_tasks(dimension.path, dimension.default, tasks, card.name)
+                check_preference(dimension.path, dimension.default, tasks, card.name)
             if dimension.path == "trial.preference" and dimension.kind == "choice":
                 for option in dimension.spec:
-                    _check_tasks(dimension.path, option, tasks, card.name)
+                    check_preference(dimension.path, option, tasks, card.name)
         if config.delta_m is not None and config.delta_m not in self.controls and self.controls:
             hint = nearest(config.delta_m, self.controls)
             raise BadInput(f"`delta_m` names no control of this space: `{config.delta_m}`. {hint} `delta_m=null` switches Delta-m off.")
@@ -188,13 +188,12 @@ class Space:
         """
         self.trial()
         for target in self.dimensions:
-            ends = target.spec if target.kind in ("uniform", "loguniform", "int", "choice") else [_typical(target)]
-            for value in ends:
+            for value in ends(target):
 
                 def pick(dimension: Dimension, value: Any = value, target: Dimension = target) -> Any:
                     if dimension.path == target.path:
                         return value
-                    return dict(target.parents).get(dimension.path, _typical(dimension))
+                    return dict(target.parents).get(dimension.path, typical(dimension))
 
                 tree = resolve(self.tree, "trial", pick)
                 note = f" (as drawn from `{target.path}`)"
@@ -219,15 +218,6 @@ def dump(raw: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True)
 
 
-def _typical(dimension: Dimension) -> Any:
-    if dimension.kind == "simplex" and len(dimension.default) > 1:
-        first, *rest = dimension.default
-        return {first: 0.5 + 0.5 / (len(rest) + 1), **{name: 0.5 / (len(rest) + 1) for name in rest}}
-    if dimension.path == "trial.preference" and dimension.kind == "choice":
-        return next((o for o in dimension.spec if isinstance(o, Mapping) and len(set(o.values())) > 1), default_of(dimension))
-    return default_of(dimension)
-
-
 def target_of(target: str | None, tasks: Sequence[str], dataset: str, where: str = "trial") -> str:
     """The name of a population's target among the tasks of a dataset. Raises BadInput where it is none, or none of several is named."""
     if target is None and len(tasks) == 1:
@@ -236,12 +226,6 @@ def target_of(target: str | None, tasks: Sequence[str], dataset: str, where: str
         found = "none is named" if target is None else f"`{target}` is none of them"
         raise BadInput(f"`{where}.population.target` should be a task of {dataset}, {' or '.join(tasks)}; {found}. Set it.")
     return str(target)
-
-
-def _check_tasks(where: str, preference: Any, tasks: Sequence[str], dataset: str) -> None:
-    if isinstance(preference, Mapping) and set(preference) != set(tasks):
-        found = ", ".join(map(str, preference)) or "none"
-        raise BadInput(f"`{where}` should give a weight to each task of {dataset}: {', '.join(tasks)}. Found {found}.")
 
 
 def _objective(entry: Any) -> Any:

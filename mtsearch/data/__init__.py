@@ -2,7 +2,7 @@
 
 from mtsearch.data.batches import Batches
 from mtsearch.data.cards import list_cards, load_card
-from mtsearch.data.opening import open_dataset, prepare, resolve
+from mtsearch.data.opening import open_dataset, open_labels, prepare, resolve
 from mtsearch.data.placing import device_of
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
@@ -16,6 +16,7 @@ __all__ = [
     "list_cards",
     "load_card",
     "open_dataset",
+    "open_labels",
     "prepare",
     "resolve",
 ]

@@ -70,6 +70,28 @@ def open_dataset(data: DataConfig) -> Dataset:
             manifest = store.read_manifest(resolved.store)
             _opened[resolved.store] = manifest, _splits(store.read(resolved.store, manifest), manifest, resolved.card)
         manifest, splits = _opened[resolved.store]
+    return _dataset(resolved, data, manifest, splits)
+
+
+def open_labels(data: DataConfig) -> Dataset:
+    """The dataset with its labels, and with one black picture for all its images and all labels that are pictures, which takes no room:
+    enough to see which tasks have which images. Raises `BadInput` as `open_dataset` does."""
+    resolved = resolve(data)
+    if resolved.store in _opened:
+        return open_dataset(data)
+    prepare(data)
+    card, manifest = resolved.card, store.read_manifest(resolved.store)
+    about = manifest["arrays"]
+    pictures = {name for name in about if name.endswith("/images")}
+    pictures |= {f"{split}/labels/{t.name}" for split in SPLITS for t in card.tasks if has_values(t.kind)}
+    pictures = {name for name in pictures if np.dtype(about[name]["dtype"]) == np.uint8}
+    arrays = store.read(resolved.store, manifest, [name for name in about if name not in pictures])
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tensors |= {name: torch.zeros((), dtype=torch.uint8).expand(about[name]["shape"]) for name in pictures}
+    return _dataset(resolved, data, manifest, _sides(tensors, manifest, card))
+
+
+def _dataset(resolved: Resolved, data: DataConfig, manifest: dict[str, Any], splits: dict[str, Split]) -> Dataset:
     _check_normalisation(resolved.card, resolved.store, manifest)
     if data.limit is not None:
         counts = {"train": data.limit, "val": max(1, data.limit // 5), "test": max(1, data.limit // 5)}
@@ -212,13 +234,19 @@ def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
 def _splits(arrays: dict[str, NDArray[Any]], manifest: dict[str, Any], card: DatasetCard) -> dict[str, Split]:
     """The splits, their images channels-last in memory: then every trial's channels-last batches are views of them, not copies."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    for name in SPLITS:
+        tensors[f"{name}/images"] = tensors[f"{name}/images"].contiguous(memory_format=torch.channels_last)
+    return _sides(tensors, manifest, card)
+
+
+def _sides(tensors: dict[str, torch.Tensor], manifest: dict[str, Any], card: DatasetCard) -> dict[str, Split]:
     # Masks are stored in bytes; so are pictures, which stay so.
     masks = [f"{name}/labels/{task.name}" for name in SPLITS for task in card.tasks if not has_values(task.kind)]
     tensors |= {name: tensors[name].long() for name in masks if tensors[name].dtype == torch.uint8}
     members = manifest.get("members", {})  # stores of before there were sets of several members have none
     return {
         name: Split(
-            tensors[f"{name}/images"].contiguous(memory_format=torch.channels_last),
+            tensors[f"{name}/images"],
             {task.name: tensors[f"{name}/labels/{task.name}"] for task in card.tasks},
             tuple(members.get(name, ())),
         )

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,15 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
         raise BadInput(f"The store's data {file} are damaged: their checksum is not that of the manifest; {_again(path)}")
 
 
-def read(path: Path, manifest: dict[str, Any]) -> Arrays:
-    """All arrays of a store. Raises `BadInput` when it is damaged."""
+def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = None) -> Arrays:
+    """The arrays of a store, all or those of these `names`. Raises `BadInput` when it is damaged."""
     verify(path, manifest)  # before LMDB maps the file: touching a page beyond the end of a truncated map kills the process
     arrays: Arrays = {}
     try:
         with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin(buffers=True) as transaction:
             for name, about in manifest["arrays"].items():
+                if names is not None and name not in names:
+                    continue
                 array = np.empty(about["shape"], np.dtype(about["dtype"]))
                 target = array.reshape(-1).view(np.uint8)
                 for start in range(0, array.nbytes, _RECORD):

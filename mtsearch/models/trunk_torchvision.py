@@ -54,7 +54,7 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
         BadInput: unknown model, images it cannot take, a weights file that does not fit.
     """
     if shape[0] not in (1, 3):
-        raise BadInput(f"torchvision's networks take 1 or 3 channels. Found {shape[0]}; choose another backbone.")
+        raise BadInput(f"`trial.backbone` is torchvision, whose networks take 1 or 3 channels. Found {shape[0]}; choose another backbone.")
     state = load_weights(settings.weights) if settings.weights is not None else None
     width, ends = _probe(settings.model, shape)
     stages = tuple(ends.values())
@@ -68,7 +68,9 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
                 net.load_state_dict(kept)
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:300]
-                raise BadInput(f"`{settings.weights}` does not fit the torchvision network `{settings.model}`: {reason}") from error
+                raise BadInput(
+                    f"`trial.backbone.weights` does not fit the torchvision network `{settings.model}`. Found {settings.weights}: {reason}"
+                ) from error
         return NetworkBranch(net, needs, grey=shape[0] == 1, ends=tuple(ends))
 
     def monitor(needs: Sequence[Need]) -> Branch:
@@ -81,7 +83,7 @@ def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
     """The network without its last layer, and that layer's name."""
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
-        raise BadInput(f"unknown torchvision classification network `{name}`. {nearest(name, names)}")
+        raise BadInput(f"`trial.backbone.model` is no classification network of torchvision: `{name}`. {nearest(name, names)}")
     options: dict[str, Any] = {}
     if name.startswith("vit"):
         options["image_size"] = shape[1]
@@ -113,7 +115,7 @@ def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, dict[str, tuple
         if isinstance(error, BadInput):
             raise
         reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"the torchvision network `{name}` cannot take images of {shape[1]} x {shape[2]} pixels: {reason}") from error
+        raise BadInput(f"`trial.backbone.model` is {name}, which cannot take images of {shape[1]} x {shape[2]} pixels: {reason}") from error
 
 
 def _unallocated(name: str, shape: tuple[int, int, int]) -> nn.Module:

@@ -32,7 +32,13 @@ def load_weights(path: Path, key: str = "trial.backbone.weights") -> dict[str, T
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"`{path}` cannot be read as a state dict: {reason} Give one saved as safetensors or by `torch.save`.") from error
+        raise BadInput(
+            f"`trial.backbone.weights` cannot be read as a state dict. Found {path}: {reason} Give one saved as safetensors or by "
+            "`torch.save`."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadInput(f"`{path}` should hold a state dict of tensors. Found {type(state).__name__}; save `model.state_dict()`.")
+        raise BadInput(
+            f"`trial.backbone.weights` should be a state dict of tensors. Found a {type(state).__name__} in {path}; save "
+            "`model.state_dict()`."
+        )
     return {_OLD_DENSENET.sub(r"\1\2", name): value for name, value in state.items()}

@@ -16,7 +16,7 @@ from mtsearch.models import MultiTaskModel, build_model, lsuv_
 from mtsearch.population.state import State
 from mtsearch.population.streams import seed_globally, seed_of, stream
 from mtsearch.population.task import Stock, Task
-from mtsearch.population.transfer import HEAD
+from mtsearch.population.transfer import HEAD, check_layers
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
 from mtsearch.training.parts import evaluation_batch
@@ -67,6 +67,7 @@ class Bench:
                 images, _ = next(self._stock.passing(task, task.train[:LSUV_IMAGES], LSUV_IMAGES, None))
                 lsuv_(model, images.cpu(), torch.Generator().manual_seed(seed))
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        check_layers(config.population, list(weights))
         return State(to_device(weights, self.device), {}, task.optimizer.model_dump(mode="json"))
 
     def network(self, task: Task, weights: dict[str, Tensor]) -> MultiTaskModel:

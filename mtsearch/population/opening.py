@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mtsearch.config.cards import DatasetCard
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.data import Dataset
+from mtsearch.models import build_model
+from mtsearch.population.checks import check_population
 from mtsearch.population.population import Population
 from mtsearch.training import Trial, World
+from mtsearch.training.checks import Build
+from mtsearch.training.checks import check_trial as check_one
 from mtsearch.training.phases import plan
 from mtsearch.training.state import load_state
 
@@ -19,6 +25,19 @@ def trial_class_for(config: TrialConfig) -> type[Trial] | type[Population]:
 def open_trial(config: TrialConfig, data: DataConfig, world: World | None = None) -> Trial | Population:
     """A new trial. Raises BadInput."""
     return trial_class_for(config)(config, data, world)
+
+
+def check_trial(
+    config: TrialConfig, data: DataConfig, card: DatasetCard, dataset: Dataset | None = None, build: Build = build_model
+) -> None:
+    """Raises BadInput for what `open_trial` would refuse: what shows by the dataset's card, and by its labels where it is given.
+
+    `build` makes the networks, as `build_model`; they need hold no numbers.
+    """
+    if config.population is None:
+        check_one(config, card, None if dataset is None else dataset.splits, build)
+    else:
+        check_population(config, data, card, dataset, build)
 
 
 def restore_trial(folder: Path, data: DataConfig | None = None, world: World | None = None) -> Trial | Population:

@@ -24,6 +24,8 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
     card = cards[target_of(settings.target, list(cards), dataset.card.name)]
     labelled = split.labelled(card).nonzero().flatten()
     formulation = build_formulation(config, data)
+    if settings.tasks > 1:
+        formulation.check(card, dataset.card)
     tasks = []
     for key in keys(settings.tasks):
         parts = parts_of(len(labelled), settings, config.seed, key)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
 from mtsearch.config.population import MTO
 from mtsearch.population.state import State
 
@@ -38,6 +39,16 @@ def taken(settings: MTO, names: list[str], heads_agree: bool) -> set[str]:
         if inside and not (head and keep_head):
             found.add(name)
     return found
+
+
+def check_layers(settings: MTO, names: list[str]) -> None:
+    """Raises BadInput where visitors would take nothing of a network with tensors of these names."""
+    if settings.group_size > 1 and not taken(settings, names, heads_agree=True):
+        parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
+        raise BadInput(
+            f"`trial.population.layers` should match the name of some tensor of the network, whose parts are {parts}. "
+            f"Found `{settings.layers}`."
+        )
 
 
 def start(settings: MTO, own: State, donor: State, heads_agree: bool) -> State:

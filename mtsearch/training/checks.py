@@ -1,17 +1,80 @@
-"""Settings of a trial that are right alone and wrong together, told before its first step."""
+"""Settings of a trial that are right alone and wrong together, or wrong for a dataset, told before its first step.
+
+A trial holds what it is made of against `check_parts` and `check_images`; `check_trial` does so before there is a trial.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mtsearch.balancing import Balancing
-from mtsearch.balancing.schedules import TaskSchedule
+from mtsearch.balancing import Balancing, build_balancing
+from mtsearch.balancing.schedules import TaskSchedule, build_schedule
+from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import CoefficientSparsity, TrialConfig
-from mtsearch.models import MultiTaskModel
+from mtsearch.data import Split
+from mtsearch.models import MultiTaskModel, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
+from mtsearch.tasks import loss_of
 from mtsearch.training.optimizers import part_of
+from mtsearch.training.preference import coefficient_of, weights_of
+from mtsearch.training.selection import check_selection
+from mtsearch.training.streams import Pools, size_of
+from mtsearch.training.teachers import lessons
+
+Build = Callable[..., MultiTaskModel]
+
+
+def check_trial(config: TrialConfig, card: DatasetCard, splits: Mapping[str, Split] | None = None, build: Build = build_model) -> None:
+    """Raises BadInput for what no `Trial` of this configuration would train.
+
+    Args:
+        config: the configuration.
+        card: the dataset.
+        splits: its splits; None for what shows without them. Only the labels are looked at.
+        build: makes the network, as `build_model`; of its parameters only names and shapes are looked at.
+    """
+    model = build(config.architecture, config.backbone, card.tasks, card.shape)
+    schedule = build_schedule(config.task_schedule, [task.name for task in card.tasks])
+    balancing = build_balancing(config.balancing, weights_of(config, card), coefficient_of(config))
+    check_parts(config, card, schedule, balancing, model)
+    if splits is not None:
+        check_images(config, schedule, balancing, {name: Pools(split, card.tasks) for name, split in splits.items()})
+    taught = lessons(config)
+    if taught is not None:
+        check_trial(taught, card, splits, build)
+
+
+def check_parts(config: TrialConfig, card: DatasetCard, schedule: TaskSchedule, balancing: Balancing, model: MultiTaskModel) -> None:
+    """What shows without images. Raises BadInput."""
+    for k, task in enumerate(card.tasks):
+        loss_of(task)
+        size_of((k,), card.tasks, config.batch_size)
+    check_affinity(model, config.sparsity)
+    check_multipliers(config, model)
+    check_idle(config, schedule)
+    check_balancing(config, balancing, schedule, model)
+    check_selection(config, card.tasks)
+
+
+def check_images(config: TrialConfig, schedule: TaskSchedule, balancing: Balancing, pools: Mapping[str, Pools]) -> None:
+    """What shows by the images that the tasks have labels of, by split. Raises BadInput."""
+    every = tuple(range(len(schedule.names)))
+    for name, found in pools.items():
+        groups = schedule.groups if name == "train" else (every,)
+        try:
+            common = found.common(groups)
+        except BadInput as error:
+            raise BadInput(f"in the split {name}, {error}") from None
+        if name == "train":
+            schedule.steps_per_epoch(found.passes(groups, config.batch_size))
+            if balancing.level == "feature" and not common:
+                raise BadInput(
+                    f"`trial.balancing` is {config.balancing.name} at `level: feature`, which needs images that all tasks have in common; "
+                    "this dataset has none. Use `level: parameter`."
+                )
 
 
 def check_multipliers(config: TrialConfig, model: MultiTaskModel) -> None:
@@ -50,7 +113,7 @@ def check_idle(config: TrialConfig, schedule: TaskSchedule) -> None:
         )
 
 
-def check_balancing(config: TrialConfig, balancing: Balancing, schedule: TaskSchedule, model: MultiTaskModel, common: bool) -> None:
+def check_balancing(config: TrialConfig, balancing: Balancing, schedule: TaskSchedule, model: MultiTaskModel) -> None:
     """A balancing method needs losses of all tasks in each step, and a gradient method something that the tasks share.
 
     Args:
@@ -58,7 +121,6 @@ def check_balancing(config: TrialConfig, balancing: Balancing, schedule: TaskSch
         balancing: the method.
         schedule: whose steps it balances.
         model: the network.
-        common: whether all tasks of a step have common images.
     """
     name, every = config.balancing.name, tuple(range(len(schedule.names)))
     if not balancing.subsets and any(group != every for group in schedule.groups):
@@ -77,9 +139,4 @@ def check_balancing(config: TrialConfig, balancing: Balancing, schedule: TaskSch
         raise BadInput(
             f"`trial.balancing` is {name} at `level: feature`, which weighs gradients of features that tasks share, but with "
             f"`trial.architecture.norm` {config.architecture.norm} every task has features of its own. Use `level: parameter`."
-        )
-    if balancing.level == "feature" and not common:
-        raise BadInput(
-            f"`trial.balancing` is {name} at `level: feature`, which needs images that all tasks have in common; this dataset has none. "
-            "Use `level: parameter`."
         )

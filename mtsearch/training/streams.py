@@ -43,6 +43,36 @@ def pools(split: Split, tasks: Sequence[TaskCard], group: Group) -> list[tuple[G
     ]
 
 
+class Pools:
+    """The pools of each group of tasks in a split, found once each. Raises BadInput as `pools` does."""
+
+    def __init__(self, split: Split, tasks: Sequence[TaskCard]) -> None:
+        self._split, self._tasks = split, tasks
+        self._found: dict[Group, list[tuple[Group, Tensor | None]]] = {}
+
+    def of(self, group: Group) -> list[tuple[Group, Tensor | None]]:
+        """What `pools` tells of a group."""
+        if group not in self._found:
+            self._found[group] = pools(self._split, self._tasks, group)
+        return self._found[group]
+
+    def common(self, groups: Sequence[Group]) -> bool:
+        """Whether the tasks of every group have common images."""
+        return all(len(self.of(group)) == 1 for group in groups)
+
+    def passes(self, groups: Sequence[Group], sizes: int | Mapping[str, int]) -> dict[Group, Stream]:
+        """What one pass through each group's images is, in batches of one size or one a task; of several pools the one with the most
+        batches."""
+        found = {}
+        for group in groups:
+            passes = [Stream(self._images(index), size_of(members, self._tasks, sizes)) for members, index in self.of(group)]
+            found[group] = max(passes, key=lambda stream: (stream.batches, stream.images))
+        return found
+
+    def _images(self, index: Tensor | None) -> int:
+        return len(self._split) if index is None else len(index)
+
+
 class Streams:
     """Endless batches for each group of tasks that a schedule's steps train.
 
@@ -76,10 +106,10 @@ class Streams:
     ) -> None:
         self._batches, self._cached = batches, cached
         self._world = world or World()
-        self._pools = {group: pools(split, tasks, group) for group in groups}
-        self._images = {members: len(split) if index is None else len(index) for found in self._pools.values() for members, index in found}
-        self._index = {members: index for found in self._pools.values() for members, index in found}
-        self._sizes = {members: _size_of(members, tasks, batches.batch_size if sizes is None else sizes) for members in self._index}
+        self._groups, self.pools = tuple(groups), Pools(split, tasks)
+        self._given = batches.batch_size if sizes is None else sizes
+        self._index = {members: index for group in groups for members, index in self.pools.of(group)}
+        self._sizes = {members: size_of(members, tasks, self._given) for members in self._index}
         self._names = {members: "+".join(tasks[k].name for k in members) for members in self._index}
         alone = len(self._index) == 1 and next(iter(self._index)) == tuple(range(len(tasks)))
         self._generators = {  # one stream for all tasks has the trial's seed itself
@@ -91,16 +121,12 @@ class Streams:
     @property
     def streams(self) -> dict[Group, Stream]:
         """What one pass through each group's images is; of several pools the one with the most batches."""
-        passes = {members: Stream(images, self._sizes[members]) for members, images in self._images.items()}
-        return {
-            group: max((passes[members] for members, _ in found), key=lambda stream: (stream.batches, stream.images))
-            for group, found in self._pools.items()
-        }
+        return self.pools.passes(self._groups, self._given)
 
     @property
     def common(self) -> bool:
         """Whether the tasks of every group have common images."""
-        return all(len(found) == 1 for found in self._pools.values())
+        return self.pools.common(self._groups)
 
     def begin(self) -> None:
         """Start an epoch: every pool's next batch is the first of a new pass."""
@@ -109,7 +135,7 @@ class Streams:
     def next(self, group: Group) -> list[tuple[Group, Batch]]:
         """One batch of each pool of the group, with the tasks that it is labelled for."""
         found = []
-        for members, _ in self._pools[group]:
+        for members, _ in self.pools.of(group):
             if members not in self._running:
                 self._running[members] = self._cycle(members)
             found.append((members, next(self._running[members])))
@@ -138,7 +164,7 @@ class Streams:
             generator.set_state(state[self._names[members]])
 
 
-def _size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mapping[str, int]) -> int:
+def size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mapping[str, int]) -> int:
     """Images of a batch of a pool."""
     if isinstance(sizes, int):
         return sizes

@@ -9,30 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from mtsearch.balancing import build_balancing
+from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.balancing.schedules import build_schedule
 from mtsearch.config.cards import TaskCard
-from mtsearch.config.schema import CoefficientSparsity, DataConfig, TrialConfig
+from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Batches, device_of, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs, normal_
 from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
-from mtsearch.tasks import loss_of
-from mtsearch.training.checks import check_affinity, check_balancing, check_idle, check_multipliers
+from mtsearch.training.checks import check_images, check_parts
 from mtsearch.training.compiling import check_compile, forget
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer, scaled_groups
 from mtsearch.training.parts import batches_of, parts_of
 from mtsearch.training.phases import Phase, plan, shortfalls
+from mtsearch.training.preference import coefficient_of, weights_of
 from mtsearch.training.randomness import Lent
 from mtsearch.training.reduction import copy_from_first_, gathered
 from mtsearch.training.schedules import lr_factor
-from mtsearch.training.selection import check_selection, score
+from mtsearch.training.selection import score
 from mtsearch.training.state import has_state, load_state, save_state, to_device
 from mtsearch.training.steps import Stepper
-from mtsearch.training.streams import Streams
+from mtsearch.training.streams import Pools, Streams
 from mtsearch.training.sync_norm import synchronise_
 from mtsearch.training.teachers import lesson, lessons
 from mtsearch.training.world import World
@@ -88,10 +87,14 @@ class Trial:
                 torch.manual_seed((self.world.rank << 32) ^ config.seed)
             self._rng = torch.get_rng_state()
         self._rngs = gathered(self._rng, self.world)
-        self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
+        self._balancing = self._balance()
+        check_parts(config, self.dataset.card, self._schedule, self._balancing, self.model)
+        found = {name: Pools(split, self.tasks) for name, split in self.dataset.splits.items() if name != "train"}
+        check_images(config, self._schedule, self._balancing, {"train": self._streams.pools, **found})
+        if config.compile:
+            check_compile(self.model, self.device)
         taught = lessons(config)
         self._teachers = None if taught is None else Trial(taught, data, self.world, clock)
-        self._refuse_what_cannot_meet()
         self._begin(0)
 
     # ------------------------------------------------------------ iteration
@@ -154,27 +157,12 @@ class Trial:
             synchronise_(model, self.world)
         return model
 
-    def _refuse_what_cannot_meet(self) -> None:
-        """Settings that are right alone and wrong together are told before the first step."""
-        for task in self.tasks:
-            loss_of(task)
-        check_affinity(self.model, self.config.sparsity)
-        check_multipliers(self.config, self.model)
-        check_idle(self.config, self._schedule)
-        check_balancing(self.config, self._balancing, self._schedule, self.model, self._streams.common)
-        check_selection(self.config, self.tasks)
-        if self.config.compile:
-            check_compile(self.model, self.device)
-
     def _parts(self, split: str, first: int | None = None) -> list[tuple[list[TaskCard], Batches]]:
         return parts_of(self.dataset, self.dataset.splits[split], self.tasks, self.device, first)
 
-    def _weights(self) -> Tensor:
-        preference = self.config.preference or {}
-        return torch.tensor([preference.get(t.name, 1 / len(self.tasks)) for t in self.tasks], dtype=torch.float32, device=self.device)
-
-    def _coefficient(self) -> float:
-        return self.config.sparsity.coefficient if isinstance(self.config.sparsity, CoefficientSparsity) else 0.0
+    def _balance(self) -> Balancing:
+        config = self.config
+        return build_balancing(config.balancing, weights_of(config, self.dataset.card, self.device), coefficient_of(config))
 
     def _begin(self, phase: int) -> None:
         """Enter a phase with a fresh optimiser; retraining starts from the chosen state of the search and holds its structure."""
@@ -185,7 +173,7 @@ class Trial:
             self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed)
             self._handed |= shortfalls(self.model, config.sparsity, self._structure)
         if phase > 0:
-            self._balancing = build_balancing(config.balancing, self._weights(), self._coefficient())
+            self._balancing = self._balance()
         self._best = None
         self._prepare()
 
@@ -217,7 +205,7 @@ class Trial:
         config, phase = self.config, self.phases[self._phase]
         sums = torch.zeros(2, len(self.tasks), dtype=torch.float64, device=self.device)
         images = 0
-        penalty = self._sparsifier.penalty() if self._sparsifier is not None and self._coefficient() > 0 else 0.0
+        penalty = self._sparsifier.penalty() if self._sparsifier is not None and coefficient_of(config) > 0 else 0.0
         self.model.train()
         self._streams.begin()
         plan = self._schedule.epoch(self._streams.streams, self._coins)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.base import Model
-from mtsearch.config.dimensions import Dimension, default_of, label, resolve
+from mtsearch.config.dimensions import Dimension, ends, label, resolve, typical
 from mtsearch.config.errors import BadInput
-from mtsearch.config.schema import TrialConfig
+from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.config.space import Space
 from mtsearch.tuning.observers import check_observers
 from mtsearch.tuning.slots import bundle, local_nodes, slots
 
 if TYPE_CHECKING:
-    from mtsearch.config.cards import DatasetCard
+    from mtsearch.config.cards import DatasetCard, TaskCard
+    from mtsearch.data import Dataset
+    from mtsearch.models import MultiTaskModel
 
-_MODEL = ("trial.architecture", "trial.backbone")  # the keys that the model builder reads
+_ALONE = {"seed", "optimizer", "lr_schedule", "clip", "ema", "augment", "report_every", "bn", "threads", "device", "precision"}
+"""The keys of a trial that go with whatever the others are."""
+Choice = tuple[Dimension, Any]
 
 
 def check_space(space: Space) -> None:
@@ -32,65 +39,140 @@ def check_space(space: Space) -> None:
         if name.isdigit() or not name.replace("-", "").replace("_", "").isalnum():
             raise BadInput(f"`controls.{name}` should be named by letters, digits, `-` and `_`, not by digits alone. Rename it.")
     if space.config.resources.gpu == 0:
-        for where, config in _variants(space, ("trial.device",)):
-            if config.device == "cuda":
-                raise BadInput(
-                    f"`{where}` asks for `device: cuda`, but `resources.gpu` is 0, so no slot has a GPU. Set resources.gpu=1 or a share."
-                )
+        for variant in variants(space, pairs=False):
+            if variant.config.device == "cuda":
+                text = "`trial.device` is cuda, but `resources.gpu` is 0, so no slot has a GPU. Set resources.gpu=1 or a share."
+                raise BadInput(_placed(space, variant, text))
     here = local_nodes()
     if here is not None:
         slots(space.config, here)
 
 
-def check_models(space: Space, card: DatasetCard) -> None:
-    """Build the model of the defaults, of each control and of each option of the choices that the builder reads, without its numbers."""
-    built: list[tuple[Model, Model, tuple[tuple[str, float], ...]]] = []
-    for where, config in _variants(space, _MODEL):
-        parts = (config.architecture, config.backbone, tuple(sorted(config.lr_multipliers.items())))
-        if parts not in built:
-            built.append(parts)
-            _build(where, config, card)
+def check_trials(space: Space, data: DataConfig, card: DatasetCard, dataset: Dataset | None = None, only: str | None = None) -> None:
+    """Hold every variant of a trial against the dataset, as the trial itself does before its first step. Raises BadInput.
+
+    Args:
+        space: what is searched.
+        data: which dataset, and where it is.
+        card: of the dataset.
+        dataset: the dataset, of which the labels are enough; None for what shows without it.
+        only: the one configuration that is to be trained, ``trial`` for the defaults or ``controls.NAME``; None for a search.
+    """
+    from mtsearch.population import check_trial  # imports torch
+
+    build, seen = _Builder(), set()
+    for variant in variants(space):
+        if only is not None and (variant.where != only or variant.drawn):
+            continue
+        key = _key(variant.config, dataset is not None)
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            with _borrowed_random():
+                check_trial(variant.config, data, card, dataset, build)
+        except BadInput as error:
+            raise BadInput(_placed(space, variant, str(error))) from None
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BadInput(_placed(space, variant, f"no network for {card.name} comes of it: {type(error).__name__}: {reason}.")) from error
 
 
-def _variants(space: Space, paths: tuple[str, ...]) -> Iterator[tuple[str, TrialConfig]]:
-    """The defaults, the controls, and each option of the choices at or below the given paths, all else at its default."""
-    yield "trial", space.trial()
+@dataclass(frozen=True)
+class Variant:
+    """A configuration that may come up: where it stands, and by which options of which dimensions it is drawn."""
+
+    where: str
+    config: TrialConfig
+    drawn: tuple[tuple[str, Any], ...] = ()
+
+
+def variants(space: Space, pairs: bool = True) -> Iterator[Variant]:
+    """The defaults, the controls, each end of each dimension, and with `pairs` each pair of ends of any two dimensions that may not go
+    together; all else is as is typical of it. Raises BadInput for what is no configuration.
+    """
+    yield Variant("trial", space.trial())
     for name, tree in space.controls.items():
-        yield f"controls.{name}", space.trial(tree)
-    for target in space.dimensions:
-        if target.kind == "choice" and any(target.path == p or target.path.startswith((f"{p}.", f"{p}@")) for p in paths):
-            for chosen in target.spec:
-
-                def pick(dimension: Dimension, target: Dimension = target, chosen: Any = chosen) -> Any:
-                    if dimension.path == target.path:
-                        return chosen
-                    on_the_way = (o for o in dimension.spec if target.path.startswith(f"{dimension.path}@{label(o)}."))
-                    return next(on_the_way, default_of(dimension)) if dimension.kind == "choice" else default_of(dimension)
-
-                yield target.path, space.trial(resolve(copy.deepcopy(space.tree), "trial", pick))
+        yield Variant(f"controls.{name}", space.trial(tree))
+    named = [(dimension, value) for dimension in space.dimensions for value in ends(dimension)]
+    for chosen in named:
+        yield _drawn(space, (chosen,))
+    if not pairs:
+        return
+    meeting = [(dimension, value) for dimension, value in named if dimension.path.split(".")[1].partition("@")[0] not in _ALONE]
+    for one, two in itertools.combinations(meeting, 2):
+        if one[0].path != two[0].path and not _exclude(one, two) and not _exclude(two, one):
+            yield _drawn(space, (one, two))
 
 
-def _build(where: str, config: TrialConfig, card: DatasetCard) -> None:
+def _exclude(one: Choice, two: Choice) -> bool:
+    """Whether the second dimension, or a common parent, is there only when the first one has another value."""
+    parents = dict(one[0].parents)
+    return any(path in parents and parents[path] != option for path, option in (*two[0].parents, (two[0].path, two[1])))
+
+
+def _drawn(space: Space, chosen: tuple[Choice, ...]) -> Variant:
+    values = {path: option for dimension, _ in chosen for path, option in dimension.parents}
+    values |= {dimension.path: value for dimension, value in chosen}
+    tree = resolve(copy.deepcopy(space.tree), "trial", lambda dimension: values.get(dimension.path, typical(dimension)))
+    drawn = tuple((dimension.path, label(value)) for dimension, value in chosen)
+    try:
+        return Variant("trial", space.trial(tree), drawn)
+    except BadInput as error:
+        raise BadInput(_noted(str(error), drawn)) from None
+
+
+def _placed(space: Space, variant: Variant, text: str) -> str:
+    """A refusal by where its variant stands: a trial's own keys become a control's."""
+    where = variant.where
+    text = text if text.startswith("`trial") else f"`{where}` cannot be trained: {text}"
+    if where != "trial":
+        control = where.partition(".")[2]
+        return f"{text.replace('`trial.', f'`{where}.')} {space.without(control)}"
+    return _noted(text, variant.drawn)
+
+
+def _noted(text: str, drawn: Sequence[tuple[str, Any]]) -> str:
+    if not drawn:
+        return text
+    return f"{text.removesuffix('.')} (as drawn from {' and '.join(f'`{path}`: {value}' for path, value in drawn)})."
+
+
+def _key(config: TrialConfig, images: bool) -> str:
+    """Equal for configurations that are refused alike; `images` are what a population cuts, which takes a while."""
+    if images and config.population is not None:
+        cut = config.population.model_dump_json(include={"target", "tasks", "formulation", "holdout_fraction", "validation_policy"})
+        return f"{cut} {config.architecture} {config.backbone}"
+    return config.model_dump_json(exclude=_ALONE)
+
+
+class _Builder:
+    """Builds each network once, without its numbers where that goes: for names and shapes alone."""
+
+    def __init__(self) -> None:
+        self._built: dict[tuple[str, ...], MultiTaskModel] = {}
+
+    def __call__(self, architecture: Model, backbone: Model, tasks: Sequence[TaskCard], shape: tuple[int, int, int]) -> MultiTaskModel:
+        import torch
+
+        from mtsearch.models import build_model
+
+        key = (type(architecture).__name__, *(part.model_dump_json() for part in (architecture, backbone, *tasks)))
+        if key not in self._built:
+            with warnings.catch_warnings(action="ignore"):  # weights that are loaded onto no memory are said to be so
+                try:
+                    with torch.device("meta"):
+                        self._built[key] = build_model(architecture, backbone, tasks, shape)
+                except BadInput:
+                    raise
+                except Exception:  # some constructors compute with numbers, which the meta device has not
+                    self._built[key] = build_model(architecture, backbone, tasks, shape)
+        return self._built[key]
+
+
+@contextmanager
+def _borrowed_random() -> Iterator[None]:
     import torch
 
-    from mtsearch.models import build_model
-    from mtsearch.training.checks import check_multipliers
-
-    def build() -> None:
-        check_multipliers(config, build_model(config.architecture, config.backbone, card.tasks, card.shape))
-
-    try:
-        with warnings.catch_warnings(action="ignore"):  # weights that are loaded onto no memory are said to be so
-            try:
-                with torch.device("meta"):
-                    build()
-            except BadInput:
-                raise
-            except Exception:  # some constructors compute with numbers, which the meta device has not
-                with torch.random.fork_rng(devices=[]):
-                    build()
-    except BadInput as error:
-        raise BadInput(f"`{where}` makes no model: {error}") from None
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"`{where}` makes no model for {card.name}: {type(error).__name__}: {reason}.") from error
+    with torch.random.fork_rng(devices=[]):
+        yield

@@ -13,6 +13,7 @@ from mtsearch.tuning.checks import check_space
 from mtsearch.tuning.cluster import cluster
 from mtsearch.tuning.environment import environment_of
 from mtsearch.tuning.record import text
+from mtsearch.tuning.remote import check_results
 from mtsearch.tuning.rundir import RunDirectory
 from mtsearch.tuning.slots import bundle, local_nodes, slots
 from mtsearch.tuning.study import Study
@@ -23,6 +24,7 @@ SHOWN = 3  # configurations
 def dry_run(space: Space) -> str:
     """A page of text. Joins a cluster only where `RAY_ADDRESS` names one. Raises BadInput as the search would."""
     check_space(space)
+    check_results(space)
     nodes = local_nodes()
     if nodes is None:
         with cluster() as connection:

@@ -52,8 +52,8 @@ def run(
     """
     console = console or Console()
     check_space(space)
-    data, environment = environment_of(space)
     check_results(space)
+    data, environment = environment_of(space)
     with cluster() as connection:
         slots(space.config, connection.nodes)
         directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
@@ -74,6 +74,12 @@ def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIA
         places = {key: value for key, value in changes.items() if key in PLACES}
         changes = {key: value for key, value in changes.items() if key not in PLACES and _get(directory.config, key) != value}
         space = directory.space_with(changes)
+        begun = sum(trial.kind == "search" for trial in directory.record().trials.values())
+        if "search.trials" in changes and space.config.search.trials < begun:
+            raise BadInput(
+                f"`search.trials` should be at least {begun}, the trials that the run has begun. Found {space.config.search.trials}. Leave "
+                "it out to go on with the run as it is."
+            )
         check_space(space)
         check_plugins(space, directory.environment)
         data = concrete_data(directory.space_with({**changes, **places}), directory.environment)

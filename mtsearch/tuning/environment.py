@@ -17,9 +17,12 @@ from mtsearch.config.space import Space
 _PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy")
 
 
-def environment_of(space: Space) -> tuple[DataConfig, dict[str, Any]]:
-    """Find and prepare the data, hold the space and its models against their card, and describe both. Raises BadInput before any work."""
-    data, facts = _data(space)
+def environment_of(space: Space, only: str | None = None) -> tuple[DataConfig, dict[str, Any]]:
+    """Find and prepare the data, hold the space and its trials against them, and describe both. Raises BadInput before any work.
+
+    `only`: the one configuration that is to be trained, ``trial`` or ``controls.NAME``; None for a search.
+    """
+    data, facts = _data(space, only)
     return data, {
         "mtsearch": mtsearch.__version__,
         "python": platform.python_version(),
@@ -51,16 +54,17 @@ def concrete_data(space: Space, environment: Mapping[str, Any]) -> DataConfig:
     return data
 
 
-def _data(space: Space) -> tuple[DataConfig, dict[str, Any]]:
-    from mtsearch.data import prepare, resolve  # imports torch
-    from mtsearch.tuning.checks import check_models
+def _data(space: Space, only: str | None = None) -> tuple[DataConfig, dict[str, Any]]:
+    from mtsearch.data import open_labels, prepare, resolve  # imports torch
+    from mtsearch.tuning.checks import check_trials
 
     config = space.config.data
     found = resolve(config)
     space.check(found.card)
-    check_models(space, found.card)
+    check_trials(space, config, found.card, only=only)
     prepare(config)
     found = resolve(config)
+    check_trials(space, config, found.card, open_labels(config), only=only)
     place: dict[str, Any] = {"root": found.root if found.root.is_dir() else None}  # none where nothing is read of it
     if found.card.embedded:
         own = config.dataset.endswith((".yaml", ".yml"))  # the card of a plug-in, else a shipped one or its stand-in

@@ -19,7 +19,7 @@ from mtsearch.tuning import mirror as mirrors
 from mtsearch.tuning.events import EventLog
 from mtsearch.tuning.lease import Lease, Lost
 from mtsearch.tuning.mirror import Mirror, fence, read_segments
-from mtsearch.tuning.rundir import PLACES, RESUMABLE, RunDirectory, begin, folder_name, results_folder, runs_of, stamp_of_now
+from mtsearch.tuning.rundir import PLACES, RESUMABLE, RunDirectory, begin, folder_name, runs_of, stamp_of_now, try_results
 from mtsearch.tuning.states import cache, key_of, newest, outbox, send_outbox, slug
 from mtsearch.tuning.storage import Missing, Store, StoreError, check_url, is_url
 
@@ -35,7 +35,7 @@ def check_results(space: Space) -> None:
         Store(root).check()
         _refuse_begun(space)
     else:
-        results_folder(space)
+        try_results(space)
 
 
 def _refuse_begun(space: Space) -> None:

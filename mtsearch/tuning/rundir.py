@@ -260,21 +260,37 @@ def stamp_of_now() -> str:
 
 
 def results_folder(space: Space, root: str | Path | None = None) -> Path:
-    """The folder of a space's runs, made and tried. Raises BadInput where it cannot be made or written to, or `results.run` is there."""
+    """The folder of a space's runs, made where it is not there. Raises BadInput where it cannot be made, or `results.run` is there."""
     parent = runs_of(space, root)
-    try:
+    with _refused(root if root is not None else space.config.results.root):
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=parent):
-            pass
+    _refuse_known(space, parent)
+    return parent
+
+
+def try_results(space: Space) -> None:
+    """Try whether a run could be written, leaving nothing behind. Raises BadInput as `results_folder` does."""
+    parent = runs_of(space)
+    there = next(path for path in (parent.absolute(), *parent.absolute().parents) if path.exists())
+    with _refused(space.config.results.root), tempfile.TemporaryDirectory(dir=there, prefix=".mtsearch-"):
+        pass
+    _refuse_known(space, parent)
+
+
+@contextmanager
+def _refused(folder: str | Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        folder = root if root is not None else space.config.results.root
         raise BadInput(f"`results.root` is no folder that results can be written to: {folder} ({error.strerror}). Give another.") from None
+
+
+def _refuse_known(space: Space, parent: Path) -> None:
     name = space.config.results.run
     if name is not None and (path := parent / name).exists():
         raise BadInput(
             f"`results.run` names what exists: {path}. Go on with that run by `python -m mtsearch.run resume={path}`, or give another name."
         )
-    return parent
 
 
 def runs_of(space: Space, root: str | Path | None = None) -> Path:

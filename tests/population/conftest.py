@@ -15,3 +15,4 @@ def tiny_data(monkeypatch):
 
     monkeypatch.setattr("mtsearch.population.population.open_dataset", opened)
     monkeypatch.setattr("mtsearch.population.formulations.dataset.open_dataset", opened)
+    monkeypatch.setattr("mtsearch.population.formulations.dataset.resolve", opened)  # of which the card is read

@@ -4,7 +4,7 @@ import pytest
 
 from mtsearch.config.space import load_space
 from mtsearch.data.chosen import chosen_card
-from mtsearch.tuning.checks import check_models
+from mtsearch.tuning.checks import check_trials
 
 
 @pytest.mark.parametrize("profile", [None, "quick", "medium", "published"])
@@ -13,7 +13,7 @@ def test_scenes(profile):
     for name in ("rsscn7_gid_scenes", "drawn_scenes_two"):
         card = chosen_card(name, space.config.data)
         space.check(card)
-        check_models(space, card)
+        check_trials(space, space.config.data, card)
 
 
 def test_every_task_schedule_is_searched():
@@ -30,7 +30,7 @@ def test_scenes_with_pixels(profile, undefined):
     for name in ("gid_mtl5", "drawn_scenes_masks"):
         card = chosen_card(name, space.config.data)
         space.check(card)
-        check_models(space, card)
+        check_trials(space, space.config.data, card)
 
 
 def test_the_published_settings_are_those_of_the_summed_loss_at_batch_128():

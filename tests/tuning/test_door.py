@@ -94,6 +94,27 @@ def test_a_name_that_is_no_folder_name_is_refused(capsys, name):
     assert "`results.run`" in refused(capsys, "space=pareto_cm", f"results.run={name}")
 
 
+def test_a_resume_cannot_have_fewer_trials_than_there_are(capsys, tmp_path):
+    run = RunDirectory.create(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
+    for name in ("0000", "0001"):
+        run.log.append("start", trial=name, kind="search", control=None, config={}, params={}, study={}, attempt=1)
+    run.log.close()
+    assert "`search.trials` should be at least 2, the trials that the run has begun. Found 1." in refused(
+        capsys, f"resume={run.path}", "search.trials=1"
+    )
+    assert not run.record().changes
+
+
+@pytest.mark.parametrize("words", [["--list"], ["--help"], ["space=pareto_cm", "--cfg"], ["space=pareto_cm", "--dry-run"]])
+def test_a_page_whose_reader_goes_away_ends_quietly(words):
+    code = "import sys; from mtsearch.run import main; sys.stdin.read(); sys.exit(main(sys.argv[1:]))"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code, *words], **pipes) as process:
+        process.stdout.close()
+        process.stdin.close()  # only now it prints
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
 def test_a_dry_run_shows_slots_configurations_and_cost(capsys):
     code, out, _ = door(capsys, "space=pareto_cm", "profile=quick", "search.trials=9", "--dry-run")
     assert code == 0

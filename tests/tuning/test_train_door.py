@@ -71,13 +71,29 @@ def test_a_single_training_is_not_resumed_and_says_how_to_train_again(door, caps
 
 
 def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(door, tmp_path):
-    for word in ("trial.device=cuda", "trial.backbone={name: torchvision, model: resnet19}", "data.root=nowhere"):
+    for word in (
+        "trial.device=cuda",
+        "trial.backbone={name: torchvision, model: resnet19}",
+        "data.root=nowhere",
+        "trial.select=picture",
+        "trial.task_schedule={name: coin, probabilities: {picture: 0.5, digit: 0.5}}",
+    ):
         code, run, err = door(word)
         assert code == 2 and run is None and err.count("\n") == 1
-    assert not list(tmp_path.glob("results/toy/*"))
+    assert not (tmp_path / "results").exists()
     (tmp_path / "file").write_text("")
     code, run, err = door("results.root=file")
     assert code == 2 and "`results.root`" in err
+
+
+def test_a_training_minds_no_control_that_it_does_not_train(door, capsys):
+    code, run, _ = door("trial.balancing=upgrad")  # which the control `stl` could not take
+    assert code == 0 and run.config.controls == {} and run.rows()[0]["trial.balancing.name"] == "upgrad"
+    code, _, err = door("trial.balancing=upgrad", "control=stl")
+    assert code == 2 and "`controls.stl.balancing` should be a loss method" in err
+    assert run_door.main(["space=toy.yaml", "trial.balancing=upgrad", "--dry-run"]) == 2
+    assert "leave it out with `controls.stl=null`" in capsys.readouterr().err
+    assert run_door.main(["space=toy.yaml", "trial.balancing=upgrad", "controls.stl=null", "--dry-run"]) == 0
 
 
 def test_a_resume_answers_what_is_no_yaml_in_a_sentence(tmp_path, capsys):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from mtsearch.config.base import Model, claim
+from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.population.task import Task
@@ -27,6 +28,10 @@ class Formulation(ABC):
         self.settings = settings
         self.config = config
         self.data = data
+
+    def check(self, target: TaskCard, card: DatasetCard) -> None:
+        """Raises BadInput where a target of this dataset allows no such task, as far as that shows without its images."""
+        del target, card  # most formulations go with any
 
     @abstractmethod
     def derive(self, task: Task, noise: torch.Generator) -> Task:
@@ -63,10 +68,10 @@ def build_formulation(config: TrialConfig, data: DataConfig) -> Formulation:
     return _FORMULATIONS[type(settings)](settings, config, data)
 
 
-def need_classes(task: Task, name: str) -> None:
+def need_classes(target: TaskCard, name: str) -> None:
     """Raise BadInput unless the target is a classification."""
-    if task.card.kind != "classification":
+    if target.kind != "classification":
         raise BadInput(
-            f"`trial.population.formulation` is {name}, which needs a target with classes. Found `{task.label}`, a {task.card.kind}. "
+            f"`trial.population.formulation` is {name}, which needs a target with classes. Found `{target.name}`, a {target.kind}. "
             "Use another formulation, such as holdout."
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from mtsearch.config import schema
+from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.population.formulations.base import Formulation, formulation, need_classes
 from mtsearch.population.task import Task
@@ -16,11 +17,14 @@ from mtsearch.population.task import Task
 class ClassSubset(Formulation):
     """The images of `classes` random classes, with a head of that many outputs."""
 
-    def derive(self, task: Task, noise: torch.Generator) -> Task:
-        need_classes(task, "class_subset")
-        count, total = self.settings.classes, task.card.outputs
+    def check(self, target: TaskCard, card: DatasetCard) -> None:
+        need_classes(target, "class_subset")
+        count, total = self.settings.classes, target.outputs
         if count >= total:
             raise BadInput(f"`trial.population.formulation.classes` should be below the target's {total} classes. Found {count}.")
+
+    def derive(self, task: Task, noise: torch.Generator) -> Task:
+        count, total = self.settings.classes, task.card.outputs
         chosen = torch.randperm(total, generator=noise)[:count].sort().values
         remap = torch.full((total + 1,), task.card.ignore)
         remap[chosen] = torch.arange(count)

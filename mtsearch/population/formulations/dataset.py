@@ -7,8 +7,10 @@ from dataclasses import replace
 import torch
 
 from mtsearch.config import schema
+from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.data import open_dataset
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import open_dataset, resolve
 from mtsearch.population.formulations.base import Formulation, formulation
 from mtsearch.population.splits import parts_of
 from mtsearch.population.task import Task
@@ -19,26 +21,43 @@ class OtherDataset(Formulation):
     """Auxiliary task t (from 1) is the t-th of `datasets`, the list starting again at its end, with a head of its own where its labels
     differ. Images must have the target's shape; they are normalised by their own set's statistics."""
 
+    def check(self, target: TaskCard, card: DatasetCard) -> None:
+        for number in range(len(self.settings.datasets)):
+            place = f"`trial.population.formulation.datasets[{number}]`"
+            try:
+                found = resolve(self._data(number)).card
+            except BadInput as error:
+                raise BadInput(f"{place} cannot be used: {error}") from None
+            self._label(number, found)
+            if found.shape != card.shape:
+                raise BadInput(f"{place} should hold images of the target's shape {card.shape}. Found {found.shape}. Choose another set.")
+
     def derive(self, task: Task, noise: torch.Generator) -> Task:
-        names = self.settings.datasets
-        number = (task.key - 1) % len(names)
-        place = f"trial.population.formulation.datasets[{number}]"
-        name, _, label = names[number].partition("/")
-        found = open_dataset(self.data.model_copy(update={"dataset": name, "store": None}))
-        cards = {card.name: card for card in found.card.tasks}
-        if not label and len(cards) == 1:
-            label = next(iter(cards))
-        if label not in cards:
-            raise BadInput(f"`{place}` should name a task of {name} as `{name}/TASK`. Found `{names[number]}`. {nearest(label, cards)}")
-        if found.card.shape != task.dataset.card.shape:
-            raise BadInput(
-                f"`{place}` should hold images of the target's shape {task.dataset.card.shape}. Found {found.card.shape}. "
-                "Choose another set."
-            )
+        number = (task.key - 1) % len(self.settings.datasets)
+        found = open_dataset(self._data(number))
+        label = self._label(number, found.card)
         split = found.splits["train"]
         parts = parts_of(len(split), self.config.population, self.config.seed, task.key)
+        cards = {card.name: card for card in found.card.tasks}
         card = cards[label].model_copy(update={"name": task.card.name})
         return replace(
             task, card=card, dataset=found, split=split, label=label, train=parts.train, hold_out=parts.hold_out, select=parts.select,
             sources=torch.empty(0, dtype=torch.long),
         )  # fmt: skip
+
+    def _data(self, number: int) -> DataConfig:
+        name = self.settings.datasets[number].partition("/")[0]
+        return self.data.model_copy(update={"dataset": name, "store": None})
+
+    def _label(self, number: int, card: DatasetCard) -> str:
+        """The task that a place of the list names. Raises BadInput."""
+        name, _, label = self.settings.datasets[number].partition("/")
+        names = [task.name for task in card.tasks]
+        if not label and len(names) == 1:
+            return names[0]
+        if label not in names:
+            raise BadInput(
+                f"`trial.population.formulation.datasets[{number}]` should name a task of {name} as `{name}/TASK`. "
+                f"Found `{self.settings.datasets[number]}`. {nearest(label, names)}"
+            )
+        return label

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from mtsearch.config import schema
+from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.population.formulations.base import Formulation, formulation
 from mtsearch.population.task import Task
@@ -19,13 +20,20 @@ class OtherLoss(Formulation):
     the list starting again at its end, or a random one. With MSE as the target's and L1 and SSIM as `losses`, every member trying all
     tasks' states, this is the method of chapter 4 of Zhang's thesis on multi-task optimisation."""
 
+    def check(self, target: TaskCard, card: DatasetCard) -> None:
+        for place in range(len(self.settings.losses)):
+            self._card(target, place)
+
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         losses = self.settings.losses
         random = self.settings.assign == "random"
         place = int(torch.randint(len(losses), (), generator=noise)) if random else (task.key - 1) % len(losses)
-        card = task.card.model_copy(update={"loss": losses[place]})
+        return replace(task, card=self._card(task.card, place))
+
+    def _card(self, target: TaskCard, place: int) -> TaskCard:
+        card = target.model_copy(update={"loss": self.settings.losses[place]})
         try:
             loss_of(card)
         except BadInput as error:
             raise BadInput(f"`trial.population.formulation.losses[{place}]` cannot be used: {error}") from None
-        return replace(task, card=card)
+        return card

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config import schema
+from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.data import Split
 from mtsearch.population.formulations.base import Formulation, formulation, need_classes
 from mtsearch.population.task import Task
@@ -21,8 +22,10 @@ class MixupInClass(Formulation):
     Classes of a single image get no mixtures. Mixtures are drawn once, from the task's training images only.
     """
 
+    def check(self, target: TaskCard, card: DatasetCard) -> None:
+        need_classes(target, "mixup_in_class")
+
     def derive(self, task: Task, noise: torch.Generator) -> Task:
-        need_classes(task, "mixup_in_class")
         factor, labels = self.settings.factor, task.split.labels[task.label]
         kept = task.train[torch.randperm(len(task.train), generator=noise)[: int(len(task.train) / factor)]]
         firsts, seconds = [], []
