@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.pages import show
 from mtsearch.config.plugins import parsed
 from mtsearch.config.space import split_pairs
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 1 the model could not be exported, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or "--help" in words or "-h" in words:
-        print(USAGE)
+        show(USAGE)
         return 0
     try:
         return _export(words)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.pages import show
 from mtsearch.config.plugins import load_plugins, parsed
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import split_pairs
+from mtsearch.config.validation import validated
 
 USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]] [key=value ...]
 python -m mtsearch.prepare --list
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or "--help" in words or "-h" in words:
-        print(USAGE)
+        show(USAGE)
         return 0
     try:
         return _list() if words == ["--list"] else _prepare(words)
@@ -91,12 +92,7 @@ def _data(words: Sequence[str]) -> DataConfig:
         raise BadInput("`dataset` is missing. Write, for example, `python -m mtsearch.prepare dataset=multimnist data.root=DIR`.")
     for key in {"dataset", "root", "store"} & block.keys():
         block[key] = str(block[key])  # a folder may be called 2024
-    try:
-        return DataConfig.model_validate(block)
-    except ValidationError as error:
-        found = error.errors()[0]
-        where, message = ".".join(["data", *map(str, found["loc"])]), found["msg"].removeprefix("Value error, ")
-        raise BadInput(f"`{where}`: {message}." + (f" Found {found['input']!r}." if found["loc"] else "")) from error
+    return validated(DataConfig, block, "data")  # type: ignore[no-any-return]
 
 
 def _list() -> int:
@@ -107,8 +103,7 @@ def _list() -> int:
         tasks = ", ".join(f"{task.name} ({task.outputs})" for task in card.tasks)
         rows.append((name, "x".join(map(str, card.shape)), tasks, card.title))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    show("\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows))
     return 0
 
 

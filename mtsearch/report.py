@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.pages import show
 from mtsearch.config.plugins import is_file, parsed
 from mtsearch.config.space import split_pairs
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 2 bad input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or "--help" in words or "-h" in words:
-        print(USAGE)
+        show(USAGE)
         return 0
     try:
         _report(words)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mtsearch.config.errors import BadInput
+from mtsearch.config.pages import show
 from mtsearch.config.plugins import load_plugins, parsed
 from mtsearch.config.space import load_space, split_pairs
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or "--help" in words or "-h" in words:
-        print(USAGE)
+        show(USAGE)
         return 0
     try:
         return _main([w for w in words if not w.startswith("-")], [w for w in words if w.startswith("-")])
@@ -64,12 +65,12 @@ def _main(pairs: list[str], flags: list[str]) -> int:
     if "--cfg" in flags:
         from mtsearch.config.listing import resolved
 
-        print(resolved(space), end="")
+        show(resolved(space).rstrip("\n"))
         return 0
     if "--dry-run" in flags:
         from mtsearch.tuning.dryrun import dry_run
 
-        print(dry_run(space))
+        show(dry_run(space))
         return 0
     if "--or-resume" in flags:
         from mtsearch.tuning.remote import named_run
@@ -93,7 +94,7 @@ def _list(own: dict[str, str], overrides: list[str]) -> int:
         if rest:
             raise BadInput(f"`{rest[0].partition('=')[0]}` does not go with `--list`. Give `plugins=` or `space=`, or nothing.")
         load_plugins(parsed(plugins["plugins"]) if plugins else ())
-    print(listing())
+    show(listing())
     return 0
 
 

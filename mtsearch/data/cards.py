@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.space import package_folder
+from mtsearch.config.validation import sentence
 
 
 def datasets_folder() -> Path:
@@ -58,7 +59,7 @@ def _read(path: Path) -> DatasetCard:
     try:
         card = DatasetCard.model_validate(tree)
     except ValidationError as error:
-        raise BadInput(f"The data card {path} is wrong: {first_error(error)}.") from error
+        raise BadInput(f"The data card {path} is wrong: {sentence(error, tree, model=DatasetCard)}") from error
     if not re.fullmatch(r"\w[\w.-]*", card.name):
         raise BadInput(
             f"The data card {path} should have a `name` of letters, digits, `_`, `-` and `.`, as it names folders. Found {card.name!r}."
@@ -70,11 +71,3 @@ def _read(path: Path) -> DatasetCard:
             f"{card.mean}, std {card.std}."
         )
     return card
-
-
-def first_error(error: ValidationError) -> str:
-    """The first finding of a validation as `key.path`: message."""
-    found = error.errors()[0]
-    where = ".".join(str(part) for part in found["loc"]) or "the card"
-    message = found["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"`{where}`: {message}" + (f", found {found['input']!r}" if found["type"] not in ("missing", "value_error") else "")

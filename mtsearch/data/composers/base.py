@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from mtsearch.config.base import Model, claim
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.validation import sentence
 from mtsearch.data.find import ImageSource
 from mtsearch.data.formats import LabelledImages
 
@@ -101,9 +102,7 @@ def as_composer(whose: str, source: dict[str, Any], path: str) -> Composer:
     try:
         return COMPOSERS[kind].model_validate(source)
     except ValidationError as error:
-        found = error.errors()[0]
-        where = ".".join([path, *(str(part) for part in found["loc"])])
-        raise BadInput(f"The data card {whose} is wrong: `{where}`: {found['msg'].removeprefix('Value error, ').rstrip('.')}.") from error
+        raise BadInput(f"The data card {whose} is wrong: {sentence(error, source, path)}") from error
 
 
 def need_tasks(card: DatasetCard, count: int) -> None:
