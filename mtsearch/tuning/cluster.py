@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +12,9 @@ from dataclasses import dataclass
 import ray
 from ray._private import ray_constants, worker
 
-from mtsearch.config.errors import BadInput
+from mtsearch.tuning.joining import join
 
 STARTS = 3  # attempts to start a local cluster
-ANSWER = 10.0  # seconds in which a running cluster takes a connection
-GATHER = 300.0  # seconds in which the nodes that MTSEARCH_NODES counts should have joined it
 OBJECT_STORE = 256 * 2**20  # bytes; trials exchange small mappings only
 
 _SETTINGS = {  # Tune's own files, logs and tables: the run directory has better ones
@@ -58,7 +54,7 @@ def cluster() -> Iterator[Cluster]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        _join(address)
+        join(address)
     else:
         start()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -72,44 +68,6 @@ def settle() -> None:
     """Set Ray's environment variables, as far as the user has not."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-
-
-def _join(address: str) -> None:
-    """Connect to a cluster that runs. A host that does not answer is known at once, where Ray would wait for it."""
-    host, _, port = address.rpartition("//")[2].rpartition(":")
-    nodes = _nodes_to_await()
-    try:
-        if host and port.isdigit():
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises many kinds here
-        ray.shutdown()
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        token = "" if "RAY_AUTH_MODE" in os.environ else " Where it asks for a token, set RAY_AUTH_MODE=token."
-        raise BadInput(
-            f"the cluster that `RAY_ADDRESS={address}` names cannot be joined: {reason}. Start it, or unset RAY_ADDRESS.{token}"
-        ) from error
-    _gather(nodes)
-
-
-def _nodes_to_await() -> int:
-    text = os.environ.get("MTSEARCH_NODES", "1")
-    if not text.isdecimal() or int(text) < 1:
-        raise BadInput(f"`MTSEARCH_NODES` should be the number of nodes to wait for. Found {text!r}.")
-    return int(text)
-
-
-def _gather(wanted: int) -> None:
-    """Wait until so many nodes have joined. Ray has no event for it that a driver can await."""
-    end = time.monotonic() + GATHER
-    while (there := sum(node["Alive"] for node in ray.nodes())) < wanted:
-        if time.monotonic() > end:
-            ray.shutdown()
-            raise BadInput(
-                f"the cluster has {there} of the {wanted} nodes that `MTSEARCH_NODES` asks for after {GATHER:g} seconds. "
-                "Look into the logs of those that are missing, or lower it."
-            )
-        time.sleep(0.5)
 
 
 def start(dashboard: bool | None = None) -> None:

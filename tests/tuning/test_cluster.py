@@ -30,19 +30,45 @@ def test_a_local_cluster_listens_on_loopback_only_and_asks_for_a_token():
 
 
 def test_a_driver_waits_for_the_nodes_that_are_to_come(ray_cluster, monkeypatch):
-    from mtsearch.tuning import cluster
+    from mtsearch.tuning import joining
 
-    monkeypatch.setattr(cluster, "GATHER", 0.0)
-    cluster._gather(1)
-    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)  # the tests' own connection stays
+    monkeypatch.setattr(joining, "GATHER", 0.0)
+    joining._gather(1)
     with pytest.raises(BadInput, match=r"^the cluster has 1 of the 2 nodes that `MTSEARCH_NODES` asks for after 0 seconds\. "):
-        cluster._gather(2)
+        joining._gather(2)
 
 
 @pytest.mark.parametrize("text", ["0", "two", "-1", "1.5", ""])
 def test_a_number_of_nodes_that_is_none_is_refused(monkeypatch, text):
-    from mtsearch.tuning import cluster
+    from mtsearch.tuning import joining
 
     monkeypatch.setenv("MTSEARCH_NODES", text)
     with pytest.raises(BadInput, match=r"`MTSEARCH_NODES` should be the number of nodes to wait for\. Found"):
-        cluster._nodes_to_await()
+        joining._nodes_to_await()
+
+
+def test_every_node_has_the_code_of_the_driver_or_is_named(ray_cluster, monkeypatch):
+    from mtsearch.tuning import joining
+
+    joining._same_code()
+    monkeypatch.setattr(joining, "START", 0.0)
+    with pytest.raises(BadInput, match=r"^node 127\.0\.0\.1 of the cluster started no process in 0 seconds\. "):
+        joining._same_code()
+
+
+def test_another_version_of_ray_is_named(monkeypatch):
+    from mtsearch.tuning import joining
+
+    class Client:
+        def __init__(self, address):
+            pass
+
+        def internal_kv_get(self, key, namespace, timeout):
+            return json.dumps({"ray_version": "2.1.0", "python_version": "3.11.0"}).encode()
+
+    monkeypatch.setattr(joining, "GcsClient", Client)
+    monkeypatch.setattr(joining, "ensure_token_if_auth_enabled", lambda *given, **named: None)
+    with pytest.raises(
+        BadInput, match=r"^the cluster at `RAY_ADDRESS=h:1` runs Ray 2\.1\.0 on Python 3\.11\.0, and this process has Ray 2\."
+    ):
+        joining._knock("h:1")
