@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mtsearch.data import Dataset
     from mtsearch.models import MultiTaskModel
 
-_ALONE = {"seed", "optimizer", "lr_schedule", "clip", "ema", "augment", "report_every", "bn", "threads", "device", "precision"}
+_ALONE = {"seed", "optimizer", "lr_schedule", "clip", "ema", "augment", "report_every", "bn", "threads", "device", "precision", "compile"}
 """The keys of a trial that go with whatever the others are."""
 Choice = tuple[Dimension, Any]
 
@@ -42,6 +42,13 @@ def check_space(space: Space) -> None:
         for variant in variants(space, pairs=False):
             if variant.config.device == "cuda":
                 text = "`trial.device` is cuda, but `resources.gpu` is 0, so no slot has a GPU. Set resources.gpu=1 or a share."
+                raise BadInput(_placed(space, variant, text))
+    if space.config.workers > 1:
+        for variant in variants(space, pairs=False):
+            if variant.config.compile and variant.config.bn == "sync":
+                text = (
+                    "`trial.compile` with several workers needs `trial.bn: local`, as with `sync` layers talk to other workers. Found sync."
+                )
                 raise BadInput(_placed(space, variant, text))
     here = local_nodes()
     if here is not None:

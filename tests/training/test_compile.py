@@ -100,4 +100,4 @@ def test_a_machine_without_a_compiler_is_told_so(monkeypatch):
 
 def test_populations_are_not_compiled():
     with pytest.raises(ValueError, match="should have `compile` false"):
-        config(compile=True, population={"name": "mto", "tasks": 1, "group_size": 2})
+        config(compile=True, population={"name": "mto", "tasks": 2, "group_size": 2})

@@ -186,6 +186,15 @@ def test_labels_alone_tell_what_the_whole_dataset_tells():
         assert all(torch.equal(alone.splits[name].labels[task], values) for task, values in split.labels.items())
 
 
+def test_compiled_trials_of_several_workers_need_local_statistics(tmp_path, monkeypatch):
+    wanted = changed(tmp_path, compile={"choice": [False, True], "default": False})
+    monkeypatch.setattr(wanted, "config", wanted.config.model_copy(update={"workers": 2}))
+    with pytest.raises(
+        BadInput, match=r"`trial.compile` with several workers needs `trial.bn: local`.*as drawn from `trial.compile`: True"
+    ):
+        check_space(wanted)
+
+
 @pytest.mark.parametrize("flags", [[], ["--dry-run"]])
 def test_the_door_refuses_a_model_that_cannot_be_built(capsys, tmp_path, flags):
     words = ["space=pareto_cm", "trial.backbone={name: torchvision, model: resnet19}", f"results.root={tmp_path / 'results'}"]
