@@ -69,8 +69,8 @@ class Job:
             if self.purpose == "test" or trial_class.saved(folder):
                 return trial_class.restore(folder, data, *self._ranks)
         except Exception as error:
-            # A plain ValueError: other data than it was trained on. A StoreError: a store that is silent to this rank, perhaps alone.
-            if self.purpose == "test" or type(error) is ValueError or isinstance(error, StoreError):
+            # A plain ValueError: other data than it was trained on. A StoreError: a store that is silent to this one of several ranks.
+            if self.purpose == "test" or type(error) is ValueError or (self._ranks and isinstance(error, StoreError)):
                 raise
         return None
 

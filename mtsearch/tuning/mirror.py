@@ -6,6 +6,7 @@ import json
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class Mirror:
     def __init__(self, lease: Lease, path: Path, *, segment: int, offset: int, every: float, after: Callable[[], None]) -> None:
         self._lease, self._store, self._path = lease, lease.store, path
         self._segment, self._offset, self._every, self._after = segment, offset, every, after
-        self._drops: list[str] = []  # folders of the store to be deleted, once the events so far are in it
+        self._drops: deque[str] = deque()  # folders of the store to be deleted, once the events so far are in it
         self._lock = threading.Lock()  # over one exchange with the store
         self._wake, self._closed = threading.Event(), threading.Event()
         self._sent = self._beaten = time.monotonic()
@@ -109,14 +110,12 @@ class Mirror:
                 if self.failing or time.monotonic() - self._beaten >= leases.BEAT:
                     self._lease.beat()
                     self._beaten = time.monotonic()
-                drops, self._drops = self._drops, []
-                try:
-                    self._segments()
-                    while drops:
-                        self._store.remove([f"{drops[-1]}/{name}" for name in self._store.list(drops[-1])])
-                        drops.pop()
-                finally:
-                    self._drops += drops
+                ready = len(self._drops)  # what comes meanwhile may depend on events that are not sent yet
+                self._segments()
+                for _ in range(ready):
+                    folder = self._drops[0]
+                    self._store.remove([f"{folder}/{name}" for name in self._store.list(folder)])
+                    self._drops.popleft()
                 if self.failing:
                     self.failing = None
                     self.news.put(f"{self._store.url} answers again; everything is in it.")

@@ -109,6 +109,9 @@ class StoreStates:
         trial.save(folder)
         name = f"{self._key}-{len(trial.reports):08d}.zip"
         pack(folder, self._out / name)
+        for older in self._out.glob(f"{self._key}-*.zip"):
+            if older.name < name:
+                older.unlink(missing_ok=True)
         shutil.rmtree(folder.parent)
         self._kept = time.monotonic()
         try:

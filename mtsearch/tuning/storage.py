@@ -73,6 +73,8 @@ def check_url(url: str, key: str = "results.root") -> None:
         raise BadInput(f"`{key}` is a folder of this machine written as a URL: {url}. Write the path without `{protocol}://`.")
     if protocol == "memory":
         raise BadInput(f"`{key}={url}` would be gone with its process. Give a folder, or a store such as s3://bucket/prefix.")
+    if ":" in url.partition("://")[2].partition("/")[0].rpartition("@")[0]:
+        raise BadInput(f"`{key}` holds a password, which would be kept with the run. Leave it to the configuration of fsspec.")
     if protocol not in fsspec.available_protocols() or "::" in url:
         raise BadInput(f"`{key}={url}` has no protocol that fsspec knows. {nearest(protocol, _USUAL)}")
 

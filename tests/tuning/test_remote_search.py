@@ -8,10 +8,17 @@ import threading
 import time
 
 import pytest
+from rich.console import Console
 
+from mtsearch import export, report, train
+from mtsearch import run as run_door
 from mtsearch.config.space import Space
+from mtsearch.tuning import engine
 from mtsearch.tuning import lease as leases
+from mtsearch.tuning import mirror as mirrors
 from mtsearch.tuning import states as kept
+from mtsearch.tuning.lease import Lease
+from mtsearch.tuning.mirror import fence
 from mtsearch.tuning.remote import open_run
 from mtsearch.tuning.storage import Store
 from tests.tuning.conftest import FAKE, ROOT
@@ -127,3 +134,82 @@ def test_a_search_goes_on_while_the_store_is_away(search, calm, url, server, mon
     assert code == 0, text
     assert "The run goes on in" in text and "answers again" in text
     assert shown(run) == shown(calm[1]) and told(run) == told(calm[1])
+
+
+@pytest.mark.slow
+def test_a_store_that_stays_away_ends_the_run_with_one_and_the_next_resume_uploads_the_rest(search, calm, url, server, monkeypatch):
+    monkeypatch.setattr(mirrors, "PATIENCE", 1.0)
+    monkeypatch.setattr(leases, "TERM", 3.0)
+    order("wait", 5, 3)
+
+    def away():
+        until(lambda: waits(5, 3))
+        server.kill_gateway()
+        release(5, 3)
+
+    thread = threading.Thread(target=away)
+    thread.start()
+    console = Console(file=search.shown, width=200)
+    code = engine.run(remote(url), name="toy", trial_class=FAKE, console=console)
+    thread.join()
+    server.start()
+    server.wait()
+    text = search.shown.getvalue()
+    assert code == 1
+    assert "not everything could be uploaded: " in text and "a resume from here goes on with it" in text
+    run = open_run(text.splitlines()[-1].removeprefix("run: "))
+    assert any(row["state"] == "running" for row in run.rows()), "the last end is only here"
+    code, run, text = search.resume(run)
+    assert code == 0, text
+    assert shown(run) == shown(calm[1]) and told(run) == told(calm[1])
+    assert not list(kept.outbox(run.address).rglob("*.zip")) and not (kept.cache() / "runs" / kept.slug(run.address)).exists()
+
+
+@pytest.mark.slow
+def test_a_driver_whose_run_was_taken_over_stops_with_one(search, url, monkeypatch):
+    monkeypatch.setattr(leases, "BEAT", 0.5)
+    order("wait", 3, 2)
+
+    def take():
+        until(lambda: waits(3, 2))
+        (stamp,) = {name.partition("/")[0] for name in Store(f"{url}/toy").list("")}
+        store = Store(f"{url}/toy/{stamp}")
+        other = Lease(store, 2)
+        assert other._create()
+        fence(other)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    console = Console(file=search.shown, width=200)
+    code = engine.run(remote(url), name="toy", trial_class=FAKE, console=console)
+    thread.join()
+    text = search.shown.getvalue()
+    assert code == 1 and "What this driver did since then is in /" in text and "Go on with" not in text
+
+
+@pytest.mark.slow
+def test_groups_of_workers_keep_their_states_in_the_store(search, calm, url):
+    order("die", 2, 2)
+    made = remote(url, slots=1, trials=2)
+    code, run, text = search(Space(made.raw | {"workers": 2, "resources": {"cpu": 0.5}}))
+    assert code == 0, text
+    wanted = [row for row in told(calm[1]) if row["trial"] in ("0000", "0001", "stl")]
+    assert told(run) == wanted
+    assert counted(run, "start")["0001"] == 2
+    processes = {row["report"]: row["process"] for row in run.history() if row["trial"] == "0001"}
+    assert processes[1] != processes[3]
+
+
+def test_one_training_in_a_store_is_reported_and_exported_from_there(url, store_ports, server, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["space=pareto_cm", f"results.root={url}", "trial.epochs={search: 1, retrain: 1}", "data.limit=200", "trial.sparsity=none"]
+    assert train.main(words) == 0
+    place = capsys.readouterr().out.splitlines()[-1].removeprefix("run: ")
+    assert place.startswith(f"{url}/pareto_cm/2")
+    assert objects(open_run(place), "checkpoints") == ["0000"] and "report.html" in Store(place).list("")
+    Store(place).remove(["front.md", "report.html"])
+    assert report.main([f"run={place}"]) == 0 and {"front.md", "report.html"} <= set(Store(place).list(""))
+    assert capsys.readouterr().out.splitlines()[-1] == f"run: {place}"
+    assert export.main([f"run={place}", "pick=trial:0000"]) == 0
+    assert (tmp_path / "export" / "0000" / "model.safetensors").exists()
+    assert run_door.main([f"resume={place}"]) == 2 and "single training" in capsys.readouterr().err

@@ -76,6 +76,7 @@ def test_a_server_that_does_not_create_exclusively_is_found_out(store, monkeypat
         ("s3://nobucket/x", "names a bucket or folder that does not exist"),
         ("memory://x", "would be gone with its process"),
         ("file:///tmp/x", "Write the path without `file://`"),
+        ("sftp://me:secret@host/x", "holds a password"),
         ("gss://bucket", "Did you mean `gs`"),
         ("simplecache::s3://bucket", "no protocol that fsspec knows"),
     ],
@@ -331,3 +332,27 @@ def test_a_named_run_is_found_again_and_not_made_twice(url, quick):
         check_results(named)
     with pytest.raises(BadInput, match="begun with other settings"):
         named_run(Space({**named.raw, "search": {**named.raw["search"], "seed": 7}}))
+
+
+# ---------------------------------------------------------------- file systems that do not create exclusively
+
+
+def test_elsewhere_nothing_half_written_is_seen_and_the_last_of_two_withdraws(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SETTLE", 0.2)
+    store = Store(f"file://{tmp_path}/prefix")
+    store.check()
+    assert not store.exclusive
+    store.write("a/1", b"one")
+    store.write("a/1", b"two")
+    assert store.list("a") == {"1": 3} and [p.name for p in (tmp_path / "prefix" / "a").iterdir()] == ["1"]
+    assert store.create("b", b"1") and not store.create("b", b"2")
+    first = Lease.first(store)
+    assert first is not None and Lease.first(store) is None
+    made = []
+    monkeypatch.setattr(Store, "_read_or_none", lambda self, key: None)  # all have looked before any wrote
+    threads = [threading.Thread(target=lambda: made.append(Lease(store, 2)._create())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made.count(True) == 1
