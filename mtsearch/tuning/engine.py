@@ -24,14 +24,16 @@ from mtsearch.tuning.cluster import Cluster, cluster
 from mtsearch.tuning.environment import check_plugins, concrete_data, environment_of
 from mtsearch.tuning.finish import conclude
 from mtsearch.tuning.job import TRIAL_CLASS
+from mtsearch.tuning.joining import check_shared
 from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
 from mtsearch.tuning.observers.watch import Watch, watching
 from mtsearch.tuning.record import reason_of
-from mtsearch.tuning.remote import check_results, create_run, open_run
+from mtsearch.tuning.remote import RemoteRun, check_results, create_run, open_run
 from mtsearch.tuning.rundir import PLACES, RunDirectory
 from mtsearch.tuning.searcher import JobSearcher
 from mtsearch.tuning.slots import bundle, slots
+from mtsearch.tuning.storage import is_url
 from mtsearch.tuning.trainable import TrialActor
 
 DONE, UNFINISHED, INTERRUPTED = 0, 1, 130  # exit codes
@@ -56,6 +58,8 @@ def run(
     data, environment = environment_of(space)
     with cluster() as connection:
         slots(space.config, connection.nodes)
+        root = space.config.results.root
+        check_shared(None if is_url(root) else root, root=data.root, store=data.store)
         directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
         with directory.driver_lock():
             return _drive(directory, space, data, connection, trial_class, console)
@@ -89,6 +93,7 @@ def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIA
         if not ledger.pending and not ledger.to_test():
             return conclude(ledger, console)
         with cluster() as connection:
+            check_shared(None if isinstance(directory, RemoteRun) else directory.path, root=data.root, store=data.store)
             if not changes:
                 directory.log.append("resume", changes={})
             return _drive(directory, space, data, connection, trial_class, console)

@@ -9,8 +9,12 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled, maybe_enable_token_auth_if_token_available
@@ -106,15 +110,23 @@ def fingerprint() -> str:
     return f"{mtsearch.__version__} ({digest.hexdigest()[:8]})"
 
 
+def _on_each(function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, ray.ObjectRef]]:
+    """Run a function on every node at once; yields the node's address and the answer's reference. Raises BadInput for a silent node."""
+    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    place = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes}
+    asked = {task.options(scheduling_strategy=place[node]).remote(*arguments): node for node in nodes}
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=START)
+    yield from ((nodes[asked[answer]], answer) for answer in answered)
+    if silent:
+        names = ", ".join(sorted(nodes[asked[answer]] for answer in silent))
+        raise BadInput(f"node {names} of the cluster started no process in {START:g} seconds. Look into its logs, or take it out.")
+
+
 def _same_code() -> None:
     """Every node can import the mtsearch of this process; elsewhere each trial would fail, or worse, train something else."""
     here = fingerprint()
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    task = ray.remote(num_cpus=0, max_retries=0)(fingerprint)
-    asked = {task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): node for node in nodes}
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=START)
-    for answer in answered:
-        name = nodes[asked[answer]]
+    for name, answer in _on_each(fingerprint):
         try:
             there = ray.get(answer)
         except Exception as error:  # what Ray makes of it depends on where the import fails
@@ -130,6 +142,28 @@ def _same_code() -> None:
                 f"node {name} of the cluster has mtsearch {there}, and this process {here}. Install the same one on all nodes, or give it "
                 "to the job with `ray job submit --working-dir`."
             )
-    if silent:
-        names = ", ".join(sorted(nodes[asked[answer]] for answer in silent))
-        raise BadInput(f"node {names} of the cluster started no process in {START:g} seconds. Look into its logs, or take it out.")
+
+
+def _seen(paths: Sequence[str]) -> list[bool]:
+    return [os.path.exists(path) for path in paths]
+
+
+def check_shared(results: str | Path | None, **data: Path | None) -> None:
+    """Every node sees the folder of the results and the places of the data (`root`, `store`); None is not asked for. Raises BadInput.
+
+    Where a node does not, it would keep the states of its trials to itself, and fail each trial that another node has begun.
+    """
+    if sum(node["Alive"] for node in ray.nodes()) < 2:
+        return
+    with ExitStack() as stack:
+        places = {f"data.{key}": (str(path), str(path)) for key, path in data.items() if path is not None}
+        if results is not None:
+            Path(results).mkdir(parents=True, exist_ok=True)
+            # A file of this moment: another machine may well have a folder of the same name.
+            marker = stack.enter_context(tempfile.NamedTemporaryFile(dir=results, prefix=".seen-by-all-nodes-"))
+            places["results.root"] = (str(Path(results).resolve()), str(Path(marker.name).resolve()))
+        for name, answer in _on_each(_seen, [asked for _, asked in places.values()]):
+            for (key, (path, _)), seen in zip(places.items(), ray.get(answer), strict=True):
+                if not seen:
+                    store = ", or an object store such as s3://BUCKET/PREFIX" if key == "results.root" else ""
+                    raise BadInput(f"node {name} of the cluster does not see {path}. Give `{key}` a folder that all nodes share{store}.")

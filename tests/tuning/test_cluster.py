@@ -72,3 +72,16 @@ def test_another_version_of_ray_is_named(monkeypatch):
         BadInput, match=r"^the cluster at `RAY_ADDRESS=h:1` runs Ray 2\.1\.0 on Python 3\.11\.0, and this process has Ray 2\."
     ):
         joining._knock("h:1")
+
+
+def test_all_nodes_see_the_results_and_the_data_or_the_one_that_does_not_is_named(ray_cluster, monkeypatch, tmp_path):
+    from mtsearch.tuning import joining
+
+    monkeypatch.setattr(joining.ray, "nodes", lambda nodes=joining.ray.nodes: 2 * nodes())
+    joining.check_shared(tmp_path / "results", root=tmp_path, store=None)
+    assert not list((tmp_path / "results").iterdir())
+    elsewhere = tmp_path / "elsewhere"
+    with pytest.raises(
+        BadInput, match=rf"^node 127\.0\.0\.1 of the cluster does not see {elsewhere}\. Give `data\.root` a folder that all"
+    ):
+        joining.check_shared(None, root=elsewhere)
