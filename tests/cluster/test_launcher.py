@@ -168,9 +168,7 @@ def test_results_that_only_the_head_sees_are_refused_before_anything_is_trained(
     words = ["--", "python", "-m", "mtsearch.run", "space=pareto_cm", "profile=quick", "results.root=/tmp/only-here"]
     done = launched.laptop.run(["ray", "job", "submit", "--address", "http://localhost:8265", *words], LONG, RAY_AUTH_MODE="token")
     assert done.returncode != 0
-    assert (
-        f"mtsearch.run: node {WORKER} of the cluster does not see /tmp/only-here. Give `results.root` a folder that all" in done.stdout
-    )
+    assert f"mtsearch.run: node {WORKER} of the cluster does not see /tmp/only-here. Give `results.root` a folder that all" in done.stdout
 
 
 def test_a_folder_that_is_sent_along_goes_before_what_the_nodes_have_installed(launched):
