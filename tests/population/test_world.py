@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mtsearch.population.member import Bench
+from mtsearch.population.rounds import Rounds
 from mtsearch.training import World
 from tests.population.conftest import ROOT
 from tests.population.tiny import equal, population, states, timeless
@@ -80,6 +81,17 @@ def test_a_member_may_be_trained_anywhere_and_again():
     for bench in (trial._bench, other._bench):
         again = bench.train(trial._tasks[0], start, 0, 4)
         assert equal(again.state.tree(), first.state.tree()) and again.loss == first.loss
+
+
+def test_the_order_in_which_members_train_does_not_matter(monkeypatch):
+    """Invariant 14."""
+    case = {"tasks": 3, "group_size": 3, "donor_rule": "all", "accept": "argmin", "budget": 72}
+    plain = population(**case)
+    reports = timeless(list(plain))
+    assigned = Rounds._assign
+    monkeypatch.setattr(Rounds, "_assign", lambda self, *values: dict(reversed(assigned(self, *values).items())))
+    turned = population(**case)
+    assert timeless(list(turned)) == reports and equal(states(turned), states(plain))
 
 
 def test_a_member_talks_to_nobody_while_it_trains(monkeypatch):
