@@ -17,7 +17,7 @@ from mtsearch.config.balancing import equal, takes_preference
 from mtsearch.config.base import tag_of
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.dimensions import Dimension, Suggest, default_of, dimensions_of, ends, is_dimension, label, resolve, typical
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.errors import BadInput, nearest, shown
 from mtsearch.config.metrics import metric_of, metrics_of
 from mtsearch.config.plugins import absolute, load_plugins, located
 from mtsearch.config.preferences import check_preference, task_preferences
@@ -223,8 +223,8 @@ def target_of(target: str | None, tasks: Sequence[str], dataset: str, where: str
     if target is None and len(tasks) == 1:
         return tasks[0]
     if target not in tasks:
-        found = "none is named" if target is None else f"`{target}` is none of them"
-        raise BadInput(f"`{where}.population.target` should be a task of {dataset}, {' or '.join(tasks)}; {found}. Set it.")
+        found = "none" if target is None else f"`{target}`"
+        raise BadInput(f"`{where}.population.target` should be a task of {dataset}: {', '.join(tasks)}. Found {found}.")
     return str(target)
 
 
@@ -267,6 +267,8 @@ def split_pairs(pairs: Sequence[str], doors: Sequence[str]) -> tuple[dict[str, s
         key, sign, value = pair.partition("=")
         if not sign or not key:
             raise BadInput(f"arguments are key=value. Found `{pair}`. Write, for example, `search.trials=50`; `--help` shows the keys.")
+        if key in own:
+            raise BadInput(f"`{key}` is given twice: `{own[key]}` and `{value}`. Give it once.")
         if key in doors:
             own[key] = value
         else:
@@ -293,7 +295,13 @@ def read_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
     space: dict[str, Any] = {str(key): value for key, value in tree.items()}
     profiles = space.pop("profiles", None) or {}
     space.setdefault("name", path.stem)
-    for part in (space, *(changes for changes in profiles.values() if isinstance(changes, dict))):
+    for where, part in (
+        ("profiles", profiles),
+        *((f"profiles.{n}", c or {}) for n, c in (profiles.items() if isinstance(profiles, dict) else ())),
+    ):
+        if not isinstance(part, dict):
+            raise BadInput(f"`{where}` of {space['name']} should map keys to values. Found {shown(part)}.")
+    for part in (space, *(changes for changes in profiles.values() if changes)):
         _place(part, path.parent)
     if profile is not None:
         if profile not in profiles:
@@ -304,12 +312,19 @@ def read_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(space), resolve=True)
     except OmegaConfBaseException as error:
-        raise BadInput(f"an interpolation in {space['name']} cannot be resolved: {' '.join(str(error).split())}.") from None
+        raise BadInput(_interpolation(str(space["name"]), error)) from None
     assert isinstance(resolved, dict)
     if not isinstance(resolved.get("controls") or {}, dict):
         raise BadInput(f"`controls` should map names to changes of the trial. Found {resolved['controls']!r}.")
     resolved["controls"] = {k: v for k, v in (resolved.get("controls") or {}).items() if v is not None}
     return _place({str(k): v for k, v in resolved.items()}, None)
+
+
+def _interpolation(name: str, error: OmegaConfBaseException) -> str:
+    """What is wrong with a ``${...}``, without OmegaConf's own words around it."""
+    reason = error.msg.splitlines()[0] if isinstance(error.msg, str) else str(error)
+    reason = reason.rpartition("raised while resolving interpolation: ")[2].rstrip(".")
+    return f"`{error.full_key}` cannot be resolved in {name}: {reason}. Write, for example, `${{trial.batch_size}}`."
 
 
 def _place(tree: dict[str, Any], folder: Path | None) -> dict[str, Any]:
@@ -332,6 +347,9 @@ def _override(pair: str) -> dict[str, Any]:
         raise BadInput(f"the value of `{key}` is no valid YAML: {value!r}. Quote it, for example '{key}=\"text\"'.") from None
     assert isinstance(parsed, dict)
     tree: Any = parsed["value"]
+    glued = next((k for k, v in tree.items() if v is None and ":" in str(k)), None) if isinstance(tree, dict) else None
+    if glued is not None:
+        raise BadInput(f"the value of `{key}` lacks a space behind a colon: {value!r}. Write `{glued.replace(':', ': ', 1)}`.")
     for part in reversed(key.split(".")):
         tree = {part: tree}
     return tree

@@ -63,7 +63,7 @@ def sentence(error: ValidationError, tree: Any, path: str = "", model: type[Base
     else:
         text = f"{' or '.join(dict.fromkeys(map(_wanted, forms))).replace(' or should be', ' or')}. Found {shown(value)}"
         if kind == "model_type" and (keys := _keys(model, found["loc"])):
-            text += f". Did you mean `{where}.{keys[0]}`?" if len(keys) == 1 else f". {nearest('', keys)}"
+            text += f". Did you mean `{where}.{keys[0]}`?" if len(keys) == 1 else f". {nearest('', [f'{where}.{key}' for key in keys])}"
     return f"`{where}` {text}{'' if text.endswith(('.', '?')) else '.'}" if where else f"{text}."
 
 

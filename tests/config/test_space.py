@@ -94,13 +94,22 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ("trial.backbone={name: edsr, scale: 3}", "`trial.backbone.scale` should be 1, 2, 4 or 8. Found 3."),
         ("trial.backbone=torchvision", "`trial.backbone.model` is missing. Set it."),
         ("trial.population={name: mto, formulation: los}", "`trial.population.formulation` is unknown: 'los'. Did you mean `loss`?"),
+        ("trial.batch_size={image:32}", "the value of `trial.batch_size` lacks a space behind a colon: '{image:32}'. Write `image: 32`."),
+        (
+            "trial.seed=${trial.sed}",
+            "`trial.seed` cannot be resolved in pareto_cm: Interpolation key 'trial.sed' not found. Write,",
+        ),
+        (
+            'trial.preference="${preferences:0.5,image,digit}"',
+            "`trial.preference` cannot be resolved in pareto_cm: Parameter `k0` should be one of 0, 0.1",
+        ),
         ("trial.batch_size=2.5", "`trial.batch_size` should be a whole number or a mapping of keys to values. Found 2.5."),
         ("trial.batch_size=true", "`trial.batch_size` should be a number. Found true."),
         ("trial.optimizer.lr=.inf", "`trial.optimizer.lr` should be a finite number. Found inf."),
         ("trial.augment={flip: maybe}", "`trial.augment.flip` should be true or false. Found 'maybe'."),
         ("data.dataset=null", "`data.dataset` should be text. Found null."),
-        ("results=DIR", "`results` should be a mapping of keys to values. Found 'DIR'. Known here: `root`, `run`, `upload_every`."),
-        ("trial.epochs=3", "Found 3. Known here: `retrain`, `search`."),
+        ("results=DIR", "`results` should be a mapping of keys to values. Found 'DIR'. Known here: `results.root`, `results.run`,"),
+        ("trial.epochs=3", "Found 3. Known here: `trial.epochs.retrain`, `trial.epochs.search`."),
         ("trial.optimizer.weight_decay={uniform: [-1, 1], default: 0}", "Found -1 (as drawn from `trial.optimizer.weight_decay`)."),
         (
             "trial.balancing=mgda",
@@ -196,6 +205,13 @@ def test_an_option_without_a_name_may_carry_dimensions():
 def test_controls_that_are_no_mapping_get_a_sentence(value):
     with pytest.raises(BadInput, match="`controls` should map names"):
         load_space("pareto_cm", [f"controls={value}"])
+
+
+@pytest.mark.parametrize(("profiles", "found"), [("3", "`profiles` of own"), ("{quick: [1]}", "`profiles.quick` of own")])
+def test_profiles_that_are_no_mapping_get_a_sentence(tmp_path, profiles, found):
+    (tmp_path / "own.yaml").write_text(f"data: {{dataset: cifar10_mnist}}\nobjectives: [val/image/error]\nprofiles: {profiles}\n")
+    with pytest.raises(BadInput, match=f"{found} should map keys to values"):
+        load_space(str(tmp_path / "own.yaml"))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))

@@ -80,5 +80,5 @@ def test_controls_execute_as_many_steps_as_the_search(name, profile):
 
 def test_a_space_names_its_target():
     space = load_space("mto_losses", ["trial.population.target=null"])
-    with pytest.raises(BadInput, match=r"`trial.population.target` should be a task of rsscn7_sr_losses, .*; none is named\. Set it\."):
+    with pytest.raises(BadInput, match=r"`trial.population.target` should be a task of rsscn7_sr_losses: .*\. Found none\."):
         space.check(load_card("rsscn7_sr_losses"))

@@ -89,7 +89,7 @@ def test_a_dataset_of_two_tasks_is_no_target(monkeypatch):
     two = tiny.dataset()
     two = two.__class__(two.card.model_copy(update={"tasks": (*two.card.tasks, *tiny.OTHER.card.tasks)}), *list(vars(two).values())[1:])
     monkeypatch.setattr("mtsearch.population.population.open_dataset", lambda data: two)
-    with pytest.raises(BadInput, match=r"target` should be a task of tiny, scene or kind; none is named\. Set it"):
+    with pytest.raises(BadInput, match=r"target` should be a task of tiny: scene, kind\. Found none\."):
         population()
 
 

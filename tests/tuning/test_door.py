@@ -56,6 +56,7 @@ def test_the_resolved_configuration_is_a_space_again(capsys, tmp_path, name):
 def test_bad_input_gets_one_sentence(capsys, tmp_path):
     assert "`space` is missing" in refused(capsys, "search.trials=3")
     assert "arguments are key=value" in refused(capsys, "pareto_cm")
+    assert "`space` is given twice: `pareto_cm` and `pareto_mm`" in refused(capsys, "space=pareto_cm", "space=pareto_mm")
     assert "unknown option `--lst`" in refused(capsys, "--lst")
     assert "no run directory" in refused(capsys, f"resume={tmp_path}")
     assert "900 CPU" in refused(capsys, "space=pareto_cm", "resources.cpu=900")

@@ -24,6 +24,8 @@ class KFold(Formulation):
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         folds, count = self.settings.folds, len(task.split)
+        if folds > count:
+            raise BadInput(f"`trial.population.formulation.folds` should be at most {count}, the training images. Found {folds}.")
         size, number = count // folds, (task.key - 1) % folds
         order = torch.randperm(count, generator=stream(self.config.seed, "formulation", COMMON))
         fold = order[number * size : count if number == folds - 1 else (number + 1) * size]
