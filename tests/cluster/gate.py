@@ -13,20 +13,25 @@ from mtsearch.config.base import Model, method
 
 @method("balancing", "gated")
 class GatedSettings(Model):
-    """`folder` gets a file `on-NODE` from every trial, and `waiting` when one has come to the end of epoch `until`, where that is not 0."""
+    """Every trial leaves a file `on-NODE` in `folder`. One whose `until` is 0 waits for trials on `nodes` nodes; another one, at the end of
+    its epoch `until`, leaves a file `waiting` and waits for a file `open`."""
 
     name: Literal["gated"] = "gated"
     folder: str
+    nodes: int = 2
     until: int = 0
 
 
 @balancing(GatedSettings)
 class Gated(Linear):
-    """The weighted sum; a trial waits before the report of its epoch `until` as long as the folder has no file `open`."""
+    """The weighted sum, with the waits before the report of an epoch."""
 
     def due(self, epoch: int) -> bool:
         folder = Path(self.settings.folder)
         (folder / f"on-{os.environ['SLURMD_NODENAME']}").touch()
+        if self.settings.until == 0:
+            while len(list(folder.glob("on-*"))) < self.settings.nodes:
+                time.sleep(0.1)
         if epoch == self.settings.until:
             (folder / "waiting").touch()
             while not (folder / "open").exists():
