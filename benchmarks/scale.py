@@ -195,10 +195,9 @@ def nodes(trials):
     with watched() as seen:
         book = Ledger(run, made, DataConfig(dataset="cifar10_mnist"))
         display = SimpleNamespace(trial=lambda trial: None, note=lambda line: None, refresh=lambda force=False: None)
-        searcher, recorder = (
-            JobSearcher(book, "trivial:TrivialTrial"),
-            engine._Recorder(book, display, SimpleNamespace(is_set=lambda: False)),
-        )
+        watch = SimpleNamespace(memory=lambda trial, size: None, renew=lambda: None)
+        searcher = JobSearcher(book, "trivial:TrivialTrial")
+        recorder = engine._Recorder(book, display, watch, SimpleNamespace(is_set=lambda: False))
         free, queue, number = list(range(NODES * SLOTS)), [], 0
         running = {}  # by slot: (trial, its epoch's number, attempt)
         driver, work, waited, deaths = 0.0, 0.0, 0.0, 0

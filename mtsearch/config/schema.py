@@ -209,15 +209,31 @@ class Sampler(Model):
         return self
 
 
-def _sampler(value: Any) -> Any:
+def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+class Scheduler(Model):
+    """Which trials are stopped before their end."""
+
+    name: Literal["none", "moasha"] = "none"
+    grace: int = Field(3, gt=0, description="the report at which trials are first compared")
+    reduction: int = Field(2, gt=1, description="one of so many goes on; also the factor between the reports at which trials are compared")
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> Scheduler:
+        idle = sorted(self.model_fields_set - {"name"}) if self.name == "none" else []
+        if idle:
+            raise ValueError(f"with `name = none` has no use for `{idle[0]}`. Leave it out")
+        return self
+
+
 class Search(Model):
-    """How many trials, which sampler, how many at once."""
+    """How many trials, which sampler, which scheduler, how many at once."""
 
     trials: int = Field(16, gt=0)
-    sampler: Annotated[Sampler, BeforeValidator(_sampler)] = Sampler()
+    sampler: Annotated[Sampler, BeforeValidator(_named)] = Sampler()
+    scheduler: Annotated[Scheduler, BeforeValidator(_named)] = Scheduler()
     seed: int = Field(0, ge=0)
     slots: int | None = Field(None, gt=0)
     budget: Positive | None = Field(None, description="seconds after which no trial starts")

@@ -38,6 +38,7 @@ _NAMED = (
     "optimizer",
     "lr_schedule",
     "sampler",
+    "scheduler",
 )
 
 

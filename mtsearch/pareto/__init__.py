@@ -5,6 +5,7 @@ from mtsearch.pareto.delta import delta_m, measures_of, with_delta_m
 from mtsearch.pareto.front import feasible, front_mask, front_rows, non_dominated, rank, values
 from mtsearch.pareto.indicators import Reference, hypervolume, hypervolume_series, reference_point
 from mtsearch.pareto.live_front import LiveFront
+from mtsearch.pareto.ordering import best_first
 from mtsearch.pareto.outcome import Outcome, outcome
 from mtsearch.pareto.tables import derive
 
@@ -12,6 +13,7 @@ __all__ = [
     "LiveFront",
     "Outcome",
     "Reference",
+    "best_first",
     "by_preference",
     "choose",
     "delta_m",

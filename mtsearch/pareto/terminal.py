@@ -36,6 +36,8 @@ def front_table(found: Outcome) -> RenderableType:
     if lost:
         shown = "; ".join(f"{_name(row).removesuffix(' (failed)')}: {row.get('reason') or 'no reason given'}" for row in lost[:3])
         lines.append(Text(f"{len(lost)} failed: {shown}{'; ...' if len(lost) > 3 else ''}", style="red"))
+    if stopped := found.states.get("stopped"):
+        lines.append(Text(f"{stopped} stopped early, as others were better"))
     return Group(*lines)
 
 

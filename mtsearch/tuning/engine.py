@@ -31,6 +31,7 @@ from mtsearch.tuning.observers.watch import Watch, watching
 from mtsearch.tuning.record import reason_of
 from mtsearch.tuning.remote import RemoteRun, check_results, create_run, open_run
 from mtsearch.tuning.rundir import PLACES, RunDirectory
+from mtsearch.tuning.schedulers import JobScheduler
 from mtsearch.tuning.searcher import JobSearcher
 from mtsearch.tuning.slots import bundle, slots
 from mtsearch.tuning.storage import is_url
@@ -152,6 +153,7 @@ def _work(ledger: Ledger, at_once: int, trial_class: str, recorder: _Recorder) -
             name="search",
             storage_path=scratch,
             search_alg=JobSearcher(ledger, trial_class),
+            scheduler=recorder.scheduler,
             num_samples=-1,
             max_concurrent_trials=at_once,
             max_failures=config.search.max_failures,
@@ -170,6 +172,7 @@ class _Recorder(tune.Callback):
 
     def __init__(self, ledger: Ledger, display: Display, watch: Watch, interrupt: threading.Event) -> None:
         self._ledger, self._display, self._watch, self._interrupt = ledger, display, watch, interrupt
+        self.scheduler = JobScheduler(ledger.halving)
         self._starts: dict[str, int] = {}  # by trial, of the group that has it
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -188,6 +191,8 @@ class _Recorder(tune.Callback):
             self._ledger.failed(name, result["failed"])
         elif result["selected"] is not None:
             self._ledger.done(name, result["selected"])
+        elif name in self.scheduler.stopped:
+            self._ledger.stopped(name, self.scheduler.stopped.pop(name))
         self._show(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

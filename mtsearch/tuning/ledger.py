@@ -11,6 +11,7 @@ from mtsearch.config.space import Space
 from mtsearch.pareto import LiveFront
 from mtsearch.tuning.record import TrialRecord, order
 from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.tuning.schedulers import MOASHA
 from mtsearch.tuning.study import Study, objective_values
 
 Listener = Callable[[str, TrialRecord, Mapping[str, Any]], None]
@@ -34,6 +35,7 @@ class Ledger:
         run.sweep_strays()
         for trial in self.record.ended:
             self._place(trial)
+        self.halving = self._scheduler()
         self._sweep()
 
     # ------------------------------------------------------------ what is next
@@ -114,6 +116,8 @@ class Ledger:
             if trial.state == "running" and report["report"] not in trial.reports:
                 self._write("report", trial=name, report=report["report"], metrics=report)
                 self.listener("report", trial, report)
+                if self.halving is not None and trial.kind == "search":
+                    self.halving.add(name, report)
 
     def done(self, name: str, selected: int) -> None:
         """A trial came to its end. Without finite objectives it counts as failed."""
@@ -132,6 +136,10 @@ class Ledger:
     def failed(self, name: str, reason: str) -> None:
         """A trial ended without a result."""
         self._end(name, state="failed", reason=" ".join(reason.split()))
+
+    def stopped(self, name: str, reason: str) -> None:
+        """A trial was stopped before its end, because others are better."""
+        self._end(name, state="stopped", reason=reason)
 
     def tested(self, name: str, metrics: dict[str, Any]) -> None:
         """The test metrics of a trial's selected model."""
@@ -168,6 +176,17 @@ class Ledger:
     def to_test(self) -> list[TrialRecord]:
         """The front and the controls, as far as they have no test metrics yet."""
         return [trial for trial in [*self.front(), *self._controls_done()] if not trial.test]
+
+    def _scheduler(self) -> MOASHA | None:
+        """The search's successive halving, knowing what all trials so far have reported; None where nothing is stopped early."""
+        search, config = self.space.config.search, self.space.config
+        if search.scheduler.name == "none":
+            return None
+        halving = MOASHA(search.scheduler.grace, search.scheduler.reduction, config.objectives, config.constraints)
+        for event in self.run.events():
+            if event["event"] == "report" and self.record.trials[event["trial"]].kind == "search":
+                halving.add(event["trial"], event["metrics"])
+        return halving
 
     def _place(self, trial: TrialRecord) -> list[str]:
         """Take in a trial that ended; returns those that nobody will continue, test or export any more: failed and dominated ones."""

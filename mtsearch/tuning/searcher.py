@@ -36,8 +36,13 @@ class JobSearcher(Searcher):
             "gpu": self._ledger.space.config.resources.gpu,
             "trial_class": self._trial_class,
         }
-        # Text, so that Tune finds nothing in it to resolve.
-        return {"trial": trial.trial, "purpose": purpose, "job": json.dumps(job), "group": json.dumps(self._group(trial.config))}
+        return {
+            "trial": trial.trial,
+            "purpose": purpose,
+            "stoppable": trial.kind == "search",
+            "job": json.dumps(job),  # text, so that Tune finds nothing in it to resolve
+            "group": json.dumps(self._group(trial.config)),
+        }
 
     def _group(self, config: dict[str, Any]) -> dict[str, Any] | None:
         """The settings of the worker group that a trial needs, if it needs one."""

@@ -78,6 +78,12 @@ class Study:
         identifier = self._ids[number]
         if self._study._storage.get_trial(identifier).state.is_finished():
             return
+        if trial.state == "stopped":
+            handle = optuna.trial.Trial(self._study, identifier)
+            for key, value in _stopped_attrs(trial, self._config.objectives).items():
+                handle.set_user_attr(key, value)
+            self._study.tell(number, state=TrialState.PRUNED)
+            return
         values = objective_values(self._config.objectives, trial.result) if trial.state == "done" else None
         violations = constraint_values(self._config.constraints, trial.result)
         handle = optuna.trial.Trial(self._study, identifier)
@@ -160,7 +166,7 @@ class Study:
         values = objective_values(self._config.objectives, trial.result) if trial.state == "done" else None
         violations = constraint_values(self._config.constraints, trial.result)
         complete = values is not None and all(v is not None for v in violations.values())
-        state = TrialState.RUNNING if trial.state == "running" else (TrialState.COMPLETE if complete else TrialState.FAIL)
+        state = TrialState.COMPLETE if complete else _STATES.get(trial.state, TrialState.FAIL)
         with _quiet():
             return optuna.trial.create_trial(
                 state=state,
@@ -168,9 +174,21 @@ class Study:
                 params=kept["params"],
                 distributions={name: json_to_distribution(text) for name, text in kept["distributions"].items()},
                 system_attrs=kept["system"],
-                user_attrs={"reason": trial.reason} if state == TrialState.FAIL else {},
+                user_attrs={"reason": trial.reason}
+                if state == TrialState.FAIL
+                else _stopped_attrs(trial, self._config.objectives)
+                if state == TrialState.PRUNED
+                else {},
                 constraints={k: float(v) for k, v in violations.items() if v is not None} if state == TrialState.COMPLETE else None,
             )
+
+
+_STATES = {"running": TrialState.RUNNING, "stopped": TrialState.PRUNED}
+
+
+def _stopped_attrs(trial: TrialRecord, objectives: tuple[Objective, ...]) -> dict[str, Any]:
+    """What the study keeps of a stopped trial. Optuna takes no values of it, and a part of a training is none of the whole's."""
+    return {"reason": trial.reason, **{f"partial {o.metric}": trial.result.get(o.metric) for o in objectives}}
 
 
 class _Suggest:

@@ -328,3 +328,28 @@ def test_the_same_search_of_real_trials_gives_the_same_rows_twice_and_with_any_s
     kept = [[{k: v for k, v in row.items() if not k.startswith("cost/") and k != "command"} for row in rows] for rows in tables]
     assert kept[0] == kept[1] == kept[2]
     assert [row["state"] for row in kept[0]] == ["done", "done"]
+
+
+def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(search):
+    def halved(name):
+        raw = space(search.root / name, trials=8, epochs=4, scheduler={"name": "moasha", "grace": 1, "reduction": 2}).raw
+        raw["trial"]["batch_size"] = {"choice": [8, 7, 6, 5, 4, 3, 2, 1], "default": 8}  # the good ones first
+        return Space(raw)
+
+    code, run, text = search(halved("whole"))
+    assert code == 0
+    rows = {row["trial"]: row for row in run.rows()}
+    stopped = {name for name, row in rows.items() if row["state"] == "stopped"}
+    assert stopped and all("trials at report" in rows[name]["reason"] for name in stopped)
+    assert all(rows[name]["report"] in (1, 2) and "test/image/error" not in rows[name] for name in stopped)
+    assert rows["stl"]["state"] == "done"  # controls are never stopped
+    assert stopped.isdisjoint(checkpoints(run)) and f"{len(stopped)} stopped early" in text
+    assert [s == TrialState.PRUNED for s in states(run)] == [name in stopped for name in sorted(rows) if name != "stl"]
+
+    order("interrupt", 3, 2, os.getpid())
+    code, cut, _ = search(halved("cut"))
+    assert code == 130
+    os.unlink(cut.journal)  # the study is made again from the events
+    code, cut, _ = search.resume(cut)
+    assert code == 0 and shown(cut) == shown(run)
+    assert states(cut) == states(run)
