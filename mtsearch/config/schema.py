@@ -222,7 +222,8 @@ class Scheduler(Model):
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> Scheduler:
-        idle = sorted(self.model_fields_set - {"name"}) if self.name == "none" else []
+        fields = type(self).model_fields
+        idle = [name for name in ("grace", "reduction") if self.name == "none" and getattr(self, name) != fields[name].default]
         if idle:
             raise ValueError(f"with `name = none` has no use for `{idle[0]}`. Leave it out")
         return self

@@ -320,7 +320,7 @@ def test_a_network_that_shares_nothing_is_refused(level):
     losses = torch.ones(2, requires_grad=True)
     with pytest.raises(BadInput, match=r"Found none\. Use `linear`, or an architecture that shares\."):
         build_balancing(schema.MGDA(level=level), equal(2)).backward(Step(losses * 1, (0, 1)))
-    with pytest.raises(ValueError, match="`architecture: stl` shares nothing"):
+    with pytest.raises(ValueError, match="with `architecture: stl`, which shares nothing"):
         schema.TrialConfig.model_validate({"architecture": "stl", "balancing": {"name": "mgda", "level": level}})
 
 

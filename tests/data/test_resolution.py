@@ -198,7 +198,7 @@ def test_a_users_card_needs_no_code(tmp_path):
         (("mean: [0.5, 0.5, 0.5]", "mean: [0.5]"), "one `mean`"),
         (("name: pets", "name: ../pets"), "as it names folders"),
         (("names: [pets]", "names: []"), "source.images.names"),
-        (("names: [pets]", "name: [pets]"), "unknown key `name`"),
+        (("names: [pets]", "name: [pets]"), "unknown key `source.images.name`"),
         (("shape: [3, 32, 32]", "shape: {"), "no readable YAML"),
         (("kind: classification", "kind: clasification"), "Did you mean `classification`"),
     ],
