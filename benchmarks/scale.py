@@ -1,13 +1,13 @@
 """What a search of many trials costs its driver: time and memory a trial, on one machine, on eight raylets, on 200 simulated nodes.
 
-- machine: 10,000 trials that compute nothing (`trivial.py`) through the real searcher, study, event log, tables and Ray Tune.
+- machine: 10,000 trials that compute nothing (`trials/trivial.py`) through the real searcher, study, event log, tables and Ray Tune.
 - raylets: 400 of them over eight real Ray nodes on this machine; their rows must be those of one node.
 - nodes: 200 nodes with 8 slots each as a discrete-event simulation without Ray, which drives the real searcher, ledger, study and tables.
   Trials take three epochs of a minute or so, nodes die; the driver is one server whose real seconds count as simulated ones.
 - samplers: what asking Optuna's samplers for the next trial takes after n trials.
 
 Driver time is the time in which the driver is not waiting for Ray, less what is spent in Optuna's own ask, suggest and tell; memory is the
-slope of its resident size over the trials. Usage: python benchmarks/scale.py [PART ...] [--trials N]
+slope of its largest resident size over the trials. Usage: python benchmarks/scale.py [PART ...] [--trials N]
 """
 
 import argparse
@@ -16,6 +16,7 @@ import functools
 import heapq
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -24,11 +25,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import optuna
-import psutil
 import ray
-import trivial
 from rich.console import Console
 from rich.table import Table
+from trials import trivial
 
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
@@ -43,6 +43,7 @@ from mtsearch.tuning.searcher import JobSearcher
 
 MILLISECONDS, KILOBYTES = 20.0, 30.0  # bounds a trial
 NODES, SLOTS = 200, 8  # of the simulation
+CLASS = "trials.trivial:TrivialTrial"
 VOLATILE = ("command", "cost/seconds")
 console = Console()
 
@@ -101,13 +102,15 @@ def watched():
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
     for owner, name, clock in places:
         setattr(owner, name, clock.around(getattr(owner, name)))
-    end, process = ledgers.Ledger._end, psutil.Process()
+    end = ledgers.Ledger._end
 
     def ended(self, *args, **fields):
         end(self, *args, **fields)
         count = len(self.record.ended)
         if count % 100 == 0:
-            seen.append((count, time.perf_counter(), optunas.seconds, waiting.seconds, process.memory_info().rss))
+            seen.append(
+                (count, time.perf_counter(), optunas.seconds, waiting.seconds, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            )
 
     ledgers.Ledger._end = ended
     try:
@@ -122,7 +125,7 @@ def costs(seen):
     """Milliseconds a trial beyond Optuna and waiting, Optuna's own, both over all and at the end, and kilobytes a trial."""
     count, total, optunas, waiting, size = (np.array(column, dtype=float) for column in zip(*seen, strict=True))
     busy = total - optunas - waiting
-    late = count >= 0.9 * count[-1]
+    late = count >= 0.7 * count[-1]
     settled = count >= min(1000, count[-1] / 2)
     return {
         "milliseconds": 1e3 * (busy[-1] - busy[0]) / (count[-1] - count[0]),
@@ -151,7 +154,7 @@ def checked(run, trials):
 def machine(trials):
     with tempfile.TemporaryDirectory() as folder, cluster(), open(os.devnull, "w") as silence, watched() as seen:
         begin = time.perf_counter()
-        code = engine.run(space(folder, trials), name="scale", trial_class="trivial:TrivialTrial", console=Console(file=silence))
+        code = engine.run(space(folder, trials), name="scale", trial_class=CLASS, console=Console(file=silence))
         seconds = time.perf_counter() - begin
         assert code == 0
         checked(only(folder), trials)
@@ -165,7 +168,7 @@ def raylets(trials):
 
     def search(folder):
         with open(os.devnull, "w") as silence:
-            assert engine.run(space(folder, trials), name="scale", trial_class="trivial:TrivialTrial", console=Console(file=silence)) == 0
+            assert engine.run(space(folder, trials), name="scale", trial_class=CLASS, console=Console(file=silence)) == 0
         return checked(only(folder), trials)
 
     settle()
@@ -196,7 +199,7 @@ def nodes(trials):
         book = Ledger(run, made, DataConfig(dataset="cifar10_mnist"))
         display = SimpleNamespace(trial=lambda trial: None, note=lambda line: None, refresh=lambda force=False: None)
         watch = SimpleNamespace(memory=lambda trial, size: None, renew=lambda: None)
-        searcher = JobSearcher(book, "trivial:TrivialTrial")
+        searcher = JobSearcher(book, CLASS)
         recorder = engine._Recorder(book, display, watch, SimpleNamespace(is_set=lambda: False))
         free, queue, number = list(range(NODES * SLOTS)), [], 0
         running = {}  # by slot: (trial, its epoch's number, attempt)
@@ -315,7 +318,7 @@ def main():
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all where none is named")
     parser.add_argument("--trials", type=int, help="another number of trials for each part")
     given = parser.parse_args()
-    here = Path(__file__).resolve().parent  # where trial actors find `trivial`
+    here = Path(__file__).resolve().parent  # where trial actors find `trials`
     os.environ["PYTHONPATH"] = os.pathsep.join([str(here), str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     figures = {}
     for name in given.parts or PARTS:

@@ -14,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import clocked
 from ray import train, tune
 from rich.console import Console
 from rich.table import Table
+from trials import clocked
 
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
@@ -31,7 +31,7 @@ from mtsearch.tuning.searcher import JobSearcher
 TRIALS = {"warm": 20, "fresh": 4, "group": 12, "trainer": 4}
 WORKERS = {"warm": 1, "fresh": 1, "group": 2, "trainer": 2}
 BOUND, RATIO = 0.3, 100.0  # seconds that a resident start may take, and how often a group's time the documented way should take
-CLASS = "clocked:ClockedTrial"
+CLASS = "trials.clocked:ClockedTrial"
 
 
 def space(folder, way):
@@ -126,7 +126,7 @@ def gaps(log):
 
 
 def main():
-    here = Path(__file__).resolve().parent  # where the actors find `clocked`
+    here = Path(__file__).resolve().parent  # where the actors find `trials.clocked`
     os.environ["PYTHONPATH"] = os.pathsep.join([str(here), str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     table = Table("way", "workers", "trials", "median s", "worst s")
     figures, errors = {}, {}

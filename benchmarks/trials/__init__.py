@@ -1,0 +1,1 @@
+"""Trials that benchmarks have actors run."""
