@@ -92,7 +92,9 @@ class Study:
             self._study.tell(number, state=TrialState.FAIL)
             return
         for name, value in violations.items():
-            handle.set_constraint(name, float(value))  # type: ignore[arg-type]
+            handle.set_user_attr(name, value)
+        for name, listed in _constraint_attrs(violations).items():
+            self._study._storage.set_trial_system_attr(identifier, name, listed)
         self._study.tell(number, values)
 
     # ------------------------------------------------------------ samplers
@@ -173,14 +175,20 @@ class Study:
                 values=values if state == TrialState.COMPLETE else None,
                 params=kept["params"],
                 distributions={name: json_to_distribution(text) for name, text in kept["distributions"].items()},
-                system_attrs=kept["system"],
+                system_attrs={**kept["system"], **(_constraint_attrs(violations) if state == TrialState.COMPLETE else {})},
                 user_attrs={"reason": trial.reason}
                 if state == TrialState.FAIL
                 else _stopped_attrs(trial, self._config.objectives)
                 if state == TrialState.PRUNED
+                else violations
+                if state == TrialState.COMPLETE
                 else {},
-                constraints={k: float(v) for k, v in violations.items() if v is not None} if state == TrialState.COMPLETE else None,
             )
+
+
+def _constraint_attrs(violations: Mapping[str, float | None]) -> dict[str, Any]:
+    """Constraints as optuna-dashboard (0.21) reads them: one list without names, as before `set_constraint`, which Optuna reads as well."""
+    return {"constraints": list(violations.values())} if violations else {}
 
 
 _STATES = {"running": TrialState.RUNNING, "stopped": TrialState.PRUNED}

@@ -200,8 +200,11 @@ def test_constraints_reach_the_study(tmp_path, bench):
         one.end(one.ask(), **{"cost/steps": steps, "model/density": density})
     study = one.study._study
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3 + [TrialState.FAIL]
-    feasible = [all(v <= 0 for k, v in t.system_attrs.items() if k.startswith("constraints:")) for t in study.trials[:3]]
+    feasible = [all(v <= 0 for v in t.constraints.values()) for t in study.trials[:3]]
     assert feasible == [True, False, False]
+    listed = [t.system_attrs["constraints"] for t in study.trials[:3]]  # what optuna-dashboard reads
+    assert listed == [[pytest.approx(density - 0.5), 10.0 - steps] for steps, density in ((20, 0.4), (20, 0.6), (5, 0.4))]
+    assert list(study.trials[0].user_attrs) == ["model/density <= 0.5", "cost/steps >= 10"]
     one.run.journal.unlink()
     one.reload()
     assert [t.system_attrs for t in one.study._study.trials] == [t.system_attrs for t in study.trials]

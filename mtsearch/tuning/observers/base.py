@@ -57,7 +57,7 @@ class Observer:
         """A running trial has reported; ``report["report"]`` is the report's number, from 1."""
 
     def ended(self, trial: TrialRecord, standing: Standing) -> None:
-        """A trial is done or failed."""
+        """A trial is done, stopped by the scheduler or failed."""
 
     def tested(self, trial: TrialRecord) -> None:
         """The selected model of a trial that is done has been tested: `trial.test`."""

@@ -13,7 +13,7 @@ from mtsearch.tuning.observers.base import Standing, figures
 from mtsearch.tuning.record import TrialRecord
 
 RENEWAL = 5.0  # seconds; Ray (2.60) forgets a gauge that was not set for two export intervals of 10 s, so what holds is said again
-STATES = ("running", "done", "failed", "waiting")
+STATES = ("running", "done", "stopped", "failed", "waiting")
 
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "mtsearch_trials": ("Trials and controls of the search by state", ("state",)),

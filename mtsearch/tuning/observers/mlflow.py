@@ -74,13 +74,13 @@ class MLflow(Observer):
         self._log(trial, {**figures(report), "report": report["report"]}, report["report"])
 
     def ended(self, trial: TrialRecord, standing: Standing) -> None:
-        done = trial.state == "done"
-        if done:
+        if trial.state == "done":
             result = {f"selected/{o.metric}": trial.result[o.metric] for o in self.space.config.objectives}
             self._log(trial, result, trial.selected or 0)
         elif trial.reason:
             self._client.set_tag(self._ids[trial.trial], "mtsearch.reason", trial.reason)
-        self._client.set_terminated(self._ids[trial.trial], "FINISHED" if done else "FAILED")
+        self._client.set_tag(self._ids[trial.trial], "mtsearch.state", trial.state)
+        self._client.set_terminated(self._ids[trial.trial], "FAILED" if trial.state == "failed" else "FINISHED")
 
     def tested(self, trial: TrialRecord) -> None:
         self._log(trial, figures(trial.test), trial.selected or 0)

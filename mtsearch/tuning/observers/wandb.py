@@ -89,4 +89,4 @@ class Wandb(Observer):
             run.summary.update({**result, **figures(trial.test)})
         elif trial.reason:
             run.summary["reason"] = trial.reason
-        run.finish(exit_code=0 if trial.state == "done" else 1)
+        run.finish(exit_code=1 if trial.state == "failed" else 0)
