@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import math
 import os
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from mtsearch.config.errors import BadInput
 
-VERSION = 2  # 2: a trial counts the ticks of its streams
+VERSION, OLDEST = 3, 2  # 2: a trial counts the ticks of its streams; 3: checksums
 _TENSORS, _TREE = "state.safetensors", "state.json"
 
 
@@ -25,13 +27,22 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a crash leaves the old or the new."""
     tensors: dict[str, Tensor] = {}
     tree = {"version": VERSION, "state": encode(state, "", tensors)}
+    tree["state_sha256"] = _tree_hash(tree["state"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     fresh.mkdir()
-    save_file(tensors, fresh / _TENSORS)
-    (fresh / _TREE).write_text(json.dumps(tree, allow_nan=False), encoding="utf-8")
-    for name in (_TENSORS, _TREE):
-        _sync(fresh / name)
+    try:
+        save_file(tensors, fresh / _TENSORS)
+        tree["tensors_sha256"] = _file_hash(fresh / _TENSORS)
+        (fresh / _TREE).write_text(json.dumps(tree, allow_nan=False), encoding="utf-8")
+        for name in (_TENSORS, _TREE):
+            _sync(fresh / name)
+    except SafetensorError as error:  # what it makes of a full disk
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise OSError(errno.EIO, str(error), str(fresh)) from error
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -52,8 +63,15 @@ def load_state(folder: Path) -> dict[str, Any]:
         tensors = load_file(folder / _TENSORS)
         if tree["version"] > VERSION:
             raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to {VERSION}. Update mtsearch.")
-        if tree["version"] < VERSION:
+        if tree["version"] < OLDEST:
             raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads {VERSION}. Train the trial again.")
+        if tree["version"] > OLDEST or "state_sha256" in tree:
+            for what, kept, found in (
+                (_TREE, tree["state_sha256"], _tree_hash(tree["state"])),
+                (_TENSORS, tree["tensors_sha256"], _file_hash(folder / _TENSORS)),
+            ):
+                if kept != found:
+                    raise ValueError(f"the checksum of {what} is not the one that was written")
         return decode(tree["state"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, BadInput):
@@ -64,6 +82,15 @@ def load_state(folder: Path) -> dict[str, Any]:
 def has_state(folder: Path) -> bool:
     """Whether a state was ever completed there."""
     return (folder / _TREE).exists() or (folder.with_name(f".{folder.name}.old") / _TREE).exists()
+
+
+def _tree_hash(tree: Any) -> str:
+    return hashlib.sha256(json.dumps(tree, allow_nan=False).encode()).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:
