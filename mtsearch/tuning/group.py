@@ -9,6 +9,7 @@ import os
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -116,12 +117,17 @@ class Broken(RuntimeError):
 
 
 def serve(config: dict[str, Any]) -> None:
-    """What every worker of a group does: job after job until there is none."""
+    """What every worker of a group does: job after job until there is none, or nobody is left to ask for one."""
+    with suppress(ray.exceptions.RayActorError):  # else Ray Train would start a group for ever whose actor is gone
+        _serve(config["box"])
+
+
+def _serve(box: Any) -> None:
     import torch.distributed as dist
 
     from mtsearch.training import World
 
-    box = config["box"]  # before this was called, Ray Train made the worker's own GPU, where it has one, torch's current device
+    # Before this was called, Ray Train made the worker's own GPU, where it has one, torch's current device.
     world = World(dist.get_rank(), dist.get_world_size())
     incarnation = world.tell(ray.get(box.begin.remote()) if world.rank == 0 else None)
     place = 0
@@ -132,17 +138,17 @@ def serve(config: dict[str, Any]) -> None:
         place += 1
         job = Job(text, world)
         try:
-            _work(box, number, job, world)
+            _work(box, incarnation, number, job, world)
         finally:
             job.close()
 
 
-def _work(box: Any, number: int, job: Job, world: Any) -> None:
+def _work(box: Any, incarnation: int, number: int, job: Job, world: Any) -> None:
     while True:
         result = job.step()
         if result["failed"] is not None:
-            if not ray.get(box.fail.remote(number, world.rank, result["failed"], TOGETHER)):
+            if not ray.get(box.fail.remote(incarnation, number, world.rank, result["failed"], TOGETHER)):
                 raise Broken(result["failed"])
             return
-        if not world.tell(ray.get(box.put.remote(number, result)) if world.rank == 0 else None):
+        if not world.tell(ray.get(box.put.remote(incarnation, number, result)) if world.rank == 0 else None):
             return

@@ -83,10 +83,11 @@ class Mailbox:
             await self._changed.wait_for(lambda: self._gone(incarnation) or len(self._decided) > place)
             return (0, "") if self._gone(incarnation) else self._decided[place]
 
-    async def put(self, number: int, result: dict[str, Any]) -> bool:
-        """A result of a step, from rank 0. Returns whether the job is to go on."""
+    async def put(self, incarnation: int, number: int, result: dict[str, Any]) -> bool:
+        """A result of a step, from rank 0. Returns whether the job is to go on; never in an incarnation that is gone, whose last calls may
+        come late."""
         async with self._changed:
-            if number != self._number or number <= self._done:
+            if self._gone(incarnation) or number != self._number or number <= self._done:
                 return False
             self._results.append({**result, "starts": self._starts})
             if result["done"]:
@@ -94,13 +95,15 @@ class Mailbox:
             self._changed.notify_all()
             return not result["done"]
 
-    async def fail(self, number: int, rank: int, reason: str, seconds: float) -> bool:
+    async def fail(self, incarnation: int, number: int, rank: int, reason: str, seconds: float) -> bool:
         """A rank's trial raised. Returns whether every rank's did within this time: then the job has failed and all go on to the next one.
 
         Otherwise the others wait for this rank in a collective, or it only saw one of them die: the group has to start again, and the job
         with it.
         """
         async with self._changed:
+            if self._gone(incarnation):
+                return False
             if number == self._number:
                 self._failed[rank] = reason
                 self._reason = reason
@@ -109,8 +112,10 @@ class Mailbox:
                 self._changed.notify_all()
         try:
             async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: len(self._failed) == self._ranks and number == self._number)
-                return True
+                await self._changed.wait_for(
+                    lambda: self._gone(incarnation) or (len(self._failed) == self._ranks and number == self._number)
+                )
+                return not self._gone(incarnation)
         except TimeoutError:
             return False
 

@@ -11,12 +11,32 @@ def test_a_rank_that_died_while_it_waited_decides_nothing_for_the_next_incarnati
         await box.post("one")
         first = await box.begin()
         assert await box.next(first, 0, 0) == await box.next(first, 0, 1) == (1, "one")
-        assert not await box.put(1, {"done": True})
+        assert not await box.put(first, 1, {"done": True})
         waiting = asyncio.create_task(box.next(first, 1, 0))
         await asyncio.sleep(0)
         second = await box.begin()
         assert await waiting == (0, "")
         await box.post("two")
         assert await box.next(second, 0, 0) == await box.next(second, 0, 1) == (2, "two")
+
+    asyncio.run(meet())
+
+
+def test_late_calls_of_an_incarnation_that_died_say_nothing_of_the_next():
+    async def meet():
+        box = Mailbox.__ray_metadata__.modified_class(2, 3)
+        await box.post("one")
+        first = await box.begin()
+        assert await box.next(first, 0, 0) == await box.next(first, 0, 1) == (1, "one")
+        failing = asyncio.create_task(box.fail(first, 1, 1, "its neighbour died", 60))
+        await asyncio.sleep(0)
+        second = await box.begin()
+        assert await failing is False, "it does not wait for ranks that are gone"
+        assert await box.next(second, 0, 0) == await box.next(second, 0, 1) == (1, "one")
+        assert not await box.fail(first, 1, 0, "late", 60)
+        assert not await box.put(first, 1, {"done": True})
+        assert await box.result(0) is None
+        assert await box.put(second, 1, {"done": False}), "the job goes on in the second"
+        assert not await box.fail(second, 1, 0, "alone", 0.01), "the late call is not taken for the other rank's"
 
     asyncio.run(meet())
