@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.pages import show
 from mtsearch.config.plugins import load_plugins, parsed
 from mtsearch.config.space import load_space, split_pairs
@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"mtsearch.run: {error}", file=sys.stderr)
         return 2
+    except Halt as error:
+        print(f"mtsearch.run: {error} Mend that, then resume again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("mtsearch.run: interrupted.", file=sys.stderr)
         return 130

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.errors import BadInput, Halt, nearest
 from mtsearch.config.pages import show
 from mtsearch.config.space import Space, read_space, split_pairs
 
@@ -41,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"mtsearch.train: {error}", file=sys.stderr)
         return 2
+    except Halt as error:
+        print(f"mtsearch.train: {error} Mend that, then train it again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("mtsearch.train: interrupted; a single training is not resumed, start it again.", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""The one exception for input that a user can mend."""
+"""The exceptions whose text is for the user: one sentence."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from typing import Any
 
 class BadInput(ValueError):
     """Input that cannot be used. Its text is one sentence: what is wrong, where, what was found, what to do. Doors exit with code 2."""
+
+
+class Damaged(BadInput):
+    """Prepared data that are not what was prepared: no trial can be trained on them, however it is configured."""
+
+
+class Halt(RuntimeError):
+    """A run that cannot go on through no fault of its trials, as when a disk is full. Its text is one sentence. Doors exit with code 1;
+    the run is resumed once that is mended."""
 
 
 def nearest(word: str, names: Iterable[str]) -> str:

@@ -193,6 +193,9 @@ class Resources(Model):
     cpu: float = Field(1, gt=0)
     gpu: float = Field(0, ge=0)
     start_timeout: float = Field(300, gt=0, description="seconds in which a group of workers should have come up (workers > 1)")
+    report_timeout: float = Field(
+        3600, gt=0, description="seconds after which a trial's process that makes no report is given up and the trial started again"
+    )
     collective_timeout: int = Field(300, gt=0, description="seconds after which a worker that says nothing is given up (workers > 1)")
 
 

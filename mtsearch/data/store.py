@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, Damaged
 
 SCHEMA = 1
 MANIFEST, DATA = "manifest.json", "data.mdb"
@@ -87,7 +87,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         if missing and schema <= SCHEMA:
             raise ValueError(f"no {min(missing)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"The store's manifest {file} is damaged ({type(error).__name__}: {error}); {_again(path)}") from error
+        raise Damaged(f"The store's manifest {file} is damaged ({type(error).__name__}: {error}); {_again(path)}") from error
     if schema > SCHEMA:
         raise BadInput(
             f"The store {path} has schema {schema}, newer than {SCHEMA}, the newest known here; use a newer mtsearch, or {_again(path)}"
@@ -96,18 +96,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def verify(path: Path, manifest: dict[str, Any]) -> None:
-    """Raise `BadInput` when a store's data are not, byte for byte, those that were built."""
+    """Raise `Damaged` when a store's data are not, byte for byte, those that were built."""
     file = path / DATA
     try:
         found = _file_hash(file)
     except OSError as error:
-        raise BadInput(f"The store's data {file} cannot be read ({error.strerror}); {_again(path)}") from error
+        raise Damaged(f"The store's data {file} cannot be read ({error.strerror}); {_again(path)}") from error
     if found != manifest["data_sha256"]:
-        raise BadInput(f"The store's data {file} are damaged: their checksum is not that of the manifest; {_again(path)}")
+        raise Damaged(f"The store's data {file} are damaged: their checksum is not that of the manifest; {_again(path)}")
 
 
 def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = None) -> Arrays:
-    """The arrays of a store, all or those of these `names`. Raises `BadInput` when it is damaged."""
+    """The arrays of a store, all or those of these `names`. Raises `Damaged` when it is damaged."""
     verify(path, manifest)  # before LMDB maps the file: touching a page beyond the end of a truncated map kills the process
     arrays: Arrays = {}
     try:
@@ -121,7 +121,7 @@ def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = N
                     target[start : start + _RECORD] = np.frombuffer(transaction.get(_key(name, start)) or b"", np.uint8)
                 arrays[name] = array
     except (lmdb.Error, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BadInput(f"The store {path} does not hold what its manifest says ({error}); {_again(path)}") from error
+        raise Damaged(f"The store {path} does not hold what its manifest says ({error}); {_again(path)}") from error
     return arrays
 
 

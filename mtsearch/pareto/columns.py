@@ -13,7 +13,7 @@ Kinds = Mapping[str, str]
 """The kind of each task by its name (`classification`, `segmentation`, `regression`)."""
 
 CONFIGURATION = "trial."
-_HEAD = ("trial", "kind", "control", "state", "reason", "front", "knee", "dataset", "seed", "epoch", "delta_m", "test/delta_m")
+_HEAD = ("trial", "kind", "control", "state", "reason", "attempts", "front", "knee", "dataset", "seed", "epoch", "delta_m", "test/delta_m")
 _GROUPS = ("val/", "test/", "train/", "model/", "cost/", CONFIGURATION)
 _DECIMALS = {"density": 3, "loss": 4, "compression_rate": 2, "parameter_sharing": 3, "seconds": 1}
 _SHORT = {"model/params": "parameters", "model/macs": "multiply-adds", "cost/seconds": "time", "delta_m": "Δm", "test/delta_m": "Δm, test"}

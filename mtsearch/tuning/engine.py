@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from mtsearch.config.space import Space
 from mtsearch.tuning.checks import check_space
 from mtsearch.tuning.cluster import Cluster, cluster
 from mtsearch.tuning.environment import check_plugins, concrete_data, environment_of
-from mtsearch.tuning.finish import conclude
+from mtsearch.tuning.finish import conclude, halted
 from mtsearch.tuning.job import TRIAL_CLASS
 from mtsearch.tuning.joining import check_shared
 from mtsearch.tuning.ledger import Ledger
@@ -123,6 +124,10 @@ def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: 
         except KeyboardInterrupt:
             conclude(ledger, console, interrupted=True)
             return UNFINISHED if directory.trouble else INTERRUPTED
+        except Exception:  # Tune has its own for what its callbacks raise
+            if ledger.halted is None:
+                raise
+            return halted(ledger.run, ledger.halted, console)
         return conclude(ledger, console)
 
 
@@ -163,6 +168,9 @@ def _work(ledger: Ledger, at_once: int, trial_class: str, recorder: _Recorder) -
             trial_dirname_creator=lambda trial: str(trial.config["trial"]),
             verbose=0,
         )
+    except BaseException:
+        recorder.kill()
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -174,18 +182,30 @@ class _Recorder(tune.Callback):
         self._ledger, self._display, self._watch, self._interrupt = ledger, display, watch, interrupt
         self.scheduler = JobScheduler(ledger.halving)
         self._starts: dict[str, int] = {}  # by trial, of the group that has it
+        self._heard: dict[str, float] = {}  # when, by Tune's name of a running trial
+        self._trials: list[Any] = []
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._trials = trials
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._heard[trial.trial_id] = time.monotonic()
         self._show(trial)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         name = trial.config["trial"]
+        self._heard[trial.trial_id] = time.monotonic()
+        if result.get("halt") is not None:
+            self._ledger.halt(result["halt"])
         if trial.config["purpose"] == "test":
             self._tested(name, result["test"], result["failed"])
             return
         self._started_again(name, result.get("starts", 1))
         self._ledger.run.hear(result.get("store"))
         self._watch.memory(name, result.get("gpu_memory"))
+        if result.get("note") is not None:
+            self._ledger.note(name, result["note"])
+            self._display.note(f"{name}: {result['note']}")
         self._ledger.reports(name, result["reports"])
         if result["failed"] is not None:
             self._ledger.failed(name, result["failed"])
@@ -221,11 +241,28 @@ class _Recorder(tune.Callback):
             self._display.note(line)
         self._display.refresh()
         self._watch.renew()
+        self._give_up_the_silent(trials)
         if self._interrupt.is_set() or self._ledger.run.trouble:
-            for trial in trials:
-                if trial.temporary_state.ray_actor is not None:
-                    ray.kill(trial.temporary_state.ray_actor)
             raise KeyboardInterrupt
+
+    def _give_up_the_silent(self, trials: list[Any]) -> None:
+        """Kill processes that make no report, stopped or hanging: Ray sees only those die that end. Tune then starts their trials again."""
+        bound = self._ledger.space.config.resources.report_timeout
+        now = time.monotonic()
+        for trial in trials:
+            actor = trial.temporary_state.ray_actor
+            if trial.status == "RUNNING" and actor is not None and now - self._heard.get(trial.trial_id, now) > bound:
+                del self._heard[trial.trial_id]
+                self._display.note(
+                    f"{trial.config['trial']}: no report within `resources.report_timeout` ({bound:g} s), its process is killed"
+                )
+                ray.kill(actor)
+
+    def kill(self) -> None:
+        """End the processes of all trials."""
+        for trial in self._trials:
+            if trial.temporary_state.ray_actor is not None:
+                ray.kill(trial.temporary_state.ray_actor)
 
     def _tested(self, name: str, metrics: dict[str, Any] | None, failed: str | None) -> None:
         if metrics is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, Halt
 
 SCHEMA = 1
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -62,23 +62,42 @@ def cut_torn_line(path: Path) -> int:
 
 
 class EventLog:
-    """Events as dicts with `event` (what happened) and `time` (Unix seconds) in the file at `path`."""
+    """Events as dicts with `event` (what happened), `time` (Unix seconds) and `clock` (seconds since its writer began, which no
+    change of the time of day moves) in the file at `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: Any = None
+        self._began = time.monotonic()
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
-        """Write one event and wait until it is on disk; the first append cuts off a torn last line. Returns the event as it reads back."""
-        if self._file is None:
-            if self.path.exists():
-                cut_torn_line(self.path)
-            self._file = self.path.open("ab")
-        entry = {"event": event, "time": round(time.time(), 3), **plain(fields)}
-        self._file.write(json.dumps(entry, allow_nan=False, ensure_ascii=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Write one event and wait until it is on disk; the first append cuts off a torn last line. Returns the event as it reads back.
+
+        Raises Halt where it cannot be written; nothing of it stays in the file then.
+        """
+        entry = {"event": event, "time": round(time.time(), 3), "clock": round(time.monotonic() - self._began, 3), **plain(fields)}
+        line = json.dumps(entry, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+        try:
+            if self._file is None:
+                if self.path.exists():
+                    cut_torn_line(self.path)
+                self._file = self.path.open("ab", buffering=0)  # no buffer may write the rest of a failed line later
+            self._write(line)
+        except OSError as error:
+            self.close()
+            raise Halt(f"{self.path} cannot be written ({error.strerror}).") from error
         return _decoded(entry)
+
+    def _write(self, line: bytes) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.ftruncate(self._file.fileno(), size)
+            raise
 
     def read(self) -> Iterator[dict[str, Any]]:
         """All whole events in order; a torn last line is left out. Raises BadInput where another line is damaged or of a newer schema."""

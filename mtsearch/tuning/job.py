@@ -6,10 +6,13 @@ import importlib
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from mtsearch.config.errors import Damaged
 from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.tuning.events import plain
 from mtsearch.tuning.record import reason_of
 from mtsearch.tuning.states import FolderStates, StoreStates, states_of
 from mtsearch.tuning.storage import StoreError
@@ -28,7 +31,8 @@ class Job:
     After every report the state is saved, atomically, before the report is returned (in a store: when it is time, see
     `mtsearch.tuning.states`). A trial that is found on disk continues from there,
     and its first step returns all reports made so far, because some may never have reached the driver; the driver drops those it has.
-    An exception ends the trial as failed with one line; the job itself never raises.
+    An exception ends the trial as failed with one line; the job itself never raises. Where the state cannot be written or the data are
+    damaged, the trial is not to blame, and the run has to stop.
 
     Args:
         text: the description.
@@ -44,6 +48,8 @@ class Job:
         self._states: FolderStates | StoreStates | None = None
         self._again: list[dict[str, Any]] = []
         self._failed: str | None = None
+        self._halt: str | None = None  # why no trial can go on
+        self._note: str | None = None
         try:
             # Before a plug-in or the first trial imports torch, whose OpenMP reads it once; the driver has validated the tree.
             os.environ["OMP_NUM_THREADS"] = str(job["config"].get("threads", TrialConfig.model_fields["threads"].default))
@@ -58,6 +64,8 @@ class Job:
             if self._trial is None:
                 self._trial = trial_class(trial_config, data, *self._ranks)
             self._again = list(self._trial.reports)
+        except Damaged as error:
+            self._halt = str(error)
         except Exception as error:  # whatever a trial's code raises ends this trial and no other
             self._failed = reason_of(error)
 
@@ -70,46 +78,61 @@ class Job:
                 return trial_class.restore(folder, data, *self._ranks)
         except Exception as error:
             # A plain ValueError: other data than it was trained on. A StoreError: a store that is silent to this one of several ranks.
-            if self.purpose == "test" or type(error) is ValueError or (self._ranks and isinstance(error, StoreError)):
+            silent = bool(self._ranks) and isinstance(error, StoreError)
+            if self.purpose == "test" or type(error) in (ValueError, Damaged) or silent:
                 raise
+            self._note = f"trained again from its start, as its state could not be read: {reason_of(error)}"
         return None
 
     def step(self) -> dict[str, Any]:
         """The next report, or those that a restored trial had made; of a test, its metrics.
 
-        Returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None, "store": what went wrong
-        with it or None, "gpu_memory": bytes that this process has held at most, or None}``, of a test ``{"test": metrics or None, "done":
-        True, "failed": reason or None}``.
+        Returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report number or None, "halt": why the run has to
+        stop or None, "note": what should be known or None, "store": what went wrong with it or None, "gpu_memory": bytes that this process
+        has held at most, or None}``, of a test ``{"test": metrics or None, "done": True, "failed": reason or None, "halt": ...}``.
         """
         if self.purpose == "test":
             return self._test()
         reports, self._again = self._again, []
-        if self._failed is None and not reports:
+        note, self._note = self._note, None
+        selected, done = None, True
+        if self._failed is None and self._halt is None:
             try:
-                reports = [next(self._trial)]
-                if self._keeps and self._states is not None:
-                    self._states.keep(self._trial, bool(self._trial.finished))
+                reports = reports or self._next()
+                done = self._halt is not None or bool(self._trial.finished)
+                selected = self._trial.selected["report"] if done and self._halt is None else None
             except Exception as error:  # as above
-                reports, self._failed = [], reason_of(error)
-        done = self._failed is not None or bool(self._trial.finished)
-        selected = self._trial.selected["report"] if done and self._failed is None else None
+                reports, self._failed, done, selected = [], reason_of(error), True, None
         problem = self._states.problem if self._states is not None else None
-        ended = {"done": done, "failed": self._failed, "selected": selected}
-        return {"reports": reports, **ended, "store": problem, "gpu_memory": _gpu_memory()}
+        ended = {"done": done, "failed": self._failed, "selected": selected, "halt": self._halt}
+        return {"reports": reports, **ended, "note": note, "store": problem, "gpu_memory": _gpu_memory()}
+
+    def _next(self) -> list[dict[str, Any]]:
+        """The next report, its state on disk; none where that cannot be written."""
+        report = next(self._trial)
+        json.dumps(plain(report), ensure_ascii=False).encode()  # what is no text or number fails the trial here and not the driver later
+        if self._keeps and self._states is not None:
+            try:
+                self._states.keep(self._trial, bool(self._trial.finished))
+            except OSError as error:
+                self._halt = f"the state of a trial cannot be written to {error.filename or 'its folder'} ({error.strerror or error})."
+                return []
+        return [report]
 
     def _test(self) -> dict[str, Any]:
         metrics = None
-        if self._failed is None:
+        if self._failed is None and self._halt is None:
             try:
                 metrics = self._trial.evaluate("test")
             except Exception as error:  # as above
                 self._failed = reason_of(error)
-        return {"test": metrics, "done": True, "failed": self._failed}
+        return {"test": metrics, "done": True, "failed": self._failed, "halt": self._halt}
 
     def close(self) -> None:
-        """Let go of the trial; the process may get another."""
+        """Let go of the trial; the process may get another, which what this one raises now does not concern."""
         if self._trial is not None:
-            self._trial.close()
+            with suppress(Exception):
+                self._trial.close()
             self._trial = None
         if self._states is not None:
             self._states.close()

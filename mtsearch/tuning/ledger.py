@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
+from mtsearch.config.errors import Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.pareto import LiveFront
@@ -23,11 +25,13 @@ class Ledger:
 
     def __init__(self, run: RunDirectory, space: Space, data: DataConfig) -> None:
         self.run, self.space, self.data = run, space, data
+        self.halted: str | None = None  # why the run cannot go on
         self.record = run.record(slim=True)
-        self.study = Study(run, space, self.record)
         self.listener: Listener = lambda event, trial, metrics: None
+        with self._writing():
+            self.study = Study(run, space, self.record)
         self.before = self.record.seconds  # seconds of earlier drivers
-        self.since = time.time()
+        self.since = time.monotonic()
         self._waiting = sorted(self.record.running.values(), key=order)
         self._tests: list[TrialRecord] | None = None
         self._controls = [name for name in space.controls if name not in self.record.trials]
@@ -43,7 +47,7 @@ class Ledger:
     @property
     def elapsed(self) -> float:
         """Seconds that drivers have worked on this run."""
-        return self.before + time.time() - self.since
+        return self.before + time.monotonic() - self.since
 
     @property
     def exhausted(self) -> bool:
@@ -76,7 +80,8 @@ class Ledger:
             name = self._controls.pop(0)
             trial = TrialRecord(name, "control", name, self.space.controls[name], {}, {})
         elif self.proposed < self.study.size:
-            trial = self.study.ask()
+            with self._writing():
+                trial = self.study.ask()
         else:
             return None
         return self.start(trial)
@@ -141,6 +146,10 @@ class Ledger:
         """A trial was stopped before its end, because others are better."""
         self._end(name, state="stopped", reason=reason)
 
+    def note(self, name: str, text: str) -> None:
+        """Something that should be known of a trial."""
+        self._write("note", trial=name, note=text)
+
     def tested(self, name: str, metrics: dict[str, Any]) -> None:
         """The test metrics of a trial's selected model."""
         self._write("test", trial=name, metrics=metrics)
@@ -149,13 +158,30 @@ class Ledger:
     def _end(self, name: str, **fields: Any) -> None:
         self._write("end", trial=name, **fields)
         trial = self.record.trials[name]
-        self.study.tell(trial)
+        with self._writing():
+            self.study.tell(trial)
         for gone in self._place(trial):
             self.run.drop_checkpoint(gone)
         self.listener("ended", trial, trial.result)
 
+    def halt(self, reason: str) -> NoReturn:
+        """The run cannot go on, for this reason: what is unfinished stays so, until a resume. Raises Halt, whose text it keeps."""
+        self.halted = reason
+        raise Halt(reason)
+
     def _write(self, event: str, **fields: Any) -> None:
-        self.record.add(self.run.log.append(event, **fields))
+        with self._writing():
+            entry = self.run.log.append(event, **fields)
+        self.record.add(entry)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Halt as error:
+            self.halt(str(error))
+        except OSError as error:  # of the study's journal
+            self.halt(f"{self.run.path} cannot be written ({error.strerror or error}).")
 
     # ------------------------------------------------------------ the front
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mtsearch.config.base import methods, tag_of
+from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, leaves
 from mtsearch.tuning.events import plain
@@ -63,7 +64,7 @@ class Record:
     def add(self, event: Mapping[str, Any]) -> None:
         """Fold one event in. What is already known (a report with a number seen before) changes nothing."""
         kind, now = event["event"], float(event["time"])
-        self._clock(kind, now)
+        self._clock(kind, float(event.get("clock", now)))  # logs of before there was one have the time of day only
         if kind == "run":
             self.space, self.profile, self.overrides = event["space"], event.get("profile"), tuple(event["overrides"])
             self.single = bool(event.get("single", False))
@@ -123,10 +124,16 @@ def order(trial: TrialRecord) -> tuple[bool, str]:
 
 
 def fold(events: Iterable[Mapping[str, Any]], slim: bool = False) -> Record:
-    """The record of a run from its events."""
+    """The record of a run from its events. Raises BadInput where one tells of what the others do not know."""
     record = Record(slim=slim)
-    for event in events:
-        record.add(event)
+    for number, event in enumerate(events, start=1):
+        try:
+            record.add(event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(
+                f"event {number} of the run, a `{event.get('event')}`, does not fit those before it ({type(error).__name__}: {error}). "
+                "Restore events.jsonl from a copy or remove that line."
+            ) from None
     return record
 
 
@@ -138,6 +145,7 @@ def row_of(trial: TrialRecord, dataset: str, command: str) -> dict[str, Any]:
         "kind": trial.kind,
         "control": trial.control,
         "reason": trial.reason,
+        "attempts": trial.attempts,
         "dataset": dataset,
         "seed": trial.config.get("seed", 0),
     }
@@ -231,8 +239,8 @@ def text(value: Any) -> str:
 
 def reason_of(error: BaseException) -> str:
     """One line that says why a trial failed: the exception's first sentence, with its type where the text alone says little."""
-    text = " ".join(str(error).split())
-    if type(error).__name__ in ("Diverged", "BadInput"):
+    text = " ".join(str(error).encode(errors="replace").decode().split())
+    if type(error).__name__ in ("Diverged", "BadInput", "Damaged"):
         return text
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
 

@@ -9,10 +9,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import filelock
 import yaml
 
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.errors import BadInput, Halt, nearest
 from mtsearch.config.plugins import refuse_inside
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.space import Space
@@ -66,8 +67,13 @@ class RunDirectory:
         parent = results_folder(space, root)
         stamp = space.config.results.run or stamp_of_now()
         hidden = parent / f".{stamp}.{uuid.uuid4().hex[:8]}"  # a crash before the end leaves no half of a run
-        hidden.mkdir()
-        begin(hidden, space, environment, name, profile, overrides, single)
+        try:
+            hidden.mkdir()
+            begin(hidden, space, environment, name, profile, overrides, single)
+        except (OSError, Halt) as error:
+            shutil.rmtree(hidden, ignore_errors=True)
+            cause = getattr(error.__cause__ or error, "strerror", error)
+            raise BadInput(f"no run can begin in {parent} ({cause}). Make room there, or set another `results.root`.") from error
         number, path = 1, parent / stamp
         while True:
             try:
@@ -84,17 +90,23 @@ class RunDirectory:
 
     @contextmanager
     def driver_lock(self) -> Iterator[None]:
-        """Hold the run as its only driver. Raises BadInput where another process does; a dead process holds nothing."""
-        lock = filelock.FileLock(str(self.path / ".driver.lock"))
+        """Hold the run as its only driver, on whichever machine. Raises BadInput where another process does; a dead one holds nothing."""
+        lock, holder = filelock.FileLock(str(self.path / ".driver.lock")), self.path / ".driver.holder"
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             raise BadInput(
-                f"the run {self.path} is being driven by another process. Wait for its end or stop it, then resume again."
+                f"the run {self.path} is being driven by {_read_line(holder) or 'another process'}. "
+                "Wait for its end or stop it, then resume again."
             ) from None
+        except OSError as error:
+            raise BadInput(f"the run {self.path} cannot be locked ({error.strerror}). Make the folder writable.") from error
         try:
+            with suppress(OSError):  # only for the sentence above
+                write_atomic(holder, f"process {os.getpid()} on {socket.gethostname()}")
             yield
         finally:
+            holder.unlink(missing_ok=True)
             lock.release()
             self.log.close()
 
@@ -298,11 +310,21 @@ def runs_of(space: Space, root: str | Path | None = None) -> Path:
     return Path(root if root is not None else space.config.results.root) / folder_name(space)
 
 
+def _read_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Replace a text file in one step: readers see the old or the new one, never a half."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
