@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: its OpenMP reads it once
 if (data := os.environ.pop("MTSEARCH_DATA", None)) is not None:  # no test may find data by chance; those on real data ask for them
@@ -12,6 +13,10 @@ from hypothesis import settings
 
 settings.register_profile("mtsearch", deadline=None, max_examples=60)
 settings.load_profile("mtsearch")
+
+if (root := str(Path(__file__).parents[1])) not in sys.path:
+    sys.path.insert(0, root)  # so that workers and test modules alike find `tests.tuning.fake`
+pytest_plugins = ["tests.tuning.fixtures"]
 
 
 @pytest.fixture

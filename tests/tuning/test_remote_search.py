@@ -21,7 +21,7 @@ from mtsearch.tuning.lease import Lease
 from mtsearch.tuning.mirror import fence
 from mtsearch.tuning.remote import open_run
 from mtsearch.tuning.storage import Store
-from tests.tuning.conftest import FAKE, ROOT
+from tests.tuning.fixtures import FAKE, ROOT
 from tests.tuning.fake import order, release, waits
 from tests.tuning.spaces import space
 from tests.tuning.test_search import address, calm, counted, shown, told

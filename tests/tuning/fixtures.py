@@ -1,7 +1,8 @@
+"""Fixtures of all tests that search: one Ray cluster, and `search` on it."""
+
 import functools
 import io
 import os
-import sys
 import uuid
 from pathlib import Path
 
@@ -11,8 +12,6 @@ from rich.console import Console
 from tests.tuning import s3
 
 ROOT = str(Path(__file__).parents[2])
-if ROOT not in sys.path:
-    sys.path.insert(0, ROOT)  # so that workers and test modules alike find `tests.tuning.fake`
 PLAN = "MTSEARCH_TEST_PLAN"
 FAKE = "tests.tuning.fake:FakeTrial"
 

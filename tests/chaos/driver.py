@@ -1,0 +1,43 @@
+"""A driver in a process of its own: ``python -m tests.chaos.driver JSON`` with ``{"run": root, "made": kind}`` or ``{"resume": path,
+"made": kind}``, and perhaps ``"act"`` and ``"batch_size"`` of an order against this process."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.space import Space
+from mtsearch.tuning import engine, finish
+from tests.tuning import spaces
+from tests.tuning.fake import order
+
+TRIALS = {"fake": "tests.tuning.fake:FakeTrial", "real": "tests.tuning.mortal:MortalTrial"}
+
+
+def space_of(made: str, root: str, more: dict | None = None, **search) -> Space:
+    """The space of the runs here: eight fake trials or two real ones, and for fakes a control. `more` replaces whole keys."""
+    space = spaces.space(root, trials=8, **{"slots": 2, **search}) if made == "fake" else spaces.real(root, slots=2)
+    return Space({**space.raw, **(more or {})})
+
+
+def main(text: str) -> int:
+    told = json.loads(text)
+    finish.publish = functools.partial(finish.publish, formats=("parquet", "csv", "md"))
+    if "act" in told:
+        order(told["act"], told["batch_size"], told.get("report", 2), os.getpid())
+    trial_class = TRIALS[told["made"]]
+    try:
+        if "resume" in told:
+            return engine.resume(told["resume"], told.get("changes", {}), trial_class=trial_class)
+        space = space_of(told["made"], told["run"], told.get("more"), **told.get("search", {}))
+        return engine.run(space, name="toy", trial_class=trial_class)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

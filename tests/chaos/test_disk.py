@@ -1,0 +1,99 @@
+"""A disk that fills up: the run stops with one sentence and nothing half-written, and goes on once there is room."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+
+import pytest
+
+from mtsearch.config.errors import BadInput, Halt
+from mtsearch.training.state import load_state, save_state
+from mtsearch.tuning.events import EventLog
+from mtsearch.tuning.rundir import RunDirectory
+from tests.chaos.checks import check_run
+from tests.chaos.conftest import run_in
+from tests.tuning.fake import order
+from tests.tuning.spaces import space
+
+
+@pytest.fixture
+def file_limit():
+    """`file_limit(bytes)`: from now on no file of this process may grow larger, as if the disk were full (the kernel says EFBIG)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], capture_output=True).returncode:
+        pytest.skip("no small file system can be mounted here; this needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_an_event_is_written_whole_or_not_at_all(tmp_path, file_limit):
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append("run", n=1)
+    whole = log.path.read_bytes()
+    file_limit(len(whole) + 20)
+    for _ in range(2):
+        with pytest.raises(Halt, match=rf"^{log.path} cannot be written \(File too large\)\.$"):
+            log.append("start", n=2)
+        assert log.path.read_bytes() == whole
+    file_limit(resource.RLIM_INFINITY)
+    log.append("start", n=3)
+    log.close()
+    assert [event.get("n") for event in log.read()] == [1, 3]
+
+
+def test_a_state_is_written_whole_or_not_at_all(tmp_path, file_limit):
+    import torch
+
+    save_state(tmp_path / "0000", {"w": torch.arange(4)})
+    file_limit(4096)
+    with pytest.raises(OSError):
+        save_state(tmp_path / "0000", {"w": torch.zeros(10_000)})
+    assert [path.name for path in tmp_path.iterdir()] == ["0000"]
+    assert load_state(tmp_path / "0000")["w"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_run_that_finds_no_room_does_not_begin(tmp_path, file_limit):
+    file_limit(64)
+    with pytest.raises(BadInput, match=r"no run can begin in .* \(File too large\)\. Free it, or set another `results.root`\.$") as caught:
+        RunDirectory.create(space(tmp_path), {}, name="toy")
+    assert "\n" not in str(caught.value) and list((tmp_path / "toy").iterdir()) == []
+
+
+@pytest.mark.cluster
+def test_a_search_whose_disk_is_full_stops_with_a_sentence_and_goes_on_later(calm, drive, small_disk):
+    order("fill", 3, 2)
+    driver = drive(run=str(small_disk))
+    out, said = driver.communicate(timeout=300)
+    assert driver.returncode == 1 and "Traceback" not in said, said
+    (reason,) = [line for line in out.splitlines() if line.startswith("stopped: ")]
+    run = find(small_disk)
+    assert os.strerror(errno.ENOSPC) in reason and f"resume={run.path}" in reason
+    assert out.splitlines()[-1] == f"run: {run.path}"
+    assert any(row["state"] == "running" for row in run.rows()) and not any(row["state"] == "failed" for row in run.rows())
+
+    driver = drive(resume=str(run.path))
+    _, said = driver.communicate(timeout=300)
+    assert driver.returncode == 1 and "No space left on device" in said, "there is no room yet"
+
+    (small_disk / "filler").unlink()
+    driver = drive(resume=str(run.path))
+    _, said = driver.communicate(timeout=300)
+    assert driver.returncode == 0, said
+    check_run(run_in(small_disk), calm)
+
+
+def find(root):
+    return RunDirectory(next(root.glob("toy/*/events.jsonl")).parent)

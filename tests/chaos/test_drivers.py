@@ -1,0 +1,110 @@
+"""The driver: killed, interrupted, killed again and again, two of one run, and one on another machine."""
+
+import os
+import shutil
+import signal
+import socket
+
+import pytest
+
+from mtsearch.tuning.rundir import RunDirectory
+from tests.chaos.checks import check_run, counted
+from tests.chaos.conftest import await_until, run_in
+from tests.chaos.driver import TRIALS
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def killed(drive, tmp_path):
+    """`killed(kind)` is the run of a driver that died in the middle of it."""
+
+    def start(made="fake"):
+        driver = drive(act="kill", batch_size=3 if made == "fake" else 64, run=str(tmp_path), made=made)
+        _, said = driver.communicate(timeout=300)
+        assert driver.returncode == -signal.SIGKILL, said
+        run = run_in(tmp_path)
+        assert any(row["state"] == "running" for row in run.rows())
+        return run
+
+    return start
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_killed_driver_loses_nothing(search, calm, killed, torn):
+    run = killed()
+    finished = {row["trial"] for row in run.rows() if row["state"] == "done"}
+    assert finished
+    if torn:
+        for path in (run.path / "events.jsonl", run.journal):
+            path.write_bytes(path.read_bytes()[:-9])
+    code, run, _ = search.resume(run)
+    assert code == 0
+    check_run(run, calm)
+    if not torn:
+        assert all(counted(run, "start")[trial] == 1 for trial in finished)
+
+
+def test_real_trials_of_a_killed_driver_continue_bit_for_bit(search, undisturbed, killed):
+    code, run, _ = search.resume(killed("real"), trial_class=TRIALS["real"])
+    assert code == 0
+    check_run(run, undisturbed)
+
+
+def test_a_driver_killed_again_and_again_comes_to_the_same_end(search, calm, drive, tmp_path):
+    driver, events = drive(run=str(tmp_path)), 0
+    for more in (6, 11, 8):
+        events += more
+        await_until(lambda: list(tmp_path.glob("toy/*/events.jsonl")), "the first event", driver)
+        path = run_in(tmp_path).path / "events.jsonl"
+        await_until(lambda path=path, events=events: path.read_bytes().count(b"\n") >= events, f"{events} events", driver)
+        driver.kill()
+        driver.wait()
+        events = path.read_bytes().count(b"\n")
+        driver = drive(resume=str(path.parent))
+    assert driver.wait(timeout=300) == 0, driver.communicate()
+    check_run(run_in(tmp_path), calm)
+
+
+def test_ctrl_c_ends_cleanly_and_the_printed_command_goes_on(search, calm, drive, tmp_path):
+    driver = drive(act="interrupt", batch_size=3, run=str(tmp_path))
+    out, said = driver.communicate(timeout=300)
+    assert driver.returncode == 130 and "Traceback" not in said
+    run = run_in(tmp_path)
+    lines = out.splitlines()
+    assert lines[-1] == f"run: {run.path}"
+    assert f"python -m mtsearch.run resume={run.path}" in lines[-2]
+    assert (run.path / "trials.parquet").exists()
+    code, run, _ = search.resume(run)
+    assert code == 0
+    check_run(run, calm)
+
+
+def test_of_two_drivers_that_resume_a_run_one_does_and_the_other_names_it(calm, killed, drive):
+    run = killed()
+    drivers = [drive(resume=str(run.path)) for _ in range(2)]
+    said = [driver.communicate(timeout=300)[1] for driver in drivers]
+    assert sorted(driver.returncode for driver in drivers) == [0, 2], said
+    second = [driver.returncode for driver in drivers].index(2)
+    first = f"is being driven by process {drivers[1 - second].pid} on {socket.gethostname()}. Wait for its end or stop it"
+    assert first in said[second] and said[second].count("\n") == 1
+    check_run(run, calm)
+
+
+def test_a_run_directory_copied_to_another_machine_goes_on_there(calm, killed, drive, tmp_path):
+    run = killed()
+    there = tmp_path / "another machine" / "kept"
+    shutil.copytree(run.path, there)
+    shutil.rmtree(run.path)
+    home = tmp_path / "home"
+    home.mkdir()
+    driver = drive(resume=str(there), environment={"HOME": str(home), "XDG_CACHE_HOME": str(home)}, prefix=another_host())
+    out, said = driver.communicate(timeout=300)
+    assert driver.returncode == 0, said
+    assert out.splitlines()[-1] == f"run: {there}"
+    check_run(RunDirectory(there), calm)
+
+
+def another_host() -> list[str]:
+    """A prefix that gives a process a host name of its own, where this user may."""
+    return ["unshare", "--uts", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"] if os.geteuid() == 0 else []

@@ -1,0 +1,243 @@
+"""Damaged files: a checkpoint, a store, the journal, the events, a table; and no file of a run is read as a pickle."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mtsearch.config.errors import BadInput, Damaged
+from mtsearch.run import main as run_door
+from mtsearch.training.state import load_state, save_state
+from mtsearch.tuning.job import Job
+from mtsearch.tuning.record import fold
+from mtsearch.tuning.rundir import RunDirectory
+from tests.chaos.checks import check_run, counted, read
+from tests.chaos.conftest import run_in
+from tests.chaos.driver import TRIALS, space_of
+from tests.tuning.fixtures import ROOT
+
+DATA = {"dataset": "patches10_digits", "limit": 75}
+STATE = {"w": torch.arange(8.0), "n": 3, "x": 0.25, "name": "one"}
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def damages(folder):
+    """What may become of a checkpoint's files: each cut at some places, each byte of some turned, each gone."""
+    for name in ("state.json", "state.safetensors"):
+        whole = (folder / name).read_bytes()
+        for end in (0, 1, len(whole) // 2, len(whole) - 1):
+            yield name, whole[:end]
+        for place in range(0, len(whole), max(1, len(whole) // 40)):
+            yield name, whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        yield name, None
+
+
+def test_every_damage_of_a_checkpoint_is_noticed_or_harmless(tmp_path):
+    save_state(tmp_path / "0000", STATE)
+    noticed = 0
+    for name, content in damages(tmp_path / "0000"):
+        folder = tmp_path / "damaged"
+        shutil.copytree(tmp_path / "0000", folder)
+        if content is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_bytes(content)
+        try:
+            state = load_state(folder)  # the digit of the version may turn into that of an older one
+            assert torch.equal(state.pop("w"), STATE["w"]) and state == {k: v for k, v in STATE.items() if k != "w"}
+        except BadInput as error:
+            assert str(error).startswith(f"the checkpoint {folder} is missing or damaged")
+            noticed += 1
+        shutil.rmtree(folder)
+    assert noticed >= 80
+
+
+def test_a_checkpoint_of_before_there_were_checksums_is_read(tmp_path):
+    save_state(tmp_path / "0000", STATE)
+    path = tmp_path / "0000" / "state.json"
+    tree = json.loads(path.read_text())
+    path.write_text(json.dumps({"version": 2, "state": tree["state"]}))
+    assert load_state(tmp_path / "0000")["x"] == 0.25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "turned"])
+def test_a_run_whose_checkpoints_are_damaged_trains_them_again_and_says_so(search, undisturbed, drive, tmp_path, damage):
+    driver = drive(act="kill", batch_size=64, report=3, run=str(tmp_path), made="real")
+    driver.communicate(timeout=300)
+    run = run_in(tmp_path)
+    unfinished = [row["trial"] for row in run.rows() if row["state"] == "running" and run.checkpoint(row["trial"]).exists()]
+    assert "0001" in unfinished
+    for trial in unfinished:
+        path = run.checkpoint(trial) / "state.safetensors"
+        whole = path.read_bytes()
+        path.write_bytes(
+            whole[: len(whole) // 2] + (b"" if damage == "cut" else bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :])
+        )
+    code, run, text = search.resume(run, trial_class=TRIALS["real"])
+    assert code == 0
+    check_run(run, undisturbed)
+    for trial in unfinished:
+        assert counted(run, "note")[trial] == 1 and run.record().trials[trial].attempts == 2
+        assert f"{trial}: trained again from its start, as its state could not be read: the checkpoint " in text
+
+
+# ---------------------------------------------------------------- stores
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """`stored()` prepares a small store of its own and returns its data configuration and data file."""
+    from mtsearch.config.schema import DataConfig
+    from mtsearch.data import prepare
+
+    data = {**DATA, "store": str(tmp_path / "stores")}
+    folder = prepare(DataConfig.model_validate(data))
+    (folder / "data.mdb").chmod(0o644)
+    return data, folder / "data.mdb"
+
+
+def spoil(path, how):
+    whole = bytearray(path.read_bytes())
+    if how == "cut":
+        del whole[len(whole) // 2 :]
+    else:
+        whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("how", ["cut", "turned"])
+def test_a_run_on_a_damaged_store_does_not_begin(tmp_path, stored, how, capsys):
+    data, path = stored
+    spoil(path, how)
+    raw = space_of("real", str(tmp_path / "results")).raw
+    (tmp_path / "toy.yaml").write_text(json.dumps({**raw, "data": data}))
+    assert run_door([f"space={tmp_path / 'toy.yaml'}"]) == 2
+    said = capsys.readouterr().err
+    assert "are damaged" in said and "prepare the dataset again" in said and said.count("\n") == 1
+    assert not list((tmp_path / "results").rglob("events.jsonl"))
+
+
+def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp_path, stored):
+    data, path = stored
+    spoil(path, "cut")
+    config = space_of("real", str(tmp_path)).defaults
+    job = {
+        "purpose": "train",
+        "folder": str(tmp_path / "0000"),
+        "config": config,
+        "data": data,
+        "plugins": [],
+        "trial_class": TRIALS["real"],
+    }
+    result = Job(json.dumps(job)).step()
+    assert result["done"] and result["failed"] is None and "prepare the dataset again" in result["halt"]
+    with pytest.raises(Damaged, match="prepare the dataset again"):
+        from mtsearch.config.schema import DataConfig
+        from mtsearch.data import open_dataset
+
+        open_dataset(DataConfig.model_validate(data))
+
+
+# ---------------------------------------------------------------- events and tables
+
+
+def test_events_that_do_not_fit_are_named():
+    events = [{"event": "run", "time": 1, "space": "toy", "overrides": []}, {"event": "report", "time": 2, "trial": "0009", "report": 1}]
+    with pytest.raises(BadInput, match=r"^event 2 of the run, a `report`, does not fit .* remove that line\.$"):
+        fold(events)
+
+
+@pytest.mark.slow
+def test_damaged_tables_are_made_again_from_the_events(calm, tmp_path):
+    run = RunDirectory(shutil.copytree(calm.path, tmp_path / "copy"))
+    tables = [run.path / f"{name}.parquet" for name in ("trials", "history", "front")]
+    rows = [read(path) for path in tables]
+    tables[0].write_bytes(b"")
+    tables[1].write_bytes(tables[1].read_bytes()[:-20])
+    tables[2].unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "mtsearch.report", f"run={run.path}", "format=parquet"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert repr([read(path) for path in tables]) == repr(rows)
+
+
+# ---------------------------------------------------------------- pickles
+
+AUDIT = """
+import json, pickle, sys
+
+import torch
+
+import mtsearch.deploy, mtsearch.export, mtsearch.report, mtsearch.run
+import mtsearch.tuning.engine, mtsearch.pareto.plots, mtsearch.pareto.report
+from mtsearch.tuning.job import Job
+
+run, job, out = sys.argv[1:]
+reading, found = [True], []
+
+
+def note(name):
+    if reading[0]:
+        found.append(name)
+
+
+def watched(name, real):
+    def load(*arguments, **keywords):
+        note(name)
+        return real(*arguments, **keywords)
+
+    return load
+
+
+class Unpickler(pickle.Unpickler):
+    def __init__(self, *arguments, **keywords):
+        note("pickle.Unpickler")
+        super().__init__(*arguments, **keywords)
+
+
+def write_only(*arguments, **keywords):
+    reading[0] = False  # the run is read; what follows writes a model and looks at what it wrote
+    return export_model(*arguments, **keywords)
+
+
+sys.addaudithook(lambda event, arguments: note(f"{event} {arguments}") if event == "pickle.find_class" else None)
+for module, name in ((pickle, "load"), (pickle, "loads"), (torch, "load")):
+    setattr(module, name, watched(f"{module.__name__}.{name}", getattr(module, name)))
+pickle.Unpickler = Unpickler
+export_model, mtsearch.deploy.export_model = mtsearch.deploy.export_model, write_only
+failed = [Job(job).step()["failed"]]
+codes = [
+    mtsearch.run.main([f"resume={run}"]),
+    mtsearch.report.main([f"run={run}"]),
+    mtsearch.export.main([f"run={run}", f"out={out}"]),
+]
+assert not reading[0]
+print(json.dumps([codes, failed, found]))
+"""
+
+
+@pytest.mark.slow
+def test_no_file_of_a_run_is_read_as_a_pickle(undisturbed, tmp_path):
+    """Resume, report, export and a trial that goes on, with all that unpickles watched, and the interpreter asked as well."""
+    config = space_of("real", str(tmp_path)).defaults
+    job = {
+        "purpose": "train",
+        "folder": str(tmp_path / "0000"),
+        "config": config,
+        "data": DATA,
+        "plugins": [],
+        "trial_class": TRIALS["real"],
+    }
+    assert Job(json.dumps(job)).step()["failed"] is None
+    words = [sys.executable, "-c", AUDIT, str(undisturbed.path), json.dumps(job), str(tmp_path / "model")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    codes, failed, found = json.loads(done.stdout.splitlines()[-1])
+    assert (codes, failed, found) == ([0, 0, 0], [None], []), done.stderr

@@ -1,0 +1,56 @@
+"""Processes that are killed or stopped: trial actors and workers of groups."""
+
+import pytest
+
+from tests.chaos.checks import check_run, counted
+from tests.chaos.driver import TRIALS, space_of
+from tests.tuning.fake import order
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_killed_actor_continues_from_its_last_state_and_tells_all_once(search, calm):
+    order("die", 2, 1)
+    order("die", 3, 3)
+    order("die", 1, 99)  # while it is tested
+    code, run, _ = search(space_of("fake", str(search.root)))
+    assert code == 0
+    check_run(run, calm)
+    assert counted(run, "start") == {row["trial"]: 2 if row["trial"] in ("0001", "0002") else 1 for row in run.rows()}
+
+
+def test_a_trial_whose_process_keeps_dying_fails_after_as_many_attempts_as_it_may_have(search, calm):
+    order("exit", 2, 1)
+    code, run, _ = search(space_of("fake", str(search.root), max_failures=1))
+    assert code == 0
+    check_run(run, calm, differ=["0001"])
+    row = run.rows()[1]
+    assert row["attempts"] == 2 and row["reason"].startswith("its process died 2 times: ")
+
+
+def test_a_stopped_actor_is_given_up_and_its_trial_goes_on_elsewhere(search, calm):
+    order("stop", 3, 2)
+    code, run, text = search(space_of("fake", str(search.root), {"resources": {"cpu": 0.5, "report_timeout": 8}}))
+    assert code == 0
+    check_run(run, calm)
+    assert counted(run, "start")["0002"] == 2
+    assert "0002: no report within `resources.report_timeout` (8 s), its process is killed" in text
+
+
+def test_real_trials_killed_in_mid_training_end_bit_for_bit_as_they_would_have(search, undisturbed):
+    order("die", 32, 2)
+    order("die", 64, 3)
+    code, run, _ = search(space_of("real", str(search.root)), trial_class=TRIALS["real"])
+    assert code == 0
+    check_run(run, undisturbed)
+    assert counted(run, "start") == {"0000": 2, "0001": 2}
+
+
+@pytest.mark.parametrize("act", ["die", "stop"])
+def test_a_search_loses_nothing_with_a_worker_of_a_group(search, calm, act):
+    order(act, 3, 2)
+    more = {"workers": 2, "resources": {"cpu": 0.5, "collective_timeout": 20}}
+    code, run, _ = search(space_of("fake", str(search.root), more, slots=1))
+    assert code == 0
+    check_run(run, calm)
+    assert counted(run, "start")["0002"] == 2
