@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +44,35 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     except OSError:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(fresh, folder)
+    while not _replace(fresh, folder):
+        pass
     _sync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(_old(folder), ignore_errors=True)
+
+
+def _replace(fresh: Path, folder: Path) -> bool:
+    """Put a fresh folder in its place. Returns whether it is there: not where another process moves the same folders at this moment, as
+    one does that a dead driver left behind until it is ended; what it writes is the same trial's state."""
+    shutil.rmtree(_old(folder), ignore_errors=True)
+    try:
+        with suppress(FileNotFoundError):
+            os.rename(folder, _old(folder))
+        os.rename(fresh, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 def load_state(folder: Path) -> dict[str, Any]:
     """Read what `save_state` wrote. Raises BadInput when it is missing, damaged or of another version."""
-    if not folder.exists():  # a crash between the two renames leaves the previous state under its other name
-        old = folder.with_name(f".{folder.name}.old")
-        if old.exists():
-            os.rename(old, folder)
+    if not folder.exists() and _old(folder).exists():  # a crash between the two renames leaves the previous state under its other name
+        os.rename(_old(folder), folder)
     try:
         tree = json.loads((folder / _TREE).read_text(encoding="utf-8"))
         tensors = load_file(folder / _TENSORS)
@@ -81,7 +96,7 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 def has_state(folder: Path) -> bool:
     """Whether a state was ever completed there."""
-    return (folder / _TREE).exists() or (folder.with_name(f".{folder.name}.old") / _TREE).exists()
+    return (folder / _TREE).exists() or (_old(folder) / _TREE).exists()
 
 
 def _tree_hash(tree: Any) -> str:

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 
@@ -18,14 +19,17 @@ from tests.tuning.fake import order
 from tests.tuning.spaces import space
 
 
-@pytest.fixture
-def file_limit():
-    """`file_limit(bytes)`: from now on no file of this process may grow larger, as if the disk were full (the kernel says EFBIG)."""
+@contextmanager
+def file_limit(size):
+    """In here no file of this process may grow larger, as if the disk were full (the kernel says EFBIG)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture
@@ -39,35 +43,32 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_an_event_is_written_whole_or_not_at_all(tmp_path, file_limit):
+def test_an_event_is_written_whole_or_not_at_all(tmp_path):
     log = EventLog(tmp_path / "events.jsonl")
     log.append("run", n=1)
     whole = log.path.read_bytes()
-    file_limit(len(whole) + 20)
     for _ in range(2):
-        with pytest.raises(Halt, match=rf"^{log.path} cannot be written \(File too large\)\.$"):
+        with file_limit(len(whole) + 20), pytest.raises(Halt, match=rf"^{log.path} cannot be written \(File too large\)\.$"):
             log.append("start", n=2)
         assert log.path.read_bytes() == whole
-    file_limit(resource.RLIM_INFINITY)
     log.append("start", n=3)
     log.close()
     assert [event.get("n") for event in log.read()] == [1, 3]
 
 
-def test_a_state_is_written_whole_or_not_at_all(tmp_path, file_limit):
+def test_a_state_is_written_whole_or_not_at_all(tmp_path):
     import torch
 
     save_state(tmp_path / "0000", {"w": torch.arange(4)})
-    file_limit(4096)
-    with pytest.raises(OSError):
+    with file_limit(4096), pytest.raises(OSError):
         save_state(tmp_path / "0000", {"w": torch.zeros(10_000)})
     assert [path.name for path in tmp_path.iterdir()] == ["0000"]
     assert load_state(tmp_path / "0000")["w"].tolist() == [0, 1, 2, 3]
 
 
-def test_a_run_that_finds_no_room_does_not_begin(tmp_path, file_limit):
-    file_limit(64)
-    with pytest.raises(BadInput, match=r"no run can begin in .* \(File too large\)\. Free it, or set another `results.root`\.$") as caught:
+def test_a_run_that_finds_no_room_does_not_begin(tmp_path):
+    said = r"no run can begin in .* \(File too large\)\. Free it, or set another `results.root`\.$"
+    with file_limit(64), pytest.raises(BadInput, match=said) as caught:
         RunDirectory.create(space(tmp_path), {}, name="toy")
     assert "\n" not in str(caught.value) and list((tmp_path / "toy").iterdir()) == []
 

@@ -98,7 +98,9 @@ def test_a_run_directory_copied_to_another_machine_goes_on_there(calm, killed, d
     shutil.rmtree(run.path)
     home = tmp_path / "home"
     home.mkdir()
-    driver = drive(resume=str(there), environment={"HOME": str(home), "XDG_CACHE_HOME": str(home)}, prefix=another_host())
+    token = os.environ.get("RAY_AUTH_TOKEN_PATH", os.path.expanduser("~/.ray/auth_token"))
+    elsewhere = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "RAY_AUTH_TOKEN_PATH": token}
+    driver = drive(resume=str(there), environment=elsewhere, prefix=another_host())
     out, said = driver.communicate(timeout=300)
     assert driver.returncode == 0, said
     assert out.splitlines()[-1] == f"run: {there}"

@@ -57,6 +57,22 @@ def test_every_damage_of_a_checkpoint_is_noticed_or_harmless(tmp_path):
     assert noticed >= 80
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from mtsearch.training.state import save_state
+for n in range(60):
+    save_state(Path(sys.argv[1]), {"n": n})
+"""
+
+
+def test_two_processes_may_save_the_same_trial_for_a_moment(tmp_path):
+    """The one that a killed driver left behind, until Ray ends it, and the one that goes on."""
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "0000")], cwd=ROOT) for _ in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert load_state(tmp_path / "0000") == {"n": 59}
+
+
 def test_a_checkpoint_of_before_there_were_checksums_is_read(tmp_path):
     save_state(tmp_path / "0000", STATE)
     path = tmp_path / "0000" / "state.json"

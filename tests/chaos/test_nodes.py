@@ -43,3 +43,17 @@ def test_a_trial_whose_node_dies_goes_on_elsewhere(calm, drive, nodes, tmp_path,
     check_run(run, calm)
     assert counted(run, "start")["0002"] == 2
     assert not psutil.pid_exists(pid)
+
+
+def test_a_driver_whose_head_node_dies_ends_and_its_run_goes_on_elsewhere(search, calm, drive, nodes, tmp_path):
+    cluster, _ = nodes
+    order("hold", 3, 2)
+    soon = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+    driver = drive(address=cluster.address, run=str(tmp_path), environment=soon)
+    await_until(lambda: held(3), "a trial that waits", driver, seconds=240)
+    cluster.remove_node(cluster.head_node, allow_graceful=False)
+    release("hold", 3, 2)
+    assert driver.wait(timeout=120) != 0
+    code, run, _ = search.resume(run_in(tmp_path))
+    assert code == 0
+    check_run(run, calm)

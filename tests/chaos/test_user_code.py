@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mtsearch.tuning.job import Job
+from mtsearch.tuning.record import reason_of
 from tests.chaos.checks import check_run
 from tests.chaos.driver import TRIALS, space_of
 from tests.tuning.fake import order
@@ -27,7 +28,7 @@ def test_what_fails_fails_alone(search, calm):
     assert code == 0
     rows = {row["trial"]: row for row in run.rows()}
     failed = {
-        "0000": "ValueError: the trial was told to raise ?",
+        "0000": "ValueError: the trial was told to raise",
         "0001": "`val/image/error` is nan in its selected report",
         "0003": "MemoryError",
         "0004": "TypeError: Object of type FakeTrial is not JSON serializable",
@@ -59,6 +60,10 @@ def test_a_trial_that_the_kernel_kills_for_want_of_memory_is_continued(search, c
     assert code == 0
     check_run(run, calm)
     assert run.rows()[1]["attempts"] == 2
+
+
+def test_a_reason_that_is_no_text_can_be_written():
+    assert reason_of(ValueError("no file \udcff")) == "ValueError: no file ?"
 
 
 def test_a_trial_that_diverges_fails_with_the_reason_and_what_to_do(tmp_path):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import time
-import uuid
 from pathlib import Path
 
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.tuning.rundir import write_atomic
 
 PLAN = "MTSEARCH_TEST_PLAN"  # names a folder; see `order`
 ONCE = ("die", "stop", "kill", "interrupt", "fill", "oom")
@@ -137,11 +136,8 @@ class FakeTrial:
         state = {"config": self.config.model_dump(mode="json"), "x": self.x, "reports": self.reports}
         if ordered("fill", self.config.batch_size, len(self.reports)):
             fill(folder.parents[3])
-        fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-        fresh.mkdir(parents=True)
-        (fresh / "state.json").write_text(json.dumps(state))
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / "state.json", json.dumps(state))
 
     @staticmethod
     def saved(folder: Path) -> bool:
