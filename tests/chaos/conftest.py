@@ -35,14 +35,12 @@ def _made(kind, search, request):
 
 
 @pytest.fixture
-def drive(ray_cluster):
+def drive(address):
     """`drive(...)` starts a driver in a process of its own, joined to the cluster of the tests, and returns the process."""
-    import ray
-
     begun = []
 
-    def start(address=None, prefix=(), environment=None, **told):
-        joined = {"RAY_ADDRESS": address or ray.get_runtime_context().gcs_address, "RAY_AUTH_MODE": "token"}
+    def start(cluster=address, prefix=(), environment=None, **told):
+        joined = {"RAY_ADDRESS": cluster, "RAY_AUTH_MODE": "token"}
         command = [*prefix, sys.executable, "-m", "tests.chaos.driver", json.dumps({"made": "fake", **told})]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         begun.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **joined, **(environment or {})}, **pipes))

@@ -67,7 +67,7 @@ def test_a_state_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_a_run_that_finds_no_room_does_not_begin(tmp_path):
-    said = r"no run can begin in .* \(File too large\)\. Free it, or set another `results.root`\.$"
+    said = r"no run can begin in .* \(File too large\)\. Make room there, or set another `results.root`\.$"
     with file_limit(64), pytest.raises(BadInput, match=said) as caught:
         RunDirectory.create(space(tmp_path), {}, name="toy")
     assert "\n" not in str(caught.value) and list((tmp_path / "toy").iterdir()) == []

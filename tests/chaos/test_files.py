@@ -149,7 +149,7 @@ def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp
         "config": config,
         "data": data,
         "plugins": [],
-        "trial_class": TRIALS["real"],
+        "trial_class": "mtsearch.training:Trial",
     }
     result = Job(json.dumps(job)).step()
     assert result["done"] and result["failed"] is None and "prepare the dataset again" in result["halt"]
@@ -249,7 +249,7 @@ def test_no_file_of_a_run_is_read_as_a_pickle(undisturbed, tmp_path):
         "config": config,
         "data": DATA,
         "plugins": [],
-        "trial_class": TRIALS["real"],
+        "trial_class": "mtsearch.training:Trial",
     }
     assert Job(json.dumps(job)).step()["failed"] is None
     words = [sys.executable, "-c", AUDIT, str(undisturbed.path), json.dumps(job), str(tmp_path / "model")]

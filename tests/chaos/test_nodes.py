@@ -33,7 +33,7 @@ def test_a_trial_whose_node_dies_goes_on_elsewhere(calm, drive, nodes, tmp_path,
     cluster, alive = nodes
     order("wait", 3, 2)
     more = {"workers": workers, "resources": {"cpu": 1, "collective_timeout": 30}}
-    driver = drive(address=cluster.address, run=str(tmp_path), more=more, search={"slots": 2 if workers == 1 else 1})
+    driver = drive(cluster=cluster.address, run=str(tmp_path), more=more, search={"slots": 2 if workers == 1 else 1})
     pid = await_until(lambda: waits(3, 2), "a trial that waits", driver, seconds=240)
     cluster.remove_node(node_of(pid, alive), allow_graceful=False)
     release(3, 2)
@@ -47,12 +47,12 @@ def test_a_trial_whose_node_dies_goes_on_elsewhere(calm, drive, nodes, tmp_path,
 
 def test_a_driver_whose_head_node_dies_ends_and_its_run_goes_on_elsewhere(search, calm, drive, nodes, tmp_path):
     cluster, _ = nodes
-    order("hold", 3, 2)
+    order("wait", 3, 2)
     soon = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
-    driver = drive(address=cluster.address, run=str(tmp_path), environment=soon)
-    await_until(lambda: held(3), "a trial that waits", driver, seconds=240)
+    driver = drive(cluster=cluster.address, run=str(tmp_path), environment=soon)
+    await_until(lambda: waits(3, 2), "a trial that waits", driver, seconds=240)
     cluster.remove_node(cluster.head_node, allow_graceful=False)
-    release("hold", 3, 2)
+    release(3, 2)
     assert driver.wait(timeout=120) != 0
     code, run, _ = search.resume(run_in(tmp_path))
     assert code == 0

@@ -9,7 +9,7 @@ import pytest
 from mtsearch.tuning.job import Job
 from mtsearch.tuning.record import reason_of
 from tests.chaos.checks import check_run
-from tests.chaos.driver import TRIALS, space_of
+from tests.chaos.driver import space_of
 from tests.tuning.fake import order
 
 DATA = {"dataset": "patches10_digits", "limit": 75}
@@ -74,7 +74,7 @@ def test_a_trial_that_diverges_fails_with_the_reason_and_what_to_do(tmp_path):
         "config": config,
         "data": DATA,
         "plugins": [],
-        "trial_class": TRIALS["real"],
+        "trial_class": "mtsearch.training:Trial",
     }
     result = Job(json.dumps(job)).step()
     assert result["done"] and "Lower `trial.optimizer.lr`" in result["failed"] and not (tmp_path / "0000").exists()

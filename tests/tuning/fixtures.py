@@ -64,6 +64,14 @@ def ray_cluster(tmp_path_factory, store_ports):
 
 
 @pytest.fixture
+def address(ray_cluster):
+    """Where a driver in another process joins that cluster."""
+    import ray
+
+    return ray.get_runtime_context().gcs_address
+
+
+@pytest.fixture
 def search(ray_cluster, tmp_path, monkeypatch):
     """`search(space)` runs it with fake trials and returns (exit code, run, printed text); `search.resume(run, changes)` likewise."""
     for path in os.scandir(os.environ[PLAN]):

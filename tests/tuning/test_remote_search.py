@@ -21,12 +21,12 @@ from mtsearch.tuning.lease import Lease
 from mtsearch.tuning.mirror import fence
 from mtsearch.tuning.remote import open_run
 from mtsearch.tuning.storage import Store
-from tests.tuning.fixtures import FAKE, ROOT
 from tests.tuning.fake import order, release, waits
+from tests.tuning.fixtures import FAKE, ROOT
 from tests.tuning.spaces import space
-from tests.tuning.test_search import address, calm, counted, shown, told
+from tests.tuning.test_search import calm, counted, shown, told
 
-__all__ = ["address", "calm"]  # fixtures
+__all__ = ["calm"]  # a fixture
 
 
 def remote(url, every=0, **settings):

@@ -24,7 +24,7 @@ MADE: dict = {}
 
 def shown(run):
     """All rows without what differs from run to run."""
-    left = ("command", "process", "cost/seconds")
+    left = ("attempts", "command", "process", "cost/seconds")
     return [{k: v for k, v in row.items() if k not in left} for row in run.rows()]
 
 
