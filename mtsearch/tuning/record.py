@@ -36,10 +36,12 @@ class TrialRecord:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The selected report, else the last one; empty before the first."""
+        """The selected report, else the last one, at the cost of the whole trial; empty before the first."""
         if not self.reports:
             return {}
-        return self.reports.get(self.selected or max(self.reports), self.reports[max(self.reports)])
+        last = self.reports[max(self.reports)]
+        spent = {name: value for name, value in last.items() if name.startswith("cost/")}
+        return {**self.reports.get(self.selected or max(self.reports), last), **spent}
 
 
 @dataclass

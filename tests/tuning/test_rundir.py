@@ -217,3 +217,14 @@ def test_a_results_folder_that_cannot_be_made_is_refused(tmp_path):
 def test_reading_a_run_imports_neither_ray_nor_torch():
     code = "import sys, mtsearch.tuning.rundir, mtsearch.tuning.remote; print([m for m in ('ray', 'torch', 'optuna') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_row_is_its_selected_report_at_the_cost_of_the_whole_trial(run):
+    start(run)
+    report(run, "0000", 1, **{"val/image/error": 50.0, "cost/steps": 10})
+    report(run, "0000", 2, **{"val/image/error": 60.0, "cost/steps": 20})
+    run.log.append("end", trial="0000", state="done", selected=1)
+    (row,) = run.rows()
+    assert (row["report"], row["val/image/error"], row["cost/steps"]) == (1, 50.0, 20)
+    assert run.record(slim=True).trials["0000"].result["cost/steps"] == 20
+    assert [entry["cost/steps"] for entry in run.history()] == [10, 20]
