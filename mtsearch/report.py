@@ -57,12 +57,13 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
 
     record, raw = run.record(), dict(run.space.raw)
     raw.pop("results", None)
+    raw.pop("monitor", None)
     rooted = bool(raw["data"].get("root"))
     raw["data"] = {**raw["data"], "dataset": Path(raw["data"]["dataset"]).name, **({"root": "DATA"} if rooted else {})}
     if raw.get("plugins"):
         raw["plugins"] = [Path(entry).name if is_file(entry) else entry for entry in raw["plugins"]]
     changed = tuple(f"{key}=" for key in record.changes)
-    kept = [pair for pair in record.overrides if not pair.startswith(("data.root=", "data.store=", "results.", *changed))]
+    kept = [pair for pair in record.overrides if not pair.startswith(("data.root=", "data.store=", "results.", "monitor", *changed))]
     words = [f"space={record.space}", *([f"profile={record.profile}"] if record.profile else []), *(["data.root=DATA"] if rooted else [])]
     words += [shlex.quote(_placeless(pair)) for pair in [*kept, *(f"{key}={value}" for key, value in record.changes.items())]]
     command = "python -m mtsearch.run " + " ".join(words)

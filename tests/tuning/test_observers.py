@@ -1,9 +1,12 @@
 """Observers: told once of everything, also over a resume, and never a danger to the search."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
+import mtsearch
 from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
@@ -319,3 +322,15 @@ def test_every_trial_state_is_counted(tmp_path):
         assert watch._standing.states == {"running": 1, "failed": 1, "done": 1} and second.state == "running"
         assert watch._standing.front == 1
     ledger.run.log.close()
+
+
+PAGE = Path(mtsearch.__file__).parent.parent / "docs" / "monitoring.md"
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="reads the clone that the package was built from")
+def test_the_observer_on_the_page_works_as_it_stands(tmp_path, capsys, forget_plugins):
+    (code,) = re.findall(r"^```python\n# lines.py\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    (tmp_path / "page_lines.py").write_text(code)
+    run, notes = drive(watched(tmp_path, "lines", [str(tmp_path / "page_lines.py")], trials=2))
+    said = [line.split()[:3] for line in capsys.readouterr().err.splitlines()]
+    assert said == [[f"toy/{run.path.name}", name, "done"] for name in ("stl", "0000", "0001")] and not notes
