@@ -11,7 +11,7 @@ help:
 	@echo "make test         lint, types and the tests"
 	@echo "make test-slow    the tests that take minutes"
 	@echo "make test-spaces  two trials of every shipped space"
-	@echo "make test-cluster launch/ on a real SLURM and by ssh, two nodes each (Debian, as root: installs SLURM, munge and sshd where they are missing)"
+	@echo "make test-cluster launch/ on a real SLURM and by ssh, two nodes each, and its panels on a real Prometheus (Debian, as root: installs what is missing)"
 	@echo "make bench        the benchmarks"
 
 $(BIN)/python:
