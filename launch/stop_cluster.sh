@@ -2,6 +2,7 @@
 # Ends the Ray processes on this machine whose temporary folder is the given one, and waits until they are gone. (`ray stop` ends every Ray
 # process that the user has on the machine, also those of another search.) What a raylet started ends with it.
 folder=${1:-/tmp/mtsearch-ray}
+folder=$(printf %s "$folder" | sed 's/[].[*^$+?(){}|\\]/\\&/g') # as pgrep takes it: the name itself, not a pattern
 pattern="=$folder/session_" # stands in the command line of each: --session-dir=... and the like
 tries=0
 pkill -u "$(id -u)" -f -- "$pattern"

@@ -32,6 +32,7 @@ class Mailbox:
         self._failed: dict[int, str] = {}  # reasons by rank, of the current job in this incarnation
         self._reason = ""  # the last one, of the current job
         self._results: list[dict[str, Any]] = []
+        self._asked = False  # whether the actor waits for the next result
         self._changed = asyncio.Condition()
 
     # ------------------------------------------------------------ the actor's side
@@ -41,7 +42,7 @@ class Mailbox:
         async with self._changed:
             self._number += 1
             self._job, self._closed = job or "", job is None
-            self._starts, self._results, self._failed, self._reason = 0, [], {}, ""
+            self._starts, self._results, self._failed, self._reason, self._asked = 0, [], {}, "", False
             self._changed.notify_all()
             return self._number
 
@@ -49,7 +50,10 @@ class Mailbox:
         """The next result of the current job; None if there is none in this time."""
         try:
             async with asyncio.timeout(seconds), self._changed:
+                self._asked = True
+                self._changed.notify_all()
                 await self._changed.wait_for(lambda: bool(self._results))
+                self._asked = False
                 return self._results.pop(0)
         except TimeoutError:
             return None
@@ -84,8 +88,8 @@ class Mailbox:
             return (0, "") if self._gone(incarnation) else self._decided[place]
 
     async def put(self, incarnation: int, number: int, result: dict[str, Any]) -> bool:
-        """A result of a step, from rank 0. Returns whether the job is to go on; never in an incarnation that is gone, whose last calls may
-        come late."""
+        """A result of a step, from rank 0. Returns whether the job is to go on, once the actor asks for the next result: until then the
+        search may still stop the trial, and take away its state. Never in an incarnation that is gone, whose last calls may come late."""
         async with self._changed:
             if self._gone(incarnation) or number != self._number or number <= self._done:
                 return False
@@ -93,7 +97,10 @@ class Mailbox:
             if result["done"]:
                 self._done = number
             self._changed.notify_all()
-            return not result["done"]
+            if result["done"]:
+                return False
+            await self._changed.wait_for(lambda: self._gone(incarnation) or number != self._number or (self._asked and not self._results))
+            return not self._gone(incarnation) and number == self._number
 
     async def fail(self, incarnation: int, number: int, rank: int, reason: str, seconds: float) -> bool:
         """A rank's trial raised. Returns whether every rank's did within this time: then the job has failed and all go on to the next one.

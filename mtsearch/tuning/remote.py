@@ -82,6 +82,8 @@ def create_run(
             break
         number += 1
     folder = _copies(store.url) / f"lease-{lease.number:06d}"
+    for stale in (folder, outbox(store.url)):  # of a run of this name that somebody deleted from the store
+        shutil.rmtree(stale, ignore_errors=True)
     folder.mkdir(parents=True)
     begin(folder, space, environment, name, profile, overrides, single)
     for file in _FIRST:
@@ -191,9 +193,9 @@ class RemoteRun(RunDirectory):
             if isinstance(error, StoreError):
                 raise BadInput(f"the run cannot be driven: {error}") from None
             raise
-        self._mirror.start()
-        self._mirror.wake()
         try:
+            self._mirror.start()
+            self._mirror.wake()
             yield
         finally:
             self.log.close()
@@ -201,8 +203,8 @@ class RemoteRun(RunDirectory):
             with contextlib.suppress(StoreError, Lost):
                 self._mirror.send()
                 send_outbox(self.store, self._keys)
+                self._forget()  # before anybody else can have a working copy on this machine
                 lease.release()
-                self._forget()
 
     def _mirrored(self, lease: Lease, new: bool) -> Mirror:
         """Make the working copy, unless the run is new, and what sends it."""

@@ -36,10 +36,15 @@ class MOASHA:
         return report == self.grace
 
     def add(self, trial: str, report: Mapping[str, Any]) -> bool:
-        """Take note of a trial's report; whether it is one at which the trial is compared."""
+        """Take note of a trial's report; whether it is one at which the trial is compared.
+
+        Each is noted once: a trial that goes on after an interruption tells its earlier reports again, and is not held against those that
+        came to its rungs in the meantime.
+        """
         number = int(report["report"])
         values = [report.get(o.metric) for o in self.objectives]
-        if not self.is_rung(number) or any(value is None for value in values):
+        known = trial in self.rungs.get(number, {})
+        if known or not self.is_rung(number) or any(value is None for value in values):
             return False
         self.rungs.setdefault(number, {})[trial] = ([float(v) for v in values if v is not None], self._excess(report))
         return True
