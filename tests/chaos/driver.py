@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.space import Space
 from mtsearch.tuning import engine, finish
 from tests.tuning import spaces
@@ -37,6 +37,9 @@ def main(text: str) -> int:
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
+    except Halt as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
