@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,9 @@ def test_wandb_keeps_one_run_a_trial_and_each_report_once_over_a_resume(tmp_path
     run, notes = drive(made, stop=("0000", 2))
     run, notes = drive(made, run.path)
     assert not notes
-    found = wandb_runs(run)
+    until = time.monotonic() + 60  # its own process writes the files
+    while set(found := wandb_runs(run)) != {"0000", "0001", "stl"} and time.monotonic() < until:
+        time.sleep(0.2)
     assert set(found) == {"0000", "0001", "stl"}
     assert found["0000"][0] == {1: [49.0], 2: [49.0], 3: [49.0]} and found["0001"][0] == {1: [48.0], 2: [48.0], 3: [48.0]}
     assert found["0001"][1]["selected/val/image/error"] == "48.0" and found["0001"][1]["test/image/error"] == "44.0"
