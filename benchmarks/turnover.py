@@ -31,6 +31,7 @@ from mtsearch.tuning.searcher import JobSearcher
 TRIALS = {"warm": 20, "fresh": 4, "group": 12, "trainer": 4}
 WORKERS = {"warm": 1, "fresh": 1, "group": 2, "trainer": 2}
 BOUND, RATIO = 0.3, 100.0  # seconds that a resident start may take, and how often a group's time the documented way should take
+ERRORS = ("val/image/error", "val/digit/error")
 CLASS = "trials.clocked:ClockedTrial"
 
 
@@ -62,7 +63,7 @@ def resident(folder, way):
         engine.tune.run = run
     assert code == 0, "the search must come to its end"
     (path,) = (entry.path for entry in os.scandir(folder / "turnover"))
-    return [(row["val/image/error"], row["val/digit/error"]) for row in RunDirectory(path).rows()]
+    return [[row[name] for name in ERRORS] for row in RunDirectory(path).rows()]
 
 
 def serve(config):
@@ -76,7 +77,9 @@ def serve(config):
     result = {"done": False}
     while not result["done"]:
         result = job.step()
-        train.report({"errors": [[r["val/image/error"], r["val/digit/error"]] for r in result["reports"]]})
+        train.report({"done": result["done"]})
+    if dist.get_rank() == 0:
+        Path(config["errors"]).write_text(json.dumps([result["reports"][-1][name] for name in ERRORS]))
     job.close()
 
 
@@ -92,9 +95,14 @@ def one_trainer(config):
         worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}},
     )
     trainer = TorchTrainer(
-        serve, train_loop_config=config, scaling_config=scaling, run_config=run_config, torch_config=TorchConfig(backend="gloo")
+        serve,
+        train_loop_config={"job": config["job"], "errors": f"{config['folder']}/{config['trial']}.json"},
+        scaling_config=scaling,
+        run_config=run_config,
+        torch_config=TorchConfig(backend="gloo"),
     )
-    tune.report({"errors": trainer.fit().metrics["errors"]})
+    trainer.fit()
+    tune.report({"done": True})
 
 
 def documented(folder, way):
@@ -105,13 +113,13 @@ def documented(folder, way):
     searcher = JobSearcher(Ledger(run, made, DataConfig.model_validate(data.model_dump())), CLASS)
     jobs = [searcher.suggest("") for _ in range(TRIALS[way])]
     found = tune.Tuner(
-        tune.with_resources(one_trainer, {"CPU": 0.001}),
+        tune.with_resources(one_trainer, tune.PlacementGroupFactory([{"memory": 1.0}])),  # the CPUs are for its workers
         param_space={"job": tune.grid_search([job["job"] for job in jobs]), "folder": str(folder), "trial": tune.sample_from(_name)},
         tune_config=tune.TuneConfig(max_concurrent_trials=1),
         run_config=tune.RunConfig(storage_path=str(folder), name="documented", verbose=0),
     ).fit()
     assert not found.errors, found.errors
-    return [tuple(result.metrics["errors"][0]) for result in found]
+    return [json.loads((folder / f"{Path(json.loads(job['job'])['folder']).name}.json").read_text()) for job in jobs]
 
 
 def _name(config):
