@@ -38,12 +38,22 @@ from mtsearch.tuning import ledger as ledgers
 from mtsearch.tuning.cluster import cluster, settle
 from mtsearch.tuning.finish import conclude
 from mtsearch.tuning.ledger import Ledger
+from mtsearch.tuning.recorder import Recorder
 from mtsearch.tuning.rundir import RunDirectory
 from mtsearch.tuning.searcher import JobSearcher
 
 MILLISECONDS, KILOBYTES = 20.0, 30.0  # bounds a trial
 NODES, SLOTS = 200, 8  # of the simulation
 CLASS = "trials.trivial:TrivialTrial"
+ASKED = 10
+SAMPLERS = {  # by name: after how many trials; more of nsga2, nsga3 and gp take too long to make
+    "random": (100, 1000, 10000),
+    "qmc": (100, 1000, 10000),
+    "nsga2": (100, 1000, 3000),
+    "nsga3": (100, 1000, 3000),
+    "tpe": (100, 1000, 10000),
+    "gp": (100, 300, 1000),
+}
 VOLATILE = ("command", "cost/seconds")
 console = Console()
 
@@ -189,6 +199,19 @@ def raylets(trials):
     return {"trials": trials, **costs(seen), "seconds": seconds}
 
 
+def stand_in(config):
+    """What of a Tune trial the driver reads and empties."""
+    return SimpleNamespace(
+        config=config,
+        trial_id=config["trial"] + config["purpose"],
+        num_failures=0,
+        status="RUNNING",
+        temporary_state=SimpleNamespace(ray_actor=None),
+        run_metadata=SimpleNamespace(),
+        placement_group_factory=None,
+    )
+
+
 def nodes(trials):
     """200 nodes, simulated. Times are simulated seconds; what the driver does takes its real time, one thing after another."""
     generator = np.random.default_rng(0)
@@ -200,7 +223,7 @@ def nodes(trials):
         display = SimpleNamespace(trial=lambda trial: None, note=lambda line: None, refresh=lambda force=False: None)
         watch = SimpleNamespace(memory=lambda trial, size: None, renew=lambda: None)
         searcher = JobSearcher(book, CLASS)
-        recorder = engine._Recorder(book, display, watch, SimpleNamespace(is_set=lambda: False))
+        recorder = Recorder(book, display, watch, SimpleNamespace(is_set=lambda: False))
         free, queue, number = list(range(NODES * SLOTS)), [], 0
         running = {}  # by slot: (trial, its epoch's number, attempt)
         driver, work, waited, deaths = 0.0, 0.0, 0.0, 0
@@ -228,7 +251,7 @@ def nodes(trials):
                 if not isinstance(config, dict):
                     return
                 slot = free.pop()
-                trial = SimpleNamespace(config=config, num_failures=0)
+                trial = stand_in(config)
                 running[slot] = (trial, 1, 0)
                 serve(done, recorder.on_trial_start, 0, [], trial)
                 epoch(done, slot)
@@ -246,6 +269,7 @@ def nodes(trials):
                     _, done = serve(now, recorder.on_trial_recover, 0, [], trial)
                     epoch(done + 30, slot)
                 continue
+            serve(now, recorder.on_step_end, 0, [])
             slot, state = what
             if running.get(slot) != state:
                 continue  # it died with its node
@@ -260,6 +284,7 @@ def nodes(trials):
                 result = {"reports": reports, "failed": None, "selected": step if last else None}
             _, done = serve(now, recorder.on_trial_result, 0, [], trial, result)
             if result.get("selected") or trial.config["purpose"] == "test":
+                recorder.on_trial_complete(0, [], trial)
                 del running[slot]
                 free.append(slot)
                 give(done)
@@ -282,31 +307,30 @@ def nodes(trials):
 
 
 def samplers(trials):
-    """Milliseconds to ask for and be told one trial after n trials, by sampler; the study of n trials is made from events."""
+    """Milliseconds to ask for one trial and be told it after n trials, by sampler.
+
+    nsga2 and nsga3 have made the trials before themselves; the others look at all trials and at nothing else, so those of a random search
+    serve.
+    """
     found = {}
-    config = space(tempfile.mkdtemp(), trials)
-    for name in ("random", "qmc", "nsga2", "nsga3", "tpe", "gp"):
-        for count in (100, 1000, 3000, 10000):
-            if count > trials or (name == "gp" and count > 1000):
-                continue
-            with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
-                made = space(folder, count + 10, {"name": name, **({} if name in ("random", "qmc") else {"startup": 50})})
-                book = Ledger(RunDirectory.create(made, {}, name="scale"), made, DataConfig(dataset="cifar10_mnist"))
-                filled = book.study if name in ("nsga2", "nsga3", "random", "qmc") else None
-                if filled is None:  # these two look at all trials and at nothing else: those of a random search serve
-                    book.study = ledgers.Study(book.run, config, book.record)
-                    book.study._config = config.config
-                begin = 0.0
-                for number in range(count + 10):
-                    if number == count:
-                        if filled is None:
-                            book.study._config = made.config
-                        begin = time.perf_counter()
-                    trial = book.study.ask()
-                    trial.state = "done"
-                    trial.reports = {1: trivial.report_of({**made.trial().model_dump(), **trial.config}, 3)}
-                    book.study.tell(trial)
-                found[f"{name}_{count}"] = 1e3 * (time.perf_counter() - begin) / 10
+    for name, counts in SAMPLERS.items():
+        counts = [count for count in counts if count <= trials]
+        own = name in ("nsga2", "nsga3")
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
+            made = space(folder, trials + 100, {"name": name, **({} if name in ("random", "qmc") else {"startup": 50})})
+            plain = space(folder, trials + 100)
+            book = Ledger(RunDirectory.create(made, {}, name="scale"), made, DataConfig(dataset="cifar10_mnist"))
+            for number in range(counts[-1] + ASKED):
+                asked = any(count <= number < count + ASKED for count in counts)
+                book.study._config = (made if own or asked else plain).config
+                begin = time.perf_counter()
+                trial = book.study.ask()
+                trial.state = "done"
+                trial.reports = {1: trivial.report_of({**made.trial().model_dump(), **trial.config}, 3)}
+                book.study.tell(trial)
+                if asked:
+                    key = f"{name}_{max(count for count in counts if count <= number)}"
+                    found[key] = found.get(key, 0.0) + 1e3 * (time.perf_counter() - begin) / ASKED
     return found
 
 

@@ -12,7 +12,7 @@ from mtsearch.config.pages import show
 from mtsearch.config.plugins import parsed
 from mtsearch.config.space import split_pairs
 
-USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [out=DIR] [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]
+USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [of=TASK] [out=DIR] [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]
 
 Makes the picked trial's model small (zero rows removed, tied rows shared), checks it against the trained one on validation images and
 writes model.pt2 and model.safetensors, which torch alone loads, with card.md and card.json. PICK is one of
@@ -21,10 +21,11 @@ writes model.pt2 and model.safetensors, which torch alone loads, with card.md an
   preference:image=0.7,digit=0.3     the front's nearest to a preference
   bound:METRIC<=VALUE                the knee among those that keep a bound
   trial:0003                         one trial, or a control by its name
+  of                                 the weights of this task's best report, where the trial had `keep: tasks`, instead of the selected ones
   out                                the folder to make (RUN/export/<trial>; ./export/<trial> of a run at a URL); what is there is replaced
   data.root, data.store, plugins     where the data and the plug-ins are now, when not where the run had them"""
 
-KEYS = ("run", "pick", "out", "data.root", "data.store", "plugins")
+KEYS = ("run", "pick", "of", "out", "data.root", "data.store", "plugins")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def _export(words: list[str]) -> int:
     from mtsearch.config.schema import DataConfig
     from mtsearch.deploy import export_model
     from mtsearch.pareto import choose
-    from mtsearch.population import restore_trial
+    from mtsearch.population import Population, restore_trial
     from mtsearch.training.state import has_state, load_state
     from mtsearch.tuning.remote import open_run
     from mtsearch.tuning.storage import is_url
@@ -80,8 +81,15 @@ def _export(words: list[str]) -> int:
     except ValueError as error:  # other data than the trial was trained on
         raise error if isinstance(error, BadInput) else BadInput(f"trial `{name}` does not go with the data found now: {error}") from error
 
+    model, of = trial.selected_model(), own.get("of")
+    if of is not None:
+        if isinstance(trial, Population):
+            raise BadInput(f"trial `{name}` is a population, which has one target task and one model. Leave `of` out.")
+        model = trial.selected_model(of)
+        row = {key: value for key, value in row.items() if not key.startswith(("val/", "test/"))} | trial.best(of)
+        name, pick = f"{name}-{of}", f"{pick}, best of {of}"
     out = Path(own["out"]) if "out" in own else (Path() if is_url(run.address) else run.path) / "export" / name
-    export_model(trial.selected_model(), trial.dataset, trial.tasks, out, _facts(run.name, run.environment, row, pick, trial.config))
+    export_model(model, trial.dataset, trial.tasks, out, _facts(run.name, run.environment, row, pick, trial.config))
     print(f"data    {trial.dataset.label}\ntrial   {name} ({pick})\nfiles   {', '.join(sorted(path.name for path in out.iterdir()))}")
     print(f"export: {out}")
     return 0

@@ -71,6 +71,9 @@ class TrialConfig(Model):
     augment: Augment = Augment()
     report_every: int = Field(1, gt=0)
     select: str = Field("best", description="the report that is the trial's row: best (mean error), last, or best for one task by its name")
+    keep: Literal["row", "tasks"] = Field(
+        "row", description="weights in the checkpoint: of the selected report, or besides of every task's best one, for an export `of=TASK`"
+    )
     bn: Literal["sync", "local"] = Field(
         "sync", description="with several workers: statistics of batch norm over all of them, or each over its own images"
     )
@@ -129,6 +132,7 @@ class TrialConfig(Model):
             ("batch_size", self.batch_size, isinstance(self.batch_size, int), "one number"),
             ("compile", self.compile, not self.compile, "false"),
             ("lr_multipliers", self.lr_multipliers, not self.lr_multipliers, "empty"),
+            ("keep", self.keep, self.keep == "row", "row"),
             ("select", self.select, self.select in ("best", "last"), "best or last"),
         ]
         for key, found, right, needed in wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,6 +125,6 @@ def _values(rows: Sequence[Row], column: str) -> int:
 def _rank(column: str, rows: Sequence[Row], words: set[str], varied: set[str]) -> tuple[bool, bool, bool, float, str]:
     path = column.removeprefix(CONFIGURATION)
     texts = _texts(rows, column)
-    most = max(texts.count(text) for text in texts) / len(texts)
+    most = max(Counter(texts).values()) / len(texts)
     mentioned = bool({path, column, path.rpartition(".")[2]} & words)
     return not mentioned, column not in varied, not column.endswith(_CHOICES), most, column

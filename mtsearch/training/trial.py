@@ -28,7 +28,7 @@ from mtsearch.training.preference import coefficient_of, weights_of
 from mtsearch.training.randomness import Lent
 from mtsearch.training.reduction import copy_from_first_, gathered
 from mtsearch.training.schedules import lr_factor
-from mtsearch.training.selection import score
+from mtsearch.training.selection import Selection
 from mtsearch.training.state import has_state, load_state, save_state, to_device
 from mtsearch.training.steps import Stepper
 from mtsearch.training.streams import Pools, Streams
@@ -71,7 +71,7 @@ class Trial:
         self.tasks = self.dataset.card.tasks
         self.phases: list[Phase] = plan(config)
         self.reports: list[dict[str, Any]] = []
-        self._best: dict[str, Any] | None = None  # the chosen report of the current phase: {"report", "score", "model", "structure"}
+        self._selection = Selection(config, self.tasks)  # of the current phase
         self._epoch, self._seconds, self._steps, self._examples = 0, 0.0, 0, 0
         self._structure: Structure | None = None
         self._handed: dict[str, float] = {}  # what the teachers reach and the search phase fell short of, told in every later report
@@ -138,9 +138,11 @@ class Trial:
     @property
     def selected(self) -> dict[str, Any]:
         """The report that is the trial's row: the best mean validation error in the last phase reached, ties to the earliest."""
-        if self._best is None:
-            raise RuntimeError("Trial should have made a report before one is selected. Found none.")
-        return dict(self.reports[self._best["report"] - 1])
+        return self.best()
+
+    def best(self, of: str | None = None) -> dict[str, Any]:
+        """The selected report, or with `of` a task's own best one. Raises BadInput where the trial does not keep that."""
+        return dict(self.reports[self._selection.best(of)["report"] - 1])
 
     # ------------------------------------------------------------ building
 
@@ -168,13 +170,13 @@ class Trial:
         """Enter a phase with a fresh optimiser; retraining starts from the chosen state of the search and holds its structure."""
         config = self.config
         self._phase, self._epoch, self._ticks, self._lr = phase, 0, 0, 0.0
-        if self.phases[phase].name == "retrain" and self._best is not None:
-            self.model.load_state_dict(self._best["model"])
+        if self.phases[phase].name == "retrain" and self._selection:
+            self.model.load_state_dict(self._selection.best()["model"])
             self._structure = find_sharing(self.model, self.model.prunable, config.sparsity.share, config.seed)
             self._handed |= shortfalls(self.model, config.sparsity, self._structure)
         if phase > 0:
             self._balancing = self._balance()
-        self._best = None
+        self._selection.clear()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -264,27 +266,21 @@ class Trial:
         report |= self._handed
         report["model/macs"] = model_macs(weights, self.dataset.card.shape, skip_zero_rows=True)
         report |= {"cost/seconds": self._seconds, "cost/steps": self._steps, "cost/examples": self._examples}
-        self._choose(phase, report, weights)
+        self._selection.consider(phase.name, report, weights)
         return report
-
-    def _choose(self, phase: Phase, report: dict[str, Any], weights: MultiTaskModel) -> None:
-        """Keep the weights of the phase's best report."""
-        value = score(self.config, phase.name, report, self.tasks)
-        if self._best is None or value < tuple(self._best["score"]):
-            model = {key: value.detach().clone() for key, value in weights.state_dict().items()}
-            self._best = {"report": report["report"], "score": list(value), "model": model}
 
     # ------------------------------------------------------------ the chosen model
 
-    def selected_model(self) -> MultiTaskModel:
-        """The model of the selected report, in eval mode, with plain weights (zero and tied rows written out)."""
-        if self._best is None:
-            raise RuntimeError("Trial should have made a report before its model is asked for. Found none.")
+    def selected_model(self, of: str | None = None) -> MultiTaskModel:
+        """The model of the selected report, in eval mode, with plain weights (zero and tied rows written out).
+
+        `of` names a task whose own best is meant. Raises BadInput where the trial does not keep that.
+        """
         model = build_model(self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape)
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self._structure is not None:
             tie_(model, self._structure)
-        model.load_state_dict(self._best["model"])
+        model.load_state_dict(self._selection.best(of)["model"])
         untie_(model)
         return model.eval()
 
@@ -303,7 +299,7 @@ class Trial:
             "data": self.data.model_dump(mode="json", exclude={"root", "store"}),  # where data lie is the machine's matter
             "checksum": self.dataset.checksum,
             "reports": self.reports,
-            "best": self._best,
+            **self._selection.state_dict(),
             "structure": None if self._structure is None else self._structure.to_dict(),
             "handed": self._handed,
             "phase": self._phase,
@@ -332,7 +328,7 @@ class Trial:
         if state["checksum"] != self.dataset.checksum:
             raise ValueError(f"Trial state was made on data with checksum {state['checksum']}. Found {self.dataset.checksum}.")
         self.reports = [dict(report) for report in state["reports"]]
-        self._best = to_device(state["best"], self.device)
+        self._selection.load_state_dict(state, self.device)
         self._structure = None if state["structure"] is None else Structure.from_dict(state["structure"])
         self._handed = state["handed"]
         self._phase, self._epoch, self._ticks = state["phase"], state["epoch"], state["ticks"]
@@ -379,7 +375,7 @@ class Trial:
         """Drop the model and the optimiser; the dataset stays for the next trial in this process."""
         if self.config.compile:
             forget()
-        del self.model, self._optimizer, self._stepper, self._teachers, self._sparsifier, self._average, self._best
+        del self.model, self._optimizer, self._stepper, self._teachers, self._sparsifier, self._average, self._selection
 
     # ------------------------------------------------------------ randomness
 

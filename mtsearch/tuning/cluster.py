@@ -47,6 +47,7 @@ def cluster() -> Iterator[Cluster]:
     Ray's token authentication stays on. A connection that the caller already has is used and left open.
     """
     settle()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     worker.stdout_deduplicator.skip_re = re.compile("A worker died or was killed")  # the ledger says it shorter
     if ray.is_initialized():
         yield _describe()
@@ -57,7 +58,6 @@ def cluster() -> Iterator[Cluster]:
         join(address)
     else:
         start()
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     try:
         yield _describe()
     finally:

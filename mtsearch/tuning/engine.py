@@ -6,14 +6,12 @@ import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import ray
 from ray import tune
 from rich.console import Console
 
@@ -28,11 +26,10 @@ from mtsearch.tuning.job import TRIAL_CLASS
 from mtsearch.tuning.joining import check_shared
 from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
-from mtsearch.tuning.observers.watch import Watch, watching
-from mtsearch.tuning.record import reason_of
+from mtsearch.tuning.observers.watch import watching
+from mtsearch.tuning.recorder import Recorder
 from mtsearch.tuning.remote import RemoteRun, check_results, create_run, open_run
 from mtsearch.tuning.rundir import PLACES, RunDirectory
-from mtsearch.tuning.schedulers import JobScheduler
 from mtsearch.tuning.searcher import JobSearcher
 from mtsearch.tuning.slots import bundle, slots
 from mtsearch.tuning.storage import is_url
@@ -120,7 +117,7 @@ def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: 
     with interruptible() as interrupt:
         try:
             with Display(ledger, at_once, console) as display, watching(ledger, display.note) as watch:
-                _work(ledger, at_once, trial_class, _Recorder(ledger, display, watch, interrupt))
+                _work(ledger, at_once, trial_class, Recorder(ledger, display, watch, interrupt))
         except KeyboardInterrupt:
             conclude(ledger, console, interrupted=True)
             return UNFINISHED if directory.trouble else INTERRUPTED
@@ -134,11 +131,11 @@ def _drive(directory: RunDirectory, space: Space, data: DataConfig, connection: 
 def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) -> None:
     """One block at the start: what is really trained, on what, where."""
     config = ledger.space.config
-    finished = len(ledger.record.trials) - len(ledger.record.running)
+    finished, controls = len(ledger.record.trials) - len(ledger.record.running), len(ledger.space.controls)
     lines = [
         f"space      {config.name}: {', '.join(o.metric for o in config.objectives)}",
         f"data       {ledger.run.environment['dataset']}" + (f", first {config.data.limit} training images" if config.data.limit else ""),
-        f"trials     {ledger.study.size} by {config.search.sampler.name} and {len(ledger.space.controls)} controls, {at_once} at once"
+        f"trials     {ledger.study.size} by {config.search.sampler.name} and {controls} control{'s' * (controls != 1)}, {at_once} at once"
         + (f"; {finished} of them finished" if finished else ""),
         f"run        {ledger.run.place}",
         f"dashboard  {connection.dashboard}",
@@ -146,7 +143,7 @@ def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) 
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _work(ledger: Ledger, at_once: int, trial_class: str, recorder: _Recorder) -> None:
+def _work(ledger: Ledger, at_once: int, trial_class: str, recorder: Recorder) -> None:
     """Train what is to be trained, then test the front and the controls, in the same actors."""
     config = ledger.space.config
     scratch = tempfile.mkdtemp(prefix="mtsearch-")
@@ -173,107 +170,6 @@ def _work(ledger: Ledger, at_once: int, trial_class: str, recorder: _Recorder) -
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-class _Recorder(tune.Callback):
-    """Writes what Tune hears into the ledger."""
-
-    def __init__(self, ledger: Ledger, display: Display, watch: Watch, interrupt: threading.Event) -> None:
-        self._ledger, self._display, self._watch, self._interrupt = ledger, display, watch, interrupt
-        self.scheduler = JobScheduler(ledger.halving)
-        self._starts: dict[str, int] = {}  # by trial, of the group that has it
-        self._heard: dict[str, float] = {}  # when, by Tune's name of a running trial
-        self._trials: list[Any] = []
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._trials = trials
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._heard[trial.trial_id] = time.monotonic()
-        self._show(trial)
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
-        name = trial.config["trial"]
-        self._heard[trial.trial_id] = time.monotonic()
-        if result.get("halt") is not None:
-            self._ledger.halt(result["halt"])
-        if trial.config["purpose"] == "test":
-            self._tested(name, result["test"], result["failed"])
-            return
-        self._started_again(name, result.get("starts", 1))
-        self._ledger.run.hear(result.get("store"))
-        self._watch.memory(name, result.get("gpu_memory"))
-        if result.get("note") is not None:
-            self._ledger.note(name, result["note"])
-            self._display.note(f"{name}: {result['note']}")
-        self._ledger.reports(name, result["reports"])
-        if result["failed"] is not None:
-            self._ledger.failed(name, result["failed"])
-        elif result["selected"] is not None:
-            self._ledger.done(name, result["selected"])
-        elif name in self.scheduler.stopped:
-            self._ledger.stopped(name, self.scheduler.stopped.pop(name))
-        self._show(trial)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if trial.config["purpose"] == "train":
-            self._ledger.start(self._ledger.record.trials[trial.config["trial"]])
-            self._starts.pop(trial.config["trial"], None)
-
-    def _started_again(self, name: str, starts: int) -> None:
-        """A group that lost a worker has begun its trial anew without this process: write that down, too."""
-        for _ in range(self._starts.get(name, 1), starts):
-            self._ledger.start(self._ledger.record.trials[name])
-        self._starts[name] = max(starts, self._starts.get(name, 1))
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        cause = reason_of(error).split(". ")[0] if error is not None else "no reason given"
-        reason = f"its process died {trial.num_failures} times: {cause}"
-        if trial.config["purpose"] == "test":
-            self._tested(trial.config["trial"], None, reason)
-            return
-        self._ledger.failed(trial.config["trial"], reason)
-        self._show(trial)
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        for line in self._ledger.run.news():
-            self._display.note(line)
-        self._display.refresh()
-        self._watch.renew()
-        self._give_up_the_silent(trials)
-        if self._interrupt.is_set() or self._ledger.run.trouble:
-            raise KeyboardInterrupt
-
-    def _give_up_the_silent(self, trials: list[Any]) -> None:
-        """Kill processes that make no report, stopped or hanging: Ray sees only those die that end. Tune then starts their trials again."""
-        bound = self._ledger.space.config.resources.report_timeout
-        now = time.monotonic()
-        for trial in trials:
-            actor = trial.temporary_state.ray_actor
-            if trial.status == "RUNNING" and actor is not None and now - self._heard.get(trial.trial_id, now) > bound:
-                del self._heard[trial.trial_id]
-                self._display.note(
-                    f"{trial.config['trial']}: no report within `resources.report_timeout` ({bound:g} s), its process is killed"
-                )
-                ray.kill(actor)
-
-    def kill(self) -> None:
-        """End the processes of all trials."""
-        for trial in self._trials:
-            if trial.temporary_state.ray_actor is not None:
-                ray.kill(trial.temporary_state.ray_actor)
-
-    def _tested(self, name: str, metrics: dict[str, Any] | None, failed: str | None) -> None:
-        if metrics is not None:
-            self._ledger.tested(name, metrics)
-        else:
-            self._display.note(f"the test of {name} failed: {failed}")
-        self._display.refresh(force=True)
-
-    def _show(self, trial: Any) -> None:
-        if trial.config["purpose"] == "train":
-            self._display.trial(self._ledger.record.trials[trial.config["trial"]])
 
 
 @contextmanager

@@ -20,6 +20,7 @@ def run(tmp_path_factory):
         "trial.epochs={search: 1, retrain: 1}",
         "trial.sparsity={mode: target, target: 0.6}",
         "trial.preference={image: 0.7, digit: 0.3}",
+        "trial.keep=tasks",
         f"results.root={root}",
     ]
     with pytest.MonkeyPatch.context() as patch:
@@ -48,6 +49,18 @@ def test_a_trial_is_exported_into_the_run_with_what_is_known_of_it(run, capsys):
         error = 100 * float((answers[name].argmax(1) != split.labels[name]).float().mean())
         assert error == pytest.approx(row[f"test/{name}/error"], abs=1e-3)
     assert card["size"]["after"]["parameters"] < 0.55 * card["size"]["before"]["parameters"]
+
+
+def test_a_tasks_own_best_weights_are_exported_under_a_name_of_their_own(run, capsys):
+    assert export.main([f"run={run.path}", "of=digit"]) == 0
+    out = run.path / "export" / "0000-digit"
+    assert capsys.readouterr().out.splitlines()[-1] == f"export: {out}"
+    card = json.loads((out / "card.json").read_text())
+    best = Trial.restore(run.checkpoint("0000")).best("digit")
+    assert card["metrics"]["val/digit/error"] == best["val/digit/error"]
+    assert not [metric for metric in card["metrics"] if metric.startswith("test/")], "the test metrics are of other weights"
+    assert export.main([f"run={run.path}", "of=digits"]) == 2
+    assert "Did you mean `digit`?" in capsys.readouterr().err
 
 
 def test_the_knee_is_the_default_pick_and_the_folder_may_be_chosen(run, tmp_path, capsys):

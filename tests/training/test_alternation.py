@@ -1,5 +1,7 @@
 """Trials whose steps train one task at a time."""
 
+from statistics import mean
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -99,3 +101,36 @@ def test_a_task_may_choose_the_report():
 def test_a_method_that_needs_all_losses_refuses_single_task_steps():
     with pytest.raises(BadInput, match=r"`trial.balancing` is chebyshev.*`trial.task_schedule` is coin"):
         Trial(config("coin", balancing="chebyshev"), DATA)
+
+
+def test_every_task_keeps_its_own_best_weights_beside_the_selected_ones(tmp_path):
+    whole = Trial(config({"name": "coin", "rounds": 3}, keep="tasks", epochs={"search": 0, "retrain": 5}), DATA)
+    states, reports = [], []
+    for report in whole:
+        states.append({key: value.clone() for key, value in whole.model.state_dict().items()})
+        reports.append(report)
+    whole.save(tmp_path / "whole")
+    trial = Trial(whole.config, DATA)
+    for _ in reports:
+        next(trial)
+        trial.save(tmp_path / "state")
+        trial = Trial.restore(tmp_path / "state")
+    for kept in (whole, trial, Trial.restore(tmp_path / "whole")):
+        for of in ("image", "digit", None):
+            errors = [mean(report[f"val/{task}/error"] for task in (["image", "digit"] if of is None else [of])) for report in reports]
+            best = errors.index(min(errors))  # ties to the earliest, whatever the other task does
+            assert kept.best(of)["report"] == best + 1
+            weights = kept.selected_model(of).state_dict()
+            assert all(torch.equal(value, states[best][key]) for key, value in weights.items())
+    assert len({whole.best(of)["report"] for of in ("image", "digit")}) == 2, "the tasks should differ for this test to tell anything"
+
+
+def test_a_trial_that_keeps_no_best_of_its_tasks_says_so():
+    trial = Trial(config("joint", epochs={"search": 0, "retrain": 1}), DATA)
+    with pytest.raises(RuntimeError, match="should have made a report"):
+        trial.selected_model()
+    next(trial)
+    with pytest.raises(BadInput, match=r"Set `trial.keep=tasks`"):
+        trial.selected_model("image")
+    with pytest.raises(BadInput, match=r"of image, digit. Found `digits`. Did you mean"):
+        trial.selected_model("digits")

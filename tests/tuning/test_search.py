@@ -207,13 +207,27 @@ def test_the_same_search_of_real_trials_gives_the_same_rows_twice_and_with_any_s
     assert [row["state"] for row in kept[0]] == ["done", "done"]
 
 
-def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(search):
-    def halved(name):
-        raw = space(search.root / name, trials=8, epochs=4, scheduler={"name": "moasha", "grace": 1, "reduction": 2}).raw
-        raw["trial"]["batch_size"] = {"choice": [8, 7, 6, 5, 4, 3, 2, 1], "default": 8}  # the good ones first
-        return Space(raw)
+def halved(folder, **changes):
+    """Eight trials under successive halving, the good ones first."""
+    raw = space(folder, trials=8, epochs=4, scheduler={"name": "moasha", "grace": 1, "reduction": 2}).raw
+    raw["trial"]["batch_size"] = {"choice": [8, 7, 6, 5, 4, 3, 2, 1], "default": 8}
+    return Space(raw | changes)
 
-    code, run, text = search(halved("whole"))
+
+@pytest.mark.slow
+def test_a_scheduler_stops_trials_of_worker_groups_as_those_of_one_process(search):
+    rows = {}
+    for workers in (1, 2):
+        code, run, _ = search(halved(search.root / str(workers), workers=workers))
+        assert code == 0
+        rows[workers] = shown(run)
+        assert set(counted(run, "end").values()) == {1}
+    assert rows[1] == rows[2]
+    assert {row["state"] for row in rows[2]} == {"done", "stopped"}
+
+
+def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(search):
+    code, run, text = search(halved(search.root / "whole"))
     assert code == 0
     rows = {row["trial"]: row for row in run.rows()}
     stopped = {name for name, row in rows.items() if row["state"] == "stopped"}
@@ -224,7 +238,7 @@ def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(
     assert [s == TrialState.PRUNED for s in states(run)] == [name in stopped for name in sorted(rows) if name != "stl"]
 
     order("interrupt", 3, 2, os.getpid())
-    code, cut, _ = search(halved("cut"))
+    code, cut, _ = search(halved(search.root / "cut"))
     assert code == 130
     os.unlink(cut.journal)  # the study is made again from the events
     code, cut, _ = search.resume(cut)

@@ -1,0 +1,137 @@
+"""What Tune tells of trials, written into the ledger and shown; silent processes are ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import ray
+from ray import tune
+
+from mtsearch.tuning.forget import Forgetting
+from mtsearch.tuning.ledger import Ledger
+from mtsearch.tuning.live import Display
+from mtsearch.tuning.observers.watch import Watch
+from mtsearch.tuning.record import reason_of
+from mtsearch.tuning.schedulers import JobScheduler
+
+
+class Recorder(tune.Callback):
+    """Writes what Tune hears into the ledger."""
+
+    def __init__(self, ledger: Ledger, display: Display, watch: Watch, interrupt: threading.Event) -> None:
+        self._ledger, self._display, self._watch, self._interrupt = ledger, display, watch, interrupt
+        self.scheduler = JobScheduler(ledger.halving)
+        self._starts: dict[str, int] = {}  # by trial, of the group that has it
+        self._heard: dict[str, float] = {}  # when, by Tune's name of a trial
+        self._running: dict[str, Any] = {}  # by Tune's name
+        self._due = 0.0  # when to look for silent ones again
+        self._ended: list[Any] = []
+        self._forget = Forgetting()
+        self._trials: list[Any] = []
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._trials = trials
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._heard[trial.trial_id] = time.monotonic()
+        self._running[trial.trial_id] = trial
+        self._show(trial)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        name = trial.config["trial"]
+        self._heard[trial.trial_id] = time.monotonic()
+        if result.get("halt") is not None:
+            self._ledger.halt(result["halt"])
+        if trial.config["purpose"] == "test":
+            self._tested(name, result["test"], result["failed"])
+            return
+        self._started_again(name, result.get("starts", 1))
+        self._ledger.run.hear(result.get("store"))
+        self._watch.memory(name, result.get("gpu_memory"))
+        if result.get("note") is not None:
+            self._ledger.note(name, result["note"])
+            self._display.note(f"{name}: {result['note']}")
+        self._ledger.reports(name, result["reports"])
+        if result["failed"] is not None:
+            self._ledger.failed(name, result["failed"])
+        elif result["selected"] is not None:
+            self._ledger.done(name, result["selected"])
+        elif name in self.scheduler.stopped:
+            self._ledger.stopped(name, self.scheduler.stopped.pop(name))
+        self._show(trial)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if trial.config["purpose"] == "train":
+            self._ledger.start(self._ledger.record.trials[trial.config["trial"]])
+            self._starts.pop(trial.config["trial"], None)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._leave(trial)
+
+    def _leave(self, trial: Any) -> None:
+        self._heard.pop(trial.trial_id, None)
+        self._running.pop(trial.trial_id, None)
+        self._ended.append(trial)
+
+    def _started_again(self, name: str, starts: int) -> None:
+        """A group that lost a worker has begun its trial anew without this process: write that down, too."""
+        for _ in range(self._starts.get(name, 1), starts):
+            self._ledger.start(self._ledger.record.trials[name])
+        self._starts[name] = max(starts, self._starts.get(name, 1))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = trial.get_error()
+        cause = reason_of(error).split(". ")[0] if error is not None else "no reason given"
+        self._leave(trial)
+        reason = f"its process died {trial.num_failures} times: {cause}"
+        if trial.config["purpose"] == "test":
+            self._tested(trial.config["trial"], None, reason)
+            return
+        self._ledger.failed(trial.config["trial"], reason)
+        self._show(trial)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        for line in self._ledger.run.news():
+            self._display.note(line)
+        self._display.refresh()
+        self._watch.renew()
+        self._give_up_the_silent()
+        while self._ended:
+            self._forget(self._ended.pop())
+        if self._interrupt.is_set() or self._ledger.run.trouble:
+            raise KeyboardInterrupt
+
+    def _give_up_the_silent(self) -> None:
+        """Kill processes that make no report, stopped or hanging: Ray sees only those die that end. Tune then starts their trials again."""
+        bound = self._ledger.space.config.resources.report_timeout
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + 1.0
+        for trial in self._running.values():
+            actor = trial.temporary_state.ray_actor
+            if trial.status == "RUNNING" and actor is not None and now - self._heard.get(trial.trial_id, now) > bound:
+                del self._heard[trial.trial_id]
+                self._display.note(
+                    f"{trial.config['trial']}: no report within `resources.report_timeout` ({bound:g} s), its process is killed"
+                )
+                ray.kill(actor)
+
+    def kill(self) -> None:
+        """End the processes of all trials."""
+        for trial in self._trials:
+            if trial.temporary_state.ray_actor is not None:
+                ray.kill(trial.temporary_state.ray_actor)
+
+    def _tested(self, name: str, metrics: dict[str, Any] | None, failed: str | None) -> None:
+        if metrics is not None:
+            self._ledger.tested(name, metrics)
+        else:
+            self._display.note(f"the test of {name} failed: {failed}")
+        self._display.refresh(force=True)
+
+    def _show(self, trial: Any) -> None:
+        if trial.config["purpose"] == "train":
+            self._display.trial(self._ledger.record.trials[trial.config["trial"]])
