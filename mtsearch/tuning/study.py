@@ -34,6 +34,7 @@ class Study:
     def __init__(self, run: RunDirectory, space: Space, record: Record) -> None:
         self._run, self._space, self._config = run, space, space.config
         self._grid = list(itertools.islice(grid(space), self._config.search.trials)) if self._config.search.sampler.name == "grid" else None
+        self._known = optuna.search_space.IntersectionSearchSpace()  # what all trials have in common; it takes in new ones only
         self._study = self._open(record)
         self._ids = [trial._trial_id for trial in self._study.get_trials(deepcopy=False)]  # by number: all trials take long to list
         for trial in record.ended:
@@ -115,8 +116,10 @@ class Study:
             return optuna.samplers.TPESampler(n_startup_trials=startup, multivariate=True, group=True, constant_liar=True, seed=seed)
         if name == "gp":
             return optuna.samplers.GPSampler(n_startup_trials=startup, independent_sampler=None, seed=seed)
-        sampler = optuna.samplers.NSGAIISampler if name == "nsga2" else optuna.samplers.NSGAIIISampler
-        return sampler(population_size=startup, seed=seed)
+        genetic = optuna.samplers.NSGAIISampler if name == "nsga2" else optuna.samplers.NSGAIIISampler
+        made = genetic(population_size=startup, seed=seed)
+        made._search_space = self._known  # its own would be made again from all trials
+        return made
 
     # ------------------------------------------------------------ the journal
 
