@@ -46,13 +46,13 @@ MILLISECONDS, KILOBYTES = 20.0, 30.0  # bounds a trial
 NODES, SLOTS = 200, 8  # of the simulation
 CLASS = "trials.trivial:TrivialTrial"
 ASKED = 10
-SAMPLERS = {  # by name: after how many trials; more of nsga2, nsga3 and gp take too long to make
+SAMPLERS = {  # by name: after how many trials
     "random": (100, 1000, 10000),
     "qmc": (100, 1000, 10000),
-    "nsga2": (100, 1000, 3000),
-    "nsga3": (100, 1000, 3000),
+    "nsga2": (100, 1000, 10000),
+    "nsga3": (100, 1000, 10000),
     "tpe": (100, 1000, 10000),
-    "gp": (100, 300, 1000),
+    "gp": (100, 1000),
 }
 VOLATILE = ("command", "cost/seconds")
 console = Console()

@@ -73,6 +73,7 @@ class Recorder(tune.Callback):
     def _leave(self, trial: Any) -> None:
         self._heard.pop(trial.trial_id, None)
         self._running.pop(trial.trial_id, None)
+        self._starts.pop(trial.config["trial"], None)
         self._ended.append(trial)
 
     def _started_again(self, name: str, starts: int) -> None:

@@ -13,6 +13,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
 from mtsearch.tuning import engine
 from mtsearch.tuning.job import Job
+from mtsearch.tuning.recorder import Recorder
 from mtsearch.tuning.rundir import RunDirectory
 from tests.tuning.fake import order
 from tests.tuning.fixtures import FAKE, PLAN
@@ -192,6 +193,21 @@ def test_constraints_keep_trials_off_the_front(search):
     _, run, _ = search(Space(raw))
     rows = {row["trial"]: row for row in run.rows()}
     assert [name for name, row in rows.items() if "test/image/error" in row] == ["0002", "0003", "stl"]
+
+
+def test_the_driver_keeps_nothing_of_tunes_ended_trials(search, monkeypatch):
+    made = []
+    monkeypatch.setattr(engine, "Recorder", lambda *args: made.append(Recorder(*args)) or made[-1])
+    order("raise", 2, 1)
+    order("die", 3, 2)
+    code, run, _ = search(space(search.root, slots=2))
+    assert code == 0 and len(run.rows()) == 6
+    (recorder,) = made
+    assert len(recorder._trials) > 6 and recorder._running == recorder._heard == {} == recorder._starts
+    for trial in recorder._trials:
+        assert trial.is_finished() and trial.config == trial.evaluated_params == trial.run_metadata.metric_analysis == {}
+        assert len("".join(trial.get_json_state())) < 10
+    assert len({id(trial.placement_group_factory) for trial in recorder._trials}) == 1
 
 
 REAL = "tests.tuning.mortal:MortalTrial"
