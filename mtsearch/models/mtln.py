@@ -16,6 +16,7 @@ from mtsearch.models.base import Backbone
 from mtsearch.models.heads import build_head, need_of
 from mtsearch.models.norm import norm_parameters, renormalise_, turn_to
 from mtsearch.models.registry import architecture
+from mtsearch.models.restoring import read_out
 from mtsearch.models.trunk_model import TrunkModel
 
 
@@ -122,7 +123,7 @@ class MTLN(TrunkModel):
         out = {}
         for name in self.chosen(tasks):
             head = self.heads[name] if self.shared_head is None else self.shared_head
-            out[name] = head(self.read(name, x, self.features_of(name, shared, tasks)))
+            out[name] = read_out(head, self.read(name, x, self.features_of(name, shared, tasks)), x)
         return out
 
     def _extractors(self, name: str) -> nn.ModuleList:

@@ -102,3 +102,13 @@ def test_an_architecture_that_hands_no_image_on_is_told():
     head = build_model(schema.STL(), VDSR, ONE, (1, 8, 8)).heads["restored"]
     with pytest.raises(BadInput, match="does not give to its heads"):
         head(torch.rand(1, 6, 8, 8))
+
+
+@pytest.mark.parametrize("backbone", [VDSR, schema.BackboneKTDE(blocks=2, width=4)])
+def test_mtln_corrects_the_image_where_its_backbone_does(backbone):
+    images = torch.rand(2, 1, 12, 12)
+    model = build_model(schema.MTLN(attention=3), backbone, ONE, (1, 12, 12)).eval()
+    assert model(images)["restored"].shape == images.shape
+    for weight in model.heads.parameters():
+        nn.init.zeros_(weight)
+    assert torch.equal(model(images)["restored"], images)
