@@ -121,6 +121,12 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
             raise BadInput(f"{where} should hold options with different names. Found {labels!r}.")
         if label(default) not in labels:
             raise BadInput(f"`{path}.default` should be one of {labels!r}. Found {label(default)!r}.")
+        option = spec[labels.index(label(default))]
+        if isinstance(default, Mapping) and {"name", "mode"} & set(default) and len(default) > 1 and default != option:
+            raise BadInput(
+                f"`{path}.default` should be an option as it is, or its name alone: its settings would not be used. "
+                f"Found {dict(default)!r}, where the option is {option!r}. Write `default: {label(default)}` and set that."
+            )
     else:
         if len(spec) < 2 or not all(isinstance(name, str) for name in spec):
             raise BadInput(f"{where} should list at least two task names. Found {spec!r}.")

@@ -236,3 +236,12 @@ def test_preference_lists_have_the_published_sizes_and_symmetry(k0, count):
     rounded = {tuple(round(x, 9) for x in v) for v in vectors}
     assert rounded == {(a, c, b) for a, b, c in rounded}
     assert all(abs(sum(p.values()) - 1) < 1e-12 for p in task_preferences(k0, "a", "b"))
+
+
+@pytest.mark.parametrize("option", ["{name: sgd, momentum: 0.5}", "sgd"])
+def test_the_default_of_a_choice_is_an_option_or_its_name_and_has_no_settings_of_its_own(option):
+    choice = f"trial.optimizer={{choice: [{option}, adam], default: "
+    for default in ("sgd", "{name: sgd}", option):
+        assert load_space("pareto_cm", [f"{choice}{default}}}"]).trial().optimizer.name == "sgd"
+    with pytest.raises(BadInput, match=r"`trial.optimizer.default` should be an option as it is, or its name alone: .* `default: sgd`"):
+        load_space("pareto_cm", [f"{choice}{{name: sgd, momentum: 0.9}}}}"])
