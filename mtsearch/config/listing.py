@@ -34,8 +34,13 @@ def listing() -> str:
 def resolved(space: Space) -> str:
     """Every key of a space with its value, defaults included, as YAML that `space=FILE` takes."""
     config: dict[str, Any] = space.config.model_dump(mode="json")
-    config["trial"] = merge(TrialConfig().model_dump(mode="json"), space.tree)
+    config["trial"] = merge(TrialConfig().model_dump(mode="json"), _told(space.tree))
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _told(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree without its empty mappings, which mean defaults to a reader and nothing to `merge`."""
+    return {key: value for key, value in tree.items() if value != {}}
 
 
 def _yaml(path: Any) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def list_spaces() -> dict[str, Path]:
 
 
 def merge(base: dict[str, Any], over: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """`over` laid on `base`, in a new tree. Mappings merge; a dimension or a method with another name is replaced as a whole."""
+    """`over` laid on `base`, in a new tree. Mappings merge, but an empty one replaces what was there, as does a dimension, or a
+    method with another name."""
     out = dict(base)
     for key, value in over.items():
         where = f"{path}.{key}" if path else key
@@ -64,7 +65,7 @@ def merge(base: dict[str, Any], over: Mapping[str, Any], path: str = "") -> dict
             value = {tag: value}
         if isinstance(old, str) and key in _NAMED:
             old = {tag: old}
-        if not isinstance(value, Mapping) or is_dimension(value):
+        if not isinstance(value, Mapping) or not value or is_dimension(value):
             out[key] = copy.deepcopy(value)
         elif is_dimension(old):
             if tag not in value and key in _NAMED:

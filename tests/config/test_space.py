@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mtsearch.config.dimensions import break_points, stick_breaking
 from mtsearch.config.errors import BadInput
+from mtsearch.config.listing import resolved
 from mtsearch.config.preferences import preference_list, task_preferences
 from mtsearch.config.schema import HPS, TargetSparsity
 from mtsearch.config.space import Space, list_spaces, load_space, merge
@@ -236,6 +237,29 @@ def test_preference_lists_have_the_published_sizes_and_symmetry(k0, count):
     rounded = {tuple(round(x, 9) for x in v) for v in vectors}
     assert rounded == {(a, c, b) for a, b, c in rounded}
     assert all(abs(sum(p.values()) - 1) < 1e-12 for p in task_preferences(k0, "a", "b"))
+
+
+def test_an_empty_mapping_replaces_what_was_there(tmp_path):
+    text = (
+        "data: {dataset: cifar10_mnist}\nobjectives: [val/image/error]\ndelta_m: null\n"
+        "controls: {a: {augment: {}, lr_multipliers: {}}, b: {}}\nprofiles: {bare: {controls: {}, trial: {augment: {}}}, same: {}}\n"
+        "trial: {augment: {flip: true}, lr_multipliers: {trunk: 0.5}, seed: 3, optimizer: {choice: [adam, sgd], default: adam}}\n"
+    )
+    path = str(tmp_path / "own.yaml")
+    (tmp_path / "own.yaml").write_text(text)
+    space = load_space(path, profile="same")
+    assert space.trial().augment.flip and not space.trial(space.controls["a"]).augment.flip
+    assert not space.trial(space.controls["a"]).lr_multipliers and space.controls["b"] == space.defaults
+    bare = load_space(path, profile="bare")
+    assert not bare.controls and not bare.trial().augment.flip and bare.trial().seed == 3
+    assert not load_space(path, ["controls={}"]).controls
+    assert load_space(path, ["controls.a={}"]).controls["a"] == space.defaults
+    assert not load_space(path, ["trial.augment={}"]).trial().augment.flip
+    assert not load_space(path, ["trial.lr_multipliers={}"]).trial().lr_multipliers
+    with pytest.raises(BadInput, match=r"`trial.optimizer` should have a `name`. Found none"):
+        load_space(path, ["trial.optimizer={}"])
+    shown = Space.from_yaml(resolved(load_space(path, ["trial.augment={}"])))
+    assert shown.defaults["augment"]["flip"] is False
 
 
 @pytest.mark.parametrize("option", ["{name: sgd, momentum: 0.5}", "sgd"])
