@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from mtsearch.config.architectures import (
     HPS,
@@ -34,7 +35,7 @@ from mtsearch.config.backbones import (
     BackboneWRN,
 )
 from mtsearch.config.balancing import DWA, FAMO, GLS, IMTLL, PBI, RLW, Chebyshev, ChebyshevAL, Linear, SmoothChebyshev, Uncertainty
-from mtsearch.config.base import Model
+from mtsearch.config.base import Model, methods
 from mtsearch.config.formulations import (
     BootstrapFormulation,
     ClassSubsetFormulation,
@@ -274,12 +275,11 @@ class Results(Model):
     run: str | None = Field(None, description="a folder name for this run instead of the time; a job that starts again finds it by that")
     upload_every: float = Field(30.0, ge=0, description="seconds of reports and of training that a URL may lack; a folder lacks nothing")
 
-    @field_validator("run", mode="before")
+    @field_validator("run")
     @classmethod
-    def _a_folder_name(cls, value: Any) -> Any:
-        name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # YAML reads digits as a number
-        if isinstance(name, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-            raise ValueError(f"should be a folder name of letters, digits, `.`, `_` and `-`, the first a letter or digit. Found {value!r}")
+    def _a_folder_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError(f"should be a folder name of letters, digits, `.`, `_` and `-`, the first a letter or digit. Found {name!r}")
         return name
 
 
@@ -305,3 +305,26 @@ class SpaceConfig(Model):
     delta_m: str | None = Field("stl", description="the control that Delta-m is measured against")
     controls: dict[str, dict[str, Any]] = Field(default_factory=dict)
     trial: dict[str, Any] = Field(default_factory=dict)
+
+
+def takes_text(path: Sequence[str], model: type[BaseModel] = SpaceConfig) -> bool:
+    """Whether the key at this path of a space takes text, such as a name or a path, and no number. Of a named method's keys it is known
+    once the method is registered."""
+    key, *rest = path
+    field = model.model_fields.get(key)
+    if field is None or (rest and key == "controls" and len(rest) < 2):
+        return False
+    if rest and model is SpaceConfig and key in ("trial", "controls"):
+        return takes_text(rest if key == "trial" else rest[1:], TrialConfig)
+    kinds = set(_kinds(field.annotation))
+    if not rest:
+        return bool(kinds & {str, Path}) and not kinds & {int, float, bool, dict, tuple}
+    inner = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)} or set(methods().get(key, {}).values())
+    return any(takes_text(rest, kind) for kind in inner)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of."""
+    yield get_origin(annotation) or annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)

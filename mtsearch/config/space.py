@@ -21,8 +21,8 @@ from mtsearch.config.errors import BadInput, nearest, shown
 from mtsearch.config.metrics import metric_of, metrics_of
 from mtsearch.config.plugins import absolute, load_plugins, located
 from mtsearch.config.preferences import check_preference, task_preferences
-from mtsearch.config.schema import SpaceConfig, TrialConfig
-from mtsearch.config.validation import validated
+from mtsearch.config.schema import SpaceConfig, TrialConfig, takes_text
+from mtsearch.config.validation import unquoted, validated
 
 _register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # the older name is deprecated
 _register("preferences", lambda k0, a, b: task_preferences(float(k0), a, b), replace=True)
@@ -297,6 +297,9 @@ def read_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
     space: dict[str, Any] = {str(key): value for key, value in tree.items()}
     profiles = space.pop("profiles", None) or {}
     space.setdefault("name", path.stem)
+    for key in profiles if isinstance(profiles, dict) else ():
+        if not isinstance(key, str):
+            raise BadInput(f"`profiles` of {space['name']} should have text as its keys. Found {shown(key)}{unquoted(key)}.")
     for where, part in (
         ("profiles", profiles),
         *((f"profiles.{n}", c or {}) for n, c in (profiles.items() if isinstance(profiles, dict) else ())),
@@ -349,6 +352,8 @@ def _override(pair: str) -> dict[str, Any]:
         raise BadInput(f"the value of `{key}` is no valid YAML: {value!r}. Quote it, for example '{key}=\"text\"'.") from None
     assert isinstance(parsed, dict)
     tree: Any = parsed["value"]
+    if isinstance(tree, int | float) and takes_text(key.split(".")):
+        tree = value.strip()  # a name: YAML reads 0012 as 10, 2026_01_01 as 20260101 and 12:30 as 750
     glued = next((k for k, v in tree.items() if v is None and ":" in str(k)), None) if isinstance(tree, dict) else None
     if glued is not None:
         raise BadInput(f"the value of `{key}` lacks a space behind a colon: {value!r}. Write `{glued.replace(':', ': ', 1)}`.")

@@ -59,12 +59,19 @@ def sentence(error: ValidationError, tree: Any, path: str = "", model: type[Base
         bound, count = ("least", found["ctx"]["min_length"]) if kind == "too_short" else ("most", found["ctx"]["max_length"])
         text = f"should hold at {bound} {count} entr{'y' if count == 1 else 'ies'}. Found {shown(value)}"
     elif found["loc"][-1:] == ("[key]",):
-        text = f"should have text as its keys. Found {shown(value)}"
+        text = f"should have text as its keys. Found {shown(value)}{unquoted(value)}"
     else:
         text = f"{' or '.join(dict.fromkeys(map(_wanted, forms))).replace(' or should be', ' or')}. Found {shown(value)}"
+        if kind in ("string_type", "path_type") and len(forms) == 1:
+            text += unquoted(value)
         if kind == "model_type" and (keys := _keys(model, found["loc"])):
             text += f". Did you mean `{where}.{keys[0]}`?" if len(keys) == 1 else f". {nearest('', [f'{where}.{key}' for key in keys])}"
     return f"`{where}` {text}{'' if text.endswith(('.', '?')) else '.'}" if where else f"{text}."
+
+
+def unquoted(value: Any) -> str:
+    """What to do where YAML made a number, or true or false, of a text; which text it was cannot be told from the value."""
+    return ", which is what YAML makes of it without quotes. Put what you wrote in quotes" if isinstance(value, int | float) else ""
 
 
 def _wanted(error: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.listing import resolved
 from mtsearch.config.preferences import preference_list, task_preferences
 from mtsearch.config.schema import HPS, TargetSparsity
-from mtsearch.config.space import Space, list_spaces, load_space, merge
+from mtsearch.config.space import Space, list_spaces, load_space, merge, read_space
 
 
 class Ends:
@@ -81,7 +81,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ),
         (
             "trial.task_schedule={name: coin, probabilities: {1: 0.5}}",
-            "`trial.task_schedule.probabilities` should have text as its keys. Found 1.",
+            "`trial.task_schedule.probabilities` should have text as its keys. Found 1, which",
         ),
         (
             "trial.architecture={name: kdmtl, weight: {image: -1}}",
@@ -237,6 +237,52 @@ def test_preference_lists_have_the_published_sizes_and_symmetry(k0, count):
     rounded = {tuple(round(x, 9) for x in v) for v in vectors}
     assert rounded == {(a, c, b) for a, b, c in rounded}
     assert all(abs(sum(p.values()) - 1) < 1e-12 for p in task_preferences(k0, "a", "b"))
+
+
+@pytest.mark.parametrize("name", ["2026_01_01", "0012", "1.10", "7", "1e3", "0x10", "true", "no", "2026-01-01"])
+@pytest.mark.parametrize("key", ["run", "root"])
+def test_a_name_on_the_command_line_is_taken_as_it_is_typed(key, name):
+    space = load_space("pareto_cm", [f"results.{key}={name}"])
+    assert getattr(space.config.results, key) == name
+    assert getattr(Space.from_yaml(space.to_yaml()).config.results, key) == name
+    assert getattr(load_space("pareto_cm", [f"results.{key}='{name}'"]).config.results, key) == name
+
+
+def test_what_is_no_folder_name_is_refused_as_it_is_typed_and_null_is_none():
+    with pytest.raises(BadInput, match=r"`results.run` should be a folder name .* Found '12:30:00'"):
+        load_space("pareto_cm", ["results.run=12:30:00"])
+    assert load_space("pareto_cm", ["results.run=null"]).config.results.run is None
+
+
+def test_all_settings_that_are_names_or_paths_are_taken_as_they_are_typed():
+    words = ["name=0012", "data.dataset=0012", "data.root=1_0", "delta_m=010", "controls.010.seed=1", "controls.010.select=012"]
+    space = load_space("pareto_cm", [*words, "trial.select=0012"])
+    config = space.config
+    assert (config.name, config.data.dataset, str(config.data.root), config.delta_m) == ("0012", "0012", "1_0", "010")
+    assert space.trial().select == "0012" and space.controls["010"]["select"] == "012" and space.controls["010"]["seed"] == 1
+    raw = read_space("pareto_cm", ["trial.population=mto", "trial.population.target=0012", "trial.backbone=torchvision"])
+    assert raw["trial"]["population"]["target"] == "0012"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("results: {run: 2026_01_01}", "`results.run` should be text. Found 20260101, which is what YAML makes of it without quotes. Put"),
+        ("results: {run: 7}", "`results.run` should be text. Found 7, which"),
+        ("name: 0012", "`name` should be text. Found 10, which"),
+        ("data: {dataset: 0012}", "`data.dataset` should be text. Found 10, which"),
+        ("data: {dataset: cifar10_mnist, root: 0012}", "`data.root` should be a path. Found 10, which"),
+        ("controls: {0012: {seed: 1}}", "`controls` should have text as its keys. Found 10, which"),
+        ("trial: {select: no}", "`trial.select` should be text. Found false, which"),
+        ("profiles: {0012: {workers: 1}}", "`profiles` of own should have text as its keys. Found 10, which"),
+    ],
+)
+def test_a_name_that_yaml_reads_as_a_number_is_refused_in_a_file_for_what_was_written_cannot_be_known(tmp_path, line, sentence):
+    lines = {"data": "data: {dataset: cifar10_mnist}", "objectives": "objectives: [val/image/error]", line.partition(":")[0]: line}
+    (tmp_path / "own.yaml").write_text("\n".join(lines.values()))
+    with pytest.raises(BadInput) as caught:
+        load_space(str(tmp_path / "own.yaml"))
+    assert sentence in str(caught.value)
 
 
 def test_an_empty_mapping_replaces_what_was_there(tmp_path):
