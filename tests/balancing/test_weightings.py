@@ -285,19 +285,6 @@ def test_a_loss_that_is_no_number_reaches_the_shared_parameters(settings):
     assert found["trunk.0.weight"].isnan().any()
 
 
-# ---------------------------------------------------------------- what is refused
-
-
-def test_unequal_weights_are_refused_where_no_preference_is_taken():
-    for name, settings in methods("balancing").items():
-        weights = torch.tensor([0.7, 0.3])
-        if getattr(settings, "takes_preference", True):
-            build_balancing(settings(), weights)
-        else:
-            with pytest.raises(BadInput, match=f"`balancing: {name}`, which takes no preference"):
-                build_balancing(settings(), weights)
-
-
 def test_a_preference_turns_the_update_where_one_is_taken():
     for name, settings in gradient_methods().items():
         if settings.takes_preference:
@@ -306,30 +293,6 @@ def test_a_preference_turns_the_update_where_one_is_taken():
             found = [method_of(chosen, 2, k).weights(jacobian @ jacobian.T, torch.ones(2)) for k in (equal(2), preference(2))]
             directions = [torch.nn.functional.normalize(w @ jacobian, dim=0) for w in found]
             assert directions[0] @ directions[1] < 0.9999, name
-
-
-def test_a_level_that_a_method_has_not_is_refused():
-    with pytest.raises(ValueError, match="parameter"):
-        schema.ExcessMTL(level="feature")
-    with pytest.raises(ValueError, match="memory"):
-        schema.DBMTL(level="feature")
-
-
-@pytest.mark.parametrize("level", ["feature", "parameter"])
-def test_a_network_that_shares_nothing_is_refused(level):
-    losses = torch.ones(2, requires_grad=True)
-    with pytest.raises(BadInput, match=r"Found none\. Use `linear`, or an architecture that shares\."):
-        build_balancing(schema.MGDA(level=level), equal(2)).backward(Step(losses * 1, (0, 1)))
-    with pytest.raises(ValueError, match="with `architecture: stl`, which shares nothing"):
-        schema.TrialConfig.model_validate({"architecture": "stl", "balancing": {"name": "mgda", "level": level}})
-
-
-def test_a_solver_that_is_not_installed_is_named(monkeypatch):
-    import torchjd._mixins as mixins
-
-    monkeypatch.setattr(mixins, "find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"`trial.balancing: nash_mtl` needs solvers .*ecos.* Install `mtsearch\[solvers\]`"):
-        method_of(schema.NashMTL(), 2)
 
 
 def test_the_primary_task_must_be_one():

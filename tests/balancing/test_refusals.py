@@ -1,0 +1,44 @@
+"""What a balancing method refuses, and how it says so."""
+
+import pytest
+import torch
+from small import equal, method_of
+
+from mtsearch.balancing import Step, build_balancing
+from mtsearch.config import schema
+from mtsearch.config.base import methods
+from mtsearch.config.errors import BadInput
+
+
+def test_unequal_weights_are_refused_where_no_preference_is_taken():
+    for name, settings in methods("balancing").items():
+        weights = torch.tensor([0.7, 0.3])
+        if getattr(settings, "takes_preference", True):
+            build_balancing(settings(), weights)
+        else:
+            with pytest.raises(BadInput, match=f"`balancing: {name}`, which takes no preference"):
+                build_balancing(settings(), weights)
+
+
+def test_a_level_that_a_method_has_not_is_refused():
+    with pytest.raises(ValueError, match="parameter"):
+        schema.ExcessMTL(level="feature")
+    with pytest.raises(ValueError, match="memory"):
+        schema.DBMTL(level="feature")
+
+
+@pytest.mark.parametrize("level", ["feature", "parameter"])
+def test_a_network_that_shares_nothing_is_refused(level):
+    losses = torch.ones(2, requires_grad=True)
+    with pytest.raises(BadInput, match=r"Found none\. Use `linear`, or an architecture that shares\."):
+        build_balancing(schema.MGDA(level=level), equal(2)).backward(Step(losses * 1, (0, 1)))
+    with pytest.raises(ValueError, match="with `architecture: stl`, which shares nothing"):
+        schema.TrialConfig.model_validate({"architecture": "stl", "balancing": {"name": "mgda", "level": level}})
+
+
+def test_a_solver_that_is_not_installed_is_named(monkeypatch):
+    import torchjd._mixins as mixins
+
+    monkeypatch.setattr(mixins, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"`trial.balancing: nash_mtl` needs solvers .*ecos.* Install `mtsearch\[solvers\]`"):
+        method_of(schema.NashMTL(), 2)
