@@ -34,6 +34,7 @@ class Ledger:
         self.since = time.monotonic()
         self._waiting = sorted(self.record.running.values(), key=order)
         self._tests: list[TrialRecord] | None = None
+        self._testing: set[str] = set()
         self._controls = [name for name in space.controls if name not in self.record.trials]
         self._front = LiveFront(space.config.objectives, space.config.constraints, run.environment.get("tasks"))
         run.sweep_strays()
@@ -91,11 +92,29 @@ class Ledger:
         """Whether trials are running, so that the front may change."""
         return bool(self.record.running)
 
+    @property
+    def testing(self) -> bool:
+        """Whether tests are out, any of which may have to be given out again."""
+        return bool(self._testing)
+
     def next_test(self) -> TrialRecord | None:
         """The next trial whose selected model is to be tested, once no trial is running any more; each is given out once."""
         if self._tests is None:
             self._tests = self.to_test()
-        return self._tests.pop(0) if self._tests else None
+        if not self._tests:
+            return None
+        trial = self._tests.pop(0)
+        self._testing.add(trial.trial)
+        return trial
+
+    def again(self, name: str, purpose: str) -> None:
+        """Give a trial, or its test, out once more: its process was lost before it had begun."""
+        trial = self.record.trials[name]
+        if purpose == "train":
+            self._waiting.append(trial)
+        else:
+            assert self._tests is not None
+            self._tests.append(trial)
 
     # ------------------------------------------------------------ what came back
 
@@ -150,10 +169,12 @@ class Ledger:
         """Something that should be known of a trial."""
         self._write("note", trial=name, note=text)
 
-    def tested(self, name: str, metrics: dict[str, Any]) -> None:
-        """The test metrics of a trial's selected model."""
-        self._write("test", trial=name, metrics=metrics)
-        self.listener("tested", self.record.trials[name], metrics)
+    def tested(self, name: str, metrics: dict[str, Any] | None) -> None:
+        """The test metrics of a trial's selected model; None where the test failed, which a resume repeats."""
+        self._testing.discard(name)
+        if metrics is not None:
+            self._write("test", trial=name, metrics=metrics)
+            self.listener("tested", self.record.trials[name], metrics)
 
     def _end(self, name: str, **fields: Any) -> None:
         self._write("end", trial=name, **fields)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,8 +15,9 @@ from mtsearch.tuning.forget import Forgetting
 from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
 from mtsearch.tuning.observers.watch import Watch
-from mtsearch.tuning.record import reason_of
 from mtsearch.tuning.schedulers import JobScheduler
+
+CAUSE = 400  # characters of a reason
 
 
 class Recorder(tune.Callback):
@@ -27,6 +30,7 @@ class Recorder(tune.Callback):
         self._heard: dict[str, float] = {}  # when, by Tune's name of a trial
         self._running: dict[str, Any] = {}  # by Tune's name
         self._due = 0.0  # when to look for silent ones again
+        self._unbegun: Counter[tuple[str, str]] = Counter()  # how often a trial or its test was lost before it began
         self._ended: list[Any] = []
         self._forget = Forgetting()
         self._trials: list[Any] = []
@@ -63,9 +67,14 @@ class Recorder(tune.Callback):
         self._show(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if trial.config["purpose"] == "train":
-            self._ledger.start(self._ledger.record.trials[trial.config["trial"]])
-            self._starts.pop(trial.config["trial"], None)
+        name = trial.config["trial"]
+        if trial.config["purpose"] == "test":
+            self._display.note(f"{name}: the process of its test died; it is tested again")
+            return
+        reports = self._ledger.record.trials[name].reports
+        self._display.note(f"{name}: its process died; it goes on {f'after report {max(reports)}' if reports else 'from its start'}")
+        self._ledger.start(self._ledger.record.trials[name])
+        self._starts.pop(name, None)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._leave(trial)
@@ -83,14 +92,18 @@ class Recorder(tune.Callback):
         self._starts[name] = max(starts, self._starts.get(name, 1))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        cause = reason_of(error).split(". ")[0] if error is not None else "no reason given"
+        name, purpose, allowed = trial.config["trial"], trial.config["purpose"], self._ledger.space.config.search.max_failures
         self._leave(trial)
-        reason = f"its process died {trial.num_failures} times: {cause}"
-        if trial.config["purpose"] == "test":
-            self._tested(trial.config["trial"], None, reason)
+        if trial.num_failures <= allowed and self._unbegun[name, purpose] < allowed:
+            # Tune restarts what runs, but gives up a trial that it hands to a process which has died while it had nothing to do.
+            self._unbegun[name, purpose] += 1
+            self._ledger.again(name, purpose)
             return
-        self._ledger.failed(trial.config["trial"], reason)
+        reason = f"its process died {trial.num_failures} times: {cause_of_death(trial.error_file)}"
+        if purpose == "test":
+            self._tested(name, None, reason)
+            return
+        self._ledger.failed(name, reason)
         self._show(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -127,12 +140,24 @@ class Recorder(tune.Callback):
                 ray.kill(trial.temporary_state.ray_actor)
 
     def _tested(self, name: str, metrics: dict[str, Any] | None, failed: str | None) -> None:
-        if metrics is not None:
-            self._ledger.tested(name, metrics)
-        else:
+        self._ledger.tested(name, metrics)
+        if metrics is None:
             self._display.note(f"the test of {name} failed: {failed}")
         self._display.refresh(force=True)
 
     def _show(self, trial: Any) -> None:
         if trial.config["purpose"] == "train":
             self._display.trial(self._ledger.record.trials[trial.config["trial"]])
+
+
+def cause_of_death(file: str | None) -> str:
+    """What Ray says of the last of the failures in Tune's error file of a trial, without names and numbers that only Ray knows."""
+    if file is None or not Path(file).exists():
+        return "no reason given"
+    text = Path(file).read_text(encoding="utf-8", errors="replace").rpartition("Failure # ")[2].partition("\n")[2].strip()
+    if "Traceback" in text:
+        return text.splitlines()[-1][:CAUSE]
+    told = " ".join(line for line in text.splitlines() if not line.startswith("\t"))
+    for opening in ("The actor died unexpectedly before finishing this task. ", "Worker exit detail: "):
+        told = told.rpartition(opening)[2]
+    return told.partition(" If the process was killed by the kernel")[0][:CAUSE] or "no reason given"

@@ -19,14 +19,14 @@ class JobSearcher(Searcher):
         self._ledger, self._trial_class = ledger, trial_class
 
     def suggest(self, trial_id: str) -> Any:
-        """The next job's configuration; None while the front may change, so that it cannot be tested yet; FINISHED."""
+        """The next job's configuration; None while there may be another one later; FINISHED."""
         trial, purpose = self._ledger.next_trial(), "train"
         if trial is None and self._ledger.unsettled:
             return None
         if trial is None:
             trial, purpose = self._ledger.next_test(), "test"
         if trial is None:
-            return Searcher.FINISHED
+            return None if self._ledger.testing else Searcher.FINISHED
         job = {
             "purpose": purpose,
             **self._ledger.run.states(trial.trial, trial.config, expected=purpose == "test" or trial.attempts > 1),

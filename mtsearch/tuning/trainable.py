@@ -19,15 +19,15 @@ class TrialActor(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin the first job."""
+        """Take the first job. It begins with its first step: while Tune sets an actor up it neither watches nor restarts it."""
         self._job: Job | None = None
         settings = json.loads(config["group"])
         self._group = None if settings is None else Group(settings)
-        self._begin(config["job"])
+        self._next: str | None = config["job"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin the next job in the same process or group."""
-        self._begin(new_config["job"])
+        """Take the next job in the same process or group."""
+        self._next = new_config["job"]
         return True
 
     def _begin(self, job: str) -> None:
@@ -40,6 +40,9 @@ class TrialActor(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """The next report."""
+        if self._next is not None:
+            job, self._next = self._next, None
+            self._begin(job)
         runner = self._group or self._job
         assert runner is not None
         return runner.step()

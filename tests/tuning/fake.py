@@ -17,10 +17,10 @@ ONCE = ("die", "stop", "kill", "interrupt", "fill", "oom")
 
 
 def order(act: str, batch_size: int, report: int, pid: int = 0) -> None:
-    """Have every trial of this batch size, when it makes this report, `raise`, report `nan` or an `object`, `exit`, exhaust its address
-    space (`memory`), kill its own process (`die`, once), stop it (`stop`, once), have the kernel kill it for want of memory (`oom`, once,
-    in the memory cgroup of the test), fill the disk with its checkpoint (`fill`, once), send SIGKILL (`kill`, once) or SIGINT (`interrupt`,
-    once) to process `pid`, or `wait` until it is let go by `release`."""
+    """Have every trial of this batch size, when it makes this report (0: when it is made, 99: when it is tested), `raise`, report `nan`
+    or an `object`, `exit`, exhaust its address space (`memory`), kill its own process (`die`, once), stop it (`stop`, once), have the
+    kernel kill it for want of memory (`oom`, once, in the memory cgroup of the test), fill the disk with its checkpoint (`fill`, once),
+    send SIGKILL (`kill`, once) or SIGINT (`interrupt`, once) to process `pid`, or `wait` until it is let go by `release`."""
     (Path(os.environ[PLAN]) / f"{act}-{batch_size}-{report}").write_text(str(pid))
 
 
@@ -33,6 +33,14 @@ def waits(batch_size: int, report: int) -> int | None:
 def release(batch_size: int, report: int) -> None:
     """Let a trial go on that waits."""
     (Path(os.environ[PLAN]) / f"wait-{batch_size}-{report}").unlink()
+
+
+def until(happened, seconds=180):
+    """Wait for an event."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def ordered(act: str, batch_size: int, report: int) -> int:
@@ -105,6 +113,7 @@ class FakeTrial:
         self.reports: list[dict] = []
         self.x = float(config.seed)
         self.total = config.epochs.search + config.epochs.retrain
+        obey(config.batch_size, 0, world)
 
     @property
     def finished(self) -> bool:

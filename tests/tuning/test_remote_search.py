@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from rich.console import Console
@@ -21,7 +20,7 @@ from mtsearch.tuning.lease import Lease
 from mtsearch.tuning.mirror import fence
 from mtsearch.tuning.remote import open_run
 from mtsearch.tuning.storage import Store
-from tests.tuning.fake import order, release, waits
+from tests.tuning.fake import order, release, until, waits
 from tests.tuning.fixtures import FAKE, ROOT
 from tests.tuning.spaces import space
 from tests.tuning.test_search import calm, counted, shown, told
@@ -36,13 +35,6 @@ def remote(url, every=0, **settings):
 
 def objects(run, folder):
     return sorted({name.partition("/")[0] for name in Store(run.address).list(folder)})
-
-
-def until(happened, seconds=180):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.fixture
