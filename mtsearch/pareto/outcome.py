@@ -111,7 +111,7 @@ def outcome(
 
     `kinds` names the kind of each task; a task it does not name counts its `error` as a percentage. `notes` are the space's.
     """
-    ordered = sorted(rows, key=lambda row: (row.get("kind") == "control", str(row.get("control") or ""), str(row.get("trial"))))
+    ordered = sorted(rows, key=lambda row: (row.get("kind") == "control", str(row.get("control") or ""), _numbered(row)))
     ordered = with_delta_m(ordered, control, kinds)
     mask = front_mask(ordered, objectives, constraints)
     for row, inside in zip(ordered, mask, strict=True):
@@ -119,5 +119,11 @@ def outcome(
     front = [row for row in ordered if row["front"]]
     if front:
         front[knee(values(front, objectives), [o.goal for o in objectives])]["knee"] = True
-    reports = sorted(history, key=lambda entry: (str(entry.get("trial")), entry.get("report") or 0))
+    reports = sorted(history, key=lambda entry: (_numbered(entry), entry.get("report") or 0))
     return Outcome(ordered, reports, tuple(objectives), tuple(constraints), control, dict(kinds or {}), notes)
+
+
+def _numbered(row: Row) -> tuple[bool, int, str]:
+    """Sorts trials by number, however many digits it has, before those with names."""
+    name = str(row.get("trial"))
+    return not name.isdigit(), len(name) if name.isdigit() else 0, name

@@ -218,7 +218,7 @@ class Ledger:
 
     def front(self) -> list[TrialRecord]:
         """The non-dominated trials, by number."""
-        return [self.record.trials[name] for name in sorted(self._front.keys)]
+        return sorted((self.record.trials[name] for name in self._front.keys), key=order)
 
     def to_test(self) -> list[TrialRecord]:
         """The front and the controls, as far as they have no test metrics yet."""

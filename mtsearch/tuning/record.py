@@ -120,9 +120,9 @@ class Record:
         return sorted(self.trials.values(), key=order)
 
 
-def order(trial: TrialRecord) -> tuple[bool, str]:
-    """The key that sorts search trials by number, then controls by name."""
-    return trial.kind == "control", trial.trial
+def order(trial: TrialRecord) -> tuple[bool, int, str]:
+    """The key that sorts search trials by number, however many digits it has, then controls by name."""
+    return trial.kind == "control", len(trial.trial) if trial.kind == "search" else 0, trial.trial
 
 
 def fold(events: Iterable[Mapping[str, Any]], slim: bool = False) -> Record:

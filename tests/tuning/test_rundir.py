@@ -131,6 +131,25 @@ def test_a_report_that_comes_twice_counts_once(run):
     assert [row["val/image/error"] for row in run.history()] == [50.0]
 
 
+def test_trials_are_in_the_order_of_their_numbers_however_many_there_are(tmp_path):
+    def start(name, kind="search"):
+        control = name if kind == "control" else None
+        return {
+            "event": "start",
+            "time": 0.0,
+            "trial": name,
+            "kind": kind,
+            "control": control,
+            "config": {},
+            "params": {},
+            "study": {},
+            "attempt": 1,
+        }
+
+    record = fold([start("stl", "control"), *(start(name) for name in ("9999", "10000", "0002", "1001"))])
+    assert [trial.trial for trial in record.sorted()] == ["0002", "1001", "9999", "10000", "stl"]
+
+
 def test_seconds_add_up_over_drivers_without_the_time_between():
     events = [("run", 100.0), ("start", 110.0), ("report", 130.0), ("resume", 1000.0), ("report", 1005.0)]
     filled = {"space": "toy", "overrides": [], "changes": {}, "trial": "0", "kind": "search", "config": {}, "params": {}, "attempt": 1}
