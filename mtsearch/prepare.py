@@ -26,9 +26,10 @@ Builds the dataset's store, once; searches do it themselves when it is missing. 
   data.val_fraction   the share of validation images (the card's)
   data.size           pixels of a side, for images that can be scaled (the card's)
   data.fold           0 to 4: one of five folds, for sets that are divided so
+  data.undefined      class: undefined pixels as a class of their own (ignore: left out of training)
   plugins             [FILE.py, module] that register composers or task kinds which the card names"""
 
-KEYS = ("dataset", "root", "store", "split_seed", "val_fraction", "size", "fold")
+KEYS = ("dataset", "root", "store", "split_seed", "val_fraction", "size", "fold", "undefined")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

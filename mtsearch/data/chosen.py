@@ -22,7 +22,10 @@ def chosen_card(name: str, data: DataConfig) -> DatasetCard:
         return card
     source = read_source(card)
     if data.fold is not None and not source.folded:
-        raise BadInput(f"`data.fold` should be left out with `{card.name}`, which is not divided into folds. Found {data.fold}.")
+        raise BadInput(
+            f"`data.fold` should be left out with `{card.name}`, which is not divided into folds, its source being of "
+            f"kind {source.kind}. Found {data.fold}."
+        )
     if data.size is None or card.shape[1:] == (data.size, data.size):
         return card
     if not source.scalable:

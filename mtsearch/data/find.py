@@ -149,11 +149,7 @@ def _join(sides: list[ImageSet]) -> ImageSet:
         return sides[0]
     if not sides:
         raise BadInput("The images make a test side and no training side; add the folder `train`.")
-    groups, offset = [], 0
-    for side in sides:
-        if side.groups is not None:
-            groups.append(side.groups + offset)
-            offset = int(groups[-1].max()) + 1
+    groups = [side.groups for side in sides if side.groups is not None]
     images, labels = (np.concatenate([getattr(side, name) for side in sides]) for name in ("images", "labels"))
     masks = [side.masks for side in sides if side.masks is not None]
     return ImageSet(images, labels, np.concatenate(groups) if groups else None, np.concatenate(masks) if masks else None)

@@ -16,7 +16,7 @@ from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.chosen import chosen_card
-from mtsearch.data.composers import Cut, Side, read_source
+from mtsearch.data.composers import Cut, Side, check_classes, read_source
 from mtsearch.data.find import locate, unclaimed
 from mtsearch.data.folds import fold_lists
 from mtsearch.data.formats import LabelledImages
@@ -211,12 +211,7 @@ def _check(card: DatasetCard, name: str, side: Side) -> None:
                 f"The pictures that task `{task.name}` of `{card.name}` restores should have shape {(task.outputs, *card.shape[1:])}, as "
                 f"large as the images. Found {labels.shape[1:]} in {name}; mend the data card."
             )
-        known = labels[labels != task.ignore]
-        if not has_values(task.kind) and len(known) and not (known.min() >= 0 and known.max() < task.outputs):
-            raise BadInput(
-                f"The labels of task `{task.name}` of `{card.name}` should lie in 0..{task.outputs - 1}. "
-                f"Found {known.min()}..{known.max()} in {name}; mend `outputs` in the data card."
-            )
+        check_classes(card, task, labels, name)
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:

@@ -60,7 +60,11 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
         "schema": store.SCHEMA,
         **{key: shown[key] for key in ("name", "source", "shape")},
         # How a task is trained does not change what is stored.
-        "tasks": [{key: task[key] for key in ("name", "kind", "outputs", "classes", "ignore")} for task in shown["tasks"]],
+        "tasks": [
+            {key: task[key] for key in ("name", "kind", "outputs", "classes", "ignore")}
+            | ({} if task["undefined"] in (None, task["ignore"]) else {"undefined": task["undefined"]})
+            for task in shown["tasks"]
+        ],
         "split_seed": data.split_seed,
         "val_fraction": data.val_fraction or card.val_fraction,
         **({"ingredients": others} if others else {}),

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mtsearch.config.base import Model, claim
-from mtsearch.config.cards import DatasetCard
+from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.metrics import has_values
 from mtsearch.config.validation import sentence
 from mtsearch.data.find import ImageSource
 from mtsearch.data.formats import LabelledImages
@@ -67,8 +68,8 @@ class Composer(Model):
 
     @property
     def folded(self) -> bool:
-        """Whether `data.fold` has a meaning."""
-        return any(source.folds for source in self.sources().values())
+        """Whether `data.fold` has a meaning: a composer that cuts by ``cut.fold`` says so."""
+        return False
 
     @abstractmethod
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
@@ -112,6 +113,16 @@ def need_tasks(card: DatasetCard, count: int) -> None:
         raise BadInput(
             f"The data card of `{card.name}` should have {count} task(s), as its source makes that many labels. Found "
             f"{len(card.tasks)}: {names}."
+        )
+
+
+def check_classes(card: DatasetCard, task: TaskCard, labels: NDArray[Any], split: str) -> None:
+    """Refuse labels of one split that are neither classes of their task nor its `ignore`."""
+    known = labels[labels != task.ignore]
+    if not has_values(task.kind) and len(known) and not (known.min() >= 0 and known.max() < task.outputs):
+        raise BadInput(
+            f"The labels of task `{task.name}` of `{card.name}` should lie in 0..{task.outputs - 1}. "
+            f"Found {known.min()}..{known.max()} in {split}; mend `outputs` in the data card."
         )
 
 

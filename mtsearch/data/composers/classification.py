@@ -19,6 +19,10 @@ class Classification(Composer):
     kind: Literal["classification"] = "classification"
     images: ImageSource
 
+    @property
+    def folded(self) -> bool:
+        return self.images.folds
+
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
         need_tasks(card, 1)
         if cut.fold is not None:

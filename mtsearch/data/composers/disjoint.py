@@ -15,7 +15,7 @@ from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import has_values
 from mtsearch.data.cards import load_card
-from mtsearch.data.composers.base import Composer, Cut, Side, as_composer, composer, read_source
+from mtsearch.data.composers.base import Composer, Cut, Side, as_composer, check_classes, composer, read_source
 from mtsearch.data.composers.fitting import fit_images, fit_labels
 from mtsearch.data.find import ImageSource
 from mtsearch.data.formats import LabelledImages
@@ -169,6 +169,7 @@ def _compose(
             task = own.tasks[theirs[its]]
             values = side.labels[theirs[its]]
             if origin.card is not None:
+                check_classes(own, task, values, split)
                 values = _translated(card, ours[mine], task, values, member.classes.get(mine))
             elif not has_values(task.kind):
                 values = values.astype(np.int64)  # a mask's bytes have no room for `ignore`
@@ -182,14 +183,23 @@ def _compose(
 def _translated(
     card: DatasetCard, ours: TaskCard, theirs: TaskCard, values: NDArray[Any], classes: dict[str, str | int] | None
 ) -> NDArray[Any]:
-    """Labels of a member's task as labels of ours; `ignore` for what is not labelled and for classes that are left out."""
+    """Labels of a member's task as labels of ours; `ignore` for what is not labelled and for classes that are left out. What a member
+    ignores as undefined is our undefined label, which may be a class."""
     if ours.kind != theirs.kind:
         raise BadInput(f"The task `{ours.name}` of `{card.name}` is a {ours.kind}, but a member gives it `{theirs.name}`, a {theirs.kind}.")
     if has_values(ours.kind):
         return values
     numbers = np.full(theirs.outputs + 1, ours.ignore, np.int64)  # the last for what is not labelled
     numbers[:-1] = _class_numbers(card, ours, theirs, classes)
+    if _adds_undefined(ours, theirs):
+        assert ours.undefined is not None
+        numbers[-1] = ours.undefined
     return numbers[np.where(values == theirs.ignore, theirs.outputs, values)]
+
+
+def _adds_undefined(ours: TaskCard, theirs: TaskCard) -> bool:
+    """Whether undefined pixels, which the member ignores, are a class of ours."""
+    return theirs.undefined is not None and theirs.undefined == theirs.ignore and ours.undefined not in (None, ours.ignore)
 
 
 def _class_numbers(card: DatasetCard, ours: TaskCard, theirs: TaskCard, classes: dict[str, str | int] | None) -> list[int]:
@@ -197,12 +207,13 @@ def _class_numbers(card: DatasetCard, ours: TaskCard, theirs: TaskCard, classes:
     where = f"The task `{ours.name}` of `{card.name}`"
     if classes is None:
         if not (ours.classes and theirs.classes):
-            if ours.outputs != theirs.outputs:
+            numbers = [number for number in range(ours.outputs) if number != ours.undefined or not _adds_undefined(ours, theirs)]
+            if len(numbers) != theirs.outputs:
                 raise BadInput(
-                    f"{where} has {ours.outputs} classes, but a member gives it {theirs.outputs}; name the classes in both cards, or map "
+                    f"{where} has {len(numbers)} classes, but a member gives it {theirs.outputs}; name the classes in both cards, or map "
                     f"them in the member's `classes`."
                 )
-            return list(range(ours.outputs))
+            return numbers
         unknown = next((name for name in theirs.classes if name not in ours.classes), None)
         if unknown is not None:
             raise BadInput(f"{where} has no class `{unknown}`, which a member labels; map it, or leave it out, in the member's `classes`.")

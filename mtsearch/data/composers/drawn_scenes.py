@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from mtsearch.data.drawing import SIZE, draw_scenes
 from mtsearch.data.folds import rotation
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.splits import cut as cut_indices
+from mtsearch.data.splits import order
 from mtsearch.data.textures import COVERS
 
 
@@ -36,6 +37,10 @@ class DrawnScenes(Composer):
     def folded(self) -> bool:
         return self.folds
 
+    def ingredients(self) -> list[dict[str, Any]]:
+        # Folds used to be class by class, of which a limit kept only the first classes: stores of those are not taken for these.
+        return [{"folds": "ordered by the seed"}] if self.folds else []
+
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
         covers = scene_classes(card)
         unknown = sorted(set(covers) - set(COVERS))
@@ -46,7 +51,8 @@ class DrawnScenes(Composer):
         images = fit_images(channels_first(scenes.images), card.shape)
         masks = fit_labels(scenes.masks, (SIZE, SIZE), card.shape[1:])
         if cut.fold is not None:
-            parts = rotation(scenes.labels, cut.fold, self.seed)
+            sides = rotation(scenes.labels, cut.fold, self.seed)
+            parts = {name: part[order(len(part), cut.seed, number)] for number, (name, part) in enumerate(sides.items())}
         else:
             pool, test = cut_indices(scenes.labels, self.test_fraction, self.seed)
             train, val = cut_indices(scenes.labels[pool], cut.val_fraction, cut.seed)

@@ -14,7 +14,7 @@ from mtsearch.data.trees import Tree
 @dataclass(frozen=True)
 class ImageSet:
     """Images uint8 (N, H, W, C) with one class each, int64 (N,). ``groups``, int64 (N,), marks images that must stay on one side of a
-    split. ``masks``, uint8 (N, H, W), are class numbers of pixels."""
+    split; a number means the same group in all splits of a set. ``masks``, uint8 (N, H, W), are class numbers of pixels."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]

@@ -70,13 +70,18 @@ class ClassFolders(LabelledImages):
         images = np.empty((len(side), height, width, channels), np.uint8)
         for file, content in self.tree.read_many(places):
             images[places[file]] = decode(content, request, f"{file} in {self.tree.path}")
-        return ImageSet(images, np.array([numbers[label] for label, _ in side], np.int64), self._groups(side, request.group))
+        return ImageSet(images, np.array([numbers[label] for label, _ in side], np.int64), self._groups(split, request.group))
 
-    def _groups(self, side: list[tuple[str, str]], pattern: str | None) -> np.ndarray | None:
+    def _groups(self, split: str, pattern: str | None) -> np.ndarray | None:
         if pattern is None:
             return None
+        # Numbered over all splits: a group may have images in several, which are joined and cut anew.
+        numbers = {key: number for number, key in enumerate(sorted({key for name in self.splits for key in self._keys(name, pattern)}))}
+        return np.array([numbers[key] for key in self._keys(split, pattern)], np.int64)
+
+    def _keys(self, split: str, pattern: str) -> list[str]:
         keys = []
-        for label, file in side:
+        for label, file in self._side(split):
             match = re.match(pattern, PurePosixPath(file).stem)
             if match is None or not match.groups():
                 raise BadInput(
@@ -84,7 +89,7 @@ class ClassFolders(LabelledImages):
                     f"in {self.tree.path}."
                 )
             keys.append(f"{label}/{match[1]}")
-        return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+        return keys
 
 
 def decode(content: bytes, request: Request, where: str) -> np.ndarray:

@@ -44,8 +44,9 @@ class JsonLists(LabelledImages):
     def read(self, split: str, request: Request) -> ImageSet:
         side = self._sides[split]
         name = f"{self._folder}{side}.json"
-        records = [_record(entry, f"{name} in {self.tree.path}") for entry in self._load(name)]
-        classes = request.classes or tuple(sorted({label for label, _ in records}))
+        records = self._records(side)
+        # Of all lists: one that lacks a class would number the others otherwise.
+        classes = request.classes or tuple(sorted({label for list_ in self._sides.values() for label, _ in self._records(list_)}))
         unknown = sorted({label for label, _ in records} - set(classes))
         if unknown:
             raise BadInput(
@@ -64,6 +65,10 @@ class JsonLists(LabelledImages):
         for file, content in self.tree.read_many(places):
             images[places[file]] = decode(content, request, f"{file} in {self.tree.path}")
         return ImageSet(images, np.array([classes.index(label) for label, _ in records], np.int64))
+
+    def _records(self, side: str) -> list[tuple[str, str]]:
+        name = f"{self._folder}{side}.json"
+        return [_record(entry, f"{name} in {self.tree.path}") for entry in self._load(name)]
 
     def _load(self, name: str) -> list[Any]:
         try:

@@ -1,0 +1,36 @@
+"""Folds and groups that are not what their names say would make every figure wrong."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import open_dataset
+from mtsearch.data.find import ImageSource, read_sides
+from mtsearch.data.formats import find_images
+from mtsearch.data.splits import cut
+from mtsearch.data.trees import Folder
+
+
+def test_a_limited_fold_of_drawn_scenes_has_all_classes_in_every_split(tmp_path):
+    found = open_dataset(DataConfig(dataset="rsscn7", fold=0, size=32, limit=400, store=tmp_path))
+    for name, split in found.splits.items():
+        assert (split.labels["scene"].bincount(minlength=7) > 0).all(), name
+
+
+def test_pictures_of_one_group_in_several_folders_stay_on_one_side_of_a_cut(tmp_path):
+    for tile in range(20):
+        for side in ("train", "val", "test"):
+            folder = tmp_path / side / "a"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8, 3), tile, np.uint8)).save(folder / f"t{tile:02d}_{side}.png")
+    source = ImageSource(title="x", names=("x",), group=r"(t\d+)_")
+    pool, _ = read_sides(find_images(Folder(tmp_path)), source, (3, 8, 8), ("a",))
+    train, val = (set(pool.images[part][:, 0, 0, 0].tolist()) for part in cut(pool.labels, 0.5, 0, pool.groups))
+    assert train and val and not train & val
+
+
+def test_a_fold_of_a_set_that_is_not_cut_by_folds_is_refused():
+    with pytest.raises(BadInput, match="fold"):
+        open_dataset(DataConfig(dataset="cifar10_mnist", fold=0))
