@@ -134,3 +134,11 @@ def test_a_trial_that_keeps_no_best_of_its_tasks_says_so():
         trial.selected_model("image")
     with pytest.raises(BadInput, match=r"of image, digit. Found `digits`. Did you mean"):
         trial.selected_model("digits")
+
+
+def test_no_tasks_best_is_less_sparse_than_the_target():
+    sparsity = {"mode": "target", "target": 0.5}
+    trial = Trial(config("joint", keep="tasks", sparsity=sparsity, epochs={"search": 3, "retrain": 0}), DATA)
+    reports = list(trial)
+    assert reports[0]["model/sparsity_rate"] < reports[-1]["model/sparsity_rate"]
+    assert {trial.best(of)["report"] for of in ("image", "digit", None)} == {3}
