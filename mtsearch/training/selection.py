@@ -40,12 +40,12 @@ class Selection:
 
     def consider(self, phase: str, report: Mapping[str, Any], weights: nn.Module) -> None:
         """Keep the weights of a report for whom it is the best so far."""
-        better: dict[str | None, tuple[float, float]] = {None: score(self._config, phase, report, self._tasks)}
+        row = score(self._config, phase, report, self._tasks)
+        better: dict[str | None, tuple[float, float]] = {None: row}
         if self._config.keep == "tasks":
             # A search phase is as sparse as it should be at its end, or where the row's rule says so: no task's best comes before that.
-            sparse, ends = better[None][0], phase == "search" and not isinstance(self._config.sparsity, CoefficientSparsity)
-            own = {task.name: (sparse, report[f"val/{task.name}/error"]) for task in self._tasks}
-            better |= dict.fromkeys(own, better[None]) if ends else own
+            ends = phase == "search" and not isinstance(self._config.sparsity, CoefficientSparsity)
+            better |= {task.name: row if ends else (row[0], report[f"val/{task.name}/error"]) for task in self._tasks}
         better = {of: value for of, value in better.items() if of not in self._kept or value < tuple(self._kept[of]["score"])}
         if better:
             model = {key: value.detach().clone() for key, value in weights.state_dict().items()}
