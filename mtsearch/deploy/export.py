@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ def export_model(model: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard], 
         tensors = {name: value.contiguous() for name, value in compacted.model.state_dict().items()}
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt", "mtsearch": __version__})
         _save_program(compacted.model, pixels[:1].expand(2, -1, -1, -1).clone(), folder / "model.pt2")
+        shutil.copymode(folder / "model.pt2", folder / "model.safetensors")  # which is its owner's alone before
         program = torch.export.load(folder / "model.pt2").module()
         parity = check_parity(reference, program, pixels, PARITY, "The exported program")
         card = card_of(

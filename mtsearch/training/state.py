@@ -36,6 +36,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         save_file(tensors, fresh / _TENSORS)
         tree["tensors_sha256"] = _file_hash(fresh / _TENSORS)
         (fresh / _TREE).write_text(json.dumps(tree, allow_nan=False), encoding="utf-8")
+        shutil.copymode(fresh / _TREE, fresh / _TENSORS)  # safetensors gives it to its owner alone
         for name in (_TENSORS, _TREE):
             _sync(fresh / name)
     except SafetensorError as error:  # what it makes of a full disk

@@ -63,6 +63,12 @@ def test_a_tasks_own_best_weights_are_exported_under_a_name_of_their_own(run, ca
     assert "Did you mean `digit`?" in capsys.readouterr().err
 
 
+def test_who_may_read_one_file_may_read_all(run):
+    assert export.main([f"run={run.path}"]) == 0
+    files = [path for folder in (run.path / "export" / "0000", run.checkpoint("0000")) for path in folder.iterdir()]
+    assert len(files) == 6 and len({path.stat().st_mode for path in files}) == 1
+
+
 def test_the_knee_is_the_default_pick_and_the_folder_may_be_chosen(run, tmp_path, capsys):
     assert export.main([f"run={run.path}", f"out={tmp_path / 'here'}"]) == 0
     assert (tmp_path / "here" / "model.pt2").is_file()
