@@ -121,7 +121,7 @@ def _run(run: RunDirectory, trial: Trial | Population | None, reason: str | None
         try:
             figures = trial.evaluate("test")
             run.log.append("test", trial=name, metrics=figures)
-            say(console, f"selected report {trial.selected['report']}: {_metrics({**trial.selected, **figures}, 'test/')}")
+            say(console, f"selected report {trial.selected['report']}: {_tested(trial.selected, figures)}")
         except Exception as error:  # as above
             print(f"mtsearch.train: the test failed: {reason_of(error)}", file=sys.stderr)
     run.log.close()
@@ -151,6 +151,11 @@ def _bar(console: Console) -> Progress:
 
 def _line(report: dict[str, object], epochs: int) -> str:
     return f"epoch {report['epoch']:>3}/{epochs}  {report['phase']:<7}  {_metrics(report, 'val/')}  density {report['model/density']:.3f}"
+
+
+def _tested(selected: dict[str, object], figures: dict[str, float]) -> str:
+    """The test's figures of the kinds that reports hold; single classes stand in the tables."""
+    return _metrics({key: value for key, value in figures.items() if key.replace("test/", "val/", 1) in selected}, "test/")
 
 
 def _metrics(report: dict[str, object], prefix: str) -> str:

@@ -44,7 +44,8 @@ def sentence(error: ValidationError, tree: Any, path: str = "", model: type[Base
         where = _joined(where, [key])
     if message.startswith("unknown key `"):
         key = message.split("`")[1]
-        return f"unknown key `{where}.{key}`.{message.split('.', 1)[1]}" if where else message
+        hint = message.split(".", 1)[1]
+        return f"unknown key `{where}.{key}`.{hint.replace('Did you mean `', f'Did you mean `{where}.')}" if where else message
     if kind == "value_error":  # our own validators' words, which tell what was found
         text = message
     elif kind == "missing":

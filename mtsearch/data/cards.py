@@ -46,7 +46,7 @@ def load_card(name_or_path: str | Path) -> DatasetCard:
     names = {path.stem: path for path in datasets_folder().glob("*.yaml")}
     if text not in names:
         raise BadInput(
-            f"Unknown dataset `{text}`. {nearest(text, names)} A dataset of your own is given as the path of its card, ending in .yaml."
+            f"unknown dataset `{text}`. {nearest(text, names)} A dataset of your own is given as the path of its card, ending in .yaml."
         )
     return _read(names[text])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,27 @@ def resolve(data: DataConfig) -> Resolved:
     """Which dataset the configuration means and where it is, without preparing or opening it.
 
     The root is `data.root`, else `$MTSEARCH_DATA`, else the user's cache folder. The embedded sample stands in only when neither of the
-    first two is given and the dataset is not in the third. Raises `BadInput` when a given root lacks the dataset.
+    first two is given and the dataset is not in the third. The label names `data.limit` where it leaves something out of a dataset that is
+    prepared. Raises `BadInput` when a given root lacks the dataset.
     """
+    found = _resolve(data)
+    if data.limit is None or found.checksum is None or data.limit >= store.read_manifest(found.store)["counts"]["train"]:
+        return found
+    return replace(found, label=f"{found.label}, the first {data.limit:,} training images")
+
+
+def _resolve(data: DataConfig) -> Resolved:
     card = chosen_card(data.dataset, data)
     if card.embedded and data.root is None:
-        return _at(card, data, sample_folder(), f"The installation at {sample_folder()}")
+        return _at(card, data, sample_folder(), f"the installation at {sample_folder()}")
     given = given_root(data)
     if given is not None:
-        return _at(card, data, given[0], f"The data root `{given[1]}`")
+        return _at(card, data, given[0], f"the data root `{given[1]}`")
     root = cache_folder() / "data"
     if store.exists(store_place(card, data, root)) or (root.is_dir() and not _missing(card, root)) or card.sample is None:
-        return _at(card, data, root, f"The data root {root} (no `data.root` was given)")
+        return _at(card, data, root, f"the data root {root} (no `data.root` was given)")
     sample = chosen_card(card.sample, data)
-    found = _at(sample, data, sample_folder(), f"The installation at {sample_folder()}")
+    found = _at(sample, data, sample_folder(), f"the installation at {sample_folder()}")
     return Resolved(sample, found.root, found.store, f"{found.label.removesuffix(')')}; stands in for {card.name})", found.checksum)
 
 
@@ -139,9 +148,10 @@ def _titles(card: DatasetCard, found: dict[str, LabelledImages]) -> dict[str, st
 
 def _label(card: DatasetCard, found: dict[str, LabelledImages], fold: int | None) -> str:
     part = "" if fold is None else f", fold {fold} {_fold_of(card, found)}"
+    titles = " and ".join(dict.fromkeys(_titles(card, found).values()))
     if card.embedded:
         return f"{card.name} (embedded sample{'' if found else ', procedural'}{part})"
-    return f"{card.name} from {' and '.join(dict.fromkeys(_titles(card, found).values()))}{part}"
+    return f"{card.name}{f' from {titles}' if titles else ''}{part}"
 
 
 def _fold_of(card: DatasetCard, found: dict[str, LabelledImages]) -> str:

@@ -98,6 +98,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
     """The card for people."""
     data, origin, before, after = card["data"], card["origin"], card["size"]["before"], card["size"]["after"]
     names = list(card["tasks"])
+    _, _, height, width = card["input"]["shape"]
     sections = [
         f"# {', '.join(names)} on {data['title']}",
         f"Trained on **{data['used']}** (checksum `{data['checksum']}`)."
@@ -107,11 +108,12 @@ def as_markdown(card: Mapping[str, Any]) -> str:
             ["task", "kind", "outputs", "classes"],
             [[n, t["kind"], t["outputs"], ", ".join(t["classes"])] for n, t in card["tasks"].items()],
         ),
-        "Raw values: logits for classes, in the order of the classes.",
+        "Raw values: logits for classes, in the order of the classes. "
+        f"Any number of images of {height} x {width} pixels; other sizes are to be scaled before.",
         "## Use it with torch alone",
         _usage(card),
         "## Preference and metrics",
-        _preference(card["preference"]),
+        _preference(card["preference"]) if len(names) > 1 else "",
         _metrics(card["metrics"]),
         "## Size",
         _table(
@@ -168,7 +170,7 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         return "No metrics were given."
     untested = all(not test for _, test in rows.values())
     table = _table(["metric", "validation", "test"], [[name, *values] for name, values in rows.items()])
-    return table + ("\n\nThe test split has not been read." if untested else "")
+    return table + ("\n\nThese weights were not tested." if untested else "")
 
 
 def _number(value: Any) -> str:

@@ -90,7 +90,7 @@ def _through_graph(graph: Network) -> Compacted:
         graph.module,
         (
             f"{inputs} inputs of layers are ignored by zero rows; {outputs} channels or features that nothing reads are not computed.",
-            f"{selected} layers select the inputs they read; {merged} layers sum inputs with equal weights first.",
+            f"Layers that select the inputs they read: {selected}; that sum inputs with equal weights first: {merged}.",
             *([joined] if kept_apart else []),
         ),
     )
@@ -137,6 +137,6 @@ def _each_layer(plain: nn.Module, why: str) -> Compacted:
         plain,
         (
             f"The network could not be traced ({why}), so no channel was removed where it is made.",
-            f"{count} layers select or sum the inputs they read.",
+            f"Layers that select or sum the inputs they read: {count}.",
         ),
     )

@@ -43,7 +43,7 @@ def page(found: Outcome, config: SpaceConfig, environment: Mapping[str, Any], co
         f"# {config.name}: a reference result",
         config.description,
         f"```bash\n{command}\n```",
-        f"- Data: {environment.get('dataset')}" + (f", the first {config.data.limit:,} training images" if config.data.limit else "") + ".",
+        f"- Data: {environment.get('dataset')}.",
         f"- Machine: {environment.get('cores')} cores ({environment.get('machine')}), {show(_total(found))} s of training; {versions}.",
         *(f"- {note}" for note in notes(found) if not note.startswith("Data:")),
         "\n![front](front.png)\n\n## Front and controls\n",

@@ -123,6 +123,8 @@ def notes(found: Outcome) -> list[str]:
             f"Δm is the mean over tasks of the relative gain over control {found.control} in percent, "
             "on 100 - error where the error is a percentage; positive is better."
         )
+    elif any(row.get("control") == found.control and row.get("state") == "done" for row in found.controls):
+        lines.append(f"Δm is left out: control {found.control} has 0 for a task, of which no gain is a share, or no figure.")
     return lines
 
 

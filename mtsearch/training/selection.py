@@ -62,7 +62,7 @@ class Selection:
             known = [task.name for task in self._tasks]
             if of in known:
                 raise BadInput(f"the trial keeps no best weights of its tasks, such as `{of}`. Set `trial.keep=tasks` and train it again.")
-            raise BadInput(f"a best one is kept of {', '.join(known)}. Found `{of}`. {nearest(str(of), known)}")
+            raise BadInput(f"`of` should be a task whose best weights are kept. Found `{of}`. {nearest(str(of), known)}")
         return self._kept[of]
 
     def state_dict(self) -> dict[str, Any]:

@@ -43,11 +43,12 @@ def dry_run(space: Space) -> str:
     epochs += sum(total_epochs_of(space.trial(tree), images) for tree in space.controls.values())
     macs = [_macs(space.trial(trial.config), dataset) for trial in first]
     lines = [
-        f"data     {environment['dataset']}: {images} training images",
+        f"data     {environment['dataset']}",
         f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",
         f"trials   {count} by {space.config.search.sampler.name}, and the controls {', '.join(space.controls) or '(none)'}",
-        f"cost     about {epochs:.0f} epochs, {epochs * images:,.0f} training images in all; forward {min(macs):,} to {max(macs):,} "
-        f"multiply-adds an image, so about {3 * epochs * images * sum(macs) / len(macs):.2e} in all with backward",
+        f"cost     about {epochs:.0f} epochs of {images:,} training images, {epochs * images:,.0f} images in all; "
+        f"forward {min(macs):,} to {max(macs):,} multiply-adds an image, so about {3 * epochs * images * sum(macs) / len(macs):.2e} in all "
+        "with backward",
     ]
     for trial in first:
         lines.append(f"\n{trial.trial}")

@@ -134,7 +134,7 @@ def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) 
     finished, controls = len(ledger.record.trials) - len(ledger.record.running), len(ledger.space.controls)
     lines = [
         f"space      {config.name}: {', '.join(o.metric for o in config.objectives)}",
-        f"data       {ledger.run.environment['dataset']}" + (f", first {config.data.limit} training images" if config.data.limit else ""),
+        f"data       {ledger.run.environment['dataset']}",
         f"trials     {ledger.study.size} by {config.search.sampler.name} and {controls} control{'s' * (controls != 1)}, {at_once} at once"
         + (f"; {finished} of them finished" if finished else ""),
         f"run        {ledger.run.place}",

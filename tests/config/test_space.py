@@ -36,9 +36,9 @@ def test_every_shipped_space_and_profile_is_valid(name):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("trial.optimizer.lrr=1", "unknown key `trial.optimizer.lrr`. Did you mean `lr`?"),
-        ("trial.architectur=hps", "unknown key `trial.architectur`. Did you mean `architecture`?"),
-        ("search.trals=3", "unknown key `search.trals`. Did you mean `trials`?"),
+        ("trial.optimizer.lrr=1", "unknown key `trial.optimizer.lrr`. Did you mean `trial.optimizer.lr`?"),
+        ("trial.architectur=hps", "unknown key `trial.architectur`. Did you mean `trial.architecture`?"),
+        ("search.trals=3", "unknown key `search.trals`. Did you mean `search.trials`?"),
         ("search.trials=0", "`search.trials` should be greater than 0. Found 0."),
         ("trial.balancing=lineer", "`trial.balancing` is unknown: 'lineer'. Did you mean `linear`?"),
         ("trial.optimizer.lr=-1", "`trial.optimizer.lr` should be greater than 0. Found -1."),

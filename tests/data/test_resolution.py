@@ -249,3 +249,18 @@ def test_channels_last_batches_in_order_copy_nothing_of_an_open_split(tmp_path):
     train = dataset.splits["train"]
     loader = Batches(train, batch_size=8, mean=dataset.mean, std=dataset.std, memory_format=torch.channels_last)
     assert loader.rows.data_ptr() == train.images.data_ptr()
+
+
+def test_the_label_says_how_much_of_a_set_is_used(tmp_path):
+    whole = open_dataset(DataConfig(dataset="drawn_scenes_masks", size=16, store=tmp_path))
+    count = len(whole.splits["train"])
+    for limit, ending in (
+        (None, ""),
+        (count, ""),
+        (count - 1, f", the first {count - 1} training images"),
+        (5, ", the first 5 training images"),
+    ):
+        dataset = open_dataset(DataConfig(dataset="drawn_scenes_masks", size=16, limit=limit, store=tmp_path))
+        assert dataset.label == whole.label + ending
+    standing_in = resolve(DataConfig(dataset="gid_mtl15", size=16, limit=5, store=tmp_path))
+    assert standing_in.label == "drawn_scenes_masks (embedded sample, procedural; stands in for gid_mtl15), the first 5 training images"

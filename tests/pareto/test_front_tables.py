@@ -82,6 +82,16 @@ def test_the_markdown_is_a_table_that_no_cell_breaks(tmp_path):
     assert any(line.startswith("- Δm is the mean over tasks") for line in lines) and any("patches10_digits" in line for line in lines)
 
 
+def test_a_control_without_a_right_answer_takes_delta_m_away_and_a_sentence_says_so(tmp_path):
+    rows, _ = search()
+    for row in rows:
+        if row.get("control") == "stl":
+            row["val/image/error"] = 100.0
+    derive(tmp_path, rows, [], OBJECTIVES)
+    text = (tmp_path / "front.md").read_text()
+    assert "Δm is left out: control stl has 0 for a task" in text and "Δm is the mean" not in text
+
+
 def test_lists_and_mixed_columns_become_json_text(tmp_path):
     rows = [
         {"trial": "0000", "state": "done", "kind": "search", "val/image/error": 1, "trial.betas": [0.9, 0.999], "trial.x": 1},

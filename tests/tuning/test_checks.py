@@ -154,7 +154,7 @@ REFUSED = [
     (
         "mto_rsscn7",
         ["trial.population.formulation={name: dataset, datasets: [rsscn8]}", "controls.average=null"],
-        "`trial.population.formulation.datasets[0]` cannot be used: Unknown dataset `rsscn8`.",
+        "`trial.population.formulation.datasets[0]` cannot be used: unknown dataset `rsscn8`.",
     ),
     ("mto_rsscn7", ["trial.population.formulation={name: kfold, folds: 1000}"], "`trial.population.formulation.folds` should be at most"),
     ("mto_rsscn7", ["data.limit=8"], "`trial.population.holdout_fraction` should leave images on both sides."),

@@ -29,9 +29,9 @@ def test_the_first_go_on_and_then_one_in_three():
     halving = MOASHA(1, 3, TWO)
     assert halving.judge("0", [report(1, 50, 50)]) is None
     assert halving.judge("1", [report(1, 60, 60)]) is None
-    assert halving.judge("2", [report(1, 70, 70)]) == "number 3 of 3 trials at report 1; 1 of them go on"
+    assert halving.judge("2", [report(1, 70, 70)]) == "number 3 of 3 trials at report 1; the first 1 go on"
     assert halving.judge("3", [report(1, 40, 40)]) is None
-    assert halving.judge("4", [report(1, 45, 45)]) == "number 2 of 5 trials at report 1; 1 of them go on"
+    assert halving.judge("4", [report(1, 45, 45)]) == "number 2 of 5 trials at report 1; the first 1 go on"
 
 
 def test_both_ends_of_a_front_go_on_where_one_weighted_sum_would_keep_one():

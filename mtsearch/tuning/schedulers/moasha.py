@@ -56,7 +56,7 @@ class MOASHA:
                 number = int(report["report"])
                 place, there = self._place(trial, number), len(self.rungs[number])
                 if there >= self.reduction and place > there // self.reduction:
-                    return f"number {place} of {there} trials at report {number}; {there // self.reduction} of them go on"
+                    return f"number {place} of {there} trials at report {number}; the first {there // self.reduction} go on"
         return None
 
     def _place(self, trial: str, number: int) -> int:

@@ -1,5 +1,7 @@
 """Folds and groups that are not what their names say would make every figure wrong."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,6 +31,17 @@ def test_pictures_of_one_group_in_several_folders_stay_on_one_side_of_a_cut(tmp_
     pool, _ = read_sides(find_images(Folder(tmp_path)), source, (3, 8, 8), ("a",))
     train, val = (set(pool.images[part][:, 0, 0, 0].tolist()) for part in cut(pool.labels, 0.5, 0, pool.groups))
     assert train and val and not train & val
+
+
+def test_lists_without_named_classes_are_numbered_together(tmp_path):
+    """A list that lacks a class gives the others the numbers that they have in the other list."""
+    for side, classes in (("train", ("a", "b", "c")), ("val", ("c", "b"))):
+        (tmp_path / side).mkdir()
+        for name in classes:
+            Image.fromarray(np.full((8, 8, 3), ord(name), np.uint8)).save(tmp_path / side / f"{name}.png")
+        (tmp_path / f"{side}.json").write_text(json.dumps([[name, f"{name}.png"] for name in classes]))
+    pool, test = read_sides(find_images(Folder(tmp_path)), ImageSource(title="x", names=("x",)), (3, 8, 8), ())
+    assert (pool.labels.tolist(), test.labels.tolist()) == ([0, 1, 2], [2, 1])
 
 
 def test_a_fold_of_a_set_that_is_not_cut_by_folds_is_refused():
