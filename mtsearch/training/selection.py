@@ -66,13 +66,20 @@ class Selection:
         return self._kept[of]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as a tree of tensors and plain values."""
-        return {"best": self._kept.get(None), "best_of": {of: kept for of, kept in self._kept.items() if of is not None}}
+        """Everything, as a tree of tensors and plain values; the weights of a report that is the best of several stand there once."""
+        once: set[int] = set()
+        kept = {}
+        for of, best in self._kept.items():
+            kept[of] = {key: value for key, value in best.items() if key != "model" or best["report"] not in once}
+            once.add(best["report"])
+        return {"best": kept.pop(None, None), "best_of": kept}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         """The inverse of `state_dict`; `best_of` may be missing."""
         kept = {None: state["best"], **state.get("best_of", {})}
-        self._kept = {of: to_device(value, device) for of, value in kept.items() if value is not None}
+        found = {of: to_device(value, device) for of, value in kept.items() if value is not None}
+        models = {best["report"]: best["model"] for best in found.values() if "model" in best}
+        self._kept = {of: {**best, "model": models[best["report"]]} for of, best in found.items()}
 
 
 def score(config: TrialConfig, phase: str, report: Mapping[str, Any], tasks: Sequence[TaskCard]) -> tuple[float, float]:

@@ -132,8 +132,22 @@ def test_a_trial_that_keeps_no_best_of_its_tasks_says_so():
     next(trial)
     with pytest.raises(BadInput, match=r"Set `trial.keep=tasks`"):
         trial.selected_model("image")
-    with pytest.raises(BadInput, match=r"of image, digit. Found `digits`. Did you mean"):
+    with pytest.raises(BadInput, match=r"`of` should be a task.*Found `digits`. Did you mean `digit`"):
         trial.selected_model("digits")
+
+
+def test_weights_that_are_the_best_of_several_tasks_are_written_once(tmp_path):
+    sizes = {}
+    for keep in ("row", "tasks"):
+        trial = Trial(config("joint", keep=keep, epochs={"search": 0, "retrain": 1}), DATA)
+        next(trial)
+        trial.save(tmp_path / keep)
+        sizes[keep] = (tmp_path / keep / "state.safetensors").stat().st_size
+        weights = trial.selected_model().state_dict()
+    assert sizes["tasks"] < 1.01 * sizes["row"]
+    for of in ("image", "digit", None):
+        found = Trial.restore(tmp_path / "tasks").selected_model(of).state_dict()
+        assert all(torch.equal(value, weights[key]) for key, value in found.items())
 
 
 def test_no_tasks_best_is_less_sparse_than_the_target():
