@@ -80,6 +80,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _drawn(value: float) -> float | None:
+    """A point of a curve: six digits, as a picture shows no more."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
 def _metrics(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
     """The metrics that some row has as a finite number, `first` before the others."""
     names = [c for c in arranged(rows, first) if c not in _ABOUT and not c.startswith(CONFIGURATION)]
@@ -88,7 +93,8 @@ def _metrics(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
 
 
 def _data(found: Outcome, name: str) -> dict[str, Any]:
-    """What the page's script draws from; nothing in it is not finite."""
+    """What the page's script draws from; nothing in it is not finite. A row's values and texts are in the order of `metrics`, its configuration in
+    that of `settings`: names beside each would make half of the page."""
     metrics, curves = _metrics(found.rows, found.metrics), _metrics(found.history, [m for m in found.metrics if m.startswith("val/")])
     axes = [*found.metrics, *(m for m in metrics if m not in found.metrics)]
     inside = feasible(found.rows, found.constraints)
@@ -97,7 +103,7 @@ def _data(found: Outcome, name: str) -> dict[str, Any]:
     for entry in found.history:
         lines = history.setdefault(str(entry.get("trial")), {c: [] for c in ("report", "epoch", *curves)})
         for column, cells in lines.items():
-            cells.append(_finite(entry.get(column)) if column in ("report", "epoch") else _finite(number(entry, column)))
+            cells.append(_finite(entry.get(column)) if column in ("report", "epoch") else _drawn(number(entry, column)))
     box = reference.box
     columns = _shown(found)
     settings = list(dict.fromkeys([*found.varied, *columns.settings, *columns.left]))
@@ -108,6 +114,7 @@ def _data(found: Outcome, name: str) -> dict[str, Any]:
         "shown": result_columns(found),
         "varied": found.varied,
         "settings": settings,
+        "metrics": metrics,
         "curves": curves,
         "labels": {m: label(m, found.kinds) for m in sorted({*axes, *curves})},
         "rows": [
@@ -120,9 +127,9 @@ def _data(found: Outcome, name: str) -> dict[str, Any]:
                 "front": row["front"],
                 "knee": row["knee"],
                 "feasible": bool(kept),
-                "values": {m: _finite(number(row, m)) for m in metrics},
-                "text": {m: show(row.get(m), m, found.kinds) for m in metrics},
-                "config": {key: _plain(row.get(key)) for key in settings},
+                "values": [_finite(number(row, m)) for m in metrics],
+                "text": [show(row.get(m), m, found.kinds) for m in metrics],
+                "config": [_plain(row.get(key)) for key in settings],
                 "command": row.get("command"),
             }
             for row, kept in zip(found.rows, inside, strict=True)

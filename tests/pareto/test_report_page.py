@@ -47,7 +47,11 @@ class Page(HTMLParser):
         def refuse(word):
             raise AssertionError(word)
 
-        return json.loads(next(body for attributes, body in self.scripts if attributes.get("id") == "data"), parse_constant=refuse)
+        found = json.loads(next(body for attributes, body in self.scripts if attributes.get("id") == "data"), parse_constant=refuse)
+        for row in found["rows"]:  # as the page's script does it
+            for key, names in (("values", found["metrics"]), ("text", found["metrics"]), ("config", found["settings"])):
+                row[key] = dict(zip(names, row[key], strict=True))
+        return found
 
 
 def render(rows, history, objectives=OBJECTIVES, constraints=(), **more):

@@ -2,6 +2,8 @@
 (() => {
   const D = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
+  const named = (names, values) => Object.fromEntries(names.map((name, i) => [name, values[i]]));
+  for (const r of D.rows) Object.assign(r, { values: named(D.metrics, r.values), text: named(D.metrics, r.text), config: named(D.settings, r.config) });
   const search = D.rows.filter((r) => r.kind !== "control");
   const done = search.filter((r) => r.state === "done");
   const controls = D.rows.filter((r) => r.kind === "control");
