@@ -93,8 +93,8 @@ def _metrics(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
 
 
 def _data(found: Outcome, name: str) -> dict[str, Any]:
-    """What the page's script draws from; nothing in it is not finite. A row's values and texts are in the order of `metrics`, its configuration in
-    that of `settings`: names beside each would make half of the page."""
+    """What the page's script draws from; nothing in it is not finite. A row's values and texts are in the order of `metrics`, its
+    configuration in that of `settings`: names beside each would make half of the page."""
     metrics, curves = _metrics(found.rows, found.metrics), _metrics(found.history, [m for m in found.metrics if m.startswith("val/")])
     axes = [*found.metrics, *(m for m in metrics if m not in found.metrics)]
     inside = feasible(found.rows, found.constraints)
