@@ -10,7 +10,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import MTO
 from mtsearch.population import tasks
 from mtsearch.population.formulations import build_formulation
-from mtsearch.population.splits import parts_of
+from mtsearch.population.splits import overlap, parts_of
 from mtsearch.population.tasks import build_tasks
 from tests.population.tiny import DATA, config, dataset, equal, population, states, timeless
 
@@ -74,6 +74,44 @@ def test_a_shared_hold_out_is_trained_on_by_nobody_and_an_own_one_by_nearly_all_
         0.9, abs=0.06
     )
     assert next(population(tasks=1, group_size=1))["population/overlap"] == 0
+    settings = MTO(tasks=6, group_size=2, holdout_fraction=0.1, validation_policy="independent")
+    parts = [parts_of(2800, settings, 0, key) for key in range(6)]
+    found = overlap([set(p.hold_out.tolist()) for p in parts], [set(p.train.tolist()) for p in parts])
+    assert found == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize("formulation", ALL, ids=ids)
+@pytest.mark.parametrize("policy", ["shared", "shared_select"])
+def test_what_is_shared_for_judging_is_trained_on_by_no_task(formulation, policy):
+    """Invariant 12, for every pair of tasks that have the target's images."""
+    found = [task for task in built(6, formulation=formulation, validation_policy=policy) if task.dataset.card.name == "tiny"]
+    for judged in found:
+        _, hold_out, select = indices(judged)
+        assert hold_out and bool(select) == (policy == "shared_select")
+        assert not any((hold_out | select) & trained.seen for trained in found)
+
+
+@pytest.mark.parametrize("formulation", ALL, ids=ids)
+@pytest.mark.parametrize("policy", ["independent", "shared_select"])
+def test_no_task_has_an_image_of_the_validation_or_test_split(formulation, policy):
+    """Invariant 12."""
+    for task in built(6, formulation=formulation, validation_policy=policy):
+        ends = {image.numpy().tobytes() for side in ("val", "test") for image in task.dataset.splits[side].images}
+        mine = {image.numpy().tobytes() for part in (task.train, task.hold_out, task.select) for image in task.split.images[part]}
+        assert mine and len(ends) == 80 and not mine & ends
+
+
+@pytest.mark.parametrize("formulation", [{"name": name} for name in ("holdout", "bootstrap", "hyperparameters")], ids=lambda f: f["name"])
+def test_a_task_among_two_or_six_begins_and_trains_alike(formulation):
+    """Invariant 13: initial states, batches and, while no visitor is taken, all that follows."""
+    few, many = (population(tasks=count, formulation=formulation, accept="never") for count in (2, 6))
+    assert all(equal(states(few)[i], states(many)[i]) for i in range(2))
+    for i in range(2):
+        for step in range(14):
+            one, other = (trial._stock.batch(trial._tasks[i], step, 0) for trial in (few, many))
+            assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+    list(few), list(many)
+    assert all(equal(states(few)[i], states(many)[i]) for i in range(2))
 
 
 @pytest.mark.parametrize("formulation", ALL, ids=ids)

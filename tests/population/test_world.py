@@ -1,4 +1,4 @@
-"""Two processes train a population bit for bit as one does (invariants 14 and 20)."""
+"""Several processes train a population bit for bit as one does (invariants 14 and 20)."""
 
 import json
 import subprocess
@@ -18,6 +18,7 @@ CASES = [
     {"tasks": 3, "final": "average", "group_size": 3, "budget": 72},
     {"tasks": 3, "merge": "lerp", "merge_at": "acceptance", "alpha": 0.4, "accept": "argmin", "budget": 72},
 ]
+EACH = [{"formulation": {"name": "class_subset", "classes": 2}, "donor_rule": "softmax_score", "accept": "always"}]  # four members
 PROCESS = """
 import sys, json, pathlib, torch.distributed as dist
 sys.path.insert(0, {root!r})
@@ -27,8 +28,8 @@ room.open_dataset = tiny.opened
 from mtsearch.population import Population
 from mtsearch.training import World
 folder, rank = pathlib.Path({folder!r}), int(sys.argv[1])
-dist.init_process_group("gloo", init_method=f"file://{{folder / 'meeting'}}", rank=rank, world_size=2)
-world = World(rank, 2)
+dist.init_process_group("gloo", init_method=f"file://{{folder / 'meeting'}}", rank=rank, world_size={size})
+world = World(rank, {size})
 for number, case in enumerate(json.loads({cases!r})):
     trial = tiny.population(world, **case)
     reports = [next(trial)]
@@ -46,29 +47,43 @@ dist.destroy_process_group()
 """
 
 
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    """The folder in which two processes have trained all cases, each interrupted after the first report."""
-    folder = tmp_path_factory.mktemp("world")
-    code = PROCESS.format(root=ROOT, folder=str(folder), cases=json.dumps(CASES))
+def trained(folder, size, cases):
+    """The folder in which that many processes have trained all cases, each interrupted after the first report."""
+    code = PROCESS.format(root=ROOT, folder=str(folder), size=size, cases=json.dumps(cases))
     ranks = [
         subprocess.Popen([sys.executable, "-c", code, str(rank)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for rank in range(2)
+        for rank in range(size)
     ]
     said = [process.communicate(timeout=300)[0] for process in ranks]
-    assert [process.returncode for process in ranks] == [0, 0], said
+    assert [process.returncode for process in ranks] == [0] * size, said
     return folder
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("world"), 2, CASES)
+
+
+def check(folder, number, size, case):
+    from mtsearch.training.state import load_state
+
+    alone = population(**case)
+    reports = json.loads(json.dumps([*timeless(list(alone)), alone.evaluate("test")]))
+    for rank in range(size):
+        assert json.loads((folder / f"reports{number}.{rank}").read_text()) == reports
+    assert equal(load_state(folder / f"end{number}")["final"], alone._final)
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_two_processes_give_what_one_gives(two_processes, number):
-    from mtsearch.training.state import load_state
+    check(two_processes, number, 2, CASES[number])
 
-    alone = population(**CASES[number])
-    reports = json.loads(json.dumps([*timeless(list(alone)), alone.evaluate("test")]))
-    for rank in range(2):
-        assert json.loads((two_processes / f"reports{number}.{rank}").read_text()) == reports
-    assert equal(load_state(two_processes / f"end{number}")["final"], alone._final)
+
+@pytest.mark.slow
+def test_a_process_for_every_member_gives_what_one_for_all_gives(tmp_path):
+    """Invariant 14: as many processes as tasks x members."""
+    trained(tmp_path, 4, EACH)
+    check(tmp_path, 0, 4, EACH[0])
 
 
 def test_a_member_may_be_trained_anywhere_and_again():
