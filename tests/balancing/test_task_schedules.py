@@ -43,6 +43,9 @@ def test_by_default_a_coin_epoch_has_as_many_rounds_as_the_longest_task_has_batc
     counts = [(len(steps), steps.count((0,)), steps.count((1,))) for seed in range(200) for steps in [plan(schema.Coin(), seed)]]
     mean = torch.tensor(counts, dtype=torch.float64).mean(0)
     assert mean.tolist() == pytest.approx([391, 195.5, 195.5], abs=2.5)
+    spread = torch.tensor(counts, dtype=torch.float64).std(0)
+    assert spread[1:].tolist() == pytest.approx([(391 / 4) ** 0.5] * 2, abs=1.5)  # 195.5 +- 10 of each
+    assert max(count for row in counts for count in row[1:]) <= 391
     assert build_schedule(schema.Coin(), NAMES).steps_per_epoch(STREAMS) == 391
 
 

@@ -16,6 +16,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
 from mtsearch.data.cards import datasets_folder
+from mtsearch.data.formats.mask_folders import cropped
 from mtsearch.data.overlap import Overlap, cut_apart, deal
 
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
@@ -174,6 +175,15 @@ def test_images_a_pixel_too_wide_or_high_are_cropped_with_their_masks(tmp_path, 
     dataset = open_dataset(data)
     place, split = next((numbers(s.images).index(5), s) for s in dataset.splits.values() if 5 in numbers(s.images))
     assert split.images[place].shape == (3, 8, 8) and (split.labels["pixels"][place] == 0).all()
+
+
+@pytest.mark.parametrize("size", [(225, 224), (224, 225)])
+def test_the_files_of_225_pixels_lose_a_row_or_column_and_are_not_scaled(size):
+    """Invariant 8 of the MTLN specification."""
+    width, height = size
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
+    found = np.asarray(cropped(Image.fromarray(pixels), (224, 224)))
+    assert found.shape == (224, 224) and (found == pixels[:224, :224]).all()
 
 
 def test_masks_keep_their_numbers_when_images_are_scaled(tmp_path):

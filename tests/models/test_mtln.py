@@ -249,7 +249,7 @@ def test_settings_refuse_what_would_do_nothing():
             schema.BackboneWRN(depth=depth)
 
 
-@pytest.mark.parametrize("side", [16, 24, 32, 40, 64])
+@pytest.mark.parametrize("side", [16, 24, 32, 40, 64, 72, 224])
 def test_sides_that_are_multiples_of_8_work(side):
     assert small(side=side)(torch.zeros(2, 3, side, side), ["aid"])["aid"].shape == (2, 12)
 

@@ -1,5 +1,7 @@
 """Trials whose steps train one task at a time."""
 
+import json
+from functools import cache
 from statistics import mean
 
 import pytest
@@ -74,6 +76,65 @@ def test_a_trial_by_coins_restored_after_any_report_continues_bit_identically(ch
         trial.save(tmp_path / "state")
         trial = Trial.restore(tmp_path / "state")
         assert timeless([next(trial)]) == timeless(whole[number : number + 1])
+
+
+@pytest.mark.parametrize("name", ["sequential", "coin"])
+def test_a_seed_gives_the_same_final_weights_and_another_seed_others(name):
+    """Invariants 12 of the MTLN and 4 of the alternating specification, bit for bit."""
+    ends = []
+    for seed in (0, 0, 1):
+        trial = Trial(config(name, seed=seed, augment={"flip": True}), DATA)
+        list(trial)
+        ends.append(trial.model.state_dict())
+    first, again, other = ends
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert not any(torch.equal(value, other[key]) for key, value in first.items() if value.ndim == 4)
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """`apart(changes)` trains on two sets of 100 and 45 images by certain coins, or otherwise as `changes` say, and returns the reports."""
+
+    @cache
+    def trained(text):
+        plain = {"backbone": "cm", "batch_size": 50, "task_schedule": {"name": "coin", "probabilities": 1.0}}
+        return list(Trial(config(**{"schedule": None, **plain, **json.loads(text)}), DataConfig(dataset="patches10_digits5", limit=100)))
+
+    return lambda changes: trained(json.dumps(changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"batch_size": 25}, [8, 16]),
+        ({"lr_schedule": {"name": "step", "every": 1, "gamma": 0.1}}, [4, 8]),
+        ({"task_schedule": {"name": "coin", "probabilities": {"image": 1.0, "item": 0.0}}}, [2, 4]),
+        ({"task_schedule": {"name": "coin", "probabilities": 1.0, "rounds": 3}}, [6, 12]),
+    ],
+    ids=["batch-size", "schedule", "probabilities", "rounds"],
+)
+def test_every_setting_of_an_alternating_trial_changes_what_is_trained(apart, changes, steps):
+    """Invariant 12 of the alternating specification, against certain coins: two rounds an epoch, four steps."""
+    before, after = apart({}), apart(changes)
+    assert [report["cost/steps"] for report in before] == [4, 8] and [report["cost/steps"] for report in after] == steps
+    assert before[-1]["val/image/loss"] != after[-1]["val/image/loss"]
+    if "lr_schedule" in changes:
+        assert [report["lr"] for report in after] == pytest.approx([0.05, 0.005]) and before[-1]["lr"] == 0.05
+        assert before[0]["val/image/loss"] == after[0]["val/image/loss"]
+
+
+def test_the_size_of_the_images_is_that_of_what_is_trained_on():
+    costs = []
+    for size in (16, 24):
+        trial = Trial(config("coin", epochs={"search": 0, "retrain": 1}), DataConfig(dataset="drawn_scenes_two", limit=40, size=size))
+        assert trial._streams.next((0,))[0][1][0].shape[1:] == (3, size, size)
+        costs.append(next(trial)["model/macs"])
+    assert costs[0] < costs[1]
+
+
+def test_an_unknown_dataset_is_named_before_anything_is_trained():
+    with pytest.raises(BadInput, match=r"unknown dataset `cifar10_fasion`\. Did you mean `cifar10_fashion`"):
+        Trial(config("coin"), DataConfig(dataset="cifar10_fasion"))
 
 
 def test_sparsity_reaches_its_target_whatever_the_number_of_steps():

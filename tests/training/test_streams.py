@@ -46,12 +46,17 @@ def test_a_step_on_a_task_sees_images_labelled_for_it_and_no_image_twice_in_a_pa
 
 
 def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
+    """Invariant 8 of the alternating specification: no image of the large set twice, and half of it in the mean of eight epochs."""
     streams = streams_of(disjoint(5000, 50000))
-    schedule = build_schedule(schema.Coin(), ("item", "image"))
-    plan = schedule.epoch(streams.streams, torch.Generator().manual_seed(0))
-    seen = [n for group in plan if group == (1,) for n in drawn(streams, group)]
-    assert len(seen) == len(set(seen)) <= 50000
-    assert len(seen) / 50000 == pytest.approx(0.5, abs=0.08)
+    schedule, coins = build_schedule(schema.Coin(), ("item", "image")), torch.Generator().manual_seed(0)
+    shares = []
+    for _ in range(8):
+        streams.begin()
+        plan = schedule.epoch(streams.streams, coins)
+        seen = [n for group in plan if group == (1,) for n in drawn(streams, group)]
+        assert plan.count((1,)) <= 391 and len(seen) == len(set(seen)) <= 50000
+        shares.append(len(seen) / 50000)
+    assert sum(shares) / 8 == pytest.approx(0.5, abs=0.03) and len(set(shares)) > 1
 
 
 def test_fresh_passes_differ_and_cached_ones_are_equal_to_the_first():
@@ -60,6 +65,18 @@ def test_fresh_passes_differ_and_cached_ones_are_equal_to_the_first():
         streams = streams_of(disjoint(48, 48, size=8), batch_size=16, cached=cached, augment=augment)
         first, second = ([streams.next((0,))[0][1][0] for _ in range(3)] for _ in range(2))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) is cached
+
+
+@pytest.mark.parametrize(("cached", "passes"), [(True, 1), (False, 4)])
+def test_a_cached_epoch_goes_through_the_source_once(cached, passes, monkeypatch):
+    """Invariant 7 of the alternating specification; a fresh one draws every pass anew, all orders different."""
+    begun, shuffled = [], Batches.shuffled
+    monkeypatch.setattr(Batches, "shuffled", lambda self, *values: begun.append(1) or shuffled(self, *values))
+    streams = streams_of(disjoint(48, 48), batch_size=16, cached=cached)
+    found = [tuple(n for _ in range(3) for n in drawn(streams, (0,))) for _ in range(4)]
+    assert len(begun) == len(set(found)) == passes and all(sorted(pass_) == list(range(48)) for pass_ in found)
+    streams.begin()
+    assert tuple(n for _ in range(3) for n in drawn(streams, (0,))) not in found and len(begun) == passes + 1
 
 
 def test_the_batches_of_a_task_do_not_depend_on_the_steps_of_others():
