@@ -23,6 +23,7 @@ from mtsearch.population.task import Stock
 from mtsearch.population.tasks import build_tasks, in_steps, passes, rounds_of
 from mtsearch.sparsity import measures
 from mtsearch.training import Diverged, World
+from mtsearch.training.randomness import Lent
 from mtsearch.training.schedules import lr_factor
 from mtsearch.training.state import has_state, load_state, save_state, to_device
 
@@ -164,7 +165,8 @@ class Population:
 
     def selected_model(self) -> MultiTaskModel:
         """The model of the last report, in eval mode: at the end the one that is handed out."""
-        model = build_model(self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape)
+        with Lent(None, None):  # the weights that are drawn here are not used
+            model = build_model(self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape)
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.load_state_dict(self._weights())
         return model.eval()

@@ -276,7 +276,8 @@ class Trial:
 
         `of` names a task whose own best is meant. Raises BadInput where the trial does not keep that.
         """
-        model = build_model(self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape)
+        with Lent(None, None):  # the weights that are drawn here are not used
+            model = build_model(self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape)
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self._structure is not None:
             tie_(model, self._structure)

@@ -314,3 +314,10 @@ def test_a_round_may_be_as_long_as_passes_through_the_targets_images():
     assert equal(states(by_epochs), states(by_steps))
     with pytest.raises(BadInput, match=r"at least one round, tasks x group_size x 2 epochs of 6 steps = 48\. Found 47\."):
         population(interval=2, interval_unit="epochs", budget=47)
+
+
+def test_a_population_leaves_the_callers_random_stream_as_it_was():
+    trial = population()
+    before = torch.get_rng_state()
+    next(trial), trial.selected_model(), trial.evaluate("val")
+    assert torch.equal(torch.get_rng_state(), before)

@@ -5,8 +5,10 @@ import torch
 
 from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Batches, Split
 from mtsearch.models import build_model
+from mtsearch.training import Trial
 from mtsearch.training.evaluation import evaluate
 
 TASKS = [TaskCard(name="scene", outputs=3), TaskCard(name="pixels", kind="segmentation", outputs=3, ignore=3, undefined=3)]
@@ -53,3 +55,29 @@ def test_one_error_on_the_last_of_129_images_is_one_of_129_whatever_the_batches(
     figures = evaluate(Parrot(), [(TASKS[:1], Batches(split, batch_size=size, mean=(0.0,), std=(1.0,)))], CPU)
     assert figures["scene/error"] == pytest.approx(100 / 129)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_evaluation_in_the_middle_gives_the_same_twice_and_leaves_training_as_it_was():
+    """Invariant 10 of the alternating specification: nothing of the model and no random stream is moved."""
+    config = TrialConfig.model_validate(
+        {
+            "architecture": {"name": "mtln", "head_hidden": 8, "dropout": 0.5},
+            "backbone": {"name": "wrn", "depth": 10, "widen": 1},
+            "batch_size": 25,
+            "epochs": {"search": 0, "retrain": 2},
+            "augment": {"flip": True, "crop": 2},
+            "task_schedule": "coin",
+        }
+    )
+    data = DataConfig(dataset="patches10_digits5", limit=50)
+    plain, watched = Trial(config, data), Trial(config, data)
+    list(plain)
+    next(watched)
+    before = {key: value.clone() for key, value in watched.model.state_dict().items()}
+    rng = torch.get_rng_state()
+    assert watched.evaluate("val") == watched.evaluate("val")
+    assert watched.evaluate("test") == watched.evaluate("test")
+    assert all(torch.equal(value, before[key]) for key, value in watched.model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), rng)
+    next(watched)
+    assert all(torch.equal(value, plain.model.state_dict()[key]) for key, value in watched.model.state_dict().items())
