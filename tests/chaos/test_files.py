@@ -139,9 +139,10 @@ def test_a_run_on_a_damaged_store_does_not_begin(tmp_path, stored, how, capsys):
     assert not list((tmp_path / "results").rglob("events.jsonl"))
 
 
-def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp_path, stored):
+@pytest.mark.parametrize("how", ["cut", "turned"])
+def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp_path, stored, how):
     data, path = stored
-    spoil(path, "cut")
+    spoil(path, how)
     config = space_of("real", str(tmp_path)).defaults
     job = {
         "purpose": "train",

@@ -17,6 +17,9 @@ from mtsearch.data.trees import open_tree
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
 # Class sizes with which the fifths of every class, rounded down, come to the published counts of WHU-RS19's folds.
 WHU = (49, 54, 52, 53, 53, 53, 58, 51, 56, 56, 61, 55, *[50] * 7)
+# Class sizes of AID as published, in the order of the alphabet.
+AID = (360, 310, 220, 400, 360, 260, 240, 350, 410, 300, 370, 250, 390, 280, 290, 340, 350, 390, 370, 420, 380, 260, 290, 410, 300, 300,
+       330, 290, 360, 420)  # fmt: skip
 
 
 def labels_of(sizes):
@@ -29,8 +32,9 @@ def labels_of(sizes):
         (WHU, (605, 602, 602, 594, 600), (195, 201, 198, 201, 206)),
         ((400,) * 7, (1680,) * 5, (560,) * 5),
         ((100,) * 21, (1260,) * 5, (420,) * 5),
+        (AID, (6000,) * 5, (2000,) * 5),
     ],
-    ids=["whu_rs19", "rsscn7", "ucmerced"],
+    ids=["whu_rs19", "rsscn7", "ucmerced", "aid"],
 )
 def test_drawn_folds_have_the_published_sizes(sizes, train, test):
     folds = [rotation(labels_of(sizes), fold, 0) for fold in range(FOLDS)]

@@ -9,7 +9,9 @@ import torch
 from mtsearch.config.errors import BadInput
 from mtsearch.models import build_model
 from mtsearch.population import Population
+from mtsearch.population.member import Bench
 from mtsearch.population.streams import seed_of, stream
+from mtsearch.population.task import Stock
 from mtsearch.tasks import task_loss
 from mtsearch.training.optimizers import build_optimizer
 from mtsearch.training.schedules import lr_factor
@@ -314,6 +316,26 @@ def test_a_round_may_be_as_long_as_passes_through_the_targets_images():
     assert equal(states(by_epochs), states(by_steps))
     with pytest.raises(BadInput, match=r"at least one round, tasks x group_size x 2 epochs of 6 steps = 48\. Found 47\."):
         population(interval=2, interval_unit="epochs", budget=47)
+
+
+def test_a_tasks_members_train_on_the_same_batches_and_are_judged_on_the_same_images(monkeypatch):
+    """Invariant 12."""
+    seen, batch, loss = {}, Stock.batch, Bench.loss
+
+    def taken(self, task, step, lane):
+        found = batch(self, task, step, lane)
+        seen.setdefault(("train", task.key, step), []).append(found[0])
+        return found
+
+    def judged(self, task, weights, index, number):
+        seen.setdefault(("judge", task.key, number), []).append(index)
+        return loss(self, task, weights, index, number)
+
+    monkeypatch.setattr(Stock, "batch", taken)
+    monkeypatch.setattr(Bench, "loss", judged)
+    list(population(tasks=3, group_size=3, validation_policy="independent", budget=2 * 36))
+    assert set(seen) == {("train", i, step) for i in range(3) for step in range(8)} | {("judge", i, n) for i in range(3) for n in range(2)}
+    assert all(len(found) == 3 and all(torch.equal(found[0], other) for other in found) for found in seen.values())
 
 
 def test_a_population_leaves_the_callers_random_stream_as_it_was():
