@@ -245,7 +245,7 @@ def test_early_stopping_counts_judgements_without_a_lower_loss():
         {"tasks": 3, "donor_rule": "softmax_score", "score_decay": 0.8, "final": "best_across", "stop_scope": "per_task"},
         {"merge": "lerp", "alpha": 0.5, "validation_policy": "shared_select", "trial__optimizer": {"name": "adamw", "lr": 0.01}},
         {"eval_transform": "train", "pairing": "independent", "final": "average", "optimiser_state": "reset"},
-        {"stop_scope": "per_task", "patience": 9, "accept": "never", "trial__optimizer": {"name": "sgd", "lr": 1.0}},
+        {"stop_scope": "per_task", "patience": 9, "accept": "never", "trial__optimizer": {"name": "adam", "lr": 0.1}},
     ],
     ids=["plain", "scores", "lerp-select", "train-transform", "waits"],
 )
