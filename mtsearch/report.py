@@ -22,13 +22,14 @@ USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet] [r
 Derives from the events of the run directory RUN: trials.parquet, history.parquet, front.parquet, front.csv, front.md, front.png
 and report.html (one page that opens without a network). With `format`, only what has that ending. It may run beside a search.
 `reference` writes README.md, config.yaml, front.csv, trials.csv and front.png to DIR, to be kept: no path of this machine is in them.
-`plugins` says where the run's plug-ins are now, when not where the run had them."""
+`plugins` says where the run's plug-ins are now, when not where the run had them. Exit codes: 0 done, 1 could not be written, 2 bad
+input, 130 interrupted."""
 
 KEYS = ("run", "format", "reference", "plugins")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The door; returns the exit code: 0 done, 2 bad input."""
+    """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or "--help" in words or "-h" in words:
         show(USAGE)
@@ -38,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"mtsearch.report: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"mtsearch.report: the report could not be written: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mtsearch.report: interrupted; start it again.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -98,8 +105,15 @@ def _report(words: list[str]) -> None:
 
     chosen = own.get("format")
     if chosen is not None and chosen not in FORMATS:
-        raise BadInput(f"`format` should be one of {', '.join(FORMATS)}. Found `{chosen}`. {nearest(chosen, FORMATS)}")
+        raise BadInput(f"`format` is unknown: `{chosen}`. {nearest(chosen, FORMATS)}")
     run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
+    if "reference" in own:
+        try:
+            Path(own["reference"]).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"`reference` is no folder that can be written to: {own['reference']} ({error.strerror}). Give another one."
+            ) from None
     found = write(run, [chosen] if chosen else None)
     try:
         run.send_tables()

@@ -65,7 +65,9 @@ def test_writing_twice_changes_no_table(run):
         (["format=html"], "`run` is missing"),
         (["run=nowhere"], "is no run directory"),
         (["rum=x"], "Did you mean `run`?"),
-        (["somewhere"], "arguments are key=value"),
+        (["somewhere"], "arguments are key=value. Found `somewhere`. Write, for example, `run=VALUE`"),
+        (["run="], "`run` has no value"),
+        (["run=nowhere", "--force"], "`--force` is no option"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_code_2(words, sentence, capsys):
@@ -75,7 +77,14 @@ def test_bad_input_gets_one_sentence_and_code_2(words, sentence, capsys):
 
 def test_an_unknown_format_is_refused(run, capsys):
     assert main([f"run={run}", "format=pdf"]) == 2
-    assert "`format` should be one of" in capsys.readouterr().err and derived(run) == []
+    assert "`format` is unknown: `pdf`. Known here: `csv`" in capsys.readouterr().err and derived(run) == []
+
+
+def test_a_reference_that_is_no_folder_is_refused_before_anything_is_written(run, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert main([f"run={run}", f"reference={tmp_path / 'file'}"]) == 2
+    said = capsys.readouterr().err
+    assert "`reference` is no folder that can be written to" in said and said.count("\n") == 1 and derived(run) == []
 
 
 def test_help_names_the_formats(capsys):
