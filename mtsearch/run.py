@@ -23,6 +23,7 @@ python -m mtsearch.run resume=RUN [search.trials=N] [search.budget=SECONDS] [sea
   --or-resume go on with the run that results.run=NAME names, where it has begun (with space=NAME): for jobs that are started again
 
 Any key of --cfg can be set, such as search.trials=50  search.slots=2  data.root=DIR  trial.optimizer.lr=0.001
+(the last value counts where one is given twice)
 plugins=[FILE.py, module] (methods of your own, also for --list)
 'trial.optimizer.lr={loguniform: [0.0001, 0.01], default: 0.001}'.
 
@@ -57,6 +58,9 @@ def _main(pairs: list[str], flags: list[str]) -> int:
     for flag in flags:
         if flag not in FLAGS:
             raise BadInput(f"unknown option `{flag}`. Known here: {', '.join(FLAGS)}, --help.")
+    alone = [flag for flag in FLAGS if flag in flags]
+    if len(alone) > 1:
+        raise BadInput(f"{' and '.join(f'`{flag}`' for flag in alone)} do not go together. Give one of them.")
     own, overrides = split_pairs(pairs, ("space", "profile", "resume"))
     if "--list" in flags:
         return _list(own, overrides)

@@ -27,7 +27,7 @@ Trains one configuration: the space's defaults (or one of its controls) with you
 and writes a run directory with its checkpoint, which `python -m mtsearch.export run=RUN pick=trial:0000` exports (a control by
 its name: pick=trial:stl). The last line is the run directory, `run: PATH`. Exit codes: 0 done, 1 the training failed, 2 bad input,
 130 interrupted. Set trial.threads to use more than one core, plugins=[FILE.py] to use methods of your own.
-`python -m mtsearch.run space=NAME --cfg` shows every key."""
+`python -m mtsearch.run space=NAME --cfg` shows every key. Those of search, workers, resources and monitor change nothing here."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

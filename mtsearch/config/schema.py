@@ -263,7 +263,7 @@ class Constraint(Model):
     @model_validator(mode="after")
     def _bound(self) -> Constraint:
         if (self.max is None) == (self.min is None):
-            raise ValueError("should have exactly one of `min` and `max`")
+            raise ValueError(f"should have exactly one of `min` and `max`. Found {'none' if self.max is None else 'both'}")
         return self
 
 

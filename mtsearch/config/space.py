@@ -262,13 +262,18 @@ def space_path(name: str) -> Path:
 
 
 def split_pairs(pairs: Sequence[str], doors: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Separate a door's own keys (such as `space`, `resume`) from configuration overrides. Raises BadInput on a word without `=`."""
+    """Separate a door's own keys (such as `space`, `resume`) from configuration overrides. Raises BadInput on a word without `=`
+    and on a value that is empty, as ``data.root=$DATA`` is where the variable is not set."""
     own: dict[str, str] = {}
     rest: list[str] = []
     for pair in pairs:
         key, sign, value = pair.partition("=")
+        if not sign and pair.startswith("-"):
+            raise BadInput(f"`{pair}` is no option that goes with key=value. Leave it out; `--help` shows what there is.")
         if not sign or not key:
-            raise BadInput(f"arguments are key=value. Found `{pair}`. Write, for example, `search.trials=50`; `--help` shows the keys.")
+            raise BadInput(f"arguments are key=value. Found `{pair}`. Write, for example, `{doors[0]}=VALUE`; `--help` shows the keys.")
+        if not value.strip():
+            raise BadInput(f"`{key}` has no value. Found `{pair}`. Give it one, or leave it out.")
         if key in own:
             raise BadInput(f"`{key}` is given twice: `{own[key]}` and `{value}`. Give it once.")
         if key in doors:

@@ -236,7 +236,7 @@ def text(value: Any) -> str:
     if isinstance(value, float):
         digits = repr(value)
         return digits if "e" not in digits or "." in digits else digits.replace("e", ".0e")  # YAML 1.1 reads 1e-05 as text
-    return str(value)
+    return str(value) or '""'
 
 
 def reason_of(error: BaseException) -> str:

@@ -43,7 +43,8 @@ class RunDirectory:
         self.path = Path(path)
         self._plugins = plugins
         if not (self.path / "events.jsonl").is_file() or not (self.path / "config.yaml").is_file():
-            near = [str(p.parent) for p in self.path.parent.glob("*/events.jsonl")] if self.path.parent.is_dir() else []
+            beside = self.path.parent.glob("*/events.jsonl") if self.path.parent.is_dir() else ()
+            near = [str(p.parent) for p in beside if (p.parent / "config.yaml").is_file()]
             hint = nearest(str(self.path), near) if near else "A run prints its directory as its last line, `run: PATH`."
             raise BadInput(f"{self.path} is no run directory: it holds no config.yaml and events.jsonl. {hint}")
         self.log = EventLog(self.path / "events.jsonl")

@@ -33,7 +33,7 @@ print(codes, [m for m in ("ray", "torch", "optuna") if m in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[0, 0, 2, 0, 2] []"
-    assert "Did you mean `pareto_cm`?" in done.stderr and "Did you mean `seed`?" in done.stderr
+    assert "Did you mean `pareto_cm`?" in done.stderr and "Did you mean `trial.seed`?" in done.stderr
 
 
 def test_the_list_names_spaces_datasets_and_methods(capsys):
@@ -58,6 +58,8 @@ def test_bad_input_gets_one_sentence(capsys, tmp_path):
     assert "`space` is missing" in refused(capsys, "search.trials=3")
     assert "arguments are key=value" in refused(capsys, "pareto_cm")
     assert "`space` is given twice: `pareto_cm` and `pareto_mm`" in refused(capsys, "space=pareto_cm", "space=pareto_mm")
+    assert "`data.root` has no value. Found `data.root=`" in refused(capsys, "space=pareto_cm", "data.root=")
+    assert "`--cfg` and `--dry-run` do not go together" in refused(capsys, "space=pareto_cm", "--dry-run", "--cfg")
     assert "unknown option `--lst`" in refused(capsys, "--lst")
     assert "no run directory" in refused(capsys, f"resume={tmp_path}")
     assert "900 CPU" in refused(capsys, "space=pareto_cm", "resources.cpu=900")

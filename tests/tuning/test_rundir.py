@@ -90,6 +90,10 @@ def test_the_run_of_a_name_is_found_where_its_settings_are_the_same(tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "events.jsonl").touch()
+    with pytest.raises(BadInput, match=r"no run directory.* A run prints its directory"):
+        RunDirectory(tmp_path / "half")
     with pytest.raises(BadInput, match="no run directory"):
         RunDirectory(tmp_path / "nowhere")
 
