@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -20,13 +21,18 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """A fresh folder to write into; it takes the place of `out` when the block ends well, and vanishes when it does not.
 
     Raises:
-        BadInput: `out` exists and is no earlier export.
+        BadInput: `out` exists and is no earlier export, or is a folder that cannot be made.
     """
     if out.exists() and not (out / CARD).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise BadInput(f"`out={out}` exists and is no earlier export; choose another folder or remove it.")
-    out.parent.mkdir(parents=True, exist_ok=True)
     fresh = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
-    fresh.mkdir()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh.mkdir()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise BadInput(f"`out={out}` is no folder that can be made ({error.strerror}); choose another one.") from None
     try:
         yield fresh
         for path in (*fresh.iterdir(), fresh):

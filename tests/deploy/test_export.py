@@ -186,6 +186,8 @@ def test_an_earlier_export_is_replaced_and_anything_else_is_not(tmp_path):
     (precious / "thesis.tex").write_text("x")
     with pytest.raises(BadInput, match="no earlier export"):
         export_model(model, dataset(shape), TASKS, precious, {})
+    with pytest.raises(BadInput, match=r"is no folder that can be made \(File exists\); choose another"):
+        export_model(model, dataset(shape), TASKS, precious / "thesis.tex" / "out", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "precious"]
     assert [path.name for path in precious.iterdir()] == ["thesis.tex"]
 
