@@ -45,7 +45,7 @@ class Augment(Model):
 class TrialConfig(Model):
     """Everything one trial needs besides its data."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     architecture: named("architecture") = HPS()  # type: ignore[valid-type]
     backbone: named("backbone") = BackboneCM()  # type: ignore[valid-type]
     init: Literal["default", "lsuv", "normal"] = Field("default", description="normal: weights N(0, 0.01^2), biases 0")

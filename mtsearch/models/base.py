@@ -164,7 +164,9 @@ class MultiTaskModel(nn.Module):
         raise AssertionError(f"{type(self).__name__} should define `decode`")
 
     def extra_losses(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Scalars by task name that are added to those tasks' training losses, from what `share` gave for these tasks. None by default."""
+        """Scalars by task name that are added to those tasks' training losses, from what `share` gave for these tasks. None by default.
+
+        With several workers a batch may be empty; what comes of it is not used, but it should depend on the same parameters."""
         return {}
 
     def companions(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, list[Tensor]]:

@@ -38,11 +38,16 @@ class TaskNorm(nn.Module):
             self.weight, self.bias = like.weight, like.bias
             for norm in self.norms.values():
                 norm.weight = norm.bias = None  # type: ignore[assignment]
+                norm.affine = False  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
         norm = self.norms[self.task]
         if self.weight is None:
             return norm(x)  # type: ignore[no-any-return]
+        if type(norm) is not nn.BatchNorm2d:  # it may see the images of all ranks
+            return norm(x) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)  # type: ignore[no-any-return, union-attr]
+        if self.training:
+            norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         momentum: float = norm.momentum  # type: ignore[assignment]
         mean, var, eps = norm.running_mean, norm.running_var, norm.eps
         return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, momentum, eps)  # type: ignore[arg-type]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from mtsearch.balancing.schedules import Stream
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.config.space import target_of
 from mtsearch.data import Dataset
 from mtsearch.models import build_model
 from mtsearch.population.formulations import build_formulation
-from mtsearch.population.tasks import build_tasks
+from mtsearch.population.task import Task
+from mtsearch.population.tasks import build_tasks, in_steps, passes, rounds_of
 from mtsearch.population.transfer import check_layers
 from mtsearch.tasks import loss_of
-from mtsearch.training.checks import Build
+from mtsearch.training.checks import Build, check_lone_images
 
 
 def check_population(
@@ -30,7 +34,9 @@ def check_population(
     tasks = {task.name: task for task in card.tasks}
     target = tasks[target_of(settings.target, list(tasks), card.name)]
     if dataset is not None:
-        heads = [task.card for task in build_tasks(config, data, dataset)]
+        found = build_tasks(config, data, dataset)
+        heads = [task.card for task in found]
+        check_length(config, found)
     else:
         heads = [target]
         if settings.tasks > 1:
@@ -38,3 +44,12 @@ def check_population(
     for head in heads:
         loss_of(head)
         check_layers(settings, list(build(config.architecture, config.backbone, [head], card.shape).state_dict()))
+
+
+def check_length(config: TrialConfig, tasks: Sequence[Task]) -> None:
+    """Raises BadInput where there is no whole round, or a task's last batch of a pass is one image that batch norm makes nothing of."""
+    steps = passes(tasks[0], config.batch)
+    rounds_of(in_steps(config, steps), steps)
+    for task in tasks:
+        card = task.dataset.card.model_copy(update={"tasks": (task.card,)})
+        check_lone_images(config, card, [Stream(len(task.train), config.batch)])

@@ -12,7 +12,7 @@ from mtsearch.balancing import build_balancing
 from mtsearch.config.balancing import Linear
 from mtsearch.config.base import Model, methods
 from mtsearch.config.schema import TrialConfig
-from mtsearch.models import MultiTaskModel, build_model, lsuv_
+from mtsearch.models import MultiTaskModel, build_model, lsuv_, normal_
 from mtsearch.population.state import State
 from mtsearch.population.streams import seed_globally, seed_of, stream
 from mtsearch.population.task import Stock, Task
@@ -66,6 +66,8 @@ class Bench:
             if config.init == "lsuv":
                 images, _ = next(self._stock.passing(task, task.train[:LSUV_IMAGES], LSUV_IMAGES, None))
                 lsuv_(model, images.cpu(), torch.Generator().manual_seed(seed))
+            elif config.init == "normal":
+                normal_(model)
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
         check_layers(config.population, list(weights))
         return State(to_device(weights, self.device), {}, task.optimizer.model_dump(mode="json"))

@@ -15,6 +15,7 @@ from torch import Tensor
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import device_of, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, model_macs
+from mtsearch.population.checks import check_length
 from mtsearch.population.final import final_weights
 from mtsearch.population.member import Bench
 from mtsearch.population.rounds import Rounds
@@ -60,6 +61,7 @@ class Population:
         self.device = device_of(config.device)
         self.dataset = open_dataset(data)
         self._tasks = build_tasks(config, data, self.dataset)
+        check_length(config, self._tasks)
         self.tasks = (self._tasks[0].card,)
         self._epoch = passes(self._tasks[0], config.batch)
         plan = in_steps(config, self._epoch)

@@ -168,7 +168,8 @@ class Rounds:
                 self._chosen[i] = self.number
                 if i in self.states and (i == 0 or self._settings.final == "best_across"):
                     self.snapshots[i] = self.states[i].model
-            if self._settings.stop_scope != "none" and self._waits[i] >= self._settings.patience:
+            watched = self._settings.stop_scope == "per_task" or (self._settings.stop_scope == "target" and i == 0)
+            if watched and self._waits[i] >= self._settings.patience:
                 self.stopped.add(i)
 
     def _measure(self, sizes: dict[Member, list[float]]) -> None:

@@ -65,9 +65,15 @@ def in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialConfig:
 
 
 def rounds_of(config: TrialConfig, steps_per_epoch: int) -> int:
-    """How many rounds a population lasts, their `interval` being steps: what its budget of steps over all members allows, else
-    `trial.epochs` of each member."""
+    """How many whole rounds a population lasts, their `interval` being steps: what its budget of steps over all members allows, else
+    `trial.epochs` of each member. Raises BadInput where that is not one."""
     settings = config.population
     if settings.budget is not None:
         return int(settings.budget // settings.per_round)
-    return max(1, (config.epochs.search + config.epochs.retrain) * steps_per_epoch // settings.interval)
+    steps = (config.epochs.search + config.epochs.retrain) * steps_per_epoch
+    if steps < settings.interval:
+        raise BadInput(
+            f"`trial.population.interval` should be at most the {steps:,} steps of `trial.epochs`. Found {settings.interval:,}. Lower it "
+            "or train for more epochs."
+        )
+    return int(steps // settings.interval)

@@ -6,11 +6,13 @@ A trial holds what it is made of against `check_parts` and `check_images`; `chec
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
+
 from mtsearch.balancing import Balancing, build_balancing
-from mtsearch.balancing.schedules import TaskSchedule, build_schedule
+from mtsearch.balancing.schedules import Stream, TaskSchedule, build_schedule
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import CoefficientSparsity, TrialConfig
@@ -20,6 +22,7 @@ from mtsearch.sparsity import AFFINITY_LIMIT
 from mtsearch.tasks import loss_of
 from mtsearch.training.optimizers import part_of
 from mtsearch.training.preference import coefficient_of, weights_of
+from mtsearch.training.randomness import Lent
 from mtsearch.training.selection import check_selection
 from mtsearch.training.streams import Pools, size_of
 from mtsearch.training.teachers import lessons
@@ -41,7 +44,9 @@ def check_trial(config: TrialConfig, card: DatasetCard, splits: Mapping[str, Spl
     balancing = build_balancing(config.balancing, weights_of(config, card), coefficient_of(config))
     check_parts(config, card, schedule, balancing, model)
     if splits is not None:
-        check_images(config, schedule, balancing, {name: Pools(split, card.tasks) for name, split in splits.items()})
+        found = {name: Pools(split, card.tasks) for name, split in splits.items()}
+        check_images(config, schedule, balancing, found)
+        check_lone_images(config, card, [s for group in schedule.groups for s in found["train"].streams(group, config.batch_size)])
     taught = lessons(config)
     if taught is not None:
         check_trial(taught, card, splits, build)
@@ -75,6 +80,24 @@ def check_images(config: TrialConfig, schedule: TaskSchedule, balancing: Balanci
                     f"`trial.balancing` is {config.balancing.name} at `level: feature`, which needs images that all tasks have in common; "
                     "this dataset has none. Use `level: parameter`."
                 )
+
+
+def check_lone_images(config: TrialConfig, card: DatasetCard, streams: Iterable[Stream]) -> None:
+    """The last batch of a pass may be one image, of which batch norm in training makes nothing where its map has shrunk to one pixel."""
+    lone = next((stream for stream in streams if stream.images % stream.batch_size == 1 or stream.batch_size == 1), None)
+    if lone is None:
+        return
+    with Lent(config.seed, None), torch.no_grad():
+        model = build_model(config.architecture, config.backbone, card.tasks, card.shape).train()
+        try:
+            model(torch.zeros(1, *card.shape))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise BadInput(
+                f"`trial.batch_size` {lone.batch_size} leaves a last batch of one image of {lone.images:,}, of which this network's "
+                "batch norm makes nothing, as its last maps have one pixel. Choose another one."
+            ) from None
 
 
 def check_multipliers(config: TrialConfig, model: MultiTaskModel) -> None:
@@ -138,5 +161,10 @@ def check_balancing(config: TrialConfig, balancing: Balancing, schedule: TaskSch
     if balancing.level == "feature" and model.separate:
         raise BadInput(
             f"`trial.balancing` is {name} at `level: feature`, which weighs gradients of features that tasks share, but with "
-            f"`trial.architecture.norm` {config.architecture.norm} every task has features of its own. Use `level: parameter`."
+            f"{_apart(config)} every task has features of its own. Use `level: parameter`."
         )
+
+
+def _apart(config: TrialConfig) -> str:
+    norm = getattr(config.architecture, "norm", "shared")
+    return f"`trial.architecture` {config.architecture.name}" if norm == "shared" else f"`trial.architecture.norm` {norm}"

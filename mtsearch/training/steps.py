@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,19 @@ from mtsearch.training.sync_norm import has_local_norm
 from mtsearch.training.world import World
 
 Features = list[Tensor]
+
+
+@dataclass
+class _Forward:
+    """What a forward pass gives: by task the sum of the loss and of what is trained (the same with the losses of companions), the number of
+    labels and the mean of extra losses; the features, and what the heads read of them."""
+
+    sums: dict[int, Tensor] = field(default_factory=dict)
+    trained: dict[int, Tensor] = field(default_factory=dict)
+    counts: dict[int, Tensor] = field(default_factory=dict)
+    extras: dict[int, Tensor] = field(default_factory=dict)
+    shared: Features = field(default_factory=list)
+    read: Features = field(default_factory=list)
 
 
 class Stepper:
@@ -68,10 +82,11 @@ class Stepper:
         """One update on one batch of each pool of a group; returns the sums of the losses and the numbers of labels, (k,) each, of the
         group's tasks in order."""
         group = tuple(sorted(k for members, _ in parts for k in members))
-        sums, counts, extras, shared, read = self._forward(parts)
-        losses = self._terms(parts, sums, counts, extras)
+        found = self._forward(parts)
+        sums, counts = found.sums, found.counts
+        losses = self._terms(parts, found)
         terms = [losses[k] for k in group]
-        step = Step(torch.stack(terms), group, shared, read, self._shared, penalty, terms, self._world.sum_)
+        step = Step(torch.stack(terms), group, found.shared, found.read, self._shared, penalty, terms, self._world.sum_)
         self._optimizer.zero_grad(set_to_none=self._frozen)
         self._balance(step)
         sum_gradients_(self._parameters, self._world, [*step.summed, *self._alike])
@@ -82,14 +97,9 @@ class Stepper:
             self._balancing.after_step(lambda: self._again(parts))
         return torch.stack([sums[k] for k in group]).detach(), torch.stack([counts[k] for k in group])
 
-    def _forward(
-        self, parts: Sequence[tuple[Group, Batch]]
-    ) -> tuple[dict[int, Tensor], dict[int, Tensor], dict[int, Tensor], Features, Features]:
-        """Sums of the losses, numbers of labels and extra losses by task, the features and what the heads read of them."""
+    def _forward(self, parts: Sequence[tuple[Group, Batch]]) -> _Forward:
         split = self._balancing.level == "feature"
-        sums, counts, extras = {}, {}, {}
-        shared: list[Tensor] = []
-        read: list[Tensor] = []
+        found = _Forward()
         for members, (images, labels) in parts:
             names = [self._tasks[k].name for k in members]
             with self._cast(images), self._alone(images):
@@ -98,23 +108,23 @@ class Stepper:
                     features = [f.float() for f in features]
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
                 outputs = self._decode(images, leaves, names)
-                extra = self._model.extra_losses(images, leaves, names) if len(images) else {}
-                companions = self._model.companions(images, leaves, names) if len(images) else {}
+                extra = self._model.extra_losses(images, leaves, names)
+                companions = self._model.companions(images, leaves, names)
             for k, name in zip(members, names, strict=True):
-                sums[k], counts[k] = task_loss(self._tasks[k], outputs[name], labels[name])
-                if name in extra:
-                    extras[k] = extra[name]
+                found.sums[k], found.counts[k] = task_loss(self._tasks[k], outputs[name], labels[name])
+                found.trained[k] = found.sums[k]
                 for output in companions.get(name, ()):
-                    total, count = task_loss(self._tasks[k], output, labels[name])
-                    extras[k] = extras.get(k, 0) + total / count.clamp(min=1)
-            shared, read = shared + features, read + leaves
-        return sums, counts, extras, shared, read
+                    found.trained[k] = found.trained[k] + task_loss(self._tasks[k], output, labels[name])[0]
+                if name in extra:  # a rank without images has no mean, but gradients of the same parameters as the others
+                    found.extras[k] = extra[name] if len(images) else torch.nan_to_num(extra[name]) * 0
+            found.shared += features
+            found.read += leaves
+        return found
 
-    def _terms(
-        self, parts: Sequence[tuple[Group, Batch]], sums: dict[int, Tensor], counts: dict[int, Tensor], extras: dict[int, Tensor]
-    ) -> dict[int, Tensor]:
+    def _terms(self, parts: Sequence[tuple[Group, Batch]], found: _Forward) -> dict[int, Tensor]:
         """The mean losses by task. With several ranks they have the value of all and the graph of one: sums over the labels of all ranks,
         and the extra losses, which are means over a rank's images, by its share of all images."""
+        sums, counts, extras = found.trained, found.counts, found.extras
         order = sorted(sums)
         if self._world.size == 1:
             losses = {k: sums[k] / counts[k].clamp(min=1) for k in order}
@@ -168,7 +178,7 @@ class Stepper:
     def _again(self, parts: Sequence[tuple[Group, Batch]]) -> Tensor:
         """The losses of the step's batch once more, (k,); the model's buffers stay as they were."""
         buffers = [buffer.clone() for buffer in self._model.buffers()]
-        terms = self._terms(parts, *self._forward(parts)[:3])
+        terms = self._terms(parts, self._forward(parts))
         for buffer, before in zip(self._model.buffers(), buffers, strict=True):
             buffer.copy_(before)
         return torch.stack([terms[k] for k in sorted(terms)])

@@ -63,11 +63,11 @@ class Pools:
     def passes(self, groups: Sequence[Group], sizes: int | Mapping[str, int]) -> dict[Group, Stream]:
         """What one pass through each group's images is, in batches of one size or one a task; of several pools the one with the most
         batches."""
-        found = {}
-        for group in groups:
-            passes = [Stream(self._images(index), size_of(members, self._tasks, sizes)) for members, index in self.of(group)]
-            found[group] = max(passes, key=lambda stream: (stream.batches, stream.images))
-        return found
+        return {group: max(self.streams(group, sizes), key=lambda stream: (stream.batches, stream.images)) for group in groups}
+
+    def streams(self, group: Group, sizes: int | Mapping[str, int]) -> list[Stream]:
+        """What one pass through each of a group's pools is."""
+        return [Stream(self._images(index), size_of(members, self._tasks, sizes)) for members, index in self.of(group)]
 
     def _images(self, index: Tensor | None) -> int:
         return len(self._split) if index is None else len(index)

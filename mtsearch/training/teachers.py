@@ -6,6 +6,8 @@ from typing import Any
 
 from mtsearch.config.schema import STL, Epochs, Linear, NoSparsity, TrialConfig
 
+_OWN = {"trunk": "trunks"}  # what single-task networks call a part of the student; they have no adaptors
+
 
 def lessons(config: TrialConfig) -> TrialConfig | None:
     """How a trial's teachers are trained: as single-task networks of the same backbone, seed, data, schedule and optimiser, dense and
@@ -20,6 +22,7 @@ def lessons(config: TrialConfig) -> TrialConfig | None:
             "preference": None,
             "sparsity": NoSparsity(),
             "epochs": Epochs(search=0, retrain=epochs),
+            "lr_multipliers": {_OWN.get(part, part): value for part, value in config.lr_multipliers.items() if part != "adaptors"},
             "ema": None,
             "select": "best",
         }

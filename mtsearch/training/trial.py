@@ -17,7 +17,7 @@ from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Batches, device_of, open_dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, model_macs, normal_
 from mtsearch.sparsity import Sparsifier, Structure, find_sharing, measures, tie_, untie_
-from mtsearch.training.checks import check_images, check_parts
+from mtsearch.training.checks import check_images, check_lone_images, check_parts
 from mtsearch.training.compiling import check_compile, forget
 from mtsearch.training.ema import Average
 from mtsearch.training.evaluation import evaluate
@@ -91,6 +91,8 @@ class Trial:
         check_parts(config, self.dataset.card, self._schedule, self._balancing, self.model)
         found = {name: Pools(split, self.tasks) for name, split in self.dataset.splits.items() if name != "train"}
         check_images(config, self._schedule, self._balancing, {"train": self._streams.pools, **found})
+        every = [stream for group in self._schedule.groups for stream in self._streams.pools.streams(group, config.batch_size)]
+        check_lone_images(config, self.dataset.card, every)
         if config.compile:
             check_compile(self.model, self.device)
         taught = lessons(config)
@@ -176,7 +178,6 @@ class Trial:
             self._handed |= shortfalls(self.model, config.sparsity, self._structure)
         if phase > 0:
             self._balancing = self._balance()
-        self._selection.clear()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -266,6 +267,8 @@ class Trial:
         report |= self._handed
         report["model/macs"] = model_macs(weights, self.dataset.card.shape, skip_zero_rows=True)
         report |= {"cost/seconds": self._seconds, "cost/steps": self._steps, "cost/examples": self._examples}
+        if all(earlier["phase"] != phase.name for earlier in self.reports):
+            self._selection.clear()  # not before: until a phase has reported, the one before it has the chosen weights
         self._selection.consider(phase.name, report, weights)
         return report
 
@@ -279,7 +282,7 @@ class Trial:
         with Lent(None, None):  # the weights that are drawn here are not used
             model = build_model(self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape)
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self._structure is not None:
+        if self._structure is not None and self.best(of)["phase"] == "retrain":  # before its first report the search's rows are not tied
             tie_(model, self._structure)
         model.load_state_dict(self._selection.best(of)["model"])
         untie_(model)
@@ -306,6 +309,7 @@ class Trial:
             "phase": self._phase,
             "epoch": self._epoch,
             "ticks": self._ticks,
+            "lr": self._lr,
             "cost": [self._seconds, self._steps, self._examples],
             "live": None if self.finished else self._live_state(),
         }
@@ -333,6 +337,7 @@ class Trial:
         self._structure = None if state["structure"] is None else Structure.from_dict(state["structure"])
         self._handed = state["handed"]
         self._phase, self._epoch, self._ticks = state["phase"], state["epoch"], state["ticks"]
+        self._lr = state.get("lr", 0.0)  # states of earlier versions lack it
         self._seconds, self._steps, self._examples = state["cost"]
         live = state["live"]
         if live is None:

@@ -229,6 +229,33 @@ def test_the_schedule_follows_the_members_own_steps():
     assert lrs[0] == lrs[1] and lrs[0][-1] < lrs[0][0] < 0.05
 
 
+def test_the_targets_patience_stops_no_other_task_before_it_stops_all():
+    """Section 1.8 and invariant 16: auxiliary tasks without a lower loss train on, so that every round has the same steps."""
+    trial = population(
+        tasks=3, stop_scope="target", patience=2, budget=24 * 30, accept="never", trial__optimizer={"name": "sgd", "lr": 0.3}
+    )
+    waited = False
+    for report in trial:
+        assert report["cost/steps"] == 3 * 2 * 4 * report["population/round"]
+        waited |= max(trial._rounds._waits[1:]) >= 2 and not trial._rounds.over
+    assert waited, "an auxiliary task should have been without a lower loss for as long as the target may be"
+    assert trial._rounds.stopped <= {0}
+
+
+def test_initial_weights_are_drawn_as_the_trial_says():
+    found = {init: states(population(trial__init=init))[0]["model"] for init in ("default", "normal")}
+    weights = {
+        init: torch.cat([w.flatten() for name, w in model.items() if name.endswith("weight") and w.dim() == 4])
+        for init, model in found.items()
+    }
+    assert weights["normal"].std().item() == pytest.approx(0.01, rel=0.3) and weights["default"].std() > 0.03
+
+
+def test_epochs_that_are_no_whole_round_are_refused():
+    with pytest.raises(BadInput, match=r"`trial.population.interval` should be at most the 12 steps of `trial.epochs`. Found 100"):
+        population(interval=100, trial__epochs={"search": 0, "retrain": 2})
+
+
 def test_early_stopping_counts_judgements_without_a_lower_loss():
     trial = population(stop_scope="target", patience=2, budget=16 * 40, trial__optimizer={"name": "sgd", "lr": 1e-9}, accept="never")
     reports = list(trial)

@@ -19,7 +19,22 @@ from mtsearch.training import Trial, World
 
 RANDOM = ("rlw", "graddrop", "pcgrad", "gradvac", "sdmgrad")  # they draw: equal on all ranks, but not to what one process draws
 JOINT = DataConfig(dataset="patches10_digits", limit=75)
+RESTORED = DataConfig(dataset="patches10_sr", limit=75)
 DISJOINT = DataConfig(dataset="patches10_digits5", limit=75)
+
+WRN = {"name": "wrn", "depth": 10, "widen": 1}
+ARCHITECTURES = {
+    "stl": {"architecture": "stl"},
+    "split": {"architecture": {"name": "hps", "split": 1}},
+    "mtan": {"architecture": "mtan"},
+    "kdmtl": {"architecture": {"name": "kdmtl", "teacher_epochs": 1}},
+    "kdmtl-mgda-feature": {"architecture": {"name": "kdmtl", "teacher_epochs": 1}, "balancing": {"name": "mgda", "level": "feature"}},
+    "mtln": {"architecture": "mtln", "backbone": WRN},
+    "task-affine": {"architecture": {"name": "hps", "norm": "task_affine"}},
+    "task-statistics": {"architecture": {"name": "hps", "norm": "task_statistics"}},
+    "mixing": {"architecture": {"name": "mixing", "branches": 2, "branch_losses": True}, "backbone": "vdsr"},
+}
+"""In batches of 37, whose last one is a single image: the second rank has none."""
 
 
 def levels(name: str) -> list[str | None]:
@@ -45,6 +60,8 @@ def cases() -> dict[str, tuple[dict, DataConfig]]:
         JOINT,
     )
     found["one-image-left"] = ({**norm, "batch_size": 37}, JOINT)
+    for name, changes in ARCHITECTURES.items():
+        found[f"architecture-{name}"] = ({"batch_size": 37, **changes}, RESTORED if name == "mixing" else JOINT)
     found["disjoint-joint"] = (norm, DISJOINT)
     found["disjoint-coin"] = ({**norm, "task_schedule": "coin"}, DISJOINT)
     return found

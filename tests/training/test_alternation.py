@@ -164,6 +164,17 @@ def test_a_method_that_needs_all_losses_refuses_single_task_steps():
         Trial(config("coin", balancing="chebyshev"), DATA)
 
 
+def test_an_epoch_without_a_step_tells_the_same_learning_rate_after_a_resume(tmp_path):
+    settings = config({"name": "coin", "rounds": 1, "probabilities": 0.3}, epochs={"search": 0, "retrain": 12})
+    whole = Trial(settings, DATA)
+    reports = [next(whole)]
+    while reports[-1]["cost/steps"] == 0 or len(reports) < 2 or reports[-1]["cost/steps"] > reports[-2]["cost/steps"]:
+        whole.save(tmp_path / "before")
+        reports.append(next(whole))
+    assert reports[-1]["cost/steps"] == reports[-2]["cost/steps"] > 0, "the last epoch should be without a step"
+    assert timeless([next(Trial.restore(tmp_path / "before"))]) == timeless(reports[-1:])
+
+
 def test_every_task_keeps_its_own_best_weights_beside_the_selected_ones(tmp_path):
     whole = Trial(config({"name": "coin", "rounds": 3}, keep="tasks", epochs={"search": 0, "retrain": 5}), DATA)
     states, reports = [], []

@@ -8,8 +8,9 @@ import yaml
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.data.cards import datasets_folder
+from mtsearch.data.cards import datasets_folder, load_card
 from mtsearch.training import Trial
+from mtsearch.training.checks import check_trial
 
 SETTINGS = {
     "backbone": {"name": "vdsr", "depth": 4, "width": 8},
@@ -57,3 +58,9 @@ def test_an_unknown_loss_is_refused_before_training(tmp_path):
     path.write_text(yaml.safe_dump(card))
     with pytest.raises(BadInput, match=r"unknown loss of restoration: `sim`. Did you mean `ssim`"):
         Trial(TrialConfig(**SETTINGS), DataConfig(dataset=str(path), limit=16, store=tmp_path / "store"))
+
+
+def test_features_of_tasks_with_networks_of_their_own_cannot_be_weighed():
+    settings = TrialConfig.model_validate({"architecture": "mixing", "backbone": "vdsr", "balancing": {"name": "mgda", "level": "feature"}})
+    with pytest.raises(BadInput, match=r"with `trial.architecture` mixing every task has features of its own"):
+        check_trial(settings, load_card("patches10_sr_losses"))

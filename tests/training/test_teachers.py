@@ -73,3 +73,9 @@ def test_a_finished_trial_keeps_no_teacher(tmp_path):
     trial.save(tmp_path / "state")
     assert (tmp_path / "state" / "state.safetensors").stat().st_size < 1.05 * 4 * (44_852 + 2 * (16 + 32))
     assert Trial.restore(tmp_path / "state").evaluate("val") == {k: v for k, v in trial.selected.items() if k.startswith("val/")}
+
+
+def test_multipliers_of_the_students_parts_hold_for_its_teachers_as_far_as_they_have_these():
+    trial = Trial(config(lr_multipliers={"trunk": 0.5, "adaptors": 2.0}), DATA)
+    assert [next(trial)["phase"] for _ in range(3)] == ["teach", "teach", "train"]
+    assert trial._teachers.config.lr_multipliers == {"trunks": 0.5}

@@ -8,7 +8,9 @@ import torch
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.data import open_dataset
 from mtsearch.training import Diverged, Trial
+from mtsearch.training.checks import check_trial
 from mtsearch.training.state import load_state, save_state
 
 DATA = DataConfig(dataset="patches10_digits", limit=300)
@@ -98,6 +100,28 @@ def test_the_selected_report_is_the_best_of_the_last_phase_and_the_earliest_of_e
     reports = list(trial)[1:]
     errors = [(r["val/image/error"] + r["val/digit/error"]) / 2 for r in reports]
     assert trial.selected["report"] == reports[errors.index(min(errors))]["report"]
+
+
+def test_until_a_phase_has_reported_the_one_before_it_has_the_chosen_weights(tmp_path):
+    trial = Trial(config(epochs={"search": 2, "retrain": 1}), DATA)
+    reports = [next(trial), next(trial)]
+    trial.save(tmp_path)
+    for found in (trial, Trial.restore(tmp_path)):
+        assert found.selected["phase"] == "search" and found.selected in reports
+        found.selected_model()
+        assert next(found)["phase"] == found.selected["phase"] == "retrain"
+
+
+def test_a_last_batch_of_one_image_is_refused_where_batch_norm_makes_nothing_of_it():
+    data = DataConfig(dataset="patches10_digits", limit=49)
+    small = config(backbone="efficientnet_cifar", architecture="hps", sparsity="none", batch_size=16)
+    said = r"`trial.batch_size` 16 leaves a last batch of one image of 49, .* maps have one pixel"
+    with pytest.raises(BadInput, match=said):
+        Trial(small, data)
+    dataset = open_dataset(data)
+    with pytest.raises(BadInput, match=said):
+        check_trial(small, dataset.card, dataset.splits)
+    next(Trial(small.model_copy(update={"batch_size": 48, "backbone": config().backbone}), data))  # larger maps have statistics
 
 
 def test_a_preference_of_one_task_alone_leaves_the_other_untrained():

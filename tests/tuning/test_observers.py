@@ -298,7 +298,7 @@ def test_an_observer_without_its_package_is_refused_with_the_way_to_get_it(tmp_p
     for value, said in (
         ("tensorbord", "`monitor` is unknown: 'tensorbord'. Did you mean `tensorboard`?"),
         ("[wandb, wandb]", "`monitor` should name each observer once. Found `wandb` 2 times."),
-        ("{name: mlflow, urii: x}", "unknown key `monitor.urii`. Did you mean `uri`?"),
+        ("{name: mlflow, urii: x}", "unknown key `monitor.urii`. Did you mean `monitor.uri`?"),
     ):
         assert main(["space=pareto_cm", f"monitor={value}", "--cfg"]) == 2
         assert said in capsys.readouterr().err
