@@ -79,7 +79,11 @@ class TrialConfig(Model):
     )
     threads: int = Field(1, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: layers compute in it where torch holds that safe")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="bfloat16: layers compute in it where torch holds that safe. On CPUs torch 2.14 does not repeat gradients of depthwise "
+        "convolutions on maps of one pixel in it",
+    )
     compile: bool = Field(
         False, description="training steps through torch.compile, whose sums round otherwise; worth its minutes in long trials"
     )
