@@ -1,6 +1,5 @@
 """A clock that jumps: neither the budget nor the seconds of a run follow it."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,8 @@ import pytest
 from mtsearch.tuning.record import fold
 from tests.chaos.checks import check_run
 from tests.chaos.conftest import await_until, run_in
+from tests.cluster.packages import provide
 from tests.tuning.fake import order, release, waits
-
-LIBRARY = next(iter(Path("/usr").glob("lib*/**/faketime/libfaketime.so.1")), None)
 
 
 def test_the_seconds_of_a_run_do_not_follow_the_time_of_day():
@@ -37,13 +35,14 @@ def test_the_seconds_of_a_run_do_not_follow_the_time_of_day():
     assert record.seconds == pytest.approx(4.0 + 2.0)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(LIBRARY is None or shutil.which("faketime") is None, reason="needs libfaketime (apt install faketime)")
+@pytest.mark.cluster
 def test_a_search_whose_clock_jumps_forth_and_back_ends_as_any_other(search, calm, drive, tmp_path):
+    provide("libfaketime", "faketime")
+    library = next(iter(Path("/usr").glob("lib*/**/faketime/libfaketime.so.1")))
     offset = tmp_path / "offset"
     offset.write_text("+0")
     fake = {
-        "LD_PRELOAD": str(LIBRARY),
+        "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(offset),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -1,11 +1,11 @@
 #!/bin/sh
-# What the tests of clusters need beside Python, on Debian and as root: SLURM, munge, ssh, rsync, namespaces and Prometheus. The tests start what they
-# need on loopback or in networks of their own, so no service of a package is started here, and Prometheus, which would listen on every address, not
-# at the next boot either.
+# What the tests of clusters need beside Python, on Debian and as root: SLURM, munge, ssh, rsync, namespaces, Prometheus, libfaketime. The tests
+# start what they need on loopback or in networks of their own, so no service of a package is started here, and Prometheus, which would listen
+# on every address, not at the next boot either.
 set -eu
 missing=""
 for command in slurmctld:slurm-wlm slurmd:slurm-wlm srun:slurm-wlm munged:munge ip:iproute2 nsenter:util-linux \
-    sshd:openssh-server ssh:openssh-client rsync:rsync prometheus:prometheus; do
+    sshd:openssh-server ssh:openssh-client rsync:rsync prometheus:prometheus faketime:faketime; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${command%%:*}" >/dev/null || missing="$missing ${command##*:}"
 done
 [ -z "$missing" ] && exit 0
