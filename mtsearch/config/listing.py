@@ -17,6 +17,22 @@ _WHERE = {
     "observer": "monitor",
 }  # the kinds that are not named right below `trial`
 
+SEARCH = {
+    "search.sampler": {
+        "tpe": "Where good trials are dense, over all objectives (default); up to about a thousand trials.",
+        "nsga2": "By crossing good trials; `startup` is the population.",
+        "nsga3": "By crossing good trials, for three objectives or more; `startup` is the population.",
+        "gp": "By Gaussian processes; up to about a hundred long trials over few numbers.",
+        "qmc": "Points that fill the space evenly.",
+        "random": "Each by itself.",
+        "grid": "All combinations.",
+    },
+    "search.scheduler": {
+        "none": "Every trial trains to its end (default).",
+        "moasha": "Multi-objective successive halving stops what too many others beat (Schmucker et al. 2021).",
+    },
+}
+
 
 def listing() -> str:
     """Spaces, datasets, methods and task kinds by name, with a line on each; those of plug-ins once these are loaded."""
@@ -26,6 +42,7 @@ def listing() -> str:
     for kind, named in methods().items():
         lines = {name: (cls.__doc__ or "").strip().splitlines() for name, cls in named.items()}
         blocks.append(_block(_WHERE.get(kind, f"trial.{kind}"), {name: text[0] if text else "" for name, text in lines.items()}))
+    blocks += [_block(where, entries) for where, entries in SEARCH.items()]
     kinds = {kind: f"metrics {', '.join(metrics)}" for kind, metrics in TASK_METRICS.items()}
     blocks.append(_block("Task kinds (the `kind` of a data card's task)", kinds))
     return "\n\n".join(blocks)

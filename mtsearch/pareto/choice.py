@@ -98,7 +98,8 @@ def _knee(front: list[Row], objectives: Sequence[Objective]) -> Row:
 
 def _metrics(rows: Sequence[Row]) -> set[str]:
     """The metrics to pick by; not the tested ones: a model chosen by its test figure has none left."""
-    names = {key for row in rows for key in row if not key.startswith(("trial", "test/"))}
+    told = ("trial", "test/", "population/", "attempts", "seed", "epoch", "report")
+    names = {key for row in rows for key in row if not key.startswith(told)}
     return {name for name in names if any(math.isfinite(number(row, name)) for row in rows)}
 
 

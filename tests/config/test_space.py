@@ -1,14 +1,16 @@
 """Spaces: merging, dimensions, and one clear sentence for every mistake."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mtsearch.config.dimensions import break_points, stick_breaking
 from mtsearch.config.errors import BadInput
-from mtsearch.config.listing import resolved
+from mtsearch.config.listing import SEARCH, resolved
 from mtsearch.config.preferences import preference_list, task_preferences
-from mtsearch.config.schema import HPS, TargetSparsity
+from mtsearch.config.schema import HPS, Search, TargetSparsity
 from mtsearch.config.space import Space, list_spaces, load_space, merge, read_space
 
 
@@ -315,3 +317,9 @@ def test_the_default_of_a_choice_is_an_option_or_its_name_and_has_no_settings_of
         assert load_space("pareto_cm", [f"{choice}{default}}}"]).trial().optimizer.name == "sgd"
     with pytest.raises(BadInput, match=r"`trial.optimizer.default` should be an option as it is, or its name alone: .* `default: sgd`"):
         load_space("pareto_cm", [f"{choice}{{name: sgd, momentum: 0.9}}}}"])
+
+
+def test_the_listing_names_every_sampler_and_scheduler():
+    search = Search.model_fields
+    found = {name: get_args(search[name].annotation.model_fields["name"].annotation) for name in ("sampler", "scheduler")}
+    assert {f"search.{name}": names for name, names in found.items()} == {where: tuple(entries) for where, entries in SEARCH.items()}

@@ -70,6 +70,10 @@ def test_the_best_of_a_metric_that_is_no_objective_takes_the_metrics_direction()
         row |= {"model/sparsity_rate": rate, "model/params": params}
     assert choose(rows, TWO, "best:model/sparsity_rate")["trial"] == "0001"
     assert choose(rows, TWO, "best:model/params")["trial"] == "0004"
+    for row in rows:
+        row |= {"attempts": 1, "epoch": 3, "seed": 0}
+    with pytest.raises(BadInput, match="`pick=best:epoch` names no metric"):  # figures of the row, not of its model
+        choose(rows, TWO, "best:epoch")
 
 
 def test_a_task_with_two_objectives_must_be_named_in_full():
