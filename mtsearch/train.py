@@ -150,7 +150,8 @@ def _bar(console: Console) -> Progress:
 
 
 def _line(report: dict[str, object], epochs: int) -> str:
-    return f"epoch {report['epoch']:>3}/{epochs}  {report['phase']:<7}  {_metrics(report, 'val/')}  density {report['model/density']:.3f}"
+    whose = "teacher/" if report["phase"] == "teach" else "val/"  # while its teachers learn, the network itself stays as it was
+    return f"epoch {report['epoch']:>3}/{epochs}  {report['phase']:<7}  {_metrics(report, whose)}  density {report['model/density']:.3f}"
 
 
 def _tested(selected: dict[str, object], figures: dict[str, float]) -> str:
