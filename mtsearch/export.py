@@ -55,15 +55,17 @@ def _export(words: list[str]) -> int:
     if "run" not in own:
         raise BadInput("`run` is missing. Write, for example, `python -m mtsearch.export run=results/pareto_cm/20260101-120000 pick=knee`.")
 
-    from mtsearch.config.schema import DataConfig
-    from mtsearch.deploy import export_model
-    from mtsearch.pareto import choose
-    from mtsearch.population import Population, restore_trial
-    from mtsearch.training.state import has_state, load_state
     from mtsearch.tuning.remote import open_run
     from mtsearch.tuning.storage import is_url
 
     run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
+
+    from mtsearch.config.schema import DataConfig
+    from mtsearch.deploy import export_model  # torch takes seconds to import: a wrong folder is answered before
+    from mtsearch.pareto import choose
+    from mtsearch.population import Population, restore_trial
+    from mtsearch.training.state import has_state, load_state
+
     pick = own.get("pick", "knee")
     row = choose(run.rows(), run.config.objectives, pick, run.config.constraints)
     name = row["trial"]
