@@ -13,9 +13,11 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.run import main
+from mtsearch.tuning import remote, storage
 from mtsearch.tuning.ledger import Ledger
-from mtsearch.tuning.observers import check_observers
+from mtsearch.tuning.observers import check_observers, watch
 from mtsearch.tuning.observers.base import observer_of
+from mtsearch.tuning.observers.metrics import RayMetrics
 from mtsearch.tuning.observers.watch import watching
 from mtsearch.tuning.rundir import RunDirectory
 from tests.tuning.fake import order
@@ -40,7 +42,10 @@ def report(number, image=50.0):
 
 def drive(made, path=None, stop=None, tests=True):
     """Work a ledger off with reports of three epochs; `stop` ends the driver at (trial, report) as a kill would. Returns the run."""
-    ledger = opened(made, path)
+    return work(opened(made, path), stop, tests)
+
+
+def work(ledger, stop=None, tests=True):
     notes = []
     with watching(ledger, notes.append):
         while (trial := ledger.next_trial()) is not None:
@@ -202,6 +207,65 @@ def test_wandb_keeps_one_run_a_trial_and_each_report_once_over_a_resume(tmp_path
     assert set(found) == {"0000", "0001", "stl"}
     assert found["0000"][0] == {1: [49.0], 2: [49.0], 3: [49.0]} and found["0001"][0] == {1: [48.0], 2: [48.0], 3: [48.0]}
     assert found["0001"][1]["selected/val/image/error"] == "48.0" and found["0001"][1]["test/image/error"] == "44.0"
+
+
+# ------------------------------------------------------------ runs at a URL
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A URL that a run can be kept at without a server: of this file system."""
+    monkeypatch.setenv("MTSEARCH_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setattr(storage, "SETTLE", 0.0)
+    monkeypatch.setattr(remote, "check_url", lambda *words: None)  # which sends `file://` to the plain path
+    return f"file://{tmp_path}/bucket"
+
+
+def drive_at(url, monitor, name="first", stop=None, plugins=()):
+    """The same as `drive` for a run of this name at a URL: made, or resumed in a new working copy. Returns its store and the notes."""
+    made = watched(url, monitor, plugins, trials=2)
+    made = Space({**made.raw, "results": {"root": url, "run": name}})
+    run = remote.named_run(made) or remote.create_run(made, {}, name="toy")
+    with run.driver_lock():
+        _, notes = work(Ledger(run, made, DataConfig(dataset="cifar10_mnist")), stop)
+        assert run.settle() is None
+    return run.store, notes
+
+
+TITLES = '''
+"""An observer for the tests that writes down under which title it is told of each trial."""
+
+from typing import Literal
+
+from mtsearch.config.base import Model, method
+from mtsearch.tuning.observers import Observer, observer
+
+
+@method("observer", "titles")
+class Titles(Model):
+    """A line for each trial, in `titles.txt`."""
+
+    name: Literal["titles"] = "titles"
+
+
+@observer(Titles)
+class InTitles(Observer):
+    def trial(self, trial):
+        with open(PATH, "a") as file:
+            print(self.title, trial.trial, file=file)
+'''
+
+
+def test_runs_at_a_url_have_titles_of_their_own_that_stay_over_a_resume(place, tmp_path, monkeypatch, forget_plugins):
+    (tmp_path / "titles.py").write_text(TITLES.replace("PATH", repr(str(tmp_path / "titles.txt"))))
+    labels = []
+    monkeypatch.setattr(watch, "RayMetrics", lambda title, *rest: labels.append(title) or RayMetrics(title, *rest))
+    for name, stop in (("first", ("0000", 2)), ("first", None), ("second", None)):
+        drive_at(place, "titles", name, stop, [str(tmp_path / "titles.py")])
+    assert labels == ["toy/first", "toy/first", "toy/second"]
+    told = [tuple(line.split()) for line in (tmp_path / "titles.txt").read_text().splitlines()]
+    first = [("toy/first", trial) for trial in ("stl", "0000", "0000", "0001")]
+    assert told == [*first, *(("toy/second", trial) for trial in ("stl", "0000", "0001"))]
 
 
 # ------------------------------------------------------------ the search comes first

@@ -32,20 +32,16 @@ class Observer:
 
     Args:
         settings: the settings model this observer was registered for.
-        run: the run directory.
+        run: the run directory; of a run at a URL the working copy of this driver, whose name says nothing.
         space: the space that is searched.
+        title: what names this run among others, under every driver: ``<space>/<run id>``.
     """
 
     package: ClassVar[str | None] = None
     """The Python package that it needs, which is the extra of the same name too."""
 
-    def __init__(self, settings: Any, run: Path, space: Space) -> None:
-        self.settings, self.run, self.space = settings, run, space
-
-    @property
-    def title(self) -> str:
-        """What names this run among others: ``<space>/<run id>``."""
-        return f"{self.space.config.name}/{self.run.resolve().name}"
+    def __init__(self, settings: Any, run: Path, space: Space, title: str) -> None:
+        self.settings, self.run, self.space, self.title = settings, run, space, title
 
     def started(self, ended: Sequence[TrialRecord]) -> None:
         """The driver begins. `ended` are the trials that ended under earlier drivers."""

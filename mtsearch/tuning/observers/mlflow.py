@@ -29,8 +29,8 @@ class MLflow(Observer):
 
     package = "mlflow"
 
-    def __init__(self, settings: MLflowObserver, run: Path, space: Space) -> None:
-        super().__init__(settings, run, space)
+    def __init__(self, settings: MLflowObserver, run: Path, space: Space, title: str) -> None:
+        super().__init__(settings, run, space, title)
         from mlflow import MlflowClient
 
         for name in ("mlflow", "alembic"):

@@ -23,8 +23,8 @@ class TensorBoard(Observer):
 
     package = "tensorboard"
 
-    def __init__(self, settings: TensorBoardObserver, run: Path, space: Space) -> None:
-        super().__init__(settings, run, space)
+    def __init__(self, settings: TensorBoardObserver, run: Path, space: Space, title: str) -> None:
+        super().__init__(settings, run, space, title)
         self.folder = run / "tensorboard"
         self._writers: dict[str, Any] = {}
         self._search: Any = None

@@ -27,8 +27,8 @@ class Wandb(Observer):
 
     package = "wandb"
 
-    def __init__(self, settings: WandbObserver, run: Path, space: Space) -> None:
-        super().__init__(settings, run, space)
+    def __init__(self, settings: WandbObserver, run: Path, space: Space, title: str) -> None:
+        super().__init__(settings, run, space, title)
         import wandb
 
         if settings.mode == "online" and not wandb.login(prompt=False):

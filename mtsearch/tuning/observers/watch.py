@@ -67,10 +67,10 @@ class Watch:
     def __init__(self, ledger: Ledger, note: Note) -> None:
         config, run = ledger.space.config, ledger.run.path
         self._ledger, self._note = ledger, note
+        title = f"{config.name}/{ledger.run.name}"
         self._desks = [
-            Desk(settings.name, partial(observer_of(settings), settings, run, ledger.space), note) for settings in config.monitor
+            Desk(settings.name, partial(observer_of(settings), settings, run, ledger.space, title), note) for settings in config.monitor
         ]
-        title = Observer(None, run, ledger.space).title
         self._metrics: RayMetrics | None = RayMetrics(title, ledger.total, tuple(o.metric for o in config.objectives))
         self._standing = self._stand()
         if self._desks:
