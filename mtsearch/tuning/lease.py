@@ -74,11 +74,19 @@ class Lease:
         return True
 
     def beat(self) -> None:
-        """Give a sign of life. Raises Lost where another driver has the run now."""
+        """Give a sign of life. Raises Lost where another driver has the run now.
+
+        Where a store replaces an object in two steps, one that was cut short between them has left none: it is made again as at first, so
+        that of this driver and one that takes the run in the same moment one withdraws.
+        """
         number, found = newest(self.store)
-        if number > self.number or found is None or found["token"] != self.token:
-            raise Lost(f"{_owner(found or {})} drives {self.store.url} now.")
         self._beats += 1
+        if number < self.number:
+            if self._create():
+                return
+            number, found = newest(self.store)
+        if number != self.number or found is None or found["token"] != self.token:
+            raise Lost(f"{_owner(found or {})} drives {self.store.url} now.")
         self.store.write(_key(self.number), self._text("held"))
 
     def release(self) -> None:

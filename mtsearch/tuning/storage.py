@@ -177,15 +177,25 @@ class Store:
                 put(fresh)
                 try:
                     self._files.mv(fresh, path)
-                except OSError:  # some do not move onto what exists
-                    self._files.rm_file(path)
-                    self._files.mv(fresh, path)
+                except OSError:  # some do not move onto what exists; where it has moved, only the answer was lost
+                    if self._is_there(fresh):
+                        with contextlib.suppress(FileNotFoundError):
+                            self._files.rm_file(path)
+                        self._files.mv(fresh, path)
             except BaseException:
                 with contextlib.suppress(Exception):
                     self._files.rm_file(fresh)
                 raise
 
         self._call("written", key, replace)
+
+    def _is_there(self, path: str) -> bool:
+        self._files.invalidate_cache()
+        try:
+            self._files.info(path)  # `exists` would take every failure for a no
+        except FileNotFoundError:
+            return False
+        return True
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object that must not exist yet. Returns whether it is ours: `data` should be told apart from others'."""

@@ -1,5 +1,6 @@
 """Objects, leases and segments, against a real S3-compatible server; nothing of Ray."""
 
+import contextlib
 import json
 import threading
 import time
@@ -356,3 +357,77 @@ def test_elsewhere_nothing_half_written_is_seen_and_the_last_of_two_withdraws(tm
     for thread in threads:
         thread.join()
     assert made.count(True) == 1
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A store that does not create exclusively, and moves what it has written to its place."""
+    monkeypatch.setattr(storage, "SETTLE", 0.0)
+    return Store(f"file://{tmp_path}/prefix")
+
+
+def answers_lost(store, monkeypatch, method):
+    """Have the calls of a client's method do their work and fail."""
+    call = getattr(store._files, method)
+
+    def lose(*arguments, **settings):
+        with contextlib.suppress(FileNotFoundError):
+            call(*arguments, **settings)
+        raise ConnectionResetError("the answer was lost")
+
+    monkeypatch.setattr(store._files, method, lose)
+
+
+def test_a_move_whose_answer_was_lost_has_happened(elsewhere, monkeypatch):
+    elsewhere.write("a", b"one")
+    answers_lost(elsewhere, monkeypatch, "mv")
+    elsewhere.write("a", b"two")
+    assert elsewhere.create("b", b"new")
+    assert elsewhere.read("a") == b"two" and elsewhere.list("") == {"a": 3, "b": 3}
+
+
+def test_what_cannot_be_asked_about_a_move_is_not_deleted(elsewhere, monkeypatch):
+    elsewhere.write("a", b"one")
+    with monkeypatch.context() as patched:
+        answers_lost(elsewhere, patched, "mv")
+        answers_lost(elsewhere, patched, "info")
+        with pytest.raises(StoreError, match="a cannot be written: the answer was lost"):
+            elsewhere.write("a", b"two")
+    assert elsewhere.read("a") == b"two"
+
+
+def test_an_object_is_replaced_where_none_is_moved_onto_another(elsewhere, monkeypatch):
+    move = elsewhere._files.mv
+
+    def onto_nothing(old, new):
+        if elsewhere._files.exists(new):
+            raise FileExistsError(new)
+        move(old, new)
+
+    monkeypatch.setattr(elsewhere._files, "mv", onto_nothing)
+    elsewhere.write("a", b"one")
+    elsewhere.write("a", b"two")
+    assert elsewhere.read("a") == b"two" and elsewhere.list("") == {"a": 3}
+
+
+def test_an_owner_whose_lease_was_lost_in_a_replacement_makes_it_again(elsewhere):
+    Lease.first(elsewhere).release()
+    owner = Lease.take(elsewhere)
+    for lost in ("lease/000002.json", "lease/000001.json"):
+        elsewhere.remove(["lease/000002.json", lost])
+        owner.beat()
+        owner.beat()
+        assert json.loads(elsewhere.read("lease/000002.json"))["token"] == owner.token
+
+
+def test_an_owner_whose_lease_was_lost_gives_way_to_who_took_the_run_meanwhile(elsewhere, monkeypatch):
+    owner = Lease.first(elsewhere)
+    elsewhere.remove(["lease/000001.json"])
+    other = Lease.first(elsewhere)
+    with pytest.raises(Lost, match="drives"):
+        owner.beat()
+    elsewhere.remove(["lease/000001.json"])
+    write = elsewhere.write  # both have looked before any wrote, and the other one writes last
+    monkeypatch.setattr(leases.time, "sleep", lambda seconds: write("lease/000001.json", other._text("held")))
+    with pytest.raises(Lost, match="drives"):
+        owner.beat()
