@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 import weakref
@@ -25,6 +26,7 @@ from mtsearch.tuning.storage import Missing, Store, StoreError, check_url, is_ur
 
 _FIRST = ("config.yaml", "environment.json")  # written once
 _LOCAL = ("events.jsonl", "checkpoints", "export")  # in segments, elsewhere, at the user's
+_OBSERVED = re.compile(r"tensorboard/[^/]+/|wandb/offline-run-\d+_\d+-([^/]+)/")  # folders of a trial, which a driver writes as a whole
 
 
 def check_results(space: Space) -> None:
@@ -281,12 +283,18 @@ class RemoteRun(RunDirectory):
         return None
 
     def send_tables(self) -> None:
-        """Upload the files that are derived from the events. Raises StoreError."""
+        """Upload the files that are derived from the events, and delete those of observers that they replace. Raises StoreError."""
+        here = set()
         for path in sorted(self.path.rglob("*")):
             inside = path.relative_to(self.path)
             local = inside.name.startswith(".") or inside.parts[0] in (*_FIRST, *_LOCAL) or inside.name.startswith("study.journal")
             if path.is_file() and not local:
                 self.store.upload(path, inside.as_posix())
+                here.add(inside.as_posix())
+        anew = {_observed(key) for key in here} - {None}
+        if anew:  # new files have new names, so that both would be read
+            there = [f"{folder}/{name}" for folder in ("tensorboard", "wandb") for name in self.store.list(folder)]
+            self.store.remove(key for key in there if key not in here and _observed(key) in anew)
 
     # ------------------------------------------------------------ checkpoints
 
@@ -330,6 +338,12 @@ class _SentLog(EventLog):
         entry = super().append(event, **fields)
         self._heard(entry)
         return entry
+
+
+def _observed(key: str) -> str | None:
+    """What the files that an observer keeps of one trial have in common, under whichever driver; None for other files."""
+    found = _OBSERVED.match(key)
+    return found and (found[1] or found[0])
 
 
 def _copies(url: str) -> Path:

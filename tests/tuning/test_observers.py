@@ -268,6 +268,37 @@ def test_runs_at_a_url_have_titles_of_their_own_that_stay_over_a_resume(place, t
     assert told == [*first, *(("toy/second", trial) for trial in ("stl", "0000", "0001"))]
 
 
+def test_a_resumed_run_at_a_url_has_no_point_twice_in_tensorboard(place, tmp_path):
+    drive_at(place, "tensorboard", stop=("0000", 2))
+    before = set((tmp_path / "bucket").rglob("events.out.*"))
+    store, notes = drive_at(place, "tensorboard")
+    drive_at(place, "tensorboard", "calm")
+    assert not notes and store.list("tensorboard")
+    found, calm = (tmp_path / "bucket" / "toy" / name / "tensorboard" for name in ("first", "calm"))
+    for name in ("0000", "0001", "stl", "."):
+        assert scalars(found / name) == scalars(calm / name)
+    assert {path.parent.name for path in before & set(found.rglob("events.out.*"))} == {"tensorboard"}, (
+        "the search goes on in a second file"
+    )
+
+
+def test_of_a_trial_kept_offline_for_wandb_a_url_has_one_folder(place):
+    made = watched(place, [], trials=2)
+    run = remote.create_run(made, {}, name="toy")
+    for stamp, trials in (("20260101_000000", ("0000", "0001")), ("20260102_000000", ("0001",))):
+        with run.driver_lock():
+            for trial in trials:
+                folder = run.path / "wandb" / f"offline-run-{stamp}-toy-first-{trial}" / "files"
+                folder.mkdir(parents=True)
+                (folder / "config.yaml").write_text("{}")
+            assert run.settle() is None
+        run = remote.open_run(run.address)
+    assert {name.partition("/")[0] for name in run.store.list("wandb")} == {
+        "offline-run-20260101_000000-toy-first-0000",
+        "offline-run-20260102_000000-toy-first-0001",
+    }
+
+
 # ------------------------------------------------------------ the search comes first
 
 PRINTS = '''
