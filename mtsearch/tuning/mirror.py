@@ -26,10 +26,12 @@ class Mirror:
     Args:
         lease: held; its signs of life are given here.
         every: seconds in which events that are not urgent are sent.
-        after: called in the thread whenever the store answers again after it had failed.
+        after: called in the thread whenever the store answers again after it had failed, with what it should call between its exchanges.
     """
 
-    def __init__(self, lease: Lease, path: Path, *, segment: int, offset: int, every: float, after: Callable[[], None]) -> None:
+    def __init__(
+        self, lease: Lease, path: Path, *, segment: int, offset: int, every: float, after: Callable[[Callable[[], None]], None]
+    ) -> None:
         self._lease, self._store, self._path = lease, lease.store, path
         self._segment, self._offset, self._every, self._after = segment, offset, every, after
         self._drops: deque[str] = deque()  # folders of the store to be deleted, once the events so far are in it
@@ -66,6 +68,12 @@ class Mirror:
                     raise
             time.sleep(wait)
             wait = min(2 * wait, 10.0)
+
+    def sign(self, at_once: bool = False) -> None:
+        """Give the lease's sign of life if one is due, between exchanges that keep the thread from it. Raises StoreError, Lost."""
+        if at_once or time.monotonic() - self._beaten >= leases.BEAT:
+            self._lease.beat()
+            self._beaten = time.monotonic()
 
     def stop(self) -> None:
         """End the thread; what it is at is waited for."""
@@ -107,19 +115,18 @@ class Mirror:
             if self.lost is not None:
                 raise Lost(self.lost)
             try:
-                if self.failing or time.monotonic() - self._beaten >= leases.BEAT:
-                    self._lease.beat()
-                    self._beaten = time.monotonic()
+                self.sign(at_once=self.failing is not None)
                 ready = len(self._drops)  # what comes meanwhile may depend on events that are not sent yet
                 self._segments()
                 for _ in range(ready):
+                    self.sign()
                     folder = self._drops[0]
                     self._store.remove([f"{folder}/{name}" for name in self._store.list(folder)])
                     self._drops.popleft()
                 if self.failing:
                     self.failing = None
                     self.news.put(f"{self._store.url} answers again; everything is in it.")
-                    self._after()
+                    self._after(self.sign)
             except Lost as error:
                 self.lost = str(error)
                 raise

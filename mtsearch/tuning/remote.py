@@ -9,6 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ class RemoteRun(RunDirectory):
             self._mirror.stop()
             with contextlib.suppress(StoreError, Lost):
                 self._mirror.send()
-                send_outbox(self.store, self._keys)
+                send_outbox(self.store, self._keys, self._mirror.sign)
                 self._forget()  # before anybody else can have a working copy on this machine
                 lease.release()
 
@@ -230,7 +231,7 @@ class RemoteRun(RunDirectory):
             segment=segment,
             offset=len(sent),
             every=self._every,
-            after=lambda: send_outbox(self.store, self._keys),
+            after=partial(send_outbox, self.store, self._keys),
         )
 
     def _forget(self) -> None:

@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,10 +158,14 @@ def newest(store: Store, trial: str, config: Mapping[str, Any], folder: Path) ->
     return folder
 
 
-def send_outbox(store: Store, wanted: Mapping[str, str]) -> None:
-    """Upload what waits on this machine for trials in `wanted`, their keys by name, and forget the rest. Raises StoreError."""
+def send_outbox(store: Store, wanted: Mapping[str, str], between: Callable[[], None] = lambda: None) -> None:
+    """Upload what waits on this machine for trials in `wanted`, their keys by name, and forget the rest.
+
+    `between` is called before each of them. Raises StoreError, and what `between` raises.
+    """
     folder = outbox(store.url)
     for trial in sorted(folder.iterdir()) if folder.is_dir() else []:
+        between()
         if trial.name in wanted:
             _send_newest(store, trial.name, trial, wanted[trial.name])
         else:

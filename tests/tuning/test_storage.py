@@ -1,6 +1,7 @@
 """Objects, leases and segments, against a real S3-compatible server; nothing of Ray."""
 
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -16,6 +17,7 @@ from mtsearch.tuning.events import EventLog
 from mtsearch.tuning.lease import Lease, Lost
 from mtsearch.tuning.mirror import Mirror, fence, read_segments, write_segment
 from mtsearch.tuning.remote import check_results, create_run, named_run, open_run
+from mtsearch.tuning.states import outbox, send_outbox
 from mtsearch.tuning.storage import Missing, Store, StoreError
 from tests.tuning.spaces import space
 
@@ -205,7 +207,7 @@ def mirrored(store, quick, tmp_path):
     """An event log that is sent: (log, mirror)."""
     log = EventLog(tmp_path / "events.jsonl")
     log.append("run")
-    found = Mirror(Lease.first(store), log.path, segment=0, offset=0, every=0, after=lambda: None)
+    found = Mirror(Lease.first(store), log.path, segment=0, offset=0, every=0, after=lambda sign: None)
     found.start()
     yield log, found
     found.stop()
@@ -431,3 +433,64 @@ def test_an_owner_whose_lease_was_lost_gives_way_to_who_took_the_run_meanwhile(e
     monkeypatch.setattr(leases.time, "sleep", lambda seconds: write("lease/000001.json", other._text("held")))
     with pytest.raises(Lost, match="drives"):
         owner.beat()
+
+
+@pytest.fixture
+def slow(elsewhere, monkeypatch, tmp_path):
+    """A mirror of that store, and the times of its signs of life; each deletion and upload takes seven seconds of a clock of its own."""
+    clock, signs = [0.0], [0.0]
+
+    def take(*arguments):
+        clock[0] += 7.0
+
+    class Signed(Lease):
+        def beat(self):
+            super().beat()
+            signs.append(clock[0])
+
+    monkeypatch.setenv("MTSEARCH_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setattr(mirrors.time, "monotonic", lambda: clock[0])
+    keys = {f"{number:04d}": "key" for number in range(30)}
+    found = Mirror(
+        Signed.first(elsewhere),
+        tmp_path / "events.jsonl",
+        segment=0,
+        offset=0,
+        every=0,
+        after=lambda sign: send_outbox(elsewhere, keys, sign),
+    )
+    found._path.write_text("")
+    monkeypatch.setattr(Store, "remove", take)
+    monkeypatch.setattr(Store, "upload", take)
+    yield found, signs, clock
+
+
+def test_an_owner_gives_signs_of_life_while_it_deletes(slow):
+    mirror, signs, clock = slow
+    for trial in range(30):
+        mirror.drop(f"checkpoints/{trial:04d}")
+    mirror.send()
+    assert clock[0] == 210 and not mirror._drops
+    assert max(b - a for a, b in itertools.pairwise([*signs, clock[0]])) < leases.BEAT + 10
+
+
+def test_an_owner_gives_signs_of_life_while_it_uploads_what_waited_for_the_store(slow):
+    mirror, signs, clock = slow
+    for trial in range(30):
+        waiting = outbox(mirror._store.url) / f"{trial:04d}" / "key-00000001.zip"
+        waiting.parent.mkdir(parents=True)
+        waiting.write_bytes(b"state")
+    mirror.failing = "it was away"
+    mirror.send()
+    assert clock[0] == 210 and not list(outbox(mirror._store.url).glob("*/*.zip"))
+    assert max(b - a for a, b in itertools.pairwise([*signs, clock[0]])) < leases.BEAT + 10
+
+
+def test_an_owner_that_has_lost_the_run_deletes_nothing_more(slow):
+    mirror, _, clock = slow
+    for trial in range(30):
+        mirror.drop(f"checkpoints/{trial:04d}")
+    assert Lease(mirror._store, 2)._create()
+    with pytest.raises(Lost):
+        mirror.send()
+    assert clock[0] == 14 and len(mirror._drops) == 28 and mirror.lost
