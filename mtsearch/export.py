@@ -84,6 +84,8 @@ def _export(words: list[str]) -> int:
         raise error if isinstance(error, BadInput) else BadInput(f"trial `{name}` does not go with the data found now: {error}") from error
 
     model, of = trial.selected_model(), own.get("of")
+    if model.told:
+        raise BadInput(f"trial `{name}` is a baseline that is told labels, so there is no model to deploy. Pick another trial.")
     if of is not None:
         if isinstance(trial, Population):
             raise BadInput(f"trial `{name}` is a population, which has one target task and one model. Leave `of` out.")

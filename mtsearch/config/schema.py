@@ -36,6 +36,7 @@ from mtsearch.config.backbones import (
 )
 from mtsearch.config.balancing import DWA, FAMO, GLS, IMTLL, PBI, RLW, Chebyshev, ChebyshevAL, Linear, SmoothChebyshev, Uncertainty
 from mtsearch.config.base import Model, methods
+from mtsearch.config.errors import shown
 from mtsearch.config.formulations import (
     BootstrapFormulation,
     ClassSubsetFormulation,
@@ -305,6 +306,17 @@ class SpaceConfig(Model):
     delta_m: str | None = Field("stl", description="the control that Delta-m is measured against")
     controls: dict[str, dict[str, Any]] = Field(default_factory=dict)
     trial: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not 0 < len(name) <= LONGEST or not name.strip("."):
+            raise ValueError(f"should be a name of at most {LONGEST} characters, not of dots alone. Found {shown(name)}")
+        return name
+
+
+LONGEST = 100
+"""Characters of a name that becomes a folder's."""
 
 
 def takes_text(path: Sequence[str], model: type[BaseModel] = SpaceConfig) -> bool:

@@ -25,6 +25,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     if out.exists() and not (out / CARD).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise BadInput(f"`out={out}` exists and is no earlier export; choose another folder or remove it.")
+    out = out.resolve()
     fresh = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

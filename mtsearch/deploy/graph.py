@@ -74,6 +74,9 @@ class Network:
         ShapeProp(self.module).propagate(torch.zeros((2, *shape), dtype=reference.dtype, device=reference.device))
         self.nodes = list(self.module.graph.nodes)
         self._uses = Counter(id(self.called(node)) for node in self.nodes if node.op == "call_module")
+        # Known from the start: what is put in a layer's place would look like a layer that is called once.
+        self._layers = {node for node in self.nodes if self._layer(node)}
+        self._channelwise = {node for node in self.nodes if self._by_channel(node)}
 
     def _shares_state(self, module: nn.Module) -> bool:
         """Whether a module with parameters or buffers is called in several places."""
@@ -95,13 +98,19 @@ class Network:
 
     def is_layer(self, node: torch.fx.Node) -> bool:
         """Whether the node is the only use of an ungrouped convolution, or of a linear layer on vectors."""
+        return node in self._layers
+
+    def is_channelwise(self, node: torch.fx.Node) -> bool:
+        """Whether each channel of the output depends on the same channel of the only input."""
+        return node in self._channelwise
+
+    def _layer(self, node: torch.fx.Node) -> bool:
         module = self.called(node)
         if module is None or type(module) not in (nn.Conv2d, nn.Linear) or self._shares_state(module) or self.channels(node) == 0:
             return False
         return module.groups == 1 if isinstance(module, nn.Conv2d) else len(self.shape(node) or ()) == 2
 
-    def is_channelwise(self, node: torch.fx.Node) -> bool:
-        """Whether each channel of the output depends on the same channel of the only input."""
+    def _by_channel(self, node: torch.fx.Node) -> bool:
         if self.channels(node) == 0 or len(node.all_input_nodes) != 1 or self.channels(node) != self.channels(node.all_input_nodes[0]):
             return False
         if node.op == "call_function":

@@ -186,6 +186,9 @@ class MultiTaskModel(nn.Module):
         """Raw outputs by task name of images (B, C, H, W), for the named tasks or all."""
         return self.decode(x, self.share(x, tasks), tasks)
 
+    told = False
+    """Whether `answers` reads labels: its figures are then those of a baseline and of no network that could be deployed."""
+
     def answers(self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         """What an evaluation holds against the labels: `forward`, but for baselines that are told some of them."""
         return self(x, tasks)  # type: ignore[no-any-return]

@@ -16,7 +16,6 @@ def model_macs(model: nn.Module, shape: tuple[int, int, int], skip_zero_rows: bo
     Biases, activations, normalisation, pooling and the products inside attention are not counted, as is usual in the field.
     `skip_zero_rows` leaves out the products with input channels or features whose weights are all zero: what is left when each layer reads
     its live inputs only. The compacted network needs no more, and less where a channel that nobody reads is no longer computed.
-    `skip_zero_rows` leaves out the products with input rows whose weights are all zero, which a compacted model does not compute.
     """
     total = 0
 

@@ -51,8 +51,12 @@ def with_delta_m(rows: Sequence[Row], control: str | None, kinds: Kinds | None =
         measures = measures_of(controls, split, kinds)
         if not measures:
             continue
-        mean = {metric: math.fsum(number(row, metric) for row in controls) / len(controls) for metric in measures}
+        mean = {metric: _mean([number(row, metric) for row in controls]) for metric in measures}
         for row in out:
             gain = delta_m(row, mean, measures) if row.get("state") == "done" else math.nan
             row[column] = None if math.isnan(gain) else gain
     return out
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(value / len(values) for value in values) if all(map(math.isfinite, values)) else math.nan

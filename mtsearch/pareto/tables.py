@@ -163,7 +163,7 @@ def _array(cells: list[Any]) -> pa.Array:
     filled = [c for c in cells if c is not None]
     if filled and all(isinstance(c, bool) for c in filled):
         return pa.array(cells, pa.bool_())
-    if filled and all(isinstance(c, int) and not isinstance(c, bool) for c in filled):
+    if filled and all(isinstance(c, int) and not isinstance(c, bool) and -(2**63) <= c < 2**63 for c in filled):
         return pa.array(cells, pa.int64())
     if filled and all(isinstance(c, int | float) and not isinstance(c, bool) for c in filled):
         return pa.array([None if c is None else float(c) for c in cells], pa.float64(), from_pandas=False)

@@ -15,7 +15,8 @@ def similarity(rows: Matrix) -> Matrix:
 
     Equal rows have 1, a row and its double 0.5, opposite rows -1 (Zhang et al. 2018).
     """
-    squares = np.einsum("ij,ij->i", rows, rows)
+    rows = rows / max(np.abs(rows).max(initial=0.0), np.finfo(np.float32).tiny)  # alike at all scales, and squares that do not vanish
+    squares = np.maximum(np.einsum("ij,ij->i", rows, rows), np.finfo(np.float32).tiny)
     values = rows @ rows.T
     for start in range(0, len(rows), _BLOCK):  # by blocks, or 7,200 rows need a second matrix of 200 MB
         values[start : start + _BLOCK] /= np.maximum(squares[start : start + _BLOCK, None], squares)

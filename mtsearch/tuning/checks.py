@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mtsearch.config.base import Model
 from mtsearch.config.dimensions import Dimension, ends, label, resolve, typical
 from mtsearch.config.errors import BadInput
-from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.config.schema import LONGEST, DataConfig, TrialConfig
 from mtsearch.config.space import Space
 from mtsearch.tuning.observers import check_observers
 from mtsearch.tuning.slots import bundle, local_nodes, slots
@@ -36,8 +36,9 @@ def check_space(space: Space) -> None:
     check_observers(space)
     bundle(space.config)
     for name in space.controls:
-        if name.isdigit() or not name.replace("-", "").replace("_", "").isalnum():
-            raise BadInput(f"`controls.{name}` should be named by letters, digits, `-` and `_`, not by digits alone. Rename it.")
+        if name.isdigit() or len(name) > LONGEST or not name.replace("-", "").replace("_", "").isalnum():
+            rule = f"at most {LONGEST} letters, digits, `-` and `_`, not by digits alone"
+            raise BadInput(f"`controls.{name}` should be named by {rule}. Rename it.")
     if space.config.resources.gpu == 0:
         for variant in variants(space, pairs=False):
             if variant.config.device == "cuda":

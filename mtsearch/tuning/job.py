@@ -123,7 +123,9 @@ class Job:
         metrics = None
         if self._failed is None and self._halt is None:
             try:
-                metrics = self._trial.evaluate("test")
+                found = self._trial.evaluate("test")
+                json.dumps(plain(found), ensure_ascii=False).encode()
+                metrics = found
             except Exception as error:  # as above
                 self._failed = reason_of(error)
         return {"test": metrics, "done": True, "failed": self._failed, "halt": self._halt}

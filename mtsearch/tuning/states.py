@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -215,11 +216,14 @@ def pack(folder: Path, path: Path) -> None:
 def unpack(path: Path, folder: Path, name: str) -> None:
     """The inverse of `pack`. Raises BadInput where the archive is damaged."""
     fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    fresh.mkdir()
     try:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(fresh)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except Exception as error:
         shutil.rmtree(fresh, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # the disk's; of damaged places in the archive comes EINVAL
+            raise
         raise BadInput(f"the checkpoint {name} is damaged ({error}).") from None
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(fresh, folder)

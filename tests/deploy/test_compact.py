@@ -204,6 +204,40 @@ def test_a_layer_used_twice_keeps_its_outputs():
     assert difference(network.double(), small.double(), (3, 8, 8)) < 1e-12
 
 
+def test_a_layer_used_twice_and_replaced_by_a_plain_one_stays_one_for_both_uses():
+    """What is put in its place is called once by then, and is no layer to cut for its last user alone."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.inner, self.left, self.right = nn.Linear(12, 8), nn.Linear(8, 8), nn.Linear(8, 2), nn.Linear(8, 2)
+
+        def forward(self, images):
+            x = torch.relu(self.first(images.flatten(1)))
+            return {"left": self.left(self.inner(x)), "right": self.right(self.inner(x + 1))}
+
+    for zero in range(3):
+        network = Twice().eval()
+        with torch.no_grad():
+            network.left.weight[:, :4] = 0
+            network.right.weight[:, 2:7] = 0
+            network.inner.weight[:, : 3 * zero] = 0
+        small = compact(network, (3, 2, 2)).model
+        assert difference(network.double(), small.double(), (3, 2, 2)) < 1e-12
+
+
+@pytest.mark.parametrize("norm", ["shared", "task_affine", "task_statistics"])
+def test_branches_that_share_their_first_layers_answer_as_before(norm):
+    torch.manual_seed(0)
+    network = build_model(schema.HPS(split=1, norm=norm), schema.BackboneCM(), TASKS, (3, 32, 32)).eval()
+    with torch.no_grad():
+        for name in network.prunable:
+            weight = network.get_submodule(name).weight
+            weight[:, torch.randperm(weight.shape[1])[: int(0.8 * weight.shape[1])]] = 0
+    small = compact(network, (3, 32, 32)).model
+    assert difference(network.double(), small.double(), (3, 32, 32)) < 1e-9
+
+
 def test_a_linear_layer_on_sequences_reads_its_live_inputs():
     class Tokens(nn.Module):
         def __init__(self) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -190,6 +191,18 @@ def test_an_earlier_export_is_replaced_and_anything_else_is_not(tmp_path):
         export_model(model, dataset(shape), TASKS, precious / "thesis.tex" / "out", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "precious"]
     assert [path.name for path in precious.iterdir()] == ["thesis.tex"]
+
+
+def test_the_folder_may_be_this_one_or_a_link_to_an_earlier_export(tmp_path, monkeypatch):
+    model, shape = sparse("hps", "mm")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export_model(model, dataset(shape), TASKS, Path("."), {"trial": "0001"})
+    assert json.loads((tmp_path / "here" / "card.json").read_text())["origin"] == {"trial": "0001"}
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    export_model(model, dataset(shape), TASKS, tmp_path / "link", {"trial": "0002"})
+    assert json.loads((tmp_path / "here" / "card.json").read_text())["origin"] == {"trial": "0002"}
+    assert {path.name: path.is_symlink() for path in tmp_path.iterdir()} == {"here": False, "link": True}
 
 
 def test_a_model_that_would_answer_otherwise_is_not_exported(tmp_path, monkeypatch):

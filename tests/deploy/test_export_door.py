@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mtsearch import export, train
+from mtsearch.models import MultiTaskModel
 from mtsearch.training import Trial
 from mtsearch.tuning.rundir import RunDirectory
 
@@ -97,6 +98,12 @@ def test_mistakes_are_answered_with_one_sentence(run, words, part, capsys):
 def test_help_is_printed_without_arguments(capsys):
     assert export.main([]) == 0
     assert "python -m mtsearch.export run=RUN" in capsys.readouterr().out
+
+
+def test_a_baseline_that_is_told_labels_is_no_model_to_deploy(run, capsys, monkeypatch):
+    monkeypatch.setattr(MultiTaskModel, "told", True)
+    assert export.main([f"run={run.path}"]) == 2
+    assert "is a baseline that is told labels, so there is no model to deploy" in capsys.readouterr().err
 
 
 def test_a_trial_without_a_checkpoint_says_how_to_get_one(run, capsys):

@@ -103,6 +103,12 @@ def test_lists_and_mixed_columns_become_json_text(tmp_path):
     assert [row["trial.x"] for row in table] == ["1", "one"] and [row["val/image/error"] for row in table] == [1.0, 2.5]
 
 
+def test_whole_numbers_too_large_for_their_column_are_rounded(tmp_path):
+    rows = [{"trial": "0000", "state": "done", "kind": "search", "val/image/error": 1.0, "trial.x": 10**25}]
+    derive(tmp_path, rows, [], TWO[:1])
+    assert pq.read_table(tmp_path / "trials.parquet").to_pylist()[0]["trial.x"] == 1e25
+
+
 def test_a_run_without_trials_has_tables_too(tmp_path):
     found = derive(tmp_path, [], [], OBJECTIVES)
     assert found.front == [] and found.knee is None and sorted(p.name for p in tmp_path.iterdir()) == FILES

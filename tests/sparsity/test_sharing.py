@@ -55,6 +55,13 @@ def test_similarity_feels_scale_and_sign():
     assert similarity(np.stack([a, 2 * a, -a]))[0].tolist() == pytest.approx([1.0, 0.5, -1.0])
 
 
+def test_similarity_of_tiny_rows_is_a_number():
+    a = np.array([3, -12, 5], dtype=np.float32)
+    for scale in (1e-24, 1e18):
+        assert similarity(scale * np.stack([a, 2 * a, -a]))[0].tolist() == pytest.approx([1.0, 0.5, -1.0])
+    assert np.isfinite(similarity(np.stack([a, 1e-30 * a, -1e-30 * a]))).all()
+
+
 @pytest.mark.parametrize("method", ["complete", "affinity"])
 def test_planted_groups_are_found_whatever_the_seed(method):
     rows, truth = planted()

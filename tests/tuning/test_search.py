@@ -15,7 +15,7 @@ from mtsearch.tuning import engine
 from mtsearch.tuning.job import Job
 from mtsearch.tuning.recorder import Recorder
 from mtsearch.tuning.rundir import RunDirectory
-from tests.tuning.fake import order
+from tests.tuning.fake import FakeTrial, order
 from tests.tuning.fixtures import FAKE, PLAN
 from tests.tuning.spaces import real, space
 
@@ -260,3 +260,13 @@ def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(
     code, cut, _ = search.resume(cut)
     assert code == 0 and shown(cut) == shown(run)
     assert states(cut) == states(run)
+
+
+def test_a_test_that_no_file_could_hold_fails_its_trial_alone(job, monkeypatch):
+    whole = job()
+    while not whole.step()["done"]:
+        pass
+    one = job(purpose="test")
+    monkeypatch.setattr(FakeTrial, "evaluate", lambda trial, split: {"test/image/error": {1, 2}})
+    told = one.step()
+    assert told["test"] is None and "not JSON serializable" in told["failed"] and told["done"]

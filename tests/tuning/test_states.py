@@ -1,12 +1,14 @@
 """The states of trials in a store, by jobs in this process."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
+from mtsearch.config.errors import BadInput
 from mtsearch.tuning import states
 from mtsearch.tuning.job import Job
-from mtsearch.tuning.states import key_of, outbox, send_outbox
+from mtsearch.tuning.states import key_of, outbox, pack, send_outbox, unpack
 from mtsearch.tuning.storage import Store
 from tests.tuning.fixtures import FAKE, PLAN
 from tests.tuning.spaces import space
@@ -92,3 +94,16 @@ def test_what_waits_for_no_trial_any_more_is_forgotten(job, server):
     (folder / f"{job.key}-00000001.zip").write_bytes(b"")
     send_outbox(job.store, {"0000": job.key})
     assert not folder.exists() and job.store.list("checkpoints") == {}
+
+
+def test_an_archive_that_is_damaged_anywhere_is_named_and_leaves_nothing(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "state.json").write_text("{}" * 50)
+    pack(tmp_path / "in", tmp_path / "whole.zip")
+    whole = (tmp_path / "whole.zip").read_bytes()
+    for place in range(len(whole)):
+        for value in (0, 255, whole[place] ^ 1):
+            (tmp_path / "damaged.zip").write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            with suppress(BadInput):
+                unpack(tmp_path / "damaged.zip", tmp_path / "out", "0000")
+    assert {path.name for path in tmp_path.iterdir()} <= {"in", "out", "whole.zip", "damaged.zip"}

@@ -52,7 +52,7 @@ class Desk:
             observer = self._make()
             while (call := self._queue.get()) is not None and not self._off:
                 getattr(observer, call[0])(*call[1])
-        except Exception as error:  # whatever it raises is its own affair
+        except BaseException as error:  # whatever it raises is its own affair, in a thread of its own
             self._switch_off(reason_of(error))
 
     def _switch_off(self, reason: str) -> None:
