@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import yaml
@@ -137,14 +139,22 @@ def _load_module(name: str) -> None:
         raise BadInput(f"the plug-in `{name}` {_reason(error, name)}.") from error
 
 
+class _Source(importlib.machinery.SourceFileLoader):
+    """Compiles the file as it is now. A cache of bytecode takes a change within a second that keeps the size for none, and the data and
+    trials of a plug-in are known by what is in its file."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)  # type: ignore[no-any-return]
+
+
 def _load_file(path: Path, given: str) -> None:
     name = f"mtsearch_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules or any(_file_is(module, path) for module in list(sys.modules.values())):
         return
     if not path.is_file():
         raise BadInput(f"`plugins` names a file that does not exist: {given}. Say where it is now with `plugins=[FILE.py]`.")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
+    if spec is None or spec.loader is None or path.suffix != ".py":
         raise BadInput(f"`plugins` should list modules and Python files, ending in .py. Found {given}.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and annotations look their module up while it is executed

@@ -1,5 +1,8 @@
 """Plug-ins: imported before a space is held against the schema, found from any folder, refused in one sentence."""
 
+import os
+import sys
+
 import pytest
 
 from mtsearch.config import plugins
@@ -163,3 +166,16 @@ def test_the_door_lists_the_methods_of_plugins(plugin, capsys):
     assert main(["--list", "plugins=[nowhere.py]"]) == 2
     assert "nowhere.py" in capsys.readouterr().err
     assert main(["--list", "trial.seed=3"]) == 2
+
+
+def test_a_file_changed_within_a_second_is_read_again(tmp_path, forget_plugins):
+    """Its size is the same, so that Python's cache of bytecode would take it for unchanged."""
+    file = tmp_path / "fresh.py"
+    for value in ("one", "two"):
+        file.write_text(f"VALUE = '{value}'\n")
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        load_plugins([str(file)])
+        (module,) = (m for m in sys.modules.values() if getattr(m, "__file__", None) == str(file))
+        assert value == module.VALUE
+        forget_plugins()
+    assert [path.name for path in tmp_path.iterdir()] == ["fresh.py"]
