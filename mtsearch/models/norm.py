@@ -45,7 +45,8 @@ class TaskNorm(nn.Module):
         if self.weight is None:
             return norm(x)  # type: ignore[no-any-return]
         if type(norm) is not nn.BatchNorm2d:  # it may see the images of all ranks
-            return norm(x) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)  # type: ignore[no-any-return, union-attr]
+            y = norm(x) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)  # type: ignore[union-attr]
+            return y.to(x.dtype)  # type: ignore[no-any-return]
         if self.training:
             norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         momentum: float = norm.momentum  # type: ignore[assignment]

@@ -84,7 +84,8 @@ def check_images(config: TrialConfig, schedule: TaskSchedule, balancing: Balanci
 
 def check_lone_images(config: TrialConfig, card: DatasetCard, streams: Iterable[Stream]) -> None:
     """The last batch of a pass may be one image, of which batch norm in training makes nothing where its map has shrunk to one pixel."""
-    lone = next((stream for stream in streams if stream.images % stream.batch_size == 1 or stream.batch_size == 1), None)
+    dropped = getattr(config.task_schedule, "drop_last", False)
+    lone = next((s for s in streams if s.batch_size == 1 or (s.images % s.batch_size == 1 and not dropped)), None)
     if lone is None:
         return
     with Lent(config.seed, None), torch.no_grad():

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mtsearch.config.errors import BadInput
 
-VERSION, OLDEST = 3, 2  # 2: a trial counts the ticks of its streams; 3: checksums
+VERSION, OLDEST = 4, 2  # 2: a trial counts the ticks of its streams; 3: checksums; 4: weights that are the best of several once
 _TENSORS, _TREE = "state.safetensors", "state.json"
 
 

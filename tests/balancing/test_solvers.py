@@ -34,4 +34,4 @@ def test_cagrad_keeps_the_mean_gradient_where_a_task_has_none(k):
     rows = torch.randn(k, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     rows[0] = 0
     w = method_of(schema.CAGrad(), k).weights(rows @ rows.T, torch.ones(k))
-    assert torch.allclose(w @ rows, rows.mean(0), rtol=0.5) and w.any()  # inside the ball around it
+    assert torch.allclose(w @ rows, rows.mean(0))
