@@ -48,10 +48,11 @@ def test_every_damage_of_a_checkpoint_is_noticed_or_harmless(tmp_path):
         else:
             (folder / name).write_bytes(content)
         try:
-            state = load_state(folder)  # the digit of the version may turn into that of an older one
+            state = load_state(folder)
             assert torch.equal(state.pop("w"), STATE["w"]) and state == {k: v for k, v in STATE.items() if k != "w"}
         except BadInput as error:
-            assert str(error).startswith(f"the checkpoint {folder} is missing or damaged")
+            said = (f"the checkpoint {folder} is missing or damaged", f"the checkpoint {folder} has version")  # its digit may turn as well
+            assert str(error).startswith(said)
             noticed += 1
         shutil.rmtree(folder)
     assert noticed >= 80
