@@ -12,7 +12,7 @@ from mtsearch.config.pages import show
 from mtsearch.config.plugins import parsed
 from mtsearch.config.space import split_pairs
 
-USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [of=TASK] [out=DIR] [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]
+USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [of=TASK] [out=DIR] [onnx=true] [data.root=DIR] [data.store=DIR] [plugins=[FILE]]
 
 Makes the picked trial's model small (zero rows removed, tied rows shared), checks it against the trained one on validation images and
 writes model.pt2 and model.safetensors, which torch alone loads, with card.md and card.json. PICK is one of
@@ -23,9 +23,10 @@ writes model.pt2 and model.safetensors, which torch alone loads, with card.md an
   trial:0003                         one trial, or a control by its name
   of                                 the weights of this task's best report, where the trial had `keep: tasks`, instead of the selected ones
   out                                the folder to make (RUN/export/<trial>; ./export/<trial> of a run at a URL); what is there is replaced
+  onnx                               true: write model.onnx too, checked in ONNX Runtime (needs `pip install 'mtsearch[onnx]'`)
   data.root, data.store, plugins     where the data and the plug-ins are now, when not where the run had them"""
 
-KEYS = ("run", "pick", "of", "out", "data.root", "data.store", "plugins")
+KEYS = ("run", "pick", "of", "out", "onnx", "data.root", "data.store", "plugins")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +55,8 @@ def _export(words: list[str]) -> int:
         raise BadInput(f"`{key}` is no key of the export. {nearest(key, KEYS)}")
     if "run" not in own:
         raise BadInput("`run` is missing. Write, for example, `python -m mtsearch.export run=results/pareto_cm/20260101-120000 pick=knee`.")
+    if own.get("onnx", "false") not in ("true", "false"):
+        raise BadInput(f"`onnx` should be true or false. Found {own['onnx']}.")
 
     from mtsearch.tuning.remote import open_run
     from mtsearch.tuning.storage import is_url
@@ -61,11 +64,14 @@ def _export(words: list[str]) -> int:
     run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
 
     from mtsearch.config.schema import DataConfig
-    from mtsearch.deploy import export_model  # torch takes seconds to import: a wrong folder is answered before
+    from mtsearch.deploy import export_model, need_onnx  # torch takes seconds to import: a wrong folder is answered before
     from mtsearch.pareto import choose
     from mtsearch.population import Population, restore_trial
     from mtsearch.training.state import has_state, load_state
 
+    onnx = own.get("onnx") == "true"
+    if onnx:
+        need_onnx()
     pick = own.get("pick", "knee")
     row = choose(run.rows(), run.config.objectives, pick, run.config.constraints)
     name = row["trial"]
@@ -93,7 +99,7 @@ def _export(words: list[str]) -> int:
         row = {key: value for key, value in row.items() if not key.startswith(("val/", "test/"))} | trial.best(of)
         name, pick = f"{name}-{of}", f"{pick}, best of {of}"
     out = Path(own["out"]) if "out" in own else (Path() if is_url(run.address) else run.path) / "export" / name
-    export_model(model, trial.dataset, trial.tasks, out, _facts(run.name, run.environment, row, pick, trial.config))
+    export_model(model, trial.dataset, trial.tasks, out, _facts(run.name, run.environment, row, pick, trial.config), onnx=onnx)
     print(f"data    {trial.dataset.label}\ntrial   {name} ({pick})\nfiles   {', '.join(sorted(path.name for path in out.iterdir()))}")
     print(f"export: {out}")
     return 0

@@ -1,8 +1,9 @@
-"""From a trained network to a small one that torch alone can run: compaction, export, card."""
+"""From a trained network to a small one that torch alone, or an ONNX runtime, can run: compaction, export, card."""
 
 from mtsearch.deploy.compact import Compacted, compact
 from mtsearch.deploy.export import export_model
 from mtsearch.deploy.parity import Parity, check_parity
+from mtsearch.deploy.programs import need_onnx
 from mtsearch.deploy.serving import Serving
 
-__all__ = ["Compacted", "Parity", "Serving", "check_parity", "compact", "export_model"]
+__all__ = ["Compacted", "Parity", "Serving", "check_parity", "compact", "export_model", "need_onnx"]

@@ -127,7 +127,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
             ],
         ),
         "\n".join(f"- {note}" for note in card["compaction"]),
-        f"Read back, the exported program differs from the trained network by at most {card['parity']['max_absolute']:.2g} "
+        f"Read back, {_programs(card)} from the trained network by at most {card['parity']['max_absolute']:.2g} "
         f"({card['parity']['max_relative']:.2g} of the largest output) on {card['parity']['validation_images']} validation images.",
         "## Origin",
         _origin(origin),
@@ -136,6 +136,11 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         data["licence"] + (f" <{data['homepage']}>" if data["homepage"] else ""),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _programs(card: Mapping[str, Any]) -> str:
+    names = [f"`{name}`" for name in card["files"] if name != "model.safetensors"]
+    return f"{' and '.join(names)} {'differs' if len(names) == 1 else 'differ'}"
 
 
 def _usage(card: Mapping[str, Any]) -> str:
@@ -151,7 +156,22 @@ def _usage(card: Mapping[str, Any]) -> str:
     for name, task in card["tasks"].items():
         choice = "" if has_values(task["kind"]) else ".argmax(1)"
         lines.append(f'outputs["{name}"]{choice}')
-    return "\n".join([*lines, "```", "", "`model.safetensors` holds the same weights by layer name, for other runtimes."])
+    lines += ["```", ""]
+    if "model.onnx" in card["files"]:
+        lines += [
+            "With ONNX Runtime, or any other runtime for ONNX:",
+            "",
+            "```python",
+            "import numpy, onnxruntime",
+            "",
+            'session = onnxruntime.InferenceSession("model.onnx")',
+            f"images = numpy.random.rand(7, {channels}, {height}, {width}).astype(numpy.float32)  # in [0, 1]",
+            f"names = {json.dumps(list(card['tasks']))}",
+            'outputs = dict(zip(names, session.run(names, {"images": images})))',
+            "```",
+            "",
+        ]
+    return "\n".join([*lines, "`model.safetensors` holds the same weights by layer name, for other runtimes."])
 
 
 def _preference(preference: Mapping[str, float] | None) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from mtsearch import __version__
 from mtsearch.config.cards import TaskCard
@@ -21,6 +19,7 @@ from mtsearch.deploy.card import as_json, as_markdown, card_of, size_of
 from mtsearch.deploy.compact import compact
 from mtsearch.deploy.files import CARD, fingerprint, whole_folder
 from mtsearch.deploy.parity import check_parity
+from mtsearch.deploy.programs import need_onnx, onnx_answers, program_of, save_onnx, save_pt2, torch_answers
 from mtsearch.deploy.serving import Serving
 
 EXACT = 1e-9  # of the compacted network, both in float64
@@ -29,11 +28,13 @@ NOISE = 4  # times what the trained network itself loses in float32, where that 
 IMAGES = 512  # validation images that both are checked on
 
 
-def export_model(model: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard], out: Path, facts: Mapping[str, Any]) -> Path:
+def export_model(
+    model: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard], out: Path, facts: Mapping[str, Any], *, onnx: bool = False
+) -> Path:
     """Compact a trained network and write `model.safetensors`, `model.pt2`, `card.json` and `card.md` into `out`, all or nothing.
 
-    The exported program takes float32 images (B, C, H, W) in [0, 1] for any B >= 1, normalises them itself and returns raw outputs by
-    task. Before anything appears it is read back and compared with `model` on real validation images.
+    The exported programs take float32 images (B, C, H, W) in [0, 1] for any B >= 1, normalise them themselves and return raw outputs by
+    task. Before anything appears they are read back and compared with `model` on real validation images.
 
     Args:
         model: a trained network on normalised images; left as it is.
@@ -42,14 +43,17 @@ def export_model(model: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard], 
         out: the folder to make; an earlier export there is replaced.
         facts: what the card tells besides: any of `trial`, `pick`, `run`, `command`, `preference` (by task), `metrics` (`val/...`,
             `test/...`), `config`, `environment`.
+        onnx: whether to write `model.onnx` too, which needs the packages of the extra `onnx`.
 
     Returns:
         `out`.
 
     Raises:
-        BadInput: `out` holds something else.
+        BadInput: `out` holds something else, or the packages for `onnx` are not installed.
         RuntimeError: torch cannot export the network, or the compacted or exported network does not answer as the trained one.
     """
+    if onnx:
+        need_onnx()
     shape = dataset.card.shape
     reference = Serving(copy.deepcopy(model).cpu().float(), dataset.mean, dataset.std).eval()
     pixels = dataset.splits["val"].images[:IMAGES].float() / 255
@@ -60,10 +64,15 @@ def export_model(model: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard], 
         noise = check_parity(lambda images: precise(images.double()), reference, pixels[:64], math.inf, "The trained network in float32")
         tensors = {name: value.contiguous() for name, value in compacted.model.state_dict().items()}
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt", "mtsearch": __version__})
-        _save_program(compacted.model, pixels[:1].expand(2, -1, -1, -1).clone(), folder / "model.pt2")
+        program = program_of(compacted.model, pixels[:1])
+        save_pt2(program, folder / "model.pt2")
         shutil.copymode(folder / "model.pt2", folder / "model.safetensors")  # which is its owner's alone before
-        program = torch.export.load(folder / "model.pt2").module()
-        parity = check_parity(reference, program, pixels, max(PARITY, NOISE * noise.relative), "The exported program")
+        programs = {"model.pt2": torch_answers}
+        if onnx:
+            save_onnx(program, folder / "model.onnx")
+            programs["model.onnx"] = onnx_answers
+        bound = max(PARITY, NOISE * noise.relative)
+        parities = [check_parity(reference, read(folder / name), pixels, bound, f"The exported {name}") for name, read in programs.items()]
         card = card_of(
             dataset=dataset,
             tasks=tasks,
@@ -71,21 +80,9 @@ def export_model(model: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard], 
             before=size_of(reference, shape),
             after=size_of(compacted.model, shape),
             notes=compacted.notes,
-            parity=parity,
-            files={name: fingerprint(folder / name) for name in ("model.safetensors", "model.pt2")},
+            parity=max(parities, key=lambda parity: parity.relative),
+            files={name: fingerprint(folder / name) for name in ("model.safetensors", *programs)},
         )
         (folder / CARD).write_text(as_json(card), encoding="utf-8")
         (folder / "card.md").write_text(as_markdown(card), encoding="utf-8")
     return out
-
-
-def _save_program(network: nn.Module, example: Tensor, path: Path) -> None:
-    """Export for any batch size from an example of two images (one would be taken as the only size)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
-            torch.export.save(program, path)
-    except Exception as error:  # torch.export raises many kinds of its own
-        reason = " ".join(str(error).split())[:300]
-        raise RuntimeError(f"torch.export should take this network with any batch size. Found {type(error).__name__}: {reason}") from error

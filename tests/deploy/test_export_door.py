@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mtsearch import export, train
+from mtsearch.deploy.programs import onnx_answers
 from mtsearch.models import MultiTaskModel
 from mtsearch.training import Trial
 from mtsearch.tuning.rundir import RunDirectory
@@ -64,6 +65,17 @@ def test_a_tasks_own_best_weights_are_exported_under_a_name_of_their_own(run, ca
     assert "Did you mean `digit`?" in capsys.readouterr().err
 
 
+def test_onnx_is_written_where_it_is_asked_for(run, tmp_path, capsys):
+    assert export.main([f"run={run.path}", f"out={tmp_path / 'out'}", "onnx=true"]) == 0
+    assert "model.onnx, model.pt2, model.safetensors" in capsys.readouterr().out
+    split = Trial.restore(run.checkpoint("0000")).dataset.splits["test"]
+    (row,) = run.rows()
+    answers = onnx_answers(tmp_path / "out" / "model.onnx")(split.images.float() / 255)
+    for name in ("image", "digit"):
+        error = 100 * float((answers[name].argmax(1) != split.labels[name]).float().mean())
+        assert error == pytest.approx(row[f"test/{name}/error"], abs=1e-3)
+
+
 def test_who_may_read_one_file_may_read_all(run):
     assert export.main([f"run={run.path}"]) == 0
     files = [path for folder in (run.path / "export" / "0000", run.checkpoint("0000")) for path in folder.iterdir()]
@@ -84,6 +96,7 @@ def test_the_knee_is_the_default_pick_and_the_folder_may_be_chosen(run, tmp_path
         (["run=RUN", "pick=kneee"], "`pick` should be"),
         (["run=RUN", "pick=trial:0009"], "0009"),
         (["run=nowhere"], "no run directory"),
+        (["run=RUN", "onnx=yes"], "`onnx` should be true or false. Found yes."),
         (["run=RUN", "knee"], "arguments are key=value"),
     ],
 )

@@ -1,0 +1,97 @@
+"""A network as a program in a file: for torch alone (`torch.export`), or for any ONNX runtime."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from mtsearch.config.errors import BadInput
+from mtsearch.deploy.parity import Answers
+
+_BATCH = ({0: torch.export.Dim("batch", min=1)},)
+
+
+def program_of(network: nn.Module, image: Tensor) -> ExportedProgram:
+    """The program of a network for any number of images of the shape of `image` (1, C, H, W), without the paths of this machine.
+
+    Raises:
+        RuntimeError: torch cannot export the network.
+    """
+    two = image.expand(2, -1, -1, -1).clone()  # from a single one, one would be taken as the only size
+    with _exporting("torch.export should take this network with any batch size"):
+        program = torch.export.export(network, (two,), dynamic_shapes=_BATCH)
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # where each line of the code lay
+    return program
+
+
+def save_pt2(program: ExportedProgram, path: Path) -> None:
+    """Write a program for `torch.export.load`."""
+    with _exporting("torch.export should save this network"):
+        torch.export.save(program, path)
+
+
+def torch_answers(path: Path) -> Answers:
+    """The outputs by task of a file that `save_pt2` wrote."""
+    return torch.export.load(path).module()  # type: ignore[return-value]
+
+
+def need_onnx() -> None:
+    """Raises BadInput where a package that ONNX files need is not installed."""
+    missing = [name for name in ("onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BadInput(f"`onnx=true` needs {' and '.join(missing)}. Write `pip install 'mtsearch[onnx]'`.")
+
+
+def save_onnx(program: ExportedProgram, path: Path) -> None:
+    """Write a program as one ONNX file with the input `images` and the outputs of the program, by the names of their tasks.
+
+    Raises:
+        RuntimeError: the program has an operation that ONNX lacks, more than 2 GB of weights, or a task `images`.
+    """
+    images = program.example_inputs[0]
+    tasks = list(program.module()(*images))
+    if "images" in tasks:
+        raise RuntimeError("an ONNX file cannot have an output with the name of its input, `images`. Name that task otherwise.")
+    with _exporting("ONNX should be able to express this network"):
+        model = torch.onnx.export(
+            program, images, dynamo=True, input_names=["images"], output_names=tasks, dynamic_shapes=_BATCH, verbose=False
+        )
+        assert model is not None
+        model.save(path, external_data=False)
+
+
+def onnx_answers(path: Path) -> Answers:
+    """The outputs by task of a file that `save_onnx` wrote, computed by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def answers(images: Tensor) -> dict[str, Tensor]:
+        return dict(zip(names, map(torch.from_numpy, session.run(names, {"images": images.numpy()})), strict=True))
+
+    return answers
+
+
+@contextmanager
+def _exporting(what: str) -> Iterator[None]:
+    """Whatever an exporter raises, which are many kinds of its own, as one sentence; its warnings and its log stay quiet."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RuntimeError(f"{what}. Found {type(error).__name__}: {reason}") from error
