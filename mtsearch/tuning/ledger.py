@@ -32,7 +32,6 @@ class Ledger:
             self.study = Study(run, space, self.record)
         self.before = self.record.seconds  # seconds of earlier drivers
         self.since = time.monotonic()
-        self._waiting = sorted(self.record.running.values(), key=order)
         self._tests: list[TrialRecord] | None = None
         self._testing: set[str] = set()
         self._controls = [name for name in space.controls if name not in self.record.trials]
@@ -41,6 +40,10 @@ class Ledger:
         for trial in self.record.ended:
             self._place(trial)
         self.halving = self._scheduler()
+        for trial in list(self.record.running.values()):
+            if trial.verdict is not None:
+                self.stopped(trial.trial, trial.verdict)
+        self._waiting = sorted(self.record.running.values(), key=order)
         self._sweep()
 
     # ------------------------------------------------------------ what is next
@@ -133,12 +136,13 @@ class Ledger:
         self.listener("trial", self.record.trials[trial.trial], {})
         return self.record.trials[trial.trial]
 
-    def reports(self, name: str, reports: Sequence[dict[str, Any]]) -> None:
-        """Write down the reports that are new; those of a number known already are dropped."""
+    def reports(self, name: str, reports: Sequence[dict[str, Any]], stop: str | None = None) -> None:
+        """Write down the reports that are new; those of a number known already are dropped. `stop`: why the trial ends with the last."""
         for report in reports:
             trial = self.record.trials[name]
             if trial.state == "running" and report["report"] not in trial.reports:
-                self._write("report", trial=name, report=report["report"], metrics=report)
+                verdict = {"stop": stop} if stop is not None and report is reports[-1] else {}
+                self._write("report", trial=name, report=report["report"], metrics=report, **verdict)
                 self.listener("report", trial, report)
                 if self.halving is not None and trial.kind == "search":
                     self.halving.add(name, report)

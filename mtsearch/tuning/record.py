@@ -33,6 +33,7 @@ class TrialRecord:
     selected: int | None = None
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
+    verdict: str | None = None  # why it was to stop at its last report; without an end its driver died right then
 
     @property
     def result(self) -> dict[str, Any]:
@@ -87,6 +88,7 @@ class Record:
             trial = self.trials[event["trial"]]
             if trial.state == "running" or not self.slim:
                 trial.reports.setdefault(int(event["report"]), event["metrics"])
+                trial.verdict = event.get("stop")
         elif kind == "end":
             self._end(self.trials[event["trial"]], event)
         elif kind == "test":

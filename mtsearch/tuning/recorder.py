@@ -57,7 +57,7 @@ class Recorder(tune.Callback):
         if result.get("note") is not None:
             self._ledger.note(name, result["note"])
             self._display.note(f"{name}: {result['note']}")
-        self._ledger.reports(name, result["reports"])
+        self._ledger.reports(name, result["reports"], self.scheduler.stopped.get(name))
         if result["failed"] is not None:
             self._ledger.failed(name, result["failed"])
         elif result["selected"] is not None:

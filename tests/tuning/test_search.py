@@ -262,6 +262,20 @@ def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(
     assert states(cut) == states(run)
 
 
+def test_a_driver_that_died_between_a_last_report_and_the_end_it_decides_has_decided(search):
+    code, run, _ = search(halved(search.root / "whole"))
+    assert code == 0
+    lines, rows, known = run.log.path.read_text().splitlines(), shown(run), states(run)
+    ends = [n for n, line in enumerate(lines) if json.loads(line)["event"] == "end" and json.loads(line)["state"] == "stopped"]
+    report, name = json.loads(lines[ends[0] - 1]), json.loads(lines[ends[0]])["trial"]
+    assert report["event"] == "report" and report["stop"] == json.loads(lines[ends[0]])["reason"]
+    run.log.path.write_text("\n".join(lines[: ends[0]]) + "\n")
+    assert run.record().trials[name].state == "running"
+    code, run, _ = search.resume(run)
+    assert code == 0 and shown(run) == rows and states(run) == known
+    assert run.record().trials[name].attempts == 1
+
+
 def test_a_test_that_no_file_could_hold_fails_its_trial_alone(job, monkeypatch):
     whole = job()
     while not whole.step()["done"]:
