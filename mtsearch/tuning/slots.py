@@ -65,9 +65,10 @@ def crowded(space: Space, at_once: int) -> str | None:
     threads, config = space.trial().threads, space.config
     if threads <= max(config.resources.cpu, 1) or at_once * config.workers < 2:
         return None
+    who = "trial" if config.workers == 1 else "worker"
     return (
-        f"{threads} a {'trial' if config.workers == 1 else 'worker'}, {at_once * config.workers} at once, each on {config.resources.cpu:g} CPU: "
-        f"they wait for each other's cores; `resources.cpu={threads}` prevents it"
+        f"{threads} a {who}, {at_once * config.workers} at once, each on {config.resources.cpu:g} CPU: they wait for each other's cores; "
+        f"`resources.cpu={threads}` prevents it"
     )
 
 
