@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtsearch.config.doors import open_door
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.pages import show
 from mtsearch.config.plugins import parsed
 from mtsearch.config.space import split_pairs
 
@@ -31,21 +31,8 @@ KEYS = ("run", "pick", "of", "out", "onnx", "data.root", "data.store", "plugins"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 1 the model could not be exported, 2 bad input, 130 interrupted."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or "--help" in words or "-h" in words:
-        show(USAGE)
-        return 0
-    try:
-        return _export(words)
-    except BadInput as error:
-        print(f"mtsearch.export: {error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, OSError) as error:
-        print(f"mtsearch.export: nothing was exported: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mtsearch.export: interrupted; nothing was exported.", file=sys.stderr)
-        return 130
+    failures = dict.fromkeys((RuntimeError, OSError), "nothing was exported: {error}")
+    return open_door("export", USAGE, _export, arguments, failures, "nothing was exported.")
 
 
 def _export(words: list[str]) -> int:

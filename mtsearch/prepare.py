@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mtsearch.config.doors import open_door, show
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.pages import show
 from mtsearch.config.plugins import load_plugins, parsed
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import split_pairs
@@ -34,24 +34,12 @@ KEYS = ("dataset", "root", "store", "split_seed", "val_fraction", "size", "fold"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130 interrupted."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or "--help" in words or "-h" in words:
-        show(USAGE)
-        return 0
-    try:
-        return _list() if words == ["--list"] else _prepare(words)
-    except BadInput as error:
-        print(f"mtsearch.prepare: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"mtsearch.prepare: the store could not be written: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mtsearch.prepare: interrupted; start it again.", file=sys.stderr)
-        return 130
+    return open_door("prepare", USAGE, _prepare, arguments, {OSError: "the store could not be written: {error}"})
 
 
-def _prepare(words: Sequence[str]) -> int:
+def _prepare(words: list[str]) -> int:
+    if words == ["--list"]:
+        return _list()
     data = _data(words)
 
     from mtsearch.data import prepare, resolve  # torch takes seconds to import: mistakes in the command are answered before

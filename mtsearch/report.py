@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mtsearch.config.doors import open_door
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.pages import show
 from mtsearch.config.plugins import is_file, parsed
 from mtsearch.config.space import split_pairs
 
@@ -30,22 +30,7 @@ KEYS = ("run", "format", "reference", "plugins")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130 interrupted."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or "--help" in words or "-h" in words:
-        show(USAGE)
-        return 0
-    try:
-        _report(words)
-    except BadInput as error:
-        print(f"mtsearch.report: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"mtsearch.report: the report could not be written: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mtsearch.report: interrupted; start it again.", file=sys.stderr)
-        return 130
-    return 0
+    return open_door("report", USAGE, _report, arguments, {OSError: "the report could not be written: {error}"})
 
 
 def write(run: RunDirectory, formats: Sequence[str] | None = None) -> Outcome:
@@ -91,7 +76,7 @@ def _placeless(word: str) -> str:
     return f"{key}={Path(value).name}" if key == "data.dataset" else word
 
 
-def _report(words: list[str]) -> None:
+def _report(words: list[str]) -> int:
     own, rest = split_pairs(words, KEYS)
     if rest:
         raise BadInput(f"`{rest[0]}` is no key of the report. {nearest(rest[0].split('=')[0], KEYS)}")
@@ -123,6 +108,7 @@ def _report(words: list[str]) -> None:
         _keep(run, found, own["reference"])
     print_front(found)
     print(f"run: {run.address}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from mtsearch.config.doors import open_door, show
 from mtsearch.config.errors import BadInput, Halt
-from mtsearch.config.pages import show
 from mtsearch.config.plugins import load_plugins, parsed
 from mtsearch.config.space import load_space, split_pairs
 
@@ -37,24 +37,11 @@ FLAGS = ("--list", "--cfg", "--dry-run", "--or-resume")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or "--help" in words or "-h" in words:
-        show(USAGE)
-        return 0
-    try:
-        return _main([w for w in words if not w.startswith("-")], [w for w in words if w.startswith("-")])
-    except BadInput as error:
-        print(f"mtsearch.run: {error}", file=sys.stderr)
-        return 2
-    except Halt as error:
-        print(f"mtsearch.run: {error} Mend that, then resume again.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mtsearch.run: interrupted.", file=sys.stderr)
-        return 130
+    return open_door("run", USAGE, _run, arguments, {Halt: "{error} Mend that, then resume again."}, "everything finished is kept.")
 
 
-def _main(pairs: list[str], flags: list[str]) -> int:
+def _run(words: list[str]) -> int:
+    pairs, flags = [w for w in words if not w.startswith("-")], [w for w in words if w.startswith("-")]
     for flag in flags:
         if flag not in FLAGS:
             raise BadInput(f"unknown option `{flag}`. Known here: {', '.join(FLAGS)}, --help.")

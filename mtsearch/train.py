@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mtsearch.config.doors import open_door
 from mtsearch.config.errors import BadInput, Halt, nearest
-from mtsearch.config.pages import show
 from mtsearch.config.space import Space, read_space, split_pairs
 
 if TYPE_CHECKING:
@@ -32,21 +32,8 @@ its name: pick=trial:stl). The last line is the run directory, `run: PATH`. Exit
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or "--help" in words or "-h" in words:
-        show(USAGE)
-        return 0
-    try:
-        return _train(words)
-    except BadInput as error:
-        print(f"mtsearch.train: {error}", file=sys.stderr)
-        return 2
-    except Halt as error:
-        print(f"mtsearch.train: {error} Mend that, then train it again.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("mtsearch.train: interrupted; a single training is not resumed, start it again.", file=sys.stderr)
-        return 130
+    failures: dict[type[Exception], str] = {Halt: "{error} Mend that, then train it again."}
+    return open_door("train", USAGE, _train, arguments, failures, "a single training is not resumed, start it again.")
 
 
 def _train(words: list[str]) -> int:
