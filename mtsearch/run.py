@@ -107,7 +107,12 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
             changes[key] = parsed(value) if key == "plugins" else value if key in PLACES else yaml.safe_load(value)
         except yaml.YAMLError:
             raise BadInput(f"the value of `{key}` is no valid YAML: {value!r}. Write, for example, `search.trials=100`.") from None
-    open_run(own["resume"], changes.get("plugins"), "resume").space_with(changes)
+    run = open_run(own["resume"], changes.get("plugins"), "resume")
+    if run.record().single:
+        from mtsearch.train import main as train
+
+        return train([f"resume={own['resume']}", *overrides])
+    run.space_with(changes)
 
     from mtsearch.tuning.engine import resume
 

@@ -18,7 +18,7 @@ from mtsearch.data import Dataset
 from mtsearch.deploy.card import as_json, as_markdown, card_of, size_of
 from mtsearch.deploy.compact import compact
 from mtsearch.deploy.files import CARD, fingerprint, whole_folder
-from mtsearch.deploy.parity import check_parity
+from mtsearch.deploy.parity import Parity, check_parity
 from mtsearch.deploy.programs import need_onnx, onnx_answers, program_of, save_onnx, save_pt2, torch_answers
 from mtsearch.deploy.serving import Serving
 
@@ -80,7 +80,7 @@ def export_model(
             before=size_of(reference, shape),
             after=size_of(compacted.model, shape),
             notes=compacted.notes,
-            parity=max(parities, key=lambda parity: parity.relative),
+            parity=Parity(max(p.absolute for p in parities), max(p.relative for p in parities), len(pixels)),
             files={name: fingerprint(folder / name) for name in ("model.safetensors", *programs)},
         )
         (folder / CARD).write_text(as_json(card), encoding="utf-8")

@@ -30,7 +30,19 @@ def program_of(network: nn.Module, image: Tensor) -> ExportedProgram:
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)  # where each line of the code lay
+    _refuse_bytes(program)
     return program
+
+
+def _refuse_bytes(program: ExportedProgram) -> None:
+    """Have the program raise where its images are no float32: pixels in 0..255 would be answered with nonsense."""
+    graph = program.graph_module.graph
+    images = next(node for node in graph.nodes if node.op == "placeholder" and node.name in program.graph_signature.user_inputs)
+    last = [node for node in graph.nodes if node.op == "placeholder"][-1]
+    with graph.inserting_after(last):
+        check = graph.call_function(torch.ops.aten._assert_tensor_metadata.default, (images, None, None, torch.float32))
+    check.meta["val"] = None
+    program.graph_module.recompile()
 
 
 def save_pt2(program: ExportedProgram, path: Path) -> None:
@@ -52,7 +64,7 @@ def need_onnx() -> None:
 
 
 def save_onnx(program: ExportedProgram, path: Path) -> None:
-    """Write a program as one ONNX file with the input `images` and the outputs of the program, by the names of their tasks.
+    """Write a program as one ONNX file with the input `images` and an output a task, by its name.
 
     Raises:
         RuntimeError: the program has an operation that ONNX lacks, more than 2 GB of weights, or a task `images`.
@@ -62,11 +74,16 @@ def save_onnx(program: ExportedProgram, path: Path) -> None:
     if "images" in tasks:
         raise RuntimeError("an ONNX file cannot have an output with the name of its input, `images`. Name that task otherwise.")
     with _exporting("ONNX should be able to express this network"):
-        model = torch.onnx.export(
-            program, images, dynamo=True, input_names=["images"], output_names=tasks, dynamic_shapes=_BATCH, verbose=False
-        )
-        assert model is not None
-        model.save(path, external_data=False)
+        written = torch.onnx.export(program, images, dynamo=True, input_names=["images"], dynamic_shapes=_BATCH, verbose=False)
+        assert written is not None
+        graph = written.model.graph
+        inner = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
+        for value in inner:
+            if value.name in tasks:  # what lies in between has the names of operations, as a task may have
+                value.name = f"value_{value.name}"
+        for output, task in zip(graph.outputs, tasks, strict=True):
+            output.name = task
+        written.save(path, external_data=False)
 
 
 def onnx_answers(path: Path) -> Answers:
@@ -76,11 +93,13 @@ def onnx_answers(path: Path) -> Answers:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    with _exporting("ONNX Runtime should be able to read what was written"):
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
     def answers(images: Tensor) -> dict[str, Tensor]:
-        return dict(zip(names, map(torch.from_numpy, session.run(names, {"images": images.numpy()})), strict=True))
+        with _exporting("ONNX Runtime should be able to run what was written"):
+            return dict(zip(names, map(torch.from_numpy, session.run(names, {"images": images.numpy()})), strict=True))
 
     return answers
 

@@ -72,7 +72,6 @@ def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIA
     """
     console = console or Console()
     directory = open_run(path, changes.get("plugins"), "resume")
-    _refuse_single(directory)
     with directory.driver_lock():
         places = {key: value for key, value in changes.items() if key in PLACES}
         changes = {key: value for key, value in changes.items() if key not in PLACES and _get(directory.config, key) != value}
@@ -96,12 +95,6 @@ def resume(path: str | Path, changes: dict[str, Any], *, trial_class: str = TRIA
             if not changes:
                 directory.log.append("resume", changes={})
             return _drive(directory, space, data, connection, trial_class, console)
-
-
-def _refuse_single(directory: RunDirectory) -> None:
-    if directory.record().single:
-        command = next((row["command"] for row in directory.rows()), "python -m mtsearch.train")
-        raise BadInput(f"{directory.address} holds a single training, which is not resumed. Train it again: {command}")
 
 
 def _get(config: Any, key: str) -> Any:

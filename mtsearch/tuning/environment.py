@@ -43,9 +43,9 @@ def check_plugins(space: Space, environment: Mapping[str, Any]) -> None:
             raise BadInput(f"the plug-in {name} is not the one that the run began with. Put that one back, or start a new run.")
 
 
-def concrete_data(space: Space, environment: Mapping[str, Any]) -> DataConfig:
-    """Where this machine has the data of a run. Raises BadInput when they are others than the run began with."""
-    data, facts = _data(space)
+def concrete_data(space: Space, environment: Mapping[str, Any], only: str | None = None) -> DataConfig:
+    """Where this machine has the data of a run; `only` as above. Raises BadInput when they are others than the run began with."""
+    data, facts = _data(space, only)
     if facts["checksum"] != environment["checksum"]:
         raise BadInput(
             f"the run was made on {environment['dataset']} with checksum {str(environment['checksum'])[:12]}, "

@@ -31,28 +31,29 @@ def conclude(ledger: Ledger, console: Console, *, interrupted: bool = False) -> 
     if run.trouble:
         left = True
     elif interrupted:
-        say(console, f"interrupted; everything finished is kept. Go on with: {_go_on(run)}")
+        say(console, f"interrupted; everything finished is kept. Go on with: {go_on(run)}")
     elif left:
-        say(console, f"not all is done. Go on with: {_go_on(run)}")
+        say(console, f"not all is done. Go on with: {go_on(run)}")
     elif ledger.proposed < ledger.study.size:
         say(console, f"`search.budget` is used up after {ledger.proposed} of {ledger.study.size} trials; a resume may raise it.")
     say(console, f"run: {run.address}")
     return 1 if left or unkept is not None or (not found.front and not interrupted) else 0
 
 
-def halted(run: RunDirectory, reason: str, console: Console) -> int:
+def halted(run: RunDirectory, reason: str, console: Console, *, single: bool = False) -> int:
     """Say why a run stopped before its end; the tables wait for its resume. Returns the exit code."""
     run.log.close()
     unkept = run.settle()
     for line in [*run.news(), *([unkept] if unkept is not None else [])]:
         say(console, line)
-    say(console, f"stopped: {reason} Everything finished is kept. Mend that, then go on with: {_go_on(run)}")
+    say(console, f"stopped: {reason} Everything finished is kept. Mend that, then go on with: {go_on(run, single)}")
     say(console, f"run: {run.address}")
     return 1
 
 
-def _go_on(run: RunDirectory) -> str:
-    return f"python -m mtsearch.run resume={shlex.quote(run.address)}"
+def go_on(run: RunDirectory, single: bool = False) -> str:
+    """The command that goes on with a run: a search, or a single training."""
+    return f"python -m mtsearch.{'train' if single else 'run'} resume={shlex.quote(run.address)}"
 
 
 def say(console: Console, line: str) -> None:

@@ -92,7 +92,7 @@ class Job:
         has held at most, or None}``, of a test ``{"test": metrics or None, "done": True, "failed": reason or None, "halt": ...}``.
         """
         if self.purpose == "test":
-            return self._test()
+            return self.test()
         reports, self._again = self._again, []
         note, self._note = self._note, None
         selected, done = None, True
@@ -119,7 +119,13 @@ class Job:
                 return []
         return [report]
 
-    def _test(self) -> dict[str, Any]:
+    @property
+    def total_epochs(self) -> float | None:
+        """Epochs of the trial in all; None where it could not be made."""
+        return getattr(self._trial, "total_epochs", None)
+
+    def test(self) -> dict[str, Any]:
+        """The test metrics of the trial, as `step` returns them; raises nothing."""
         metrics = None
         if self._failed is None and self._halt is None:
             try:

@@ -79,6 +79,22 @@ def test_an_onnx_file_that_would_answer_otherwise_is_not_exported(tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
+def test_tasks_may_have_the_names_of_operations(tmp_path):
+    tasks = [TASKS[0].model_copy(update={"name": name}) for name in ("mean", "sub", "div", "relu", "view", "linear", "value_mean")]
+    model, shape = sparse("hps", "mm", tasks)
+    out = export_model(model, dataset(shape, tasks), tasks, tmp_path / "out", {}, onnx=True)
+    assert list(onnx_answers(out / "model.onnx")(torch.rand(3, *shape))) == [task.name for task in tasks]
+
+
+def test_pixels_in_bytes_are_refused_and_not_answered_with_nonsense(exported):
+    _, shape, out = exported
+    pixels = torch.randint(256, (3, *shape), dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="dtype"):
+        torch.export.load(out / "model.pt2").module()(pixels)
+    with pytest.raises(RuntimeError, match=r"run what was written.*INVALID_ARGUMENT"):
+        onnx_answers(out / "model.onnx")(pixels)
+
+
 def test_a_task_called_as_the_input_is_refused(tmp_path):
     tasks = [TASKS[0].model_copy(update={"name": "images"}), TASKS[1]]
     model, shape = sparse("hps", "mm", tasks)

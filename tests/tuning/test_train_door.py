@@ -1,11 +1,13 @@
 """The door of a single training, with a trial that computes nothing."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from mtsearch import population, train
 from mtsearch import run as run_door
+from mtsearch import train
+from mtsearch.tuning import single
 from mtsearch.tuning.rundir import RunDirectory
 from tests.tuning.fake import PLAN, FakeTrial, order
 from tests.tuning.spaces import space
@@ -19,12 +21,11 @@ def door(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(FakeTrial, "total_epochs", 3, raising=False)
-    monkeypatch.setattr(FakeTrial, "__iter__", lambda self: iter(lambda: None if self.finished else next(self), None), raising=False)
-    monkeypatch.setattr(population, "open_trial", FakeTrial)
+    monkeypatch.setattr(single, "TRIAL_CLASS", "tests.tuning.fake:FakeTrial")
     (tmp_path / "toy.yaml").write_text(space("results").to_yaml())
 
     def call(*words):
-        code = train.main(["space=toy.yaml", *words])
+        code = train.main(list(words) if words and words[0].startswith("resume=") else ["space=toy.yaml", *words])
         shown = capsys.readouterr()
         last = shown.out.splitlines()[-1] if shown.out else ""
         return code, RunDirectory(last.removeprefix("run: ")) if last.startswith("run: ") else None, shown.err
@@ -60,14 +61,74 @@ def test_a_test_that_fails_leaves_the_trained_trial(door):
     order("raise", 1, 99)
     code, run, err = door()
     assert code == 1 and "the test failed" in err and run.rows()[0]["state"] == "done"
+    (Path(os.environ[PLAN]) / "raise-1-99").unlink()
+    code, run, _ = door(f"resume={run.path}")
+    assert code == 0 and "test/image/error" in run.rows()[0]
 
 
-def test_a_single_training_is_not_resumed_and_says_how_to_train_again(door, capsys):
+def figures(run):
+    """Reports, the row and the test, but for which process it was and how often it began."""
+    reports = [{key: value for key, value in report.items() if key != "process"} for report in run.history()]
+    return reports, [{key: value for key, value in row.items() if key not in ("process", "attempts", "command")} for row in run.rows()]
+
+
+@pytest.mark.parametrize("resumed", [train.main, run_door.main])
+@pytest.mark.parametrize("report", [1, 2])
+def test_an_interrupted_training_goes_on_with_the_numbers_it_would_have_had(door, capsys, report, resumed):
+    _, whole, _ = door("trial.seed=4")
+    order("interrupt", 1, report, os.getpid())
+    code = train.main(["space=toy.yaml", "trial.seed=4"])
+    out = capsys.readouterr().out.splitlines()
+    run = RunDirectory(out[-1].removeprefix("run: "))
+    assert code == 130 and out[-2] == f"interrupted; every report is kept. Go on with: python -m mtsearch.train resume={run.path}"
+    assert (run.path / "trials.parquet").exists() and len(run.history()) == report - 1
+    assert resumed([f"resume={run.path}"]) == 0
+    out = capsys.readouterr().out
+    assert f"run: {run.path}" in out and ("goes on after report 1" in out) == (report == 2)
+    assert figures(run) == figures(whole) and run.rows()[0]["attempts"] == 2
+
+
+def test_what_is_left_of_a_training_may_be_its_last_report_its_end_or_its_test(door):
+    _, whole, _ = door("trial.seed=4")
+    lines = whole.log.path.read_text().splitlines()
+    expected = figures(whole)
+    for kept in range(1, len(lines) + 1):  # from the run's first line on, the state on disk being the newest
+        whole.log.path.write_text("\n".join(lines[:kept]) + "\n")
+        code, run, err = door(f"resume={whole.path}")
+        assert code == 0 and err == "" and figures(run) == expected
+        events = [event["event"] for event in run.events()]
+        assert events.count("end") == events.count("test") == 1
+
+
+def test_a_finished_training_stays_as_it_is_and_a_failed_one_says_why(door):
+    _, run, _ = door()
+    before = run.log.path.read_bytes()
+    assert door(f"resume={run.path}")[0] == 0 and run.log.path.read_bytes() == before
+    order("raise", 1, 2)
     _, run, _ = door("trial.seed=4")
-    assert run_door.main([f"resume={run.path}"]) == 2
+    code, _, err = door(f"resume={run.path}")
+    assert code == 2 and "has failed: ValueError: the trial was told to raise. Train it again: python -m mtsearch.train" in err
+
+
+def test_a_full_disk_stops_a_training_with_a_sentence(door, capsys, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "there")
+
+    monkeypatch.setattr(FakeTrial, "save", full)
+    assert train.main(["space=toy.yaml"]) == 1
     shown = capsys.readouterr()
-    assert shown.out == "" and shown.err.count("\n") == 1
-    assert f"not resumed. Train it again: {run.rows()[0]['command']}" in shown.err
+    assert "stopped: the state of a trial cannot be written to there (No space left on device)." in shown.out
+    assert "go on with: python -m mtsearch.train resume=" in shown.out
+
+
+def test_what_does_not_go_with_the_resume_of_a_training_is_refused(door, tmp_path):
+    _, run, _ = door()
+    for word in ("trial.seed=3", "search.trials=9", "space=toy.yaml"):
+        code, _, err = door(f"resume={run.path}", word)
+        assert code == 2 and f"`{word.partition('=')[0]}` does not go with `resume`" in err and err.count("\n") == 1
+    made = RunDirectory.create(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
+    code, _, err = door(f"resume={made.path}")
+    assert code == 2 and f"holds a search. Go on with it: python -m mtsearch.run resume={made.path}" in err
 
 
 def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(door, tmp_path):
