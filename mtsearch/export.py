@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +43,8 @@ def _export(words: list[str]) -> int:
         raise BadInput(f"`{key}` is no key of the export. {nearest(key, KEYS)}")
     if "run" not in own:
         raise BadInput("`run` is missing. Write, for example, `python -m mtsearch.export run=results/pareto_cm/20260101-120000 pick=knee`.")
-    if own.get("onnx", "false") not in ("true", "false"):
+    onnx = own.get("onnx", "false").lower()
+    if onnx not in ("true", "false"):
         raise BadInput(f"`onnx` should be true or false. Found {own['onnx']}.")
 
     from mtsearch.tuning.remote import open_run
@@ -50,32 +52,17 @@ def _export(words: list[str]) -> int:
 
     run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
 
-    from mtsearch.config.schema import DataConfig
     from mtsearch.deploy import export_model, need_onnx  # torch takes seconds to import: a wrong folder is answered before
     from mtsearch.pareto import choose
-    from mtsearch.population import Population, restore_trial
-    from mtsearch.training.state import has_state, load_state
+    from mtsearch.population import Population
+    from mtsearch.tuning.restored import restored
 
-    onnx = own.get("onnx") == "true"
-    if onnx:
+    if onnx == "true":
         need_onnx()
     pick = own.get("pick", "knee")
     row = choose(run.rows(), run.config.objectives, pick, run.config.constraints)
     name = row["trial"]
-    if row["state"] != "done":
-        raise BadInput(f"trial `{name}` is {row['state']}, so it has no model to export; pick a finished trial.")
-    folder = run.fetch(name)
-    if not has_state(folder):
-        why = "only the front and the controls do"
-        raise BadInput(f"trial `{name}` keeps no checkpoint in {run.address}: {why}. Train it again alone: {row['command']}")
-    moved = {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")}
-    place = {"root": run.config.data.root, "store": run.config.data.store}  # checkpoints know what they were trained on, not where it was
-    data = DataConfig.model_validate({**load_state(folder)["data"], **place, **moved})
-    try:
-        trial = restore_trial(folder, data)
-    except ValueError as error:  # other data than the trial was trained on
-        raise error if isinstance(error, BadInput) else BadInput(f"trial `{name}` does not go with the data found now: {error}") from error
-
+    trial = restored(run, name, {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")})
     model, of = trial.selected_model(), own.get("of")
     if model.told:
         raise BadInput(f"trial `{name}` is a baseline that is told labels, so there is no model to deploy. Pick another trial.")
@@ -86,19 +73,21 @@ def _export(words: list[str]) -> int:
         row = {key: value for key, value in row.items() if not key.startswith(("val/", "test/"))} | trial.best(of)
         name, pick = f"{name}-{of}", f"{pick}, best of {of}"
     out = Path(own["out"]) if "out" in own else (Path() if is_url(run.address) else run.path) / "export" / name
-    export_model(model, trial.dataset, trial.tasks, out, _facts(run.name, run.environment, row, pick, trial.config), onnx=onnx)
+    export_model(model, trial.dataset, trial.tasks, out, _facts(run.name, run.environment, row, pick, trial.config), onnx=onnx == "true")
     print(f"data    {trial.dataset.label}\ntrial   {name} ({pick})\nfiles   {', '.join(sorted(path.name for path in out.iterdir()))}")
     print(f"export: {out}")
     return 0
 
 
 def _facts(run: str, environment: Mapping[str, Any], row: Mapping[str, Any], pick: str, config: Any) -> dict[str, Any]:
-    """What the card tells of the trial; the run by its name only, as paths mean nothing elsewhere."""
+    """What the card tells of the trial; the run by its name only and files by theirs, as folders mean nothing elsewhere."""
+    from mtsearch.tuning.record import placeless
+
     return {
         "run": run,
         "trial": row["trial"],
         "pick": pick,
-        "command": row["command"],
+        "command": shlex.join(placeless(shlex.split(row["command"]))),
         "preference": config.preference,
         "metrics": {key: value for key, value in row.items() if key.startswith(("val/", "test/")) and isinstance(value, int | float)},
         "config": config.model_dump(mode="json"),

@@ -46,6 +46,7 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     """Write the reference result, the data root as DATA and without where this machine keeps its results."""
     from mtsearch.config.space import dump, list_spaces, load_space
     from mtsearch.pareto.reference import write_reference
+    from mtsearch.tuning.record import placeless
 
     record, raw = run.record(), dict(run.space.raw)
     raw.pop("results", None)
@@ -57,23 +58,14 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     changed = tuple(f"{key}=" for key in record.changes)
     kept = [pair for pair in record.overrides if not pair.startswith(("data.root=", "data.store=", "results.", "monitor", *changed))]
     words = [f"space={record.space}", *([f"profile={record.profile}"] if record.profile else []), *(["data.root=DATA"] if rooted else [])]
-    words += [shlex.quote(_placeless(pair)) for pair in [*kept, *(f"{key}={value}" for key, value in record.changes.items())]]
+    words += map(shlex.quote, placeless([*kept, *(f"{key}={value}" for key, value in record.changes.items())]))
     command = "python -m mtsearch.run " + " ".join(words)
     for row in found.rows:
-        given = shlex.split(row["command"])
-        row["command"] = shlex.join("data.root=DATA" if word.startswith("data.root=") else _placeless(word) for word in given)
+        row["command"] = shlex.join(placeless(shlex.split(row["command"])))
     config = run.config
     if not config.notes and record.space in list_spaces():  # a run made before the space had its notes
         config = config.model_copy(update={"notes": load_space(record.space).config.notes})
     write_reference(folder, found, config, run.environment, configuration=dump(raw), command=command)
-
-
-def _placeless(word: str) -> str:
-    """A word of a command without the folders of plug-ins and of a data card."""
-    key, _, value = word.partition("=")
-    if key == "plugins":
-        return f"plugins=[{', '.join(Path(entry).name if is_file(entry) else entry for entry in parsed(value))}]"
-    return f"{key}={Path(value).name}" if key == "data.dataset" else word
 
 
 def _report(words: list[str]) -> int:

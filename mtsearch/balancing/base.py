@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from mtsearch.config.balancing import equal, idle_preference, takes_preference
 from mtsearch.config.base import Model, claim
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.trial import TrialConfig
+from mtsearch.config.validation import validated
 
 Level = Literal["loss", "feature", "parameter"]
 """Where a method acts: on the losses alone, on their gradients at the shared boundary, or on their gradients in the shared parameters."""
@@ -44,6 +47,10 @@ class Step:
     terms: Sequence[Tensor] = ()
     over_ranks: Callable[[Tensor], Tensor] = field(default=lambda tensor: tensor)
     summed: list[nn.Parameter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if len(self.tasks) != len(self.losses):
+            raise ValueError(f"Parameter `tasks` should name the task of each of {len(self.losses)} losses. Found {self.tasks}.")
 
 
 class Balancing(ABC):
@@ -120,11 +127,11 @@ def balancing(settings: type[Model]) -> Callable[[B], B]:
     return register
 
 
-def build_balancing(settings: Model, weights: Tensor, coefficient: float = 0.0) -> Balancing:
-    """The method that `settings` (a settings model of kind ``balancing``) asks for.
+def build_balancing(settings: Model | str | Mapping[str, Any], weights: Tensor | Sequence[float], coefficient: float = 0.0) -> Balancing:
+    """The method that `settings` asks for.
 
     Args:
-        settings: e.g. ``schema.ChebyshevAL(mu=0.5)``.
+        settings: as for `trial.balancing`: a name, ``{"name": "chebyshev_al", "mu": 0.5}``, or a settings model of kind ``balancing``.
         weights: (K,) the preference over the tasks, on the simplex.
         coefficient: the sparsity coefficient k0 in [0, 1); 0 leaves the sparsity objective out.
 
@@ -132,13 +139,15 @@ def build_balancing(settings: Model, weights: Tensor, coefficient: float = 0.0) 
         BadInput: `settings` has no method, `weights` are not on the simplex or are unequal where the method takes none, or `coefficient`
             is out of range.
     """
-    if type(settings) not in _METHODS:
+    given = settings if isinstance(settings, Model) else validated(TrialConfig, {"balancing": settings}, "trial").balancing
+    weights = torch.as_tensor(weights)
+    if type(given) not in _METHODS:
         known = [model.__name__ for model in _METHODS]
-        raise BadInput(f"`trial.balancing` has no method for {type(settings).__name__}. {nearest(type(settings).__name__, known)}")
+        raise BadInput(f"`trial.balancing` has no method for {type(given).__name__}. {nearest(type(given).__name__, known)}")
     if weights.ndim != 1 or bool((weights < 0).any()) or abs(weights.double().sum().item() - 1) > 1e-6:
         raise BadInput(f"`trial.preference` should hold one non-negative weight a task and sum to 1. Found {weights.tolist()}.")
-    if not takes_preference(settings) and not equal(weights.tolist()):
-        raise BadInput(f"`trial.preference` {idle_preference(settings, weights.tolist())}")
+    if not takes_preference(given) and not equal(weights.tolist()):
+        raise BadInput(f"`trial.preference` {idle_preference(given, weights.tolist())}")
     if not 0 <= coefficient < 1:
         raise BadInput(f"`trial.sparsity.coefficient` should be in [0, 1). Found {coefficient}.")
-    return _METHODS[type(settings)](settings, weights, coefficient)
+    return _METHODS[type(given)](given, weights, coefficient)

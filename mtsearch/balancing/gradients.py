@@ -56,6 +56,10 @@ class GradientBalancing(Balancing):
     def _through_features(self, step: Step, terms: Sequence[Tensor], losses: Tensor) -> None:
         if not step.shared:
             raise BadInput(f"{self._key} with `level: feature` should have features that all tasks share. Found none. {self._hint}")
+        if any(leaf is feature or not leaf.is_leaf for feature, leaf in zip(step.shared, step.read, strict=True)):
+            raise ValueError(
+                "Parameter `read` should hold `feature.detach().requires_grad_()` of each shared feature, which the heads read."
+            )
         pairs = [(feature, leaf) for feature, leaf in zip(step.shared, step.read, strict=True) if feature.requires_grad]
         jacobian = _jacobian(terms, [leaf for _, leaf in pairs], step.over_ranks)
         if pairs:  # a frozen shared part has no use for gradients

@@ -6,6 +6,7 @@ A mapping is a dimension when it holds exactly one of ``choice``, ``uniform``, `
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -31,7 +32,9 @@ def is_dimension(node: Any) -> bool:
     if not isinstance(node, Mapping):
         return False
     rest = [value for key, value in node.items() if key != "default"]
-    return any(kind in node for kind in KINDS) or (len(node) == 2 and len(rest) == 1 and isinstance(rest[0], list))
+    if len(rest) == 1 and isinstance(rest[0], list):
+        return len(node) == 2 or bool(difflib.get_close_matches(str(next(iter(node))), KINDS, n=1, cutoff=0.75))
+    return any(kind in node for kind in KINDS)
 
 
 def label(option: Any) -> Any:

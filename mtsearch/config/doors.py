@@ -30,7 +30,7 @@ def open_door(
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or "--help" in words or "-h" in words:
         show(usage)
-        return 0
+        return 0 if words else 2
     try:
         return work(words)
     except BadInput as error:

@@ -80,7 +80,7 @@ def save_onnx(program: ExportedProgram, path: Path) -> None:
         inner = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
         for value in inner:
             if value.name in tasks:  # what lies in between has the names of operations, as a task may have
-                value.name = f"value_{value.name}"
+                value.name = f"inner/{value.name}"
         for output, task in zip(graph.outputs, tasks, strict=True):
             output.name = task
         written.save(path, external_data=False)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mtsearch.config.errors import nearest
+
 Layer = nn.Conv2d | nn.Linear
 
 
@@ -34,10 +36,14 @@ def scale_rows_(weight: Tensor, scale: Tensor) -> None:
 
 
 def prunable_layers(model: nn.Module, prunable: Sequence[str]) -> dict[str, Layer]:
-    """The modules named in `prunable`. Raises ValueError for one that has no rows."""
+    """The modules named in `prunable`. Raises ValueError for one that is not there or has no rows."""
     layers: dict[str, Layer] = {}
     for name in prunable:
-        layer = model.get_submodule(name)
+        try:
+            layer = model.get_submodule(name)
+        except AttributeError:
+            known = [known for known, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+            raise ValueError(f"Prunable layer `{name}` is no layer of the network. {nearest(name, known)}") from None
         if not isinstance(layer, nn.Conv2d | nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups != 1):
             raise ValueError(f"Prunable layer `{name}` should be a Linear or an ungrouped Conv2d. Found {layer}.")
         layers[name] = layer

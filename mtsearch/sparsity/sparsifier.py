@@ -71,6 +71,8 @@ class Sparsifier:
 
         Neither rule scales its strength by the learning rate: one is set by the number of rows, the other is the papers' form.
         """
+        if step < 1:
+            raise ValueError(f"Parameter `step` should count from 1. Found {step}.")
         self.hold()  # first: the rule has to see zero rows as zero, not where the optimiser just moved them
         if self.due(step):
             self.apply(step / self.total_steps)

@@ -13,9 +13,10 @@ from mtsearch.tuning.checks import check_space
 from mtsearch.tuning.cluster import cluster
 from mtsearch.tuning.environment import environment_of
 from mtsearch.tuning.record import text
+from mtsearch.tuning.remarks import remarks
 from mtsearch.tuning.remote import check_results
 from mtsearch.tuning.rundir import RunDirectory
-from mtsearch.tuning.slots import bundle, crowded, local_nodes, slots
+from mtsearch.tuning.slots import bundle, local_nodes, slots
 from mtsearch.tuning.study import Study
 
 SHOWN = 3  # configurations
@@ -45,8 +46,8 @@ def dry_run(space: Space) -> str:
     lines = [
         f"data     {environment['dataset']}",
         f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",
-        *([f"threads  {remark}"] if (remark := crowded(space, at_once)) else []),
         f"trials   {count} by {space.config.search.sampler.name}, and the controls {', '.join(space.controls) or '(none)'}",
+        *remarks(space, at_once, nodes),
         f"cost     about {epochs:.0f} epochs of {images:,} training images, {epochs * images:,.0f} images in all; "
         f"forward {min(macs):,} to {max(macs):,} multiply-adds an image, so about {3 * epochs * images * sum(macs) / len(macs):.2e} in all "
         "with backward",

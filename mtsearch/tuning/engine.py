@@ -28,10 +28,11 @@ from mtsearch.tuning.ledger import Ledger
 from mtsearch.tuning.live import Display
 from mtsearch.tuning.observers.watch import watching
 from mtsearch.tuning.recorder import Recorder
+from mtsearch.tuning.remarks import remarks
 from mtsearch.tuning.remote import RemoteRun, check_results, create_run, open_run
 from mtsearch.tuning.rundir import PLACES, RunDirectory
 from mtsearch.tuning.searcher import JobSearcher
-from mtsearch.tuning.slots import bundle, crowded, slots
+from mtsearch.tuning.slots import bundle, slots
 from mtsearch.tuning.storage import is_url
 from mtsearch.tuning.trainable import TrialActor
 
@@ -130,7 +131,7 @@ def banner(console: Console, ledger: Ledger, at_once: int, connection: Cluster) 
         f"data       {ledger.run.environment['dataset']}",
         f"trials     {ledger.study.size} by {config.search.sampler.name} and {controls} control{'s' * (controls != 1)}, {at_once} at once"
         + (f"; {finished} of them finished" if finished else ""),
-        *([f"threads    {remark}"] if (remark := crowded(ledger.space, at_once)) else []),
+        *remarks(ledger.space, at_once, connection.nodes),
         f"run        {ledger.run.place}",
         f"dashboard  {connection.dashboard}",
     ]

@@ -40,9 +40,6 @@ class Ledger:
         for trial in self.record.ended:
             self._place(trial)
         self.halving = self._scheduler()
-        for trial in list(self.record.running.values()):
-            if trial.verdict is not None:
-                self.stopped(trial.trial, trial.verdict)
         self._waiting = sorted(self.record.running.values(), key=order)
         self._sweep()
 
@@ -76,6 +73,9 @@ class Ledger:
 
     def next_trial(self) -> TrialRecord | None:
         """The next trial to run, its start written down: the unfinished, then the controls, then proposals; None at the end."""
+        while self._waiting and self._waiting[0].verdict is not None:
+            decided = self._waiting.pop(0)
+            self.stopped(decided.trial, str(decided.verdict))
         if self._waiting:
             trial = self._waiting.pop(0)
         elif self.exhausted:

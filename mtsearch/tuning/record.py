@@ -6,12 +6,14 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from mtsearch.config.base import methods, tag_of
 from mtsearch.config.errors import BadInput
+from mtsearch.config.plugins import is_file, parsed
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, leaves
 from mtsearch.tuning.events import plain
@@ -247,6 +249,22 @@ def reason_of(error: BaseException) -> str:
     if type(error).__name__ in ("Diverged", "BadInput", "Damaged"):
         return text
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+
+
+def placeless(words: Iterable[str]) -> list[str]:
+    """Words of a command without the folders of this machine: the data in DATA, files of spaces, cards and plug-ins by their names."""
+    found = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "data.root":
+            word = "data.root=DATA"
+        elif key == "plugins":
+            word = f"plugins=[{', '.join(Path(entry).name if is_file(entry) else entry for entry in parsed(value))}]"
+        elif key in ("space", "data.dataset"):
+            word = f"{key}={Path(value).name}"
+        if key != "data.store":
+            found.append(word)
+    return found
 
 
 def _quoted(word: str) -> str:

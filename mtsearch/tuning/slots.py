@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import SpaceConfig
-from mtsearch.config.space import Space
 
 
 def worker(config: SpaceConfig) -> dict[str, float]:
@@ -58,18 +57,6 @@ def slots(config: SpaceConfig, nodes: Sequence[Mapping[str, float]]) -> int:
             f"{possible}. Lower `search.slots` or `resources.{scarce.lower()}`."
         )
     return config.search.slots
-
-
-def crowded(space: Space, at_once: int) -> str | None:
-    """A remark where trials at once have more threads than the cores they ask for, which costs all of them; None where they do not."""
-    threads, config = space.trial().threads, space.config
-    if threads <= max(config.resources.cpu, 1) or at_once * config.workers < 2:
-        return None
-    who = "trial" if config.workers == 1 else "worker"
-    return (
-        f"{threads} a {who}, {at_once * config.workers} at once, each on {config.resources.cpu:g} CPU: they wait for each other's cores; "
-        f"`resources.cpu={threads}` prevents it"
-    )
 
 
 def _fits(there: float, amount: float) -> int:

@@ -42,3 +42,26 @@ def test_a_solver_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(mixins, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"`trial.balancing: nash_mtl` needs solvers .*ecos.* Install `mtsearch\[solvers\]`"):
         method_of(schema.NashMTL(), 2)
+
+
+def test_a_method_may_be_named_as_in_a_space():
+    named = build_balancing("upgrad", [0.5, 0.5])
+    assert named.settings == schema.UPGrad() and named.task_weights.tolist() == [0.5, 0.5]
+    assert build_balancing({"name": "chebyshev_al", "mu": 0.5}, [0.3, 0.7]).settings == schema.ChebyshevAL(mu=0.5)
+    for wrong, sentence in (
+        ("upgrat", "Did you mean `upgrad`?"),
+        ({"name": "upgrad", "levle": "feature"}, "Did you mean `trial.balancing.level`?"),
+    ):
+        with pytest.raises(BadInput, match=sentence.replace("?", r"\?")):
+            build_balancing(wrong, [0.5, 0.5])
+
+
+def test_a_step_that_does_not_fit_is_refused():
+    losses = torch.ones(3, requires_grad=True) * 1
+    with pytest.raises(ValueError, match="`tasks` should name the task of each of 3 losses"):
+        Step(losses, (0, 1))
+    weight = torch.ones(4, requires_grad=True)
+    shared = weight * 2
+    step = Step(torch.stack([shared.sum(), shared.prod()]), (0, 1), shared=[shared], read=[shared], shared_parameters=[weight])
+    with pytest.raises(ValueError, match=r"`read` should hold `feature.detach\(\).requires_grad_\(\)`"):
+        build_balancing({"name": "upgrad", "level": "feature"}, [0.5, 0.5]).backward(step)

@@ -47,6 +47,10 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ("trial.optimizer.lr={loguniform: [0, 1], default: 0.1}", "`trial.optimizer.lr.loguniform` should start above 0. Found [0, 1]."),
         ("trial.batch_size={int: [8, 4], default: 8}", "`trial.batch_size.int` should rise from low to high. Found [8, 4]."),
         ("trial.batch_size={int: [8, 16]}", "`trial.batch_size` is a search dimension without `default`."),
+        (
+            "trial.optimizer.lr={logunifrom: [0.0001, 0.01]}",
+            "`trial.optimizer.lr` is a search dimension with an unknown key `logunifrom`. Did you mean `loguniform`?",
+        ),
         ("trial.batch_size={choice: [8, 16], default: 9}", "`trial.batch_size.default` should be one of [8, 16]. Found 9."),
         (
             "trial.architecture.mixing=static",

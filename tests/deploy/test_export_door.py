@@ -66,7 +66,7 @@ def test_a_tasks_own_best_weights_are_exported_under_a_name_of_their_own(run, ca
 
 
 def test_onnx_is_written_where_it_is_asked_for(run, tmp_path, capsys):
-    assert export.main([f"run={run.path}", f"out={tmp_path / 'out'}", "onnx=true"]) == 0
+    assert export.main([f"run={run.path}", f"out={tmp_path / 'out'}", "onnx=True"]) == 0
     assert "model.onnx, model.pt2, model.safetensors" in capsys.readouterr().out
     split = Trial.restore(run.checkpoint("0000")).dataset.splits["test"]
     (row,) = run.rows()
@@ -109,7 +109,7 @@ def test_mistakes_are_answered_with_one_sentence(run, words, part, capsys):
 
 
 def test_help_is_printed_without_arguments(capsys):
-    assert export.main([]) == 0
+    assert export.main([]) == 2
     assert "python -m mtsearch.export run=RUN" in capsys.readouterr().out
 
 

@@ -46,3 +46,11 @@ def test_modules_without_rows_are_refused():
     for name in ("0", "1"):
         with pytest.raises(ValueError, match=f"`{name}` should be a Linear or an ungrouped Conv2d"):
             prunable_layers(model, [name])
+
+
+def test_a_layer_that_is_not_there_is_refused_with_the_nearest_one():
+    network = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    with pytest.raises(ValueError, match="`4` is no layer of the network. Known here: `0`, `2`"):
+        prunable_layers(network, ["4"])
+    with pytest.raises(ValueError, match="`1` should be a Linear"):
+        prunable_layers(network, ["1"])

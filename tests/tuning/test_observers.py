@@ -1,5 +1,6 @@
 """Observers: told once of everything, also over a resume, and never a danger to the search."""
 
+import json
 import math
 import re
 import time
@@ -109,6 +110,21 @@ def test_a_resumed_run_has_no_point_twice_in_tensorboard(tmp_path):
     assert not notes
     for name in ("0000", "0001", "stl"):
         assert scalars(run.path / "tensorboard" / name) == scalars(calm.path / "tensorboard" / name)
+
+
+def test_a_trial_that_a_dead_driver_had_decided_to_stop_ends_for_observers_too(tmp_path):
+    made = watched(tmp_path, ["tensorboard"], trials=2)
+    run, _ = drive(made, stop=("0000", 2))
+    lines = run.log.path.read_text().splitlines()
+    lines[-1] = json.dumps({**json.loads(lines[-1]), "stop": "too many others are better"})
+    run.log.path.write_text("\n".join(lines) + "\n")
+    told = []
+    ledger = opened(made, run.path)
+    assert ledger.record.trials["0000"].state == "running"
+    ledger.listener = lambda event, trial, metrics: told.append((event, trial.trial, trial.state))
+    assert ledger.next_trial().trial == "0001"
+    assert told[:2] == [("ended", "0000", "stopped"), ("trial", "0001", "running")]
+    assert ledger.record.trials["0000"].reason == "too many others are better" and ledger.record.trials["0000"].attempts == 1
 
 
 def test_what_a_killed_driver_did_not_write_is_written_on_resume_and_nothing_else(tmp_path):

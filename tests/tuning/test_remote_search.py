@@ -16,8 +16,9 @@ from mtsearch.tuning import engine
 from mtsearch.tuning import lease as leases
 from mtsearch.tuning import mirror as mirrors
 from mtsearch.tuning import states as kept
+from mtsearch.tuning.job import Job
 from mtsearch.tuning.lease import Lease
-from mtsearch.tuning.mirror import fence
+from mtsearch.tuning.mirror import fence, read_segments
 from mtsearch.tuning.remote import open_run
 from mtsearch.tuning.storage import Store
 from tests.tuning.fake import order, release, until, waits
@@ -204,4 +205,26 @@ def test_one_training_in_a_store_is_reported_and_exported_from_there(url, store_
     assert capsys.readouterr().out.splitlines()[-1] == f"run: {place}"
     assert export.main([f"run={place}", "pick=trial:0000"]) == 0
     assert (tmp_path / "export" / "0000" / "model.safetensors").exists()
-    assert run_door.main([f"resume={place}"]) == 2 and "single training" in capsys.readouterr().err
+    before = read_segments(Store(place))
+    assert run_door.main([f"resume={place}"]) == 0 and read_segments(Store(place)) == before
+
+
+def test_an_interrupted_training_in_a_store_goes_on_from_there(url, store_ports, server, tmp_path, monkeypatch, capsys):
+    words = ["space=pareto_cm", f"results.root={url}", "trial.epochs={search: 1, retrain: 1}", "data.limit=200", "trial.sparsity=none"]
+    steps, real = [], Job.step
+
+    def interrupted(job):
+        steps.append(job)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        return real(job)
+
+    monkeypatch.setattr(Job, "step", interrupted)
+    assert train.main(words) == 130
+    out = capsys.readouterr().out.splitlines()
+    place = out[-1].removeprefix("run: ")
+    assert out[-2].endswith(f"Go on with: python -m mtsearch.train resume={place}") and "report.html" in Store(place).list("")
+    assert train.main([f"resume={place}"]) == 0
+    (row,) = open_run(place).rows()
+    assert row["state"] == "done" and row["attempts"] == 2 and "test/image/error" in row
+    assert [entry["report"] for entry in open_run(place).history()] == [1, 2]

@@ -1,8 +1,7 @@
 import pytest
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.space import Space
-from mtsearch.tuning.slots import bundle, crowded, slots
+from mtsearch.tuning.slots import bundle, slots
 from tests.tuning.spaces import space
 
 
@@ -60,15 +59,3 @@ def test_more_workers_than_there_is_room_for_are_refused(tmp_path):
         BadInput, match=r"`search.slots` asks for 2 trials at once, but CPU \(3 in the cluster, 2 x 1 a trial\) is enough for 1"
     ):
         slots(config(tmp_path, workers=2, slots=2), [{"CPU": 3.0}])
-
-
-def test_more_threads_than_cores_are_remarked_on(tmp_path):
-    def remark(threads, at_once, cpu=1.0, workers=1):
-        raw = space(tmp_path).raw
-        return crowded(
-            Space({**raw, "workers": workers, "resources": {"cpu": cpu}, "trial": {**raw["trial"], "threads": threads}}), at_once
-        )
-
-    assert remark(1, 8, cpu=0.5) is None and remark(4, 8, cpu=4) is None and remark(4, 1) is None
-    assert remark(4, 8) == "4 a trial, 8 at once, each on 1 CPU: they wait for each other's cores; `resources.cpu=4` prevents it"
-    assert remark(2, 1, workers=2).startswith("2 a worker, 2 at once, each on 1 CPU")
