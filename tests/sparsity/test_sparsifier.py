@@ -222,5 +222,5 @@ def test_a_search_phase_without_steps_and_settings_without_a_rule_are_refused():
 
 def test_steps_count_from_one():
     sparsifier = Sparsifier(nn.Sequential(nn.Linear(4, 4)), ["0"], schema.TargetSparsity(target=0.5), total_steps=3, steps_per_epoch=3)
-    with pytest.raises(ValueError, match="`step` should count from 1. Found 0"):
+    with pytest.raises(ValueError, match=r"`step` should count from 1\. Found 0"):
         sparsifier.after_step(0)

@@ -31,8 +31,8 @@ def test_a_network_comes_back_with_the_data_that_its_run_had(tmp_path, monkeypat
 
 
 def test_commands_without_folders():
-    given = "python -m mtsearch.train space=/home/me/a.yaml data.root=/data data.store=/fast 'plugins=[/home/me/p.py, lib]' data.dataset=/x/c.yaml"
-    assert placeless(shlex.split(f"{given} trial.seed=3")) == [
+    given = "python -m mtsearch.train space=/home/me/a.yaml data.root=/data data.store=/fast 'plugins=[/home/me/p.py, lib]'"
+    assert placeless(shlex.split(f"{given} data.dataset=/x/c.yaml trial.seed=3")) == [
         *("python", "-m", "mtsearch.train", "space=a.yaml", "data.root=DATA", "plugins=[p.py, lib]", "data.dataset=c.yaml", "trial.seed=3")
     ]
     assert placeless(["space=pareto_cm"]) == ["space=pareto_cm"]
