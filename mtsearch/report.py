@@ -52,12 +52,17 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     raw.pop("results", None)
     raw.pop("monitor", None)
     rooted = bool(raw["data"].get("root"))
+    raw["data"].pop("store", None)
     raw["data"] = {**raw["data"], "dataset": Path(raw["data"]["dataset"]).name, **({"root": "DATA"} if rooted else {})}
     if raw.get("plugins"):
         raw["plugins"] = [Path(entry).name if is_file(entry) else entry for entry in raw["plugins"]]
     changed = tuple(f"{key}=" for key in record.changes)
     kept = [pair for pair in record.overrides if not pair.startswith(("data.root=", "data.store=", "results.", "monitor", *changed))]
-    words = [f"space={record.space}", *([f"profile={record.profile}"] if record.profile else []), *(["data.root=DATA"] if rooted else [])]
+    words = [
+        *placeless([f"space={record.space}"]),
+        *([f"profile={record.profile}"] if record.profile else []),
+        *(["data.root=DATA"] if rooted else []),
+    ]
     words += map(shlex.quote, placeless([*kept, *(f"{key}={value}" for key, value in record.changes.items())]))
     command = "python -m mtsearch.run " + " ".join(words)
     for row in found.rows:

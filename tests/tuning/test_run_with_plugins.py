@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch, forget_plugins):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "mine.py").write_text(METHOD)
     monkeypatch.chdir(tmp_path / "work")
-    space = load_space("pareto_mm", OVERRIDES)
+    space = load_space("pareto_mm", [*OVERRIDES, f"data.store={tmp_path / 'stores'}"])
     environment = {"dataset": "sample", "checksum": "abc", "plugins": {"mine.py": "0" * 64}}
     made = RunDirectory.create(space, environment, name="pareto_mm", overrides=OVERRIDES, root=tmp_path / "results")
     made.log.append("start", trial="0000", kind="search", config=space.defaults, params={}, study={}, attempt=1)
