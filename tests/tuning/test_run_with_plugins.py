@@ -11,6 +11,7 @@ from mtsearch.run import main as run_door
 from mtsearch.tuning.environment import check_plugins
 from mtsearch.tuning.job import Job
 from mtsearch.tuning.rundir import RunDirectory
+from tests.tuning.fake import PLAN
 
 METHOD = """
 from typing import Literal
@@ -87,7 +88,8 @@ def test_a_reference_result_names_no_folder(run, tmp_path):
 
 
 @pytest.mark.parametrize("plugin, found", [("mine.py", True), ("none.py", False)])
-def test_a_job_loads_them_before_it_reads_its_configuration(run, tmp_path, plugin, found):
+def test_a_job_loads_them_before_it_reads_its_configuration(run, tmp_path, plugin, found, monkeypatch):
+    monkeypatch.setenv(PLAN, str(tmp_path))
     job = {
         "purpose": "train",
         "folder": str(tmp_path / "checkpoint"),
