@@ -19,7 +19,7 @@ Makes the picked trial's model small (zero rows removed, tied rows shared), chec
 writes model.pt2 and model.safetensors, which torch alone loads, with card.md and card.json. PICK is one of
   knee                               the front's knee (the default)
   best:METRIC                        the best of a metric, such as best:val/image/error
-  preference:image=0.7,digit=0.3     the front's nearest to a preference
+  preference:image=0.7,digit=0.3     the front's nearest to a preference (what is left out has no weight)
   bound:METRIC<=VALUE                the knee among those that keep a bound
   trial:0003                         one trial, or a control by its name
   of                                 the weights of this task's best report, where the trial had `keep: tasks`, instead of the selected ones

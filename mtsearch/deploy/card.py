@@ -149,7 +149,7 @@ def _usage(card: Mapping[str, Any]) -> str:
         "```python",
         "import torch",
         "",
-        'model = torch.export.load("model.pt2").module()',
+        'model = torch.export.load("model.pt2").module()  # in eval mode, and stays so',
         f"images = torch.rand(7, {channels}, {height}, {width})  # float32 in [0, 1]; uint8 images: images.float() / 255",
         "outputs = model(images)",
     ]
