@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -18,7 +19,8 @@ from mtsearch.config.validation import validated
 USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]] [key=value ...]
 python -m mtsearch.prepare --list
 
-Builds the dataset's store, once; searches do it themselves when it is missing. Prints what was built, its checksum and its folder.
+Builds the dataset's store, once; searches do it themselves when it is missing. Where the files below data.root are no longer those that it
+was made of, by names and sizes, that is said and nothing is done. Prints what was built, its checksum and its folder.
   dataset             a name that --list shows, or the path of a data card of your own
   data.root           the folder that holds the downloaded data; else $MTSEARCH_DATA, else a cache folder of yours
   data.store          the folder that gets the store; else ROOT/mtsearch where that can be written, else a cache folder of yours
@@ -42,10 +44,11 @@ def _prepare(words: list[str]) -> int:
         return _list()
     data = _data(words)
 
-    from mtsearch.data import prepare, resolve  # torch takes seconds to import: mistakes in the command are answered before
+    from mtsearch.data import check_sources, prepare, resolve  # torch takes seconds to import: mistakes in the command are answered before
     from mtsearch.data.store import read_manifest, verify
 
     found = resolve(data)
+    check_sources(found)
     print(f"data      {found.label}")
     if found.checksum is None:
         print(f"building  from {found.root}", flush=True)
@@ -54,13 +57,18 @@ def _prepare(words: list[str]) -> int:
     verify(path, manifest)
     for source in manifest["sources"].values():
         order = "" if source["official_order"] else ", in the card's seeded order"
-        print(f"source    {source['title']}: {source['place']} ({source['format']}{order})")
+        print(f"source    {source['title']}: {_where(found.root, source['place'])} ({source['format']}{order})")
     print(f"images    {', '.join(f'{count:,} {split}' for split, count in manifest['counts'].items())}")
     print(f"pixels    mean {manifest['statistics']['mean']}, std {manifest['statistics']['std']} (training images, of 0..1)")
     print(f"licence   {manifest['licence']}")
     print(f"checksum  {manifest['checksum']}")
     print(f"store: {path}")
     return 0
+
+
+def _where(root: Path, place: str) -> str:
+    path = (root / place).resolve()
+    return str(path) if path.exists() else f"{place}, which is no longer in {root}"
 
 
 def _data(words: Sequence[str]) -> DataConfig:

@@ -2,6 +2,7 @@
 
 from mtsearch.data.batches import Batches
 from mtsearch.data.cards import list_cards, load_card
+from mtsearch.data.inventory import check_sources
 from mtsearch.data.opening import open_dataset, open_labels, prepare, resolve
 from mtsearch.data.placing import device_of
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
@@ -12,6 +13,7 @@ __all__ = [
     "Dataset",
     "Resolved",
     "Split",
+    "check_sources",
     "device_of",
     "list_cards",
     "load_card",

@@ -18,9 +18,10 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.chosen import chosen_card
 from mtsearch.data.composers import Cut, Side, check_classes, read_source
-from mtsearch.data.find import locate, unclaimed
+from mtsearch.data.find import ImageSource, locate, unclaimed
 from mtsearch.data.folds import fold_lists
 from mtsearch.data.formats import LabelledImages
+from mtsearch.data.inventory import inventory
 from mtsearch.data.places import cache_folder, given_root, recipe, sample_folder, store_place
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
@@ -173,7 +174,13 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
         arrays |= {f"{name}/labels/{task.name}": labels for task, labels in zip(card.tasks, sides[name].labels, strict=True)}
     titles = _titles(card, found)
     sources = {
-        name: {"title": titles[name], "place": _place(images.tree.path, root), "format": images.name, "official_order": images.ordered}
+        name: {
+            "title": titles[name],
+            "place": _place(images.tree.path, root),
+            "format": images.name,
+            "official_order": images.ordered,
+            "files": _files(images, read_source(card).sources()[name], root),
+        }
         for name, images in found.items()
     }
     mean, std = statistics(sides["train"].images)
@@ -190,6 +197,12 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
         "normalisation": _normalisation(card),
     }
     store.build(resolved.store, arrays, manifest)
+
+
+def _files(images: LabelledImages, source: ImageSource, root: Path) -> dict[str, dict[str, Any]]:
+    """What the images and their lists of folds lie in, by place below the root."""
+    trees = [images.tree, *([lists] if source.folds and (lists := fold_lists(images, source)) else [])]
+    return {_place(tree.path, root): inventory(tree.path, shallow=getattr(tree, "shallow", False)) for tree in trees}
 
 
 def _normalisation(card: DatasetCard) -> dict[str, list[float]]:

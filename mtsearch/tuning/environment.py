@@ -55,11 +55,12 @@ def concrete_data(space: Space, environment: Mapping[str, Any], only: str | None
 
 
 def _data(space: Space, only: str | None = None) -> tuple[DataConfig, dict[str, Any]]:
-    from mtsearch.data import open_labels, prepare, resolve  # imports torch
+    from mtsearch.data import check_sources, open_labels, prepare, resolve  # imports torch
     from mtsearch.tuning.checks import check_trials
 
     config = space.config.data
     found = resolve(config)
+    check_sources(found)
     space.check(found.card)
     check_trials(space, config, found.card, only=only)
     prepare(config)
