@@ -1,6 +1,6 @@
 """The composers of datasets. Importing this package registers them."""
 
-from mtsearch.data.composers import cifar10_mnist, classification, degraded, disjoint, drawn_scenes, multimnist, scenes_masks
+from mtsearch.data.composers import cifar10_mnist, classification, degraded, disjoint, drawn_scenes, multimnist, scenes_masks, table
 from mtsearch.data.composers.base import COMPOSERS, Composer, Cut, Side, check_classes, composer, need_tasks, read_source
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "need_tasks",
     "read_source",
     "scenes_masks",
+    "table",
 ]

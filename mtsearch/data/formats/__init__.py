@@ -1,6 +1,6 @@
 """The formats that labelled images are found in. Importing this package registers them."""
 
-from mtsearch.data.formats import cifar10_batches, class_folders, idx, json_lists, mask_folders
+from mtsearch.data.formats import cifar10_batches, class_folders, idx, json_lists, mask_folders, unsorted_files
 from mtsearch.data.formats.base import FORMATS, ImageSet, LabelledImages, Request, find_images, image_format
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "image_format",
     "json_lists",
     "mask_folders",
+    "unsorted_files",
 ]

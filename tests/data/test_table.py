@@ -1,0 +1,197 @@
+"""A CSV with a row an image and a column a task."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from fake import write_tree, write_zip
+from PIL import Image
+from scenes import picture
+
+from mtsearch import train
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import open_dataset, resolve
+from mtsearch.testing import DatasetConformance
+from mtsearch.tuning.rundir import RunDirectory
+
+SHAPES, COLOURS = ("disc", "square", "star"), ("red", "green")
+CARD = {
+    "name": "things",
+    "title": "Things",
+    "source": {"kind": "table", "images": {"title": "Things", "names": ["things"], "test_fraction": 0.25, "resize": "bilinear"}},
+    "tasks": [
+        {"name": "shape", "outputs": 3, "classes": list(SHAPES)},
+        {"name": "count", "outputs": 4},
+        {"name": "size", "kind": "regression", "outputs": 1},
+        {"name": "place", "kind": "regression", "outputs": 2},
+    ],
+    "shape": [3, 8, 8],
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.25, 0.25, 0.25],
+    "val_fraction": 0.25,
+    "licence": "none",
+    "how_to_get": "make them",
+}
+HEAD = "path,shape,count,size,place_0,place_1"
+
+
+def row(number):
+    return f"{number % 3}/{number}.png,{SHAPES[number % 3]},{number % 4},{number / 2},{number},-{number}"
+
+
+def files(rows, count=16, table="labels.csv"):
+    """name -> bytes of the set, with pictures in folders that mean nothing."""
+    pictures = {f"things/{number % 3}/{number}.png": picture(number) for number in range(count)}
+    return {**pictures, f"things/{table}": "\n".join([HEAD, *rows]).encode()}
+
+
+def config(folder, **source):
+    """The configuration of the set in a folder, with a card of its own."""
+    card = {**CARD, "source": {**CARD["source"], **source}}
+    (folder / "things.yaml").write_text(yaml.safe_dump(card))
+    return DataConfig(dataset=str(folder / "things.yaml"), root=folder)
+
+
+def made(folder, rows, count=16, **source):
+    write_tree(folder, files(rows, count))
+    return open_dataset(config(folder, **source))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_rows_give_all_labels_of_their_images(tmp_path, zipped):
+    rows = [row(number) for number in range(16)]
+    if zipped:
+        write_zip(tmp_path / "things.zip", {name.removeprefix("things/"): content for name, content in files(rows).items()})
+        dataset = open_dataset(config(tmp_path))
+    else:
+        dataset = made(tmp_path, rows)
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 9, "val": 3, "test": 4}
+    seen = []
+    for split in dataset.splits.values():
+        for place, image in enumerate(split.images):
+            number = int(split.labels["place"][place, 0])
+            assert np.array_equal(image.numpy(), decoded(number))
+            assert split.labels["shape"][place] == number % 3 and split.labels["count"][place] == number % 4
+            assert split.labels["size"][place].tolist() == [number / 2] and split.labels["place"][place].tolist() == [number, -number]
+            seen.append(number)
+    assert sorted(seen) == list(range(16))
+
+
+def decoded(number):
+    return np.asarray(Image.open(io.BytesIO(picture(number))).convert("RGB")).transpose(2, 0, 1)
+
+
+def test_empty_cells_are_missing_labels_and_a_byte_order_mark_and_blanks_do_not_matter(tmp_path):
+    rows = [row(number) for number in range(16)]
+    rows[3] = " 0/3.png ,,,,, "
+    write_tree(tmp_path, files(rows))
+    path = tmp_path / "things" / "labels.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    dataset = open_dataset(config(tmp_path))
+    labels = {name: torch.cat([split.labels[name] for split in dataset.splits.values()]) for name in ("shape", "count", "size", "place")}
+    assert (labels["shape"] == -1).sum() == (labels["count"] == -1).sum() == 1
+    assert labels["size"].isnan().sum() == 1 and labels["place"].isnan().sum() == 2
+
+
+def test_a_column_of_splits_is_kept_and_what_it_lacks_is_drawn(tmp_path):
+    words = ["train"] * 8 + ["val"] * 3 + ["Test"] * 5
+    rows = [f"{row(number)},{word}" for number, word in enumerate(words)]
+
+    def numbers(dataset, name):
+        return sorted(int(value) for value in dataset.splits[name].labels["place"][:, 0])
+
+    write_tree(tmp_path / "a", files(rows) | {"things/labels.csv": "\n".join([f"{HEAD},part", *rows]).encode()})
+    dataset = open_dataset(config(tmp_path / "a", split="part"))
+    assert [numbers(dataset, name) for name in ("train", "val", "test")] == [[*range(8)], [*range(8, 11)], [*range(11, 16)]]
+    rows = [text.replace(",val", ",train") for text in rows]
+    write_tree(tmp_path / "b", files(rows) | {"things/labels.csv": "\n".join([f"{HEAD},part", *rows]).encode()})
+    dataset = open_dataset(config(tmp_path / "b", split="part"))
+    assert numbers(dataset, "test") == [*range(11, 16)] and len(dataset.splits["val"]) == 3
+    assert sorted(numbers(dataset, "train") + numbers(dataset, "val")) == [*range(11)]
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "sentence"),
+    [
+        (2, "1/77.png,disc,0,1,1,1", "Row 3 of labels.csv in .* names '1/77.png', and there is no such file"),
+        (2, "0/0.png,disc,0,1,1,1", "Rows 1 and 3 of .* name the same image, 0/0.png"),
+        (2, "2/2.png,disk,0,1,1,1", "Row 3 of .* has the unknown class 'disk' of `shape`. Did you mean `disc`"),
+        (2, "2/2.png,disc,4,1,1,1", "Row 3 of .* should have a class 0..3 of `count`. Found '4'"),
+        (2, "2/2.png,disc,0,big,1,1", "Row 3 of .* should have a number in `size`, or nothing. Found 'big'"),
+        (2, "2/2.png,disc,0,inf,1,1", "Row 3 of .* should have a number in `size`, or nothing. Found 'inf'"),
+        (2, "2/2.png,disc,0,1,1,1,1", "Row 3 of .* has more cells than there are columns"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, number, text, sentence):
+    rows = [row(place) for place in range(16)]
+    rows[number] = text
+    with pytest.raises(BadInput, match=sentence):
+        made(tmp_path, rows)
+
+
+def test_a_wrong_table_is_named(tmp_path):
+    rows = [row(place) for place in range(16)]
+    for source, sentence in (
+        ({"file": "label.csv"}, "There is no label.csv in .*Did you mean `labels.csv`"),
+        ({"path": "file"}, "has no column `file`"),
+        ({"split": "part"}, "has no column `part`"),
+        ({"split": "shape"}, "Row 1 of .* should be of train, val or test. Found 'disc'"),
+        ({"images": {"title": "Things", "names": ["things"]}}, "names no test images; add `test_fraction`"),
+        ({"images": {**CARD["source"]["images"], "folds": True}}, "`images.folds` has no use with a table"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            made(tmp_path, rows, **source)
+    with pytest.raises(BadInput, match="has no rows"):
+        made(tmp_path, [])
+    (tmp_path / "things" / "labels.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInput, match="no CSV in UTF-8"):
+        open_dataset(config(tmp_path))
+
+
+def test_unsorted_images_are_no_set_of_classes_and_a_root_is_no_set(tmp_path):
+    write_tree(tmp_path / "a", files([row(place) for place in range(16)]))
+    plain = {"kind": "classification", "images": CARD["source"]["images"]}
+    flat = {f"things/{name.rpartition('/')[2]}": content for name, content in files([]).items()}
+    write_tree(tmp_path / "b", flat)
+    card = {**CARD, "source": plain, "tasks": CARD["tasks"][:1]}
+    (tmp_path / "plain.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(BadInput, match=r"lie in no folders of classes; name the CSV .*kind: table"):
+        open_dataset(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path / "b"))
+    write_tree(tmp_path / "c", {name.removeprefix("things/"): content for name, content in flat.items()})
+    with pytest.raises(BadInput, match="holds no Things"):
+        resolve(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path / "c"))
+
+
+def test_a_table_is_trained_on(tmp_path, capsys):
+    write_tree(tmp_path, files([row(place) for place in range(16)]))
+    data = config(tmp_path)
+    words = ["space=pareto_cm", f"data.dataset={data.dataset}", f"data.root={tmp_path}", f"results.root={tmp_path}/results", "data.size=16"]
+    more = [
+        "objectives=[val/shape/error, val/size/error]",
+        "trial.epochs={search: 1, retrain: 0}",
+        "trial.batch_size=4",
+        "trial.sparsity=none",
+    ]
+    assert train.main([*words, *more, "trial.preference=null", "trial.architecture=hps", "trial.augment={}", "controls={}"]) == 0
+    (report,) = RunDirectory(capsys.readouterr().out.splitlines()[-1].removeprefix("run: ")).history()
+    for task in ("shape", "count", "size", "place"):
+        assert math.isfinite(report[f"val/{task}/error"])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    write_tree(folder, files([row(place) for place in range(16)]))
+    return folder
+
+
+class TestTable(DatasetConformance):
+    statistics = 1.0
+
+    @pytest.fixture(autouse=True)
+    def _data(self, root):
+        type(self).data = config(root)
