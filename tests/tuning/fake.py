@@ -76,6 +76,8 @@ def obey(batch_size: int, report: int, world=None) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
     for act, sent in (("kill", signal.SIGKILL), ("interrupt", signal.SIGINT)):
         if pid := ordered(act, batch_size, report):
+            if pid == os.getpid():
+                signal.raise_signal(sent)  # to this thread; of a process's threads any one may take it
             os.kill(pid, sent)
             signal.pause()  # nothing more is reported: this process ends with its driver
 
