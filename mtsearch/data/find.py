@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput
 from mtsearch.data.formats import ImageSet, LabelledImages, Request, find_images
+from mtsearch.data.formats.unsorted_files import UnsortedFiles
 from mtsearch.data.splits import cut, order
 from mtsearch.data.trees import is_archive, open_tree, stem
 
@@ -52,12 +53,15 @@ class ImageSource(Model):
 
 
 def locate(root: Path, source: ImageSource) -> LabelledImages | None:
-    """The images of a source below a root, by names of files alone; None when they are not there."""
+    """The images of a source below a root, by names of files alone; None when they are not there. Those of any other format come before
+    unsorted ones, as a folder around a set may hold a list and a picture of its own."""
+    unsorted: LabelledImages | None = None
     for path, shallow in _candidates(root, {name.lower() for name in source.names}):
         found = find_images(open_tree(path, shallow=shallow))
-        if found is not None:
+        if found is not None and not isinstance(found, UnsortedFiles):
             return found
-    return None
+        unsorted = unsorted or found
+    return unsorted
 
 
 def unclaimed(root: Path, source: ImageSource) -> Path | None:

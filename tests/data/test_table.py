@@ -11,7 +11,7 @@ from fake import write_tree, write_zip
 from PIL import Image
 from scenes import picture
 
-from mtsearch import train
+from mtsearch import prepare, train
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset, resolve
@@ -117,13 +117,15 @@ def test_a_column_of_splits_is_kept_and_what_it_lacks_is_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("number", "text", "sentence"),
     [
-        (2, "1/77.png,disc,0,1,1,1", "Row 3 of labels.csv in .* names '1/77.png', and there is no such file"),
-        (2, "0/0.png,disc,0,1,1,1", "Rows 1 and 3 of .* name the same image, 0/0.png"),
-        (2, "2/2.png,disk,0,1,1,1", "Row 3 of .* has the unknown class 'disk' of `shape`. Did you mean `disc`"),
-        (2, "2/2.png,disc,4,1,1,1", "Row 3 of .* should have a class 0..3 of `count`. Found '4'"),
-        (2, "2/2.png,disc,0,big,1,1", "Row 3 of .* should have a number in `size`, or nothing. Found 'big'"),
-        (2, "2/2.png,disc,0,inf,1,1", "Row 3 of .* should have a number in `size`, or nothing. Found 'inf'"),
-        (2, "2/2.png,disc,0,1,1,1,1", "Row 3 of .* has more cells than there are columns"),
+        (2, "1/77.png,disc,0,1,1,1", "Row 4 of labels.csv in .* names '1/77.png', and there is no such file"),
+        (2, "0/0.png,disc,0,1,1,1", "Rows 2 and 4 of .* name the same image, 0/0.png"),
+        (2, "2/2.png,disk,0,1,1,1", "Row 4 of .* has the unknown class 'disk' of `shape`. Did you mean `disc`"),
+        (2, "2/2.png,disc,4,1,1,1", "Row 4 of .* should have a class 0..3 of `count`. Found '4'"),
+        (2, "2/2.png,disc,0,big,1,1", "Row 4 of .* should have a number in `size`, or nothing. Found 'big'"),
+        (2, "2/2.png,disc,0,inf,1,1", "Row 4 of .* should have a number in `size`, or nothing. Found 'inf'"),
+        (2, "2/2.png,disc,0,1e300,1,1", "Row 4 of .* should have a number in `size`, or nothing. Found '1e300'"),
+        (2, "2/2.png,disc,0,1", r"Row 4 of .* has 4 cell\(s\), and there are 6 columns"),
+        (2, "2/2.png,disc,0,1,1,1,1", r"Row 4 of .* has 7 cell\(s\), and there are 6 columns"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path, number, text, sentence):
@@ -139,17 +141,59 @@ def test_a_wrong_table_is_named(tmp_path):
         ({"file": "label.csv"}, "There is no label.csv in .*Did you mean `labels.csv`"),
         ({"path": "file"}, "has no column `file`"),
         ({"split": "part"}, "has no column `part`"),
-        ({"split": "shape"}, "Row 1 of .* should be of train, val or test. Found 'disc'"),
+        ({"split": "shape"}, "Row 2 of .* should be of train, val or test. Found 'disc'"),
         ({"images": {"title": "Things", "names": ["things"]}}, "names no test images; add `test_fraction`"),
         ({"images": {**CARD["source"]["images"], "folds": True}}, "`images.folds` has no use with a table"),
     ):
         with pytest.raises(BadInput, match=sentence):
             made(tmp_path, rows, **source)
-    with pytest.raises(BadInput, match="has no rows"):
-        made(tmp_path, [])
+    for few, sentence in (([], "has no rows"), (rows[:1], r"The 1 row\(s\) of .* leave no images for val; add some")):
+        with pytest.raises(BadInput, match=sentence):
+            made(tmp_path, few)
+    (tmp_path / "things" / "labels.csv").write_text("path,shape,shape\n0/0.png,disc,star\n")
+    with pytest.raises(BadInput, match="has two columns `shape`; keep one"):
+        open_dataset(config(tmp_path))
     (tmp_path / "things" / "labels.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="no CSV in UTF-8"):
         open_dataset(config(tmp_path))
+
+
+def test_a_picture_that_cannot_be_read_is_named_with_its_row_where_blank_rows_count(tmp_path):
+    rows = [row(place) for place in range(16)]
+    write_tree(tmp_path, files([*rows[:2], "", ",,,,,", *rows[2:]]) | {"things/1/4.png": b"text"})
+    with pytest.raises(BadInput, match=r"The image 1/4.png of row 8 of labels.csv in .* cannot be read \(it is no picture\)"):
+        open_dataset(config(tmp_path))
+
+
+def test_a_task_that_is_no_class_or_number_and_a_fold_are_refused(tmp_path):
+    write_tree(tmp_path, files([row(place) for place in range(16)]))
+    data = config(tmp_path)
+    with pytest.raises(BadInput, match=r"`data.fold` should be left out with `things`"):
+        open_dataset(data.model_copy(update={"fold": 1}))
+    (tmp_path / "masks.yaml").write_text(yaml.safe_dump({**CARD, "tasks": [{"name": "shape", "kind": "segmentation", "outputs": 3}]}))
+    with pytest.raises(BadInput, match=r"task `shape` should be a classification or a regression. Found segmentation"):
+        open_dataset(DataConfig(dataset=str(tmp_path / "masks.yaml"), root=tmp_path))
+
+
+def test_a_folder_around_everything_in_an_archive_does_not_matter(tmp_path):
+    content = files([row(place) for place in range(16)])
+    for folder in "abc":
+        (tmp_path / folder).mkdir()
+    write_zip(tmp_path / "a" / "things.zip", content)
+    write_zip(tmp_path / "b" / "things.zip", {f"./{name.removeprefix('things/')}": data for name, data in content.items()})
+    write_zip(tmp_path / "c" / "things.zip", content | {"more/labels.csv": b"path"})
+    for folder in "ab":
+        assert len(open_dataset(config(tmp_path / folder)).splits["train"]) == 9
+    with pytest.raises(BadInput, match=r"holds more/labels.csv and things/labels.csv; say in the data card which one `file` is"):
+        open_dataset(config(tmp_path / "c"))
+
+
+def test_class_folders_are_found_in_a_folder_that_has_a_list_and_a_picture_of_its_own(tmp_path):
+    write_tree(tmp_path, {f"things/things/{name}/{number}.png": picture(number) for name in SHAPES for number in range(4)})
+    write_tree(tmp_path, {"things/list.csv": b"a", "things/preview.png": picture(1)})
+    card = {**CARD, "source": {"kind": "classification", "images": CARD["source"]["images"]}, "tasks": CARD["tasks"][:1]}
+    (tmp_path / "plain.yaml").write_text(yaml.safe_dump(card))
+    assert len(open_dataset(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path)).splits["test"]) == 3
 
 
 def test_unsorted_images_are_no_set_of_classes_and_a_root_is_no_set(tmp_path):
@@ -167,8 +211,10 @@ def test_unsorted_images_are_no_set_of_classes_and_a_root_is_no_set(tmp_path):
 
 
 def test_a_table_is_trained_on(tmp_path, capsys):
-    write_tree(tmp_path, files([row(place) for place in range(16)]))
+    write_tree(tmp_path, files([row(place) if place % 5 else f"{place % 3}/{place}.png,,{place % 4},,," for place in range(16)]))
     data = config(tmp_path)
+    assert prepare.main([f"dataset={data.dataset}", f"data.root={tmp_path}", "data.size=16"]) == 0
+    assert "things from Things" in capsys.readouterr().out
     words = ["space=pareto_cm", f"data.dataset={data.dataset}", f"data.root={tmp_path}", f"results.root={tmp_path}/results", "data.size=16"]
     more = [
         "objectives=[val/shape/error, val/size/error]",

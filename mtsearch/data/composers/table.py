@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -23,16 +23,17 @@ from mtsearch.data.splits import cut as cut_indices
 from mtsearch.data.trees import Tree
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-Rows = list[dict[str, str]]
+_LARGEST = float(np.finfo(np.float32).max)
+Rows = dict[int, dict[str, str]]  # by their numbers in the file, where the line of names is 1
 
 
 @composer("table")
 class Table(Composer):
     """The images that the rows of a CSV name, whose labels stand in the columns named as the tasks.
 
-    ``file``: the CSV, in the set's folder or archive. ``path``: the column with the images' files, relative to the CSV. ``split``: a column
-    of `train`, `val` and `test`; without one, and for what it lacks, the test images are ``images.test_fraction`` in the order of
-    ``images.order_seed``, and the validation images are drawn from the training images by the configuration.
+    ``file``: the CSV, in the set's folder or archive, or in a folder of these. ``path``: the column with the images' files, relative to the
+    CSV. ``split``: a column of `train`, `val` and `test`; without one, and for what it lacks, the test images are ``images.test_fraction``
+    in the order of ``images.order_seed``, and the validation images are drawn from the training images by the configuration.
 
     Classes are cells with a class's name, or with its number where the card names none. The numbers of a regression stand in the column
     named as the task, several of them in `<task>_0`, `<task>_1`, ... An empty cell is a missing label.
@@ -53,56 +54,58 @@ class Table(Composer):
 
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
         tree = found["images"].tree
-        where, rows = self._rows(tree)
+        files = {posixpath.normpath(name): name for name in tree.files}
+        file = self._file(tree, files)
+        where = f"{file} in {tree.path}"
+        rows = _rows(tree.read(files[file]), where)
+        names = next(iter(rows.values()))
         for column in (self.path, *([self.split] if self.split else []), *(name for task in card.tasks for name in _columns(task))):
-            if column not in rows[0]:
-                raise BadInput(f"{where} has no column `{column}`. {nearest(column, rows[0])}")
+            if column not in names:
+                raise BadInput(f"{where} has no column `{column}`. {nearest(column, names)}")
         labels = [_labels(task, rows, where) for task in card.tasks]
         index = self._cut(rows, cut, where)
-        images = self._images(tree, rows, card, where)
+        places = self._places(rows, posixpath.dirname(file), files, where)
+        images = self._images(tree, places, list(rows), card, where)
         return {name: Side(channels_first(images[rest]), tuple(values[rest] for values in labels)) for name, rest in index.items()}
 
-    def _rows(self, tree: Tree) -> tuple[str, Rows]:
-        where = f"{self.file} in {tree.path}"
-        if self.file not in tree.files:
-            tables = [file for file in tree.files if file.lower().endswith(".csv")]
-            raise BadInput(f"There is no {where}, which the data card names. {nearest(self.file, tables)}")
-        try:
-            rows = list(csv.DictReader(io.StringIO(tree.read(self.file).decode("utf-8-sig"), newline=""), restval=""))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise BadInput(f"{where} is no CSV in UTF-8 ({error}); save it as one.") from error
-        if not rows:
-            raise BadInput(f"{where} has no rows; it should have a line of names and a row an image.")
-        for number, row in enumerate(rows, start=1):
-            if None in row:
-                raise BadInput(f"Row {number} of {where} has more cells than there are columns; put cells with commas in quotes.")
-        return where, [{str(key).strip(): str(value).strip() for key, value in row.items()} for row in rows]
+    def _file(self, tree: Tree, files: Mapping[str, str]) -> str:
+        """Where the CSV is: as the card says, or so in the one folder that has it, as archives often hold a folder around everything."""
+        tables = [name for name in files if name.lower().endswith(".csv")]
+        inside = [name for name in files if name == self.file] or [name for name in files if name.endswith(f"/{self.file}")]
+        if len(inside) > 1:
+            raise BadInput(f"{tree.path} holds {inside[0]} and {inside[1]}; say in the data card which one `file` is.")
+        if not inside:
+            others = nearest(self.file, tables) if tables else "There is no other CSV either."
+            raise BadInput(f"There is no {self.file} in {tree.path}, which the data card names. {others}")
+        return inside[0]
 
-    def _images(self, tree: Tree, rows: Rows, card: DatasetCard, where: str) -> NDArray[np.uint8]:
-        folder, places = posixpath.dirname(self.file), dict[str, int]()
-        for place, row in enumerate(rows):
-            name = posixpath.normpath(posixpath.join(folder, row[self.path].replace("\\", "/")))
+    def _places(self, rows: Rows, folder: str, files: Mapping[str, str], where: str) -> dict[str, int]:
+        """The places of the images by their files, in the order of the rows."""
+        places, numbers = dict[str, int](), list(rows)
+        for place, (number, row) in enumerate(rows.items()):
+            name = files.get(posixpath.normpath(posixpath.join(folder, row[self.path].replace("\\", "/"))))
+            if name is None:
+                raise BadInput(f"Row {number} of {where} names {row[self.path]!r}, and there is no such file.")
             if name in places:
-                raise BadInput(f"Rows {places[name] + 1} and {place + 1} of {where} name the same image, {row[self.path]}; keep one.")
+                raise BadInput(f"Rows {numbers[places[name]]} and {number} of {where} name the same image, {row[self.path]}; keep one.")
             places[name] = place
-        known = set(tree.files)
-        for name, place in places.items():
-            if name not in known:
-                raise BadInput(f"Row {place + 1} of {where} names {rows[place][self.path]!r}, and there is no such file.")
+        return places
+
+    def _images(self, tree: Tree, places: Mapping[str, int], numbers: list[int], card: DatasetCard, where: str) -> NDArray[np.uint8]:
         channels, height, width = card.shape
-        images = np.empty((len(rows), height, width, channels), np.uint8)
+        images = np.empty((len(places), height, width, channels), np.uint8)
         request = Request(card.shape, resize=self.images.resize)
         for name, content in tree.read_many(places):
-            images[places[name]] = decode(content, request, f"{name} in {tree.path}")
+            images[places[name]] = decode(content, request, f"{name} of row {numbers[places[name]]} of {where}")
         return images
 
     def _cut(self, rows: Rows, cut: Cut, where: str) -> dict[str, NDArray[np.int64]]:
-        """Row numbers by split."""
+        """Places of rows by split."""
         parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-        for place, row in enumerate(rows):
+        for place, (number, row) in enumerate(rows.items()):
             word = row[self.split].lower() if self.split else "train"
             if word not in _SPLITS:
-                raise BadInput(f"Row {place + 1} of {where} should be of train, val or test. Found {row[str(self.split)]!r}.")
+                raise BadInput(f"Row {number} of {where} should be of train, val or test. Found {row[str(self.split)]!r}.")
             parts[_SPLITS[word]].append(place)
         index = {name: np.array(places, np.int64) for name, places in parts.items()}
         if not len(index["test"]):
@@ -111,6 +114,8 @@ class Table(Composer):
             index["train"], index["test"] = self._divide(index["train"], self.images.test_fraction, self.images.order_seed)
         if not len(index["val"]):
             index["train"], index["val"] = self._divide(index["train"], cut.val_fraction, cut.seed)
+        if lacking := [name for name, places in index.items() if not len(places)]:
+            raise BadInput(f"The {len(rows)} row(s) of {where} leave no images for {lacking[0]}; add some.")
         return index
 
     @staticmethod
@@ -119,17 +124,38 @@ class Table(Composer):
         return places[rest], places[part]
 
 
+def _rows(content: bytes, where: str) -> Rows:
+    """The rows that are not blank, their cells by column."""
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{where} is no CSV in UTF-8 ({error}); save it as one.") from error
+    cells = {number: [cell.strip() for cell in line] for number, line in enumerate(lines, start=1)}
+    filled = {number: line for number, line in cells.items() if any(line)}
+    if len(filled) < 2:
+        raise BadInput(f"{where} has no rows; it should have a line of names and a row an image.")
+    names = filled.pop(min(filled))
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise BadInput(f"{where} has two columns `{twice[0]}`; keep one.")
+    for number, line in filled.items():
+        if len(line) != len(names):
+            raise BadInput(
+                f"Row {number} of {where} has {len(line)} cell(s), and there are {len(names)} columns; put cells with commas in quotes."
+            )
+    return {number: dict(zip(names, line, strict=True)) for number, line in filled.items()}
+
+
 def _columns(task: TaskCard) -> list[str]:
     if task.kind == "regression" and task.outputs > 1:
         return [f"{task.name}_{number}" for number in range(task.outputs)]
     return [task.name]
 
 
-def _labels(task: TaskCard, rows: Sequence[Mapping[str, str]], where: str) -> NDArray[Any]:
+def _labels(task: TaskCard, rows: Rows, where: str) -> NDArray[Any]:
     if task.kind == "classification":
-        return np.array([_class(task, row[task.name], number, where) for number, row in enumerate(rows, start=1)], np.int64)
+        return np.array([_class(task, row[task.name], number, where) for number, row in rows.items()], np.int64)
     if task.kind == "regression":
-        cells = [[_number(row[name], name, number, where) for name in _columns(task)] for number, row in enumerate(rows, start=1)]
+        cells = [[_number(row[name], name, number, where) for name in _columns(task)] for number, row in rows.items()]
         return np.array(cells, np.float32)
     raise BadInput(
         f"A table holds classes and numbers, so task `{task.name}` should be a classification or a regression. Found {task.kind}."
@@ -155,6 +181,6 @@ def _number(cell: str, column: str, number: int, where: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= _LARGEST:
         raise BadInput(f"Row {number} of {where} should have a number in `{column}`, or nothing. Found {cell!r}.")
     return value

@@ -106,7 +106,8 @@ def opened(content: bytes, where: str) -> Image.Image:
         image = Image.open(io.BytesIO(content))
         image.load()
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise BadInput(f"The image {where} cannot be read ({error}); replace or remove it.") from error
+        why = "it is no picture" if isinstance(error, UnidentifiedImageError) else error  # whose own words name an object in memory
+        raise BadInput(f"The image {where} cannot be read ({why}); replace or remove it.") from error
     return image
 
 
