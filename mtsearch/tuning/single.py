@@ -96,7 +96,7 @@ def _drive(run: RunDirectory, space: Space, data: DataConfig, console: Console) 
     say(console, f"data  {run.environment['dataset']}\nrun   {run.place}")
     interrupted, reason = False, None
     try:
-        with _terminable():
+        with _interruptible():
             reason = _work(run, space, data, console)
     except KeyboardInterrupt:
         interrupted = True
@@ -189,16 +189,17 @@ def _train(run: RunDirectory, space: Space, job: Job, known: TrialRecord | None,
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM interrupts as Ctrl-C does. Only the main thread can take signals."""
+def _interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM interrupt, whatever a search before in this process has left them to do. Only the main thread can take signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _bar(console: Console) -> Progress:
