@@ -19,8 +19,9 @@ from mtsearch.config.validation import validated
 USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]] [key=value ...]
 python -m mtsearch.prepare --list
 
-Builds the dataset's store, once; searches do it themselves when it is missing. Where the files below data.root are no longer those that it
-was made of, by names and sizes, that is said and nothing is done. Prints what was built, its checksum and its folder.
+Builds the dataset's store, once, and again only when its folder is gone or a setting differs; searches do it themselves when it is missing.
+Where the files below data.root are no longer those that it was made of, by names and sizes, that is said and nothing is done. Prints what
+was built, its checksum and its folder.
   dataset             a name that --list shows, or the path of a data card of your own
   data.root           the folder that holds the downloaded data; else $MTSEARCH_DATA, else a cache folder of yours
   data.store          the folder that gets the store; else ROOT/mtsearch where that can be written, else a cache folder of yours
@@ -68,7 +69,7 @@ def _prepare(words: list[str]) -> int:
 
 def _where(root: Path, place: str) -> str:
     path = (root / place).resolve()
-    return str(path) if path.exists() else f"{place}, which is no longer in {root}"
+    return str(path) if path.exists() else f"{place}, which is not in {root}"
 
 
 def _data(words: Sequence[str]) -> DataConfig:

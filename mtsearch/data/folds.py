@@ -51,7 +51,12 @@ def rotation(labels: NDArray[np.int64], fold: int, seed: int) -> dict[str, Index
 
 def fold_lists(found: LabelledImages, source: ImageSource) -> Tree | None:
     """The tree with the CSV files: that of the images, or a folder or archive `<name>_folds` beside it; None when there are none."""
-    return next((tree for tree in _places(found, source) if any(_is_list(file) for file in tree.files)), None)
+    return next((tree for tree in _places(found, source) if list_files(tree)), None)
+
+
+def list_files(tree: Tree) -> list[str]:
+    """The CSV files of folds in a tree."""
+    return [file for file in tree.files if _is_list(file)]
 
 
 def _places(found: LabelledImages, source: ImageSource) -> Iterator[Tree]:

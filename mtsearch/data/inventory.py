@@ -1,56 +1,106 @@
-"""Whether the files that a store was made of are still those that lie there, judged by their names and sizes."""
+"""Whether the files that a store was made of are still those that lie below the data root, judged by their names and sizes."""
 
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import zipfile
+from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.data import store
-from mtsearch.data.trees import Folder, Zip
+from mtsearch.data.composers import Composer, read_source
+from mtsearch.data.find import locate
+from mtsearch.data.folds import fold_lists, list_files
+from mtsearch.data.formats import LabelledImages
+from mtsearch.data.trees import Tar, Tree, Zip
 from mtsearch.data.types import Resolved
 
-_BESIDE = (".txt", ".md", ".html", ".htm", ".pdf", ".db", ".ini", ".log")  # files that no format reads
-_STORES = "mtsearch/"  # may lie in the root, which may be the folder itself
+
+def inventories(composer: Composer, name: str, images: LabelledImages, fold: int | None) -> list[dict[str, Any]]:
+    """The inventory of the set in a field of a composer, and that of the lists of folds beside it when a fold is asked for.
+
+    Other files in the same place, such as notes, runs and stores, do not count.
+    """
+    return [inventory(tree, names) for tree, names in _parts(composer, name, images, fold)]
 
 
-def inventory(path: Path, *, shallow: bool = False) -> dict[str, Any]:
-    """How many files a folder (a shallow one: only those directly in it) or a zip holds, their bytes in all, and a SHA-256 over names and
-    sizes: the same for equal copies anywhere. A tar, which would have to be read to its end, counts as one file."""
-    sizes = {name: size for name, size in _sizes(path, shallow).items() if not name.lower().endswith(_BESIDE)}
-    lines = "".join(f"{size} {name}\n" for name, size in sorted(sizes.items()))
-    found = {"count": len(sizes), "bytes": sum(sizes.values()), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
-    return {**found, "shallow": True} if shallow else found
+def inventory(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
+    """How many these files of a tree are, their bytes in all, and a SHA-256 over their names and sizes: the same for equal copies anywhere,
+    in a folder or a zip. A tar, which would have to be read to its end, counts as one file."""
+    sizes = {posixpath.normpath(name): size for name, size in _sizes(tree, names)}
+    shared = posixpath.commonpath([posixpath.dirname(name) for name in sizes]) if sizes else ""  # archives hold a folder around all
+    lines = "".join(f"{size} {name[len(shared) :].lstrip('/')}\n" for name, size in sorted(sizes.items()))
+    digest = hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()  # a folder's names may be no text
+    return {"count": len(sizes), "bytes": sum(sizes.values()), "sha256": digest, **({"tar": True} if isinstance(tree, Tar) else {})}
 
 
-def _sizes(path: Path, shallow: bool) -> dict[str, int]:
-    if path.is_dir():
-        return {name: (path / name).stat().st_size for name in Folder(path, shallow=shallow).files if not name.startswith(_STORES)}
-    if path.name.lower().endswith(".zip"):
-        names = set(Zip(path).files)
-        with zipfile.ZipFile(path) as archive:
-            return {info.filename: info.file_size for info in archive.infolist() if info.filename in names}
-    return {path.name: path.stat().st_size}
-
-
-def check_sources(found: Resolved) -> None:
-    """Hold a prepared dataset against the files below its root. One that is not prepared, or whose files are not there, passes.
+def check_sources(found: Resolved, *, begun: bool = False) -> None:
+    """Hold a prepared dataset against the sets that are found below its root. A set passes that is not there, of which the store holds no
+    inventory, or that is a tar on one side only. ``begun``: for a run that goes on, and would not with a new store.
 
     Raises:
-        BadInput: there are other files than those that the store was made of.
+        BadInput: a set is of other files than those that the store was made of.
     """
-    if found.checksum is None or found.card.embedded:
+    if found.checksum is None or found.card.embedded or not found.root.is_dir():
         return
-    for source in store.read_manifest(found.store)["sources"].values():
-        for place, then in source.get("files", {}).items():  # stores of before they were counted have none
-            path = found.root / place
-            if path.exists() and (now := inventory(path, shallow=then.get("shallow", False))) != then:
-                more = f"{then['count']:,} then, {now['count']:,} now"
-                same = f"{now['count']:,} then and now, of other names or sizes"
-                raise BadInput(
-                    f"The files of {source['title']} in {path} are not those that its store was made of "
-                    f"({same if then['count'] == now['count'] else more}). Put them back, or delete the folder {found.store} to prepare "
-                    "the dataset again."
-                )
+    manifest = store.read_manifest(found.store)
+    for name, source in manifest["sources"].items():
+        fold = manifest["recipe"].get("fold")
+        if "made_of" in source and (fold is not None or not _same_tar(found.root / source["place"], source["made_of"][0])):
+            _check(found, name, source, fold, begun)
+
+
+def _check(found: Resolved, name: str, source: dict[str, Any], fold: int | None, begun: bool) -> None:
+    composer = read_source(found.card)
+    images = locate(found.root, composer.sources()[name])
+    if images is None:
+        return
+    parts = _parts(composer, name, images, fold)
+    for then, part in zip_longest(source["made_of"], parts):
+        tree, now = (part[0], inventory(*part)) if part else (images.tree, None)
+        if then and now and (then == now or then.get("tar") != now.get("tar")):
+            continue
+        before, after = (side["count"] if side else 0 for side in (then, now))
+        counts = f"{after:,} then and now, of other names or sizes" if before == after else f"{before:,} then, {after:,} now"
+        what = "files" if tree is images.tree and part else "lists of folds"
+        other = f"or delete the folder {found.store} to prepare the dataset again"
+        raise BadInput(
+            f"The {what} of {source['title']} in {tree.path} are not those that its store was made of ({counts}). Put them back, "
+            f"{'as a run goes on only with the data that it began with' if begun else other}."
+        )
+
+
+def _parts(composer: Composer, name: str, images: LabelledImages, fold: int | None) -> list[tuple[Tree, set[str]]]:
+    """The files that are read, by the tree that they are in."""
+    source, own = composer.sources()[name], {*images.files, *composer.beside(name, images)}
+    lists = fold_lists(images, source) if source.folds and fold is not None else None
+    if lists is None:
+        return [(images.tree, own)]
+    if lists.path == images.tree.path:
+        return [(images.tree, own | set(list_files(lists)))]
+    return [(images.tree, own), (lists, set(list_files(lists)))]
+
+
+def _sizes(tree: Tree, names: Iterable[str]) -> list[tuple[str, int]]:
+    if isinstance(tree, Tar):
+        return [("tar", tree.path.stat().st_size)]
+    if isinstance(tree, Zip):
+        with zipfile.ZipFile(tree.path) as archive:
+            return [(name, archive.getinfo(name).file_size) for name in names]
+    return [(name, size) for name in names if (size := _size(tree.path / name)) is not None]
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nowhere, or gone since the folder was listed
+        return None
+
+
+def _same_tar(path: Path, then: dict[str, Any]) -> bool:
+    """Whether a tar is in its place: then it is not read from end to end to find what it holds."""
+    return "tar" in then and path.is_file() and path.stat().st_size == then["bytes"]

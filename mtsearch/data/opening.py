@@ -18,10 +18,10 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.chosen import chosen_card
 from mtsearch.data.composers import Cut, Side, check_classes, read_source
-from mtsearch.data.find import ImageSource, locate, unclaimed
+from mtsearch.data.find import locate, unclaimed
 from mtsearch.data.folds import fold_lists
 from mtsearch.data.formats import LabelledImages
-from mtsearch.data.inventory import inventory
+from mtsearch.data.inventory import inventories
 from mtsearch.data.places import cache_folder, given_root, recipe, sample_folder, store_place
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
@@ -179,7 +179,7 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
             "place": _place(images.tree.path, root),
             "format": images.name,
             "official_order": images.ordered,
-            "files": _files(images, read_source(card).sources()[name], root),
+            "made_of": inventories(source, name, images, data.fold),
         }
         for name, images in found.items()
     }
@@ -197,12 +197,6 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
         "normalisation": _normalisation(card),
     }
     store.build(resolved.store, arrays, manifest)
-
-
-def _files(images: LabelledImages, source: ImageSource, root: Path) -> dict[str, dict[str, Any]]:
-    """What the images and their lists of folds lie in, by place below the root."""
-    trees = [images.tree, *([lists] if source.folds and (lists := fold_lists(images, source)) else [])]
-    return {_place(tree.path, root): inventory(tree.path, shallow=getattr(tree, "shallow", False)) for tree in trees}
 
 
 def _normalisation(card: DatasetCard) -> dict[str, list[float]]:

@@ -45,7 +45,7 @@ def check_plugins(space: Space, environment: Mapping[str, Any]) -> None:
 
 def concrete_data(space: Space, environment: Mapping[str, Any], only: str | None = None) -> DataConfig:
     """Where this machine has the data of a run; `only` as above. Raises BadInput when they are others than the run began with."""
-    data, facts = _data(space, only)
+    data, facts = _data(space, only, begun=True)
     if facts["checksum"] != environment["checksum"]:
         raise BadInput(
             f"the run was made on {environment['dataset']} with checksum {str(environment['checksum'])[:12]}, "
@@ -54,13 +54,13 @@ def concrete_data(space: Space, environment: Mapping[str, Any], only: str | None
     return data
 
 
-def _data(space: Space, only: str | None = None) -> tuple[DataConfig, dict[str, Any]]:
+def _data(space: Space, only: str | None = None, *, begun: bool = False) -> tuple[DataConfig, dict[str, Any]]:
     from mtsearch.data import check_sources, open_labels, prepare, resolve  # imports torch
     from mtsearch.tuning.checks import check_trials
 
     config = space.config.data
     found = resolve(config)
-    check_sources(found)
+    check_sources(found, begun=begun)
     space.check(found.card)
     check_trials(space, config, found.card, only=only)
     prepare(config)

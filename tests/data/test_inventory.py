@@ -4,15 +4,19 @@ import json
 import shutil
 
 import pytest
-from fake import write_mnist, write_tree, write_zip
+import yaml
+from fake import write_mnist, write_tar, write_tree, write_zip
 from scenes import csv_folds, encoded, picture, scene_files
 
 from mtsearch import prepare
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
+from mtsearch.config.space import load_space
 from mtsearch.data import check_sources, load_card, resolve, store
 from mtsearch.data import prepare as build
 from mtsearch.data.inventory import inventory
+from mtsearch.data.trees import open_tree
+from mtsearch.tuning.environment import concrete_data, environment_of
 
 FILES = scene_files(load_card("rsscn7"), per_class=5)
 ONE = next(iter(FILES))
@@ -53,46 +57,152 @@ def test_files_that_come_go_or_change_are_noticed_and_other_files_are_not(tmp_pa
     opened(tmp_path)
 
 
-def test_a_copy_elsewhere_a_store_alone_and_an_old_store_serve_as_before(tmp_path):
+def test_notes_cards_runs_and_stores_within_a_set_are_no_part_of_it(tmp_path):
+    write_tree(tmp_path, FILES)
+    inside = tmp_path / "RSSCN7"
+    data = opened(tmp_path, store=inside / "stores")
+    write_tree(inside, {"card.yaml": b"name: x", "runs/1/run.json": b"{}", "runs/1/front.csv": b"a,b"})
+    opened(inside, store=inside / "stores")
+    (tmp_path / ONE).unlink()
+    assert "(35 then, 34 now)" in said(data)
+
+
+def test_a_copy_elsewhere_and_an_old_store_serve_as_before(tmp_path):
     write_tree(tmp_path / "a", FILES)
     opened(tmp_path / "a", store=tmp_path / "stores")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     opened(tmp_path / "b", store=tmp_path / "stores")
-    (tmp_path / "none").mkdir()
-    opened(tmp_path / "none", store=tmp_path / "stores")
-    write_tree(tmp_path / "other", dict(list(FILES.items())[:30]))
-    data = DataConfig(dataset="rsscn7", root=tmp_path / "other", size=8, store=tmp_path / "stores")
+    data = elsewhere(tmp_path, dict(list(FILES.items())[:30]))
     assert "(35 then, 30 now)" in said(data)
     path = resolve(data).store / store.MANIFEST
     path.chmod(0o644)
     manifest = json.loads(path.read_text())
-    del manifest["sources"]["images"]["files"]
+    del manifest["sources"]["images"]["made_of"]
     path.write_text(json.dumps(manifest))
     check_sources(resolve(data))
 
 
-def test_archives_and_lists_of_folds_count_too(tmp_path):
-    lists = encoded(csv_folds(load_card("rsscn7"), FILES))
+def elsewhere(tmp_path, files, archive=None):
+    """The configuration of the same store with another root, which holds these files."""
+    root = tmp_path / "elsewhere"
+    root.mkdir()
+    if archive:
+        (write_zip if archive.lower().endswith(".zip") else write_tar)(root / archive, files)
+    else:
+        write_tree(root, files)
+    return DataConfig(dataset="rsscn7", root=root, size=8, store=tmp_path / "stores")
+
+
+@pytest.mark.parametrize("root", [".", "RSSCN7"])
+def test_a_store_alone_serves_whatever_else_lies_in_its_root(tmp_path, root):
+    write_tree(tmp_path / "a", FILES)
+    opened(tmp_path / "a" / root, store=tmp_path / "stores")
+    check_sources(resolve(elsewhere(tmp_path, {"other.csv": b"a,b", "UCMerced.zip": b"none"})))
+    check_sources(resolve(DataConfig(dataset="rsscn7", root=tmp_path / "stores", size=8, store=tmp_path / "stores")))
+
+
+def test_a_set_is_found_under_another_name_and_as_an_archive(tmp_path):
+    write_tree(tmp_path / "a", FILES)
+    opened(tmp_path / "a", store=tmp_path / "stores")
+    fewer = dict(list(FILES.items())[:30])
+    for files, refused in ((FILES, False), (fewer, True)):
+        lower = {name.replace("RSSCN7", "rsscn7"): content for name, content in files.items()}
+        for content, archive in ((lower, None), (files, "RSSCN7.zip"), (lower, "rsscn7.ZIP")):
+            data = elsewhere(tmp_path, content, archive)
+            if refused:
+                assert "(35 then, 30 now)" in said(data)
+            else:
+                check_sources(resolve(data))
+            shutil.rmtree(data.root)
+
+
+def test_the_same_archive_anywhere_is_the_same_and_a_changed_one_is_not(tmp_path):
     write_zip(tmp_path / "RSSCN7.zip", FILES)
-    write_tree(tmp_path / "RSSCN7_folds", lists)
-    data = opened(tmp_path, fold=1)
-    name, content = next(iter(lists.items()))
-    write_tree(tmp_path / "RSSCN7_folds", {name: content + b"\n"})
-    assert f"in {tmp_path / 'RSSCN7_folds'} are not those" in said(data)
-    write_tree(tmp_path / "RSSCN7_folds", {name: content})
-    check_sources(resolve(data))
+    opened(tmp_path, store=tmp_path / "stores")
+    check_sources(resolve(elsewhere(tmp_path, FILES, "rsscn7.zip")))
     write_zip(tmp_path / "RSSCN7.zip", dict(list(FILES.items())[1:]))
+    data = DataConfig(dataset="rsscn7", root=tmp_path, size=8, store=tmp_path / "stores")
     assert f"in {tmp_path / 'RSSCN7.zip'} are not those that its store was made of (35 then, 34 now)" in said(data)
 
 
-def test_stores_in_the_root_are_no_part_of_it_and_a_tar_counts_as_one_file(tmp_path):
-    write_mnist(tmp_path / "MNIST" / "raw")
-    data = DataConfig(dataset="multimnist", root=tmp_path / "MNIST")
-    build(data)
+def test_a_tar_counts_as_one_file_is_not_read_in_its_place_and_passes_for_any_folder(tmp_path, monkeypatch):
+    write_tar(tmp_path / "RSSCN7.tar", FILES)
+    data = opened(tmp_path, store=tmp_path / "stores")
+    with monkeypatch.context() as patch:
+        patch.setattr("tarfile.open", lambda *given: 1 / 0)
+        check_sources(resolve(data))
+    check_sources(resolve(elsewhere(tmp_path, dict(list(FILES.items())[:30]))))
+    write_tar(tmp_path / "RSSCN7.tar", {**FILES, "RSSCN7/x.txt": bytes(100_000)})
+    assert f"in {tmp_path / 'RSSCN7.tar'} are not those that its store was made of (1 then and now" in said(data)
+
+
+@pytest.mark.parametrize("folder", ["RSSCN7", "RSSCN7_folds"])
+def test_lists_of_folds_count_where_a_fold_is_asked_for(tmp_path, folder):
+    lists = {f"{folder}/{name}": content for name, content in encoded(csv_folds(load_card("rsscn7"), FILES)).items()}
+    write_tree(tmp_path, {**FILES, **lists})
+    data, whole = opened(tmp_path, fold=1), opened(tmp_path)
+    name, content = next(iter(lists.items()))
+    write_tree(tmp_path, {name: content + b"\n"})
+    assert f"in {tmp_path / folder} are not those" in said(data)
+    check_sources(resolve(whole))
+    write_tree(tmp_path, {name: content})
     check_sources(resolve(data))
-    (tmp_path / "a.tar.gz").write_bytes(b"12345")
-    assert (inventory(tmp_path / "a.tar.gz")["count"], inventory(tmp_path / "a.tar.gz")["bytes"]) == (1, 5)
-    assert inventory(tmp_path, shallow=True) | {"shallow": 0} == inventory(tmp_path / "a.tar.gz") | {"shallow": 0}
+    for name in lists:
+        (tmp_path / name).unlink()
+    assert f"of RSSCN7 in {tmp_path / 'RSSCN7'} are not those" in said(data)
+    shutil.rmtree(resolve(data).store)
+    opened(tmp_path, fold=1)  # of a rotation
+    write_tree(tmp_path, lists)
+    assert f"in {tmp_path / folder} are not those" in said(data)
+
+
+def test_a_table_of_labels_counts_and_other_tables_do_not(tmp_path):
+    pictures = {f"things/{n % 3}/{n}.png": picture(n) for n in range(12)}
+    table = "path,shape\n" + "".join(f"{n % 3}/{n}.png,{n % 3}\n" for n in range(12))
+    write_tree(tmp_path, {**pictures, "things/labels.csv": table.encode()})
+    member = {"kind": "table", "images": {"title": "Things", "names": ["things"], "test_fraction": 0.25}}
+    for name, source in (("alone", member), ("member", {"kind": "disjoint", "members": [{"source": member, "tasks": ["shape"]}]})):
+        card = {"name": name, "title": name, "source": source, "tasks": [{"name": "shape", "outputs": 3}], "shape": [3, 8, 8]}
+        rest = {"mean": [0.5] * 3, "std": [0.5] * 3, "val_fraction": 0.25, "licence": "none", "how_to_get": "make them"}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(card | rest))
+        data = DataConfig(dataset=str(tmp_path / f"{name}.yaml"), root=tmp_path)
+        build(data)
+        write_tree(tmp_path, {"things/results.csv": b"a,b"})
+        check_sources(resolve(data))
+        write_tree(tmp_path, {"things/labels.csv": table.replace("0.png,0", "0.png,10", 1).encode()})
+        assert f"in {tmp_path / 'things'} are not those" in said(data)
+        write_tree(tmp_path, {"things/labels.csv": table.encode()})
+        check_sources(resolve(data))
+
+
+def test_files_of_other_sets_in_the_root_are_no_part_of_one_that_lies_there(tmp_path):
+    write_mnist(tmp_path)
+    data = DataConfig(dataset="multimnist", root=tmp_path)
+    build(data)
+    write_tree(tmp_path, {"CIFAR.zip": b"none", "notes.csv": b"a,b"})
+    check_sources(resolve(data))
+    write_mnist(tmp_path, train=70)
+    assert "(4 then and now, of other names or sizes)" in said(data)
+
+
+def test_a_link_to_nowhere_is_no_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"12345")
+    (tmp_path / "b.png").symlink_to(tmp_path / "none")
+    found = inventory(open_tree(tmp_path), ["a.png", "b.png"])
+    assert (found["count"], found["bytes"]) == (1, 5)
+
+
+def test_a_run_a_training_and_a_resume_begin_with_the_sentence(tmp_path):
+    write_mnist(tmp_path / "MNIST" / "raw", train=200, test=60)
+    given = load_space("pareto_mm", [f"data.root={tmp_path}"], "quick")
+    _, facts = environment_of(given)
+    concrete_data(given, facts)
+    write_mnist(tmp_path / "MNIST" / "raw", train=190, test=60)
+    begins = r"^The files of MNIST in .*/MNIST are not those .*\. Put them back, "
+    with pytest.raises(BadInput, match=begins + "or delete the folder .* to prepare the dataset again\\.$"):
+        environment_of(given)
+    with pytest.raises(BadInput, match=begins + "as a run goes on only with the data that it began with\\.$"):
+        concrete_data(given, facts)
 
 
 def test_prepare_says_where_files_are_and_refuses_others(tmp_path, capsys):

@@ -74,7 +74,7 @@ def test_a_store_is_read_only_and_says_what_it_is(data):
     manifest = json.loads((path / store.MANIFEST).read_text())
     assert manifest["schema"] == store.SCHEMA and manifest["licence"] == "MNIST: CC BY-SA 3.0."
     assert manifest["counts"] == {"train": 50, "val": 10, "test": 20}
-    assert list(manifest["sources"]["digits"].pop("files")) == ["MNIST"]
+    assert [(part["count"], len(part["sha256"])) for part in manifest["sources"]["digits"].pop("made_of")] == [(4, 64)]
     assert manifest["sources"] == {"digits": {"title": "MNIST", "place": "MNIST", "format": "idx", "official_order": True}}
     assert manifest["recipe"]["split_seed"] == 42
     train = open_dataset(data).splits["train"].images.numpy() / 255

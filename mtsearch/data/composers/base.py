@@ -56,6 +56,11 @@ class Composer(Model):
         missing = [sources[name].title for name, images in found.items() if images is None]
         return {name: images for name, images in found.items() if images is not None}, list(dict.fromkeys(missing))
 
+    def beside(self, name: str, images: LabelledImages) -> list[str]:
+        """The files of the set in this field that are read besides those of its format, such as a list of labels. When any of them
+        changes, a store that was made of them is refused."""
+        return []
+
     def ingredients(self) -> list[dict[str, Any]]:
         """What the result follows from besides the card itself and the files: other cards' contents."""
         return []

@@ -107,6 +107,10 @@ class Disjoint(Composer):
                 missing.append(" or ".join(dict.fromkeys(" and ".join(titles) for titles in lacks)))
         return chosen, list(dict.fromkeys(missing))
 
+    def beside(self, name: str, images: LabelledImages) -> list[str]:
+        origin = next(origin for origins in self._origins for origin in origins if name in origin.fields())
+        return origin.composer.beside(name.removeprefix(f"{origin.prefix}."), images)
+
     def ingredients(self) -> list[dict[str, Any]]:
         cards = [origin.card for origins in self._origins for origin in origins if origin.card is not None]
         keys = {"name", "source", "shape", "tasks", "val_fraction"}

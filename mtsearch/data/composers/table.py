@@ -52,6 +52,9 @@ class Table(Composer):
             raise ValueError(f"`images.{idle[0]}` has no use with a table. Leave it out")
         return self
 
+    def beside(self, name: str, images: LabelledImages) -> list[str]:
+        return [file for file in images.tree.files if f"/{posixpath.normpath(file)}".endswith(f"/{self.file}")]
+
     def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
         tree = found["images"].tree
         files = {posixpath.normpath(name): name for name in tree.files}

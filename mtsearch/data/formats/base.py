@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,11 @@ class LabelledImages(ABC):
     @abstractmethod
     def find(cls, tree: Tree) -> LabelledImages | None:
         """The images of this format in the tree, judged by the names of its files alone; None when there are none."""
+
+    @property
+    def files(self) -> Iterable[str]:
+        """The files of the tree that are read; all of them unless a format says otherwise."""
+        return self.tree.files
 
     def names(self, split: str) -> tuple[str, ...]:
         """The images of one split as `<class>/<file name without ending>`, in the order in which they are read; none where images are no

@@ -38,6 +38,10 @@ class Cifar10Batches(LabelledImages):
                 return cls(tree, folder)
         return None
 
+    @property
+    def files(self) -> list[str]:
+        return [self._folder + batch for batches in _BATCHES.values() for batch in batches]
+
     def read(self, split: str, request: Request) -> ImageSet:
         if request.shape != _SHAPE:
             raise BadInput(f"CIFAR-10's images have shape {_SHAPE}. Found {request.shape} asked for.")

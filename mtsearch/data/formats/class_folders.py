@@ -52,6 +52,10 @@ class ClassFolders(LabelledImages):
             return None
         return cls(tree, files)
 
+    @property
+    def files(self) -> list[str]:
+        return [file for side in self._files.values() for _, file in side]
+
     def names(self, split: str) -> tuple[str, ...]:
         return tuple(f"{label}/{PurePosixPath(file).stem}" for label, file in self._side(split))
 

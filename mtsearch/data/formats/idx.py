@@ -37,6 +37,10 @@ class Idx(LabelledImages):
                 folders.setdefault(folder, {}).setdefault((_SPLIT[match[1]], match[2]), file)
         return next((cls(tree, files) for files in folders.values() if len(files) == 4), None)
 
+    @property
+    def files(self) -> list[str]:
+        return list(self._files.values())
+
     def read(self, split: str, request: Request) -> ImageSet:
         images = read_idx(self.tree, self._files[split, "images"])
         labels = read_idx(self.tree, self._files[split, "labels"])

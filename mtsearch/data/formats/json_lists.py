@@ -41,6 +41,12 @@ class JsonLists(LabelledImages):
                 return cls(tree, top, sides)
         return None
 
+    @property
+    def files(self) -> list[str]:
+        lists = [f"{self._folder}{side}.json" for side in self._sides.values()]
+        folders = tuple(f"{self._folder}{side}/" for side in self._sides.values())
+        return [*lists, *(file for file in self.tree.files if file.startswith(folders))]
+
     def read(self, split: str, request: Request) -> ImageSet:
         side = self._sides[split]
         name = f"{self._folder}{side}.json"

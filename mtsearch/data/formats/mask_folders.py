@@ -42,6 +42,10 @@ class MaskFolders(LabelledImages):
                 (masks if match[2] == "label_gray" else images)[f"{match[3]}/{match[4]}"] = file
         return cls(tree, images, masks) if images and masks and len(tops) == 1 else None
 
+    @property
+    def files(self) -> list[str]:
+        return [*self._images.values(), *self._masks.values()]
+
     def names(self, split: str) -> tuple[str, ...]:
         return tuple(sorted(self._images, key=lambda name: (name.partition("/")[0], natural(name))))
 

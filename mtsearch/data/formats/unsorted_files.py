@@ -26,6 +26,10 @@ class UnsortedFiles(LabelledImages):
         endings = {file.lower().rpartition(".")[2] for file in tree.files}
         return cls(tree) if "csv" in endings and any(ending[1:] in endings for ending in ENDINGS) else None
 
+    @property
+    def files(self) -> list[str]:
+        return [file for file in self.tree.files if file.lower().endswith(ENDINGS)]
+
     def read(self, split: str, request: Request) -> ImageSet:
         raise BadInput(
             f"The images in {self.tree.path} lie in no folders of classes; name the CSV with their labels in the data card, by "
