@@ -20,7 +20,8 @@ from torch import Tensor
 
 from mtsearch.config.errors import BadInput
 
-VERSION, OLDEST = 4, 2  # 2: a trial counts the ticks of its streams; 3: checksums; 4: weights that are the best of several once
+VERSION, OLDEST = 4, 2  # 2: a trial counts the ticks of its streams; 3: checksums; 4: weights that are the best of several once, and the
+# version is in the checksum, so that a damaged one is not taken for another version
 _TENSORS, _TREE = "state.safetensors", "state.json"
 
 
@@ -28,7 +29,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a crash leaves the old or the new."""
     tensors: dict[str, Tensor] = {}
     tree = {"version": VERSION, "state": encode(state, "", tensors)}
-    tree["state_sha256"] = _tree_hash(tree["state"])
+    tree["state_sha256"] = _tree_hash(tree)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     fresh.mkdir()
@@ -77,17 +78,17 @@ def load_state(folder: Path) -> dict[str, Any]:
     try:
         tree = json.loads((folder / _TREE).read_text(encoding="utf-8"))
         tensors = load_file(folder / _TENSORS)
-        if tree["version"] > VERSION:
-            raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to {VERSION}. Update mtsearch.")
         if tree["version"] < OLDEST:
             raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads {VERSION}. Train the trial again.")
         if tree["version"] > OLDEST or "state_sha256" in tree:
             for what, kept, found in (
-                (_TREE, tree["state_sha256"], _tree_hash(tree["state"])),
+                (_TREE, tree["state_sha256"], _tree_hash(tree)),
                 (_TENSORS, tree["tensors_sha256"], _file_hash(folder / _TENSORS)),
             ):
                 if kept != found:
                     raise ValueError(f"the checksum of {what} is not the one that was written")
+        if tree["version"] > VERSION:
+            raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to {VERSION}. Update mtsearch.")
         return decode(tree["state"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, BadInput):
@@ -100,8 +101,9 @@ def has_state(folder: Path) -> bool:
     return (folder / _TREE).exists() or (_old(folder) / _TREE).exists()
 
 
-def _tree_hash(tree: Any) -> str:
-    return hashlib.sha256(json.dumps(tree, allow_nan=False).encode()).hexdigest()
+def _tree_hash(tree: dict[str, Any]) -> str:
+    counted = [tree["version"], tree["state"]] if tree["version"] > 3 else tree["state"]
+    return hashlib.sha256(json.dumps(counted, allow_nan=False).encode()).hexdigest()
 
 
 def _file_hash(path: Path) -> str:

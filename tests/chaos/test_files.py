@@ -51,8 +51,7 @@ def test_every_damage_of_a_checkpoint_is_noticed_or_harmless(tmp_path):
             state = load_state(folder)
             assert torch.equal(state.pop("w"), STATE["w"]) and state == {k: v for k, v in STATE.items() if k != "w"}
         except BadInput as error:
-            said = (f"the checkpoint {folder} is missing or damaged", f"the checkpoint {folder} has version")  # its digit may turn as well
-            assert str(error).startswith(said)
+            assert str(error).startswith(f"the checkpoint {folder} is missing or damaged")
             noticed += 1
         shutil.rmtree(folder)
     assert noticed >= 80

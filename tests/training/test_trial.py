@@ -9,7 +9,7 @@ import torch
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import open_dataset
-from mtsearch.training import Diverged, Trial
+from mtsearch.training import Diverged, Trial, state
 from mtsearch.training.checks import check_trial
 from mtsearch.training.state import load_state, save_state
 
@@ -175,12 +175,28 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(("version", "sentence"), [(1, "Train the trial again"), (99, "Update mtsearch")])
-def test_a_state_of_another_version_is_refused(tmp_path, version, sentence):
+def test_a_state_of_another_version_is_refused(tmp_path, version, sentence, monkeypatch):
+    with monkeypatch.context() as other:
+        other.setattr(state, "VERSION", version)
+        save_state(tmp_path / "s", {"a": 1})
+    with pytest.raises(BadInput, match=f"has version {version}; .*{sentence}"):
+        load_state(tmp_path / "s")
+
+
+@pytest.mark.parametrize("version", [2, 3, 5, 99])
+def test_a_damaged_version_is_no_other_version(tmp_path, version):
     save_state(tmp_path / "s", {"a": 1})
     file = tmp_path / "s" / "state.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "version": version}))
-    with pytest.raises(BadInput, match=f"has version {version}; .*{sentence}"):
+    with pytest.raises(BadInput, match="is missing or damaged"):
         load_state(tmp_path / "s")
+
+
+def test_a_state_of_the_version_before_is_read(tmp_path, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr(state, "VERSION", 3)
+        save_state(tmp_path / "s", {"a": 1})
+    assert load_state(tmp_path / "s") == {"a": 1}
 
 
 def test_state_survives_a_crash_between_the_renames(tmp_path):
