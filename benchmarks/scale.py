@@ -1,13 +1,18 @@
-"""What a search of many trials costs its driver: time and memory a trial, on one machine, on eight raylets, on 200 simulated nodes.
+"""What a search of many trials costs its driver: time and memory a trial, on one machine, on eight
+raylets, on 200 simulated nodes.
 
-- machine: 10,000 trials that compute nothing (`trials/trivial.py`) through the real searcher, study, event log, tables and Ray Tune.
-- raylets: 400 of them over eight real Ray nodes on this machine; their rows must be those of one node.
-- nodes: 200 nodes with 8 slots each as a discrete-event simulation without Ray, which drives the real searcher, ledger, study and tables.
-  Trials take three epochs of a minute or so, nodes die; the driver is one server whose real seconds count as simulated ones.
+- machine: 10,000 trials that compute nothing (`trials/trivial.py`) through the real searcher,
+  study, event log, tables and Ray Tune.
+- raylets: 400 of them over eight real Ray nodes on this machine; their rows must be those of one
+  node.
+- nodes: 200 nodes with 8 slots each as a discrete-event simulation without Ray, which drives the
+  real searcher, manager, study and tables. Trials take three epochs of a minute or so, nodes die;
+  the driver is one server whose real seconds count as simulated ones.
 - samplers: what asking Optuna's samplers for the next trial takes after n trials.
 
-Driver time is the time in which the driver is not waiting for Ray, less what is spent in Optuna's own ask, suggest and tell; memory is the
-slope of its largest resident size over the trials. Usage: python benchmarks/scale.py [PART ...] [--trials N]
+Driver time is the time in which the driver is not waiting for Ray, less what is spent in Optuna's
+own ask, suggest and tell; memory is the slope of its largest resident size over the trials. Usage:
+python benchmarks/scale.py [PART ...] [--trials N]
 """
 
 import argparse
@@ -32,15 +37,15 @@ from trials import trivial
 
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
+from mtsearch.execution import engine
+from mtsearch.execution.callback import TuneCallback
+from mtsearch.execution.cluster import cluster, set_ray_defaults
+from mtsearch.execution.searcher import JobSearcher
+from mtsearch.jobs.conclusion import conclude
 from mtsearch.pareto import front_rows
-from mtsearch.tuning import engine
-from mtsearch.tuning import ledger as ledgers
-from mtsearch.tuning.cluster import cluster, settle
-from mtsearch.tuning.finish import conclude
-from mtsearch.tuning.ledger import Ledger
-from mtsearch.tuning.recorder import Recorder
-from mtsearch.tuning.rundir import RunDirectory
-from mtsearch.tuning.searcher import JobSearcher
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.strategy import manager as ledgers
+from mtsearch.strategy.manager import TrialManager
 
 MILLISECONDS, KILOBYTES = 20.0, 30.0  # bounds a trial
 NODES, SLOTS = 200, 8  # of the simulation
@@ -100,7 +105,8 @@ class Clock:
 
 @contextlib.contextmanager
 def watched():
-    """The clocks of Optuna and of waiting for Ray, and a list of (ended trials, seconds, of them Optuna's, of them waiting, bytes)."""
+    """The clocks of Optuna and of waiting for Ray, and a list of (ended trials, seconds, of them
+    Optuna's, of them waiting, bytes)."""
     optunas, waiting, seen = Clock(), Clock(), []
     places = [
         (optuna.Study, "ask", optunas),
@@ -112,28 +118,37 @@ def watched():
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
     for owner, name, clock in places:
         setattr(owner, name, clock.around(getattr(owner, name)))
-    end = ledgers.Ledger._end
+    end = ledgers.TrialManager._end
 
     def ended(self, *args, **fields):
         end(self, *args, **fields)
-        count = len(self.record.ended)
+        count = len(self.state.ended)
         if count % 100 == 0:
             seen.append(
-                (count, time.perf_counter(), optunas.seconds, waiting.seconds, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+                (
+                    count,
+                    time.perf_counter(),
+                    optunas.seconds,
+                    waiting.seconds,
+                    1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                )
             )
 
-    ledgers.Ledger._end = ended
+    ledgers.TrialManager._end = ended
     try:
         yield seen
     finally:
-        ledgers.Ledger._end = end
+        ledgers.TrialManager._end = end
         for owner, name, call in before:
             setattr(owner, name, call)
 
 
 def costs(seen):
-    """Milliseconds a trial beyond Optuna and waiting, Optuna's own, both over all and at the end, and kilobytes a trial."""
-    count, total, optunas, waiting, size = (np.array(column, dtype=float) for column in zip(*seen, strict=True))
+    """Milliseconds a trial beyond Optuna and waiting, Optuna's own, both over all and at the end,
+    and kilobytes a trial."""
+    count, total, optunas, waiting, size = (
+        np.array(column, dtype=float) for column in zip(*seen, strict=True)
+    )
     busy = total - optunas - waiting
     late = count >= 0.7 * count[-1]
     settled = count >= min(1000, count[-1] / 2)
@@ -152,25 +167,41 @@ def only(folder):
 
 
 def checked(run, trials):
-    """The rows of a run in which every trial ended once and the front is what all rows say; none is lost or doubled."""
+    """The rows of a run in which every trial ended once and the front is what all rows say; none is
+    lost or doubled."""
     ends = [e["trial"] for e in run.events() if e["event"] == "end"]
     assert sorted(ends) == [f"{i:04d}" for i in range(trials)], "every trial ends once"
     rows = run.rows()
     tested = sorted(row["trial"] for row in rows if "test/image/error" in row)
-    assert tested == sorted(row["trial"] for row in front_rows(rows, run.config.objectives)), "the front of all rows was tested"
+    assert tested == sorted(row["trial"] for row in front_rows(rows, run.config.objectives)), (
+        "the front of all rows was tested"
+    )
     return [{key: value for key, value in row.items() if key not in VOLATILE} for row in rows]
 
 
 def machine(trials):
-    with tempfile.TemporaryDirectory() as folder, cluster(), open(os.devnull, "w") as silence, watched() as seen:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cluster(),
+        open(os.devnull, "w") as silence,
+        watched() as seen,
+    ):
         begin = time.perf_counter()
-        code = engine.run(space(folder, trials), name="scale", trial_class=CLASS, console=Console(file=silence))
+        code = engine.run(
+            space(folder, trials), name="scale", trial_class=CLASS, console=Console(file=silence)
+        )
         seconds = time.perf_counter() - begin
         assert code == 0
         checked(only(folder), trials)
         size = sum(p.stat().st_size for p in only(folder).path.rglob("*") if p.is_file())
-        spent = only(folder).record(slim=True).seconds
-    return {"trials": trials, **costs(seen), "seconds": seconds, "tables_seconds": seconds - spent, "disk_kilobytes": size / trials / 1e3}
+        spent = only(folder).state(slim=True).seconds
+    return {
+        "trials": trials,
+        **costs(seen),
+        "seconds": seconds,
+        "tables_seconds": seconds - spent,
+        "disk_kilobytes": size / trials / 1e3,
+    }
 
 
 def raylets(trials):
@@ -178,10 +209,18 @@ def raylets(trials):
 
     def search(folder):
         with open(os.devnull, "w") as silence:
-            assert engine.run(space(folder, trials), name="scale", trial_class=CLASS, console=Console(file=silence)) == 0
+            assert (
+                engine.run(
+                    space(folder, trials),
+                    name="scale",
+                    trial_class=CLASS,
+                    console=Console(file=silence),
+                )
+                == 0
+            )
         return checked(only(folder), trials)
 
-    settle()
+    set_ray_defaults()
     with tempfile.TemporaryDirectory() as folder:
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         for _ in range(7):
@@ -213,25 +252,31 @@ def stand_in(config):
 
 
 def nodes(trials):
-    """200 nodes, simulated. Times are simulated seconds; what the driver does takes its real time, one thing after another."""
+    """200 nodes, simulated. Times are simulated seconds; what the driver does takes its real time,
+    one thing after another."""
     generator = np.random.default_rng(0)
     made = space(tempfile.mkdtemp(), trials)
     tasks = {"image": "classification", "digit": "classification"}
     run = RunDirectory.create(made, {"dataset": "simulated", "tasks": tasks}, name="scale")
     with watched() as seen:
-        book = Ledger(run, made, DataConfig(dataset="cifar10_mnist"))
-        display = SimpleNamespace(trial=lambda trial: None, note=lambda line: None, refresh=lambda force=False: None)
+        book = TrialManager(run, made, DataConfig(dataset="cifar10_mnist"))
+        display = SimpleNamespace(
+            trial=lambda trial: None, note=lambda line: None, refresh=lambda force=False: None
+        )
         watch = SimpleNamespace(memory=lambda trial, size: None, renew=lambda: None)
         searcher = JobSearcher(book, CLASS)
-        recorder = Recorder(book, display, watch, SimpleNamespace(is_set=lambda: False))
+        recorder = TuneCallback(book, display, watch, SimpleNamespace(is_set=lambda: False))
         free, queue, number = list(range(NODES * SLOTS)), [], 0
         running = {}  # by slot: (trial, its epoch's number, attempt)
         driver, work, waited, deaths = 0.0, 0.0, 0.0, 0
         for node in range(NODES):
-            heapq.heappush(queue, (generator.exponential(4 * 3600), number := number + 1, "death", node))
+            heapq.heappush(
+                queue, (generator.exponential(4 * 3600), number := number + 1, "death", node)
+            )
 
         def serve(now, call, *args, **fields):
-            """The driver does something that came up at `now`; returns its answer and when it is done."""
+            """The driver does something that came up at `now`; returns its answer and when it is
+            done."""
             nonlocal driver, waited
             begin = time.perf_counter()
             answer = call(*args, **fields)
@@ -243,7 +288,9 @@ def nodes(trials):
             nonlocal number, work
             seconds = generator.lognormal(np.log(60), 0.4)
             work += seconds
-            heapq.heappush(queue, (now + seconds, number := number + 1, "report", (slot, running[slot])))
+            heapq.heappush(
+                queue, (now + seconds, number := number + 1, "report", (slot, running[slot]))
+            )
 
         def give(now):
             while free:
@@ -262,8 +309,13 @@ def nodes(trials):
             now, _, kind, what = heapq.heappop(queue)
             if kind == "death":
                 deaths += 1
-                heapq.heappush(queue, (now + generator.exponential(4 * 3600), number := number + 1, "death", what))
-                for slot in [s for s in running if s // SLOTS == what]:  # its trials begin again where they were, once it is back
+                heapq.heappush(
+                    queue,
+                    (now + generator.exponential(4 * 3600), number := number + 1, "death", what),
+                )
+                for slot in [
+                    s for s in running if s // SLOTS == what
+                ]:  # its trials begin again where they were, once it is back
                     trial, step, attempt = running[slot]
                     running[slot] = (trial, step, attempt + 1)
                     _, done = serve(now, recorder.on_trial_recover, 0, [], trial)
@@ -276,7 +328,9 @@ def nodes(trials):
             trial, step, attempt = state
             config = json.loads(trial.config["job"])["config"]
             if trial.config["purpose"] == "test":
-                metrics = trivial.report_of({**made.trial().model_dump(), **config}, trivial.REPORTS)
+                metrics = trivial.report_of(
+                    {**made.trial().model_dump(), **config}, trivial.REPORTS
+                )
                 result = {"test": {"test/image/error": metrics["val/image/error"]}, "failed": None}
             else:
                 last = step == trivial.REPORTS
@@ -309,24 +363,34 @@ def nodes(trials):
 def samplers(trials):
     """Milliseconds to ask for one trial and be told it after n trials, by sampler.
 
-    nsga2 and nsga3 have made the trials before themselves; the others look at all trials and at nothing else, so those of a random search
-    serve.
+    nsga2 and nsga3 have made the trials before themselves; the others look at all trials and at
+    nothing else, so those of a random search serve.
     """
     found = {}
     for name, counts in SAMPLERS.items():
         counts = [count for count in counts if count <= trials]
         own = name in ("nsga2", "nsga3")
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(None):
-            made = space(folder, trials + 100, {"name": name, **({} if name in ("random", "qmc") else {"startup": 50})})
+            made = space(
+                folder,
+                trials + 100,
+                {"name": name, **({} if name in ("random", "qmc") else {"startup": 50})},
+            )
             plain = space(folder, trials + 100)
-            book = Ledger(RunDirectory.create(made, {}, name="scale"), made, DataConfig(dataset="cifar10_mnist"))
+            book = TrialManager(
+                RunDirectory.create(made, {}, name="scale"),
+                made,
+                DataConfig(dataset="cifar10_mnist"),
+            )
             for number in range(counts[-1] + ASKED):
                 asked = any(count <= number < count + ASKED for count in counts)
                 book.study._config = (made if own or asked else plain).config
                 begin = time.perf_counter()
                 trial = book.study.ask()
                 trial.state = "done"
-                trial.reports = {1: trivial.report_of({**made.trial().model_dump(), **trial.config}, 3)}
+                trial.reports = {
+                    1: trivial.report_of({**made.trial().model_dump(), **trial.config}, 3)
+                }
                 book.study.tell(trial)
                 if asked:
                     key = f"{name}_{max(count for count in counts if count <= number)}"
@@ -334,33 +398,51 @@ def samplers(trials):
     return found
 
 
-PARTS = {"machine": (machine, 10000), "raylets": (raylets, 400), "nodes": (nodes, 10000), "samplers": (samplers, 10000)}
+PARTS = {
+    "machine": (machine, 10000),
+    "raylets": (raylets, 400),
+    "nodes": (nodes, 10000),
+    "samplers": (samplers, 10000),
+}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all where none is named")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all where none is named"
+    )
     parser.add_argument("--trials", type=int, help="another number of trials for each part")
     given = parser.parse_args()
     here = Path(__file__).resolve().parent  # where trial actors find `trials`
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(here), str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(here), str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     figures = {}
     for name in given.parts or PARTS:
         part, trials = PARTS[name]
         figures[name] = part(given.trials or trials)
         table = Table(name, "")
         for key, value in figures[name].items():
-            table.add_row(key.replace("_", " "), f"{value:,.2f}" if isinstance(value, float) else f"{value:,}")
+            table.add_row(
+                key.replace("_", " "), f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
+            )
         console.print(table)
     kept = all(
-        part.get("milliseconds_late", 0.0) <= MILLISECONDS and part.get("kilobytes", 0.0) <= KILOBYTES
+        part.get("milliseconds_late", 0.0) <= MILLISECONDS
+        and part.get("kilobytes", 0.0) <= KILOBYTES
         for name, part in figures.items()
         if name in ("machine", "nodes")
     )
     console.print(
-        f"bounds: {MILLISECONDS:g} ms and {KILOBYTES:g} KB of the driver a trial, at the end as on average: {'kept' if kept else 'missed'}"
+        f"bounds: {MILLISECONDS:g} ms and {KILOBYTES:g} KB of the driver a trial, at the end as on"
+        f" average: {'kept' if kept else 'missed'}"
     )
-    rounded = {name: {key: round(value, 3) for key, value in part.items()} for name, part in figures.items()}
+    rounded = {
+        name: {key: round(value, 3) for key, value in part.items()}
+        for name, part in figures.items()
+    }
     print(json.dumps({"benchmark": "scale", **rounded, "kept": kept, "cores": os.cpu_count()}))
     return 0 if kept else 1
 

@@ -1,10 +1,13 @@
-"""Time from one trial's last step to the next one's first: resident actors and groups, as searches run them, against fresh ones.
+"""Time from one trial's last step to the next one's first: resident actors and groups, as searches
+run them, against fresh ones.
 
 - warm: one worker a trial, in an actor that stays. fresh: an actor for each trial.
-- group: two workers a trial, in a Ray Train worker group that stays. trainer: a `TorchTrainer` inside each Tune trial, as Ray documents it.
+- group: two workers a trial, in a Ray Train worker group that stays. trainer: a `TorchTrainer`
+  inside each Tune trial, as Ray documents it.
 
-A trial is one epoch of hard sharing on 100 images of the embedded sample; all ways must make the same numbers. The figure is the median
-over the trials after the first, so what is paid once for a search does not count. Usage: python benchmarks/turnover.py
+A trial is one epoch of hard sharing on 100 images of the embedded sample; all ways must make the
+same numbers. The figure is the median over the trials after the first, so what is paid once for a
+search does not count. Usage: python benchmarks/turnover.py
 """
 
 import json
@@ -21,16 +24,21 @@ from trials import clocked
 
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
-from mtsearch.tuning import engine
-from mtsearch.tuning.cluster import cluster
-from mtsearch.tuning.environment import environment_of
-from mtsearch.tuning.ledger import Ledger
-from mtsearch.tuning.rundir import RunDirectory
-from mtsearch.tuning.searcher import JobSearcher
+from mtsearch.execution import engine
+from mtsearch.execution.cluster import cluster
+from mtsearch.execution.searcher import JobSearcher
+from mtsearch.jobs.environment import environment_of
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.strategy.manager import TrialManager
 
 TRIALS = {"warm": 20, "fresh": 4, "group": 12, "trainer": 4}
 WORKERS = {"warm": 1, "fresh": 1, "group": 2, "trainer": 2}
-BOUND, RATIO = 0.3, 100.0  # seconds that a resident start may take, and how often a group's time the documented way should take
+BOUND, RATIO = (
+    0.3,
+    100.0,
+    # seconds that a resident start may take, and how often a group's time the documented way should
+    # take
+)
 ERRORS = ("val/image/error", "val/digit/error")
 CLASS = "trials.clocked:ClockedTrial"
 
@@ -55,10 +63,17 @@ def space(folder, way):
 def resident(folder, way):
     """Search as the product does (fresh: without reusing actors); returns each trial's errors."""
     run = engine.tune.run
-    engine.tune.run = lambda *args, **settings: run(*args, **{**settings, "reuse_actors": way != "fresh"})
+    engine.tune.run = lambda *args, **settings: run(
+        *args, **{**settings, "reuse_actors": way != "fresh"}
+    )
     try:
         with open(os.devnull, "w") as silence:
-            code = engine.run(space(folder, way), name="turnover", trial_class=CLASS, console=Console(file=silence))
+            code = engine.run(
+                space(folder, way),
+                name="turnover",
+                trial_class=CLASS,
+                console=Console(file=silence),
+            )
     finally:
         engine.tune.run = run
     assert code == 0, "the search must come to its end"
@@ -70,8 +85,8 @@ def serve(config):
     """What each worker of a `TorchTrainer` does: one job."""
     import torch.distributed as dist
 
+    from mtsearch.jobs.job import Job
     from mtsearch.training import World
-    from mtsearch.tuning.job import Job
 
     job = Job(config["job"], World(dist.get_rank(), dist.get_world_size()))
     result = {"done": False}
@@ -79,7 +94,9 @@ def serve(config):
         result = job.step()
         train.report({"done": result["done"]})
     if dist.get_rank() == 0:
-        Path(config["errors"]).write_text(json.dumps([result["reports"][-1][name] for name in ERRORS]))
+        Path(config["errors"]).write_text(
+            json.dumps([result["reports"][-1][name] for name in ERRORS])
+        )
     job.close()
 
 
@@ -96,7 +113,10 @@ def one_trainer(config):
     )
     trainer = TorchTrainer(
         serve,
-        train_loop_config={"job": config["job"], "errors": f"{config['folder']}/{config['trial']}.json"},
+        train_loop_config={
+            "job": config["job"],
+            "errors": f"{config['folder']}/{config['trial']}.json",
+        },
         scaling_config=scaling,
         run_config=run_config,
         torch_config=TorchConfig(backend="gloo"),
@@ -110,16 +130,27 @@ def documented(folder, way):
     made = space(folder, way)
     data, environment = environment_of(made)
     run = RunDirectory.create(made, environment, name="turnover")
-    searcher = JobSearcher(Ledger(run, made, DataConfig.model_validate(data.model_dump())), CLASS)
+    searcher = JobSearcher(
+        TrialManager(run, made, DataConfig.model_validate(data.model_dump())), CLASS
+    )
     jobs = [searcher.suggest("") for _ in range(TRIALS[way])]
     found = tune.Tuner(
-        tune.with_resources(one_trainer, tune.PlacementGroupFactory([{"memory": 1.0}])),  # the CPUs are for its workers
-        param_space={"job": tune.grid_search([job["job"] for job in jobs]), "folder": str(folder), "trial": tune.sample_from(_name)},
+        tune.with_resources(
+            one_trainer, tune.PlacementGroupFactory([{"memory": 1.0}])
+        ),  # the CPUs are for its workers
+        param_space={
+            "job": tune.grid_search([job["job"] for job in jobs]),
+            "folder": str(folder),
+            "trial": tune.sample_from(_name),
+        },
         tune_config=tune.TuneConfig(max_concurrent_trials=1),
         run_config=tune.RunConfig(storage_path=str(folder), name="documented", verbose=0),
     ).fit()
     assert not found.errors, found.errors
-    return [json.loads((folder / f"{Path(json.loads(job['job'])['folder']).name}.json").read_text()) for job in jobs]
+    return [
+        json.loads((folder / f"{Path(json.loads(job['job'])['folder']).name}.json").read_text())
+        for job in jobs
+    ]
 
 
 def _name(config):
@@ -128,14 +159,21 @@ def _name(config):
 
 def gaps(log):
     """Seconds between the end of each trial and the beginning of the next."""
-    moments = [(float(moment), what) for moment, what in (line.split() for line in log.read_text().splitlines())]
-    assert [what for _, what in moments] == ["begin", "end"] * (len(moments) // 2), "trials run one after another"
+    moments = [
+        (float(moment), what)
+        for moment, what in (line.split() for line in log.read_text().splitlines())
+    ]
+    assert [what for _, what in moments] == ["begin", "end"] * (len(moments) // 2), (
+        "trials run one after another"
+    )
     return [begin - end for (end, _), (begin, _) in zip(moments[1::2], moments[2::2], strict=False)]
 
 
 def main():
     here = Path(__file__).resolve().parent  # where the actors find `trials.clocked`
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(here), str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(here), str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     table = Table("way", "workers", "trials", "median s", "worst s")
     figures, errors = {}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -150,16 +188,28 @@ def main():
                 seconds = gaps(log)
                 assert len(seconds) == TRIALS[way] - 1
                 figures[way] = statistics.median(seconds)
-                table.add_row(way, str(WORKERS[way]), str(TRIALS[way]), f"{figures[way]:.3f}", f"{max(seconds):.3f}")
+                table.add_row(
+                    way,
+                    str(WORKERS[way]),
+                    str(TRIALS[way]),
+                    f"{figures[way]:.3f}",
+                    f"{max(seconds):.3f}",
+                )
     for few, many in (("fresh", "warm"), ("trainer", "group")):
-        assert errors[few] == errors[many][: TRIALS[few]], "the way of starting must not change a number"
+        assert errors[few] == errors[many][: TRIALS[few]], (
+            "the way of starting must not change a number"
+        )
     console = Console()
     console.print(table)
-    ratios = {"one_worker": figures["fresh"] / figures["warm"], "two_workers": figures["trainer"] / figures["group"]}
+    ratios = {
+        "one_worker": figures["fresh"] / figures["warm"],
+        "two_workers": figures["trainer"] / figures["group"],
+    }
     kept = max(figures["warm"], figures["group"]) < BOUND and ratios["two_workers"] >= RATIO
     console.print(
-        f"fresh starts take {ratios['one_worker']:.0f} and {ratios['two_workers']:.0f} times as long as resident ones with one worker and "
-        f"with two; bounds (a resident start under {BOUND} s, two workers {RATIO:g} times) {'kept' if kept else 'missed'}",
+        f"fresh starts take {ratios['one_worker']:.0f} and {ratios['two_workers']:.0f} times as"
+        " long as resident ones with one worker and with two; bounds (a resident start under"
+        f" {BOUND} s, two workers {RATIO:g} times) {'kept' if kept else 'missed'}",
         soft_wrap=True,
     )
     print(

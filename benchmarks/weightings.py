@@ -1,11 +1,15 @@
-"""What a balancing method's backward pass costs beside a plain summed one: `python benchmarks/weightings.py [blocks] [tasks ...]`.
+"""What a balancing method's backward pass costs beside a plain summed one: `python
+benchmarks/weightings.py [blocks] [tasks ...]`.
 
-A ResNet-18 with a linear head a task on joint batches of 64 images of 64 x 64. Timed is the backward pass alone, from the losses to the
-gradients, with the forward pass outside the clock on both sides: what a method adds is divided by less than a whole step. At first each
-method with a counterpart in TorchJD must leave the gradients that TorchJD's aggregator gives on the features' Jacobian, in float64, MGDA
-for two tasks (for more, TorchJD's solver stops early); GradNorm and DB-MTL have none and are held by tests. Then blocks are interleaved:
-in each, the plain pass runs before every third method, and a method's time is divided by the mean of the two plain ones around it. The
-clock counts the process's CPU seconds, which other processes on the machine do not lengthen.
+A ResNet-18 with a linear head a task on joint batches of 64 images of 64 x 64. Timed is the
+backward pass alone, from the losses to the gradients, with the forward pass outside the clock on
+both sides: what a method adds is divided by less than a whole step. At first each method with a
+counterpart in TorchJD must leave the gradients that TorchJD's aggregator gives on the features'
+Jacobian, in float64, MGDA for two tasks (for more, TorchJD's solver stops early); GradNorm and
+DB-MTL have none and are held by tests. Then blocks are interleaved: in each, the plain pass runs
+before every third method, and a method's time is divided by the mean of the two plain ones around
+it. The clock counts the process's CPU seconds, which other processes on the machine do not
+lengthen.
 """
 
 from __future__ import annotations
@@ -29,7 +33,18 @@ from mtsearch.config.base import methods
 from mtsearch.config.weightings import GradientMethod
 
 BAR, BATCH, SIZE, CLASSES = 1.5, 64, 64, 10
-BARRED = ("mgda", "pcgrad", "gradvac", "upgrad", "dualproj", "config", "aligned_mtl", "imtl_g", "pcd", "gradnorm")  # closed forms and QPs
+BARRED = (
+    "mgda",
+    "pcgrad",
+    "gradvac",
+    "upgrad",
+    "dualproj",
+    "config",
+    "aligned_mtl",
+    "imtl_g",
+    "pcd",
+    "gradnorm",
+)  # closed forms and QPs
 TWINS = {
     "mgda": lambda k: jd.MGDA(),
     "pcgrad": lambda k: jd.PCGrad(),
@@ -44,7 +59,9 @@ TWINS = {
     "nash_mtl": lambda k: jd.NashMTL(n_tasks=k),
     "fairgrad": lambda k: jd.FairGrad(alpha=1.0),
     "graddrop": lambda k: jd.GradDrop(),
-    "sdmgrad": lambda k: jd.WeightedAggregator(jd.SDMGradWeighting(lr=0.3) << (lambda matrix: matrix @ matrix.T)),
+    "sdmgrad": lambda k: jd.WeightedAggregator(
+        jd.SDMGradWeighting(lr=0.3) << (lambda matrix: matrix @ matrix.T)
+    ),
 }
 
 
@@ -57,12 +74,17 @@ class Net:
         self.trunk.fc = torch.nn.Identity()
         self.trunk.to(dtype, memory_format=torch.channels_last)
         self.heads = torch.nn.ModuleList(torch.nn.Linear(512, CLASSES) for _ in range(k)).to(dtype)
-        self.images = torch.randn(batch, 3, SIZE, SIZE, dtype=dtype).contiguous(memory_format=torch.channels_last)
+        self.images = torch.randn(batch, 3, SIZE, SIZE, dtype=dtype).contiguous(
+            memory_format=torch.channels_last
+        )
         self.labels = torch.randint(CLASSES, (k, batch))
         self.parameters = [*self.trunk.parameters(), *self.heads.parameters()]
 
     def terms(self, feature: torch.Tensor) -> list[torch.Tensor]:
-        return [F.cross_entropy(head(feature), labels) for head, labels in zip(self.heads, self.labels, strict=True)]
+        return [
+            F.cross_entropy(head(feature), labels)
+            for head, labels in zip(self.heads, self.labels, strict=True)
+        ]
 
     def step(self, level: str, scale: float = 1.0) -> Step:
         for p in self.parameters:
@@ -70,7 +92,14 @@ class Net:
         feature = self.trunk(self.images)
         read = feature.detach().requires_grad_() if level == "feature" else feature
         terms = [scale * term for term in self.terms(read)] if scale != 1 else self.terms(read)
-        return Step(torch.stack(terms), tuple(range(len(terms))), [feature], [read], list(self.trunk.parameters()), terms=terms)
+        return Step(
+            torch.stack(terms),
+            tuple(range(len(terms))),
+            [feature],
+            [read],
+            list(self.trunk.parameters()),
+            terms=terms,
+        )
 
 
 def candidates(k: int) -> dict[str, object]:
@@ -80,12 +109,15 @@ def candidates(k: int) -> dict[str, object]:
     for name, settings in methods("balancing").items():
         if issubclass(settings, GradientMethod):
             found[name] = build_balancing(settings(), equal)
-    found["mgda at parameters"] = build_balancing(methods("balancing")["mgda"](level="parameter"), equal)
+    found["mgda at parameters"] = build_balancing(
+        methods("balancing")["mgda"](level="parameter"), equal
+    )
     return found
 
 
 def difference(name: str, k: int) -> float:
-    """Largest relative difference of a parameter's gradient from TorchJD's aggregator on the features' Jacobian, float64."""
+    """Largest relative difference of a parameter's gradient from TorchJD's aggregator on the
+    features' Jacobian, float64."""
     net = Net(k, torch.float64, batch=4)
     scale = 100.0  # TorchJD's projections take squares below 1e-4 for zero
     method = candidates(k)[name]
@@ -98,7 +130,10 @@ def difference(name: str, k: int) -> float:
     torch.manual_seed(1)
     feature.backward(TWINS[name](k)(torch.stack(rows)).view_as(feature))
     sum(step.terms).backward()
-    return max(((a - p.grad).abs().max() / p.grad.abs().max().clamp(min=1e-30)).item() for a, p in zip(ours, net.parameters, strict=True))
+    return max(
+        ((a - p.grad).abs().max() / p.grad.abs().max().clamp(min=1e-30)).item()
+        for a, p in zip(ours, net.parameters, strict=True)
+    )
 
 
 def timed(net: Net, method: object | None) -> float:
@@ -140,12 +175,29 @@ def main() -> int:
         return 1
     figures = {k: measure(k, blocks) for k in tasks}
     names = sorted(figures[tasks[0]], key=lambda name: (name not in BARRED, name))
-    print(f"{'backward pass / plain sum':<28}" + "".join(f"{f'K = {k}':>9}" for k in tasks) + f"   bar {BAR} where marked *")
+    print(
+        f"{'backward pass / plain sum':<28}"
+        + "".join(f"{f'K = {k}':>9}" for k in tasks)
+        + f"   bar {BAR} where marked *"
+    )
     for name in names:
-        print(f"{name + (' *' if name in BARRED else ''):<28}" + "".join(f"{figures[k][name]:>9.2f}" for k in tasks))
+        print(
+            f"{name + (' *' if name in BARRED else ''):<28}"
+            + "".join(f"{figures[k][name]:>9.2f}" for k in tasks)
+        )
     met = all(figures[k][name] <= BAR for k in tasks for name in BARRED)
-    rounded = {str(k): {name: round(value, 3) for name, value in row.items()} for k, row in figures.items()}
-    line = {"benchmark": "weightings", "batch": BATCH, "size": SIZE, "blocks": blocks, "bar": BAR, "barred": BARRED, "met": met}
+    rounded = {
+        str(k): {name: round(value, 3) for name, value in row.items()} for k, row in figures.items()
+    }
+    line = {
+        "benchmark": "weightings",
+        "batch": BATCH,
+        "size": SIZE,
+        "blocks": blocks,
+        "bar": BAR,
+        "barred": BARRED,
+        "met": met,
+    }
     print(json.dumps({**line, "largest_difference": max(differences.values()), "figures": rounded}))
     return 0 if met else 1
 

@@ -1,11 +1,14 @@
-"""All tests: one thread each, no deadline for property tests (they check results, not speed), nothing of the user's own settings."""
+"""All tests: one thread each, no deadline for property tests (they check results, not speed),
+nothing of the user's own settings."""
 
 import os
 import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: its OpenMP reads it once
-if (data := os.environ.pop("MTSEARCH_DATA", None)) is not None:  # no test may find data by chance; those on real data ask for them
+if (
+    data := os.environ.pop("MTSEARCH_DATA", None)
+) is not None:  # no test may find data by chance; those on real data ask for them
     os.environ["MTSEARCH_TEST_DATA"] = data
 
 import pytest
@@ -15,20 +18,28 @@ settings.register_profile("mtsearch", deadline=None, max_examples=60)
 settings.load_profile("mtsearch")
 
 if (root := str(Path(__file__).parents[1])) not in sys.path:
-    sys.path.insert(0, root)  # so that workers and test modules alike find `tests.tuning.fake`
-pytest_plugins = ["tests.tuning.fixtures"]
+    sys.path.insert(0, root)  # so that workers and test modules alike find `tests.helpers.fake`
+pytest_plugins = ["tests.helpers.fixtures"]
 
 
 @pytest.fixture
 def forget_plugins():
-    """`forget_plugins()` lets go of the plug-ins' files and methods, as a new process would; so does the end of the test."""
+    """`forget_plugins()` lets go of the plug-ins' files and methods, as a new process would; so
+    does the end of the test."""
     from mtsearch.config.base import methods
     from mtsearch.config.metrics import TASK_METRICS
     from mtsearch.data.composers import COMPOSERS
     from mtsearch.models import heads
     from mtsearch.tasks import registry
 
-    tables = [*methods().values(), TASK_METRICS, COMPOSERS, heads._HEADS, registry._LOSSES, registry._METERS]
+    tables = [
+        *methods().values(),
+        TASK_METRICS,
+        COMPOSERS,
+        heads._HEADS,
+        registry._LOSSES,
+        registry._METERS,
+    ]
     known = [set(table) for table in tables]
 
     def forget():

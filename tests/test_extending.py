@@ -11,16 +11,24 @@ from pathlib import Path
 import pytest
 
 import mtsearch
-from mtsearch import prepare, train
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.commands import prepare, train
+from mtsearch.runs.directory import RunDirectory
 
 PAGE = Path(mtsearch.__file__).parent.parent / "docs" / "extending.md"
-pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="these tests read the clone that the package was built from")
+pytestmark = pytest.mark.skipif(
+    not PAGE.is_file(), reason="these tests read the clone that the package was built from"
+)
 TEXT = PAGE.read_text() if PAGE.is_file() else ""
 FILES = {
-    name: body for body in re.findall(r"^```(?:python|yaml)\n(.*?)^```$", TEXT, re.M | re.S) if (name := body.split("\n")[0][2:]).count(".")
+    name: body
+    for body in re.findall(r"^```(?:python|yaml)\n(.*?)^```$", TEXT, re.M | re.S)
+    if (name := body.split("\n")[0][2:]).count(".")
 }
-COMMANDS = [line for block in re.findall(r"^```bash\n(.*?)^```$", TEXT, re.M | re.S) for line in block.splitlines()]
+COMMANDS = [
+    line
+    for block in re.findall(r"^```bash\n(.*?)^```$", TEXT, re.M | re.S)
+    for line in block.splitlines()
+]
 RECIPES = re.split(r"^## ", TEXT, flags=re.M)[1:]
 
 
@@ -34,7 +42,8 @@ def folder(tmp_path_factory):
 
 
 def run(folder, command, monkeypatch, capsys, *more):
-    """The exit code and the words printed of a command of the page, run in the folder and in this process."""
+    """The exit code and the words printed of a command of the page, run in the folder and in this
+    process."""
     python, _, module, *words = shlex.split(command)
     assert python == "python"
     monkeypatch.chdir(folder)
@@ -45,16 +54,27 @@ def run(folder, command, monkeypatch, capsys, *more):
 
 
 def test_the_page_has_a_recipe_for_each_thing_and_at_most_three_files_in_it():
-    for title in ("A dataset", "A task kind", "An architecture", "A balancing method", "A formulation"):
+    for title in (
+        "A dataset",
+        "A task kind",
+        "An architecture",
+        "A balancing method",
+        "A formulation",
+    ):
         (recipe,) = [part for part in RECIPES if part.startswith(title)]
         files = [name for name in FILES if f"\n# {name}\n" in recipe]
-        assert 2 <= len(files) <= 3 and any(name.startswith("test_") for name in files), (title, files)
+        assert 2 <= len(files) <= 3 and any(name.startswith("test_") for name in files), (
+            title,
+            files,
+        )
         assert "```bash" in recipe
 
 
 def test_the_files_pass_the_linter(folder):
     checks = ["ruff", "check", "--isolated", "--line-length=140", "--select=E,F,W,UP,B,ANN", "."]
-    wrong = subprocess.run([sys.executable, "-m", *checks], cwd=folder, capture_output=True, text=True)
+    wrong = subprocess.run(
+        [sys.executable, "-m", *checks], cwd=folder, capture_output=True, text=True
+    )
     assert wrong.returncode == 0, wrong.stdout
 
 
@@ -63,7 +83,11 @@ def test_the_files_pass_the_suites(folder, name, monkeypatch, tmp_path, forget_p
     """Each inherited test is called as pytest would, in this process."""
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    suites = [value for key, value in vars(importlib.import_module(name.removesuffix(".py"))).items() if key.startswith("Test")]
+    suites = [
+        value
+        for key, value in vars(importlib.import_module(name.removesuffix(".py"))).items()
+        if key.startswith("Test")
+    ]
     called = 0
     for suite in suites:
         for test in [test for test in dir(suite) if test.startswith("test_")]:
@@ -72,13 +96,21 @@ def test_the_files_pass_the_suites(folder, name, monkeypatch, tmp_path, forget_p
             getattr(suite(), test)(**{"tmp_path": tmp_path / test} if "tmp_path" in wants else {})
             called += 1
     assert called >= 5
-    for module in [m for m, value in sys.modules.items() if str(getattr(value, "__file__", None)).startswith(str(folder))]:
+    for module in [
+        m
+        for m, value in sys.modules.items()
+        if str(getattr(value, "__file__", None)).startswith(str(folder))
+    ]:
         del sys.modules[module]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda line: re.search(r"(\w+)\.py\]", line)[1] + "-" + line.split()[2][9:])
+@pytest.mark.parametrize(
+    "command",
+    COMMANDS,
+    ids=lambda line: re.search(r"(\w+)\.py\]", line)[1] + "-" + line.split()[2][9:],
+)
 def test_the_commands_run(folder, command, monkeypatch, capsys, forget_plugins):
-    monkeypatch.setattr("mtsearch.pareto.publish.FORMATS", ("csv",))
+    monkeypatch.setattr("mtsearch.reporting.publish.FORMATS", ("csv",))
     if "mtsearch.prepare" in command:
         code, out, err = run(folder, command, monkeypatch, capsys)
         assert code == 0 and "checksum" in out, err
@@ -88,16 +120,22 @@ def test_the_commands_run(folder, command, monkeypatch, capsys, forget_plugins):
     (row,) = RunDirectory(out.splitlines()[-1].removeprefix("run: ")).rows()
     assert row["state"] == "done" and "plugins=" in row["command"]
     plugin = re.search(r"(\w+)\.py\]", command)[1]
-    assert any(plugin in str(value) for key, value in row.items() if key.startswith("trial.")) or plugin in ("stripes", "ordinal", "power")
+    assert any(
+        plugin in str(value) for key, value in row.items() if key.startswith("trial.")
+    ) or plugin in ("stripes", "ordinal", "power")
 
 
-def test_a_composer_that_was_changed_makes_the_dataset_again(folder, tmp_path, monkeypatch, capsys, forget_plugins):
+def test_a_composer_that_was_changed_makes_the_dataset_again(
+    folder, tmp_path, monkeypatch, capsys, forget_plugins
+):
     for name in ("stripes.py", "stripes.yaml"):
         (tmp_path / name).write_text(FILES[name])
     first = run(tmp_path, COMMANDS[0], monkeypatch, capsys)[1].splitlines()
     again = run(tmp_path, COMMANDS[0], monkeypatch, capsys)[1].splitlines()
     assert first[-1] == again[-1] and not [line for line in again if line.startswith("building")]
-    (tmp_path / "stripes.py").write_text(FILES["stripes.py"].replace("places] += 120", "places] += 100"))
+    (tmp_path / "stripes.py").write_text(
+        FILES["stripes.py"].replace("places] += 120", "places] += 100")
+    )
     forget_plugins()
     changed = run(tmp_path, COMMANDS[0], monkeypatch, capsys)[1].splitlines()
     assert changed[-1] != first[-1] and changed[-2] != first[-2], "the same store and checksum"
@@ -105,16 +143,33 @@ def test_a_composer_that_was_changed_makes_the_dataset_again(folder, tmp_path, m
 
 @pytest.mark.slow
 def test_a_search_with_a_plug_in_runs_in_real_actors_and_goes_on(folder, tmp_path):
-    """From a working folder where neither the space nor the plug-in lies, resumed from yet another one."""
-    space = (folder / "small.yaml").read_text().replace("trial:\n", "plugins: [stitch.py]\ntrial:\n  architecture: stitch\n")
+    """From a working folder where neither the space nor the plug-in lies, resumed from yet another
+    one."""
+    space = (
+        (folder / "small.yaml")
+        .read_text()
+        .replace("trial:\n", "plugins: [stitch.py]\ntrial:\n  architecture: stitch\n")
+    )
     (folder / "stitched.yaml").write_text(space)
-    words = [f"space={folder / 'stitched.yaml'}", "search.slots=1", "results.root=out", f"data.store={tmp_path / 'store'}"]
+    words = [
+        f"space={folder / 'stitched.yaml'}",
+        "search.slots=1",
+        "results.root=out",
+        f"data.store={tmp_path / 'store'}",
+    ]
     (tmp_path / "a").mkdir()
-    first = subprocess.run([sys.executable, "-m", "mtsearch.run", *words], cwd=tmp_path / "a", capture_output=True, text=True)
+    first = subprocess.run(
+        [sys.executable, "-m", "mtsearch.run", *words],
+        cwd=tmp_path / "a",
+        capture_output=True,
+        text=True,
+    )
     assert first.returncode == 0, first.stderr[-3000:] + first.stdout[-3000:]
     run = tmp_path / "a" / first.stdout.splitlines()[-1].removeprefix("run: ")
     again = [sys.executable, "-m", "mtsearch.run", f"resume={run}", "search.trials=3"]
     second = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True)
     assert second.returncode == 0, second.stderr[-3000:] + second.stdout[-3000:]
     rows = RunDirectory(run).rows()
-    assert [row["state"] for row in rows] == ["done"] * 3 and {row["trial.architecture.name"] for row in rows} == {"stitch"}
+    assert [row["state"] for row in rows] == ["done"] * 3 and {
+        row["trial.architecture.name"] for row in rows
+    } == {"stitch"}

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 import mtsearch
-from mtsearch import train
+from mtsearch.commands import train
 
 PAGE = Path(mtsearch.__file__).parent.parent / "docs" / "library.md"
-pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="these tests read the clone that the package was built from")
+pytestmark = pytest.mark.skipif(
+    not PAGE.is_file(), reason="these tests read the clone that the package was built from"
+)
 
 
 def test_the_blocks_run(tmp_path, monkeypatch, capsys):

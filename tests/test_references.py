@@ -1,4 +1,5 @@
-"""Reference results: complete, about real data, without a path of any machine; the README shows one of them as it is."""
+"""Reference results: complete, about real data, without a path of any machine; the README shows one
+of them as it is."""
 
 import csv
 import re
@@ -15,7 +16,9 @@ REFERENCES = sorted((ROOT / "results" / "reference").glob("*/README.md"))
 @pytest.mark.parametrize("page", REFERENCES, ids=lambda p: p.parent.name)
 def test_a_reference_is_complete_and_names_its_data(page):
     folder = page.parent
-    assert {"README.md", "config.yaml", "front.csv", "trials.csv", "front.png"} <= {p.name for p in folder.iterdir()}
+    assert {"README.md", "config.yaml", "front.csv", "trials.csv", "front.png"} <= {
+        p.name for p in folder.iterdir()
+    }
     text = page.read_text()
     assert "python -m mtsearch.run space=" in text and "data.root=DATA" in text
     assert "sample" not in text
@@ -33,17 +36,27 @@ def test_every_row_of_a_reference_ended_and_carries_its_command(page):
 
 @pytest.mark.parametrize("name", ["pareto_cm", "pareto_mm"])
 def test_a_front_is_worth_its_search(name):
-    """Hard sharing, equal weights, nothing searched, equal epochs: some row of the front beats it on every task, tested too."""
+    """Hard sharing, equal weights, nothing searched, equal epochs: some row of the front beats it
+    on every task, tested too."""
     rows = list(csv.DictReader((ROOT / "results" / "reference" / name / "front.csv").open()))
     (plain,) = [row for row in rows if row["control"] == "plain"]
     for split in ("val", "test"):
-        errors = [column for column in plain if column.startswith(f"{split}/") and column.endswith("/error")]
+        errors = [
+            column
+            for column in plain
+            if column.startswith(f"{split}/") and column.endswith("/error")
+        ]
         assert len(errors) == 2
         front = [row for row in rows if row["front"] == "true"]
-        better = [row["trial"] for row in front if all(float(row[e]) < float(plain[e]) for e in errors)]
+        better = [
+            row["trial"] for row in front if all(float(row[e]) < float(plain[e]) for e in errors)
+        ]
         assert better, split
         dominated = [
-            row["trial"] for row in front if all(float(row[e]) >= float(plain[e]) for e in errors) and row["model/density"] == "1.0"
+            row["trial"]
+            for row in front
+            if all(float(row[e]) >= float(plain[e]) for e in errors)
+            and row["model/density"] == "1.0"
         ]
         assert not dominated, split
 
@@ -53,6 +66,8 @@ def test_the_references_of_the_main_job_are_there():
 
 
 def test_the_readme_shows_the_table_of_the_reference():
-    shown = re.search(r"<!-- front -->\n(.*?)\n<!-- /front -->", (ROOT / "README.md").read_text(), re.S)
+    shown = re.search(
+        r"<!-- front -->\n(.*?)\n<!-- /front -->", (ROOT / "README.md").read_text(), re.S
+    )
     page = (ROOT / "results" / "reference" / "pareto_cm" / "README.md").read_text()
     assert shown is not None and shown.group(1).strip() in page

@@ -1,4 +1,5 @@
-"""A trial for `turnover.py`: the real one, which writes down when its first step begins and its last one ends."""
+"""A trial for `turnover.py`: the real one, which writes down when its first step begins and its
+last one ends."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from typing import Any
 
 from mtsearch.training import Trial
 
-LOG = "MTSEARCH_BENCHMARK_CLOCK"  # names the file; a line is the moment in Unix seconds and `begin` or `end`
+LOG = (  # names the file; a line is the moment in Unix seconds and `begin` or `end`
+    "MTSEARCH_BENCHMARK_CLOCK"
+)
 
 
 class ClockedTrial(Trial):

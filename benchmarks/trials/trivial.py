@@ -1,4 +1,5 @@
-"""A trial for `scale.py` that computes nothing: three reports of twenty metrics, drawn from its configuration."""
+"""A trial for `scale.py` that computes nothing: three reports of twenty metrics, drawn from its
+configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ REPORTS = 3
 
 
 class TrivialTrial:
-    """Two objectives that trade off along its preference, and the metrics that a real report has besides."""
+    """Two objectives that trade off along its preference, and the metrics that a real report has
+    besides."""
 
     def __init__(self, config: Any, data: Any, world: Any = None) -> None:
         self.config = config
@@ -54,7 +56,10 @@ class TrivialTrial:
 
     def evaluate(self, split: str) -> dict[str, Any]:
         """As validated."""
-        return {f"{split}/{task}/error": self.selected[f"val/{task}/error"] for task in ("image", "digit")}
+        return {
+            f"{split}/{task}/error": self.selected[f"val/{task}/error"]
+            for task in ("image", "digit")
+        }
 
     def close(self) -> None:
         """Nothing is held."""

@@ -11,7 +11,8 @@ from mtsearch.config import schema
 
 @balancing(schema.AlignedMTL)
 class AlignedMTL(TorchJD):
-    """Gradients whose principal components have one length, summed by preference (Senushkin et al. 2023, algorithm 1)."""
+    """Gradients whose principal components have one length, summed by preference (Senushkin et al.
+    2023, algorithm 1)."""
 
     method = "AlignedMTLWeighting"
 

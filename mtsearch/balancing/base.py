@@ -17,7 +17,8 @@ from mtsearch.config.trial import TrialConfig
 from mtsearch.config.validation import validated
 
 Level = Literal["loss", "feature", "parameter"]
-"""Where a method acts: on the losses alone, on their gradients at the shared boundary, or on their gradients in the shared parameters."""
+"""Where a method acts: on the losses alone, on their gradients at the shared boundary, or on their
+gradients in the shared parameters."""
 
 
 @dataclass
@@ -27,15 +28,20 @@ class Step:
     Attributes:
         losses: (k,) mean losses of the tasks that this step trains, with their graphs.
         tasks: (k) indices of those tasks among all K tasks of the trial, ascending.
-        shared: the features at the shared boundary, with the trunk's graph. Empty where nothing is shared.
-        read: what the heads read of them: detached leaves that require gradients where the level is ``feature``, else `shared` itself.
+        shared: the features at the shared boundary, with the trunk's graph. Empty where nothing is
+            shared.
+        read: what the heads read of them: detached leaves that require gradients where the level is
+            ``feature``, else `shared` itself.
         shared_parameters: the parameters that more than one task uses.
         penalty: the value of the sparsity objective, without a gradient.
-        terms: the losses as k scalars, before they were stacked. Gradient methods differentiate each on its own; from a stacked vector
-            every pass would go through the heads of all tasks, with zeros. Empty: the losses are taken apart.
-        over_ranks: sums a tensor over the ranks that train together, in place; each has a share of the step's images. The losses have
-            the value of all ranks and the graph of one, so that a gradient's sum over ranks is that of the joint batch.
-        summed: parameters whose gradients a method has summed over ranks itself; the others' are summed after `Balancing.backward`.
+        terms: the losses as k scalars, before they were stacked. Gradient methods differentiate
+            each on its own; from a stacked vector every pass would go through the heads of all
+            tasks, with zeros. Empty: the losses are taken apart.
+        over_ranks: sums a tensor over the ranks that train together, in place; each has a share of
+            the step's images. The losses have the value of all ranks and the graph of one, so that
+            a gradient's sum over ranks is that of the joint batch.
+        summed: parameters whose gradients a method has summed over ranks itself; the others' are
+            summed after `Balancing.backward`.
     """
 
     losses: Tensor
@@ -50,7 +56,10 @@ class Step:
 
     def __post_init__(self) -> None:
         if len(self.tasks) != len(self.losses):
-            raise ValueError(f"Parameter `tasks` should name the task of each of {len(self.losses)} losses. Found {self.tasks}.")
+            raise ValueError(
+                f"Parameter `tasks` should name the task of each of {len(self.losses)} losses."
+                f" Found {self.tasks}."
+            )
 
 
 class Balancing(ABC):
@@ -64,7 +73,9 @@ class Balancing(ABC):
         coefficient: the sparsity coefficient k0, in [0, 1).
     """
 
-    subsets: ClassVar[bool] = False  # whether it can balance steps that train only some of the tasks
+    subsets: ClassVar[bool] = (
+        False  # whether it can balance steps that train only some of the tasks
+    )
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
         self.settings = settings
@@ -78,29 +89,36 @@ class Balancing(ABC):
 
     @abstractmethod
     def backward(self, step: Step) -> None:
-        """Accumulate the update's gradient into ``.grad`` of every parameter that the step's tasks use."""
+        """Accumulate the update's gradient into ``.grad`` of every parameter that the step's tasks
+        use."""
 
     def check(self, step: Step) -> None:
-        """Raises ValueError for a step on more tasks than the method knows, or on some of them only where it needs all."""
+        """Raises ValueError for a step on more tasks than the method knows, or on some of them only
+        where it needs all."""
         known, found = len(self.task_weights), len(step.losses)
         if found != known and not (self.subsets and found < known):
-            raise ValueError(f"Parameter `step` should hold one loss for each of {known} tasks. Found {found}.")
+            raise ValueError(
+                f"Parameter `step` should hold one loss for each of {known} tasks. Found {found}."
+            )
 
     def parameters(self) -> list[nn.Parameter]:
-        """Parameters of the method itself that the trial's optimiser trains (uncertainty weighting's variances)."""
+        """Parameters of the method itself that the trial's optimiser trains (uncertainty
+        weighting's variances)."""
         return []
 
     def after_step(self, losses: Callable[[], Tensor]) -> None:
-        """After the optimiser's step: `losses` evaluates the step's batch again, (k,) without graphs, for methods that look at progress."""
+        """After the optimiser's step: `losses` evaluates the step's batch again, (k,) without
+        graphs, for methods that look at progress."""
         del losses
 
     def due(self, epoch: int) -> bool:
-        """Whether `end_of_epoch` updates anything after this epoch (from 1): the losses it wants are measured only then."""
+        """Whether `end_of_epoch` updates anything after this epoch (from 1): the losses it wants
+        are measured only then."""
         return False
 
     def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
-        """Dual update, where the method has one: `epoch` counts finished epochs from 1, `losses` (K,) are measured in eval mode on fixed
-        data."""
+        """Dual update, where the method has one: `epoch` counts finished epochs from 1, `losses`
+        (K,) are measured in eval mode on fixed data."""
         del epoch, losses, penalty  # most methods have no dual variable
 
     def state_dict(self) -> dict[str, Any]:
@@ -110,7 +128,10 @@ class Balancing(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave. Raises ValueError for a state of another method."""
         if set(state) != set(self.state_dict()):
-            raise ValueError(f"State of `{type(self).__name__}` should hold {sorted(self.state_dict())}. Found {sorted(state)}.")
+            raise ValueError(
+                f"State of `{type(self).__name__}` should hold {sorted(self.state_dict())}. Found"
+                f" {sorted(state)}."
+            )
 
 
 _METHODS: dict[type[Model], type[Balancing]] = {}
@@ -127,25 +148,44 @@ def balancing(settings: type[Model]) -> Callable[[B], B]:
     return register
 
 
-def build_balancing(settings: Model | str | Mapping[str, Any], weights: Tensor | Sequence[float], coefficient: float = 0.0) -> Balancing:
+def build_balancing(
+    settings: Model | str | Mapping[str, Any],
+    weights: Tensor | Sequence[float],
+    coefficient: float = 0.0,
+) -> Balancing:
     """The method that `settings` asks for.
 
     Args:
-        settings: as for `trial.balancing`: a name, ``{"name": "chebyshev_al", "mu": 0.5}``, or a settings model of kind ``balancing``.
+        settings: as for `trial.balancing`: a name, ``{"name": "chebyshev_al", "mu": 0.5}``, or a
+            settings model of kind ``balancing``.
         weights: (K,) the preference over the tasks, on the simplex.
         coefficient: the sparsity coefficient k0 in [0, 1); 0 leaves the sparsity objective out.
 
     Raises:
-        BadInput: `settings` has no method, `weights` are not on the simplex or are unequal where the method takes none, or `coefficient`
-            is out of range.
+        BadInput: `settings` has no method, `weights` are not on the simplex or are unequal where
+            the method takes none, or `coefficient` is out of range.
     """
-    given = settings if isinstance(settings, Model) else validated(TrialConfig, {"balancing": settings}, "trial").balancing
+    given = (
+        settings
+        if isinstance(settings, Model)
+        else validated(TrialConfig, {"balancing": settings}, "trial").balancing
+    )
     weights = torch.as_tensor(weights)
     if type(given) not in _METHODS:
         known = [model.__name__ for model in _METHODS]
-        raise BadInput(f"`trial.balancing` has no method for {type(given).__name__}. {nearest(type(given).__name__, known)}")
-    if weights.ndim != 1 or bool((weights < 0).any()) or abs(weights.double().sum().item() - 1) > 1e-6:
-        raise BadInput(f"`trial.preference` should hold one non-negative weight a task and sum to 1. Found {weights.tolist()}.")
+        raise BadInput(
+            f"`trial.balancing` has no method for {type(given).__name__}."
+            f" {nearest(type(given).__name__, known)}"
+        )
+    if (
+        weights.ndim != 1
+        or bool((weights < 0).any())
+        or abs(weights.double().sum().item() - 1) > 1e-6
+    ):
+        raise BadInput(
+            "`trial.preference` should hold one non-negative weight a task and sum to 1. Found"
+            f" {weights.tolist()}."
+        )
     if not takes_preference(given) and not equal(weights.tolist()):
         raise BadInput(f"`trial.preference` {idle_preference(given, weights.tolist())}")
     if not 0 <= coefficient < 1:

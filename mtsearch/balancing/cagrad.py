@@ -14,10 +14,11 @@ from mtsearch.config import schema
 
 @balancing(schema.CAGrad)
 class CAGrad(TorchJD):
-    """``max_d min_i <g_i, d>`` with ``|d - g| <= c |g|``, g the mean gradient (Liu et al. 2021, algorithm 1).
+    """``max_d min_i <g_i, d>`` with ``|d - g| <= c |g|``, g the mean gradient (Liu et al. 2021,
+    algorithm 1).
 
-    Where the weighted gradient of its dual vanishes, as with a task that has no gradient in a step, there is no direction to add and d is
-    g. (TorchJD makes no update there.)
+    Where the weighted gradient of its dual vanishes, as with a task that has no gradient in a step,
+    there is no direction to add and d is g. (TorchJD makes no update there.)
     """
 
     method = "CAGradWeighting"

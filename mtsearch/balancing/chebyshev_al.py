@@ -15,22 +15,31 @@ from mtsearch.config import schema
 
 @balancing(schema.ChebyshevAL)
 class ChebyshevAL(Scalariser):
-    """Modified weighted Chebyshev: minimise ``max_i u_i``, ``u_i = k_i (g_i + epsilon sum_j g_j)`` (Hotegni et al. 2024).
+    """Modified weighted Chebyshev: minimise ``max_i u_i``, ``u_i = k_i (g_i + epsilon sum_j g_j)``
+    (Hotegni et al. 2024).
 
-    ``g_i = (f_i - a) / s_i`` is the gap to the reference point `a`, with ``s_i`` its value at the first call (``normalise: initial``) or 1.
-    The problem "minimise t subject to u_i - t <= 0" has the augmented Lagrangian (Rockafellar 1973)
-    ``t + 1/(2 mu) sum_i [max(0, lambda_i + mu (u_i - t))^2 - lambda_i^2]``. Its minimiser over t is known in closed form, which leaves
+    ``g_i = (f_i - a) / s_i`` is the gap to the reference point `a`, with ``s_i`` its value at the
+    first call (``normalise: initial``) or 1. The problem "minimise t subject to u_i - t <= 0" has
+    the augmented Lagrangian (Rockafellar 1973) ``t + 1/(2 mu) sum_i [max(0, lambda_i + mu (u_i -
+    t))^2 - lambda_i^2]``. Its minimiser over t is known in closed form, which leaves
 
-    - weights ``p``: the projection of ``lambda + mu u`` on the simplex, taken as constants of the step;
-    - the gradient ``sum_i p_i grad u_i``, and the value ``sum_i p_i u_i - |p - lambda|^2 / (2 mu)`` that is returned;
-    - the dual update ``lambda <- p``, on fixed evaluation data, every `period` epochs; then ``mu <- rho mu``.
+    - weights ``p``: the projection of ``lambda + mu u`` on the simplex, taken as constants of the
+      step;
+    - the gradient ``sum_i p_i grad u_i``, and the value ``sum_i p_i u_i - |p - lambda|^2 / (2 mu)``
+      that is returned;
+    - the dual update ``lambda <- p``, on fixed evaluation data, every `period` epochs; then ``mu <-
+      rho mu``.
 
-    ``mu = 0`` is the fixed weighted sum with weights ``lambda``, ``mu -> infinity`` the plain maximum. Objectives with ``k_i = 0`` are no
-    constraints, but count in the sum over j. The sparsity objective is objective 0 where k0 > 0: it has its value u_0 and its share of that
-    sum, but no multiplier. GrOWL's prox minimises it whatever p_0 is, so weight that it took would only be lost to the tasks.
+    ``mu = 0`` is the fixed weighted sum with weights ``lambda``, ``mu -> infinity`` the plain
+    maximum. Objectives with ``k_i = 0`` are no constraints, but count in the sum over j. The
+    sparsity objective is objective 0 where k0 > 0: it has its value u_0 and its share of that sum,
+    but no multiplier. GrOWL's prox minimises it whatever p_0 is, so weight that it took would only
+    be lost to the tasks.
     """
 
-    def __init__(self, settings: schema.ChebyshevAL, preference: Tensor, coefficient: float) -> None:
+    def __init__(
+        self, settings: schema.ChebyshevAL, preference: Tensor, coefficient: float
+    ) -> None:
         super().__init__(settings, preference, coefficient)
         own = self.task_weights.new_tensor([coefficient] if coefficient > 0 else [])
         weights = torch.cat([own, self.task_weights])
@@ -39,7 +48,9 @@ class ChebyshevAL(Scalariser):
         self._first_task = len(own)
         constraints = self._kept_weights[self._first_task :]
         self._multipliers = torch.full_like(constraints, 1 / len(constraints))
-        self._scale: Tensor | None = None if settings.normalise == "initial" else torch.ones_like(weights)
+        self._scale: Tensor | None = (
+            None if settings.normalise == "initial" else torch.ones_like(weights)
+        )
         self._mu = settings.mu
 
     @property
@@ -48,18 +59,28 @@ class ChebyshevAL(Scalariser):
         return self._multipliers
 
     def values(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        """``u`` (m',) of the objectives with k_i > 0, with the losses' graphs; the first call fixes the scale."""
+        """``u`` (m',) of the objectives with k_i > 0, with the losses' graphs; the first call fixes
+        the scale."""
         if len(losses) != len(self.task_weights):
-            raise ValueError(f"Parameter `losses` should hold one loss a task, {len(self.task_weights)}. Found {len(losses)}.")
-        objectives = torch.cat([losses.new_full((1,), penalty), losses]) if self.coefficient > 0 else losses
+            raise ValueError(
+                f"Parameter `losses` should hold one loss a task, {len(self.task_weights)}. Found"
+                f" {len(losses)}."
+            )
+        objectives = (
+            torch.cat([losses.new_full((1,), penalty), losses]) if self.coefficient > 0 else losses
+        )
         gaps = objectives - self.settings.reference
         if self._scale is None:
             start = gaps.detach().double()
-            self._scale = torch.where(start > 0, start, 1.0)  # an objective at its reference point has no scale of its own
+            self._scale = torch.where(
+                start > 0, start, 1.0
+            )  # an objective at its reference point has no scale of its own
         if self._multipliers.device != losses.device:
             self._to(losses.device)
         gaps = gaps / self._scale.to(gaps)
-        return self._kept_weights.to(gaps.dtype) * (gaps[self._kept] + self.settings.epsilon * gaps.sum())
+        return self._kept_weights.to(gaps.dtype) * (
+            gaps[self._kept] + self.settings.epsilon * gaps.sum()
+        )
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         values = self.values(losses, penalty)[self._first_task :]
@@ -71,7 +92,11 @@ class ChebyshevAL(Scalariser):
 
     def bound(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         """``t*`` at these losses (`mu` > 0): the bound that the tasks' u_i approach from below."""
-        return level(self._multipliers, self.values(losses, penalty)[self._first_task :].detach().double(), self._mu)
+        return level(
+            self._multipliers,
+            self.values(losses, penalty)[self._first_task :].detach().double(),
+            self._mu,
+        )
 
     def due(self, epoch: int) -> bool:
         return epoch % self.settings.period == 0 and self._mu > 0
@@ -89,9 +114,14 @@ class ChebyshevAL(Scalariser):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         if len(state["multipliers"]) != len(self._multipliers):
-            raise ValueError(f"State of `ChebyshevAL` should hold {len(self._multipliers)} multipliers. Found {len(state['multipliers'])}.")
+            raise ValueError(
+                f"State of `ChebyshevAL` should hold {len(self._multipliers)} multipliers. Found"
+                f" {len(state['multipliers'])}."
+            )
         self._multipliers = self._multipliers.new_tensor(state["multipliers"])
-        self._scale = None if state["scale"] is None else self._multipliers.new_tensor(state["scale"])
+        self._scale = (
+            None if state["scale"] is None else self._multipliers.new_tensor(state["scale"])
+        )
         self._mu = state["mu"]
 
     def _to(self, device: torch.device) -> None:

@@ -9,15 +9,18 @@ from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import Weighting
 from mtsearch.config import schema
 
-RANK = 1e-12  # eigenvalues below this part of the largest are taken for zero: singular values below 1e-6, above float32's rounding
+# eigenvalues below this part of the largest are taken for zero: singular values below 1e-6, above
+# float32's rounding
+RANK = 1e-12
 
 
 @balancing(schema.ConFIG)
 class ConFIG(Weighting):
-    """``g = s u``, u the unit vector along ``U^+ k`` and ``s = sum_i <g_i, u>`` (Liu et al. 2024, equation 2).
+    """``g = s u``, u the unit vector along ``U^+ k`` and ``s = sum_i <g_i, u>`` (Liu et al. 2024,
+    equation 2).
 
-    U has the unit gradients as rows. Written with the Gramian, ``U^+ k = U^T (U U^T)^+ k``, which needs neither the Jacobian nor its
-    pseudoinverse.
+    U has the unit gradients as rows. Written with the Gramian, ``U^+ k = U^T (U U^T)^+ k``, which
+    needs neither the Jacobian nor its pseudoinverse.
     """
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
@@ -26,4 +29,6 @@ class ConFIG(Weighting):
         cosines = gramian * torch.outer(inverse, inverse)
         along = inverse * (torch.linalg.pinv(cosines, rtol=RANK, hermitian=True) @ self.preference)
         squared = along @ gramian @ along
-        return along * ((gramian @ along).sum() / squared) if squared > 0 else torch.zeros_like(along)
+        return (
+            along * ((gramian @ along).sum() / squared) if squared > 0 else torch.zeros_like(along)
+        )

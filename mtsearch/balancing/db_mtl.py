@@ -18,10 +18,12 @@ EPSILON = 1e-8
 
 @balancing(schema.DBMTL)
 class DBMTL(GradientBalancing):
-    """Dual balancing (Lin et al. 2023, algorithm 1): of the losses by ``g_i = grad log(f_i + 1e-8)``, of the gradients by their lengths.
+    """Dual balancing (Lin et al. 2023, algorithm 1): of the losses by ``g_i = grad log(f_i +
+    1e-8)``, of the gradients by their lengths.
 
-    ``m_i <- b m_i + (1 - b) g_i`` with ``b = memory / step^fading`` and m = 0 at first; the update is
-    ``sum_i (max_j |m_j| / |m_i|) m_i``. The tasks' own parameters follow the logarithms as well. The state is m, K times the parameters.
+    ``m_i <- b m_i + (1 - b) g_i`` with ``b = memory / step^fading`` and m = 0 at first; the update
+    is ``sum_i (max_j |m_j| / |m_i|) m_i``. The tasks' own parameters follow the logarithms as well.
+    The state is m, K times the parameters.
     """
 
     def __init__(self, settings: schema.DBMTL, preference: Tensor, coefficient: float) -> None:
@@ -37,7 +39,10 @@ class DBMTL(GradientBalancing):
             self._steps += 1
             keep = self.settings.memory / self._steps**self.settings.fading
             means = self._means or [torch.zeros_like(block) for block in jacobian.blocks]
-            self._means = [block.lerp(mean.to(block), keep) for block, mean in zip(jacobian.blocks, means, strict=True)]
+            self._means = [
+                block.lerp(mean.to(block), keep)
+                for block, mean in zip(jacobian.blocks, means, strict=True)
+            ]
             jacobian = jacobian.with_blocks(self._means)
         lengths = jacobian.gramian().diagonal().sqrt()
         return jacobian.combine(torch.where(lengths == 0, 0.0, lengths.max() / lengths))
@@ -48,5 +53,8 @@ class DBMTL(GradientBalancing):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         if any(len(mean) != len(self.preference) for mean in state["means"]):
-            raise ValueError(f"State of `DBMTL` should be of {len(self.preference)} tasks. Found {len(state['means'][0])}.")
+            raise ValueError(
+                f"State of `DBMTL` should be of {len(self.preference)} tasks. Found"
+                f" {len(state['means'][0])}."
+            )
         self._steps, self._means = state["steps"], list(state["means"])

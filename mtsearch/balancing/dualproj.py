@@ -11,7 +11,8 @@ from mtsearch.config import schema
 
 @balancing(schema.DualProj)
 class DualProj(TorchJD):
-    """``P(sum_i k_i g_i)``, P the projection on the dual cone of the gradients (Lopez-Paz & Ranzato 2017, equation 11)."""
+    """``P(sum_i k_i g_i)``, P the projection on the dual cone of the gradients (Lopez-Paz & Ranzato
+    2017, equation 11)."""
 
     method = "DualProjWeighting"
 

@@ -14,10 +14,11 @@ from mtsearch.config import schema
 
 @balancing(schema.DWA)
 class DWA(Scalariser):
-    """``sum_i w_i f_i``, ``w = K softmax(r / T)``, ``r_i`` the ratio of task i's last two losses (Liu et al. 2019, equation 7).
+    """``sum_i w_i f_i``, ``w = K softmax(r / T)``, ``r_i`` the ratio of task i's last two losses
+    (Liu et al. 2019, equation 7).
 
-    Weights are 1 until there are two. The losses are those measured on fixed training images at the ends of the epochs, not means over
-    the epochs' batches; the state is the last two.
+    Weights are 1 until there are two. The losses are those measured on fixed training images at the
+    ends of the epochs, not means over the epochs' batches; the state is the last two.
     """
 
     def __init__(self, settings: schema.DWA, preference: Tensor, coefficient: float) -> None:
@@ -32,7 +33,9 @@ class DWA(Scalariser):
         if len(self._past) < 2:
             return torch.ones_like(losses)
         older, newer = losses.new_tensor(self._past)
-        return len(losses) * (newer / torch.where(older == 0, 1.0, older) / self.settings.temperature).softmax(0)
+        return len(losses) * (
+            newer / torch.where(older == 0, 1.0, older) / self.settings.temperature
+        ).softmax(0)
 
     def due(self, epoch: int) -> bool:
         return True
@@ -46,5 +49,8 @@ class DWA(Scalariser):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         if any(len(losses) != len(self.task_weights) for losses in state["past"]):
-            raise ValueError(f"State of `DWA` should be of {len(self.task_weights)} tasks. Found {len(state['past'][0])}.")
+            raise ValueError(
+                f"State of `DWA` should be of {len(self.task_weights)} tasks. Found"
+                f" {len(state['past'][0])}."
+            )
         self._past = [list(losses) for losses in state["past"]]

@@ -12,14 +12,21 @@ from mtsearch.balancing.jacobian import Jacobian
 from mtsearch.balancing.weighting import torchjd
 from mtsearch.config import schema
 
-_TENSORS = {"weights": "_weights", "squares": "_sq_grad_sum", "first": "_initial_w", "warmup": "_warmup_w_sum"}
+_TENSORS = {
+    "weights": "_weights",
+    "squares": "_sq_grad_sum",
+    "first": "_initial_w",
+    "warmup": "_warmup_w_sum",
+}
 
 
 @balancing(schema.ExcessMTL)
 class ExcessMTL(GradientBalancing):
-    """Exponentiated gradient steps on the weights along the excess risks ``g_i^T H_i^-1 g_i`` (He et al. 2024, equations 6, 7 and 9).
+    """Exponentiated gradient steps on the weights along the excess risks ``g_i^T H_i^-1 g_i`` (He
+    et al. 2024, equations 6, 7 and 9).
 
-    ``H_i`` is the root of the running sum of squared gradients: the state is K times the shared parameters, and the weights.
+    ``H_i`` is the root of the running sum of squared gradients: the state is K times the shared
+    parameters, and the weights.
     """
 
     def __init__(self, settings: schema.ExcessMTL, preference: Tensor, coefficient: float) -> None:
@@ -32,17 +39,26 @@ class ExcessMTL(GradientBalancing):
 
     def state_dict(self) -> dict[str, Any]:
         tensors = {key: getattr(self._method, name) for key, name in _TENSORS.items()}
-        return {key: None if value is None else value.clone() for key, value in tensors.items()} | {"steps": self._method._n_steps}
+        return {key: None if value is None else value.clone() for key, value in tensors.items()} | {
+            "steps": self._method._n_steps
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         squares = state["squares"]
         if squares is not None and len(squares) != len(self.preference):
-            raise ValueError(f"State of `ExcessMTL` should be of {len(self.preference)} tasks. Found {len(squares)}.")
+            raise ValueError(
+                f"State of `ExcessMTL` should be of {len(self.preference)} tasks. Found"
+                f" {len(squares)}."
+            )
         self._method.reset()
         if squares is not None:
             device = self.task_weights.device
             for key, name in _TENSORS.items():
-                setattr(self._method, name, None if state[key] is None else state[key].to(device, copy=True))
+                setattr(
+                    self._method,
+                    name,
+                    None if state[key] is None else state[key].to(device, copy=True),
+                )
             self._method._n_steps = state["steps"]
             self._method._state_key = (*squares.shape, squares.dtype, device)

@@ -14,10 +14,11 @@ from mtsearch.config import schema
 
 @balancing(schema.FairGrad)
 class FairGrad(TorchJD):
-    """``G w = w^(-1/alpha)``, the fair allocation of progress (Ban & Ji 2024, equation 4), by least squares.
+    """``G w = w^(-1/alpha)``, the fair allocation of progress (Ban & Ji 2024, equation 4), by least
+    squares.
 
-    Where w solves it for ``s G``, ``s^(alpha / (1 + alpha)) w`` does for G. Solved at a trace in [0.5, 1), so that the solver's tolerances
-    and its start mean the same at all scales.
+    Where w solves it for ``s G``, ``s^(alpha / (1 + alpha)) w`` does for G. Solved at a trace in
+    [0.5, 1), so that the solver's tolerances and its start mean the same at all scales.
     """
 
     method = "FairGradWeighting"

@@ -15,16 +15,22 @@ from mtsearch.config import schema
 
 @balancing(schema.FAMO)
 class FAMO(Scalariser):
-    """``c sum_i z_i log f_i`` with ``z = softmax(w)`` (Liu et al. 2023, algorithm 2): Adam moves w towards the losses that fell least.
+    """``c sum_i z_i log f_i`` with ``z = softmax(w)`` (Liu et al. 2023, algorithm 2): Adam moves w
+    towards the losses that fell least.
 
-    How far they fell is seen by evaluating the step's batch again after the step. The state is w and Adam's.
+    How far they fell is seen by evaluating the step's batch again after the step. The state is w
+    and Adam's.
     """
 
     def __init__(self, settings: schema.FAMO, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
-        from torchjd.scalarization import FAMO as Method  # loads TorchJD's solvers, which takes a second or two
+        from torchjd.scalarization import (
+            FAMO as Method,
+        )  # loads TorchJD's solvers, which takes a second or two
 
-        self._method = Method(len(preference), lr=settings.lr, weight_decay=settings.weight_decay).to(preference)
+        self._method = Method(
+            len(preference), lr=settings.lr, weight_decay=settings.weight_decay
+        ).to(preference)
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         return self._method(losses)
@@ -34,18 +40,29 @@ class FAMO(Scalariser):
 
     def state_dict(self) -> dict[str, Any]:
         optimizer, logits = self._method._optimizer, self._method._w
-        adam = {} if optimizer is None else {key: value.clone() for key, value in optimizer.state[logits].items()}
+        adam = (
+            {}
+            if optimizer is None
+            else {key: value.clone() for key, value in optimizer.state[logits].items()}
+        )
         return {"logits": logits.detach().clone(), "adam": adam}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         method = self._method
         if state["logits"].shape != method._w.shape:
-            raise ValueError(f"State of `FAMO` should be of {len(method._w)} tasks. Found {len(state['logits'])}.")
+            raise ValueError(
+                f"State of `FAMO` should be of {len(method._w)} tasks. Found"
+                f" {len(state['logits'])}."
+            )
         method.reset()
         with torch.no_grad():
             method._w.copy_(state["logits"])
         if state["adam"]:
-            optimizer = torch.optim.Adam([method._w], lr=self.settings.lr, weight_decay=self.settings.weight_decay)
-            optimizer.state[method._w] = {key: value.clone() for key, value in state["adam"].items()}
+            optimizer = torch.optim.Adam(
+                [method._w], lr=self.settings.lr, weight_decay=self.settings.weight_decay
+            )
+            optimizer.state[method._w] = {
+                key: value.clone() for key, value in state["adam"].items()
+            }
             method._optimizer = optimizer

@@ -13,7 +13,8 @@ from mtsearch.config import schema
 
 @balancing(schema.GradDrop)
 class GradDrop(GradientBalancing):
-    """Gradient sign dropout (Chen et al. 2020, algorithm 1, lines 10 to 15), coordinate by coordinate: it has no weights of tasks."""
+    """Gradient sign dropout (Chen et al. 2020, algorithm 1, lines 10 to 15), coordinate by
+    coordinate: it has no weights of tasks."""
 
     def __init__(self, settings: schema.GradDrop, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)

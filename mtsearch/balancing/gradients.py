@@ -15,17 +15,21 @@ from mtsearch.config.errors import BadInput
 
 
 class GradientBalancing(Balancing):
-    """Combines the K gradients of the losses, either at the shared features or in the shared parameters.
+    """Combines the K gradients of the losses, either at the shared features or in the shared
+    parameters.
 
-    - ``feature``: the Jacobian is taken at the boundary, where it costs a pass through each head; one pass through the shared part follows
-      with the combined gradient. Parameters behind the boundary that several tasks share get the sum of the tasks' gradients.
-    - ``parameter``: the Jacobian is taken in all shared parameters, one pass through the whole network a task.
+    - ``feature``: the Jacobian is taken at the boundary, where it costs a pass through each head;
+      one pass through the shared part follows with the combined gradient. Parameters behind the
+      boundary that several tasks share get the sum of the tasks' gradients.
+    - ``parameter``: the Jacobian is taken in all shared parameters, one pass through the whole
+      network a task.
 
     With several ranks the first sums the Gramian over them, the second the Jacobian.
 
     At both levels the tasks' own parameters get the gradient of their own loss, without a weight.
 
-    A subclass implements `aggregate`, and `objectives` where it does not differentiate the losses themselves.
+    A subclass implements `aggregate`, and `objectives` where it does not differentiate the losses
+    themselves.
     """
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
@@ -38,7 +42,8 @@ class GradientBalancing(Balancing):
 
     @abstractmethod
     def aggregate(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
-        """The combined gradient, a tensor for each block of `jacobian`; `losses` (K,) are those of the step, without graphs."""
+        """The combined gradient, a tensor for each block of `jacobian`; `losses` (K,) are those of
+        the step, without graphs."""
 
     def objectives(self, terms: Sequence[Tensor]) -> Sequence[Tensor]:
         """What is differentiated, from the K losses (scalars with their graphs)."""
@@ -55,26 +60,44 @@ class GradientBalancing(Balancing):
 
     def _through_features(self, step: Step, terms: Sequence[Tensor], losses: Tensor) -> None:
         if not step.shared:
-            raise BadInput(f"{self._key} with `level: feature` should have features that all tasks share. Found none. {self._hint}")
-        if any(leaf is feature or not leaf.is_leaf for feature, leaf in zip(step.shared, step.read, strict=True)):
-            raise ValueError(
-                "Parameter `read` should hold `feature.detach().requires_grad_()` of each shared feature, which the heads read."
+            raise BadInput(
+                f"{self._key} with `level: feature` should have features that all tasks share."
+                f" Found none. {self._hint}"
             )
-        pairs = [(feature, leaf) for feature, leaf in zip(step.shared, step.read, strict=True) if feature.requires_grad]
+        if any(
+            leaf is feature or not leaf.is_leaf
+            for feature, leaf in zip(step.shared, step.read, strict=True)
+        ):
+            raise ValueError(
+                "Parameter `read` should hold `feature.detach().requires_grad_()` of each shared"
+                " feature, which the heads read."
+            )
+        pairs = [
+            (feature, leaf)
+            for feature, leaf in zip(step.shared, step.read, strict=True)
+            if feature.requires_grad
+        ]
         jacobian = _jacobian(terms, [leaf for _, leaf in pairs], step.over_ranks)
         if pairs:  # a frozen shared part has no use for gradients
-            torch.autograd.backward([feature for feature, _ in pairs], self.aggregate(jacobian, losses))
+            torch.autograd.backward(
+                [feature for feature, _ in pairs], self.aggregate(jacobian, losses)
+            )
 
     def _into_parameters(self, step: Step, terms: Sequence[Tensor], losses: Tensor) -> None:
         parameters = [p for p in step.shared_parameters if p.requires_grad]
         if not parameters:
-            raise BadInput(f"{self._key} should have parameters that several tasks share. Found none. {self._hint}")
+            raise BadInput(
+                f"{self._key} should have parameters that several tasks share. Found none."
+                f" {self._hint}"
+            )
         before = [p.grad for p in parameters]
         jacobian = _jacobian(terms, parameters)
         for block in jacobian.blocks:
             step.over_ranks(block)
         step.summed += parameters
-        for parameter, old, new in zip(parameters, before, self.aggregate(jacobian, losses), strict=True):
+        for parameter, old, new in zip(
+            parameters, before, self.aggregate(jacobian, losses), strict=True
+        ):
             parameter.grad = new if old is None else old + new
 
     @property
@@ -86,8 +109,13 @@ class GradientBalancing(Balancing):
         return "Use `linear`, or an architecture that shares."
 
 
-def _jacobian(terms: Sequence[Tensor], leaves: Sequence[Tensor], over_ranks: Callable[[Tensor], Tensor] | None = None) -> Jacobian:
-    """The Jacobian of the terms in the leaves, whose ``.grad`` is None afterwards; all other leaves accumulate the terms' gradients."""
+def _jacobian(
+    terms: Sequence[Tensor],
+    leaves: Sequence[Tensor],
+    over_ranks: Callable[[Tensor], Tensor] | None = None,
+) -> Jacobian:
+    """The Jacobian of the terms in the leaves, whose ``.grad`` is None afterwards; all other leaves
+    accumulate the terms' gradients."""
     rows: list[list[Tensor]] = []
     for number, term in enumerate(terms):
         for leaf in leaves:

@@ -14,11 +14,14 @@ from mtsearch.config import schema
 
 @balancing(schema.GradNorm)
 class GradNorm(Weighting):
-    """Weights that bring the lengths ``n_i = w_i |g_i|`` to ``mean(n) r_i^alpha`` (Chen et al. 2018, equations 1 and 2).
+    """Weights that bring the lengths ``n_i = w_i |g_i|`` to ``mean(n) r_i^alpha`` (Chen et al.
+    2018, equations 1 and 2).
 
-    ``r_i`` is the inverse training rate: the loss over its value in the first step, over the mean of these ratios. The weights are
-    ``K softmax(v)``, so that they stay positive with sum K, and Adam with `lr` lowers ``sum_i |n_i - mean(n) r_i^alpha| / mean(n)``, the
-    targets being constants; the divisor makes the step independent of the gradients' scale. The state is v, Adam's, and the first losses.
+    ``r_i`` is the inverse training rate: the loss over its value in the first step, over the mean
+    of these ratios. The weights are ``K softmax(v)``, so that they stay positive with sum K, and
+    Adam with `lr` lowers ``sum_i |n_i - mean(n) r_i^alpha| / mean(n)``, the targets being
+    constants; the divisor makes the step independent of the gradients' scale. The state is v,
+    Adam's, and the first losses.
     """
 
     scale_free = False
@@ -45,7 +48,12 @@ class GradNorm(Weighting):
 
     def state_dict(self) -> dict[str, Any]:
         adam = {key: value.clone() for key, value in self._optimizer.state[self._logits].items()}
-        return {**super().state_dict(), "logits": self._logits.detach().clone(), "adam": adam, "first": self._first}
+        return {
+            **super().state_dict(),
+            "logits": self._logits.detach().clone(),
+            "adam": adam,
+            "first": self._first,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
@@ -53,5 +61,7 @@ class GradNorm(Weighting):
         assert logits is not None
         with torch.no_grad():
             self._logits.copy_(logits)
-        self._optimizer.state[self._logits] = {key: value.cpu().clone() for key, value in state["adam"].items()}
+        self._optimizer.state[self._logits] = {
+            key: value.cpu().clone() for key, value in state["adam"].items()
+        }
         self._first = self.restored(state["first"])

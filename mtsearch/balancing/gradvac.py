@@ -14,7 +14,8 @@ from mtsearch.config import schema
 
 @balancing(schema.GradVac)
 class GradVac(TorchJD):
-    """Gradient vaccine (Wang et al. 2021): a gradient whose cosine with another lies below their running mean is turned to reach it.
+    """Gradient vaccine (Wang et al. 2021): a gradient whose cosine with another lies below their
+    running mean is turned to reach it.
 
     The state is that running mean (K, K).
     """

@@ -9,6 +9,7 @@ from mtsearch.config import schema
 
 @balancing(schema.IMTLG)
 class IMTLG(TorchJD):
-    """Weights of sum 1, some of them negative, with which the sum projects equally on all unit gradients (Liu et al. 2021)."""
+    """Weights of sum 1, some of them negative, with which the sum projects equally on all unit
+    gradients (Liu et al. 2021)."""
 
     method = "IMTLGWeighting"

@@ -9,6 +9,7 @@ from mtsearch.config import schema
 
 @balancing(schema.IMTLL)
 class IMTLL(Learned):
-    """``sum_i (exp(s_i) f_i - s_i)`` with learned scales ``s_i`` (Liu et al. 2021): `uncertainty` with another sign and factor."""
+    """``sum_i (exp(s_i) f_i - s_i)`` with learned scales ``s_i`` (Liu et al. 2021): `uncertainty`
+    with another sign and factor."""
 
     method = "IMTLL"

@@ -11,22 +11,28 @@ PIECE = 1 << 18  # columns that are held in float64 at once
 
 
 class Jacobian:
-    """The Jacobian of K losses in parts: `blocks` hold (K, *shape) for each tensor that was differentiated by.
+    """The Jacobian of K losses in parts: `blocks` hold (K, *shape) for each tensor that was
+    differentiated by.
 
-    `over_ranks` sums a tensor over ranks that hold other coordinates of the same Jacobian (the features of their own images): then the
-    Gramian is that of all of them.
+    `over_ranks` sums a tensor over ranks that hold other coordinates of the same Jacobian (the
+    features of their own images): then the Gramian is that of all of them.
     """
 
-    def __init__(self, blocks: Sequence[Tensor], over_ranks: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(
+        self, blocks: Sequence[Tensor], over_ranks: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         self.blocks = list(blocks)
         self._over_ranks = over_ranks
 
     def gramian(self) -> Tensor:
-        """``J J^T`` (K, K) in float64 on the CPU, where the solvers are: squares of small gradients would vanish in less."""
+        """``J J^T`` (K, K) in float64 on the CPU, where the solvers are: squares of small gradients
+        would vanish in less."""
         k = len(self.blocks[0])
         gramian = torch.zeros(k, k, dtype=torch.float64, device=self.blocks[0].device)
         for block in self.blocks:
-            for columns in block.detach().flatten(1).split(PIECE, dim=1):  # a float64 copy of a large feature map would not fit
+            for columns in (
+                block.detach().flatten(1).split(PIECE, dim=1)
+            ):  # a float64 copy of a large feature map would not fit
                 piece = columns.double()
                 gramian.addmm_(piece, piece.T)
         return (gramian if self._over_ranks is None else self._over_ranks(gramian)).cpu()

@@ -11,7 +11,8 @@ from mtsearch.balancing.scalariser import Scalariser
 
 
 class Learned(Scalariser):
-    """A scalariser of TorchJD with a parameter a task, which starts at 0; `method` names its class."""
+    """A scalariser of TorchJD with a parameter a task, which starts at 0; `method` names its
+    class."""
 
     method: ClassVar[str]
 
@@ -34,6 +35,9 @@ class Learned(Scalariser):
         super().load_state_dict(state)
         (parameter,) = self.parameters()
         if state["parameter"].shape != parameter.shape:
-            raise ValueError(f"State of `{type(self).__name__}` should be of {len(parameter)} tasks. Found {len(state['parameter'])}.")
+            raise ValueError(
+                f"State of `{type(self).__name__}` should be of {len(parameter)} tasks. Found"
+                f" {len(state['parameter'])}."
+            )
         with torch.no_grad():
             parameter.copy_(state["parameter"])

@@ -11,9 +11,11 @@ from mtsearch.config import schema
 
 @balancing(schema.Linear)
 class Linear(Scalariser):
-    """``sum_i k_i f_i``, plus the constant ``k0 f_0`` where there is a sparsity objective. Reaches only the convex part of a front.
+    """``sum_i k_i f_i``, plus the constant ``k0 f_0`` where there is a sparsity objective. Reaches
+    only the convex part of a front.
 
-    A step on some tasks only has ``(K / k) sum_i k_i f_i`` over those k: with equal preferences their mean, whatever the task schedule.
+    A step on some tasks only has ``(K / k) sum_i k_i f_i`` over those k: with equal preferences
+    their mean, whatever the task schedule.
     """
 
     subsets = True

@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 def gramian_factor(gramian: Tensor) -> Tensor:
-    """``R`` (K, K) with ``R R^T = G`` for a positive semidefinite ``G``, exact to rounding in each row, however different their lengths."""
+    """``R`` (K, K) with ``R R^T = G`` for a positive semidefinite ``G``, exact to rounding in each
+    row, however different their lengths."""
     lengths = gramian.diagonal().clamp_min(0).sqrt()
     inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
     values, vectors = torch.linalg.eigh(gramian * torch.outer(inverse, inverse))
@@ -15,18 +16,24 @@ def gramian_factor(gramian: Tensor) -> Tensor:
 
 
 def min_norm_weights(gramian: Tensor) -> Tensor:
-    """``alpha`` (K,) on the simplex with the least ``|sum_i alpha_i g_i|^2 = alpha^T G alpha``, for a Gramian (K, K) in float64.
+    """``alpha`` (K,) on the simplex with the least ``|sum_i alpha_i g_i|^2 = alpha^T G alpha``, for
+    a Gramian (K, K) in float64.
 
-    Two gradients have a closed form. For more, the minimiser of ``|R^T x|^2 + (sum_i x_i - 1)^2`` over ``x >= 0``, with ``R R^T = G``, is
-    ``alpha / (1 + |g|^2)`` (Lawson & Hanson 1974, chapter 23), so an active-set solver for non-negative least squares finds it exactly,
-    where Frank-Wolfe steps would only approach it.
+    Two gradients have a closed form. For more, the minimiser of ``|R^T x|^2 + (sum_i x_i - 1)^2``
+    over ``x >= 0``, with ``R R^T = G``, is ``alpha / (1 + |g|^2)`` (Lawson & Hanson 1974, chapter
+    23), so an active-set solver for non-negative least squares finds it exactly, where Frank-Wolfe
+    steps would only approach it.
     """
     k = len(gramian)
     if k == 1:
         return torch.ones_like(gramian[0])
     if k == 2:
         apart = gramian[0, 0] + gramian[1, 1] - 2 * gramian[0, 1]
-        first = ((gramian[1, 1] - gramian[0, 1]) / apart).clamp(0, 1) if apart > 0 else gramian.new_tensor(0.5)
+        first = (
+            ((gramian[1, 1] - gramian[0, 1]) / apart).clamp(0, 1)
+            if apart > 0
+            else gramian.new_tensor(0.5)
+        )
         return torch.stack([first, 1 - first])
     from scipy.optimize import nnls
 

@@ -27,12 +27,15 @@ def _missed(gramian: Tensor, weights: Tensor) -> float:
 
 @balancing(schema.NashMTL)
 class NashMTL(Weighting):
-    """``G w = 1 / w``, the Nash bargaining solution (Navon et al. 2022, algorithm 1), by a sequence of convex programs.
+    """``G w = 1 / w``, the Nash bargaining solution (Navon et al. 2022, algorithm 1), by a sequence
+    of convex programs.
 
-    The method reads the Jacobian through its Gramian only, so a factor of the Gramian stands for it. TorchJD's solver fails without a word
-    where gradients are small, as those of mean losses are late in training, or far apart in length: where its weights are no solution, that
-    of ``s G`` from a fresh start is taken, s bringing the trace to [0.5, 1); ``sqrt(s)`` times it solves G. The state is the last weights,
-    where the next solution starts, with the length they belong to and the number of steps.
+    The method reads the Jacobian through its Gramian only, so a factor of the Gramian stands for
+    it. TorchJD's solver fails without a word where gradients are small, as those of mean losses are
+    late in training, or far apart in length: where its weights are no solution, that of ``s G``
+    from a fresh start is taken, s bringing the trace to [0.5, 1); ``sqrt(s)`` times it solves G.
+    The state is the last weights, where the next solution starts, with the length they belong to
+    and the number of steps.
     """
 
     scale_free = False  # `max_norm` bounds the update itself
@@ -50,12 +53,24 @@ class NashMTL(Weighting):
             longest = self.settings.max_norm or math.inf
             return (longest / gramian[0].sqrt()).clamp_max(1.0)
         solves = self._method.step % self.settings.every == 0
-        with warnings.catch_warnings(action="ignore"):  # the solver says in each step that it cannot reuse its problem
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # the solver says in each step that it cannot reuse its problem
             weights: Tensor = self._method(gramian_factor(gramian))
-            if not solves or (missed := _missed(gramian, torch.as_tensor(self._method.prvs_alpha, dtype=gramian.dtype))) <= SOLVED:
+            if (
+                not solves
+                or (
+                    missed := _missed(
+                        gramian, torch.as_tensor(self._method.prvs_alpha, dtype=gramian.dtype)
+                    )
+                )
+                <= SOLVED
+            ):
                 return weights
             scale = math.ldexp(1.0, -math.frexp(float(gramian.diagonal().sum()))[1])
-            found: Tensor = math.sqrt(scale) * self._solver(max_norm=0.0)(gramian_factor(scale * gramian))
+            found: Tensor = math.sqrt(scale) * self._solver(max_norm=0.0)(
+                gramian_factor(scale * gramian)
+            )
         if not _missed(gramian, found) < missed:
             return weights
         self._method.prvs_alpha = found.numpy()
@@ -70,7 +85,10 @@ class NashMTL(Weighting):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         if len(state["last"]) != len(self.preference):
-            raise ValueError(f"State of `NashMTL` should be of {len(self.preference)} tasks. Found {len(state['last'])}.")
+            raise ValueError(
+                f"State of `NashMTL` should be of {len(self.preference)} tasks. Found"
+                f" {len(state['last'])}."
+            )
         method = self._method
         method.reset()
         if state["steps"] > 0:

@@ -14,10 +14,12 @@ LEAST = 1e-6  # a task without weight may be this much worse than one that has a
 
 @balancing(schema.PBI)
 class PBI(Scalariser):
-    """``d_1 + theta d_2``: the length of ``f - a`` along the unit direction v, and its distance from it (Zhang & Li 2007).
+    """``d_1 + theta d_2``: the length of ``f - a`` along the unit direction v, and its distance
+    from it (Zhang & Li 2007).
 
-    The published direction is the proportion that the losses shall have. A preference is importance, so v is proportional to ``1 / k``:
-    the ray on which the weighted losses are equal, as for `chebyshev`.
+    The published direction is the proportion that the losses shall have. A preference is
+    importance, so v is proportional to ``1 / k``: the ray on which the weighted losses are equal,
+    as for `chebyshev`.
     """
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
@@ -25,4 +27,7 @@ class PBI(Scalariser):
         direction = direction / direction.norm()
         gap = losses - self.settings.reference
         along = gap @ direction
-        return along + self.settings.theta * ((gap - along * direction).square().sum() + EPSILON).sqrt()
+        return (
+            along
+            + self.settings.theta * ((gap - along * direction).square().sum() + EPSILON).sqrt()
+        )

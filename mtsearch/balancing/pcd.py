@@ -15,7 +15,8 @@ from mtsearch.config.errors import BadInput
 
 @balancing(schema.PCD)
 class PCD(TorchJD):
-    """The nearest step to the primary gradient that serves each other task by at least `tau` (Varam et al. 2026).
+    """The nearest step to the primary gradient that serves each other task by at least `tau` (Varam
+    et al. 2026).
 
     The state is the running mean of the gradients' squared lengths, the primary task's first.
     """
@@ -27,8 +28,13 @@ class PCD(TorchJD):
         super().__init__(settings, preference, coefficient)
         k = len(self.preference)
         if settings.primary >= k:
-            raise BadInput(f"`trial.balancing.primary` should be the number of a task, 0 to {k - 1}. Found {settings.primary}.")
-        self._order = torch.tensor([settings.primary, *(i for i in range(k) if i != settings.primary)])
+            raise BadInput(
+                f"`trial.balancing.primary` should be the number of a task, 0 to {k - 1}. Found"
+                f" {settings.primary}."
+            )
+        self._order = torch.tensor(
+            [settings.primary, *(i for i in range(k) if i != settings.primary)]
+        )
 
     def options(self) -> dict[str, Any]:
         return {"tau": self.settings.tau, "beta": self.settings.rate, "eps": 0.0}
@@ -40,7 +46,11 @@ class PCD(TorchJD):
 
     def state_dict(self) -> dict[str, Any]:
         steps = self._method._n_steps
-        return {**super().state_dict(), "squares": self._method._sq_norm_ema, "steps": 0 if steps is None else int(steps)}
+        return {
+            **super().state_dict(),
+            "squares": self._method._sq_norm_ema,
+            "steps": 0 if steps is None else int(steps),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)

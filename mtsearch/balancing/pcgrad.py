@@ -9,6 +9,7 @@ from mtsearch.config import schema
 
 @balancing(schema.PCGrad)
 class PCGrad(TorchJD):
-    """Gradient surgery (Yu et al. 2020, algorithm 1): the order of the projections is drawn anew in each step."""
+    """Gradient surgery (Yu et al. 2020, algorithm 1): the order of the projections is drawn anew in
+    each step."""
 
     method = "PCGradWeighting"

@@ -12,8 +12,11 @@ from mtsearch.config import schema
 
 @balancing(schema.RLW)
 class RLW(Scalariser):
-    """``sum_i w_i f_i``, ``w = softmax(z)`` with normal z drawn anew in each step (Lin et al. 2022, algorithm 2)."""
+    """``sum_i w_i f_i``, ``w = softmax(z)`` with normal z drawn anew in each step (Lin et al. 2022,
+    algorithm 2)."""
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        weights = torch.randn(len(losses), dtype=losses.dtype).softmax(0)  # on the CPU: the same on all devices
+        weights = torch.randn(len(losses), dtype=losses.dtype).softmax(
+            0
+        )  # on the CPU: the same on all devices
         return (weights.to(losses.device) * losses).sum()

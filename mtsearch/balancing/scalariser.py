@@ -12,9 +12,9 @@ from mtsearch.balancing.base import Balancing, Step
 class Scalariser(Balancing):
     """Turns the losses of K tasks into one scalar whose gradient trains the network.
 
-    The objectives' weights are ``k = (k0, (1 - k0) * preference)``: `k0` is the sparsity coefficient, and where it is 0 the preference
-    stands alone. The sparsity objective (`penalty`) never has a gradient here, GrOWL's prox minimises it; a subclass says where its value
-    counts.
+    The objectives' weights are ``k = (k0, (1 - k0) * preference)``: `k0` is the sparsity
+    coefficient, and where it is 0 the preference stands alone. The sparsity objective (`penalty`)
+    never has a gradient here, GrOWL's prox minimises it; a subclass says where its value counts.
     """
 
     @abstractmethod

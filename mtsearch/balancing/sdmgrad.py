@@ -11,9 +11,11 @@ from mtsearch.config import schema
 
 @balancing(schema.SDMGrad)
 class SDMGrad(TorchJD):
-    """Direction-oriented MGDA (Xiao et al. 2023): a few projected gradient steps on the weights, which it keeps as its state.
+    """Direction-oriented MGDA (Xiao et al. 2023): a few projected gradient steps on the weights,
+    which it keeps as its state.
 
-    The published method takes ``J_1 J_2^T`` of two batches and updates with a third; here one batch serves all three.
+    The published method takes ``J_1 J_2^T`` of two batches and updates with a third; here one batch
+    serves all three.
     """
 
     method = "SDMGradWeighting"

@@ -9,7 +9,8 @@ from torch import Tensor
 def simplex_projection(point: Tensor) -> Tensor:
     """The nearest point (Euclidean) of the probability simplex to `point` (m,); NaN gives NaN.
 
-    With the entries sorted decreasingly the threshold is ``max_k (sum_{i<=k} v_i - 1) / k`` (Held, Wolfe & Crowder 1974).
+    With the entries sorted decreasingly the threshold is ``max_k (sum_{i<=k} v_i - 1) / k`` (Held,
+    Wolfe & Crowder 1974).
     """
     shifted = point - point.amax()  # adding a constant changes nothing; keeps large entries exact
     ranked = shifted.sort(descending=True).values
@@ -19,12 +20,14 @@ def simplex_projection(point: Tensor) -> Tensor:
 
 
 def dual_weights(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
-    """``p``, the projection of ``multipliers + mu * values`` on the simplex: the weights of the objectives' gradients; all (m,)."""
+    """``p``, the projection of ``multipliers + mu * values`` on the simplex: the weights of the
+    objectives' gradients; all (m,)."""
     return simplex_projection(multipliers + mu * values)
 
 
 def level(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
-    """``t*``, the minimiser over t of the augmented Lagrangian of ``values - t <= 0``, for `mu` > 0.
+    """``t*``, the minimiser over t of the augmented Lagrangian of ``values - t <= 0``, for `mu` >
+    0.
 
     It solves ``sum_i max(0, multipliers_i + mu (values_i - t)) = 1``.
     """

@@ -11,9 +11,11 @@ from mtsearch.config import schema
 
 @balancing(schema.SmoothChebyshev)
 class SmoothChebyshev(Scalariser):
-    """``mu log sum_i exp(k_i (f_i - a) / mu)`` over the tasks with ``k_i > 0`` (Lin et al. 2024, equation 7).
+    """``mu log sum_i exp(k_i (f_i - a) / mu)`` over the tasks with ``k_i > 0`` (Lin et al. 2024,
+    equation 7).
 
-    It lies above the maximum by at most ``mu log K``. As in `Chebyshev`, the sparsity objective is left to the prox.
+    It lies above the maximum by at most ``mu log K``. As in `Chebyshev`, the sparsity objective is
+    left to the prox.
     """
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:

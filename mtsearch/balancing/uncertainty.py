@@ -9,6 +9,7 @@ from mtsearch.config import schema
 
 @balancing(schema.Uncertainty)
 class Uncertainty(Learned):
-    """``sum_i (exp(-s_i) f_i + s_i) / 2``, ``s_i`` the logarithm of task i's variance, learned with the network (Kendall et al. 2018)."""
+    """``sum_i (exp(-s_i) f_i + s_i) / 2``, ``s_i`` the logarithm of task i's variance, learned with
+    the network (Kendall et al. 2018)."""
 
     method = "UW"

@@ -11,7 +11,8 @@ from mtsearch.config import schema
 
 @balancing(schema.UPGrad)
 class UPGrad(TorchJD):
-    """``sum_i k_i P(g_i)``, P the projection on the dual cone of the gradients, so that no task conflicts (Quinton & Rey 2024)."""
+    """``sum_i k_i P(g_i)``, P the projection on the dual cone of the gradients, so that no task
+    conflicts (Quinton & Rey 2024)."""
 
     method = "UPGradWeighting"
 

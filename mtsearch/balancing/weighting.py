@@ -17,10 +17,12 @@ from mtsearch.config.errors import BadInput
 class Weighting(GradientBalancing):
     """``sum_i w_i g_i`` with weights from the Gramian ``G_ij = <g_i, g_j>``.
 
-    Where the weights do not depend on the gradients' common scale (`scale_free`), the Gramian is brought to a trace in [0.5, 1) first, by
-    a power of two: a solver's absolute tolerances then mean the same at all scales. (TorchJD's projections take a trace below 1e-4 for
-    zero, and mean losses give smaller ones at the shared features.) Gradients that are all zero keep weights and state as they are;
-    gradients that are no finite numbers give weights that are none, so that the trial ends as diverged.
+    Where the weights do not depend on the gradients' common scale (`scale_free`), the Gramian is
+    brought to a trace in [0.5, 1) first, by a power of two: a solver's absolute tolerances then
+    mean the same at all scales. (TorchJD's projections take a trace below 1e-4 for zero, and mean
+    losses give smaller ones at the shared features.) Gradients that are all zero keep weights and
+    state as they are; gradients that are no finite numbers give weights that are none, so that the
+    trial ends as diverged.
     """
 
     scale_free: ClassVar[bool] = True
@@ -31,7 +33,8 @@ class Weighting(GradientBalancing):
 
     @abstractmethod
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        """Weights (K,) from a finite, non-zero Gramian (K, K), float64 on the CPU, and the losses (K,)."""
+        """Weights (K,) from a finite, non-zero Gramian (K, K), float64 on the CPU, and the losses
+        (K,)."""
 
     def aggregate(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
         return jacobian.combine(self.weights(jacobian.gramian(), losses))
@@ -48,7 +51,9 @@ class Weighting(GradientBalancing):
         weights = self.weigh(gramian, losses).detach()
         keep = self.settings.smoothing
         if keep > 0:
-            self._smoothed = weights if self._smoothed is None else keep * self._smoothed + (1 - keep) * weights
+            self._smoothed = (
+                weights if self._smoothed is None else keep * self._smoothed + (1 - keep) * weights
+            )
             return self._smoothed
         return weights
 
@@ -60,9 +65,13 @@ class Weighting(GradientBalancing):
         self._smoothed = self.restored(state.get("smoothed"))
 
     def restored(self, value: Tensor | None) -> Tensor | None:
-        """A tensor of the state, on the CPU, whose first dimension should be the K tasks. Raises ValueError."""
+        """A tensor of the state, on the CPU, whose first dimension should be the K tasks. Raises
+        ValueError."""
         if value is not None and len(value) != len(self.preference):
-            raise ValueError(f"State of `{type(self).__name__}` should be of {len(self.preference)} tasks. Found {len(value)}.")
+            raise ValueError(
+                f"State of `{type(self).__name__}` should be of {len(self.preference)} tasks. Found"
+                f" {len(value)}."
+            )
         return None if value is None else value.cpu()
 
 
@@ -83,9 +92,11 @@ class TorchJD(Weighting):
 
 
 def torchjd(name: str, method: str, **options: Any) -> Any:
-    """``torchjd.aggregation.<method>(**options)`` for the balancing method `name`. Raises BadInput when a solver of it is not installed.
+    """``torchjd.aggregation.<method>(**options)`` for the balancing method `name`. Raises BadInput
+    when a solver of it is not installed.
 
-    Imported here, because TorchJD loads all its solvers at once, which takes longer than all the rest.
+    Imported here, because TorchJD loads all its solvers at once, which takes longer than all the
+    rest.
     """
     from torchjd import aggregation
 
@@ -93,4 +104,7 @@ def torchjd(name: str, method: str, **options: Any) -> Any:
         return getattr(aggregation, method)(**options)
     except ImportError as error:
         missing = str(error).split(". ")[0]
-        raise BadInput(f"`trial.balancing: {name}` needs solvers that are not installed: {missing}. Install `mtsearch[solvers]`.") from None
+        raise BadInput(
+            f"`trial.balancing: {name}` needs solvers that are not installed: {missing}. Install"
+            " `mtsearch[solvers]`."
+        ) from None

@@ -22,7 +22,8 @@ Norm = Literal["shared", "task_statistics", "task_affine", "group"]
 
 
 class _Trunk(Model):
-    """An architecture over one trunk; `norm` says whose batch statistics the trunk uses (see `mtsearch.models.norm`)."""
+    """An architecture over one trunk; `norm` says whose batch statistics the trunk uses (see
+    `mtsearch.models.norm`)."""
 
     norm: Norm = "shared"
 
@@ -35,13 +36,17 @@ class HPS(_Trunk):
     split: int | None = Field(
         None,
         ge=1,
-        description="parts of the trunk's body that the tasks share, from the image on; each has the later ones of its own. null: all",
+        description=(
+            "parts of the trunk's body that the tasks share, from the image on; each has the later"
+            " ones of its own. null: all"
+        ),
     )
 
 
 @method("architecture", "mdmtn")
 class MDMTN(_Trunk):
-    """A shared trunk plus one monitor per task on the raw image, mixed by a learnable pair (Hotegni et al. 2024)."""
+    """A shared trunk plus one monitor per task on the raw image, mixed by a learnable pair (Hotegni
+    et al. 2024)."""
 
     name: Literal["mdmtn"] = "mdmtn"
     mixing: Literal["learnable", "static"] = "learnable"
@@ -56,53 +61,79 @@ class MTAN(_Trunk):
 
 @method("architecture", "kdmtl")
 class KDMTL(_Trunk):
-    """Hard parameter sharing drawn to the features of single-task networks, which are trained first (Li & Bilen 2020)."""
+    """Hard parameter sharing drawn to the features of single-task networks, which are trained first
+    (Li & Bilen 2020)."""
 
     name: Literal["kdmtl"] = "kdmtl"
-    weight: Weight | dict[str, Weight] = Field(0.025, description="of the distance to the teacher's features, for all tasks or by task")
-    teacher_epochs: int = Field(12, gt=0, description="epochs of the teachers, before those of the network itself")
+    weight: Weight | dict[str, Weight] = Field(
+        0.025, description="of the distance to the teacher's features, for all tasks or by task"
+    )
+    teacher_epochs: int = Field(
+        12, gt=0, description="epochs of the teachers, before those of the network itself"
+    )
 
 
 @method("architecture", "mtln")
 class MTLN(_Trunk):
-    """A shared trunk whose feature maps each task selects from by soft attention, for scene sets and pixels (Zheng et al. 2022)."""
+    """A shared trunk whose feature maps each task selects from by soft attention, for scene sets
+    and pixels (Zheng et al. 2022)."""
 
     name: Literal["mtln"] = "mtln"
     attention: int = Field(
         4,
         ge=0,
-        description="blocks with attention, counted from the last; the mask of others is 1, and what nothing reads is left out. Other ways "
-        "to switch it by block make none but these networks: what lies below a block without attention reaches no output",
+        description=(
+            "blocks with attention, counted from the last; the mask of others is 1, and what"
+            " nothing reads is left out. Other ways to switch it by block make none but these"
+            " networks: what lies below a block without attention reaches no output"
+        ),
     )
-    ratio: float = Field(1.0, gt=0, le=1, description="hidden width of an attention module over its block's width")
+    ratio: float = Field(
+        1.0, gt=0, le=1, description="hidden width of an attention module over its block's width"
+    )
     form: Literal["gate", "residual"] = Field("gate", description="a * G, or (1 + a) * G")
     extractors: Literal["shared", "per_task"] = "shared"
     convs: int = Field(1, ge=1, le=3, description="convolutions of an extractor")
     width: float = Field(1.0, gt=0, le=4, description="width of the task branches over the trunk's")
-    bias: bool = Field(False, description="biases in the convolutions of attention and extractors, as MTAN has")
-    head_hidden: int = Field(0, ge=0, description="hidden units of the heads on feature vectors; 0 is a linear head")
-    dropout: float = Field(0.0, ge=0, lt=1, description="before the last layer of the heads on feature vectors")
-    head_mode: Literal["per_task", "shared"] = Field("per_task", description="shared: one head for tasks with the same classes")
+    bias: bool = Field(
+        False, description="biases in the convolutions of attention and extractors, as MTAN has"
+    )
+    head_hidden: int = Field(
+        0, ge=0, description="hidden units of the heads on feature vectors; 0 is a linear head"
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="before the last layer of the heads on feature vectors"
+    )
+    head_mode: Literal["per_task", "shared"] = Field(
+        "per_task", description="shared: one head for tasks with the same classes"
+    )
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> MTLN:
         if self.attention == 0 and (self.ratio != 1 or self.form != "gate"):
-            raise ValueError(f"with `attention = 0` has no use for `ratio` and `form`; leave them out. Found {self.ratio:g}, {self.form}")
+            raise ValueError(
+                "with `attention = 0` has no use for `ratio` and `form`; leave them out. Found"
+                f" {self.ratio:g}, {self.form}"
+            )
         return self
 
 
 @method("architecture", "mtln_segnet")
 class MTLNSegNet(Model):
-    """Attention branches over the encoder and the decoder of the backbone `segnet` (MTAN's dense variant with a scene task)."""
+    """Attention branches over the encoder and the decoder of the backbone `segnet` (MTAN's dense
+    variant with a scene task)."""
 
     name: Literal["mtln_segnet"] = "mtln_segnet"
-    ratio: float = Field(1.0, gt=0, le=1, description="hidden width of an attention module over its level's width")
+    ratio: float = Field(
+        1.0, gt=0, le=1, description="hidden width of an attention module over its level's width"
+    )
     form: Literal["gate", "residual"] = Field("gate", description="a * G, or (1 + a) * G")
 
 
 @method("architecture", "painted")
 class Painted(Model):
-    """Every pixel gets the class of its scene, predicted or, when evaluated, the labelled one: the baseline of scenes with pixels."""
+    """Every pixel gets the class of its scene, predicted or, when evaluated, the labelled one: the
+    baseline of scenes with pixels."""
 
     name: Literal["painted"] = "painted"
     scene: Literal["predicted", "labelled"] = "predicted"
@@ -126,7 +157,8 @@ class ResampledInput(Model):
 
 @method("branch_input", "network")
 class NetworkInput(Model):
-    """What a trained network of one restoration makes of the image; it stays as it is. `weights`: the `model.safetensors` of its export."""
+    """What a trained network of one restoration makes of the image; it stays as it is. `weights`:
+    the `model.safetensors` of its export."""
 
     name: Literal["network"] = "network"
     backbone: named("backbone")  # type: ignore[valid-type]
@@ -135,18 +167,31 @@ class NetworkInput(Model):
 
 @method("architecture", "mixing")
 class Mixing(Model):
-    """A network per task, whose features one learnable matrix mixes with the others' between stages (cross-stitch by one matrix)."""
+    """A network per task, whose features one learnable matrix mixes with the others' between stages
+    (cross-stitch by one matrix)."""
 
     name: Literal["mixing"] = "mixing"
-    branches: int = Field(1, gt=0, le=8, description="networks per task; their outputs are summed with learnable weights")
+    branches: int = Field(
+        1,
+        gt=0,
+        le=8,
+        description="networks per task; their outputs are summed with learnable weights",
+    )
     transfer: bool = Field(True, description="false: no mixing, the ablation")
-    inputs: tuple[named("branch_input"), ...] = Field((), description="what each of a task's branches sees; the image when empty")  # type: ignore[valid-type]
-    branch_losses: bool = Field(False, description="every branch's output is held against the label too, not only their sum")
+    inputs: tuple[named("branch_input"), ...] = Field(  # type: ignore[valid-type]
+        (), description="what each of a task's branches sees; the image when empty"
+    )
+    branch_losses: bool = Field(
+        False, description="every branch's output is held against the label too, not only their sum"
+    )
 
     @model_validator(mode="after")
     def _inputs_fit(self) -> Mixing:
         if self.inputs and len(self.inputs) != self.branches:
-            raise ValueError(f"should have as many `inputs` as `branches`, or none. Found {len(self.inputs)} for {self.branches}")
+            raise ValueError(
+                f"should have as many `inputs` as `branches`, or none. Found {len(self.inputs)} for"
+                f" {self.branches}"
+            )
         if self.branch_losses and self.branches == 1:
             raise ValueError("has no use for `branch_losses` with one branch a task. Leave it out")
         return self

@@ -19,32 +19,52 @@ class BackboneMM(Model):
 
 @method("backbone", "cm")
 class BackboneCM(Model):
-    """The Cifar10Mnist trunk of MDMTN: two 3x3 convolutions with batch norm and a linear layer to 32."""
+    """The Cifar10Mnist trunk of MDMTN: two 3x3 convolutions with batch norm and a linear layer to
+    32."""
 
     name: Literal["cm"] = "cm"
 
 
 @method("backbone", "efficientnet_cifar")
 class BackboneEfficientNetCIFAR(Model):
-    """The simplified EfficientNet-B0 that CIFAR-10 code uses: 3x3 kernels, ReLU, no pooling, for images of up to 32 pixels a side."""
+    """The simplified EfficientNet-B0 that CIFAR-10 code uses: 3x3 kernels, ReLU, no pooling, for
+    images of up to 32 pixels a side."""
 
     name: Literal["efficientnet_cifar"] = "efficientnet_cifar"
-    width: float = Field(1.0, gt=0, le=4, description="times the published channels; the cost grows with its square")
-    depth: float = Field(1.0, gt=0, le=4, description="times the published blocks a stage, rounded up")
-    se_place: Literal["after", "before"] = Field(
-        "after", description="of squeeze-and-excitation: after a block's projection, or before it, as in the published B0"
+    width: float = Field(
+        1.0, gt=0, le=4, description="times the published channels; the cost grows with its square"
     )
-    se_ratio: int = Field(16, ge=1, description="the channels that squeeze-and-excitation weighs over those inside it")
+    depth: float = Field(
+        1.0, gt=0, le=4, description="times the published blocks a stage, rounded up"
+    )
+    se_place: Literal["after", "before"] = Field(
+        "after",
+        description=(
+            "of squeeze-and-excitation: after a block's projection, or before it, as in the"
+            " published B0"
+        ),
+    )
+    se_ratio: int = Field(
+        16, ge=1, description="the channels that squeeze-and-excitation weighs over those inside it"
+    )
     se_least: int = Field(1, ge=1, description="of the channels inside squeeze-and-excitation")
     stride_skip: Literal["own", "none", "pooled"] = Field(
-        "own", description="beside a block of stride 2: its own output, nothing, or its pooled input"
+        "own",
+        description="beside a block of stride 2: its own output, nothing, or its pooled input",
     )
-    pool: bool = Field(False, description="average over the last map, which takes larger images and changes nothing up to 32 pixels")
+    pool: bool = Field(
+        False,
+        description=(
+            "average over the last map, which takes larger images and changes nothing up to 32"
+            " pixels"
+        ),
+    )
 
 
 @method("backbone", "torchvision")
 class BackboneTorchvision(Model):
-    """Any classification network of torchvision without its last layer; `weights` is a local state dict (safetensors or weights-only)."""
+    """Any classification network of torchvision without its last layer; `weights` is a local state
+    dict (safetensors or weights-only)."""
 
     name: Literal["torchvision"] = "torchvision"
     model: str
@@ -53,7 +73,8 @@ class BackboneTorchvision(Model):
 
 @method("backbone", "wrn")
 class BackboneWRN(Model):
-    """A wide residual network of `depth` layers (10, 16, 22, ...) with widths 16, 32, 64 times `widen` (Zagoruyko & Komodakis 2016)."""
+    """A wide residual network of `depth` layers (10, 16, 22, ...) with widths 16, 32, 64 times
+    `widen` (Zagoruyko & Komodakis 2016)."""
 
     name: Literal["wrn"] = "wrn"
     depth: int = 28
@@ -72,7 +93,8 @@ Width = Annotated[int, Field(gt=0)]
 
 @method("backbone", "segnet")
 class BackboneSegNet(Model):
-    """SegNet: an encoder of five levels with `widths` channels, and its mirror that unpools (Badrinarayanan et al. 2017)."""
+    """SegNet: an encoder of five levels with `widths` channels, and its mirror that unpools
+    (Badrinarayanan et al. 2017)."""
 
     name: Literal["segnet"] = "segnet"
     widths: tuple[Width, Width, Width, Width, Width] = (64, 128, 256, 512, 512)
@@ -80,7 +102,8 @@ class BackboneSegNet(Model):
 
 @method("backbone", "vdsr")
 class BackboneVDSR(Model):
-    """`depth` plain 3x3 convolutions of `width` filters, the head's among them; restorations add to the image (Kim et al. 2016)."""
+    """`depth` plain 3x3 convolutions of `width` filters, the head's among them; restorations add to
+    the image (Kim et al. 2016)."""
 
     name: Literal["vdsr"] = "vdsr"
     depth: int = Field(20, ge=2)
@@ -89,7 +112,8 @@ class BackboneVDSR(Model):
 
 @method("backbone", "edsr")
 class BackboneEDSR(Model):
-    """`blocks` residual blocks of `width` filters on a grid `scale` times coarser than the image, then pixel shuffles (Lim et al. 2017)."""
+    """`blocks` residual blocks of `width` filters on a grid `scale` times coarser than the image,
+    then pixel shuffles (Lim et al. 2017)."""
 
     name: Literal["edsr"] = "edsr"
     blocks: int = Field(18, gt=0)
@@ -99,7 +123,8 @@ class BackboneEDSR(Model):
 
 @method("backbone", "ktde")
 class BackboneKTDE(Model):
-    """`blocks` residual blocks of `width` filters between two convolutions, at the image's size: a branch of the architecture `mixing`."""
+    """`blocks` residual blocks of `width` filters between two convolutions, at the image's size: a
+    branch of the architecture `mixing`."""
 
     name: Literal["ktde"] = "ktde"
     blocks: int = Field(3, gt=0)

@@ -14,7 +14,8 @@ EQUAL = 1e-6  # weights that differ by no more are equal
 
 
 def takes_preference(settings: Model) -> bool:
-    """Whether the method weighs the tasks by the preference; otherwise it finds their weights itself."""
+    """Whether the method weighs the tasks by the preference; otherwise it finds their weights
+    itself."""
     return getattr(settings, "takes_preference", True)
 
 
@@ -26,7 +27,10 @@ def equal(weights: Iterable[float]) -> bool:
 
 def idle_preference(settings: Any, found: Any) -> str:
     """What follows the place of a preference with unequal weights, for a method that takes none."""
-    return f"should be equal or left out with `balancing: {settings.name}`, which takes no preference. Found {found}."
+    return (
+        f"should be equal or left out with `balancing: {settings.name}`, which takes no preference."
+        f" Found {found}."
+    )
 
 
 @method("balancing", "linear")
@@ -46,7 +50,8 @@ class Chebyshev(Model):
 
 @method("balancing", "smooth_chebyshev")
 class SmoothChebyshev(Model):
-    """A log-sum-exp over the preference-weighted losses, `mu` -> 0 being the maximum (Lin et al. 2024)."""
+    """A log-sum-exp over the preference-weighted losses, `mu` -> 0 being the maximum (Lin et al.
+    2024)."""
 
     name: Literal["smooth_chebyshev"] = "smooth_chebyshev"
     mu: Positive = 0.1
@@ -55,10 +60,12 @@ class SmoothChebyshev(Model):
 
 @method("balancing", "chebyshev_al")
 class ChebyshevAL(Model):
-    """Modified weighted Chebyshev with the inequality augmented Lagrangian in closed form (Hotegni et al. 2024).
+    """Modified weighted Chebyshev with the inequality augmented Lagrangian in closed form (Hotegni
+    et al. 2024).
 
-    `mu` starts the penalty, multiplied by `rho` at each dual update; a dual update happens every `period` epochs;
-    `normalise: initial` divides each loss by its value at the start of the phase, so that `mu` means the same on all data.
+    `mu` starts the penalty, multiplied by `rho` at each dual update; a dual update happens every
+    `period` epochs; `normalise: initial` divides each loss by its value at the start of the phase,
+    so that `mu` means the same on all data.
     """
 
     name: Literal["chebyshev_al"] = "chebyshev_al"
@@ -72,15 +79,20 @@ class ChebyshevAL(Model):
     @model_validator(mode="after")
     def _no_idle_settings(self) -> ChebyshevAL:
         if self.mu == 0 and self.rho != 1:
-            raise ValueError(f"with `mu = 0` has nothing that `rho` could grow. Leave it out or raise `mu`. Found rho = {self.rho:g}")
+            raise ValueError(
+                "with `mu = 0` has nothing that `rho` could grow. Leave it out or raise `mu`."
+                f" Found rho = {self.rho:g}"
+            )
         return self
 
 
 @method("balancing", "pbi")
 class PBI(Model):
-    """Distance along the ray of equal weighted losses, plus `theta` times the distance from it (Zhang & Li 2007).
+    """Distance along the ray of equal weighted losses, plus `theta` times the distance from it
+    (Zhang & Li 2007).
 
-    A high `theta` (evolutionary algorithms take 5) raises the smaller losses to reach the ray; below 1 two equal tasks never do.
+    A high `theta` (evolutionary algorithms take 5) raises the smaller losses to reach the ray;
+    below 1 two equal tasks never do.
     """
 
     name: Literal["pbi"] = "pbi"
@@ -124,7 +136,8 @@ class RLW(Adaptive):
 
 @method("balancing", "dwa")
 class DWA(Adaptive):
-    """Weights follow the ratio of each loss between the last two epochs; a high `temperature` evens them (Liu et al. 2019)."""
+    """Weights follow the ratio of each loss between the last two epochs; a high `temperature` evens
+    them (Liu et al. 2019)."""
 
     name: Literal["dwa"] = "dwa"
     temperature: Positive = 2.0
@@ -132,7 +145,8 @@ class DWA(Adaptive):
 
 @method("balancing", "famo")
 class FAMO(Adaptive):
-    """Weights learned so that all losses fall at one rate, from the losses alone (Liu et al. 2023)."""
+    """Weights learned so that all losses fall at one rate, from the losses alone (Liu et al.
+    2023)."""
 
     name: Literal["famo"] = "famo"
     lr: Positive = 0.025

@@ -13,8 +13,10 @@ from mtsearch.config.metrics import TASK_METRICS, has_values
 
 
 class TaskCard(Model):
-    """One labelled prediction. `kind` is one that `task_metrics` has declared (`mtsearch.config.metrics`); `outputs` is the number of
-    classes, of values for a regression, or of channels for a restoration. `loss` names one of the kind's losses, else it is the first."""
+    """One labelled prediction. `kind` is one that `task_metrics` has declared
+    (`mtsearch.config.metrics`); `outputs` is the number of classes, of values for a regression, or
+    of channels for a restoration. `loss` names one of the kind's losses, else it is the first.
+    """
 
     name: str
     kind: str = "classification"
@@ -22,11 +24,14 @@ class TaskCard(Model):
     classes: tuple[str, ...] = ()
     loss: str | None = None
     ignore: int = -1  # the label that means "not labelled"
-    undefined: int | None = None  # the label of pixels of no named class: `ignore`, or a class that is trained
+    undefined: int | None = (
+        None  # the label of pixels of no named class: `ignore`, or a class that is trained
+    )
 
     @property
     def missing(self) -> float:
-        """The value among the labels that means "not labelled": NaN where labels are floats, else `ignore`."""
+        """The value among the labels that means "not labelled": NaN where labels are floats, else
+        `ignore`."""
         return math.nan if has_values(self.kind) else self.ignore
 
     @field_validator("kind")
@@ -38,22 +43,32 @@ class TaskCard(Model):
 
     @model_validator(mode="after")
     def _undefined_is_known(self) -> TaskCard:
-        if self.undefined is not None and self.undefined != self.ignore and not 0 <= self.undefined < self.outputs:
-            raise ValueError(f"`undefined` should be `ignore` or one of the {self.outputs} classes. Found {self.undefined}")
+        if (
+            self.undefined is not None
+            and self.undefined != self.ignore
+            and not 0 <= self.undefined < self.outputs
+        ):
+            raise ValueError(
+                f"`undefined` should be `ignore` or one of the {self.outputs} classes. Found"
+                f" {self.undefined}"
+            )
         return self
 
     @model_validator(mode="after")
     def _classes_match(self) -> TaskCard:
         if self.classes and len(self.classes) != self.outputs:
-            raise ValueError(f"`classes` should hold `outputs` names. Found {len(self.classes)} for outputs = {self.outputs}")
+            raise ValueError(
+                f"`classes` should hold `outputs` names. Found {len(self.classes)} for outputs ="
+                f" {self.outputs}"
+            )
         return self
 
 
 class DatasetCard(Model):
     """A dataset as a file `datasets/<name>.yaml` describes it.
 
-    `source` is read by the composer named in it (see `mtsearch.data`); `sample` names the embedded dataset that stands in when no data
-    root was given.
+    `source` is read by the composer named in it (see `mtsearch.data`); `sample` names the embedded
+    dataset that stands in when no data root was given.
     """
 
     name: str

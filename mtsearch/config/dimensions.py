@@ -1,7 +1,8 @@
 """Search dimensions: leaves of the trial's tree that a sampler fills.
 
-A mapping is a dimension when it holds exactly one of ``choice``, ``uniform``, ``loguniform``, ``int``, ``simplex`` and, beside it,
-``default``. An option of a choice may be a mapping with dimensions of its own; these are drawn only when that option is.
+A mapping is a dimension when it holds exactly one of ``choice``, ``uniform``, ``loguniform``,
+``int``, ``simplex`` and, beside it, ``default``. An option of a choice may be a mapping with
+dimensions of its own; these are drawn only when that option is.
 """
 
 from __future__ import annotations
@@ -28,17 +29,21 @@ class Suggest(Protocol):
 
 
 def is_dimension(node: Any) -> bool:
-    """Whether a node of the tree is a search dimension, or means to be one: `parse_dimension` says what it lacks."""
+    """Whether a node of the tree is a search dimension, or means to be one: `parse_dimension` says
+    what it lacks."""
     if not isinstance(node, Mapping):
         return False
     rest = [value for key, value in node.items() if key != "default"]
     if len(rest) == 1 and isinstance(rest[0], list):
-        return len(node) == 2 or bool(difflib.get_close_matches(str(next(iter(node))), KINDS, n=1, cutoff=0.75))
+        return len(node) == 2 or bool(
+            difflib.get_close_matches(str(next(iter(node))), KINDS, n=1, cutoff=0.75)
+        )
     return any(kind in node for kind in KINDS)
 
 
 def label(option: Any) -> Any:
-    """The value that stands for an option of a choice in the study: itself, or a text for a mapping or list."""
+    """The value that stands for an option of a choice in the study: itself, or a text for a mapping
+    or list."""
     if isinstance(option, Mapping):
         tag = option.get("name", option.get("mode"))
         if tag is not None and not isinstance(tag, Mapping):
@@ -55,7 +60,8 @@ def label(option: Any) -> Any:
 class Dimension:
     """One search dimension at the key path `path`, of a `kind` in `KINDS`.
 
-    `parents` are the options, by the path of their choice, that must be taken for this dimension to exist.
+    `parents` are the options, by the path of their choice, that must be taken for this dimension to
+    exist.
     """
 
     path: str
@@ -74,13 +80,16 @@ class Dimension:
         return self.spec[self.labels.index(chosen)]
 
     def draw(self, suggest: Suggest) -> Any:
-        """A value from the sampler. A choice yields its option unresolved; the simplex yields a mapping that sums to 1."""
+        """A value from the sampler. A choice yields its option unresolved; the simplex yields a
+        mapping that sums to 1."""
         if self.kind == "choice":
             return self.option(suggest.categorical(self.path, self.labels))
         if self.kind == "int":
             return suggest.integer(self.path, self.spec[0], self.spec[1])
         if self.kind == "simplex":
-            cuts = [suggest.uniform(f"{self.path}[{i}]", 0.0, 1.0) for i in range(len(self.spec) - 1)]
+            cuts = [
+                suggest.uniform(f"{self.path}[{i}]", 0.0, 1.0) for i in range(len(self.spec) - 1)
+            ]
             return dict(zip(self.spec, stick_breaking(cuts), strict=True))
         return suggest.uniform(self.path, self.spec[0], self.spec[1], log=self.kind == "loguniform")
 
@@ -95,21 +104,34 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
     kinds = [kind for kind in KINDS if kind in node]
     for key in node:
         if key not in (*KINDS, "default"):
-            raise BadInput(f"`{path}` is a search dimension with an unknown key `{key}`. {nearest(key, (*KINDS, 'default'))}")
+            raise BadInput(
+                f"`{path}` is a search dimension with an unknown key `{key}`."
+                f" {nearest(key, (*KINDS, 'default'))}"
+            )
     if len(kinds) != 1:
-        raise BadInput(f"`{path}` should hold exactly one of {', '.join(KINDS)}. Found {', '.join(kinds)}.")
+        raise BadInput(
+            f"`{path}` should hold exactly one of {', '.join(KINDS)}. Found {', '.join(kinds)}."
+        )
     kind = kinds[0]
     spec = node[kind]
     if "default" not in node:
         raise BadInput(
-            f"`{path}` is a search dimension without `default`. Add the value that a single training uses, such as `default: ...`."
+            f"`{path}` is a search dimension without `default`. Add the value that a single"
+            " training uses, such as `default: ...`."
         )
     default = node["default"]
     where = f"`{path}.{kind}`"
     if kind in ("uniform", "loguniform", "int"):
         numbers = int if kind == "int" else (int, float)
-        if not (isinstance(spec, list) and len(spec) == 2 and all(isinstance(v, numbers) and not isinstance(v, bool) for v in spec)):  # type: ignore[arg-type]
-            raise BadInput(f"{where} should be two {'whole ' if kind == 'int' else ''}numbers [low, high]. Found {spec!r}.")
+        if not (
+            isinstance(spec, list)
+            and len(spec) == 2
+            and all(isinstance(v, numbers) and not isinstance(v, bool) for v in spec)
+        ):  # type: ignore[arg-type]
+            raise BadInput(
+                f"{where} should be two {'whole ' if kind == 'int' else ''}numbers [low, high]."
+                f" Found {spec!r}."
+            )
         if spec[0] >= spec[1]:
             raise BadInput(f"{where} should rise from low to high. Found {spec!r}.")
         if kind == "loguniform" and spec[0] <= 0:
@@ -123,12 +145,20 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
         if len(set(map(str, labels))) < len(labels):
             raise BadInput(f"{where} should hold options with different names. Found {labels!r}.")
         if label(default) not in labels:
-            raise BadInput(f"`{path}.default` should be one of {labels!r}. Found {label(default)!r}.")
-        option = spec[labels.index(label(default))]
-        if isinstance(default, Mapping) and {"name", "mode"} & set(default) and len(default) > 1 and default != option:
             raise BadInput(
-                f"`{path}.default` should be an option as it is, or its name alone: its settings would not be used. "
-                f"Found {dict(default)!r}, where the option is {option!r}. Write `default: {label(default)}` and set that."
+                f"`{path}.default` should be one of {labels!r}. Found {label(default)!r}."
+            )
+        option = spec[labels.index(label(default))]
+        if (
+            isinstance(default, Mapping)
+            and {"name", "mode"} & set(default)
+            and len(default) > 1
+            and default != option
+        ):
+            raise BadInput(
+                f"`{path}.default` should be an option as it is, or its name alone: its settings"
+                f" would not be used. Found {dict(default)!r}, where the option is {option!r}."
+                f" Write `default: {label(default)}` and set that."
             )
     else:
         if len(spec) < 2 or not all(isinstance(name, str) for name in spec):
@@ -136,22 +166,32 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
         if default == "equal":
             default = {name: 1 / len(spec) for name in spec}
         if not isinstance(default, Mapping) or set(default) != set(spec):
-            raise BadInput(f"`{path}.default` should be `equal` or give a weight to each of {spec!r}. Found {default!r}.")
+            raise BadInput(
+                f"`{path}.default` should be `equal` or give a weight to each of {spec!r}. Found"
+                f" {default!r}."
+            )
         default = dict(default)
     return Dimension(path, kind, spec, default)
 
 
 def resolve(node: Any, path: str, pick: Callable[[Dimension], Any]) -> Any:
-    """The tree with every dimension replaced by what `pick` returns for it; dimensions inside a picked option are resolved in turn.
+    """The tree with every dimension replaced by what `pick` returns for it; dimensions inside a
+    picked option are resolved in turn.
 
-    A dimension inside the option `b` of the choice at `a` is named ``a@b.key``, so equal keys of different options stay apart.
+    A dimension inside the option `b` of the choice at `a` is named ``a@b.key``, so equal keys of
+    different options stay apart.
     """
     if is_dimension(node):
         dimension = parse_dimension(path, node)
         value = pick(dimension)
-        return resolve(value, f"{path}@{label(value)}", pick) if dimension.kind == "choice" else value
+        return (
+            resolve(value, f"{path}@{label(value)}", pick) if dimension.kind == "choice" else value
+        )
     if isinstance(node, Mapping):
-        return {key: resolve(value, f"{path}.{key}" if path else str(key), pick) for key, value in node.items()}
+        return {
+            key: resolve(value, f"{path}.{key}" if path else str(key), pick)
+            for key, value in node.items()
+        }
     if isinstance(node, list):
         return [resolve(value, f"{path}[{i}]", pick) for i, value in enumerate(node)]
     return node
@@ -159,32 +199,48 @@ def resolve(node: Any, path: str, pick: Callable[[Dimension], Any]) -> Any:
 
 def default_of(dimension: Dimension) -> Any:
     """The default of a dimension; for a choice, the option itself."""
-    return dimension.option(label(dimension.default)) if dimension.kind == "choice" else dimension.default
+    return (
+        dimension.option(label(dimension.default))
+        if dimension.kind == "choice"
+        else dimension.default
+    )
 
 
 def typical(dimension: Dimension) -> Any:
-    """What stands for a dimension while others are looked at: its default, but for a preference an unequal one, as nearly all draws are."""
+    """What stands for a dimension while others are looked at: its default, but for a preference an
+    unequal one, as nearly all draws are."""
     if dimension.kind == "simplex" and len(dimension.default) > 1:
         first, *rest = dimension.default
-        return {first: 0.5 + 0.5 / (len(rest) + 1), **{name: 0.5 / (len(rest) + 1) for name in rest}}
+        return {
+            first: 0.5 + 0.5 / (len(rest) + 1),
+            **{name: 0.5 / (len(rest) + 1) for name in rest},
+        }
     if dimension.path == "trial.preference" and dimension.kind == "choice":
-        return next((o for o in dimension.spec if isinstance(o, Mapping) and len(set(o.values())) > 1), default_of(dimension))
+        return next(
+            (o for o in dimension.spec if isinstance(o, Mapping) and len(set(o.values())) > 1),
+            default_of(dimension),
+        )
     return default_of(dimension)
 
 
 def ends(dimension: Dimension) -> list[Any]:
-    """What bounds the values of a dimension: a choice's options, both ends of a range, and for the simplex what is typical."""
+    """What bounds the values of a dimension: a choice's options, both ends of a range, and for the
+    simplex what is typical."""
     return [typical(dimension)] if dimension.kind == "simplex" else list(dimension.spec)
 
 
-def dimensions_of(node: Any, path: str, parents: tuple[tuple[str, Any], ...] = ()) -> Iterator[Dimension]:
+def dimensions_of(
+    node: Any, path: str, parents: tuple[tuple[str, Any], ...] = ()
+) -> Iterator[Dimension]:
     """All dimensions below a node, those inside options included."""
     if is_dimension(node):
         dimension = replace(parse_dimension(path, node), parents=parents)
         yield dimension
         if dimension.kind == "choice":
             for option in dimension.spec:
-                yield from dimensions_of(option, f"{path}@{label(option)}", (*parents, (path, option)))
+                yield from dimensions_of(
+                    option, f"{path}@{label(option)}", (*parents, (path, option))
+                )
     elif isinstance(node, Mapping):
         for key, value in node.items():
             yield from dimensions_of(value, f"{path}.{key}" if path else str(key), parents)
@@ -194,9 +250,11 @@ def dimensions_of(node: Any, path: str, parents: tuple[tuple[str, Any], ...] = (
 
 
 def stick_breaking(cuts: list[float]) -> list[float]:
-    """K weights on the simplex from K - 1 uniforms in [0, 1]; uniform uniforms give the uniform distribution on the simplex.
+    """K weights on the simplex from K - 1 uniforms in [0, 1]; uniform uniforms give the uniform
+    distribution on the simplex.
 
-    Piece i takes the fraction 1 - (1 - u_i)^(1 / (K - 1 - i)) of what is left (its Beta(1, K - 1 - i) quantile).
+    Piece i takes the fraction 1 - (1 - u_i)^(1 / (K - 1 - i)) of what is left (its Beta(1, K - 1 -
+    i) quantile).
     """
     left, pieces = 1.0, []
     for i, u in enumerate(cuts):
@@ -207,7 +265,8 @@ def stick_breaking(cuts: list[float]) -> list[float]:
 
 
 def break_points(weights: list[float]) -> list[float]:
-    """The K - 1 uniforms that `stick_breaking` turns into these K weights: its inverse (0 where nothing is left)."""
+    """The K - 1 uniforms that `stick_breaking` turns into these K weights: its inverse (0 where
+    nothing is left)."""
     left, cuts = 1.0, []
     for i, weight in enumerate(weights[:-1]):
         fraction = min(weight / left, 1.0) if left > 0 else 0.0

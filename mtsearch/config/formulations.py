@@ -1,4 +1,5 @@
-"""Settings of formulations: how a population's auxiliary tasks are derived from its target, which always keeps its own data and loss."""
+"""Settings of formulations: how a population's auxiliary tasks are derived from its target, which
+always keeps its own data and loss."""
 
 from __future__ import annotations
 
@@ -18,21 +19,24 @@ class SeedFormulation(Model):
 
 @method("formulation", "holdout")
 class HoldoutFormulation(Model):
-    """Every task trains on another random part of the data, of 1 - `holdout_fraction` (Zhang et al. 2020)."""
+    """Every task trains on another random part of the data, of 1 - `holdout_fraction` (Zhang et al.
+    2020)."""
 
     name: Literal["holdout"] = "holdout"
 
 
 @method("formulation", "bootstrap")
 class BootstrapFormulation(Model):
-    """An auxiliary task trains on as many images as it had, drawn with replacement after its hold-out was cut off."""
+    """An auxiliary task trains on as many images as it had, drawn with replacement after its
+    hold-out was cut off."""
 
     name: Literal["bootstrap"] = "bootstrap"
 
 
 @method("formulation", "mixup_in_class")
 class MixupInClassFormulation(Model):
-    """An auxiliary task keeps 1 / `factor` of its images; the rest are pixelwise mixtures of two distinct images of one class."""
+    """An auxiliary task keeps 1 / `factor` of its images; the rest are pixelwise mixtures of two
+    distinct images of one class."""
 
     name: Literal["mixup_in_class"] = "mixup_in_class"
     factor: float = Field(2.0, gt=1)
@@ -40,7 +44,8 @@ class MixupInClassFormulation(Model):
 
 @method("formulation", "kfold")
 class KFoldFormulation(Model):
-    """Auxiliary task t trains on all but fold t of the data (`train: rest`), or on that fold alone (`train: fold`)."""
+    """Auxiliary task t trains on all but fold t of the data (`train: rest`), or on that fold alone
+    (`train: fold`)."""
 
     name: Literal["kfold"] = "kfold"
     folds: int = Field(5, ge=2)
@@ -49,7 +54,8 @@ class KFoldFormulation(Model):
 
 @method("formulation", "class_subset")
 class ClassSubsetFormulation(Model):
-    """An auxiliary task tells only `classes` random classes apart, with a head of its own (no published method)."""
+    """An auxiliary task tells only `classes` random classes apart, with a head of its own (no
+    published method)."""
 
     name: Literal["class_subset"] = "class_subset"
     classes: int = Field(ge=2)
@@ -57,7 +63,8 @@ class ClassSubsetFormulation(Model):
 
 @method("formulation", "dataset")
 class DatasetFormulation(Model):
-    """Auxiliary task t is the t-th of `datasets`, each the name of a card, or `card/task` where that has several tasks."""
+    """Auxiliary task t is the t-th of `datasets`, each the name of a card, or `card/task` where
+    that has several tasks."""
 
     name: Literal["dataset"] = "dataset"
     datasets: tuple[str, ...] = Field(min_length=1)
@@ -65,7 +72,8 @@ class DatasetFormulation(Model):
 
 @method("formulation", "loss")
 class LossFormulation(Model):
-    """An auxiliary task trains and is judged by another loss: the t-th of `losses` (`assign: in_order`), or a random one."""
+    """An auxiliary task trains and is judged by another loss: the t-th of `losses` (`assign:
+    in_order`), or a random one."""
 
     name: Literal["loss"] = "loss"
     losses: tuple[str, ...] = Field(min_length=1)
@@ -74,7 +82,8 @@ class LossFormulation(Model):
 
 @method("formulation", "optimizer")
 class OptimizerFormulation(Model):
-    """An auxiliary task trains with a random one of `optimizers` at the target's learning rate and weight decay."""
+    """An auxiliary task trains with a random one of `optimizers` at the target's learning rate and
+    weight decay."""
 
     name: Literal["optimizer"] = "optimizer"
     optimizers: tuple[Literal["sgd", "adam", "adamw", "adagrad", "adadelta"], ...] = Field(
@@ -84,7 +93,8 @@ class OptimizerFormulation(Model):
 
 @method("formulation", "hyperparameters")
 class HyperparametersFormulation(Model):
-    """An auxiliary task's learning rate and weight decay are multiplied by U(1 - `spread`, 1 + `spread`), its momentum is U(0.8, 1)."""
+    """An auxiliary task's learning rate and weight decay are multiplied by U(1 - `spread`, 1 +
+    `spread`), its momentum is U(0.8, 1)."""
 
     name: Literal["hyperparameters"] = "hyperparameters"
     spread: float = Field(0.5, gt=0, lt=1)

@@ -8,8 +8,9 @@ import yaml
 
 from mtsearch.config.base import methods
 from mtsearch.config.metrics import TASK_METRICS
+from mtsearch.config.reading import list_spaces, package_folder
 from mtsearch.config.schema import TrialConfig
-from mtsearch.config.space import Space, list_spaces, merge, package_folder
+from mtsearch.config.space import Space, merge
 
 _WHERE = {
     "formulation": "trial.population.formulation",
@@ -19,9 +20,14 @@ _WHERE = {
 
 SEARCH = {
     "search.sampler": {
-        "tpe": "Where good trials are dense, over all objectives (default); up to about a thousand trials.",
+        "tpe": (
+            "Where good trials are dense, over all objectives (default); up to about a thousand"
+            " trials."
+        ),
         "nsga2": "By crossing good trials; `startup` is the population.",
-        "nsga3": "By crossing good trials, for three objectives or more; `startup` is the population.",
+        "nsga3": (
+            "By crossing good trials, for three objectives or more; `startup` is the population."
+        ),
         "gp": "By Gaussian processes; up to about a hundred long trials over few numbers.",
         "qmc": "Points that fill the space evenly.",
         "random": "Each by itself.",
@@ -29,19 +35,31 @@ SEARCH = {
     },
     "search.scheduler": {
         "none": "Every trial trains to its end (default).",
-        "moasha": "Multi-objective successive halving stops what too many others beat (Schmucker et al. 2021).",
+        "moasha": (
+            "Multi-objective successive halving stops what too many others beat (Schmucker et al."
+            " 2021)."
+        ),
     },
 }
 
 
 def listing() -> str:
-    """Spaces, datasets, methods and task kinds by name, with a line on each; those of plug-ins once these are loaded."""
+    """Spaces, datasets, methods and task kinds by name, with a line on each; those of plug-ins once
+    these are loaded."""
     spaces = {name: _yaml(path).get("description", "") for name, path in list_spaces().items()}
-    cards = {path.stem: _yaml(path).get("title", "") for path in sorted(package_folder("datasets").glob("*.yaml"))}
+    cards = {
+        path.stem: _yaml(path).get("title", "")
+        for path in sorted(package_folder("datasets").glob("*.yaml"))
+    }
     blocks = [_block("Spaces (space=NAME)", spaces), _block("Datasets (data.dataset=NAME)", cards)]
     for kind, named in methods().items():
         lines = {name: (cls.__doc__ or "").strip().splitlines() for name, cls in named.items()}
-        blocks.append(_block(_WHERE.get(kind, f"trial.{kind}"), {name: text[0] if text else "" for name, text in lines.items()}))
+        blocks.append(
+            _block(
+                _WHERE.get(kind, f"trial.{kind}"),
+                {name: text[0] if text else "" for name, text in lines.items()},
+            )
+        )
     blocks += [_block(where, entries) for where, entries in SEARCH.items()]
     kinds = {kind: f"metrics {', '.join(metrics)}" for kind, metrics in TASK_METRICS.items()}
     blocks.append(_block("Task kinds (the `kind` of a data card's task)", kinds))
@@ -56,7 +74,8 @@ def resolved(space: Space) -> str:
 
 
 def _told(tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree without its empty mappings, which mean defaults to a reader and nothing to `merge`."""
+    """The tree without its empty mappings, which mean defaults to a reader and nothing to
+    `merge`."""
     return {key: value for key, value in tree.items() if value != {}}
 
 
@@ -66,4 +85,6 @@ def _yaml(path: Any) -> dict[str, Any]:
 
 def _block(title: str, entries: dict[str, str]) -> str:
     width = max(map(len, entries), default=0)
-    return "\n".join([title, *(f"  {name:<{width}}  {' '.join(text.split())}" for name, text in entries.items())])
+    return "\n".join(
+        [title, *(f"  {name:<{width}}  {' '.join(text.split())}" for name, text in entries.items())]
+    )

@@ -1,4 +1,5 @@
-"""The metrics a trial reports: their names, directions, units and default hypervolume references."""
+"""The metrics a trial reports: their names, directions, units and default hypervolume
+references."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:  # cards hold their tasks' kinds against the table below
 
 @dataclass(frozen=True)
 class Metric:
-    """`goal` is the better direction; `reference` the hypervolume's default reference value, None where the worst seen serves.
-    Only tasks whose card names an undefined class have a metric of `undefined`."""
+    """`goal` is the better direction; `reference` the hypervolume's default reference value, None
+    where the worst seen serves. Only tasks whose card names an undefined class have a metric of
+    `undefined`."""
 
     goal: str
     unit: str = ""
@@ -28,30 +30,43 @@ TASK_METRICS: dict[str, dict[str, Metric]] = {}
 _VALUED: set[str] = set()
 
 
-def task_metrics(kind: str, metrics: Mapping[str, Metric], *, labels: Literal["classes", "values"] = "classes") -> None:
-    """Declare a task kind with its metrics, `loss` and `error` among them, which balancing and the choice of a report read.
+def task_metrics(
+    kind: str, metrics: Mapping[str, Metric], *, labels: Literal["classes", "values"] = "classes"
+) -> None:
+    """Declare a task kind with its metrics, `loss` and `error` among them, which balancing and the
+    choice of a report read.
 
     Args:
         kind: the word that a data card gives as a task's `kind`.
         metrics: what its meter computes, by name.
-        labels: ``classes`` for whole numbers in 0..outputs-1, the card's `ignore` being "not labelled"; ``values`` for floats, NaN being
-            "not labelled".
+        labels: ``classes`` for whole numbers in 0..outputs-1, the card's `ignore` being "not
+            labelled"; ``values`` for floats, NaN being "not labelled".
 
     Raises:
-        BadInput: `loss` or `error` is missing or not minimised, or the kind has been declared otherwise before.
+        BadInput: `loss` or `error` is missing or not minimised, or the kind has been declared
+            otherwise before.
     """
     for name in ("loss", "error"):
         if name not in metrics or metrics[name].goal != "min":
-            raise BadInput(f"the task kind `{kind}` should have a metric `{name}` with the goal min. Found {', '.join(metrics) or 'none'}.")
-    if TASK_METRICS.get(kind, metrics) != metrics or (kind in TASK_METRICS and (kind in _VALUED) != (labels == "values")):
-        raise BadInput(f"the task kind `{kind}` is already taken, with the metrics {', '.join(TASK_METRICS[kind])}. Give it another name.")
+            raise BadInput(
+                f"the task kind `{kind}` should have a metric `{name}` with the goal min. Found"
+                f" {', '.join(metrics) or 'none'}."
+            )
+    if TASK_METRICS.get(kind, metrics) != metrics or (
+        kind in TASK_METRICS and (kind in _VALUED) != (labels == "values")
+    ):
+        raise BadInput(
+            f"the task kind `{kind}` is already taken, with the metrics"
+            f" {', '.join(TASK_METRICS[kind])}. Give it another name."
+        )
     TASK_METRICS[kind] = dict(metrics)
     if labels == "values":
         _VALUED.add(kind)
 
 
 def has_values(kind: str) -> bool:
-    """Whether the labels of a kind are floats, NaN being "not labelled", and not whole numbers of classes."""
+    """Whether the labels of a kind are floats, NaN being "not labelled", and not whole numbers of
+    classes."""
     return kind in _VALUED
 
 
@@ -79,7 +94,12 @@ task_metrics(
 task_metrics("regression", {"loss": Metric("min"), "error": Metric("min")}, labels="values")
 task_metrics(
     "restoration",
-    {"loss": Metric("min"), "error": Metric("min"), "psnr": Metric("max", "dB"), "ssim": Metric("max", "", 0.0)},
+    {
+        "loss": Metric("min"),
+        "error": Metric("min"),
+        "psnr": Metric("max", "dB"),
+        "ssim": Metric("max", "", 0.0),
+    },
     labels="values",
 )
 
@@ -109,11 +129,14 @@ def metrics_of(tasks: Iterable[TaskCard]) -> dict[str, Metric]:
 
 
 def metric_of(name: str) -> Metric:
-    """Direction, unit and reference of a metric by its name; an unknown last word counts as to be minimised."""
+    """Direction, unit and reference of a metric by its name; an unknown last word counts as to be
+    minimised."""
     for table in (MODEL_METRICS, COST_METRICS):
         if name in table:
             return table[name]
-    if name.split("/")[2:3] == ["accuracy"]:  # of a class, which only the figures of the test split tell
+    if name.split("/")[2:3] == [
+        "accuracy"
+    ]:  # of a class, which only the figures of the test split tell
         return Metric("max", "%", 0.0)
     last = name.rsplit("/", 1)[-1]
     for kind in TASK_METRICS.values():

@@ -1,4 +1,5 @@
-"""Settings of the observers: what follows a search beside its run directory and Ray's own metrics."""
+"""Settings of the observers: what follows a search beside its run directory and Ray's own
+metrics."""
 
 from __future__ import annotations
 
@@ -11,14 +12,16 @@ from mtsearch.config.base import Model, method, named
 
 @method("observer", "tensorboard")
 class TensorBoardObserver(Model):
-    """Event files in the run directory, `tensorboard/<trial>/`: all metrics of the reports, and a table of settings and results."""
+    """Event files in the run directory, `tensorboard/<trial>/`: all metrics of the reports, and a
+    table of settings and results."""
 
     name: Literal["tensorboard"] = "tensorboard"
 
 
 @method("observer", "mlflow")
 class MLflowObserver(Model):
-    """An MLflow run for each trial. `uri`: the tracking server (else $MLFLOW_TRACKING_URI, else `mlflow.db` in the run directory)."""
+    """An MLflow run for each trial. `uri`: the tracking server (else $MLFLOW_TRACKING_URI, else
+    `mlflow.db` in the run directory)."""
 
     name: Literal["mlflow"] = "mlflow"
     uri: str | None = None
@@ -27,7 +30,8 @@ class MLflowObserver(Model):
 
 @method("observer", "wandb")
 class WandbObserver(Model):
-    """A Weights & Biases run for each trial, a group for each search. `mode: offline` keeps them in the run directory for `wandb sync`."""
+    """A Weights & Biases run for each trial, a group for each search. `mode: offline` keeps them in
+    the run directory for `wandb sync`."""
 
     name: Literal["wandb"] = "wandb"
     project: str | None = None  # the space's name
@@ -36,8 +40,11 @@ class WandbObserver(Model):
 
 
 def observers() -> Any:
-    """A field type that takes a list of observers, or one alone, each as ``name`` or ``{name: ..., settings}``."""
-    return Annotated[tuple[named("observer"), ...], BeforeValidator(_listed), AfterValidator(_refuse_twins)]  # type: ignore[misc]
+    """A field type that takes a list of observers, or one alone, each as ``name`` or ``{name: ...,
+    settings}``."""
+    return Annotated[
+        tuple[named("observer"), ...], BeforeValidator(_listed), AfterValidator(_refuse_twins)  # type: ignore[misc]
+    ]
 
 
 def _listed(value: Any) -> Any:
@@ -50,5 +57,7 @@ def _refuse_twins(observers: tuple[Any, ...]) -> tuple[Any, ...]:
     names = [observer.name for observer in observers]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"should name each observer once. Found `{name}` {names.count(name)} times")
+            raise ValueError(
+                f"should name each observer once. Found `{name}` {names.count(name)} times"
+            )
     return observers

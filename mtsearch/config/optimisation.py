@@ -107,7 +107,8 @@ class Cosine(_Schedule):
 
 @method("lr_schedule", "onecycle")
 class OneCycle(Model):
-    """Cosine up to the learning rate over `rise` of the steps, then cosine down (Smith & Topin 2018)."""
+    """Cosine up to the learning rate over `rise` of the steps, then cosine down (Smith & Topin
+    2018)."""
 
     name: Literal["onecycle"] = "onecycle"
     rise: float = Field(0.3, gt=0, lt=1)

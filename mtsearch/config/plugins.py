@@ -1,4 +1,5 @@
-"""Plug-ins: Python modules and files outside the package whose import registers methods, task kinds and composers.
+"""Plug-ins: Python modules and files outside the package whose import registers methods, task kinds
+and composers.
 
 A plug-in is code that the user names, or has installed: nothing else that is read runs code.
 """
@@ -35,28 +36,39 @@ def is_file(entry: str) -> bool:
 
 
 def located(entries: Any, folder: Path | None = None) -> list[str]:
-    """The entries of a `plugins` key, the files by their absolute paths: beside `folder`'s files if they are there, else from the working
-    folder. So the run directory that keeps them is understood from any folder. Raises BadInput for what is no list of names.
+    """The entries of a `plugins` key, the files by their absolute paths: beside `folder`'s files if
+    they are there, else from the working folder. So the run directory that keeps them is understood
+    from any folder. Raises BadInput for what is no list of names.
     """
     if isinstance(entries, str):
         entries = [entries]
     if entries is None:
         return []
-    if not isinstance(entries, list | tuple) or not all(isinstance(entry, str) and entry for entry in entries):
-        raise BadInput(f"`plugins` should list modules and Python files. Found {entries!r}. Write, for example, `plugins=[my_methods.py]`.")
+    if not isinstance(entries, list | tuple) or not all(
+        isinstance(entry, str) and entry for entry in entries
+    ):
+        raise BadInput(
+            f"`plugins` should list modules and Python files. Found {entries!r}. Write, for"
+            " example, `plugins=[my_methods.py]`."
+        )
     return [absolute(entry, folder) if is_file(entry) else entry for entry in entries]
 
 
 def parsed(text: str) -> list[str]:
-    """The entries of ``plugins=TEXT`` on a command line, where TEXT is one name or a list in brackets. Raises BadInput."""
+    """The entries of ``plugins=TEXT`` on a command line, where TEXT is one name or a list in
+    brackets. Raises BadInput."""
     try:
         return located(yaml.safe_load(text))
     except yaml.YAMLError:
-        raise BadInput(f"the value of `plugins` is no valid YAML: {text!r}. Write, for example, `plugins=[my_methods.py]`.") from None
+        raise BadInput(
+            f"the value of `plugins` is no valid YAML: {text!r}. Write, for example,"
+            " `plugins=[my_methods.py]`."
+        ) from None
 
 
 def absolute(path: str, folder: Path | None = None) -> str:
-    """The absolute path of a file named in a space: beside the space's file in `folder` if it is there, else from the working folder."""
+    """The absolute path of a file named in a space: beside the space's file in `folder` if it is
+    there, else from the working folder."""
     if "${" in path:  # an interpolation that is not resolved yet
         return path
     given = Path(path).expanduser()
@@ -71,7 +83,8 @@ def load_plugins(entries: Iterable[str] = ()) -> None:
         entries: names of modules, and paths of Python files.
 
     Raises:
-        BadInput: a plug-in is not to be found, raises while it is imported, or registers a name that is taken.
+        BadInput: a plug-in is not to be found, raises while it is imported, or registers a name
+            that is taken.
     """
     _load_installed()
     for entry in entries:
@@ -82,28 +95,39 @@ def load_plugins(entries: Iterable[str] = ()) -> None:
 
 
 def refuse_inside(folder: Path, entries: Any) -> None:
-    """Raises BadInput where the plug-ins that a folder's own configuration names lie in that folder, or anywhere that its reader's working
-    folder decides: what is read must not bring the code that reads it."""
+    """Raises BadInput where the plug-ins that a folder's own configuration names lie in that
+    folder, or anywhere that its reader's working folder decides: what is read must not bring the
+    code that reads it."""
     home = folder.resolve()
     for entry in entries if isinstance(entries, list) else [entries]:
-        path = Path(str(entry) if is_file(str(entry)) else _file_of(str(entry).partition(".")[0]) or str(entry))
+        path = Path(
+            str(entry)
+            if is_file(str(entry))
+            else _file_of(str(entry).partition(".")[0]) or str(entry)
+        )
         if (is_file(str(entry)) and not path.is_absolute()) or home in path.resolve().parents:
-            raise BadInput(f"{folder} brings the plug-in {entry} along. Name it yourself, if you trust it, with `plugins=[{entry}]`.")
+            raise BadInput(
+                f"{folder} brings the plug-in {entry} along. Name it yourself, if you trust it,"
+                f" with `plugins=[{entry}]`."
+            )
 
 
 def checksums(entries: Iterable[str]) -> dict[str, str]:
-    """The SHA-256 of each loaded plug-in's file, by its name without folders: what a run began with. Packages of several files count by
-    the named one."""
+    """The SHA-256 of each loaded plug-in's file, by its name without folders: what a run began
+    with. Packages of several files count by the named one."""
     found = {}
     for entry in entries:
         path = _file_of(entry)
         if path and Path(path).is_file():
-            found[Path(entry).name if is_file(entry) else entry] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            found[Path(entry).name if is_file(entry) else entry] = hashlib.sha256(
+                Path(path).read_bytes()
+            ).hexdigest()
     return found
 
 
 def code_of(cls: type) -> str | None:
-    """The SHA-256 of the file that a class from outside the package stands in; None for the package's own classes."""
+    """The SHA-256 of the file that a class from outside the package stands in; None for the
+    package's own classes."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if cls.__module__.partition(".")[0] == "mtsearch" or not file or not Path(file).is_file():
         return None
@@ -120,7 +144,8 @@ def _load_installed() -> None:
             point.load()
         except (Exception, SystemExit) as error:
             raise BadInput(
-                f"the plug-in `{point.value}` of the installed package {owner} {_reason(error, point.module)}. Update or uninstall {owner}."
+                f"the plug-in `{point.value}` of the installed package {owner}"
+                f" {_reason(error, point.module)}. Update or uninstall {owner}."
             ) from error
         _installed.append(point.name)
     _done = True
@@ -133,15 +158,16 @@ def _load_module(name: str) -> None:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (name == missing or name.startswith(f"{missing}.")):
             raise BadInput(
-                f"`plugins` names a module that Python does not find here: `{name}`. Install its package, put its folder on PYTHONPATH, or "
-                f"give the path of its file, ending in .py."
+                f"`plugins` names a module that Python does not find here: `{name}`. Install its"
+                " package, put its folder on PYTHONPATH, or give the path of its file, ending in"
+                " .py."
             ) from None
         raise BadInput(f"the plug-in `{name}` {_reason(error, name)}.") from error
 
 
 class _Source(importlib.machinery.SourceFileLoader):
-    """Compiles the file as it is now. A cache of bytecode takes a change within a second that keeps the size for none, and the data and
-    trials of a plug-in are known by what is in its file."""
+    """Compiles the file as it is now. A cache of bytecode takes a change within a second that keeps
+    the size for none, and the data and trials of a plug-in are known by what is in its file."""
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)  # type: ignore[no-any-return]
@@ -152,12 +178,19 @@ def _load_file(path: Path, given: str) -> None:
     if name in sys.modules or any(_file_is(module, path) for module in list(sys.modules.values())):
         return
     if not path.is_file():
-        raise BadInput(f"`plugins` names a file that does not exist: {given}. Say where it is now with `plugins=[FILE.py]`.")
+        raise BadInput(
+            f"`plugins` names a file that does not exist: {given}. Say where it is now with"
+            " `plugins=[FILE.py]`."
+        )
     spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
     if spec is None or spec.loader is None or path.suffix != ".py":
-        raise BadInput(f"`plugins` should list modules and Python files, ending in .py. Found {given}.")
+        raise BadInput(
+            f"`plugins` should list modules and Python files, ending in .py. Found {given}."
+        )
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and annotations look their module up while it is executed
+    sys.modules[name] = (
+        module  # dataclasses and annotations look their module up while it is executed
+    )
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -172,14 +205,23 @@ def _file_is(module: Any, path: Path) -> bool:
 
 
 def _reason(error: BaseException, where: str) -> str:
-    """What went wrong in a plug-in: the first line of what it raised, and the line of its file that did."""
+    """What went wrong in a plug-in: the first line of what it raised, and the line of its file that
+    did."""
     text = next(iter(str(error).splitlines()), "").rstrip(".")
     if isinstance(error, BadInput):
         return f"cannot be used: {text}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == _file_of(where)]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == _file_of(where)
+    ]
     line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
     at = f" at line {line}" if line is not None else ""
-    return f"raises {type(error).__name__}{at}: {text}" if text else f"raises {type(error).__name__}{at}"
+    return (
+        f"raises {type(error).__name__}{at}: {text}"
+        if text
+        else f"raises {type(error).__name__}{at}"
+    )
 
 
 def _file_of(where: str) -> str:

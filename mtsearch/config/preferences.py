@@ -1,4 +1,5 @@
-"""Preferences: the check against a dataset's tasks, and the fixed lists of the published Pareto study (Hotegni et al. 2024), by formula."""
+"""Preferences: the check against a dataset's tasks, and the fixed lists of the published Pareto
+study (Hotegni et al. 2024), by formula."""
 
 from __future__ import annotations
 
@@ -12,20 +13,27 @@ def check_preference(where: str, preference: Any, tasks: Sequence[str], dataset:
     """A preference, where one is given, weighs each task and nothing else. Raises BadInput."""
     if isinstance(preference, Mapping) and set(preference) != set(tasks):
         found = ", ".join(map(str, preference)) or "none"
-        raise BadInput(f"`{where}` should give a weight to each task of {dataset}: {', '.join(tasks)}. Found {found}.")
+        raise BadInput(
+            f"`{where}` should give a weight to each task of {dataset}: {', '.join(tasks)}. Found"
+            f" {found}."
+        )
 
 
 def preference_list(k0: float) -> list[tuple[float, float, float]]:
-    """Vectors (k0, k1, k2) that sum to 1, for k0 in {0, 0.1, 0.01, 0.001, 0.0001}: 19, 17, 18, 18 and 18 of them.
+    """Vectors (k0, k1, k2) that sum to 1, for k0 in {0, 0.1, 0.01, 0.001, 0.0001}: 19, 17, 18, 18
+    and 18 of them.
 
-    For 0 and 0.1, k1 runs over multiples of 0.05; for the smaller ones k1 or k2 is a multiple of 0.1.
+    For 0 and 0.1, k1 runs over multiples of 0.05; for the smaller ones k1 or k2 is a multiple of
+    0.1.
     """
     if k0 in (0, 0.1):
         total = 1 - k0
         count = round(total / 0.05) - 1
         return [(k0, round(0.05 * i, 10), round(total - 0.05 * i, 10)) for i in range(1, count + 1)]
     if k0 not in (0.01, 0.001, 0.0001):
-        raise ValueError(f"Parameter `k0` should be one of 0, 0.1, 0.01, 0.001, 0.0001. Found `k0 = {k0}`.")
+        raise ValueError(
+            f"Parameter `k0` should be one of 0, 0.1, 0.01, 0.001, 0.0001. Found `k0 = {k0}`."
+        )
     tenths = [i / 10 for i in range(1, 10)]
     first = [(k0, round(b - k0, 10), round(1 - b, 10)) for b in tenths]
     second = [(k0, round(1 - b, 10), round(b - k0, 10)) for b in tenths]

@@ -1,13 +1,14 @@
-"""The configuration of a space, and all settings models under one name: `schema.HPS`, `schema.TrialConfig`, `schema.SpaceConfig`."""
+"""The configuration of a space, and all settings models under one name: `schema.HPS`,
+`schema.TrialConfig`, `schema.SpaceConfig`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mtsearch.config.architectures import (
     HPS,
@@ -34,7 +35,19 @@ from mtsearch.config.backbones import (
     BackboneVDSR,
     BackboneWRN,
 )
-from mtsearch.config.balancing import DWA, FAMO, GLS, IMTLL, PBI, RLW, Chebyshev, ChebyshevAL, Linear, SmoothChebyshev, Uncertainty
+from mtsearch.config.balancing import (
+    DWA,
+    FAMO,
+    GLS,
+    IMTLL,
+    PBI,
+    RLW,
+    Chebyshev,
+    ChebyshevAL,
+    Linear,
+    SmoothChebyshev,
+    Uncertainty,
+)
 from mtsearch.config.base import Model, methods
 from mtsearch.config.errors import shown
 from mtsearch.config.formulations import (
@@ -50,10 +63,17 @@ from mtsearch.config.formulations import (
     SeedFormulation,
 )
 from mtsearch.config.observers import MLflowObserver, TensorBoardObserver, WandbObserver, observers
-from mtsearch.config.optimisation import Positive
 from mtsearch.config.population import MTO
+from mtsearch.config.search import Sampler, Search
 from mtsearch.config.sparsity import CoefficientSparsity, NoSparsity, Sharing, TargetSparsity
-from mtsearch.config.task_schedules import Categorical, Coin, Joint, Proportional, RoundRobin, Sequential
+from mtsearch.config.task_schedules import (
+    Categorical,
+    Coin,
+    Joint,
+    Proportional,
+    RoundRobin,
+    Sequential,
+)
 from mtsearch.config.trial import Augment, Epochs, TrialConfig
 from mtsearch.config.weightings import (
     DBMTL,
@@ -164,12 +184,13 @@ __all__ = [
 
 
 class DataConfig(Model):
-    """Which dataset, where from, and how it is split. `limit` keeps the first so many training images of
-    each member set (and a fifth of it of the others).
+    """Which dataset, where from, and how it is split. `limit` keeps the first so many training
+    images of each member set (and a fifth of it of the others).
 
-    `size` scales the images to a square of so many pixels a side, where the dataset allows it. `fold` takes one of its five folds, listed
-    in CSV files beside the images or drawn by class; all three splits are fixed then, and `split_seed` only orders their images.
-    `undefined: class` trains pixels of no named class as a class of their own; by default they are not trained on.
+    `size` scales the images to a square of so many pixels a side, where the dataset allows it.
+    `fold` takes one of its five folds, listed in CSV files beside the images or drawn by class; all
+    three splits are fixed then, and `split_seed` only orders their images. `undefined: class`
+    trains pixels of no named class as a class of their own; by default they are not trained on.
     """
 
     dataset: str
@@ -185,65 +206,37 @@ class DataConfig(Model):
     @model_validator(mode="after")
     def _one_way_to_split(self) -> DataConfig:
         if self.fold is not None and self.val_fraction is not None:
-            raise ValueError("has no use for `val_fraction` beside `fold`, which fixes all splits. Leave one of them out")
+            raise ValueError(
+                "has no use for `val_fraction` beside `fold`, which fixes all splits. Leave one of"
+                " them out"
+            )
         return self
 
 
 class Resources(Model):
-    """What one worker of a trial asks of the cluster, and how long several workers wait for each other."""
+    """What one worker of a trial asks of the cluster, and how long several workers wait for each
+    other."""
 
     cpu: float = Field(1, gt=0)
     gpu: float = Field(0, ge=0)
-    start_timeout: float = Field(300, gt=0, description="seconds in which a group of workers should have come up (workers > 1)")
-    report_timeout: float = Field(
-        3600, gt=0, description="seconds after which a trial's process that makes no report is given up and the trial started again"
+    start_timeout: float = Field(
+        300,
+        gt=0,
+        description="seconds in which a group of workers should have come up (workers > 1)",
     )
-    collective_timeout: int = Field(300, gt=0, description="seconds after which a worker that says nothing is given up (workers > 1)")
-
-
-class Sampler(Model):
-    """How configurations are proposed."""
-
-    name: Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"] = "tpe"
-    startup: int = Field(10, gt=0, description="random trials before a model is used (tpe, gp); the population of nsga2 and nsga3")
-
-    @model_validator(mode="after")
-    def _no_idle_settings(self) -> Sampler:
-        if self.name in ("qmc", "random", "grid") and self.startup != 10:
-            raise ValueError(f"with `name = {self.name}` has no use for `startup`. Leave it out")
-        return self
-
-
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-class Scheduler(Model):
-    """Which trials are stopped before their end."""
-
-    name: Literal["none", "moasha"] = "none"
-    grace: int = Field(3, gt=0, description="the report at which trials are first compared")
-    reduction: int = Field(2, gt=1, description="one of so many goes on; also the factor between the reports at which trials are compared")
-
-    @model_validator(mode="after")
-    def _no_idle_settings(self) -> Scheduler:
-        fields = type(self).model_fields
-        idle = [name for name in ("grace", "reduction") if self.name == "none" and getattr(self, name) != fields[name].default]
-        if idle:
-            raise ValueError(f"with `name = none` has no use for `{idle[0]}`. Leave it out")
-        return self
-
-
-class Search(Model):
-    """How many trials, which sampler, which scheduler, how many at once."""
-
-    trials: int = Field(16, gt=0)
-    sampler: Annotated[Sampler, BeforeValidator(_named)] = Sampler()
-    scheduler: Annotated[Scheduler, BeforeValidator(_named)] = Scheduler()
-    seed: int = Field(0, ge=0)
-    slots: int | None = Field(None, gt=0)
-    budget: Positive | None = Field(None, description="seconds after which no trial starts")
-    max_failures: int = Field(3, ge=0, description="times one trial is restarted after its process died")
+    report_timeout: float = Field(
+        3600,
+        gt=0,
+        description=(
+            "seconds after which a trial's process that makes no report is given up and the trial"
+            " started again"
+        ),
+    )
+    collective_timeout: int = Field(
+        300,
+        gt=0,
+        description="seconds after which a worker that says nothing is given up (workers > 1)",
+    )
 
 
 class Objective(Model):
@@ -264,37 +257,63 @@ class Constraint(Model):
     @model_validator(mode="after")
     def _bound(self) -> Constraint:
         if (self.max is None) == (self.min is None):
-            raise ValueError(f"should have exactly one of `min` and `max`. Found {'none' if self.max is None else 'both'}")
+            raise ValueError(
+                "should have exactly one of `min` and `max`. Found"
+                f" {'none' if self.max is None else 'both'}"
+            )
         return self
 
 
 class Results(Model):
-    """Where run directories are made, a folder or a URL that fsspec can write to, such as ``s3://bucket/prefix``, and the name of this
-    run's; by default the time of its start."""
+    """Where run directories are made, a folder or a URL that fsspec can write to, such as
+    ``s3://bucket/prefix``, and the name of this run's; by default the time of its start."""
 
     root: str = Field("results", min_length=1)
-    run: str | None = Field(None, description="a folder name for this run instead of the time; a job that starts again finds it by that")
-    upload_every: float = Field(30.0, ge=0, description="seconds of reports and of training that a URL may lack; a folder lacks nothing")
+    run: str | None = Field(
+        None,
+        description=(
+            "a folder name for this run instead of the time; a job that starts again finds it by"
+            " that"
+        ),
+    )
+    upload_every: float = Field(
+        30.0,
+        ge=0,
+        description=(
+            "seconds of reports and of training that a URL may lack; a folder lacks nothing"
+        ),
+    )
 
     @field_validator("run")
     @classmethod
     def _a_folder_name(cls, name: str | None) -> str | None:
         if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-            raise ValueError(f"should be a folder name of letters, digits, `.`, `_` and `-`, the first a letter or digit. Found {name!r}")
+            raise ValueError(
+                "should be a folder name of letters, digits, `.`, `_` and `-`, the first a letter"
+                f" or digit. Found {name!r}"
+            )
         return name
 
 
 class SpaceConfig(Model):
-    """A search: the data, the objectives, the sampler, and the trial's tree with its search dimensions.
+    """A search: the data, the objectives, the sampler, and the trial's tree with its search
+    dimensions.
 
-    `trial` and `controls` are trees (see `mtsearch.config.space`): a control is a fixed set of changes to the trial's defaults, trained
-    beside the search.
+    `trial` and `controls` are trees (see `mtsearch.config.space`): a control is a fixed set of
+    changes to the trial's defaults, trained beside the search.
     """
 
     name: str
     description: str = ""
-    plugins: tuple[str, ...] = Field((), description="modules and Python files outside the package that register methods")
-    notes: str = Field("", description="Markdown for the page of a reference result: what its numbers are to be held against")
+    plugins: tuple[str, ...] = Field(
+        (), description="modules and Python files outside the package that register methods"
+    )
+    notes: str = Field(
+        "",
+        description=(
+            "Markdown for the page of a reference result: what its numbers are to be held against"
+        ),
+    )
     data: DataConfig
     workers: int = Field(1, gt=0)
     resources: Resources = Resources()
@@ -302,7 +321,9 @@ class SpaceConfig(Model):
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     results: Results = Results()
-    monitor: observers() = Field((), description="observers: tensorboard, mlflow, wandb, or a plug-in's")  # type: ignore[valid-type]
+    monitor: observers() = Field(  # type: ignore[valid-type]
+        (), description="observers: tensorboard, mlflow, wandb, or a plug-in's"
+    )
     delta_m: str | None = Field("stl", description="the control that Delta-m is measured against")
     controls: dict[str, dict[str, Any]] = Field(default_factory=dict)
     trial: dict[str, Any] = Field(default_factory=dict)
@@ -311,7 +332,10 @@ class SpaceConfig(Model):
     @classmethod
     def _names_a_folder(cls, name: str) -> str:
         if not 0 < len(name) <= LONGEST or not name.strip("."):
-            raise ValueError(f"should be a name of at most {LONGEST} characters, not of dots alone. Found {shown(name)}")
+            raise ValueError(
+                f"should be a name of at most {LONGEST} characters, not of dots alone. Found"
+                f" {shown(name)}"
+            )
         return name
 
 
@@ -320,8 +344,8 @@ LONGEST = 100
 
 
 def takes_text(path: Sequence[str], model: type[BaseModel] = SpaceConfig) -> bool:
-    """Whether the key at this path of a space takes text, such as a name or a path, and no number. Of a named method's keys it is known
-    once the method is registered."""
+    """Whether the key at this path of a space takes text, such as a name or a path, and no number.
+    Of a named method's keys it is known once the method is registered."""
     key, *rest = path
     field = model.model_fields.get(key)
     if field is None or (rest and key == "controls" and len(rest) < 2):
@@ -331,7 +355,9 @@ def takes_text(path: Sequence[str], model: type[BaseModel] = SpaceConfig) -> boo
     kinds = set(_kinds(field.annotation))
     if not rest:
         return bool(kinds & {str, Path}) and not kinds & {int, float, bool, dict, tuple}
-    inner = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)} or set(methods().get(key, {}).values())
+    inner = {
+        kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)
+    } or set(methods().get(key, {}).values())
     return any(takes_text(rest, kind) for kind in inner)
 
 

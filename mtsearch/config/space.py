@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-import mtsearch
 from mtsearch.config.balancing import equal, takes_preference
 from mtsearch.config.base import tag_of
 from mtsearch.config.cards import DatasetCard
-from mtsearch.config.dimensions import Dimension, Suggest, default_of, dimensions_of, ends, is_dimension, label, resolve, typical
-from mtsearch.config.errors import BadInput, nearest, shown
+from mtsearch.config.dimensions import (
+    Dimension,
+    Suggest,
+    default_of,
+    dimensions_of,
+    ends,
+    is_dimension,
+    label,
+    resolve,
+    typical,
+)
+from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import metric_of, metrics_of
-from mtsearch.config.plugins import absolute, load_plugins, located
+from mtsearch.config.plugins import load_plugins, located
 from mtsearch.config.preferences import check_preference, task_preferences
-from mtsearch.config.schema import SpaceConfig, TrialConfig, takes_text
-from mtsearch.config.validation import unquoted, validated
+from mtsearch.config.schema import SpaceConfig, TrialConfig
+from mtsearch.config.validation import validated
 
-_register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver  # the older name is deprecated
+_register = (
+    getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver
+)  # the older name is deprecated
 _register("preferences", lambda k0, a, b: task_preferences(float(k0), a, b), replace=True)
 
 _NAMED = (
@@ -42,20 +50,9 @@ _NAMED = (
 )
 
 
-def package_folder(name: str) -> Path:
-    """`search_spaces` or `datasets`, inside the installed package or beside it in a clone."""
-    inside = Path(mtsearch.__file__).parent / name
-    return inside if inside.is_dir() else Path(mtsearch.__file__).parent.parent / name
-
-
-def list_spaces() -> dict[str, Path]:
-    """The shipped spaces by name."""
-    return {path.stem: path for path in sorted(package_folder("search_spaces").glob("*.yaml"))}
-
-
 def merge(base: dict[str, Any], over: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """`over` laid on `base`, in a new tree. Mappings merge, but an empty one replaces what was there, as does a dimension, or a
-    method with another name."""
+    """`over` laid on `base`, in a new tree. Mappings merge, but an empty one replaces what was
+    there, as does a dimension, or a method with another name."""
     out = dict(base)
     for key, value in over.items():
         where = f"{path}.{key}" if path else key
@@ -70,7 +67,8 @@ def merge(base: dict[str, Any], over: Mapping[str, Any], path: str = "") -> dict
         elif is_dimension(old):
             if tag not in value and key in _NAMED:
                 raise BadInput(
-                    f"`{where}` is a search dimension, so `{where}.{next(iter(value))}` cannot be set alone. Set `{where}` as a whole."
+                    f"`{where}` is a search dimension, so `{where}.{next(iter(value))}` cannot be"
+                    f" set alone. Set `{where}` as a whole."
                 )
             out[key] = copy.deepcopy(dict(value))
         elif isinstance(old, Mapping) and (tag not in value or value[tag] == old.get(tag)):
@@ -81,10 +79,12 @@ def merge(base: dict[str, Any], over: Mapping[str, Any], path: str = "") -> dict
 
 
 class Space:
-    """A validated search: `config` (everything but the tree), `tree` (the trial with its dimensions) and `controls` (fixed trials)."""
+    """A validated search: `config` (everything but the tree), `tree` (the trial with its
+    dimensions) and `controls` (fixed trials)."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        """`raw` is the merged tree as YAML holds it; its plug-ins are loaded first. Raises BadInput."""
+        """`raw` is the merged tree as YAML holds it; its plug-ins are loaded first. Raises
+        BadInput."""
         raw = dict(raw)
         if "plugins" in raw:
             raw["plugins"] = located(raw["plugins"])
@@ -107,7 +107,10 @@ class Space:
         if len(set(names)) < len(names):
             raise BadInput(f"`objectives` should name each metric once. Found {', '.join(names)}.")
         if not names:
-            raise BadInput("`objectives` should name at least one metric. Found none. Add, for example, `val/image/error`.")
+            raise BadInput(
+                "`objectives` should name at least one metric. Found none. Add, for example,"
+                " `val/image/error`."
+            )
 
     # ------------------------------------------------------------ trials
 
@@ -124,28 +127,49 @@ class Space:
 
     def without(self, control: str) -> str:
         """How a search goes without a control, to end the sentence that refuses it."""
-        compared = " delta_m=null" if self.config.delta_m == control and len(self.config.controls) > 1 else ""
-        return f"Mend the control, or leave it out with `controls.{control}=null{compared}`."
+        compared = (
+            " delta_m=null"
+            if self.config.delta_m == control and len(self.config.controls) > 1
+            else ""
+        )
+        return f"Fix the control, or leave it out with `controls.{control}=null{compared}`."
 
     def trial(self, tree: Mapping[str, Any] | None = None) -> TrialConfig:
         """The validated configuration of one trial; of the defaults when no tree is given."""
         return validated(TrialConfig, dict(self.defaults if tree is None else tree), "trial")
 
     def check(self, card: DatasetCard) -> None:
-        """Hold the space against the dataset: objectives, constraints and preferences must speak of its tasks. Raises BadInput."""
+        """Hold the space against the dataset: objectives, constraints and preferences must speak of
+        its tasks. Raises BadInput."""
         config, known = self.config, metrics_of(card.tasks)
-        named = [(f"objectives[{i}]", objective.metric) for i, objective in enumerate(config.objectives)]
-        named += [(f"constraints[{i}]", constraint.metric) for i, constraint in enumerate(config.constraints)]
+        named = [
+            (f"objectives[{i}]", objective.metric) for i, objective in enumerate(config.objectives)
+        ]
+        named += [
+            (f"constraints[{i}]", constraint.metric)
+            for i, constraint in enumerate(config.constraints)
+        ]
         for where, metric in named:
             if metric not in known:
-                raise BadInput(f"`{where}` names a metric that no trial on {card.name} reports: `{metric}`. {nearest(metric, known)}")
+                raise BadInput(
+                    f"`{where}` names a metric that no trial on {card.name} reports: `{metric}`."
+                    f" {nearest(metric, known)}"
+                )
         tasks = [task.name for task in card.tasks]
-        trees = {"trial": self.defaults, **{f"controls.{name}": tree for name, tree in self.controls.items()}}
+        trees = {
+            "trial": self.defaults,
+            **{f"controls.{name}": tree for name, tree in self.controls.items()},
+        }
         for where, tree in trees.items():
             check_preference(f"{where}.preference", tree.get("preference"), tasks, card.name)
             population = tree.get("population")
             if population is not None:
-                target_of(population.get("target") if isinstance(population, Mapping) else None, tasks, card.name, where)
+                target_of(
+                    population.get("target") if isinstance(population, Mapping) else None,
+                    tasks,
+                    card.name,
+                    where,
+                )
         for dimension in self.dimensions:
             if dimension.kind == "simplex":
                 check_preference(dimension.path, dimension.default, tasks, card.name)
@@ -154,7 +178,10 @@ class Space:
                     check_preference(dimension.path, option, tasks, card.name)
         if config.delta_m is not None and config.delta_m not in self.controls and self.controls:
             hint = nearest(config.delta_m, self.controls)
-            raise BadInput(f"`delta_m` names no control of this space: `{config.delta_m}`. {hint} `delta_m=null` switches Delta-m off.")
+            raise BadInput(
+                f"`delta_m` names no control of this space: `{config.delta_m}`. {hint}"
+                " `delta_m=null` switches Delta-m off."
+            )
 
     # ------------------------------------------------------------ text
 
@@ -164,7 +191,8 @@ class Space:
 
     @classmethod
     def from_yaml(cls, text: str, plugins: Sequence[str] | None = None) -> Space:
-        """A space from what `to_yaml` wrote, with these plug-ins in place of its own, where they have moved."""
+        """A space from what `to_yaml` wrote, with these plug-ins in place of its own, where they
+        have moved."""
         raw = yaml.safe_load(text)
         return cls(raw if plugins is None else {**raw, "plugins": list(plugins)})
 
@@ -174,25 +202,36 @@ class Space:
         for key in self.raw:
             if key != "trial":
                 for dimension in dimensions_of({key: self.raw[key]}, ""):
-                    raise BadInput(f"`{dimension.path}` cannot be searched: only keys below `trial` can. Give it one value.")
+                    raise BadInput(
+                        f"`{dimension.path}` cannot be searched: only keys below `trial` can. Give"
+                        " it one value."
+                    )
 
     def _control(self, name: str) -> dict[str, Any]:
         changes = self.config.controls[name]
-        base = {**self.defaults, "preference": None} if "preference" in changes else self.defaults  # weights are given as a whole
-        tree: dict[str, Any] = resolve(merge(base, changes, f"controls.{name}"), f"controls.{name}", default_of)
+        base = (
+            {**self.defaults, "preference": None} if "preference" in changes else self.defaults
+        )  # weights are given as a whole
+        tree: dict[str, Any] = resolve(
+            merge(base, changes, f"controls.{name}"), f"controls.{name}", default_of
+        )
         validated(TrialConfig, tree, f"controls.{name}")
         return tree
 
     def _check_values(self) -> None:
-        """Every option of every choice and both ends of every range make a valid trial, the other dimensions being at their defaults.
+        """Every option of every choice and both ends of every range make a valid trial, the other
+        dimensions being at their defaults.
 
-        A searched preference is unequal in all trials but its default, so unequal weights stand in for its default.
+        A searched preference is unequal in all trials but its default, so unequal weights stand in
+        for its default.
         """
         self.trial()
         for target in self.dimensions:
             for value in ends(target):
 
-                def pick(dimension: Dimension, value: Any = value, target: Dimension = target) -> Any:
+                def pick(
+                    dimension: Dimension, value: Any = value, target: Dimension = target
+                ) -> Any:
                     if dimension.path == target.path:
                         return value
                     return dict(target.parents).get(dimension.path, typical(dimension))
@@ -203,15 +242,21 @@ class Space:
                 validated(TrialConfig, tree, "trial", note)
 
     def _refuse_idle_search(self, tree: dict[str, Any], note: str) -> None:
-        """A preference is searched for methods that take one. (The values in `tree` only stand for those that would be drawn.)"""
+        """A preference is searched for methods that take one. (The values in `tree` only stand for
+        those that would be drawn.)"""
         weights = tree.get("preference")
-        if not any(d.path == "trial.preference" for d in self.dimensions) or not isinstance(weights, Mapping) or equal(weights.values()):
+        if (
+            not any(d.path == "trial.preference" for d in self.dimensions)
+            or not isinstance(weights, Mapping)
+            or equal(weights.values())
+        ):
             return
         method = validated(TrialConfig, {**tree, "preference": None}, "trial", note).balancing
         if not takes_preference(method):
             raise BadInput(
-                f"`trial.preference` is searched, but may meet `trial.balancing` {method.name}, which takes no preference. Give it up "
-                f"with `trial.preference=null`, or take {method.name} out of `trial.balancing`."
+                f"`trial.preference` is searched, but may meet `trial.balancing` {method.name},"
+                " which takes no preference. Give it up with `trial.preference=null`, or take"
+                f" {method.name} out of `trial.balancing`."
             )
 
 
@@ -221,12 +266,16 @@ def dump(raw: Mapping[str, Any]) -> str:
 
 
 def target_of(target: str | None, tasks: Sequence[str], dataset: str, where: str = "trial") -> str:
-    """The name of a population's target among the tasks of a dataset. Raises BadInput where it is none, or none of several is named."""
+    """The name of a population's target among the tasks of a dataset. Raises BadInput where it is
+    none, or none of several is named."""
     if target is None and len(tasks) == 1:
         return tasks[0]
     if target not in tasks:
         found = "none" if target is None else f"`{target}`"
-        raise BadInput(f"`{where}.population.target` should be a task of {dataset}: {', '.join(tasks)}. Found {found}.")
+        raise BadInput(
+            f"`{where}.population.target` should be a task of {dataset}: {', '.join(tasks)}. Found"
+            f" {found}."
+        )
     return str(target)
 
 
@@ -246,129 +295,9 @@ def _list(raw: Mapping[str, Any], key: str) -> list[Any]:
 # ---------------------------------------------------------------- loading
 
 
-def space_path(name: str) -> Path:
-    """The file of a space given by name or path. Raises BadInput with the nearest name."""
-    shipped = list_spaces()
-    if name in shipped:
-        return shipped[name]
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    if path.suffix in (".yaml", ".yml") or os.sep in name:
-        raise BadInput(
-            f"`space` names a file that does not exist: {name}. Give a path to a YAML file or a shipped space: {', '.join(shipped)}."
-        )
-    raise BadInput(f"unknown space `{name}`. {nearest(name, shipped)} `--list` shows all.")
-
-
-def split_pairs(pairs: Sequence[str], doors: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Separate a door's own keys (such as `space`, `resume`) from configuration overrides. Raises BadInput on a word without `=`
-    and on a value that is empty, as ``data.root=$DATA`` is where the variable is not set."""
-    own: dict[str, str] = {}
-    rest: list[str] = []
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign and pair.startswith("-"):
-            raise BadInput(f"`{pair}` is no option that goes with key=value. Leave it out; `--help` shows what there is.")
-        if not sign or not key:
-            raise BadInput(f"arguments are key=value. Found `{pair}`. Write, for example, `{doors[0]}=VALUE`; `--help` shows the keys.")
-        if not value.strip():
-            raise BadInput(f"`{key}` has no value. Found `{pair}`. Give it one, or leave it out.")
-        if key in own:
-            raise BadInput(f"`{key}` is given twice: `{own[key]}` and `{value}`. Give it once.")
-        if key in doors:
-            own[key] = value
-        else:
-            rest.append(pair)
-    return own, rest
-
-
-def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = None) -> Space:
-    """Read a space by name or path, lay its profile and then `key=value` overrides on it. Raises BadInput before anything starts."""
-    return Space(read_space(name, overrides, profile))
-
-
-def read_space(name: str, overrides: Sequence[str] = (), profile: str | None = None) -> dict[str, Any]:
-    """The merged tree that `load_space` makes a space of, before any plug-in is loaded. Paths of plug-ins and data cards become absolute:
-    those that the space's file gives are looked for beside it first. Raises BadInput.
-    """
-    path = space_path(name)
-    try:
-        tree = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")), resolve=False)
-    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise BadInput(f"the space {name} is no valid YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
-        raise BadInput(f"the space {name} should be a mapping of named keys. Found {type(tree).__name__}.")
-    space: dict[str, Any] = {str(key): value for key, value in tree.items()}
-    profiles = space.pop("profiles", None) or {}
-    space.setdefault("name", path.stem)
-    for key in profiles if isinstance(profiles, dict) else ():
-        if not isinstance(key, str):
-            raise BadInput(f"`profiles` of {space['name']} should have text as its keys. Found {shown(key)}{unquoted(key)}.")
-    for where, part in (
-        ("profiles", profiles),
-        *((f"profiles.{n}", c or {}) for n, c in (profiles.items() if isinstance(profiles, dict) else ())),
-    ):
-        if not isinstance(part, dict):
-            raise BadInput(f"`{where}` of {space['name']} should map keys to values. Found {shown(part)}.")
-    for part in (space, *(changes for changes in profiles.values() if changes)):
-        _place(part, path.parent)
-    if profile is not None:
-        if profile not in profiles:
-            raise BadInput(f"`profile` is unknown to {space['name']}: `{profile}`. {nearest(profile, profiles)}")
-        space = merge(space, profiles[profile] or {})
-    for pair in overrides:
-        space = merge(space, _override(pair))
-    try:
-        resolved = OmegaConf.to_container(OmegaConf.create(space), resolve=True)
-    except OmegaConfBaseException as error:
-        raise BadInput(_interpolation(str(space["name"]), error)) from None
-    assert isinstance(resolved, dict)
-    if not isinstance(resolved.get("controls") or {}, dict):
-        raise BadInput(f"`controls` should map names to changes of the trial. Found {resolved['controls']!r}.")
-    resolved["controls"] = {k: v for k, v in (resolved.get("controls") or {}).items() if v is not None}
-    return _place({str(k): v for k, v in resolved.items()}, None)
-
-
-def _interpolation(name: str, error: OmegaConfBaseException) -> str:
-    """What is wrong with a ``${...}``, without OmegaConf's own words around it."""
-    reason = error.msg.splitlines()[0] if isinstance(error.msg, str) else str(error)
-    reason = reason.rpartition("raised while resolving interpolation: ")[2].rstrip(".")
-    return f"`{error.full_key}` cannot be resolved in {name}: {reason}. Write, for example, `${{trial.batch_size}}`."
-
-
-def _place(tree: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Make the paths of plug-ins and of a data card in a tree absolute, in place."""
-    if "plugins" in tree:
-        tree["plugins"] = located(tree["plugins"], folder)
-    data = tree.get("data")
-    if isinstance(data, dict) and isinstance(card := data.get("dataset"), str) and card.endswith((".yaml", ".yml")):
-        data["dataset"] = absolute(card, folder)
-    return tree
-
-
-def _override(pair: str) -> dict[str, Any]:
-    key, _, value = pair.partition("=")
-    if not all(key.split(".")):
-        raise BadInput(f"`{key}` is no key path. Write, for example, `trial.optimizer.lr=0.001`.")
-    try:
-        parsed = OmegaConf.to_container(OmegaConf.create(f"value: {value}"), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException):
-        raise BadInput(f"the value of `{key}` is no valid YAML: {value!r}. Quote it, for example '{key}=\"text\"'.") from None
-    assert isinstance(parsed, dict)
-    tree: Any = parsed["value"]
-    if isinstance(tree, int | float) and takes_text(key.split(".")):
-        tree = value.strip()  # a name: YAML reads 0012 as 10, 2026_01_01 as 20260101 and 12:30 as 750
-    glued = next((k for k, v in tree.items() if v is None and ":" in str(k)), None) if isinstance(tree, dict) else None
-    if glued is not None:
-        raise BadInput(f"the value of `{key}` lacks a space behind a colon: {value!r}. Write `{glued.replace(':', ': ', 1)}`.")
-    for part in reversed(key.split(".")):
-        tree = {part: tree}
-    return tree
-
-
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a tree as (dotted path, value), lists kept whole: the configuration columns of tables and of commands."""
+    """The leaves of a tree as (dotted path, value), lists kept whole: the configuration columns of
+    tables and of commands."""
     for key, value in tree.items():
         path = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, Mapping) and value:

@@ -11,7 +11,8 @@ from mtsearch.config.optimisation import Fraction
 
 
 class Sharing(Model):
-    """Tie rows whose similarity exceeds `preference`; the retrain phase then trains the unique rows."""
+    """Tie rows whose similarity exceeds `preference`; the retrain phase then trains the unique
+    rows."""
 
     preference: Fraction = 0.8
     method: Literal["complete", "affinity"] = "complete"
@@ -19,7 +20,9 @@ class Sharing(Model):
 
 def _check_pattern(beta1: float, beta2: float) -> None:
     if beta1 + beta2 <= 0:
-        raise ValueError(f"should have `beta1 + beta2` above 0. Found beta1 = {beta1:g}, beta2 = {beta2:g}")
+        raise ValueError(
+            f"should have `beta1 + beta2` above 0. Found beta1 = {beta1:g}, beta2 = {beta2:g}"
+        )
 
 
 @method("sparsity", "none")
@@ -31,7 +34,8 @@ class NoSparsity(Model):
 
 @method("sparsity", "target")
 class TargetSparsity(Model):
-    """A target fraction of zero rows in each eligible layer, reached on a cubic schedule by GrOWL's prox or by row magnitude."""
+    """A target fraction of zero rows in each eligible layer, reached on a cubic schedule by GrOWL's
+    prox or by row magnitude."""
 
     mode: Literal["target"] = "target"
     target: float = Field(0.5, ge=0, lt=1)
@@ -45,14 +49,22 @@ class TargetSparsity(Model):
     @model_validator(mode="after")
     def _no_idle_settings(self) -> TargetSparsity:
         _check_pattern(self.beta1, self.beta2)
-        if self.method == "magnitude" and (self.pattern, self.beta1, self.beta2) != ("linear", 0.8, 0.2):
-            raise ValueError("with `method = magnitude` has no use for `pattern`, `beta1` and `beta2`. Leave them out or use `growl`")
+        if self.method == "magnitude" and (self.pattern, self.beta1, self.beta2) != (
+            "linear",
+            0.8,
+            0.2,
+        ):
+            raise ValueError(
+                "with `method = magnitude` has no use for `pattern`, `beta1` and `beta2`. Leave"
+                " them out or use `growl`"
+            )
         return self
 
 
 @method("sparsity", "coefficient")
 class CoefficientSparsity(Model):
-    """The papers' form: GrOWL's prox with strength `coefficient` / 0.01, under a cap of zero rows per layer."""
+    """The papers' form: GrOWL's prox with strength `coefficient` / 0.01, under a cap of zero rows
+    per layer."""
 
     mode: Literal["coefficient"] = "coefficient"
     coefficient: float = Field(0.01, ge=0, lt=1)
@@ -61,8 +73,15 @@ class CoefficientSparsity(Model):
     beta2: float = Field(0.2, ge=0)
     applications: int = Field(1, gt=0, description="times an epoch")
     layer_cap: float = Field(0.3, ge=0, lt=1)
-    cap_stages: int = Field(3, gt=0, description="the cap grows in this many equal stages over the search phase")
-    min_rate: float = Field(0.0, ge=0, le=100, description="the sparsity rate in percent that a search report needs to be chosen")
+    cap_stages: int = Field(
+        3, gt=0, description="the cap grows in this many equal stages over the search phase"
+    )
+    min_rate: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="the sparsity rate in percent that a search report needs to be chosen",
+    )
     share: Sharing | None = Sharing()
 
     @model_validator(mode="after")

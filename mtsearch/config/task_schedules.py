@@ -21,8 +21,9 @@ class Joint(Model):
 class Alternating(Model):
     """What schedules share whose steps train one task.
 
-    ``replay: fresh`` goes through a task's images anew, in another order and with other augmentation, each time they are used up within an
-    epoch; ``cached`` repeats the batches of the epoch's first pass as they were.
+    ``replay: fresh`` goes through a task's images anew, in another order and with other
+    augmentation, each time they are used up within an epoch; ``cached`` repeats the batches of the
+    epoch's first pass as they were.
     """
 
     replay: Literal["fresh", "cached"] = "fresh"
@@ -30,7 +31,8 @@ class Alternating(Model):
 
 @method("task_schedule", "coin")
 class Coin(Alternating):
-    """Each round a coin per task says whether it gets a step; `rounds` an epoch, by default as many as the longest task has batches."""
+    """Each round a coin per task says whether it gets a step; `rounds` an epoch, by default as many
+    as the longest task has batches."""
 
     name: Literal["coin"] = "coin"
     probabilities: Probability | dict[str, Probability] = 0.5
@@ -47,7 +49,8 @@ class Coin(Alternating):
 
 
 class Drawn(Alternating):
-    """What schedules share that draw a task; `steps` an epoch, by default as many as all tasks' batches together."""
+    """What schedules share that draw a task; `steps` an epoch, by default as many as all tasks'
+    batches together."""
 
     steps: int | None = Field(None, gt=0)
     every: int = Field(1, gt=0, description="steps in a row that each draw stands for")
@@ -58,19 +61,24 @@ class Categorical(Drawn):
     """Each draw takes its task from `probabilities`, for `every` steps."""
 
     name: Literal["categorical"] = "categorical"
-    probabilities: dict[str, Probability] | None = Field(None, description="on the simplex over the tasks; equal where not given")
+    probabilities: dict[str, Probability] | None = Field(
+        None, description="on the simplex over the tasks; equal where not given"
+    )
 
     @field_validator("probabilities")
     @classmethod
     def _simplex(cls, value: dict[str, float] | None) -> dict[str, float] | None:
         if value is not None and abs(sum(value.values()) - 1) > 1e-6:
-            raise ValueError(f"should sum to 1. Found {value}, which sums to {sum(value.values()):g}")
+            raise ValueError(
+                f"should sum to 1. Found {value}, which sums to {sum(value.values()):g}"
+            )
         return value
 
 
 @method("task_schedule", "proportional")
 class Proportional(Drawn):
-    """Each draw takes a task, for `every` steps, with a probability that grows with its number of images n as ``n ** alpha``."""
+    """Each draw takes a task, for `every` steps, with a probability that grows with its number of
+    images n as ``n ** alpha``."""
 
     name: Literal["proportional"] = "proportional"
     alpha: float = Field(0.5, ge=0, le=1)
@@ -78,7 +86,8 @@ class Proportional(Drawn):
 
 @method("task_schedule", "round_robin")
 class RoundRobin(Alternating):
-    """The tasks in turn, `every` steps each; `rounds` an epoch, by default until the longest task's batches are used."""
+    """The tasks in turn, `every` steps each; `rounds` an epoch, by default until the longest task's
+    batches are used."""
 
     name: Literal["round_robin"] = "round_robin"
     every: int = Field(1, gt=0)
@@ -87,7 +96,10 @@ class RoundRobin(Alternating):
 
 @method("task_schedule", "sequential")
 class Sequential(Model):
-    """All batches of the first task, then all of the second, and so on: every image once an epoch."""
+    """All batches of the first task, then all of the second, and so on: every image once an
+    epoch."""
 
     name: Literal["sequential"] = "sequential"
-    drop_last: bool = Field(False, description="leave out each task's last batch where it is smaller than the others")
+    drop_last: bool = Field(
+        False, description="leave out each task's last batch where it is smaller than the others"
+    )

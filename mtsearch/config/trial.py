@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from mtsearch.config.architectures import HPS, STL
 from mtsearch.config.backbones import BackboneCM
 from mtsearch.config.balancing import Linear, equal, idle_preference, takes_preference
-from mtsearch.config.base import Model, misfit, named
+from mtsearch.config.base import Model, field_error, named
 from mtsearch.config.optimisation import Adam, Constant, Positive
 from mtsearch.config.sparsity import NoSparsity
 from mtsearch.config.task_schedules import Joint
@@ -34,12 +34,26 @@ class Epochs(Model):
 class Augment(Model):
     """Augmentation of training images, in batches on the device. Zero switches a part off."""
 
-    rotation: float = Field(0.0, ge=0, le=180, description="degrees to either side, nearest neighbour, black fill")
+    rotation: float = Field(
+        0.0, ge=0, le=180, description="degrees to either side, nearest neighbour, black fill"
+    )
     crop: int = Field(0, ge=0, description="pixels of zero padding before a random crop")
     flip: bool = False
-    quarter_turns: bool = Field(False, description="by a random multiple of 90 degrees, for square images without an upright")
-    zoom: float = Field(0.0, ge=0, lt=1, description="crop to a random side of at least 1 - zoom, at a random place, and enlarge again")
-    light: float = Field(0.0, ge=0, lt=1, description="brightness and contrast, each by up to this fraction")
+    quarter_turns: bool = Field(
+        False,
+        description="by a random multiple of 90 degrees, for square images without an upright",
+    )
+    zoom: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "crop to a random side of at least 1 - zoom, at a random place, and enlarge again"
+        ),
+    )
+    light: float = Field(
+        0.0, ge=0, lt=1, description="brightness and contrast, each by up to this fraction"
+    )
 
 
 class TrialConfig(Model):
@@ -48,7 +62,9 @@ class TrialConfig(Model):
     seed: int = Field(0, ge=0, lt=2**32)
     architecture: named("architecture") = HPS()  # type: ignore[valid-type]
     backbone: named("backbone") = BackboneCM()  # type: ignore[valid-type]
-    init: Literal["default", "lsuv", "normal"] = Field("default", description="normal: weights N(0, 0.01^2), biases 0")
+    init: Literal["default", "lsuv", "normal"] = Field(
+        "default", description="normal: weights N(0, 0.01^2), biases 0"
+    )
     preference: dict[str, float] | None = None
     balancing: named("balancing") = Linear()  # type: ignore[valid-type]
     task_schedule: named("task_schedule") = Joint()  # type: ignore[valid-type]
@@ -56,42 +72,75 @@ class TrialConfig(Model):
     population: named("population", optional=True) = None  # type: ignore[valid-type]
     epochs: Epochs = Epochs()
     batch_size: BatchSize | dict[str, BatchSize] = Field(
-        256, description="images of a step: one number, or a number by task where tasks have images of their own"
+        256,
+        description=(
+            "images of a step: one number, or a number by task where tasks have images of their own"
+        ),
     )
     optimizer: named("optimizer") = Adam()  # type: ignore[valid-type]
     lr_schedule: named("lr_schedule") = Constant()  # type: ignore[valid-type]
     lr_multipliers: dict[str, Positive] = Field(
-        default_factory=dict, description="of the learning rate, by part of the network: trunk, attention, extractors, heads and so on"
+        default_factory=dict,
+        description=(
+            "of the learning rate, by part of the network: trunk, attention, extractors, heads and"
+            " so on"
+        ),
     )
     clip: Positive | None = None
     idle: Literal["frozen", "drift"] = Field(
-        "frozen", description="parameters of tasks that a step leaves out: left alone, or moved on by the optimiser's momentum"
+        "frozen",
+        description=(
+            "parameters of tasks that a step leaves out: left alone, or moved on by the optimiser's"
+            " momentum"
+        ),
     )
     ema: float | None = Field(None, gt=0, lt=1)
     augment: Augment = Augment()
     report_every: int = Field(1, gt=0)
-    select: str = Field("best", description="the report that is the trial's row: best (mean error), last, or best for one task by its name")
+    select: str = Field(
+        "best",
+        description=(
+            "the report that is the trial's row: best (mean error), last, or best for one task by"
+            " its name"
+        ),
+    )
     keep: Literal["row", "tasks"] = Field(
-        "row", description="weights in the checkpoint: of the selected report, or besides of every task's best one, for an export `of=TASK`"
+        "row",
+        description=(
+            "weights in the checkpoint: of the selected report, or besides of every task's best"
+            " one, for an export `of=TASK`"
+        ),
     )
     bn: Literal["sync", "local"] = Field(
-        "sync", description="with several workers: statistics of batch norm over all of them, or each over its own images"
+        "sync",
+        description=(
+            "with several workers: statistics of batch norm over all of them, or each over its own"
+            " images"
+        ),
     )
     threads: int = Field(1, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="bfloat16: layers compute in it where torch holds that safe. On CPUs torch 2.14 does not repeat gradients of depthwise "
-        "convolutions on maps of one pixel in it",
+        description=(
+            "bfloat16: layers compute in it where torch holds that safe. On CPUs torch 2.14 does"
+            " not repeat gradients of depthwise convolutions on maps of one pixel in it"
+        ),
     )
     compile: bool = Field(
-        False, description="training steps through torch.compile, whose sums round otherwise; worth its minutes in long trials"
+        False,
+        description=(
+            "training steps through torch.compile, whose sums round otherwise; worth its minutes in"
+            " long trials"
+        ),
     )
 
     @property
     def batch(self) -> int:
         """The batch size, of several the largest."""
-        return self.batch_size if isinstance(self.batch_size, int) else max(self.batch_size.values())
+        return (
+            self.batch_size if isinstance(self.batch_size, int) else max(self.batch_size.values())
+        )
 
     @field_validator("batch_size")
     @classmethod
@@ -103,19 +152,31 @@ class TrialConfig(Model):
     @model_validator(mode="after")
     def _searches_before_it_is_sparse(self) -> TrialConfig:
         if not isinstance(self.sparsity, NoSparsity) and self.epochs.search == 0:
-            raise ValueError(f"with `sparsity.mode = {self.sparsity.mode}` should have `epochs.search` of at least 1. Found 0")
+            raise ValueError(
+                f"with `sparsity.mode = {self.sparsity.mode}` should have `epochs.search` of at"
+                " least 1. Found 0"
+            )
         if getattr(self.sparsity, "share", None) is not None and self.epochs.retrain == 0:
-            raise ValueError("with `sparsity.share` should have `epochs.retrain` of at least 1: rows are tied for retraining. Found 0")
+            raise ValueError(
+                "with `sparsity.share` should have `epochs.retrain` of at least 1: rows are tied"
+                " for retraining. Found 0"
+            )
         return self
 
     @model_validator(mode="after")
     def _balancing_fits(self) -> TrialConfig:
-        if self.preference is not None and not takes_preference(self.balancing) and not equal(self.preference.values()):
-            raise misfit("preference", idle_preference(self.balancing, self.preference))
+        if (
+            self.preference is not None
+            and not takes_preference(self.balancing)
+            and not equal(self.preference.values())
+        ):
+            raise field_error("preference", idle_preference(self.balancing, self.preference))
         if isinstance(self.architecture, STL) and isinstance(self.balancing, GradientMethod):
             name = self.balancing.name
-            raise misfit(
-                "balancing", f"should be a loss method, such as linear, with `architecture: stl`, which shares nothing. Found {name}"
+            raise field_error(
+                "balancing",
+                "should be a loss method, such as linear, with `architecture: stl`, which shares"
+                f" nothing. Found {name}",
             )
         return self
 
@@ -125,7 +186,12 @@ class TrialConfig(Model):
             return self
         norm = getattr(self.architecture, "norm", "shared")
         wrong = [
-            ("architecture", self.architecture.name, self.architecture.name in ("stl", "hps"), "stl or hps"),
+            (
+                "architecture",
+                self.architecture.name,
+                self.architecture.name in ("stl", "hps"),
+                "stl or hps",
+            ),
             ("architecture.norm", norm, norm in ("shared", "group"), "shared or group"),
             ("balancing", self.balancing.name, self.balancing.name == "linear", "linear"),
             ("task_schedule", self.task_schedule.name, self.task_schedule.name == "joint", "joint"),
@@ -143,7 +209,9 @@ class TrialConfig(Model):
             if not right:
                 raise ValueError(f"with `population` should have `{key}` {needed}. Found {found}")
         if self.population.budget is not None and self.epochs != Epochs():
-            raise ValueError("with `population.budget` has no use for `epochs`. Leave one of them out")
+            raise ValueError(
+                "with `population.budget` has no use for `epochs`. Leave one of them out"
+            )
         return self
 
     @field_validator("preference")
@@ -153,5 +221,7 @@ class TrialConfig(Model):
             if any(v < 0 for v in value.values()):
                 raise ValueError(f"should have no negative weight. Found {value}")
             if abs(sum(value.values()) - 1) > 1e-6:
-                raise ValueError(f"should sum to 1. Found {value}, which sums to {sum(value.values()):g}")
+                raise ValueError(
+                    f"should sum to 1. Found {value}, which sums to {sum(value.values()):g}"
+                )
         return value

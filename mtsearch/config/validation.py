@@ -1,4 +1,5 @@
-"""What pydantic finds wrong, as one sentence of ours: where, what is wrong, what was found, the nearest right name."""
+"""What pydantic finds wrong, as one sentence of ours: where, what is wrong, what was found, the
+nearest right name."""
 
 from __future__ import annotations
 
@@ -26,30 +27,44 @@ _SHAPES = {
 
 
 def validated(model: type[BaseModel], tree: Mapping[str, Any], path: str, note: str = "") -> Any:
-    """The model of a tree that stands at `path`. Raises BadInput with the first mistake, `note` behind it."""
+    """The model of a tree that stands at `path`. Raises BadInput with the first mistake, `note`
+    behind it."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:
         text = sentence(error, tree, path, model)
-        raise BadInput(f"{text.removesuffix('.')}{note}{'.' if text.endswith('.') else ''}") from None
+        raise BadInput(
+            f"{text.removesuffix('.')}{note}{'.' if text.endswith('.') else ''}"
+        ) from None
 
 
-def sentence(error: ValidationError, tree: Any, path: str = "", model: type[BaseModel] | None = None) -> str:
-    """The first mistake that pydantic found in `tree`, which stands at `path` and should have made a `model`."""
+def sentence(
+    error: ValidationError, tree: Any, path: str = "", model: type[BaseModel] | None = None
+) -> str:
+    """The first mistake that pydantic found in `tree`, which stands at `path` and should have made
+    a `model`."""
     found, forms = _best(error.errors(), tree)  # type: ignore[arg-type]
     where = _joined(path, _place(found, tree)[0])
     kind, message, value = found["type"], found["msg"].removeprefix("Value error, "), found["input"]
-    if message.startswith("`."):  # of a key inside, see `misfit`
+    if message.startswith("`."):  # of a key inside, see `field_error`
         key, _, message = message.removeprefix("`.").partition("` ")
         where = _joined(where, [key])
     if message.startswith("unknown key `"):
         key = message.split("`")[1]
         hint = message.split(".", 1)[1]
-        return f"unknown key `{where}.{key}`.{hint.replace('Did you mean `', f'Did you mean `{where}.')}" if where else message
+        return (
+            "unknown key"
+            f" `{where}.{key}`.{hint.replace('Did you mean `', f'Did you mean `{where}.')}"
+            if where
+            else message
+        )
     if kind == "value_error":  # our own validators' words, which tell what was found
         text = message
     elif kind == "missing":
-        text = f"is missing. {'The list should be longer' if isinstance(found['loc'][-1], int) else 'Set it'}."
+        text = (
+            "is missing."
+            f" {'The list should be longer' if isinstance(found['loc'][-1], int) else 'Set it'}."
+        )
     elif kind == "literal_error":
         names = re.findall(r"'([^']*)'", found["ctx"]["expected"])
         if not names:
@@ -57,22 +72,41 @@ def sentence(error: ValidationError, tree: Any, path: str = "", model: type[Base
         else:
             text = f"is unknown: {shown(value)}. {nearest(str(value), names)}"
     elif kind in ("too_short", "too_long"):
-        bound, count = ("least", found["ctx"]["min_length"]) if kind == "too_short" else ("most", found["ctx"]["max_length"])
-        text = f"should hold at {bound} {count} entr{'y' if count == 1 else 'ies'}. Found {shown(value)}"
+        bound, count = (
+            ("least", found["ctx"]["min_length"])
+            if kind == "too_short"
+            else ("most", found["ctx"]["max_length"])
+        )
+        text = (
+            f"should hold at {bound} {count} entr{'y' if count == 1 else 'ies'}. Found"
+            f" {shown(value)}"
+        )
     elif found["loc"][-1:] == ("[key]",):
         text = f"should have text as its keys. Found {shown(value)}{unquoted(value)}"
     else:
-        text = f"{' or '.join(dict.fromkeys(map(_wanted, forms))).replace(' or should be', ' or')}. Found {shown(value)}"
+        text = (
+            f"{' or '.join(dict.fromkeys(map(_wanted, forms))).replace(' or should be', ' or')}."
+            f" Found {shown(value)}"
+        )
         if kind in ("string_type", "path_type") and len(forms) == 1:
             text += unquoted(value)
         if kind == "model_type" and (keys := _keys(model, found["loc"])):
-            text += f". Did you mean `{where}.{keys[0]}`?" if len(keys) == 1 else f". {nearest('', [f'{where}.{key}' for key in keys])}"
+            text += (
+                f". Did you mean `{where}.{keys[0]}`?"
+                if len(keys) == 1
+                else f". {nearest('', [f'{where}.{key}' for key in keys])}"
+            )
     return f"`{where}` {text}{'' if text.endswith(('.', '?')) else '.'}" if where else f"{text}."
 
 
 def unquoted(value: Any) -> str:
-    """What to do where YAML made a number, or true or false, of a text; which text it was cannot be told from the value."""
-    return ", which is what YAML makes of it without quotes. Put what you wrote in quotes" if isinstance(value, int | float) else ""
+    """What to do where YAML made a number, or true or false, of a text; which text it was cannot be
+    told from the value."""
+    return (
+        ", which is what YAML makes of it without quotes. Put what you wrote in quotes"
+        if isinstance(value, int | float)
+        else ""
+    )
 
 
 def _wanted(error: Mapping[str, Any]) -> str:
@@ -82,33 +116,54 @@ def _wanted(error: Mapping[str, Any]) -> str:
 
 def _is_shape(error: Mapping[str, Any]) -> bool:
     kind = error["type"]
-    return kind.endswith(("_type", "_parsing", "_from_float", "_parsing_size")) or kind == "finite_number"
+    return (
+        kind.endswith(("_type", "_parsing", "_from_float", "_parsing_size"))
+        or kind == "finite_number"
+    )
 
 
 def _keys(model: type[BaseModel] | None, loc: Sequence[str | int]) -> list[str]:
-    """The keys of the model that is wanted at `loc` in another one; none where that is not one model."""
+    """The keys of the model that is wanted at `loc` in another one; none where that is not one
+    model."""
     for part in loc:
         field = model.model_fields.get(str(part)) if model is not None else None
         annotation = field.annotation if field is not None else None
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+        model = (
+            annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel)
+            else None
+        )
     return list(model.model_fields) if model is not None else []
 
 
-def _best(errors: Sequence[Mapping[str, Any]], tree: Any) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-    """The first mistake, and all that are told with it. Where a value fits none of several forms that is what the form that it comes
-    nearest to lacks, or all forms where it is near none."""
+def _best(
+    errors: Sequence[Mapping[str, Any]], tree: Any
+) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """The first mistake, and all that are told with it. Where a value fits none of several forms
+    that is what the form that it comes nearest to lacks, or all forms where it is near none."""
     first = errors[0]
     alternative = _place(first, tree)[1]
     if alternative is None:
         return first, [first]
     same = [error for error in errors if error["loc"][:alternative] == first["loc"][:alternative]]
-    best = max(same, key=lambda error: (len(_place(error, tree)[0]) + (error["loc"][-1] == "[key]"), not _is_shape(error)))
-    return best, same if all(len(error["loc"]) == alternative + 1 and _is_shape(error) for error in same) else [best]
+    best = max(
+        same,
+        key=lambda error: (
+            len(_place(error, tree)[0]) + (error["loc"][-1] == "[key]"),
+            not _is_shape(error),
+        ),
+    )
+    return best, (
+        same
+        if all(len(error["loc"]) == alternative + 1 and _is_shape(error) for error in same)
+        else [best]
+    )
 
 
 def _place(error: Mapping[str, Any], tree: Any) -> tuple[list[str | int], int | None]:
-    """The keys and numbers that lead to a mistake in `tree`, without what pydantic calls the forms that a value might have had; and the
-    number of the first such name in its own path, None where there is none."""
+    """The keys and numbers that lead to a mistake in `tree`, without what pydantic calls the forms
+    that a value might have had; and the number of the first such name in its own path, None where
+    there is none."""
     loc, found, node, alternative = error["loc"], list[str | int](), tree, None
     for number, part in enumerate(loc):
         if isinstance(node, Mapping) and part in node:

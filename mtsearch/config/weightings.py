@@ -1,8 +1,10 @@
-"""Settings of gradient weightings: balancing methods that look at the gradients of the tasks' losses.
+"""Settings of gradient weightings: balancing methods that look at the gradients of the tasks'
+losses.
 
-`level: feature` takes the gradients at the shared boundary, then goes through the shared part once; `level: parameter` takes them in
-the shared parameters, which is the method as published and needs a pass through the shared part for each task. The tasks' own parameters
-keep their own unweighted gradients.
+`level: feature` takes the gradients at the shared boundary, then goes through the shared part once;
+`level: parameter` takes them in the shared parameters, which is the method as published and needs a
+pass through the shared part for each task. The tasks' own parameters keep their own unweighted
+gradients.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class GradientMethod(Model):
 class Weighting(GradientMethod):
     """Methods that find a weight for each task in the K x K Gramian of the gradients.
 
-    `smoothing` averages the weights over the steps, exponentially with this factor (CR-MOGM, Zhou et al. 2022).
+    `smoothing` averages the weights over the steps, exponentially with this factor (CR-MOGM, Zhou
+    et al. 2022).
     """
 
     smoothing: float = Field(0.0, ge=0, lt=1)
@@ -34,9 +37,11 @@ class Weighting(GradientMethod):
 
 @method("balancing", "mgda")
 class MGDA(Weighting):
-    """The shortest vector between the gradients (Désidéri 2012; Sener & Koltun 2018); `level: feature` is MGDA-UB.
+    """The shortest vector between the gradients (Désidéri 2012; Sener & Koltun 2018); `level:
+    feature` is MGDA-UB.
 
-    `normalise` divides the gradients before their weights are sought: by their lengths, by the losses, or by both.
+    `normalise` divides the gradients before their weights are sought: by their lengths, by the
+    losses, or by both.
     """
 
     name: Literal["mgda"] = "mgda"
@@ -45,14 +50,16 @@ class MGDA(Weighting):
 
 @method("balancing", "pcgrad")
 class PCGrad(Weighting):
-    """Conflicting gradients are projected on each other's normal planes, in random order (Yu et al. 2020)."""
+    """Conflicting gradients are projected on each other's normal planes, in random order (Yu et al.
+    2020)."""
 
     name: Literal["pcgrad"] = "pcgrad"
 
 
 @method("balancing", "gradvac")
 class GradVac(Weighting):
-    """Gradients are turned towards cosines that follow their running mean, with `rate` (Wang et al. 2021)."""
+    """Gradients are turned towards cosines that follow their running mean, with `rate` (Wang et al.
+    2021)."""
 
     name: Literal["gradvac"] = "gradvac"
     rate: float = Field(0.5, ge=0, le=1)
@@ -60,7 +67,8 @@ class GradVac(Weighting):
 
 @method("balancing", "upgrad")
 class UPGrad(Weighting):
-    """Each gradient is projected on the dual cone of all, then they are added (Quinton & Rey 2024)."""
+    """Each gradient is projected on the dual cone of all, then they are added (Quinton & Rey
+    2024)."""
 
     takes_preference: ClassVar[bool] = True
     name: Literal["upgrad"] = "upgrad"
@@ -68,7 +76,8 @@ class UPGrad(Weighting):
 
 @method("balancing", "dualproj")
 class DualProj(Weighting):
-    """The weighted mean gradient is projected on the dual cone of all (Lopez-Paz & Ranzato 2017)."""
+    """The weighted mean gradient is projected on the dual cone of all (Lopez-Paz & Ranzato
+    2017)."""
 
     takes_preference: ClassVar[bool] = True
     name: Literal["dualproj"] = "dualproj"
@@ -76,7 +85,8 @@ class DualProj(Weighting):
 
 @method("balancing", "config")
 class ConFIG(Weighting):
-    """The direction whose cosines with the gradients stand in the proportion of the preference (Liu et al. 2024)."""
+    """The direction whose cosines with the gradients stand in the proportion of the preference (Liu
+    et al. 2024)."""
 
     takes_preference: ClassVar[bool] = True
     name: Literal["config"] = "config"
@@ -100,7 +110,8 @@ class IMTLG(Weighting):
 
 @method("balancing", "cagrad")
 class CAGrad(Weighting):
-    """The best worst improvement in a ball around the mean gradient (Liu et al. 2021); needs the extra `solvers`.
+    """The best worst improvement in a ball around the mean gradient (Liu et al. 2021); needs the
+    extra `solvers`.
 
     The ball has `radius` times that gradient's length.
     """
@@ -111,7 +122,8 @@ class CAGrad(Weighting):
 
 @method("balancing", "nash_mtl")
 class NashMTL(Weighting):
-    """The Nash bargaining solution, solved anew `every` steps (Navon et al. 2022); needs the extra `solvers`.
+    """The Nash bargaining solution, solved anew `every` steps (Navon et al. 2022); needs the extra
+    `solvers`.
 
     The update is cut to the length `max_norm`; 0 leaves it as it is.
     """
@@ -124,7 +136,8 @@ class NashMTL(Weighting):
 
 @method("balancing", "fairgrad")
 class FairGrad(Weighting):
-    """Alpha-fair allocation of progress: `alpha` 1 is proportional fairness, infinity the minimum (Ban & Ji 2024)."""
+    """Alpha-fair allocation of progress: `alpha` 1 is proportional fairness, infinity the minimum
+    (Ban & Ji 2024)."""
 
     name: Literal["fairgrad"] = "fairgrad"
     alpha: Positive = 1.0
@@ -132,9 +145,11 @@ class FairGrad(Weighting):
 
 @method("balancing", "sdmgrad")
 class SDMGrad(Weighting):
-    """MGDA by projected gradient steps, pulled towards the preferred sum with strength `pull` (Xiao et al. 2023), on one batch.
+    """MGDA by projected gradient steps, pulled towards the preferred sum with strength `pull` (Xiao
+    et al. 2023), on one batch.
 
-    Steps of `lr` above about 2 / K, as in the authors' code, jump from task to task instead of settling between them.
+    Steps of `lr` above about 2 / K, as in the authors' code, jump from task to task instead of
+    settling between them.
     """
 
     takes_preference: ClassVar[bool] = True
@@ -147,7 +162,8 @@ class SDMGrad(Weighting):
 
 @method("balancing", "pcd")
 class PCD(Weighting):
-    """The gradient of task number `primary`, bent until each other task progresses by `tau` of its own step (Varam et al. 2026)."""
+    """The gradient of task number `primary`, bent until each other task progresses by `tau` of its
+    own step (Varam et al. 2026)."""
 
     name: Literal["pcd"] = "pcd"
     primary: int = Field(0, ge=0)
@@ -157,7 +173,8 @@ class PCD(Weighting):
 
 @method("balancing", "gradnorm")
 class GradNorm(Weighting):
-    """Weights learned until the gradients' lengths follow the tasks' training rates to the power `alpha` (Chen et al. 2018)."""
+    """Weights learned until the gradients' lengths follow the tasks' training rates to the power
+    `alpha` (Chen et al. 2018)."""
 
     name: Literal["gradnorm"] = "gradnorm"
     alpha: float = Field(1.5, ge=0)
@@ -166,7 +183,8 @@ class GradNorm(Weighting):
 
 @method("balancing", "db_mtl")
 class DBMTL(GradientMethod):
-    """Gradients of the losses' logarithms, averaged over the steps and brought to the longest one's length (Lin et al. 2023).
+    """Gradients of the losses' logarithms, averaged over the steps and brought to the longest one's
+    length (Lin et al. 2023).
 
     The running mean keeps `memory` / step^`fading` of itself.
     """
@@ -180,17 +198,20 @@ class DBMTL(GradientMethod):
     def _remembers_parameters_only(self) -> DBMTL:
         if self.level == "feature" and self.memory > 0:
             raise ValueError(
-                f"with `level = feature` cannot average over steps, whose images differ. Set `memory: 0`. Found {self.memory:g}"
+                "with `level = feature` cannot average over steps, whose images differ. Set"
+                f" `memory: 0`. Found {self.memory:g}"
             )
         return self
 
 
 @method("balancing", "excess_mtl")
 class ExcessMTL(GradientMethod):
-    """Weights grow with the tasks' excess risks, estimated from gradients and their running squares (He et al. 2024).
+    """Weights grow with the tasks' excess risks, estimated from gradients and their running squares
+    (He et al. 2024).
 
-    The first `warmup` steps have equal weights and set the scale of the risks; without them the first step takes the risks as they are,
-    which with an `lr` of 1 gives one task all weight for good.
+    The first `warmup` steps have equal weights and set the scale of the risks; without them the
+    first step takes the risks as they are, which with an `lr` of 1 gives one task all weight for
+    good.
     """
 
     name: Literal["excess_mtl"] = "excess_mtl"

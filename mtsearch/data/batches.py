@@ -10,19 +10,31 @@ from torch import Tensor
 
 from mtsearch.config.schema import Augment
 from mtsearch.data.placing import sent
-from mtsearch.data.transforms import Move, bordered, draw, is_active, lit_, pack, source_pixels, unpack
+from mtsearch.data.transforms import (
+    Move,
+    bordered,
+    draw,
+    is_active,
+    lit_,
+    pack,
+    source_pixels,
+    unpack,
+)
 from mtsearch.data.types import Split
 
 
 class Batches:
     """One pass over a split per iteration; the last, smaller batch is kept.
 
-    ``generator`` draws the order and the augmentation; it may be on the CPU whatever the device, and then gives the same batches on all.
-    None means in order, which leaves nothing random. ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Yields images float32 (B,
-    C, H, W), normalised, in ``memory_format``, and the labels by task. Labels (N, H, W) or (N, C, H, W) as large as the images move with
-    them under augmentation; what comes in from outside gets what ``ignore`` gives for their task. One number is for all tasks with
-    whole-numbered labels; a task that ``ignore`` does not name gets -1. Labels that are floats get NaN unless they are named. Labels that
-    are pictures, uint8, are kept as bytes and yielded as float32 in [0, 1], NaN for what comes in from outside.
+    ``generator`` draws the order and the augmentation; it may be on the CPU whatever the device,
+    and then gives the same batches on all. None means in order, which leaves nothing random.
+    ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Yields images float32 (B, C, H, W),
+    normalised, in ``memory_format``, and the labels by task. Labels (N, H, W) or (N, C, H, W) as
+    large as the images move with them under augmentation; what comes in from outside gets what
+    ``ignore`` gives for their task. One number is for all tasks with whole-numbered labels; a task
+    that ``ignore`` does not name gets -1. Labels that are floats get NaN unless they are named.
+    Labels that are pictures, uint8, are kept as bytes and yielded as float32 in [0, 1], NaN for
+    what comes in from outside.
     """
 
     def __init__(
@@ -39,9 +51,14 @@ class Batches:
         ignore: int | Mapping[str, float] = -1,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"Parameter `batch_size` should be positive. Found `batch_size = {batch_size}`.")
+            raise ValueError(
+                f"Parameter `batch_size` should be positive. Found `batch_size = {batch_size}`."
+            )
         if memory_format not in (torch.contiguous_format, torch.channels_last):
-            raise ValueError(f"Parameter `memory_format` should be contiguous or channels last. Found `memory_format = {memory_format}`.")
+            raise ValueError(
+                "Parameter `memory_format` should be contiguous or channels last. Found"
+                f" `memory_format = {memory_format}`."
+            )
         self.batch_size = batch_size
         self.generator = generator
         self.augment = augment if is_active(augment) else None
@@ -49,23 +66,43 @@ class Batches:
         self.shape = tuple(split.images.shape[1:])
         _, height, width = self.shape
         if self.augment is not None and (height + 2) * (width + 2) > 1 << 24:
-            raise ValueError(f"Parameter `augment` works on images of up to 2**24 pixels. Found {height} x {width}.")
+            raise ValueError(
+                f"Parameter `augment` works on images of up to 2**24 pixels. Found {height} x"
+                f" {width}."
+            )
         self.count = len(split.images)
         images = split.images.to(device)
         self.labels = {name: values.to(device) for name, values in split.labels.items()}
         if self.augment is not None:
             self.words = pack(images)
-            self.dense = {name for name, values in self.labels.items() if values.dim() in (3, 4) and values.shape[-2:] == (height, width)}
-            self.labels |= {name: bordered(self.labels[name], _ignored(name, self.labels[name], ignore)) for name in self.dense}
+            self.dense = {
+                name
+                for name, values in self.labels.items()
+                if values.dim() in (3, 4) and values.shape[-2:] == (height, width)
+            }
+            self.labels |= {
+                name: bordered(self.labels[name], _ignored(name, self.labels[name], ignore))
+                for name in self.dense
+            }
             pictures = any(self.labels[name].dtype == torch.uint8 for name in self.dense)
-            self.outside = bordered(torch.zeros(height, width, dtype=torch.bool, device=device), True) if pictures else None
+            self.outside = (
+                bordered(torch.zeros(height, width, dtype=torch.bool, device=device), True)
+                if pictures
+                else None
+            )
         else:
-            # An image is a row of bytes in the batches' memory format: taking rows yields that format, normalising is a straight pass.
-            self.rows = (images.permute(0, 2, 3, 1) if self.channels_last else images).reshape(self.count, -1)
+            # An image is a row of bytes in the batches' memory format: taking rows yields that
+            # format, normalising is a straight pass.
+            self.rows = (images.permute(0, 2, 3, 1) if self.channels_last else images).reshape(
+                self.count, -1
+            )
         scale = torch.tensor([1 / (255 * s) for s in std], device=device)
         shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
         pixels = height * width
-        self.scale, self.shift = (v.repeat(pixels) if self.channels_last else v.repeat_interleave(pixels) for v in (scale, shift))
+        self.scale, self.shift = (
+            v.repeat(pixels) if self.channels_last else v.repeat_interleave(pixels)
+            for v in (scale, shift)
+        )
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
@@ -73,7 +110,10 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         if self.generator is None:
             if self.augment is not None:
-                raise ValueError("Parameter `augment` needs a `generator` to draw from. Found `generator = None`.")
+                raise ValueError(
+                    "Parameter `augment` needs a `generator` to draw from. Found `generator ="
+                    " None`."
+                )
             for start in range(0, self.count, self.batch_size):
                 part = slice(start, start + self.batch_size)
                 labels = {name: values[part] for name, values in self.labels.items()}
@@ -82,32 +122,53 @@ class Batches:
         yield from self.shuffled(self.generator)
 
     def shuffled(
-        self, generator: torch.Generator, among: Tensor | None = None, share: tuple[int, int] = (0, 1), size: int | None = None
+        self,
+        generator: torch.Generator,
+        among: Tensor | None = None,
+        share: tuple[int, int] = (0, 1),
+        size: int | None = None,
     ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """One pass in an order drawn from `generator`, over all images or those `among` (n,) them; augmentation is drawn batch by batch.
+        """One pass in an order drawn from `generator`, over all images or those `among` (n,) them;
+        augmentation is drawn batch by batch.
 
-        ``share`` is (which, of how many): the part of each batch that is made, all being drawn alike; the last one's may be empty. ``size``
-        stands for the batch size where it is given.
+        ``share`` is (which, of how many): the part of each batch that is made, all being drawn
+        alike; the last one's may be empty. ``size`` stands for the batch size where it is given.
         """
-        order = torch.randperm(self.count if among is None else len(among), generator=generator, device=generator.device)
-        for index in (order if among is None else among.to(order.device)[order]).split(size or self.batch_size):
+        order = torch.randperm(
+            self.count if among is None else len(among),
+            generator=generator,
+            device=generator.device,
+        )
+        for index in (order if among is None else among.to(order.device)[order]).split(
+            size or self.batch_size
+        ):
             yield self.take(index, generator, share)
 
     def take(
-        self, index: Tensor, generator: torch.Generator | None = None, share: tuple[int, int] = (0, 1)
+        self,
+        index: Tensor,
+        generator: torch.Generator | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The examples at ``index`` (B,), on any device, as a batch, or one ``share`` of them. ``generator`` draws the augmentation of all
-        B, where there is one."""
+        """The examples at ``index`` (B,), on any device, as a batch, or one ``share`` of them.
+        ``generator`` draws the augmentation of all B, where there is one."""
         part = slice(*(len(index) * (share[0] + end) // share[1] for end in (0, 1)))
         mine = sent(index[part], self.scale.device)
         labels = {name: values.index_select(0, mine) for name, values in self.labels.items()}
         if self.augment is None:
-            return self._finish(self.rows.index_select(0, mine).to(self.scale.dtype)), _floats(labels)
+            return self._finish(self.rows.index_select(0, mine).to(self.scale.dtype)), _floats(
+                labels
+            )
         if generator is None:
-            raise ValueError("Parameter `generator` should be given to batches with augmentation. Found `generator = None`.")
+            raise ValueError(
+                "Parameter `generator` should be given to batches with augmentation. Found"
+                " `generator = None`."
+            )
         return self._augmented(draw(self.augment, len(index), generator).part(part), mine, labels)
 
-    def _augmented(self, move: Move, index: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _augmented(
+        self, move: Move, index: Tensor, labels: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         channels, height, width = self.shape
         source = sent(source_pixels(move, height, width), index.device)
         words = [word.index_select(0, index).gather(1, source) for word in self.words]
@@ -118,13 +179,19 @@ class Batches:
             unpack(words, values.view(-1, channels, height * width))
         if move.light is not None:
             lit_(values, sent(move.light, values.device))
-        moved = {name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self.dense}
-        outside = self.outside[source].unflatten(-1, (height, width)) if self.outside is not None else None
+        moved = {
+            name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self.dense
+        }
+        outside = (
+            self.outside[source].unflatten(-1, (height, width))
+            if self.outside is not None
+            else None
+        )
         return self._finish(values), _floats(labels | moved, outside)
 
     def _finish(self, values: Tensor) -> Tensor:
-        """Float pixels (B, C*H*W) in the order of the memory format, normalised in place: a fresh array costs more in page faults than
-        the arithmetic."""
+        """Float pixels (B, C*H*W) in the order of the memory format, normalised in place: a fresh
+        array costs more in page faults than the arithmetic."""
         values.mul_(self.scale).add_(self.shift)
         channels, height, width = self.shape
         if self.channels_last:
@@ -146,7 +213,9 @@ def _floats(labels: dict[str, Tensor], outside: Tensor | None = None) -> dict[st
 
 def _moved(labels: Tensor, source: Tensor) -> Tensor:
     """Labels (B[, C], P), at the pixels that each of the result's comes from, (B, H*W)."""
-    return labels.gather(-1, source if labels.dim() == 2 else source[:, None].expand(-1, labels.shape[1], -1))
+    return labels.gather(
+        -1, source if labels.dim() == 2 else source[:, None].expand(-1, labels.shape[1], -1)
+    )
 
 
 def _ignored(name: str, labels: Tensor, ignore: int | Mapping[str, float]) -> float:
@@ -157,5 +226,8 @@ def _ignored(name: str, labels: Tensor, ignore: int | Mapping[str, float]) -> fl
     default: float = (ignore if isinstance(ignore, int) else -1) if whole else math.nan
     value = ignore.get(name, default) if isinstance(ignore, Mapping) else default
     if whole and not float(value).is_integer():
-        raise ValueError(f"Parameter `ignore` should give a whole number for `{name}`, whose labels are {labels.dtype}. Found {value}.")
+        raise ValueError(
+            f"Parameter `ignore` should give a whole number for `{name}`, whose labels are"
+            f" {labels.dtype}. Found {value}."
+        )
     return value

@@ -12,15 +12,18 @@ from pydantic import ValidationError
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.space import package_folder
+from mtsearch.config.reading import package_folder
 from mtsearch.config.validation import sentence
 
 
 def datasets_folder() -> Path:
-    """The folder with the cards and the embedded sample: package data in an installed wheel, `datasets` beside the package in a clone."""
+    """The folder with the cards and the embedded sample: package data in an installed wheel,
+    `datasets` beside the package in a clone."""
     folder = package_folder("datasets").resolve()
     if not folder.is_dir():
-        raise BadInput(f"The project's data cards are missing: there is no {folder}; install mtsearch again.")
+        raise BadInput(
+            f"The project's data cards are missing: there is no {folder}; install mtsearch again."
+        )
     return folder
 
 
@@ -39,14 +42,15 @@ def load_card(name_or_path: str | Path) -> DatasetCard:
         path = Path(text)
         if not path.is_file():
             raise BadInput(
-                f"There is no data card at {path}; give the path of a YAML file or one of the names that `python -m "
-                f"mtsearch.prepare --list` shows."
+                f"There is no data card at {path}; give the path of a YAML file or one of the names"
+                " that `python -m mtsearch.prepare --list` shows."
             )
         return _read(path)
     names = {path.stem: path for path in datasets_folder().glob("*.yaml")}
     if text not in names:
         raise BadInput(
-            f"unknown dataset `{text}`. {nearest(text, names)} A dataset of your own is given as the path of its card, ending in .yaml."
+            f"unknown dataset `{text}`. {nearest(text, names)} A dataset of your own is given as"
+            " the path of its card, ending in .yaml."
         )
     return _read(names[text])
 
@@ -55,19 +59,29 @@ def _read(path: Path) -> DatasetCard:
     try:
         tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise BadInput(f"The data card {path} is no readable YAML: {' '.join(str(error).split())}.") from error
+        raise BadInput(
+            f"The data card {path} is no readable YAML: {' '.join(str(error).split())}."
+        ) from error
     try:
         card = DatasetCard.model_validate(tree)
     except ValidationError as error:
-        raise BadInput(f"The data card {path} is wrong: {sentence(error, tree, model=DatasetCard)}") from error
+        raise BadInput(
+            f"The data card {path} is wrong: {sentence(error, tree, model=DatasetCard)}"
+        ) from error
     if not re.fullmatch(r"\w[\w.-]*", card.name):
         raise BadInput(
-            f"The data card {path} should have a `name` of letters, digits, `_`, `-` and `.`, as it names folders. Found {card.name!r}."
+            f"The data card {path} should have a `name` of letters, digits, `_`, `-` and `.`, as it"
+            f" names folders. Found {card.name!r}."
         )
     channels = card.shape[0]
-    if min(card.shape) < 1 or len(card.mean) != channels or len(card.std) != channels or min(card.std) <= 0:
+    if (
+        min(card.shape) < 1
+        or len(card.mean) != channels
+        or len(card.std) != channels
+        or min(card.std) <= 0
+    ):
         raise BadInput(
-            f"The data card {path} should give one `mean` and one positive `std` per channel. Found shape {card.shape}, mean "
-            f"{card.mean}, std {card.std}."
+            f"The data card {path} should give one `mean` and one positive `std` per channel. Found"
+            f" shape {card.shape}, mean {card.mean}, std {card.std}."
         )
     return card

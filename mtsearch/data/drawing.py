@@ -1,5 +1,5 @@
-"""Scenes drawn from a seed: land seen from above, with the cover of every pixel. They stand in for remote-sensing sets, whose licences let
-none be shipped."""
+"""Scenes drawn from a seed: land seen from above, with the cover of every pixel. They stand in for
+remote-sensing sets, whose licences let none be shipped."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _PIECE = 256  # scenes drawn at once
 
 @dataclass(frozen=True)
 class Scenes:
-    """``images``: uint8 (N, 64, 64, 3). ``masks``: uint8 (N, 64, 64), numbers of covers, and that of "undefined", which follows the last
-    cover's. ``labels``: int64 (N,), the most frequent cover."""
+    """``images``: uint8 (N, 64, 64, 3). ``masks``: uint8 (N, 64, 64), numbers of covers, and that
+    of "undefined", which follows the last cover's. ``labels``: int64 (N,), the most frequent
+    cover."""
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
@@ -28,9 +29,15 @@ class Scenes:
 
 
 def draw_scenes(covers: Sequence[str], count: int, seed: int) -> Scenes:
-    """``count`` scenes in which each of the covers is meant to be the main one equally often; in random order."""
+    """``count`` scenes in which each of the covers is meant to be the main one equally often; in
+    random order."""
     pieces = [
-        _draw([COVERS[name] for name in covers], start, min(_PIECE, count - start), stream(seed, start))
+        _draw(
+            [COVERS[name] for name in covers],
+            start,
+            min(_PIECE, count - start),
+            stream(seed, start),
+        )
         for start in range(0, count, _PIECE)
     ]
     images, masks = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
@@ -38,8 +45,14 @@ def draw_scenes(covers: Sequence[str], count: int, seed: int) -> Scenes:
     return Scenes(images, masks, shares.argmax(0).astype(np.int64))
 
 
-def _draw(covers: Sequence[Cover], first: int, count: int, random: RandomState) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    masks = _land(len(covers), (np.arange(first, first + count) % len(covers))[random.permutation(count)], random)
+def _draw(
+    covers: Sequence[Cover], first: int, count: int, random: RandomState
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    masks = _land(
+        len(covers),
+        (np.arange(first, first + count) % len(covers))[random.permutation(count)],
+        random,
+    )
     pixels = np.zeros((count, SIZE, SIZE, 3), np.int32)
     for number, cover in enumerate((*covers, CLUTTER)):
         here = np.flatnonzero((masks == number).any((1, 2)))
@@ -52,21 +65,35 @@ def _draw(covers: Sequence[Cover], first: int, count: int, random: RandomState) 
     light = uniform(random, 150, 330, count, 1, 1, 1)  # the sun, and the haze, in 256ths
     cast = uniform(random, 236, 277, count, 1, 1, 3)
     grain = uniform(random, -14, 15, count, SIZE, SIZE, 3)
-    return np.clip((pixels * light * cast >> 16) + grain, 0, 255).astype(np.uint8), masks.astype(np.uint8)
+    return np.clip((pixels * light * cast >> 16) + grain, 0, 255).astype(np.uint8), masks.astype(
+        np.uint8
+    )
 
 
 def _land(covers: int, main: NDArray[np.int64], random: RandomState) -> Values:
-    """Masks (N, 64, 64): the main cover on 45 to 90 hundredths of the land, two more on the rest, and undefined parts over them."""
+    """Masks (N, 64, 64): the main cover on 45 to 90 hundredths of the land, two more on the rest,
+    and undefined parts over them."""
     count = len(main)
-    others = (main[:, None] + 1 + np.argsort(uniform(random, 0, 1 << 30, count, covers - 1), axis=1, kind="stable")[:, :2]) % covers
+    others = (
+        main[:, None]
+        + 1
+        + np.argsort(uniform(random, 0, 1 << 30, count, covers - 1), axis=1, kind="stable")[:, :2]
+    ) % covers
     masks = np.where(noise(random, count, SIZE, 20) < 128, others[:, :1, None], others[:, 1:, None])
-    masks = np.where(_lowest(noise(random, count, SIZE, 24), uniform(random, 45, 91, count)), main[:, None, None], masks)
-    share = np.maximum(uniform(random, -15, 16, count), 0)  # half of the scenes are defined throughout
+    masks = np.where(
+        _lowest(noise(random, count, SIZE, 24), uniform(random, 45, 91, count)),
+        main[:, None, None],
+        masks,
+    )
+    share = np.maximum(
+        uniform(random, -15, 16, count), 0
+    )  # half of the scenes are defined throughout
     return np.where(_lowest(noise(random, count, SIZE, 16), share), covers, masks).astype(np.int32)
 
 
 def _lowest(values: Values, share: Values) -> NDArray[np.bool_]:
-    """Which pixels have the lowest ``share`` (N,), in hundredths, of an image's values; ties are left out."""
+    """Which pixels have the lowest ``share`` (N,), in hundredths, of an image's values; ties are
+    left out."""
     ranked = np.sort(values.reshape(len(values), -1), axis=1)
     place = share * (ranked.shape[1] - 1) // 100
     return values < ranked[np.arange(len(values)), place][:, None, None]
@@ -74,5 +101,8 @@ def _lowest(values: Values, share: Values) -> NDArray[np.bool_]:
 
 def _paint(cover: Cover, count: int, random: RandomState) -> Values:
     pattern = cover.pattern(random, count, SIZE)[..., None]
-    dark, light = (np.array(colour, np.int32) + uniform(random, -16, 17, count, 1, 1, 3) for colour in (cover.dark, cover.light))
+    dark, light = (
+        np.array(colour, np.int32) + uniform(random, -16, 17, count, 1, 1, 3)
+        for colour in (cover.dark, cover.light)
+    )
     return dark + ((light - dark) * pattern >> 8)

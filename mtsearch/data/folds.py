@@ -1,7 +1,9 @@
-"""Five folds of a set of images: part f of five to test on, part f + 1 (mod 5) to validate on, the other three to train on.
+"""Five folds of a set of images: part f of five to test on, part f + 1 (mod 5) to validate on, the
+other three to train on.
 
-Read from `{train,val,test}_fold{0..4}.csv` where they lie beside the images: rows of path and label without a header, as the study of
-multi-task optimisation published them; separators of paths may be back-slashes. Else drawn from a seed, class by class.
+Read from `{train,val,test}_fold{0..4}.csv` where they lie beside the images: rows of path and label
+without a header, as the study of multi-task optimisation published them; separators of paths may be
+back-slashes. Else drawn from a seed, class by class.
 """
 
 from __future__ import annotations
@@ -25,32 +27,52 @@ _SPLITS = ("train", "val", "test")
 
 
 def read_fold(
-    found: LabelledImages, source: ImageSource, shape: tuple[int, int, int], classes: tuple[str, ...], fold: int, seed: int
+    found: LabelledImages,
+    source: ImageSource,
+    shape: tuple[int, int, int],
+    classes: tuple[str, ...],
+    fold: int,
+    seed: int,
 ) -> dict[str, ImageSet]:
-    """The splits "train", "val" and "test" of one fold, each in an order fixed by ``seed``. Images that the CSV files do not list are left
-    out. Raises `BadInput` for files that do not fit the images."""
+    """The splits "train", "val" and "test" of one fold, each in an order fixed by ``seed``. Images
+    that the CSV files do not list are left out. Raises `BadInput` for files that do not fit the
+    images."""
     lists = fold_lists(found, source)
     pool, names = read_all(found, source, shape, classes)
-    parts = rotation(pool.labels, fold, source.order_seed) if lists is None else read_lists(lists, fold, names, pool.labels, classes)
-    return {name: pool.take(part[order(len(part), seed, number)]) for number, (name, part) in enumerate(parts.items())}
+    parts = (
+        rotation(pool.labels, fold, source.order_seed)
+        if lists is None
+        else read_lists(lists, fold, names, pool.labels, classes)
+    )
+    return {
+        name: pool.take(part[order(len(part), seed, number)])
+        for number, (name, part) in enumerate(parts.items())
+    }
 
 
 def rotation(labels: NDArray[np.int64], fold: int, seed: int) -> dict[str, Index]:
-    """The splits of one fold, as indices class by class. Every class is shuffled by the seed and cut at the fifths of its size, rounded
-    down."""
+    """The splits of one fold, as indices class by class. Every class is shuffled by the seed and
+    cut at the fifths of its size, rounded down."""
     parts: list[list[Index]] = [[] for _ in range(FOLDS)]
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         shuffled = members[order(len(members), seed, int(label))]
-        for part, share in enumerate(np.split(shuffled, [len(members) * cut // FOLDS for cut in range(1, FOLDS)])):
+        for part, share in enumerate(
+            np.split(shuffled, [len(members) * cut // FOLDS for cut in range(1, FOLDS)])
+        ):
             parts[part].append(share)
     test, val = fold % FOLDS, (fold + 1) % FOLDS
     rest = [share for part in range(FOLDS) if part not in (test, val) for share in parts[part]]
-    return {"train": np.concatenate(rest), "val": np.concatenate(parts[val]), "test": np.concatenate(parts[test])}
+    return {
+        "train": np.concatenate(rest),
+        "val": np.concatenate(parts[val]),
+        "test": np.concatenate(parts[test]),
+    }
 
 
 def fold_lists(found: LabelledImages, source: ImageSource) -> Tree | None:
-    """The tree with the CSV files: that of the images, or a folder or archive `<name>_folds` beside it; None when there are none."""
+    """The tree with the CSV files: that of the images, or a folder or archive `<name>_folds` beside
+    it; None when there are none."""
     return next((tree for tree in _places(found, source) if list_files(tree)), None)
 
 
@@ -69,30 +91,53 @@ def _places(found: LabelledImages, source: ImageSource) -> Iterator[Tree]:
 
 def _is_list(file: str, split: str = "", fold: int | None = None) -> bool:
     name = PurePosixPath(file).name
-    return name in [f"{s}_fold{f}.csv" for s in _SPLITS for f in range(FOLDS) if s.startswith(split) and fold in (None, f)]
+    return name in [
+        f"{s}_fold{f}.csv"
+        for s in _SPLITS
+        for f in range(FOLDS)
+        if s.startswith(split) and fold in (None, f)
+    ]
 
 
-def read_lists(tree: Tree, fold: int, names: tuple[str, ...], labels: NDArray[np.int64], classes: tuple[str, ...] = ()) -> dict[str, Index]:
-    """The splits of one fold as indices of the images with these names (`<class>/<file name without ending>`) and labels, in the order of
-    the files' rows."""
+def read_lists(
+    tree: Tree,
+    fold: int,
+    names: tuple[str, ...],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...] = (),
+) -> dict[str, Index]:
+    """The splits of one fold as indices of the images with these names (`<class>/<file name without
+    ending>`) and labels, in the order of the files' rows."""
     places = {name.lower(): place for place, name in enumerate(names)}
     seen: dict[int, str] = {}
     parts = {}
     for split in _SPLITS:
         file = next((file for file in tree.files if _is_list(file, split, fold)), None)
         if file is None:
-            raise BadInput(f"The folds in {tree.path} lack {split}_fold{fold}.csv; add it, or leave `data.fold` out.")
+            raise BadInput(
+                f"The folds in {tree.path} lack {split}_fold{fold}.csv; add it, or leave"
+                " `data.fold` out."
+            )
         part = []
         for number, (path, label) in enumerate(_rows(tree, file), 1):
             where = f"Row {number} of {file} in {tree.path}"
             place = places.get(path)
             if place is None:
-                raise BadInput(f"{where} names the image {path}, which is not among the {len(names):,} images found; complete the images.")
+                raise BadInput(
+                    f"{where} names the image {path}, which is not among the {len(names):,} images"
+                    " found; complete the images."
+                )
             if label != labels[place]:
                 name = classes[labels[place]] if classes else path.rpartition("/")[0]
-                raise BadInput(f"{where} should give {name} the label {labels[place]}, as the data card does. Found {label}.")
+                raise BadInput(
+                    f"{where} should give {name} the label {labels[place]}, as the data card does."
+                    f" Found {label}."
+                )
             if place in seen:
-                raise BadInput(f"{where} names the image {path} again, after {seen[place]}; folds should name it once.")
+                raise BadInput(
+                    f"{where} names the image {path} again, after {seen[place]}; folds should name"
+                    " it once."
+                )
             seen[place] = file
             part.append(place)
         parts[split] = np.array(part, np.int64)
@@ -108,4 +153,6 @@ def _rows(tree: Tree, file: str) -> Iterator[tuple[str, int]]:
             _, label = row
             yield f"{path.parent.name}/{path.stem}".lower(), int(label)
         except ValueError:
-            raise BadInput(f"The rows of {file} in {tree.path} should be path,label. Found {','.join(row)}.") from None
+            raise BadInput(
+                f"The rows of {file} in {tree.path} should be path,label. Found {','.join(row)}."
+            ) from None

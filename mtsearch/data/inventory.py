@@ -1,4 +1,5 @@
-"""Whether the files that a store was made of are still those that lie below the data root, judged by their names and sizes."""
+"""Whether the files that a store was made of are still those that lie below the data root, judged
+by their names and sizes."""
 
 from __future__ import annotations
 
@@ -20,8 +21,11 @@ from mtsearch.data.trees import Tar, Tree, Zip
 from mtsearch.data.types import Resolved
 
 
-def inventories(composer: Composer, name: str, images: LabelledImages, fold: int | None) -> list[dict[str, Any]]:
-    """The inventory of the set in a field of a composer, and that of the lists of folds beside it when a fold is asked for.
+def inventories(
+    composer: Composer, name: str, images: LabelledImages, fold: int | None
+) -> list[dict[str, Any]]:
+    """The inventory of the set in a field of a composer, and that of the lists of folds beside it
+    when a fold is asked for.
 
     Other files in the same place, such as notes, runs and stores, do not count.
     """
@@ -29,18 +33,31 @@ def inventories(composer: Composer, name: str, images: LabelledImages, fold: int
 
 
 def inventory(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
-    """How many these files of a tree are, their bytes in all, and a SHA-256 over their names and sizes: the same for equal copies anywhere,
-    in a folder or a zip. A tar, which would have to be read to its end, counts as one file."""
+    """How many these files of a tree are, their bytes in all, and a SHA-256 over their names and
+    sizes: the same for equal copies anywhere, in a folder or a zip. A tar, which would have to be
+    read to its end, counts as one file."""
     sizes = {posixpath.normpath(name): size for name, size in _sizes(tree, names)}
-    shared = posixpath.commonpath([posixpath.dirname(name) for name in sizes]) if sizes else ""  # archives hold a folder around all
-    lines = "".join(f"{size} {name[len(shared) :].lstrip('/')}\n" for name, size in sorted(sizes.items()))
-    digest = hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()  # a folder's names may be no text
-    return {"count": len(sizes), "bytes": sum(sizes.values()), "sha256": digest, **({"tar": True} if isinstance(tree, Tar) else {})}
+    shared = (
+        posixpath.commonpath([posixpath.dirname(name) for name in sizes]) if sizes else ""
+    )  # archives hold a folder around all
+    lines = "".join(
+        f"{size} {name[len(shared) :].lstrip('/')}\n" for name, size in sorted(sizes.items())
+    )
+    digest = hashlib.sha256(
+        lines.encode(errors="surrogateescape")
+    ).hexdigest()  # a folder's names may be no text
+    return {
+        "count": len(sizes),
+        "bytes": sum(sizes.values()),
+        "sha256": digest,
+        **({"tar": True} if isinstance(tree, Tar) else {}),
+    }
 
 
 def check_sources(found: Resolved, *, begun: bool = False) -> None:
-    """Hold a prepared dataset against the sets that are found below its root. A set passes that is not there, of which the store holds no
-    inventory, or that is a tar on one side only. ``begun``: for a run that goes on, and would not with a new store.
+    """Hold a prepared dataset against the sets that are found below its root. A set passes that is
+    not there, of which the store holds no inventory, or that is a tar on one side only. ``begun``:
+    for a run that goes on, and would not with a new store.
 
     Raises:
         BadInput: a set is of other files than those that the store was made of.
@@ -50,11 +67,15 @@ def check_sources(found: Resolved, *, begun: bool = False) -> None:
     manifest = store.read_manifest(found.store)
     for name, source in manifest["sources"].items():
         fold = manifest["recipe"].get("fold")
-        if "made_of" in source and (fold is not None or not _same_tar(found.root / source["place"], source["made_of"][0])):
+        if "made_of" in source and (
+            fold is not None or not _same_tar(found.root / source["place"], source["made_of"][0])
+        ):
             _check(found, name, source, fold, begun)
 
 
-def _check(found: Resolved, name: str, source: dict[str, Any], fold: int | None, begun: bool) -> None:
+def _check(
+    found: Resolved, name: str, source: dict[str, Any], fold: int | None, begun: bool
+) -> None:
     composer = read_source(found.card)
     images = locate(found.root, composer.sources()[name])
     if images is None:
@@ -65,16 +86,23 @@ def _check(found: Resolved, name: str, source: dict[str, Any], fold: int | None,
         if then and now and (then == now or then.get("tar") != now.get("tar")):
             continue
         before, after = (side["count"] if side else 0 for side in (then, now))
-        counts = f"{after:,} then and now, of other names or sizes" if before == after else f"{before:,} then, {after:,} now"
+        counts = (
+            f"{after:,} then and now, of other names or sizes"
+            if before == after
+            else f"{before:,} then, {after:,} now"
+        )
         what = "files" if tree is images.tree and part else "lists of folds"
         other = f"or delete the folder {found.store} to prepare the dataset again"
         raise BadInput(
-            f"The {what} of {source['title']} in {tree.path} are not those that its store was made of ({counts}). Put them back, "
-            f"{'as a run goes on only with the data that it began with' if begun else other}."
+            f"The {what} of {source['title']} in {tree.path} are not those that its store was made"
+            f" of ({counts}). Put them back,"
+            f" {'as a run goes on only with the data that it began with' if begun else other}."
         )
 
 
-def _parts(composer: Composer, name: str, images: LabelledImages, fold: int | None) -> list[tuple[Tree, set[str]]]:
+def _parts(
+    composer: Composer, name: str, images: LabelledImages, fold: int | None
+) -> list[tuple[Tree, set[str]]]:
     """The files that are read, by the tree that they are in."""
     source, own = composer.sources()[name], {*images.files, *composer.beside(name, images)}
     lists = fold_lists(images, source) if source.folds and fold is not None else None

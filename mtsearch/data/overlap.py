@@ -1,7 +1,8 @@
 """Cutting a set whose images overlap: images that share ground stay on one side.
 
-Groups of overlapping images lie in files beside the cards. A file's groups are dealt out by the file and the seed alone, whatever images
-are there: so two sets that one list covers agree on the side of every group, and can be used together.
+Groups of overlapping images lie in files beside the cards. A file's groups are dealt out by the
+file and the seed alone, whatever images are there: so two sets that one list covers agree on the
+side of every group, and can be used together.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Groups = list[list[str]]  # of images, as "<set>/<class>/<name>"
 
 
 class Overlap(Model):
-    """Which groups hold: a ``list`` of a ``file`` beside the cards, in which this set is called ``set``."""
+    """Which groups hold: a ``list`` of a ``file`` beside the cards, in which this set is called
+    ``set``."""
 
     file: str = "gid_overlap_groups.json"
     list: str
@@ -32,21 +34,36 @@ class Overlap(Model):
         """The groups of the list. Raises `BadInput` when there is no such file or list."""
         path = datasets_folder() / self.file
         if not path.is_file():
-            raise BadInput(f"`overlap.file` names no file beside the data cards: there is no {path}.")
+            raise BadInput(
+                f"`overlap.file` names no file beside the data cards: there is no {path}."
+            )
         lists = json.loads(path.read_text(encoding="utf-8"))["lists"]
         if self.list not in lists:
-            raise BadInput(f"`overlap.list` is unknown to {path.name}: `{self.list}`. {nearest(self.list, lists)}")
-        return [[f"{place}/{name}" for place, names in group.items() for name in names.split()] for group in lists[self.list]]
+            raise BadInput(
+                f"`overlap.list` is unknown to {path.name}: `{self.list}`."
+                f" {nearest(self.list, lists)}"
+            )
+        return [
+            [f"{place}/{name}" for place, names in group.items() for name in names.split()]
+            for group in lists[self.list]
+        ]
 
 
 def cut_apart(
-    names: Sequence[str], labels: NDArray[np.int64], groups: Groups, fraction: float, seed: int, taken: frozenset[int] = frozenset()
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    groups: Groups,
+    fraction: float,
+    seed: int,
+    taken: frozenset[int] = frozenset(),
 ) -> tuple[Index, Index, frozenset[int]]:
-    """Cut N images, named as in ``groups``, into the rest and a part of about ``fraction`` of every class, both in an order fixed by the
-    seed; no group is on both sides. Groups whose numbers are in ``taken`` have been dealt out before and are not drawn again. Returns also
-    the numbers of the groups that went to the part.
+    """Cut N images, named as in ``groups``, into the rest and a part of about ``fraction`` of every
+    class, both in an order fixed by the seed; no group is on both sides. Groups whose numbers are
+    in ``taken`` have been dealt out before and are not drawn again. Returns also the numbers of the
+    groups that went to the part.
 
-    Groups go to the part in a random order while they bring it nearer to its size in each class; then single images fill it.
+    Groups go to the part in a random order while they bring it nearer to its size in each class;
+    then single images fill it.
     """
     part = deal(groups, fraction, seed, taken)
     group_of = {name: number for number, group in enumerate(groups) for name in group}
@@ -61,8 +78,11 @@ def cut_apart(
     return shuffled[~inside[shuffled]], shuffled[inside[shuffled]], part
 
 
-def deal(groups: Groups, fraction: float, seed: int, taken: frozenset[int] = frozenset()) -> frozenset[int]:
-    """Which groups go to the part: those that bring it nearer to ``fraction`` of each class of each set, by squared distance."""
+def deal(
+    groups: Groups, fraction: float, seed: int, taken: frozenset[int] = frozenset()
+) -> frozenset[int]:
+    """Which groups go to the part: those that bring it nearer to ``fraction`` of each class of each
+    set, by squared distance."""
     left = [number for number in range(len(groups)) if number not in taken]
     counts = [Counter(name.rpartition("/")[0] for name in group) for group in groups]
     totals = sum((counts[number] for number in left), Counter())
@@ -71,7 +91,8 @@ def deal(groups: Groups, fraction: float, seed: int, taken: frozenset[int] = fro
     for place in order(len(left), seed):
         group = counts[left[place]]
         farther = sum(
-            count * (2 * (have[where] - fraction * totals[where]) + count) / totals[where] for where, count in sorted(group.items())
+            count * (2 * (have[where] - fraction * totals[where]) + count) / totals[where]
+            for where, count in sorted(group.items())
         )
         if farther < 0:
             have += group

@@ -27,7 +27,8 @@ def cache_folder() -> Path:
 
 
 def given_root(data: DataConfig) -> tuple[Path, str] | None:
-    """The data root that the user gave, by `data.root` or else by the environment, with how they gave it.
+    """The data root that the user gave, by `data.root` or else by the environment, with how they
+    gave it.
 
     Raises `BadInput` when it is no folder.
     """
@@ -41,7 +42,8 @@ def given_root(data: DataConfig) -> tuple[Path, str] | None:
     path = path.expanduser().resolve()
     if not path.is_dir():
         raise BadInput(
-            f"`{how}` should be a folder that holds the data. Found {'a file' if path.exists() else 'nothing'} there; give another one."
+            f"`{how}` should be a folder that holds the data. Found"
+            f" {'a file' if path.exists() else 'nothing'} there; give another one."
         )
     return path, how
 
@@ -62,43 +64,61 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
         # How a task is trained does not change what is stored.
         "tasks": [
             {key: task[key] for key in ("name", "kind", "outputs", "classes", "ignore")}
-            | ({} if task["undefined"] in (None, task["ignore"]) else {"undefined": task["undefined"]})
+            | (
+                {}
+                if task["undefined"] in (None, task["ignore"])
+                else {"undefined": task["undefined"]}
+            )
             for task in shown["tasks"]
         ],
         "split_seed": data.split_seed,
         "val_fraction": data.val_fraction or card.val_fraction,
         **({"ingredients": others} if others else {}),
-        **({"code": code} if code else {}),  # a plug-in's composer that was changed makes the dataset again
+        **(
+            {"code": code} if code else {}
+        ),  # a plug-in's composer that was changed makes the dataset again
         **({} if data.fold is None else {"fold": data.fold}),
     }
 
 
 def store_places(card: DatasetCard, data: DataConfig, root: Path) -> list[Path]:
-    """Where this dataset's store may be, best first: below `data.store`; else below the root; else below the cache folder, by the root's
-    path."""
+    """Where this dataset's store may be, best first: below `data.store`; else below the root; else
+    below the cache folder, by the root's path."""
     made_of = recipe(card, data)
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
     part = f"val{made_of['val_fraction']:g}" if data.fold is None else f"fold{data.fold}"
     leaf = f"seed{made_of['split_seed']}-{part}-{digest}"
     if data.store is not None:
         return [data.store.expanduser().resolve() / card.name / leaf]
-    cached = cache_folder() / "stores" / f"{card.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}" / leaf
+    cached = (
+        cache_folder()
+        / "stores"
+        / f"{card.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
+        / leaf
+    )
     # The sample is part of the program, which is not to be written to, even where it could be.
     return [cached] if root == sample_folder() else [root / "mtsearch" / card.name / leaf, cached]
 
 
 def store_place(card: DatasetCard, data: DataConfig, root: Path) -> Path:
-    """Where this dataset's store is, or is to be built: the first place that has it, else the first that can be written to."""
+    """Where this dataset's store is, or is to be built: the first place that has it, else the first
+    that can be written to."""
     places = store_places(card, data, root)
-    chosen = next((place for place in places if store.exists(place)), None) or next((place for place in places if writable(place)), None)
+    chosen = next((place for place in places if store.exists(place)), None) or next(
+        (place for place in places if writable(place)), None
+    )
     if chosen is None:
         raise BadInput(
-            f"The store of `{card.name}` cannot be written to {places[-1]}; give a folder that can be written as `data.store=DIR`."
+            f"The store of `{card.name}` cannot be written to {places[-1]}; give a folder that can"
+            " be written as `data.store=DIR`."
         )
     return chosen
 
 
 def writable(path: Path) -> bool:
-    """Whether a path can be made. A folder without any write bit counts as read-only even for the superuser, who could write to it."""
+    """Whether a path can be made. A folder without any write bit counts as read-only even for the
+    superuser, who could write to it."""
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    return existing.is_dir() and bool(existing.stat().st_mode & 0o222) and os.access(existing, os.W_OK)
+    return (
+        existing.is_dir() and bool(existing.stat().st_mode & 0o222) and os.access(existing, os.W_OK)
+    )

@@ -1,8 +1,8 @@
 """Stores: a prepared dataset as an LMDB with a manifest, built once, read-only afterwards.
 
-A store is a folder with `data.mdb`, whose records are raw bytes of about 1 MiB of consecutive rows under keys like `train/images/000012`,
-and `manifest.json`, which says what they mean. It is built in a folder beside its place and renamed into it, so that a store exists whole
-or not at all.
+A store is a folder with `data.mdb`, whose records are raw bytes of about 1 MiB of consecutive rows
+under keys like `train/images/000012`, and `manifest.json`, which says what they mean. It is built
+in a folder beside its place and renamed into it, so that a store exists whole or not at all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _RECORD = 1 << 20
 
 
 def lock(path: Path) -> FileLock:
-    """The lock beside a store's place that whoever builds it holds; the system frees it when its holder dies."""
+    """The lock beside a store's place that whoever builds it holds; the system frees it when its
+    holder dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path.parent / f".{path.name}.lock")
 
@@ -40,16 +41,25 @@ def exists(path: Path) -> bool:
 
 
 def build(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
-    """Write a store. The caller holds its `lock`; folders that a killed builder left behind are removed. Raises `OSError` when it cannot be
-    written."""
+    """Write a store. The caller holds its `lock`; folders that a killed builder left behind are
+    removed. Raises `OSError` when it cannot be written."""
     for stale in path.parent.glob(f".{path.name}.building-*"):
         shutil.rmtree(stale)
     folder = path.parent / f".{path.name}.building-{os.getpid()}"
     folder.mkdir()
     try:
         _write(folder, arrays)
-        about = {name: {"shape": list(array.shape), "dtype": array.dtype.str} for name, array in arrays.items()}
-        full = {"schema": SCHEMA, **manifest, "arrays": about, "checksum": checksum(arrays), "data_sha256": _file_hash(folder / DATA)}
+        about = {
+            name: {"shape": list(array.shape), "dtype": array.dtype.str}
+            for name, array in arrays.items()
+        }
+        full = {
+            "schema": SCHEMA,
+            **manifest,
+            "arrays": about,
+            "checksum": checksum(arrays),
+            "data_sha256": _file_hash(folder / DATA),
+        }
         (folder / MANIFEST).write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
         for name in (DATA, MANIFEST):
             (folder / name).chmod(0o444)
@@ -76,7 +86,8 @@ def _write(folder: Path, arrays: Arrays) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a store. Raises `BadInput` when it is missing, damaged, or of a newer schema."""
+    """The manifest of a store. Raises `BadInput` when it is missing, damaged, or of a newer
+    schema."""
     file = path / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -87,10 +98,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
         if missing and schema <= SCHEMA:
             raise ValueError(f"no {min(missing)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"The store's manifest {file} is damaged ({type(error).__name__}: {error}); {_again(path)}") from error
+        raise Damaged(
+            f"The store's manifest {file} is damaged ({type(error).__name__}: {error});"
+            f" {_again(path)}"
+        ) from error
     if schema > SCHEMA:
         raise BadInput(
-            f"The store {path} has schema {schema}, newer than {SCHEMA}, the newest known here; use a newer mtsearch, or {_again(path)}"
+            f"The store {path} has schema {schema}, newer than {SCHEMA}, the newest known here; use"
+            f" a newer mtsearch, or {_again(path)}"
         )
     return manifest
 
@@ -101,32 +116,50 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
     try:
         found = _file_hash(file)
     except OSError as error:
-        raise Damaged(f"The store's data {file} cannot be read ({error.strerror}); {_again(path)}") from error
+        raise Damaged(
+            f"The store's data {file} cannot be read ({error.strerror}); {_again(path)}"
+        ) from error
     if found != manifest["data_sha256"]:
-        raise Damaged(f"The store's data {file} are damaged: their checksum is not that of the manifest; {_again(path)}")
+        raise Damaged(
+            f"The store's data {file} are damaged: their checksum is not that of the manifest;"
+            f" {_again(path)}"
+        )
 
 
 def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = None) -> Arrays:
     """The arrays of a store, all or those of these `names`. Raises `Damaged` when it is damaged."""
-    verify(path, manifest)  # before LMDB maps the file: touching a page beyond the end of a truncated map kills the process
+    verify(
+        path,
+        manifest,
+        # before LMDB maps the file: touching a page beyond the end of a truncated map kills the
+        # process
+    )
     arrays: Arrays = {}
     try:
-        with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin(buffers=True) as transaction:
+        with (
+            lmdb.open(str(path), readonly=True, lock=False) as environment,
+            environment.begin(buffers=True) as transaction,
+        ):
             for name, about in manifest["arrays"].items():
                 if names is not None and name not in names:
                     continue
                 array = np.empty(about["shape"], np.dtype(about["dtype"]))
                 target = array.reshape(-1).view(np.uint8)
                 for start in range(0, array.nbytes, _RECORD):
-                    target[start : start + _RECORD] = np.frombuffer(transaction.get(_key(name, start)) or b"", np.uint8)
+                    target[start : start + _RECORD] = np.frombuffer(
+                        transaction.get(_key(name, start)) or b"", np.uint8
+                    )
                 arrays[name] = array
     except (lmdb.Error, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Damaged(f"The store {path} does not hold what its manifest says ({error}); {_again(path)}") from error
+        raise Damaged(
+            f"The store {path} does not hold what its manifest says ({error}); {_again(path)}"
+        ) from error
     return arrays
 
 
 def checksum(arrays: Arrays) -> str:
-    """The sha256 of what a dataset holds: names, types, shapes and bytes of its arrays, however they are stored."""
+    """The sha256 of what a dataset holds: names, types, shapes and bytes of its arrays, however
+    they are stored."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

@@ -1,7 +1,8 @@
 """Land covers as textures, drawn from a seed in whole numbers: the same bytes on every machine.
 
-A texture is a pattern (N, S, S) of values 0..255; a cover turns it into colours between a dark and a light one. Covers are told apart by
-their patterns: their colours are close to one another, and jittered for every scene.
+A texture is a pattern (N, S, S) of values 0..255; a cover turns it into colours between a dark and
+a light one. Covers are told apart by their patterns: their colours are close to one another, and
+jittered for every scene.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.int32]
 Colour = tuple[int, int, int]
-_DIRECTIONS = np.array([(4, 0), (0, 4), (3, 3), (3, -3), (4, 2), (2, 4), (4, -2), (2, -4)], np.int32)  # of length 4, nearly
+_DIRECTIONS = np.array(
+    [(4, 0), (0, 4), (3, 3), (3, -3), (4, 2), (2, 4), (4, -2), (2, -4)], np.int32
+)  # of length 4, nearly
 
 
 def uniform(random: RandomState, low: int, high: int, *shape: int) -> Values:
@@ -24,7 +27,8 @@ def uniform(random: RandomState, low: int, high: int, *shape: int) -> Values:
 
 
 def noise(random: RandomState, count: int, size: int, cell: int) -> Values:
-    """Smooth noise (N, S, S) in 0..255: random values on a lattice ``cell`` pixels wide, and bilinear in between."""
+    """Smooth noise (N, S, S) in 0..255: random values on a lattice ``cell`` pixels wide, and
+    bilinear in between."""
     lattice = uniform(random, 0, 256, count, size // cell + 2, size // cell + 2)
     low, part = np.divmod(np.arange(size, dtype=np.int32), cell)
     rows = lattice[:, low] * (cell - part)[:, None] + lattice[:, low + 1] * part[:, None]
@@ -33,7 +37,11 @@ def noise(random: RandomState, count: int, size: int, cell: int) -> Values:
 
 def grass(random: RandomState, count: int, size: int) -> Values:
     """Soft patches with a little grain."""
-    return (2 * noise(random, count, size, 12) + noise(random, count, size, 4) + noise(random, count, size, 2)) // 4
+    return (
+        2 * noise(random, count, size, 12)
+        + noise(random, count, size, 4)
+        + noise(random, count, size, 2)
+    ) // 4
 
 
 def forest(random: RandomState, count: int, size: int) -> Values:
@@ -48,7 +56,8 @@ def water(random: RandomState, count: int, size: int) -> Values:
 
 
 def field(random: RandomState, count: int, size: int) -> Values:
-    """Furrows: stripes of one direction and period a scene, over parcels of their own brightness."""
+    """Furrows: stripes of one direction and period a scene, over parcels of their own
+    brightness."""
     y, x = _grid(size)
     direction = _DIRECTIONS[uniform(random, 0, len(_DIRECTIONS), count)][:, :, None, None]
     period = uniform(random, 12, 32, count, 1, 1)  # in quarters of a pixel
@@ -60,12 +69,16 @@ def field(random: RandomState, count: int, size: int) -> Values:
 
 def industry(random: RandomState, count: int, size: int) -> Values:
     """Halls: wide roofs with yards in between."""
-    return (3 * _blocks(random, count, size, low=14, high=22, gap=4) + noise(random, count, size, 3)) // 4
+    return (
+        3 * _blocks(random, count, size, low=14, high=22, gap=4) + noise(random, count, size, 3)
+    ) // 4
 
 
 def resident(random: RandomState, count: int, size: int) -> Values:
     """Houses: small roofs in rows."""
-    return (3 * _blocks(random, count, size, low=6, high=10, gap=3) + noise(random, count, size, 3)) // 4
+    return (
+        3 * _blocks(random, count, size, low=6, high=10, gap=3) + noise(random, count, size, 3)
+    ) // 4
 
 
 def parking(random: RandomState, count: int, size: int) -> Values:
@@ -79,7 +92,9 @@ def parking(random: RandomState, count: int, size: int) -> Values:
 
 def builtup(random: RandomState, count: int, size: int) -> Values:
     """Roofs of any width."""
-    return (3 * _blocks(random, count, size, low=6, high=20, gap=3) + noise(random, count, size, 3)) // 4
+    return (
+        3 * _blocks(random, count, size, low=6, high=20, gap=3) + noise(random, count, size, 3)
+    ) // 4
 
 
 def clutter(random: RandomState, count: int, size: int) -> Values:
@@ -117,14 +132,19 @@ def _grid(size: int) -> tuple[Values, Values]:
 
 
 def _blocks(random: RandomState, count: int, size: int, *, low: int, high: int, gap: int) -> Values:
-    """Blocks of a width from ``low`` to below ``high`` (one a scene), ``gap`` dark pixels apart, in rows that lean; a fifth is left out."""
+    """Blocks of a width from ``low`` to below ``high`` (one a scene), ``gap`` dark pixels apart, in
+    rows that lean; a fifth is left out."""
     y, x = _grid(size)
     pitch = uniform(random, low, high, count, 1, 1)
     lean = uniform(random, -6, 7, count, 1, 1)
     x, y = x + (lean * y >> 4) + size, y - (lean * x >> 4) + size  # beyond zero whatever the lean
     shade = _cells(random, count, x // pitch, y // pitch)
     empty = 50 + shade // 8
-    return np.where((x % pitch >= gap) & (y % pitch >= gap) & (shade >= 51), shade, empty) if gap else shade
+    return (
+        np.where((x % pitch >= gap) & (y % pitch >= gap) & (shade >= 51), shade, empty)
+        if gap
+        else shade
+    )
 
 
 def _cells(random: RandomState, count: int, x: Values, y: Values) -> Values:

@@ -1,7 +1,8 @@
 """Augmentation of whole batches on their device.
 
-Rotation and zoom (nearest neighbour), crop after zero padding and horizontal flip only move pixels, so all are one gather: for each pixel
-of the result, which pixel of the source it is, and whether it lies inside at all. All random numbers come from one generator.
+Rotation and zoom (nearest neighbour), crop after zero padding and horizontal flip only move pixels,
+so all are one gather: for each pixel of the result, which pixel of the source it is, and whether it
+lies inside at all. All random numbers come from one generator.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @dataclass(frozen=True)
 class Move:
-    """What happens to each of B examples: it is mirrored (B,), then rotated counter-clockwise by ``angle`` (B,) in radians about its
-    centre, then cropped at ``offset`` (B, 2), rows and columns in pixels.
+    """What happens to each of B examples: it is mirrored (B,), then rotated counter-clockwise by
+    ``angle`` (B,) in radians about its centre, then cropped at ``offset`` (B, 2), rows and columns
+    in pixels.
 
-    ``crop`` (B, 3), where there is zoom, is the side of a smaller crop as a share of the image's, and its place, rows and columns in -1..1
-    from edge to edge. ``light`` (B, 2), where there is any, are the factors of contrast and brightness."""
+    ``crop`` (B, 3), where there is zoom, is the side of a smaller crop as a share of the image's,
+    and its place, rows and columns in -1..1 from edge to edge. ``light`` (B, 2), where there is
+    any, are the factors of contrast and brightness.
+    """
 
     flip: Tensor
     angle: Tensor
@@ -43,7 +47,8 @@ def is_active(augment: Augment | None) -> bool:
 
 
 def draw(augment: Augment, count: int, generator: torch.Generator) -> Move:
-    """Random moves for ``count`` examples, drawn on the generator's device. A part that is switched off draws nothing."""
+    """Random moves for ``count`` examples, drawn on the generator's device. A part that is switched
+    off draws nothing."""
     device = generator.device
     flip = torch.zeros(count, dtype=torch.bool, device=device)
     angle = torch.zeros(count, device=device)
@@ -51,47 +56,66 @@ def draw(augment: Augment, count: int, generator: torch.Generator) -> Move:
     if augment.flip:
         flip = torch.rand(count, generator=generator, device=device) < 0.5
     if augment.rotation:
-        angle = torch.deg2rad((2 * torch.rand(count, generator=generator, device=device) - 1) * augment.rotation)
+        angle = torch.deg2rad(
+            (2 * torch.rand(count, generator=generator, device=device) - 1) * augment.rotation
+        )
     if augment.crop:
-        offset = torch.randint(-augment.crop, augment.crop + 1, (count, 2), generator=generator, device=device).float()
+        offset = torch.randint(
+            -augment.crop, augment.crop + 1, (count, 2), generator=generator, device=device
+        ).float()
     if augment.quarter_turns:
-        angle = angle + torch.randint(4, (count,), generator=generator, device=device) * (math.pi / 2)
+        angle = angle + torch.randint(4, (count,), generator=generator, device=device) * (
+            math.pi / 2
+        )
     crop = light = None
     if augment.zoom:
         crop = 2 * torch.rand(count, 3, generator=generator, device=device) - 1
         crop[:, 0] = 1 - augment.zoom * (crop[:, 0] + 1) / 2
     if augment.light:
-        light = 1 + augment.light * (2 * torch.rand(count, 2, generator=generator, device=device) - 1)
+        light = 1 + augment.light * (
+            2 * torch.rand(count, 2, generator=generator, device=device) - 1
+        )
     return Move(flip, angle, offset, crop, light)
 
 
 def source_pixels(move: Move, height: int, width: int) -> Tensor:
-    """Where each pixel of a moved image comes from: index (B, H*W), int64, into the flat source with a border of one pixel around it,
-    (H+2)*(W+2).
+    """Where each pixel of a moved image comes from: index (B, H*W), int64, into the flat source
+    with a border of one pixel around it, (H+2)*(W+2).
 
-    What comes from outside comes from the border; so does what the crop brings in from beyond the rotated frame, as in a pad-then-crop of
-    it.
+    What comes from outside comes from the border; so does what the crop brings in from beyond the
+    rotated frame, as in a pad-then-crop of it.
     """
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
     device = move.angle.device
-    rows, columns = torch.arange(height, device=device) - middle_y, torch.arange(width, device=device) - middle_x  # from the centre
+    rows, columns = (
+        torch.arange(height, device=device) - middle_y,
+        torch.arange(width, device=device) - middle_x,
+    )  # from the centre
     if move.crop is not None:
         side, down, right = move.crop[:, :1], move.crop[:, 1:2], move.crop[:, 2:]
-        rows, columns = side * rows + (1 - side) * middle_y * down, side * columns + (1 - side) * middle_x * right
+        rows, columns = (
+            side * rows + (1 - side) * middle_y * down,
+            side * columns + (1 - side) * middle_x * right,
+        )
     rows, columns = rows + move.offset[:, :1], columns + move.offset[:, 1:]  # (B, H), (B, W)
     cosine, sine = move.angle.cos()[:, None], move.angle.sin()[:, None]
     mirror = torch.where(move.flip, -1.0, 1.0)[:, None]
-    # A row or column beyond the frame is sent infinitely far, so that it lands on the border whatever the rotation.
+    # A row or column beyond the frame is sent infinitely far, so that it lands on the border
+    # whatever the rotation.
     down = (cosine * rows + middle_y + 1).masked_fill(rows.abs() > middle_y, torch.inf)
-    right = (mirror * cosine * columns + middle_x + 1).masked_fill(columns.abs() > middle_x, torch.inf)
-    # Outer sums of a row's and a column's share: the only work on B*H*W values is what cannot be done on B*(H+W).
+    right = (mirror * cosine * columns + middle_x + 1).masked_fill(
+        columns.abs() > middle_x, torch.inf
+    )
+    # Outer sums of a row's and a column's share: the only work on B*H*W values is what cannot be
+    # done on B*(H+W).
     y = (down[:, :, None] + (sine * columns)[:, None, :]).round_().clamp_(0, height + 1)
     x = (right[:, None, :] - (mirror * sine * rows)[:, :, None]).round_().clamp_(0, width + 1)
     return y.mul_(width + 2).add_(x).long().flatten(1)
 
 
 def lit_(values: Tensor, light: Tensor) -> Tensor:
-    """Pixels (B, n) in 0..255 with contrast about their mean and then brightness multiplied by ``light`` (B, 2), in place."""
+    """Pixels (B, n) in 0..255 with contrast about their mean and then brightness multiplied by
+    ``light`` (B, 2), in place."""
     mean = values.mean(1, keepdim=True)
     return values.sub_(mean).mul_(light[:, :1]).add_(mean).mul_(light[:, 1:]).clamp_(0, 255)
 
@@ -102,12 +126,18 @@ def bordered(values: Tensor, fill: float = 0) -> Tensor:
 
 
 def pack(images: Tensor) -> list[Tensor]:
-    """uint8 (N, C, H, W) -> words (N, (H+2)*(W+2)), bordered with zeros. A word is an integer with up to 8 channels of a pixel: one
-    access moves all."""
+    """uint8 (N, C, H, W) -> words (N, (H+2)*(W+2)), bordered with zeros. A word is an integer with
+    up to 8 channels of a pixel: one access moves all."""
     size = next((size for size in _INTEGERS if size >= images.shape[1]), 8)
     words = []
     for part in images.split(size, dim=1):
-        pixels = torch.zeros(len(images), (images.shape[2] + 2) * (images.shape[3] + 2), size, dtype=torch.uint8, device=images.device)
+        pixels = torch.zeros(
+            len(images),
+            (images.shape[2] + 2) * (images.shape[3] + 2),
+            size,
+            dtype=torch.uint8,
+            device=images.device,
+        )
         for channel in range(part.shape[1]):
             pixels[..., channel] = bordered(part[:, channel])
         words.append(pixels.view(_INTEGERS[size])[..., 0])
@@ -117,6 +147,8 @@ def pack(images: Tensor) -> list[Tensor]:
 def unpack(words: list[Tensor], out: Tensor) -> None:
     """Write the channels of words (B, P) to ``out`` (B, C, P), of any type and strides."""
     size = words[0].element_size()
-    for channel in range(out.shape[1]):  # one strided copy a channel: copying pixel by pixel is four times slower
+    for channel in range(
+        out.shape[1]
+    ):  # one strided copy a channel: copying pixel by pixel is four times slower
         pixels = words[channel // size].view(torch.uint8).view(*words[0].shape, size)
         out[:, channel].copy_(pixels[..., channel % size])

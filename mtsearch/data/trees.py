@@ -1,4 +1,5 @@
-"""Files as users have them: in a folder, a zip or a tar, read in place. Nothing is ever unpacked to disk."""
+"""Files as users have them: in a folder, a zip or a tar, read in place. Nothing is ever unpacked to
+disk."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ from pathlib import Path
 from mtsearch.config.errors import BadInput
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)  # the last for encrypted ones
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+)  # the last for encrypted ones
 _TAR_ERRORS = (tarfile.TarError, zlib.error, EOFError, OSError)
 
 
@@ -22,7 +29,9 @@ class Tree(ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files: tuple[str, ...] = tuple(sorted(name for name in self._list() if not _hidden(name)))
+        self.files: tuple[str, ...] = tuple(
+            sorted(name for name in self._list() if not _hidden(name))
+        )
 
     @abstractmethod
     def _list(self) -> Iterable[str]: ...
@@ -77,7 +86,8 @@ class Zip(Tree):
 
 
 class Tar(Tree):
-    """A tar archive, plain or compressed. Read front to back, since a compressed one cannot be read backwards."""
+    """A tar archive, plain or compressed. Read front to back, since a compressed one cannot be read
+    backwards."""
 
     def _list(self) -> Iterable[str]:
         try:
@@ -123,8 +133,12 @@ def stem(path: Path) -> str:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.removeprefix("./").split("/"))
+    return any(
+        part.startswith(".") or part == "__MACOSX" for part in name.removeprefix("./").split("/")
+    )
 
 
 def _broken(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"The archive {path} cannot be read ({' '.join(str(error).split())}); download it again.")
+    return BadInput(
+        f"The archive {path} cannot be read ({' '.join(str(error).split())}); download it again."
+    )

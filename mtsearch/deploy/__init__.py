@@ -1,4 +1,5 @@
-"""From a trained network to a small one that torch alone, or an ONNX runtime, can run: compaction, export, card."""
+"""From a trained network to a small one that torch alone, or an ONNX runtime, can run: compaction,
+export, card."""
 
 from mtsearch.deploy.compact import Compacted, compact
 from mtsearch.deploy.export import export_model

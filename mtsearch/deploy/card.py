@@ -24,13 +24,16 @@ SCHEMA = 1
 
 
 def size_of(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
-    """Parameters, those of them that are not zero, multiply-accumulates an image, and entries of index buffers."""
+    """Parameters, those of them that are not zero, multiply-accumulates an image, and entries of
+    index buffers."""
     parameters = list(network.parameters())
     return {
         "parameters": sum(p.numel() for p in parameters),
         "nonzero": sum(int(p.count_nonzero()) for p in parameters),
         "macs": model_macs(network, shape),
-        "index_entries": sum(b.numel() for name, b in network.named_buffers() if name.endswith((".select", ".group"))),
+        "index_entries": sum(
+            b.numel() for name, b in network.named_buffers() if name.endswith((".select", ".group"))
+        ),
     }
 
 
@@ -49,8 +52,16 @@ def card_of(
     shape = dataset.card.shape
     return {
         "schema": SCHEMA,
-        "tasks": {t.name: {"kind": t.kind, "outputs": t.outputs, "classes": list(t.classes)} for t in tasks},
-        "input": {"shape": ["batch", *shape], "dtype": "float32", "range": [0, 1], "normalisation": "inside the model"},
+        "tasks": {
+            t.name: {"kind": t.kind, "outputs": t.outputs, "classes": list(t.classes)}
+            for t in tasks
+        },
+        "input": {
+            "shape": ["batch", *shape],
+            "dtype": "float32",
+            "range": [0, 1],
+            "normalisation": "inside the model",
+        },
         "data": {
             "used": dataset.label,
             "name": dataset.card.name,
@@ -66,8 +77,14 @@ def card_of(
         "metrics": dict(facts.get("metrics", {})),
         "size": {"before": dict(before), "after": dict(after)},
         "compaction": list(notes),
-        "parity": {"max_absolute": parity.absolute, "max_relative": parity.relative, "validation_images": parity.images},
-        "origin": {key: value for key, value in facts.items() if key not in ("preference", "metrics")},
+        "parity": {
+            "max_absolute": parity.absolute,
+            "max_relative": parity.relative,
+            "validation_images": parity.images,
+        },
+        "origin": {
+            key: value for key, value in facts.items() if key not in ("preference", "metrics")
+        },
         "files": dict(files),
         "versions": {
             "mtsearch": __version__,
@@ -96,20 +113,34 @@ def _finite(value: Any) -> Any:
 
 def as_markdown(card: Mapping[str, Any]) -> str:
     """The card for people."""
-    data, origin, before, after = card["data"], card["origin"], card["size"]["before"], card["size"]["after"]
+    data, origin, before, after = (
+        card["data"],
+        card["origin"],
+        card["size"]["before"],
+        card["size"]["after"],
+    )
     names = list(card["tasks"])
     _, _, height, width = card["input"]["shape"]
     sections = [
         f"# {', '.join(names)} on {data['title']}",
         f"Trained on **{data['used']}** (checksum `{data['checksum']}`)."
-        + (" This is the small embedded sample: its figures say nothing about the full dataset." if data["embedded_sample"] else ""),
+        + (
+            " This is the small embedded sample: its figures say nothing about the full dataset."
+            if data["embedded_sample"]
+            else ""
+        ),
         "## Outputs",
         _table(
             ["task", "kind", "outputs", "classes"],
-            [[n, t["kind"], t["outputs"], ", ".join(t["classes"])] for n, t in card["tasks"].items()],
+            [
+                [n, t["kind"], t["outputs"], ", ".join(t["classes"])]
+                for n, t in card["tasks"].items()
+            ],
         ),
-        "Raw values: logits for classes, in the order of the classes. "
-        f"Any number of images of {height} x {width} pixels; other sizes are to be scaled before.",
+        (
+            "Raw values: logits for classes, in the order of the classes. Any number of images of"
+            f" {height} x {width} pixels; other sizes are to be scaled before."
+        ),
         "## Use it with torch alone",
         _usage(card),
         "## Preference and metrics",
@@ -123,15 +154,25 @@ def as_markdown(card: Mapping[str, Any]) -> str:
                 ["of them not zero", f"{before['nonzero']:,}", f"{after['nonzero']:,}"],
                 ["multiply-accumulates an image", f"{before['macs']:,}", f"{after['macs']:,}"],
                 ["index entries", f"{before['index_entries']:,}", f"{after['index_entries']:,}"],
-                *([[f"`{name}`", "", f"{file['bytes']:,} bytes"] for name, file in card["files"].items()]),
+                *(
+                    [
+                        [f"`{name}`", "", f"{file['bytes']:,} bytes"]
+                        for name, file in card["files"].items()
+                    ]
+                ),
             ],
         ),
         "\n".join(f"- {note}" for note in card["compaction"]),
-        f"Read back, {_programs(card)} from the trained network by at most {card['parity']['max_absolute']:.2g} "
-        f"({card['parity']['max_relative']:.2g} of the largest output) on {card['parity']['validation_images']} validation images.",
+        (
+            f"Read back, {_programs(card)} from the trained network by at most"
+            f" {card['parity']['max_absolute']:.2g} ({card['parity']['max_relative']:.2g} of the"
+            f" largest output) on {card['parity']['validation_images']} validation images."
+        ),
         "## Origin",
         _origin(origin),
-        "Versions: " + ", ".join(f"{name} {version}" for name, version in card["versions"].items()) + f". Written {card['created']}.",
+        "Versions: "
+        + ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+        + f". Written {card['created']}.",
         "## Licence of the data",
         data["licence"] + (f" <{data['homepage']}>" if data["homepage"] else ""),
     ]
@@ -150,7 +191,10 @@ def _usage(card: Mapping[str, Any]) -> str:
         "import torch",
         "",
         'model = torch.export.load("model.pt2").module()  # in eval mode, and stays so',
-        f"images = torch.rand(7, {channels}, {height}, {width})  # float32 in [0, 1]; uint8 images: images.float() / 255",
+        (
+            f"images = torch.rand(7, {channels}, {height}, {width})  # float32 in [0, 1]; uint8"
+            " images: images.float() / 255"
+        ),
         "outputs = model(images)",
     ]
     for name, task in card["tasks"].items():
@@ -165,19 +209,28 @@ def _usage(card: Mapping[str, Any]) -> str:
             "import numpy, onnxruntime",
             "",
             'session = onnxruntime.InferenceSession("model.onnx")',
-            f"images = numpy.random.rand(7, {channels}, {height}, {width}).astype(numpy.float32)  # in [0, 1]",
+            (
+                f"images = numpy.random.rand(7, {channels}, {height},"
+                f" {width}).astype(numpy.float32)  # in [0, 1]"
+            ),
             f"names = {json.dumps(list(card['tasks']))}",
             'outputs = dict(zip(names, session.run(names, {"images": images})))',
             "```",
             "",
         ]
-    return "\n".join([*lines, "`model.safetensors` holds the same weights by layer name, for other runtimes."])
+    return "\n".join(
+        [*lines, "`model.safetensors` holds the same weights by layer name, for other runtimes."]
+    )
 
 
 def _preference(preference: Mapping[str, float] | None) -> str:
     if not preference:
         return "Trained without a preference: all tasks alike."
-    return "Preference: " + ", ".join(f"{name} {value:.3g}" for name, value in preference.items()) + "."
+    return (
+        "Preference: "
+        + ", ".join(f"{name} {value:.3g}" for name, value in preference.items())
+        + "."
+    )
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
@@ -189,7 +242,9 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     if not rows:
         return "No metrics were given."
     untested = all(not test for _, test in rows.values())
-    table = _table(["metric", "validation", "test"], [[name, *values] for name, values in rows.items()])
+    table = _table(
+        ["metric", "validation", "test"], [[name, *values] for name, values in rows.items()]
+    )
     return table + ("\n\nThese weights were not tested." if untested else "")
 
 
@@ -200,13 +255,21 @@ def _number(value: Any) -> str:
 
 
 def _origin(origin: Mapping[str, Any]) -> str:
-    plain = [f"- {key}: `{value}`" for key, value in origin.items() if not isinstance(value, Mapping) and value is not None]
+    plain = [
+        f"- {key}: `{value}`"
+        for key, value in origin.items()
+        if not isinstance(value, Mapping) and value is not None
+    ]
     trees = [
-        f"{key}:\n\n```json\n{json.dumps(_finite(value), indent=2)}\n```" for key, value in origin.items() if isinstance(value, Mapping)
+        f"{key}:\n\n```json\n{json.dumps(_finite(value), indent=2)}\n```"
+        for key, value in origin.items()
+        if isinstance(value, Mapping)
     ]
     return "\n\n".join([*(["\n".join(plain)] if plain else []), *trees])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

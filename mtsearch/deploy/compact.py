@@ -28,13 +28,16 @@ class Compacted:
 def compact(network: nn.Module, shape: tuple[int, int, int]) -> Compacted:
     """Remove what does not count from a network, leaving its outputs as they are up to rounding.
 
-    - A channel or feature that every consumer ignores (zero input rows) is no longer computed: its producer loses the output, the batch
-      norms and depthwise convolutions in between their entry. As it is not read, neither its bias nor what a batch norm made of it counts.
-    - A layer that ignores an input which exists for others selects the inputs it reads, where that is smaller.
-    - Inputs with equal rows are summed before a layer with one of these rows, where that is smaller.
+    - A channel or feature that every consumer ignores (zero input rows) is no longer computed: its
+      producer loses the output, the batch norms and depthwise convolutions in between their entry.
+      As it is not read, neither its bias nor what a batch norm made of it counts.
+    - A layer that ignores an input which exists for others selects the inputs it reads, where that
+      is smaller.
+    - Inputs with equal rows are summed before a layer with one of these rows, where that is
+      smaller.
 
-    Producers are found through single-input operations that keep channels apart; beyond sums, products and concatenations (residual
-    connections) a channel is never removed, only not read.
+    Producers are found through single-input operations that keep channels apart; beyond sums,
+    products and concatenations (residual connections) a channel is never removed, only not read.
 
     Args:
         network: a module of one argument, images (B, C, H, W). It is left as it is.
@@ -78,26 +81,38 @@ def _through_graph(graph: Network) -> Compacted:
         else:
             kept[node] = torch.ones(graph.channels(node), dtype=torch.bool)
             layer = graph.called(node)
-            if _is_plain(layer):  # used twice or on sequences of vectors: all its inputs arrive, it need not read all
+            if _is_plain(
+                layer
+            ):  # used twice or on sequences of vectors: all its inputs arrive, it need not read all
                 small = _alone(layer)  # type: ignore[arg-type]
                 graph.module.set_submodule(str(node.target), small)
                 inputs += int(zero_rows(layer.weight).sum())  # type: ignore[union-attr, arg-type]
                 selected += isinstance(small, Reader) and small.select is not None
                 merged += isinstance(small, Reader) and small.group is not None
     graph.module.recompile()
-    joined = f"{kept_apart} convolutions ignore channels that a sum, a product or a concatenation also takes: those are computed still."
+    joined = (
+        f"{kept_apart} convolutions ignore channels that a sum, a product or a concatenation also"
+        " takes: those are computed still."
+    )
     return Compacted(
         graph.module,
         (
-            f"{inputs} inputs of layers are ignored by zero rows; {outputs} channels or features that nothing reads are not computed.",
-            f"Layers that select the inputs they read: {selected}; that sum inputs with equal weights first: {merged}.",
+            (
+                f"{inputs} inputs of layers are ignored by zero rows; {outputs} channels or"
+                " features that nothing reads are not computed."
+            ),
+            (
+                f"Layers that select the inputs they read: {selected}; that sum inputs with equal"
+                f" weights first: {merged}."
+            ),
             *([joined] if kept_apart else []),
         ),
     )
 
 
 def _needed(graph: Network) -> dict[torch.fx.Node, Tensor]:
-    """By node, (channels,) bool: what the rest of the network depends on. At least one channel of each layer."""
+    """By node, (channels,) bool: what the rest of the network depends on. At least one channel of
+    each layer."""
     needed: dict[torch.fx.Node, Tensor] = {}
     for node in reversed(graph.nodes):
         mask = torch.zeros(graph.channels(node), dtype=torch.bool)

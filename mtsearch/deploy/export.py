@@ -19,7 +19,14 @@ from mtsearch.deploy.card import as_json, as_markdown, card_of, size_of
 from mtsearch.deploy.compact import compact
 from mtsearch.deploy.files import CARD, fingerprint, whole_folder
 from mtsearch.deploy.parity import Parity, check_parity
-from mtsearch.deploy.programs import need_onnx, onnx_answers, program_of, save_onnx, save_pt2, torch_answers
+from mtsearch.deploy.programs import (
+    need_onnx,
+    onnx_answers,
+    program_of,
+    save_onnx,
+    save_pt2,
+    torch_answers,
+)
 from mtsearch.deploy.serving import Serving
 
 EXACT = 1e-9  # of the compacted network, both in float64
@@ -29,20 +36,28 @@ IMAGES = 512  # validation images that both are checked on
 
 
 def export_model(
-    model: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard], out: Path, facts: Mapping[str, Any], *, onnx: bool = False
+    model: nn.Module,
+    dataset: Dataset,
+    tasks: Sequence[TaskCard],
+    out: Path,
+    facts: Mapping[str, Any],
+    *,
+    onnx: bool = False,
 ) -> Path:
-    """Compact a trained network and write `model.safetensors`, `model.pt2`, `card.json` and `card.md` into `out`, all or nothing.
+    """Compact a trained network and write `model.safetensors`, `model.pt2`, `card.json` and
+    `card.md` into `out`, all or nothing.
 
-    The exported programs take float32 images (B, C, H, W) in [0, 1] for any B >= 1, normalise them themselves and return raw outputs by
-    task. Before anything appears they are read back and compared with `model` on real validation images.
+    The exported programs take float32 images (B, C, H, W) in [0, 1] for any B >= 1, normalise them
+    themselves and return raw outputs by task. Before anything appears they are read back and
+    compared with `model` on real validation images.
 
     Args:
         model: a trained network on normalised images; left as it is.
         dataset: the data it was trained on.
         tasks: the tasks it answers.
         out: the folder to make; an earlier export there is replaced.
-        facts: what the card tells besides: any of `trial`, `pick`, `run`, `command`, `preference` (by task), `metrics` (`val/...`,
-            `test/...`), `config`, `environment`.
+        facts: what the card tells besides: any of `trial`, `pick`, `run`, `command`, `preference`
+            (by task), `metrics` (`val/...`, `test/...`), `config`, `environment`.
         onnx: whether to write `model.onnx` too, which needs the packages of the extra `onnx`.
 
     Returns:
@@ -50,7 +65,8 @@ def export_model(
 
     Raises:
         BadInput: `out` holds something else, or the packages for `onnx` are not installed.
-        RuntimeError: torch cannot export the network, or the compacted or exported network does not answer as the trained one.
+        RuntimeError: torch cannot export the network, or the compacted or exported network does not
+            answer as the trained one.
     """
     if onnx:
         need_onnx()
@@ -60,19 +76,40 @@ def export_model(
     with whole_folder(out) as folder:
         compacted = compact(reference, shape)
         precise = copy.deepcopy(reference).double()
-        check_parity(precise, copy.deepcopy(compacted.model).double(), pixels[:64].double(), EXACT, "The compacted network")
-        noise = check_parity(lambda images: precise(images.double()), reference, pixels[:64], math.inf, "The trained network in float32")
+        check_parity(
+            precise,
+            copy.deepcopy(compacted.model).double(),
+            pixels[:64].double(),
+            EXACT,
+            "The compacted network",
+        )
+        noise = check_parity(
+            lambda images: precise(images.double()),
+            reference,
+            pixels[:64],
+            math.inf,
+            "The trained network in float32",
+        )
         tensors = {name: value.contiguous() for name, value in compacted.model.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt", "mtsearch": __version__})
+        save_file(
+            tensors,
+            folder / "model.safetensors",
+            metadata={"format": "pt", "mtsearch": __version__},
+        )
         program = program_of(compacted.model, pixels[:1])
         save_pt2(program, folder / "model.pt2")
-        shutil.copymode(folder / "model.pt2", folder / "model.safetensors")  # which is its owner's alone before
+        shutil.copymode(
+            folder / "model.pt2", folder / "model.safetensors"
+        )  # which is its owner's alone before
         programs = {"model.pt2": torch_answers}
         if onnx:
             save_onnx(program, folder / "model.onnx")
             programs["model.onnx"] = onnx_answers
         bound = max(PARITY, NOISE * noise.relative)
-        parities = [check_parity(reference, read(folder / name), pixels, bound, f"The exported {name}") for name, read in programs.items()]
+        parities = [
+            check_parity(reference, read(folder / name), pixels, bound, f"The exported {name}")
+            for name, read in programs.items()
+        ]
         card = card_of(
             dataset=dataset,
             tasks=tasks,
@@ -80,7 +117,9 @@ def export_model(
             before=size_of(reference, shape),
             after=size_of(compacted.model, shape),
             notes=compacted.notes,
-            parity=Parity(max(p.absolute for p in parities), max(p.relative for p in parities), len(pixels)),
+            parity=Parity(
+                max(p.absolute for p in parities), max(p.relative for p in parities), len(pixels)
+            ),
             files={name: fingerprint(folder / name) for name in ("model.safetensors", *programs)},
         )
         (folder / CARD).write_text(as_json(card), encoding="utf-8")

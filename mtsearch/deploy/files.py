@@ -18,13 +18,20 @@ CARD = "card.json"
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A fresh folder to write into; it takes the place of `out` when the block ends well, and vanishes when it does not.
+    """A fresh folder to write into; it takes the place of `out` when the block ends well, and
+    vanishes when it does not.
 
     Raises:
         BadInput: `out` exists and is no earlier export, or is a folder that cannot be made.
     """
-    if out.exists() and not (out / CARD).is_file() and not (out.is_dir() and not any(out.iterdir())):
-        raise BadInput(f"`out={out}` exists and is no earlier export; choose another folder or remove it.")
+    if (
+        out.exists()
+        and not (out / CARD).is_file()
+        and not (out.is_dir() and not any(out.iterdir()))
+    ):
+        raise BadInput(
+            f"`out={out}` exists and is no earlier export; choose another folder or remove it."
+        )
     out = out.resolve()
     fresh = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -33,7 +40,9 @@ def whole_folder(out: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise BadInput(f"`out={out}` is no folder that can be made ({error.strerror}); choose another one.") from None
+        raise BadInput(
+            f"`out={out}` is no folder that can be made ({error.strerror}); choose another one."
+        ) from None
     try:
         yield fresh
         for path in (*fresh.iterdir(), fresh):
@@ -51,7 +60,10 @@ def whole_folder(out: Path) -> Iterator[Path]:
 def fingerprint(path: Path) -> dict[str, int | str]:
     """Size in bytes and SHA-256 of a file."""
     with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }
 
 
 def _sync(path: Path) -> None:

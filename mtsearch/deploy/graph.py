@@ -71,16 +71,23 @@ class Network:
         self.module = torch.fx.GraphModule(network, _Tracer().trace(network))
         self.module.graph.eliminate_dead_code()
         reference = next(network.parameters())
-        ShapeProp(self.module).propagate(torch.zeros((2, *shape), dtype=reference.dtype, device=reference.device))
+        ShapeProp(self.module).propagate(
+            torch.zeros((2, *shape), dtype=reference.dtype, device=reference.device)
+        )
         self.nodes = list(self.module.graph.nodes)
-        self._uses = Counter(id(self.called(node)) for node in self.nodes if node.op == "call_module")
-        # Known from the start: what is put in a layer's place would look like a layer that is called once.
+        self._uses = Counter(
+            id(self.called(node)) for node in self.nodes if node.op == "call_module"
+        )
+        # Known from the start: what is put in a layer's place would look like a layer that is
+        # called once.
         self._layers = {node for node in self.nodes if self._layer(node)}
         self._channelwise = {node for node in self.nodes if self._by_channel(node)}
 
     def _shares_state(self, module: nn.Module) -> bool:
         """Whether a module with parameters or buffers is called in several places."""
-        return self._uses[id(module)] > 1 and any(True for _ in (*module.parameters(), *module.buffers()))
+        return self._uses[id(module)] > 1 and any(
+            True for _ in (*module.parameters(), *module.buffers())
+        )
 
     def called(self, node: torch.fx.Node) -> nn.Module | None:
         """The module that a node calls."""
@@ -97,7 +104,8 @@ class Network:
         return shape[1] if len(shape) in (2, 4) else 0
 
     def is_layer(self, node: torch.fx.Node) -> bool:
-        """Whether the node is the only use of an ungrouped convolution, or of a linear layer on vectors."""
+        """Whether the node is the only use of an ungrouped convolution, or of a linear layer on
+        vectors."""
         return node in self._layers
 
     def is_channelwise(self, node: torch.fx.Node) -> bool:
@@ -106,18 +114,36 @@ class Network:
 
     def _layer(self, node: torch.fx.Node) -> bool:
         module = self.called(node)
-        if module is None or type(module) not in (nn.Conv2d, nn.Linear) or self._shares_state(module) or self.channels(node) == 0:
+        if (
+            module is None
+            or type(module) not in (nn.Conv2d, nn.Linear)
+            or self._shares_state(module)
+            or self.channels(node) == 0
+        ):
             return False
-        return module.groups == 1 if isinstance(module, nn.Conv2d) else len(self.shape(node) or ()) == 2
+        return (
+            module.groups == 1
+            if isinstance(module, nn.Conv2d)
+            else len(self.shape(node) or ()) == 2
+        )
 
     def _by_channel(self, node: torch.fx.Node) -> bool:
-        if self.channels(node) == 0 or len(node.all_input_nodes) != 1 or self.channels(node) != self.channels(node.all_input_nodes[0]):
+        if (
+            self.channels(node) == 0
+            or len(node.all_input_nodes) != 1
+            or self.channels(node) != self.channels(node.all_input_nodes[0])
+        ):
             return False
         if node.op == "call_function":
             return node.target in _CHANNELWISE_FUNCTIONS
         module = self.called(node)
         if module is None:
-            return node.op == "call_method" and node.target in ("relu", "sigmoid", "tanh", "contiguous")
+            return node.op == "call_method" and node.target in (
+                "relu",
+                "sigmoid",
+                "tanh",
+                "contiguous",
+            )
         if self._shares_state(module):
             return False
         return isinstance(module, _CHANNELWISE_MODULES) or (
@@ -125,7 +151,8 @@ class Network:
         )
 
     def flattened(self, node: torch.fx.Node) -> Tensor | None:
-        """For a node that flattens (B, C, h, w) to (B, n): the channel (n,) that each entry comes from; otherwise None."""
+        """For a node that flattens (B, C, h, w) to (B, n): the channel (n,) that each entry comes
+        from; otherwise None."""
         if len(node.all_input_nodes) != 1:
             return None
         before, after = self.shape(node.all_input_nodes[0]), self.shape(node)

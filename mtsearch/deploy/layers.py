@@ -12,9 +12,11 @@ _INDEX = 2  # an index entry takes the bytes of two weights
 
 
 class Reader(nn.Module):
-    """A layer behind the choice of its inputs: select those it reads, sum those it weighs alike, apply the smaller layer.
+    """A layer behind the choice of its inputs: select those it reads, sum those it weighs alike,
+    apply the smaller layer.
 
-    `select` (m,) are positions on the input axis; `group` (m,) says to which of the layer's inputs each selected one is added.
+    `select` (m,) are positions on the input axis; `group` (m,) says to which of the layer's inputs
+    each selected one is added.
     """
 
     select: Tensor | None
@@ -39,7 +41,8 @@ class Reader(nn.Module):
 
 
 def smaller(layer: Layer, present: Tensor, live: Tensor, outputs: Tensor) -> nn.Module:
-    """The smallest of three equal forms of a layer: as it is, reading live inputs only, or summing equally weighed inputs first.
+    """The smallest of three equal forms of a layer: as it is, reading live inputs only, or summing
+    equally weighed inputs first.
 
     Args:
         layer: an ungrouped convolution or a linear layer.
@@ -63,7 +66,11 @@ def smaller(layer: Layer, present: Tensor, live: Tensor, outputs: Tensor) -> nn.
         return _cut(layer, weight[:, present], outputs)
     if form == "select":
         return Reader(_cut(layer, weight[:, live], outputs), select, None)
-    return Reader(_cut(layer, weight[:, live][:, groups.first], outputs), select if selection else None, groups.group)
+    return Reader(
+        _cut(layer, weight[:, live][:, groups.first], outputs),
+        select if selection else None,
+        groups.group,
+    )
 
 
 def _cut(layer: Layer, weight: Tensor, outputs: Tensor) -> Layer:
@@ -92,7 +99,8 @@ def _cut(layer: Layer, weight: Tensor, outputs: Tensor) -> Layer:
 
 @torch.no_grad()
 def keep_channels_(module: nn.Module, kept: Tensor) -> None:
-    """Drop the channels not `kept` (bool, (C,)) from a batch norm or a depthwise convolution, in place. Others have no entry a channel."""
+    """Drop the channels not `kept` (bool, (C,)) from a batch norm or a depthwise convolution, in
+    place. Others have no entry a channel."""
     if isinstance(module, nn.BatchNorm2d):
         module.num_features = int(kept.sum())
         for name in ("weight", "bias", "running_mean", "running_var"):

@@ -13,7 +13,8 @@ Answers = Callable[[Tensor], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Parity:
-    """The largest difference of raw outputs, absolute and relative to the largest output of its task, over so many `images`."""
+    """The largest difference of raw outputs, absolute and relative to the largest output of its
+    task, over so many `images`."""
 
     absolute: float
     relative: float
@@ -21,11 +22,15 @@ class Parity:
 
 
 @torch.no_grad()
-def check_parity(expected: Answers, found: Answers, images: Tensor, tolerance: float, what: str, batch: int = 256) -> Parity:
-    """Compare the outputs on images (N, C, H, W), each task's difference relative to its largest expected output.
+def check_parity(
+    expected: Answers, found: Answers, images: Tensor, tolerance: float, what: str, batch: int = 256
+) -> Parity:
+    """Compare the outputs on images (N, C, H, W), each task's difference relative to its largest
+    expected output.
 
     Raises:
-        RuntimeError: a relative difference above `tolerance`, or an output that is no finite number; the sentence names the task.
+        RuntimeError: a relative difference above `tolerance`, or an output that is no finite
+            number; the sentence names the task.
     """
     gaps: dict[str, float] = {}
     sizes: dict[str, float] = {}
@@ -42,7 +47,8 @@ def check_parity(expected: Answers, found: Answers, images: Tensor, tolerance: f
     for name, value in relative.items():
         if not value <= tolerance:
             raise RuntimeError(
-                f"{what} should answer as the trained network does, within {tolerance:g} of the largest output. "
-                f"Found {value:g} for task `{name}` ({gaps[name]:g} absolute) on {len(images)} validation images."
+                f"{what} should answer as the trained network does, within {tolerance:g} of the"
+                f" largest output. Found {value:g} for task `{name}` ({gaps[name]:g} absolute) on"
+                f" {len(images)} validation images."
             )
     return Parity(max(gaps.values()), max(relative.values()), len(images))

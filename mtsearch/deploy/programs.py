@@ -19,12 +19,15 @@ _BATCH = ({0: torch.export.Dim("batch", min=1)},)
 
 
 def program_of(network: nn.Module, image: Tensor) -> ExportedProgram:
-    """The program of a network for any number of images of the shape of `image` (1, C, H, W), without the paths of this machine.
+    """The program of a network for any number of images of the shape of `image` (1, C, H, W),
+    without the paths of this machine.
 
     Raises:
         RuntimeError: torch cannot export the network.
     """
-    two = image.expand(2, -1, -1, -1).clone()  # from a single one, one would be taken as the only size
+    two = image.expand(
+        2, -1, -1, -1
+    ).clone()  # from a single one, one would be taken as the only size
     with _exporting("torch.export should take this network with any batch size"):
         program = torch.export.export(network, (two,), dynamic_shapes=_BATCH)
     for module in program.graph_module.modules():
@@ -35,12 +38,19 @@ def program_of(network: nn.Module, image: Tensor) -> ExportedProgram:
 
 
 def _refuse_bytes(program: ExportedProgram) -> None:
-    """Have the program raise where its images are no float32: pixels in 0..255 would be answered with nonsense."""
+    """Have the program raise where its images are no float32: pixels in 0..255 would be answered
+    with nonsense."""
     graph = program.graph_module.graph
-    images = next(node for node in graph.nodes if node.op == "placeholder" and node.name in program.graph_signature.user_inputs)
+    images = next(
+        node
+        for node in graph.nodes
+        if node.op == "placeholder" and node.name in program.graph_signature.user_inputs
+    )
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
     with graph.inserting_after(last):
-        check = graph.call_function(torch.ops.aten._assert_tensor_metadata.default, (images, None, None, torch.float32))
+        check = graph.call_function(
+            torch.ops.aten._assert_tensor_metadata.default, (images, None, None, torch.float32)
+        )
     check.meta["val"] = None
     program.graph_module.recompile()
 
@@ -58,28 +68,45 @@ def torch_answers(path: Path) -> Answers:
 
 def need_onnx() -> None:
     """Raises BadInput where a package that ONNX files need is not installed."""
-    missing = [name for name in ("onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+    missing = [
+        name for name in ("onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None
+    ]
     if missing:
-        raise BadInput(f"`onnx=true` needs {' and '.join(missing)}. Write `pip install 'mtsearch[onnx]'`.")
+        raise BadInput(
+            f"`onnx=true` needs {' and '.join(missing)}. Write `pip install 'mtsearch[onnx]'`."
+        )
 
 
 def save_onnx(program: ExportedProgram, path: Path) -> None:
     """Write a program as one ONNX file with the input `images` and an output a task, by its name.
 
     Raises:
-        RuntimeError: the program has an operation that ONNX lacks, more than 2 GB of weights, or a task `images`.
+        RuntimeError: the program has an operation that ONNX lacks, more than 2 GB of weights, or a
+            task `images`.
     """
     images = program.example_inputs[0]
     tasks = list(program.module()(*images))
     if "images" in tasks:
-        raise RuntimeError("an ONNX file cannot have an output with the name of its input, `images`. Name that task otherwise.")
+        raise RuntimeError(
+            "an ONNX file cannot have an output with the name of its input, `images`. Name that"
+            " task otherwise."
+        )
     with _exporting("ONNX should be able to express this network"):
-        written = torch.onnx.export(program, images, dynamo=True, input_names=["images"], dynamic_shapes=_BATCH, verbose=False)
+        written = torch.onnx.export(
+            program,
+            images,
+            dynamo=True,
+            input_names=["images"],
+            dynamic_shapes=_BATCH,
+            verbose=False,
+        )
         assert written is not None
         graph = written.model.graph
         inner = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
         for value in inner:
-            if value.name in tasks:  # what lies in between has the names of operations, as a task may have
+            if (
+                value.name in tasks
+            ):  # what lies in between has the names of operations, as a task may have
                 value.name = f"inner/{value.name}"
         for output, task in zip(graph.outputs, tasks, strict=True):
             output.name = task
@@ -99,14 +126,21 @@ def onnx_answers(path: Path) -> Answers:
 
     def answers(images: Tensor) -> dict[str, Tensor]:
         with _exporting("ONNX Runtime should be able to run what was written"):
-            return dict(zip(names, map(torch.from_numpy, session.run(names, {"images": images.numpy()})), strict=True))
+            return dict(
+                zip(
+                    names,
+                    map(torch.from_numpy, session.run(names, {"images": images.numpy()})),
+                    strict=True,
+                )
+            )
 
     return answers
 
 
 @contextmanager
 def _exporting(what: str) -> Iterator[None]:
-    """Whatever an exporter raises, which are many kinds of its own, as one sentence; its warnings and its log stay quiet."""
+    """Whatever an exporter raises, which are many kinds of its own, as one sentence; its warnings
+    and its log stay quiet."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -11,9 +11,11 @@ from mtsearch.sparsity.rows import row_matrix, zero_rows
 
 
 def live_inputs(weight: Tensor, outputs: Tensor) -> Tensor:
-    """(n,) bool: the inputs that the kept `outputs` (bool, (out,)) of a weight (out, n, ...) depend on.
+    """(n,) bool: the inputs that the kept `outputs` (bool, (out,)) of a weight (out, n, ...) depend
+    on.
 
-    A layer that ignores all its inputs keeps its first one, with its zero weights: torch has no layers without inputs.
+    A layer that ignores all its inputs keeps its first one, with its zero weights: torch has no
+    layers without inputs.
     """
     live = ~zero_rows(weight[outputs])
     if not live.any():
@@ -23,15 +25,22 @@ def live_inputs(weight: Tensor, outputs: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Groups:
-    """The distinct rows among live inputs: `group` (m,) is each live input's row number, `first` (u,) where a row occurs first."""
+    """The distinct rows among live inputs: `group` (m,) is each live input's row number, `first`
+    (u,) where a row occurs first."""
 
     group: Tensor
     first: Tensor
 
 
 def group_rows(weight: Tensor) -> Groups:
-    """Group the equal rows (bit by bit, but for the sign of zero) of a weight (out, m, ...), numbered by first occurrence."""
+    """Group the equal rows (bit by bit, but for the sign of zero) of a weight (out, m, ...),
+    numbered by first occurrence."""
     numbers: dict[bytes, int] = {}
-    group = [numbers.setdefault(row.tobytes(), len(numbers)) for row in (row_matrix(weight) + 0.0).contiguous().numpy()]
+    group = [
+        numbers.setdefault(row.tobytes(), len(numbers))
+        for row in (row_matrix(weight) + 0.0).contiguous().numpy()
+    ]
     first = {number: position for position, number in reversed(list(enumerate(group)))}
-    return Groups(torch.tensor(group), torch.tensor([first[number] for number in range(len(numbers))]))
+    return Groups(
+        torch.tensor(group), torch.tensor([first[number] for number in range(len(numbers))])
+    )

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 
 class Serving(nn.Module):
-    """Takes float images (B, C, H, W) in [0, 1], normalises them as in training, returns raw outputs by task name.
+    """Takes float images (B, C, H, W) in [0, 1], normalises them as in training, returns raw
+    outputs by task name.
 
     Args:
         model: a multi-task network on normalised images.

@@ -13,9 +13,11 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 
 Need = Literal["vector", "map", "stages"]
-"""What is read of a branch: its feature vector (B, width), its last feature map (B, C, h, w), or the maps after each of its stages.
+"""What is read of a branch: its feature vector (B, width), its last feature map (B, C, h, w), or
+the maps after each of its stages.
 
-Heads need one of the first two. `stages`, for architectures that look into the trunk, stands for several maps, the last feature map last.
+Heads need one of the first two. `stages`, for architectures that look into the trunk, stands for
+several maps, the last feature map last.
 """
 
 
@@ -23,13 +25,18 @@ class Branch(nn.Module):
     """A network from images to features, used as a shared trunk and as a task's monitor.
 
     Args:
-        body: images (B, C, H, W) -> feature map (B, channels, h, w). It may tell the maps after its stages by a method `stages`.
+        body: images (B, C, H, W) -> feature map (B, channels, h, w). It may tell the maps after its
+            stages by a method `stages`.
         neck: feature map -> feature vector (B, width).
-        needs: what `forward` returns, in this order. A neck nobody needs is dropped, so no parameter is idle.
-        ends: for a body that is a sequence, after how many of its layers each stage but the last ends.
+        needs: what `forward` returns, in this order. A neck nobody needs is dropped, so no
+            parameter is idle.
+        ends: for a body that is a sequence, after how many of its layers each stage but the last
+            ends.
     """
 
-    def __init__(self, body: nn.Module, neck: nn.Module, needs: Sequence[Need], ends: Sequence[int] = ()) -> None:
+    def __init__(
+        self, body: nn.Module, neck: nn.Module, needs: Sequence[Need], ends: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.body = body
         self.neck = neck if "vector" in needs else None
@@ -44,11 +51,16 @@ class Branch(nn.Module):
             if need == "stages":
                 out += stages
             else:
-                out.append(self.neck(stages[-1]) if need == "vector" and self.neck is not None else stages[-1])
+                out.append(
+                    self.neck(stages[-1])
+                    if need == "vector" and self.neck is not None
+                    else stages[-1]
+                )
         return out
 
     def _stages(self, images: Tensor) -> list[Tensor]:
-        """The maps after each stage of the body, which may tell them itself by a method `stages`."""
+        """The maps after each stage of the body, which may tell them itself by a method
+        `stages`."""
         if hasattr(self.body, "stages"):
             return self.body.stages(images)  # type: ignore[operator, no-any-return]
         stages, features = [], images
@@ -59,8 +71,8 @@ class Branch(nn.Module):
         return [*stages, features]
 
     def layers(self, stage: int) -> list[nn.Module]:
-        """What makes the map after a stage (from 0) of the one before it, or of the images, one after the other. A body may tell them
-        itself by a method `layers`.
+        """What makes the map after a stage (from 0) of the one before it, or of the images, one
+        after the other. A body may tell them itself by a method `layers`.
 
         Raises:
             BadInput: the body's stages do not follow one another.
@@ -70,14 +82,15 @@ class Branch(nn.Module):
             return body.layers(stage)  # type: ignore[union-attr, operator, no-any-return]
         if not isinstance(body, nn.Sequential):
             raise BadInput(
-                "this architecture works between the stages of a trunk, which this backbone does not run one by one. Choose another."
+                "this architecture works between the stages of a trunk, which this backbone does"
+                " not run one by one. Choose another."
             )
         ends = (0, *self.ends, len(body))
         return list(body.children())[ends[stage] : ends[stage + 1]]
 
     def parts(self) -> list[list[nn.Module]]:
-        """The body's layers in the parts between which it may be cut, the image's first: its stages, or finer ones that it tells itself
-        by a method `parts`.
+        """The body's layers in the parts between which it may be cut, the image's first: its
+        stages, or finer ones that it tells itself by a method `parts`.
 
         Raises:
             BadInput: the body is no sequence.
@@ -86,7 +99,10 @@ class Branch(nn.Module):
         if hasattr(body, "parts"):
             return body.parts()  # type: ignore[union-attr, operator, no-any-return]
         if not isinstance(body, nn.Sequential):
-            raise BadInput("this backbone's trunk cannot be cut into a shared part and branches of the tasks. Choose another.")
+            raise BadInput(
+                "this backbone's trunk cannot be cut into a shared part and branches of the tasks."
+                " Choose another."
+            )
         ends = (0, *self.ends, len(body))
         return [list(body.children())[begin:end] for begin, end in pairwise(ends)]
 
@@ -97,27 +113,35 @@ class Branch(nn.Module):
         return features
 
     def rows(self, prefix: str) -> tuple[str, ...]:
-        """Names of the layers whose input rows may be zeroed: all ungrouped convolutions and linear layers but the one on the image.
+        """Names of the layers whose input rows may be zeroed: all ungrouped convolutions and linear
+        layers but the one on the image.
 
-        Exact types only: subclasses (such as the projection inside attention) may be evaluated by code that reads their weight directly.
+        Exact types only: subclasses (such as the projection inside attention) may be evaluated by
+        code that reads their weight directly.
         """
-        layers = [(name, m) for name, m in self.named_modules() if type(m) in (nn.Conv2d, nn.Linear)]
+        layers = [
+            (name, m) for name, m in self.named_modules() if type(m) in (nn.Conv2d, nn.Linear)
+        ]
         return tuple(f"{prefix}.{name}" for name, m in layers[1:] if getattr(m, "groups", 1) == 1)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A family of branches for images of one shape: makes trunks and monitors of equal output sizes.
+    """A family of branches for images of one shape: makes trunks and monitors of equal output
+    sizes.
 
     Attributes:
         trunk: needs -> a new trunk.
-        monitor: needs -> a new monitor on the raw image, small beside the trunk, with the trunk's output sizes.
+        monitor: needs -> a new monitor on the raw image, small beside the trunk, with the trunk's
+            output sizes.
         width: length of the feature vector.
         map_shape: (channels, h, w) of the feature map; None where the network has none.
         shape: (channels, height, width) of the images.
-        stages: (channels, h, w) of the maps after each stage of a trunk, the last of them `map_shape`; empty where it shows none.
-        mask: for attention over the trunk, stage number (from 0) -> a new network from that stage's map to weights in (0, 1) in the next
-            stage's shape, from the last one in the vector's; None for the general one (see `mtsearch.models.attention`).
+        stages: (channels, h, w) of the maps after each stage of a trunk, the last of them
+            `map_shape`; empty where it shows none.
+        mask: for attention over the trunk, stage number (from 0) -> a new network from that stage's
+            map to weights in (0, 1) in the next stage's shape, from the last one in the vector's;
+            None for the general one (see `mtsearch.models.attention`).
         heads: builders by task kind that stand for the common heads over this backbone.
     """
 
@@ -134,15 +158,18 @@ class Backbone:
 class MultiTaskModel(nn.Module):
     """A network with one output per task.
 
-    Subclasses set `prunable` and implement `share`, `decode`, `shared_parameters` and `task_parameters`. Outputs are raw:
-    logits (B, classes) for a classification, (B, classes, H, W) for a segmentation, values (B, outputs) for a regression,
-    images (B, outputs, H, W) for a restoration.
+    Subclasses set `prunable` and implement `share`, `decode`, `shared_parameters` and
+    `task_parameters`. Outputs are raw: logits (B, classes) for a classification, (B, classes, H, W)
+    for a segmentation, values (B, outputs) for a regression, images (B, outputs, H, W) for a
+    restoration.
 
     Attributes:
         tasks: the task cards, in order.
-        prunable: names of the modules (ungrouped Conv2d, Linear) whose input rows may be zeroed: not heads, not those on the image.
-        separate: whether the tasks read different features at the shared boundary, though they share what lies before it: gradients at the
-            boundary then never meet, and only those of parameters can be weighed against each other.
+        prunable: names of the modules (ungrouped Conv2d, Linear) whose input rows may be zeroed:
+            not heads, not those on the image.
+        separate: whether the tasks read different features at the shared boundary, though they
+            share what lies before it: gradients at the boundary then never meet, and only those of
+                parameters can be weighed against each other.
     """
 
     prunable: tuple[str, ...] = ()
@@ -153,25 +180,37 @@ class MultiTaskModel(nn.Module):
         self.tasks = tuple(tasks)
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
-        """The features at the shared boundary that the named tasks (all when None) read; empty when nothing is shared.
+        """The features at the shared boundary that the named tasks (all when None) read; empty when
+        nothing is shared.
 
-        The tasks matter where the shared part treats them apart, as per-task normalisation does; `decode` is called with the same ones.
+        The tasks matter where the shared part treats them apart, as per-task normalisation does;
+        `decode` is called with the same ones.
         """
         raise AssertionError(f"{type(self).__name__} should define `share`")
 
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Raw outputs of the named tasks (all when None) from the images and the features that `share` gave for these tasks."""
+    def decode(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Raw outputs of the named tasks (all when None) from the images and the features that
+        `share` gave for these tasks."""
         raise AssertionError(f"{type(self).__name__} should define `decode`")
 
-    def extra_losses(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Scalars by task name that are added to those tasks' training losses, from what `share` gave for these tasks. None by default.
+    def extra_losses(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Scalars by task name that are added to those tasks' training losses, from what `share`
+        gave for these tasks. None by default.
 
-        With several workers a batch may be empty; what comes of it is not used, but it should depend on the same parameters."""
+        With several workers a batch may be empty; what comes of it is not used, but it should
+        depend on the same parameters.
+        """
         return {}
 
-    def companions(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, list[Tensor]]:
-        """Further outputs by task name that are held against the task's labels in training, each adding the task's loss of it, from what
-        `share` gave for these tasks. None by default."""
+    def companions(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, list[Tensor]]:
+        """Further outputs by task name that are held against the task's labels in training, each
+        adding the task's loss of it, from what `share` gave for these tasks. None by default."""
         return {}
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -187,10 +226,14 @@ class MultiTaskModel(nn.Module):
         return self.decode(x, self.share(x, tasks), tasks)
 
     told = False
-    """Whether `answers` reads labels: its figures are then those of a baseline and of no network that could be deployed."""
+    """Whether `answers` reads labels: its figures are then those of a baseline and of no network
+    that could be deployed."""
 
-    def answers(self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """What an evaluation holds against the labels: `forward`, but for baselines that are told some of them."""
+    def answers(
+        self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """What an evaluation holds against the labels: `forward`, but for baselines that are told
+        some of them."""
         return self(x, tasks)  # type: ignore[no-any-return]
 
     def chosen(self, tasks: Sequence[str] | None) -> list[str]:

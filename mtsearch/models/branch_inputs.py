@@ -1,4 +1,5 @@
-"""What the branches of a mixing network see instead of the image, so that they differ from the start."""
+"""What the branches of a mixing network see instead of the image, so that they differ from the
+start."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from mtsearch.models.weights import load_weights
 
 
 class Resampled(nn.Module):
-    """The image made `factor` times smaller by the mean of squares and as large again by a filter."""
+    """The image made `factor` times smaller by the mean of squares and as large again by a
+    filter."""
 
     def __init__(self, factor: int, filter: str) -> None:
         super().__init__()
@@ -25,11 +27,14 @@ class Resampled(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         smooth: dict[str, Any] = {} if self.filter == "nearest" else {"align_corners": False}
-        return F.interpolate(F.avg_pool2d(images, self.factor), size=images.shape[2:], mode=self.filter, **smooth)
+        return F.interpolate(
+            F.avg_pool2d(images, self.factor), size=images.shape[2:], mode=self.filter, **smooth
+        )
 
 
 class Frozen(nn.Module):
-    """A network that restores the image and is never trained: it stays in eval mode, without gradients, and is saved with the others."""
+    """A network that restores the image and is never trained: it stays in eval mode, without
+    gradients, and is saved with the others."""
 
     def __init__(self, network: nn.Module, name: str) -> None:
         super().__init__()
@@ -46,12 +51,14 @@ class Frozen(nn.Module):
 
 
 def build_input(settings: Model, shape: tuple[int, int, int]) -> nn.Module:
-    """What a branch sees of images of `shape`. Raises BadInput for sides that are no multiple of a factor, and weights that do not fit."""
+    """What a branch sees of images of `shape`. Raises BadInput for sides that are no multiple of a
+    factor, and weights that do not fit."""
     if isinstance(settings, schema.ResampledInput):
         if shape[1] % settings.factor or shape[2] % settings.factor:
             raise BadInput(
-                f"`trial.architecture.inputs` with `factor: {settings.factor}` needs images whose sides are multiples of it. Found "
-                f"{shape[1]} x {shape[2]}; choose another `factor`."
+                f"`trial.architecture.inputs` with `factor: {settings.factor}` needs images whose"
+                f" sides are multiples of it. Found {shape[1]} x {shape[2]}; choose another"
+                " `factor`."
             )
         return Resampled(settings.factor, settings.filter)
     if isinstance(settings, schema.NetworkInput):
@@ -60,16 +67,24 @@ def build_input(settings: Model, shape: tuple[int, int, int]) -> nn.Module:
 
 
 def _frozen(settings: schema.NetworkInput, shape: tuple[int, int, int]) -> Frozen:
-    """The network of one restoration task that a trial with hard sharing, or none, has left: `model.safetensors` of an export."""
+    """The network of one restoration task that a trial with hard sharing, or none, has left:
+    `model.safetensors` of an export."""
     state = load_weights(settings.weights, "trial.architecture.inputs")
     head = next((key for key in state if "heads." in key), "")
-    prefix = head[: head.find("heads.")] if head else ""  # an export holds the network in one that normalises: our images are already
-    state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix) and key not in ("mean", "std")}
+    prefix = (
+        head[: head.find("heads.")] if head else ""
+    )  # an export holds the network in one that normalises: our images are already
+    state = {
+        key.removeprefix(prefix): value
+        for key, value in state.items()
+        if key.startswith(prefix) and key not in ("mean", "std")
+    }
     names = sorted({key.split(".")[1] for key in state if key.startswith("heads.")})
     if len(names) != 1:
         raise BadInput(
-            f"`{settings.weights}` should hold a network of one task, with tensors `trunk...` and `heads.<task>...`. Found the heads "
-            f"{', '.join(names) or 'none'}; export one that was trained with `architecture: hps` on one restoration."
+            f"`{settings.weights}` should hold a network of one task, with tensors `trunk...` and"
+            f" `heads.<task>...`. Found the heads {', '.join(names) or 'none'}; export one that was"
+            " trained with `architecture: hps` on one restoration."
         )
     card = TaskCard(name=names[0], kind="restoration", outputs=shape[0])
     network = build_model(schema.HPS(), settings.backbone, [card], shape)
@@ -78,6 +93,7 @@ def _frozen(settings: schema.NetworkInput, shape: tuple[int, int, int]) -> Froze
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(
-            f"`{settings.weights}` does not fit the backbone `{settings.backbone.name}` on images of {shape}: {reason}"
+            f"`{settings.weights}` does not fit the backbone `{settings.backbone.name}` on images"
+            f" of {shape}: {reason}"
         ) from error
     return Frozen(network, names[0])

@@ -11,7 +11,8 @@ HIDDEN = 64
 
 
 def coarse_pixels(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """Feature map (B, C, h, w) -> class logits (B, outputs, H, W): 3x3 convolution to 64, BN, ReLU, 1x1 convolution, bilinear enlargement.
+    """Feature map (B, C, h, w) -> class logits (B, outputs, H, W): 3x3 convolution to 64, BN, ReLU,
+    1x1 convolution, bilinear enlargement.
 
     C * 576 + 192 + 65 * outputs parameters: 148,038 for C = 256 and 6 outputs.
     """

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 class FlattenPixels(nn.Module):
     """A feature map (B, C, h, w) as vectors (B, h * w * C): entry ``pixel * C + channel``.
 
-    On channels-last memory this is a view, and the gradient comes back channels-last too; `nn.Flatten`'s order
-    (``channel * h * w + pixel``) would copy forwards and leave the ReLU before it with mixed memory formats backwards (a fifth of an
-    MDMTN step on Cifar10Mnist).
+    On channels-last memory this is a view, and the gradient comes back channels-last too;
+    `nn.Flatten`'s order (``channel * h * w + pixel``) would copy forwards and leave the ReLU before
+    it with mixed memory formats backwards (a fifth of an MDMTN step on Cifar10Mnist).
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ _NEEDS: dict[str, Need] = {}
 
 
 def head(kind: str, *, need: Need) -> Callable[[H], H]:
-    """Register the builder `(task, backbone) -> Module` of a task kind's head, which reads a branch's feature vector or feature map:
-    ``@head("classification", need="vector")``."""
+    """Register the builder `(task, backbone) -> Module` of a task kind's head, which reads a
+    branch's feature vector or feature map: ``@head("classification", need="vector")``."""
 
     def register(builder: H) -> H:
         claim(_HEADS, kind, builder, "head of the task kind")
@@ -40,9 +40,13 @@ def linear_head(task: TaskCard, backbone: Backbone) -> nn.Module:
 
 @head("segmentation", need="map")
 def segmentation_head(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """Feature map (B, C, h, w) -> class logits (B, outputs, H, W) at the images' size: small convolutions and bilinear upsampling."""
+    """Feature map (B, C, h, w) -> class logits (B, outputs, H, W) at the images' size: small
+    convolutions and bilinear upsampling."""
     if backbone.map_shape is None:
-        raise BadInput(f"task `{task.name}` is a segmentation, but this backbone has no feature map; choose a convolutional backbone.")
+        raise BadInput(
+            f"task `{task.name}` is a segmentation, but this backbone has no feature map; choose a"
+            " convolutional backbone."
+        )
     channels, height, width = backbone.map_shape
     hidden = min(channels, 64)
     return nn.Sequential(
@@ -68,5 +72,8 @@ def build_head(task: TaskCard, backbone: Backbone) -> nn.Module:
 
 def _registered(task: TaskCard) -> tuple[Need, HeadBuilder]:
     if task.kind not in _HEADS:
-        raise BadInput(f"task `{task.name}` is of a kind without a head: `{task.kind}`. Register one with `mtsearch.models.head`.")
+        raise BadInput(
+            f"task `{task.name}` is of a kind without a head: `{task.kind}`. Register one with"
+            " `mtsearch.models.head`."
+        )
     return _NEEDS[task.kind], _HEADS[task.kind]

@@ -12,14 +12,16 @@ from mtsearch.config.errors import BadInput
 
 @torch.no_grad()
 def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
-    """Initialise every convolution and linear layer in place so that its output on `images` has standard deviation 1.
+    """Initialise every convolution and linear layer in place so that its output on `images` has
+    standard deviation 1.
 
-    Weights are drawn orthonormal (in rows or in columns, over out x rest), biases are 0; then each layer is divided by its
-    output's deviation. With zero biases the output is linear in the weight, so a single pass that corrects each layer as it is
-    executed does what repeated passes would (Mishkin & Matas 2016). The pass runs in eval mode, where fresh batch norms are the
-    identity. An output channel that is nowhere positive is turned round first, rows of opposite sign being as orthonormal: behind a ReLU it
-    would be dead, and a layer that reads it alone (a squeeze to one unit) could not be scaled.
-    Layers that are frozen keep their weights.
+    Weights are drawn orthonormal (in rows or in columns, over out x rest), biases are 0; then each
+    layer is divided by its output's deviation. With zero biases the output is linear in the weight,
+    so a single pass that corrects each layer as it is executed does what repeated passes would
+    (Mishkin & Matas 2016). The pass runs in eval mode, where fresh batch norms are the identity. An
+    output channel that is nowhere positive is turned round first, rows of opposite sign being as
+    orthonormal: behind a ReLU it would be dead, and a layer that reads it alone (a squeeze to one
+    unit) could not be scaled. Layers that are frozen keep their weights.
 
     Args:
         model: any network of one image argument.
@@ -29,7 +31,11 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
     Raises:
         BadInput: a layer's output does not vary on these images.
     """
-    layers = {m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear) and m.weight.requires_grad}
+    layers = {
+        m: name
+        for name, m in model.named_modules()
+        if isinstance(m, nn.Conv2d | nn.Linear) and m.weight.requires_grad
+    }
     for layer in layers:
         fresh = torch.empty(layer.weight.shape, dtype=torch.float32)
         nn.init.orthogonal_(fresh, generator=generator)
@@ -50,8 +56,9 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
         deviation = output.float().std()
         if not bool(torch.isfinite(deviation)) or float(deviation) < 1e-12:
             raise BadInput(
-                f"LSUV cannot scale layer `{layers[layer]}`: its output has standard deviation {float(deviation):g} on the given images; "
-                "give images that differ, or `init: default`."
+                f"LSUV cannot scale layer `{layers[layer]}`: its output has standard deviation"
+                f" {float(deviation):g} on the given images; give images that differ, or `init:"
+                " default`."
             )
         layer.weight.div_(deviation)
         return output / deviation

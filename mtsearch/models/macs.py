@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def model_macs(model: nn.Module, shape: tuple[int, int, int], skip_zero_rows: bool = False) -> int:
-    """Multiply-accumulates of all convolutions and linear layers for one image of `shape` (channels, height, width), as executed.
+    """Multiply-accumulates of all convolutions and linear layers for one image of `shape`
+    (channels, height, width), as executed.
 
-    Biases, activations, normalisation, pooling and the products inside attention are not counted, as is usual in the field.
-    `skip_zero_rows` leaves out the products with input channels or features whose weights are all zero: what is left when each layer reads
-    its live inputs only. The compacted network needs no more, and less where a channel that nobody reads is no longer computed.
+    Biases, activations, normalisation, pooling and the products inside attention are not counted,
+    as is usual in the field. `skip_zero_rows` leaves out the products with input channels or
+    features whose weights are all zero: what is left when each layer reads its live inputs only.
+    The compacted network needs no more, and less where a channel that nobody reads is no longer
+    computed.
     """
     total = 0
 
@@ -29,7 +32,11 @@ def model_macs(model: nn.Module, shape: tuple[int, int, int], skip_zero_rows: bo
 
     reference = next(model.parameters())
     training = model.training
-    handles = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    handles = [
+        m.register_forward_hook(count)
+        for m in model.modules()
+        if isinstance(m, nn.Conv2d | nn.Linear)
+    ]
     try:
         model.eval()(torch.zeros((1, *shape), device=reference.device, dtype=reference.dtype))
     finally:

@@ -16,7 +16,8 @@ from mtsearch.models.trunk_model import TrunkModel
 
 
 class Mix(nn.Module):
-    """alpha_0 * trunk + alpha_1 * monitor; alpha is a parameter of shape (2,) when learnable, else a buffer."""
+    """alpha_0 * trunk + alpha_1 * monitor; alpha is a parameter of shape (2,) when learnable, else
+    a buffer."""
 
     alpha: Tensor
 
@@ -33,18 +34,23 @@ class Mix(nn.Module):
 
 @architecture(schema.MDMTN)
 class MDMTN(TrunkModel):
-    """A trunk shared by all tasks; each head reads alpha_0 * trunk + alpha_1 * monitor, the task's own monitor reading the raw image.
+    """A trunk shared by all tasks; each head reads alpha_0 * trunk + alpha_1 * monitor, the task's
+    own monitor reading the raw image.
 
-    `learnable` mixing starts at (1, 0), so the network starts as hard sharing: the monitors' weights get no gradient until
-    alpha_1 has moved. `static` mixing is (1 - c, c) with c = 0.5 - 0.5 / K for K tasks.
-    (Hotegni, Berkemeier & Peitz 2024, IJCNN, arXiv 2308.12243.)
+    `learnable` mixing starts at (1, 0), so the network starts as hard sharing: the monitors'
+    weights get no gradient until alpha_1 has moved. `static` mixing is (1 - c, c) with c = 0.5 -
+    0.5 / K for K tasks. (Hotegni, Berkemeier & Peitz 2024, IJCNN, arXiv 2308.12243.)
     """
 
-    def __init__(self, settings: schema.MDMTN, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+    def __init__(
+        self, settings: schema.MDMTN, backbone: Backbone, tasks: Sequence[TaskCard]
+    ) -> None:
         super().__init__(backbone, tasks, settings.norm)
         learnable = settings.mixing == "learnable"
         c = 0.0 if learnable else 0.5 - 0.5 / len(tasks)
-        self.monitors = nn.ModuleDict({task.name: backbone.monitor([need_of(task)]) for task in tasks})
+        self.monitors = nn.ModuleDict(
+            {task.name: backbone.monitor([need_of(task)]) for task in tasks}
+        )
         self.mixes = nn.ModuleDict({task.name: Mix((1 - c, c), learnable) for task in tasks})
         self.prunable += tuple(
             row
@@ -57,4 +63,8 @@ class MDMTN(TrunkModel):
         return self.mixes[name](super().read(name, x, features), monitor)  # type: ignore[no-any-return]
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
-        return [*super().task_parameters(name), *self.monitors[name].parameters(), *self.mixes[name].parameters()]
+        return [
+            *super().task_parameters(name),
+            *self.monitors[name].parameters(),
+            *self.mixes[name].parameters(),
+        ]

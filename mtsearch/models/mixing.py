@@ -20,7 +20,8 @@ OWN = 0.8
 
 
 def weighted(weights: Tensor, maps: list[Tensor]) -> Tensor:
-    """sum_k weights[k] maps[k]; term by term, as a stack would lose the channels-last memory format."""
+    """sum_k weights[k] maps[k]; term by term, as a stack would lose the channels-last memory
+    format."""
     out, *rest = [weight * h for weight, h in zip(weights.unbind(), maps, strict=True)]
     for term in rest:
         out = out + term
@@ -28,7 +29,8 @@ def weighted(weights: Tensor, maps: list[Tensor]) -> Tensor:
 
 
 class Mixer(nn.Module):
-    """h_k <- sum_j W[k, j] h_j over K branches; W starts with 0.8 on the diagonal and 0.2 / (K - 1) beside it."""
+    """h_k <- sum_j W[k, j] h_j over K branches; W starts with 0.8 on the diagonal and 0.2 / (K - 1)
+    beside it."""
 
     def __init__(self, branches: int) -> None:
         super().__init__()
@@ -54,44 +56,61 @@ class Ensemble(nn.Module):
 
 @architecture(schema.Mixing)
 class Mixing(MultiTaskModel):
-    """Branches of one form on the same images, `branches` of them for each task, mixed after every stage but the last.
+    """Branches of one form on the same images, `branches` of them for each task, mixed after every
+    stage but the last.
 
-    One K x K matrix W serves all places and channels (the feature mixing of SISR-KD-Ensemble, made to serve several tasks; a cross-stitch
-    of one matrix: Misra et al. 2016, CVPR, arXiv 1604.03539). Each branch has its last stage and a head of its own; a task with several
-    takes their weighted sum. With W the identity, and with `transfer: false`, the branches are networks of their own.
+    One K x K matrix W serves all places and channels (the feature mixing of SISR-KD-Ensemble, made
+    to serve several tasks; a cross-stitch of one matrix: Misra et al. 2016, CVPR, arXiv
+    1604.03539). Each branch has its last stage and a head of its own; a task with several takes
+    their weighted sum. With W the identity, and with `transfer: false`, the branches are networks
+    of their own.
 
-    A task's branches may see different `inputs`, the image resampled or what a frozen network makes of it, which a branch of a restoration
-    then corrects; with `branch_losses` each of their outputs is trained too. That is the ensemble of chapter 6 of Zhang's thesis, whose
-    frozen networks are VDSR, DRRN and MS-LapSRN.
+    A task's branches may see different `inputs`, the image resampled or what a frozen network makes
+    of it, which a branch of a restoration then corrects; with `branch_losses` each of their outputs
+    is trained too. That is the ensemble of chapter 6 of Zhang's thesis, whose frozen networks are
+    VDSR, DRRN and MS-LapSRN.
 
-    All that comes before the last mixing is shared: every task trains it through W. Each task reads other features of it, so gradients
-    can be weighed against each other in the parameters, not at the boundary.
+    All that comes before the last mixing is shared: every task trains it through W. Each task reads
+    other features of it, so gradients can be weighed against each other in the parameters, not at
+    the boundary.
 
     Raises:
         BadInput: a backbone whose stages do not follow one another, or that has only one.
     """
 
-    def __init__(self, settings: schema.Mixing, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+    def __init__(
+        self, settings: schema.Mixing, backbone: Backbone, tasks: Sequence[TaskCard]
+    ) -> None:
         super().__init__(tasks)
         if len(backbone.stages) < 2:
             raise BadInput(
-                "`trial.architecture` is mixing, which mixes features between a trunk's stages, of which this backbone has fewer than two. "
-                "Choose another."
+                "`trial.architecture` is mixing, which mixes features between a trunk's stages, of"
+                " which this backbone has fewer than two. Choose another."
             )
         self.branches = settings.branches
         self.owners = [task.name for task in tasks for _ in range(settings.branches)]
-        self.trunks = nn.ModuleList(backbone.trunk([need_of(task)]) for task in tasks for _ in range(settings.branches))
-        self.heads = nn.ModuleList(build_head(task, backbone) for task in tasks for _ in range(settings.branches))
+        self.trunks = nn.ModuleList(
+            backbone.trunk([need_of(task)]) for task in tasks for _ in range(settings.branches)
+        )
+        self.heads = nn.ModuleList(
+            build_head(task, backbone) for task in tasks for _ in range(settings.branches)
+        )
         count = len(self.trunks)
         self.mixer = Mixer(count) if settings.transfer and count > 1 else None
-        self.ensembles = nn.ModuleDict({task.name: Ensemble(settings.branches) for task in tasks} if settings.branches > 1 else {})
+        self.ensembles = nn.ModuleDict(
+            {task.name: Ensemble(settings.branches) for task in tasks}
+            if settings.branches > 1
+            else {}
+        )
         self.inputs = nn.ModuleList(build_input(each, backbone.shape) for each in settings.inputs)
         self.branch_losses = settings.branch_losses
         self.stages = len(backbone.stages)
         for stage in range(self.stages):
             self._branch(0).layers(stage)  # refuses a backbone that cannot be run stage by stage
         self.separate = len(tasks) > 1 and self.mixer is not None
-        self.prunable = tuple(row for k in range(count) for row in self._branch(k).rows(f"trunks.{k}"))
+        self.prunable = tuple(
+            row for k in range(count) for row in self._branch(k).rows(f"trunks.{k}")
+        )
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         if self.mixer is None:
@@ -101,19 +120,30 @@ class Mixing(MultiTaskModel):
             maps = self.mixer([self._branch(k).advance(stage, h) for k, h in enumerate(maps)])
         return maps
 
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def decode(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
         outputs = self._outputs(x, shared, tasks)
-        return {name: self.ensembles[name](each) if name in self.ensembles else each[0] for name, each in outputs.items()}
+        return {
+            name: self.ensembles[name](each) if name in self.ensembles else each[0]
+            for name, each in outputs.items()
+        }
 
-    def companions(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, list[Tensor]]:
+    def companions(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, list[Tensor]]:
         return self._outputs(x, shared, tasks) if self.branch_losses else {}
 
-    def _outputs(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None) -> dict[str, list[Tensor]]:
+    def _outputs(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None
+    ) -> dict[str, list[Tensor]]:
         """What each branch of the chosen tasks gives."""
         views, out = self._views(x), {}
         for name in self.chosen(tasks):
             seen = zip(self._of(name), views, strict=True)
-            out[name] = [read_out(self.heads[k], self._last(k, view, shared), view) for k, view in seen]
+            out[name] = [
+                read_out(self.heads[k], self._last(k, view, shared), view) for k, view in seen
+            ]
         return out
 
     def _views(self, x: Tensor) -> list[Tensor]:
@@ -146,6 +176,10 @@ class Mixing(MultiTaskModel):
         modules: list[nn.Module] = [self.ensembles[name]] if name in self.ensembles else []
         for k in self._of(name):
             branch = self._branch(k)
-            last = [branch] if self.mixer is None else [*branch.layers(self.stages - 1), *([branch.neck] if branch.neck else [])]
+            last = (
+                [branch]
+                if self.mixer is None
+                else [*branch.layers(self.stages - 1), *([branch.neck] if branch.neck else [])]
+            )
             modules += [self.heads[k], *last]
         return [p for module in modules for p in module.parameters()]

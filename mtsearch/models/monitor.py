@@ -10,7 +10,12 @@ from mtsearch.models.base import Branch, Need
 from mtsearch.models.resize import PoolTo
 
 
-def small_monitor(shape: tuple[int, int, int], width: int, map_shape: tuple[int, int, int] | None, needs: Sequence[Need]) -> Branch:
+def small_monitor(
+    shape: tuple[int, int, int],
+    width: int,
+    map_shape: tuple[int, int, int] | None,
+    needs: Sequence[Need],
+) -> Branch:
     """Two 5x5 and 3x3 convolutions (32, 64 channels) and a layer to the trunk's sizes.
 
     Args:

@@ -18,37 +18,55 @@ from mtsearch.models.trunk_model import TrunkModel, needs_of
 
 @architecture(schema.MTAN)
 class MTAN(TrunkModel):
-    """Every task weighs the trunk's stages s_1, ..., s_n with masks of its own (Liu, Johns & Davison 2019, CVPR, arXiv 1803.10704).
+    """Every task weighs the trunk's stages s_1, ..., s_n with masks of its own (Liu, Johns &
+    Davison 2019, CVPR, arXiv 1803.10704).
 
-        g_1 = s_1,    g_{i+1} = s_{i+1} * mask_i(g_i),    vector heads read v * mask_n(g_n), map heads g_n,
+        g_1 = s_1,    g_{i+1} = s_{i+1} * mask_i(g_i),    vector heads read v * mask_n(g_n), map
+        heads g_n,
 
-    with the trunk's feature vector v. A mask mirrors the trunk's layers between its two stages and ends in a sigmoid. The shared boundary
-    is all stages and, where a head needs it, the vector.
+    with the trunk's feature vector v. A mask mirrors the trunk's layers between its two stages and
+    ends in a sigmoid. The shared boundary is all stages and, where a head needs it, the vector.
 
     Raises:
         BadInput: a backbone without stages.
     """
 
-    def __init__(self, settings: schema.MTAN, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+    def __init__(
+        self, settings: schema.MTAN, backbone: Backbone, tasks: Sequence[TaskCard]
+    ) -> None:
         if not backbone.stages:
-            raise BadInput("`trial.architecture` is mtan, which weighs the stages of a trunk, but the backbone shows none. Choose another.")
+            raise BadInput(
+                "`trial.architecture` is mtan, which weighs the stages of a trunk, but the backbone"
+                " shows none. Choose another."
+            )
         vectors: tuple[Need, ...] = ("vector",) if "vector" in needs_of(tasks) else ()
         super().__init__(backbone, tasks, settings.norm, ("stages", *vectors))
         self.stages = len(backbone.stages)
         mask = masks_of(backbone)
         self.attention = nn.ModuleDict(
             {
-                task.name: nn.ModuleList(mask(stage) for stage in range(self.stages if need_of(task) == "vector" else self.stages - 1))
+                task.name: nn.ModuleList(
+                    mask(stage)
+                    for stage in range(
+                        self.stages if need_of(task) == "vector" else self.stages - 1
+                    )
+                )
                 for task in tasks
             }
         )
-        layers = [(f"attention.{name}", m) for name, m in self.attention.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        layers = [
+            (f"attention.{name}", m)
+            for name, m in self.attention.named_modules()
+            if isinstance(m, nn.Conv2d | nn.Linear)
+        ]
         self.prunable += tuple(name for name, layer in layers if getattr(layer, "groups", 1) == 1)
 
     def read(self, name: str, x: Tensor, features: list[Tensor]) -> Tensor:
         attended = features[0]
         masks: nn.ModuleList = self.attention[name]  # type: ignore[assignment]
-        for following, mask in zip(features[1:], masks, strict=False):  # a head that reads the map has no mask for the vector
+        for following, mask in zip(
+            features[1:], masks, strict=False
+        ):  # a head that reads the map has no mask for the vector
             attended = following * mask(attended)
         return attended
 

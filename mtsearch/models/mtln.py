@@ -21,7 +21,8 @@ from mtsearch.models.trunk_model import TrunkModel
 
 
 def attention(inputs: int, hidden: int, outputs: int, bias: bool) -> nn.Sequential:
-    """A mask in (0, 1): 1x1 convolution, BN, ReLU, 1x1 convolution, BN, sigmoid; (B, inputs, h, w) -> (B, outputs, h, w)."""
+    """A mask in (0, 1): 1x1 convolution, BN, ReLU, 1x1 convolution, BN, sigmoid; (B, inputs, h, w)
+    -> (B, outputs, h, w)."""
     return nn.Sequential(
         nn.Conv2d(inputs, hidden, 1, bias=bias),
         nn.BatchNorm2d(hidden),
@@ -33,41 +34,62 @@ def attention(inputs: int, hidden: int, outputs: int, bias: bool) -> nn.Sequenti
 
 
 def extractor(inputs: int, outputs: int, convs: int, bias: bool, pool: int) -> nn.Sequential:
-    """`convs` times 3x3 convolution, BN, ReLU; then, where `pool` is above 1, a max-pool of that size."""
+    """`convs` times 3x3 convolution, BN, ReLU; then, where `pool` is above 1, a max-pool of that
+    size."""
     layers: list[nn.Module] = []
     for i in range(convs):
-        layers += [nn.Conv2d(inputs if i == 0 else outputs, outputs, 3, padding=1, bias=bias), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers += [
+            nn.Conv2d(inputs if i == 0 else outputs, outputs, 3, padding=1, bias=bias),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers, *([nn.MaxPool2d(pool)] if pool > 1 else []))
 
 
 @architecture(schema.MTLN)
 class MTLN(TrunkModel):
-    """A trunk with maps G_0 .. G_n, and for each task t masks a_j over them, made by modules A[t, j] of its own:
+    """A trunk with maps G_0 .. G_n, and for each task t masks a_j over them, made by modules A[t,
+    j] of its own:
 
-    a_j = A[t, j](G_j ++ P_(j-1)),  P_j = pool(E[j](a_j * G_j)),  where ++ joins channels and a_0 reads G_0 alone. The head of t reads P_n,
-    averaged over its pixels where it wants a vector. All tasks use the same extractors E, unless `per_task`; `norm` is of the trunk and of
-    these extractors.
+    a_j = A[t, j](G_j ++ P_(j-1)),  P_j = pool(E[j](a_j * G_j)),  where ++ joins channels and a_0
+    reads G_0 alone. The head of t reads P_n, averaged over its pixels where it wants a vector. All
+    tasks use the same extractors E, unless `per_task`; `norm` is of the trunk and of these
+    extractors.
 
-    The shared boundary is the list of the maps that are read. P_(j-1) reaches the output through a_j only, so what lies more than one
-    block below the first attended one is neither read nor built: of the 2^(n+1) ways to switch attention on or off by block, n+2 differ.
-    (Zheng, Gong, Li & Lu 2022, IEEE TGRS 60, after MTAN: Liu, Johns & Davison 2019, CVPR.)
+    The shared boundary is the list of the maps that are read. P_(j-1) reaches the output through
+    a_j only, so what lies more than one block below the first attended one is neither read nor
+    built: of the 2^(n+1) ways to switch attention on or off by block, n+2 differ. (Zheng, Gong, Li
+    & Lu 2022, IEEE TGRS 60, after MTAN: Liu, Johns & Davison 2019, CVPR.)
     """
 
-    def __init__(self, settings: schema.MTLN, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+    def __init__(
+        self, settings: schema.MTLN, backbone: Backbone, tasks: Sequence[TaskCard]
+    ) -> None:
         stages = backbone.stages
         if not stages:
-            raise BadInput("architecture `mtln` reads feature maps of several sizes, which this backbone does not give; choose `wrn`.")
+            raise BadInput(
+                "architecture `mtln` reads feature maps of several sizes, which this backbone does"
+                " not give; choose `wrn`."
+            )
         for before, after in pairwise(stages):
-            if before[1] % after[1] or before[2] % after[2] or before[1] // after[1] != before[2] // after[2]:
+            if (
+                before[1] % after[1]
+                or before[2] % after[2]
+                or before[1] // after[1] != before[2] // after[2]
+            ):
                 raise BadInput(
-                    "architecture `mtln` pools feature maps by whole factors. Found stages of "
-                    f"{before[1]} x {before[2]} and {after[1]} x {after[2]} in this backbone; choose `wrn`."
+                    "architecture `mtln` pools feature maps by whole factors. Found stages of"
+                    f" {before[1]} x {before[2]} and {after[1]} x {after[2]} in this backbone;"
+                    " choose `wrn`."
                 )
         if settings.attention > len(stages):
             raise BadInput(
-                f"`trial.architecture.attention` counts blocks, of which this backbone has {len(stages)}. Found {settings.attention}."
+                "`trial.architecture.attention` counts blocks, of which this backbone has"
+                f" {len(stages)}. Found {settings.attention}."
             )
-        outputs = [max(1, round(settings.width * channels)) for channels, *_ in (*stages[1:], stages[-1])]
+        outputs = [
+            max(1, round(settings.width * channels)) for channels, *_ in (*stages[1:], stages[-1])
+        ]
         branch = replace(backbone, width=outputs[-1], map_shape=(outputs[-1], *stages[-1][1:]))
         super().__init__(branch, tasks, settings.norm, ("stages",))
         self.form = settings.form
@@ -80,14 +102,20 @@ class MTLN(TrunkModel):
             for j in range(self.attended, len(stages)):
                 channels = stages[j][0]
                 read = channels + (outputs[j - 1] if j > 0 else 0)
-                made.append(attention(read, max(1, round(settings.ratio * channels)), channels, settings.bias))
+                made.append(
+                    attention(
+                        read, max(1, round(settings.ratio * channels)), channels, settings.bias
+                    )
+                )
             return made
 
         def extractors() -> nn.ModuleList:
             made = nn.ModuleList()
             for j in range(self.begin, len(stages)):
                 pool = stages[j][1] // stages[min(j + 1, len(stages) - 1)][1]
-                made.append(extractor(stages[j][0], outputs[j], settings.convs, settings.bias, pool))
+                made.append(
+                    extractor(stages[j][0], outputs[j], settings.convs, settings.bias, pool)
+                )
             return made
 
         self.attention = nn.ModuleDict({task.name: masks() for task in tasks})
@@ -99,7 +127,9 @@ class MTLN(TrunkModel):
             renormalise_(self.extractors, settings.norm, [task.name for task in tasks])
         self.heads, self.shared_head = _heads(settings, branch, tasks)
         self.prunable += tuple(
-            name for name, m in self.named_modules() if type(m) is nn.Conv2d and name.startswith(("attention.", "extractors."))
+            name
+            for name, m in self.named_modules()
+            if type(m) is nn.Conv2d and name.startswith(("attention.", "extractors."))
         )
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
@@ -119,7 +149,9 @@ class MTLN(TrunkModel):
         assert before is not None
         return before
 
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def decode(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
         out = {}
         for name in self.chosen(tasks):
             head = self.heads[name] if self.shared_head is None else self.shared_head
@@ -127,30 +159,56 @@ class MTLN(TrunkModel):
         return out
 
     def _extractors(self, name: str) -> nn.ModuleList:
-        return self.extractors[name] if isinstance(self.extractors, nn.ModuleDict) else self.extractors  # type: ignore[return-value]
+        return (
+            self.extractors[name] if isinstance(self.extractors, nn.ModuleDict) else self.extractors  # type: ignore[return-value]
+        )
 
     def shared_parameters(self) -> list[nn.Parameter]:
         own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}
         return [p for p in self.parameters() if id(p) not in own]
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
-        extractors = list(self._extractors(name).parameters()) if self.own else norm_parameters(self.extractors, name)
+        extractors = (
+            list(self._extractors(name).parameters())
+            if self.own
+            else norm_parameters(self.extractors, name)
+        )
         head = list(self.heads[name].parameters()) if self.shared_head is None else []
-        return [*norm_parameters(self.trunk, name), *self.attention[name].parameters(), *extractors, *head]
+        return [
+            *norm_parameters(self.trunk, name),
+            *self.attention[name].parameters(),
+            *extractors,
+            *head,
+        ]
 
 
-def _heads(settings: schema.MTLN, branch: Backbone, tasks: Sequence[TaskCard]) -> tuple[nn.ModuleDict, nn.Module | None]:
-    """The heads by task, or no such and the one of all tasks; each reads the last feature map of a branch."""
-    if not any(need_of(task) == "vector" for task in tasks) and (settings.head_hidden or settings.dropout):
-        raise BadInput("`trial.architecture.head_hidden` and `.dropout` are for heads on feature vectors, which none of these tasks has.")
+def _heads(
+    settings: schema.MTLN, branch: Backbone, tasks: Sequence[TaskCard]
+) -> tuple[nn.ModuleDict, nn.Module | None]:
+    """The heads by task, or no such and the one of all tasks; each reads the last feature map of a
+    branch."""
+    if not any(need_of(task) == "vector" for task in tasks) and (
+        settings.head_hidden or settings.dropout
+    ):
+        raise BadInput(
+            "`trial.architecture.head_hidden` and `.dropout` are for heads on feature vectors,"
+            " which none of these tasks has."
+        )
     if settings.head_mode == "per_task":
         return nn.ModuleDict({task.name: _head(settings, branch, task) for task in tasks}), None
     first = tasks[0]
     for task in tasks:
-        if task.kind != first.kind or task.outputs != first.outputs or task.classes != first.classes or not task.classes:
+        if (
+            task.kind != first.kind
+            or task.outputs != first.outputs
+            or task.classes != first.classes
+            or not task.classes
+        ):
             raise BadInput(
-                "`trial.architecture.head_mode` is shared, which takes tasks of one kind that name the same classes in the same order. "
-                f"Found `{first.name}` with {list(first.classes)} and `{task.name}` with {list(task.classes)}; use `per_task`."
+                "`trial.architecture.head_mode` is shared, which takes tasks of one kind that name"
+                f" the same classes in the same order. Found `{first.name}` with"
+                f" {list(first.classes)} and `{task.name}` with {list(task.classes)}; use"
+                " `per_task`."
             )
     return nn.ModuleDict(), _head(settings, branch, first)
 

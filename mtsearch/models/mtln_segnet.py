@@ -1,4 +1,5 @@
-"""Attention branches over an encoder-decoder: scenes from the encoder's maps, pixels from the decoder's too."""
+"""Attention branches over an encoder-decoder: scenes from the encoder's maps, pixels from the
+decoder's too."""
 
 from __future__ import annotations
 
@@ -21,21 +22,29 @@ from mtsearch.models.trunk_segnet import SegNetBranch
 
 @architecture(schema.MTLNSegNet)
 class MTLNSegNet(MultiTaskModel):
-    """SegNet with one attention module per task and level of the encoder and, for tasks on pixels, of the decoder.
+    """SegNet with one attention module per task and level of the encoder and, for tasks on pixels,
+    of the decoder.
 
-    Encoder, level i: mask of the level's second map, computed from its first map joined with Q_(i-1); Q_i is the masked map through a
-    shared extractor and a 2x2 max-pool. Decoder, from the last level down: mask of the level's last map, computed from the unpooled map
-    joined with what came before (Q, then the masked map of the level above), enlarged and through a shared extractor. Heads read Q of the
-    last level, averaged, or the masked map of decoder level 0. (The dense variant of MTAN: Liu, Johns & Davison 2019, CVPR, with the
-    scene task of MTLN on the encoder alone.)
+    Encoder, level i: mask of the level's second map, computed from its first map joined with
+    Q_(i-1); Q_i is the masked map through a shared extractor and a 2x2 max-pool. Decoder, from the
+    last level down: mask of the level's last map, computed from the unpooled map joined with what
+    came before (Q, then the masked map of the level above), enlarged and through a shared
+    extractor. Heads read Q of the last level, averaged, or the masked map of decoder level 0. (The
+    dense variant of MTAN: Liu, Johns & Davison 2019, CVPR, with the scene task of MTLN on the
+    encoder alone.)
     """
 
-    def __init__(self, settings: schema.MTLNSegNet, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+    def __init__(
+        self, settings: schema.MTLNSegNet, backbone: Backbone, tasks: Sequence[TaskCard]
+    ) -> None:
         super().__init__(tasks)
         needs = needs_of(tasks)
         trunk = backbone.trunk(needs)
         if not isinstance(trunk, SegNetBranch):
-            raise BadInput("architecture `mtln_segnet` reads an encoder and a decoder, which this backbone does not have; choose `segnet`.")
+            raise BadInput(
+                "architecture `mtln_segnet` reads an encoder and a decoder, which this backbone"
+                " does not have; choose `segnet`."
+            )
         body = trunk.body
         widths = [level[0].out_channels for level in body.encoder_first]  # type: ignore[index, union-attr]
         ends = [level[0].out_channels for level in body.decoder_first]  # type: ignore[index, union-attr]
@@ -46,7 +55,9 @@ class MTLNSegNet(MultiTaskModel):
             return attention(inputs, max(1, round(settings.ratio * outputs)), outputs, bias=True)
 
         def encoder_masks() -> nn.ModuleList:
-            return nn.ModuleList(mask(w + (after[i - 1] if i else 0), w) for i, w in enumerate(widths))
+            return nn.ModuleList(
+                mask(w + (after[i - 1] if i else 0), w) for i, w in enumerate(widths)
+            )
 
         def decoder_masks() -> nn.ModuleList:
             return nn.ModuleList(mask(widths[i] + end, end) for i, end in enumerate(ends))
@@ -54,25 +65,42 @@ class MTLNSegNet(MultiTaskModel):
         self.trunk = trunk
         self.on_pixels = {task.name for task in tasks if need_of(task) == "map"}
         self.encoder_attention = nn.ModuleDict({task.name: encoder_masks() for task in tasks})
-        self.decoder_attention = nn.ModuleDict({name: decoder_masks() for name in sorted(self.on_pixels)})
-        self.encoder_extractors = nn.ModuleList(extractor(i, o, 1, True, 2) for i, o in zip(widths, after, strict=True))
-        self.decoder_extractors = nn.ModuleList(extractor(widths[i], end, 1, True, 1) for i, end in enumerate(ends))
+        self.decoder_attention = nn.ModuleDict(
+            {name: decoder_masks() for name in sorted(self.on_pixels)}
+        )
+        self.encoder_extractors = nn.ModuleList(
+            extractor(i, o, 1, True, 2) for i, o in zip(widths, after, strict=True)
+        )
+        self.decoder_extractors = nn.ModuleList(
+            extractor(widths[i], end, 1, True, 1) for i, end in enumerate(ends)
+        )
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.heads = nn.ModuleDict({task.name: build_head(task, backbone) for task in tasks})
-        parts = ("encoder_attention.", "decoder_attention.", "encoder_extractors.", "decoder_extractors.")
-        self.prunable = trunk.rows("trunk") + tuple(n for n, m in self.named_modules() if type(m) is nn.Conv2d and n.startswith(parts))
+        parts = (
+            "encoder_attention.",
+            "decoder_attention.",
+            "encoder_extractors.",
+            "decoder_extractors.",
+        )
+        self.prunable = trunk.rows("trunk") + tuple(
+            n for n, m in self.named_modules() if type(m) is nn.Conv2d and n.startswith(parts)
+        )
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         maps = self.trunk.body.maps(x, any(name in self.on_pixels for name in self.chosen(tasks)))
         return [*maps.first, *maps.second, *maps.up, *maps.down]
 
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def decode(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
         levels = len(self.sizes)
         first, second, up, down = (shared[i * levels : (i + 1) * levels] for i in range(4))
         out = {}
         for name in self.chosen(tasks):
             q = self._encoded(name, first, second)
-            out[name] = self.heads[name](self._decoded(name, q, up, down) if name in self.on_pixels else self.pool(q))
+            out[name] = self.heads[name](
+                self._decoded(name, q, up, down) if name in self.on_pixels else self.pool(q)
+            )
         return out
 
     def _encoded(self, name: str, first: list[Tensor], second: list[Tensor]) -> Tensor:
@@ -96,7 +124,11 @@ class MTLNSegNet(MultiTaskModel):
         return feature_map * mask if self.form == "gate" else feature_map + feature_map * mask
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        return [p for part in (self.trunk, self.encoder_extractors, self.decoder_extractors) for p in part.parameters()]
+        return [
+            p
+            for part in (self.trunk, self.encoder_extractors, self.decoder_extractors)
+            for p in part.parameters()
+        ]
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
         own = (self.encoder_attention, self.decoder_attention, self.heads)

@@ -1,7 +1,8 @@
 """How a trunk that several tasks share is normalised.
 
-A trunk that sees one task's images at a time gathers running statistics of the mixture it happened to see last, while it was trained on
-each task's own: at evaluation every task is normalised with the others' statistics too. The policies besides ``shared`` end that:
+A trunk that sees one task's images at a time gathers running statistics of the mixture it happened
+to see last, while it was trained on each task's own: at evaluation every task is normalised with
+the others' statistics too. The policies besides ``shared`` end that:
 
 - ``task_statistics``: each task has its own running mean and variance; weight and bias are shared.
 - ``task_affine``: each task has its own batch norms altogether (Bilen & Vedaldi 2017).
@@ -24,7 +25,8 @@ _GROUPS, _LEAST = 32, 4  # at most so many groups, of at least so many channels
 
 
 class TaskNorm(nn.Module):
-    """One batch norm a task, `task` says which one acts; with `affine` false they share the weight and bias of `like`.
+    """One batch norm a task, `task` says which one acts; with `affine` false they share the weight
+    and bias of `like`.
 
     Every task starts from the state of `like`, be it fresh or pretrained.
     """
@@ -58,19 +60,34 @@ def renormalise_(trunk: nn.Module, norm: Norm, tasks: Sequence[str]) -> None:
     """Put the chosen policy in the place of every batch norm of a trunk, in place.
 
     Raises:
-        BadInput: a policy other than `shared`, and no batch norm in the trunk; a policy by task, and one task.
+        BadInput: a policy other than `shared`, and no batch norm in the trunk; a policy by task,
+            and one task.
     """
     if norm == "shared":
         return
-    places = [(name, module) for name, module in trunk.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    places = [
+        (name, module)
+        for name, module in trunk.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+    ]
     if not places:
         raise BadInput(
-            f"`trial.architecture.norm` is {norm}, but the backbone's trunk has no batch norm. Leave `norm` out or choose another backbone."
+            f"`trial.architecture.norm` is {norm}, but the backbone's trunk has no batch norm."
+            " Leave `norm` out or choose another backbone."
         )
     if norm in PER_TASK and len(tasks) == 1:
-        raise BadInput(f"`trial.architecture.norm` is {norm}, but there is one task alone. Leave `norm` out.")
+        raise BadInput(
+            f"`trial.architecture.norm` is {norm}, but there is one task alone. Leave `norm` out."
+        )
     for name, module in places:
-        trunk.set_submodule(name, _grouped(module) if norm == "group" else TaskNorm(module, tasks, affine=norm == "task_affine"))
+        trunk.set_submodule(
+            name,
+            (
+                _grouped(module)
+                if norm == "group"
+                else TaskNorm(module, tasks, affine=norm == "task_affine")
+            ),
+        )
 
 
 def turn_to(trunk: nn.Module, task: str) -> None:
@@ -82,11 +99,21 @@ def turn_to(trunk: nn.Module, task: str) -> None:
 
 def norm_parameters(trunk: nn.Module, task: str) -> list[nn.Parameter]:
     """The trunk's parameters that this task alone uses."""
-    return [p for module in trunk.modules() if isinstance(module, TaskNorm) for p in module.norms[task].parameters()]
+    return [
+        p
+        for module in trunk.modules()
+        if isinstance(module, TaskNorm)
+        for p in module.norms[task].parameters()
+    ]
 
 
 def _grouped(norm: nn.BatchNorm2d) -> nn.GroupNorm:
-    """Group norm for the same channels: the most groups that divide them, are at most 32 and hold at least 4 channels each."""
+    """Group norm for the same channels: the most groups that divide them, are at most 32 and hold
+    at least 4 channels each."""
     channels = norm.num_features
-    groups = max(g for g in range(1, _GROUPS + 1) if channels % g == 0 and (channels // g >= _LEAST or g == 1))
+    groups = max(
+        g
+        for g in range(1, _GROUPS + 1)
+        if channels % g == 0 and (channels // g >= _LEAST or g == 1)
+    )
     return nn.GroupNorm(groups, channels, eps=norm.eps)

@@ -21,7 +21,8 @@ CERTAIN = 10.0  # the logit of a class that is known
 class Brush(nn.Module):
     """Scene logits (B, scenes) -> pixel logits (B, outputs, H, W), the same at every pixel.
 
-    Classes are matched by their names, by number where a card has none. An undefined class, which no scene has, gets a learned logit.
+    Classes are matched by their names, by number where a card has none. An undefined class, which
+    no scene has, gets a learned logit.
 
     Raises:
         BadInput: a pixel class is no scene.
@@ -32,16 +33,28 @@ class Brush(nn.Module):
     def __init__(self, scene: TaskCard, pixels: TaskCard, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
-        scenes, classes = (list(task.classes) or list(map(str, range(task.outputs))) for task in (scene, pixels))
+        scenes, classes = (
+            list(task.classes) or list(map(str, range(task.outputs))) for task in (scene, pixels)
+        )
         trained = pixels.undefined is not None and pixels.undefined != pixels.ignore
-        missing = [name for number, name in enumerate(classes) if name not in scenes and not (trained and number == pixels.undefined)]
+        missing = [
+            name
+            for number, name in enumerate(classes)
+            if name not in scenes and not (trained and number == pixels.undefined)
+        ]
         if missing:
             raise BadInput(
-                f"architecture `painted` gives pixels the class of their scene, and `{pixels.name}` has classes that `{scene.name}` "
-                f"lacks: {', '.join(missing)}. Use another architecture."
+                f"architecture `painted` gives pixels the class of their scene, and `{pixels.name}`"
+                f" has classes that `{scene.name}` lacks: {', '.join(missing)}. Use another"
+                " architecture."
             )
         self.undefined = nn.Parameter(torch.zeros(1)) if trained else None
-        self.register_buffer("order", torch.tensor([scenes.index(name) if name in scenes else len(scenes) for name in classes]))
+        self.register_buffer(
+            "order",
+            torch.tensor(
+                [scenes.index(name) if name in scenes else len(scenes) for name in classes]
+            ),
+        )
 
     def forward(self, scene: Tensor) -> Tensor:
         if self.undefined is not None:
@@ -53,42 +66,58 @@ class Brush(nn.Module):
 class Painted(MultiTaskModel):
     """A trunk and a head for the scene; every pixel of a segmentation gets the scene's logits.
 
-    With `scene: labelled` it is told each image's scene when it is evaluated: no network that looks at whole images can do better.
+    With `scene: labelled` it is told each image's scene when it is evaluated: no network that looks
+    at whole images can do better.
     """
 
-    def __init__(self, settings: schema.Painted, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+    def __init__(
+        self, settings: schema.Painted, backbone: Backbone, tasks: Sequence[TaskCard]
+    ) -> None:
         super().__init__(tasks)
         kinds = sorted(task.kind for task in tasks)
         if kinds[:1] != ["classification"] or len(kinds) < 2 or set(kinds[1:]) != {"segmentation"}:
             raise BadInput(
-                f"architecture `painted` takes one classification, the scene, and segmentations. Found {', '.join(kinds)}; choose another."
+                "architecture `painted` takes one classification, the scene, and segmentations."
+                f" Found {', '.join(kinds)}; choose another."
             )
         self.scene = next(task for task in tasks if task.kind == "classification")
         self.told = settings.scene == "labelled"
         self.trunk = backbone.trunk(["vector"])
         self.head = build_head(self.scene, backbone)
         size = backbone.shape[1:]
-        self.brushes = nn.ModuleDict({task.name: Brush(self.scene, task, size) for task in tasks if task is not self.scene})
+        self.brushes = nn.ModuleDict(
+            {task.name: Brush(self.scene, task, size) for task in tasks if task is not self.scene}
+        )
         self.prunable = self.trunk.rows("trunk")
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         return self.trunk(x)  # type: ignore[no-any-return]
 
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def decode(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
         return self._painted(self.head(shared[0]), tasks)
 
-    def answers(self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """As `forward`; with `scene: labelled` the labelled scenes in place of the predicted ones."""
+    def answers(
+        self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """As `forward`; with `scene: labelled` the labelled scenes in place of the predicted
+        ones."""
         scene = self.head(self.share(x, tasks)[0])
         if self.told and self.scene.name in labels:
             truth = labels[self.scene.name]
             known = truth != self.scene.ignore
-            certain = CERTAIN * F.one_hot(torch.where(known, truth, 0), self.scene.outputs).to(scene.dtype)
+            certain = CERTAIN * F.one_hot(torch.where(known, truth, 0), self.scene.outputs).to(
+                scene.dtype
+            )
             scene = torch.where(known[:, None], certain, scene)
         return self._painted(scene, tasks)
 
     def _painted(self, scene: Tensor, tasks: Sequence[str] | None) -> dict[str, Tensor]:
-        return {name: scene if name == self.scene.name else self.brushes[name](scene) for name in self.chosen(tasks)}
+        return {
+            name: scene if name == self.scene.name else self.brushes[name](scene)
+            for name in self.chosen(tasks)
+        }
 
     def shared_parameters(self) -> list[nn.Parameter]:
         return [*self.trunk.parameters(), *self.head.parameters()]

@@ -34,7 +34,7 @@ def map_size(shape: tuple[int, int, int], kernel: int, name: str) -> tuple[int, 
     if height < 1 or width < 1:
         smallest = 2 * (kernel + 1) + kernel - 1
         raise BadInput(
-            f"backbone `{name}` needs images of at least {smallest} x {smallest} pixels. Found {shape[1]} x {shape[2]}; "
-            "choose another backbone."
+            f"backbone `{name}` needs images of at least {smallest} x {smallest} pixels. Found"
+            f" {shape[1]} x {shape[2]}; choose another backbone."
         )
     return height, width

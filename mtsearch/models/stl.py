@@ -22,13 +22,22 @@ class STL(MultiTaskModel):
         super().__init__(tasks)
         self.trunks = nn.ModuleDict({task.name: backbone.trunk([need_of(task)]) for task in tasks})
         self.heads = nn.ModuleDict({task.name: build_head(task, backbone) for task in tasks})
-        self.prunable = tuple(row for task in tasks for row in self.trunks[task.name].rows(f"trunks.{task.name}"))  # type: ignore[operator]
+        self.prunable = tuple(
+            row
+            for task in tasks
+            for row in self.trunks[task.name].rows(f"trunks.{task.name}")  # type: ignore[operator]
+        )
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         return []
 
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        return {name: read_out(self.heads[name], self.features(name, x), x) for name in self.chosen(tasks)}
+    def decode(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        return {
+            name: read_out(self.heads[name], self.features(name, x), x)
+            for name in self.chosen(tasks)
+        }
 
     def features(self, name: str, x: Tensor) -> Tensor:
         """What the head of a task reads of images (B, C, H, W)."""

@@ -17,7 +17,8 @@ WIDTH = 32
 
 @backbone(schema.BackboneCM)
 def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
-    """Two 3x3 convolutions (16, 32 channels), each with a 2x2 max-pool before batch norm and ReLU, and a linear layer to 32.
+    """Two 3x3 convolutions (16, 32 channels), each with a 2x2 max-pool before batch norm and ReLU,
+    and a linear layer to 32.
 
     On 3 x 32 x 32 the trunk has 42,080 parameters and a monitor 231,392.
     """
@@ -38,20 +39,35 @@ def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
             nn.BatchNorm2d(32),
             nn.ReLU(),
         )
-        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(entries, WIDTH), nn.ReLU()), needs, ends=[4])
+        return Branch(
+            body,
+            nn.Sequential(FlattenPixels(), nn.Linear(entries, WIDTH), nn.ReLU()),
+            needs,
+            ends=[4],
+        )
 
     def monitor(needs: Sequence[Need]) -> Branch:
-        body = nn.Sequential(nn.Conv2d(channels, 32, 3), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU())
+        body = nn.Sequential(
+            nn.Conv2d(channels, 32, 3), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU()
+        )
         if "map" in needs:
             body.append(PoolTo((height, width)))
             pixels_in = height * width
         else:
             pixels_in = pixels
-        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(32 * pixels_in, WIDTH), nn.ReLU()), needs)
+        return Branch(
+            body, nn.Sequential(FlattenPixels(), nn.Linear(32 * pixels_in, WIDTH), nn.ReLU()), needs
+        )
 
     def mask(stage: int) -> nn.Module:
         if stage == 1:
-            return nn.Sequential(FlattenPixels(), nn.Linear(entries, entries), nn.ReLU(), nn.Linear(entries, WIDTH), nn.Sigmoid())
+            return nn.Sequential(
+                FlattenPixels(),
+                nn.Linear(entries, entries),
+                nn.ReLU(),
+                nn.Linear(entries, WIDTH),
+                nn.Sigmoid(),
+            )
         return nn.Sequential(
             nn.Conv2d(16, 16, 1),
             nn.BatchNorm2d(16),

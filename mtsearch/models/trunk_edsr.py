@@ -18,7 +18,9 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.residual = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.residual = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, h, w) -> (B, width, h, w)."""
@@ -26,14 +28,23 @@ class Block(nn.Module):
 
 
 class EDSR(nn.Module):
-    """The image's pixels in squares of `scale`, a 3x3 convolution, `blocks` blocks and a convolution around which the first's output is
-    added, then as many convolutions to 4 * width and x2 pixel shuffles as bring the image's size back."""
+    """The image's pixels in squares of `scale`, a 3x3 convolution, `blocks` blocks and a
+    convolution around which the first's output is added, then as many convolutions to 4 * width and
+    x2 pixel shuffles as bring the image's size back.
+    """
 
     def __init__(self, channels: int, width: int, blocks: int, scale: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.PixelUnshuffle(scale), nn.Conv2d(channels * scale**2, width, 3, padding=1))
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, padding=1))
-        stages = [nn.Sequential(nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2)) for _ in range(scale.bit_length() - 1)]
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(scale), nn.Conv2d(channels * scale**2, width, 3, padding=1)
+        )
+        self.blocks = nn.Sequential(
+            *(Block(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, padding=1)
+        )
+        stages = [
+            nn.Sequential(nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2))
+            for _ in range(scale.bit_length() - 1)
+        ]
         self.enlarge = nn.Sequential(*stages)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,10 +55,12 @@ class EDSR(nn.Module):
 
 @backbone(schema.BackboneEDSR)
 def edsr(settings: schema.BackboneEDSR, shape: tuple[int, int, int]) -> Backbone:
-    """EDSR (Lim et al. 2017, CVPRW, arXiv 1707.02921) for images that were enlarged before the network sees them: it works on squares of
-    `scale` x `scale` pixels, the grid they were enlarged from, at the cost of that grid. The head is a 3x3 convolution.
+    """EDSR (Lim et al. 2017, CVPRW, arXiv 1707.02921) for images that were enlarged before the
+    network sees them: it works on squares of `scale` x `scale` pixels, the grid they were enlarged
+    from, at the cost of that grid. The head is a 3x3 convolution.
 
-    With blocks b, width w, scale s and C channels the trunk has 9 C s^2 w + w + (2b + 1)(9 w^2 + w) + log2(s) (36 w^2 + 4 w) parameters.
+    With blocks b, width w, scale s and C channels the trunk has 9 C s^2 w + w + (2b + 1)(9 w^2 + w)
+    + log2(s) (36 w^2 + 4 w) parameters.
 
     Raises:
         BadInput: a side of the images is no multiple of `scale`.
@@ -56,13 +69,17 @@ def edsr(settings: schema.BackboneEDSR, shape: tuple[int, int, int]) -> Backbone
     scale, filters = settings.scale, settings.width
     if height % scale or width % scale:
         raise BadInput(
-            f"backbone `edsr` with `scale: {scale}` needs images whose sides are multiples of it. Found {height} x {width}; choose another "
-            "`scale`."
+            f"backbone `edsr` with `scale: {scale}` needs images whose sides are multiples of it."
+            f" Found {height} x {width}; choose another `scale`."
         )
     map_shape = (filters, height, width)
 
     def trunk(needs: Sequence[Need]) -> Branch:
-        return Branch(EDSR(channels, filters, settings.blocks, scale), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), needs)
+        return Branch(
+            EDSR(channels, filters, settings.blocks, scale),
+            nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            needs,
+        )
 
     def monitor(needs: Sequence[Need]) -> Branch:
         return small_monitor(shape, filters, map_shape, needs)

@@ -1,4 +1,5 @@
-"""A branch of the ensembles that share features across branches: a convolution, residual blocks, a convolution, at the image's size."""
+"""A branch of the ensembles that share features across branches: a convolution, residual blocks, a
+convolution, at the image's size."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.LeakyReLU(SLOPE), nn.Conv2d(width, width, 3, padding=1, bias=False)
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,10 +34,12 @@ class Block(nn.Module):
 
 @backbone(schema.BackboneKTDE)
 def ktde(settings: schema.BackboneKTDE, shape: tuple[int, int, int]) -> Backbone:
-    """3x3 convolution and leaky ReLU (slope 0.2), `blocks` residual blocks, 3x3 convolution; a restoration adds its head's to the image.
+    """3x3 convolution and leaky ReLU (slope 0.2), `blocks` residual blocks, 3x3 convolution; a
+    restoration adds its head's to the image.
 
-    A stage ends after the first convolution and after each block: 3 blocks make the four places of the feature mixing. With blocks b,
-    width w and C channels a network that restores them has 18 C w + (2 b + 1) 9 w^2 parameters.
+    A stage ends after the first convolution and after each block: 3 blocks make the four places of
+    the feature mixing. With blocks b, width w and C channels a network that restores them has 18 C
+    w + (2 b + 1) 9 w^2 parameters.
     """
     channels, height, width = shape
     filters, blocks = settings.width, settings.blocks
@@ -42,13 +47,28 @@ def ktde(settings: schema.BackboneKTDE, shape: tuple[int, int, int]) -> Backbone
 
     def trunk(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(
-            nn.Sequential(nn.Conv2d(channels, filters, 3, padding=1, bias=False), nn.LeakyReLU(SLOPE)),
+            nn.Sequential(
+                nn.Conv2d(channels, filters, 3, padding=1, bias=False), nn.LeakyReLU(SLOPE)
+            ),
             *(Block(filters) for _ in range(blocks)),
             nn.Conv2d(filters, filters, 3, padding=1, bias=False),
         )
-        return Branch(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), needs, ends=range(1, blocks + 2))
+        return Branch(
+            body,
+            nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            needs,
+            ends=range(1, blocks + 2),
+        )
 
     def monitor(needs: Sequence[Need]) -> Branch:
         return small_monitor(shape, filters, stage, needs)
 
-    return Backbone(trunk, monitor, filters, stage, shape, stages=(stage,) * (blocks + 2), heads={"restoration": Correction})
+    return Backbone(
+        trunk,
+        monitor,
+        filters,
+        stage,
+        shape,
+        stages=(stage,) * (blocks + 2),
+        heads={"restoration": Correction},
+    )

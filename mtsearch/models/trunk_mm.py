@@ -17,7 +17,8 @@ WIDTH = 50
 
 @backbone(schema.BackboneMM)
 def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
-    """Two 5x5 convolutions (10, 20 channels), each with a 2x2 max-pool before its ReLU, and a linear layer to 50.
+    """Two 5x5 convolutions (10, 20 channels), each with a 2x2 max-pool before its ReLU, and a
+    linear layer to 50.
 
     On 1 x 28 x 28 the trunk has 21,330 parameters and a monitor 144,570.
     """
@@ -36,7 +37,12 @@ def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
             nn.MaxPool2d(2),
             nn.ReLU(),
         )
-        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(entries, WIDTH), nn.ReLU()), needs, ends=[3])
+        return Branch(
+            body,
+            nn.Sequential(FlattenPixels(), nn.Linear(entries, WIDTH), nn.ReLU()),
+            needs,
+            ends=[3],
+        )
 
     def monitor(needs: Sequence[Need]) -> Branch:
         body = nn.Sequential(nn.Conv2d(channels, 20, 5), nn.MaxPool2d(2), nn.ReLU())
@@ -45,11 +51,19 @@ def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
             pixels_in = height * width
         else:
             pixels_in = pixels
-        return Branch(body, nn.Sequential(FlattenPixels(), nn.Linear(20 * pixels_in, WIDTH), nn.ReLU()), needs)
+        return Branch(
+            body, nn.Sequential(FlattenPixels(), nn.Linear(20 * pixels_in, WIDTH), nn.ReLU()), needs
+        )
 
     def mask(stage: int) -> nn.Module:
         if stage == 1:
-            return nn.Sequential(FlattenPixels(), nn.Linear(entries, entries), nn.ReLU(), nn.Linear(entries, WIDTH), nn.Sigmoid())
+            return nn.Sequential(
+                FlattenPixels(),
+                nn.Linear(entries, entries),
+                nn.ReLU(),
+                nn.Linear(entries, WIDTH),
+                nn.Sigmoid(),
+            )
         return nn.Sequential(
             nn.Conv2d(10, 10, 1),
             nn.ReLU(),

@@ -20,10 +20,11 @@ def needs_of(tasks: Sequence[TaskCard]) -> tuple[Need, ...]:
 
 
 class TrunkModel(MultiTaskModel):
-    """One trunk shared by all tasks and a head for each, which reads what `read` makes of the trunk's features.
+    """One trunk shared by all tasks and a head for each, which reads what `read` makes of the
+    trunk's features.
 
-    With a per-task `norm` the trunk treats the tasks apart and runs once for each of them: `share` gives every task's features, one task's
-    behind the other's, and `separate` is true.
+    With a per-task `norm` the trunk treats the tasks apart and runs once for each of them: `share`
+    gives every task's features, one task's behind the other's, and `separate` is true.
 
     Args:
         backbone: makes the trunk.
@@ -35,14 +36,22 @@ class TrunkModel(MultiTaskModel):
         BadInput: a `norm` other than shared on a trunk without batch norm.
     """
 
-    def __init__(self, backbone: Backbone, tasks: Sequence[TaskCard], norm: Norm, needs: Sequence[Need] | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        tasks: Sequence[TaskCard],
+        norm: Norm,
+        needs: Sequence[Need] | None = None,
+    ) -> None:
         super().__init__(tasks)
         needs = needs_of(tasks) if needs is None else needs
         self.trunk = backbone.trunk(needs)
         renormalise_(self.trunk, norm, [task.name for task in tasks])
         self.separate = norm in PER_TASK
         self.heads = nn.ModuleDict({task.name: build_head(task, backbone) for task in tasks})
-        self.slot = {task.name: needs.index(need_of(task)) for task in tasks if need_of(task) in needs}
+        self.slot = {
+            task.name: needs.index(need_of(task)) for task in tasks if need_of(task) in needs
+        }
         self.prunable = self.trunk.rows("trunk")
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
@@ -54,7 +63,9 @@ class TrunkModel(MultiTaskModel):
             features += self.trunk(x)
         return features
 
-    def features_of(self, name: str, shared: list[Tensor], tasks: Sequence[str] | None = None) -> list[Tensor]:
+    def features_of(
+        self, name: str, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> list[Tensor]:
         """The trunk's features for a task, out of what `share` gave for `tasks`."""
         if not self.separate:
             return shared
@@ -66,9 +77,14 @@ class TrunkModel(MultiTaskModel):
         """What the head of a task reads, from the images and the trunk's features for this task."""
         return features[self.slot[name]]
 
-    def decode(self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def decode(
+        self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
         features = {name: self.features_of(name, shared, tasks) for name in self.chosen(tasks)}
-        return {name: read_out(self.heads[name], self.read(name, x, own), x) for name, own in features.items()}
+        return {
+            name: read_out(self.heads[name], self.read(name, x, own), x)
+            for name, own in features.items()
+        }
 
     def shared_parameters(self) -> list[nn.Parameter]:
         own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}

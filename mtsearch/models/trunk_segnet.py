@@ -1,4 +1,5 @@
-"""SegNet: a VGG-16 encoder with batch norm, and its mirror that unpools to where the maxima were."""
+"""SegNet: a VGG-16 encoder with batch norm, and its mirror that unpools to where the maxima
+were."""
 
 from __future__ import annotations
 
@@ -18,11 +19,14 @@ from mtsearch.models.registry import backbone
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
     """3x3 convolution, BN, ReLU: 9io + 3o parameters."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
 
 
 def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, h, w) -> (B, C, *size): each value at the place `indices` that a 2x2 max-pool took it from, zeros elsewhere."""
+    """(B, C, h, w) -> (B, C, *size): each value at the place `indices` that a 2x2 max-pool took it
+    from, zeros elsewhere."""
     height, width = size
     zeros = x.new_zeros((x.shape[0], x.shape[1], height * width))
     return zeros.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
@@ -30,8 +34,9 @@ def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Maps:
-    """By level 0..4: the `first` and `second` map of the encoder, and of the decoder the unpooled map `up` and its last map `down`; the
-    decoder's are empty where it was left out. `pooled` (B, C, h, w) is the encoder's end."""
+    """By level 0..4: the `first` and `second` map of the encoder, and of the decoder the unpooled
+    map `up` and its last map `down`; the decoder's are empty where it was left out. `pooled` (B, C,
+    h, w) is the encoder's end."""
 
     first: list[Tensor]
     second: list[Tensor]
@@ -41,10 +46,11 @@ class Maps:
 
 
 class SegNet(nn.Module):
-    """Badrinarayanan, Kendall & Cipolla 2017 (IEEE TPAMI 39), as the dense variant of MTAN has it (Liu, Johns & Davison 2019).
+    """Badrinarayanan, Kendall & Cipolla 2017 (IEEE TPAMI 39), as the dense variant of MTAN has it
+    (Liu, Johns & Davison 2019).
 
-    Level i of the encoder has 2 convolutions to `widths[i]` (3 from the third level on) before its pool, level i of the decoder as many to
-    ``widths[max(i - 1, 0)]`` behind its unpooling.
+    Level i of the encoder has 2 convolutions to `widths[i]` (3 from the third level on) before its
+    pool, level i of the decoder as many to ``widths[max(i - 1, 0)]`` behind its unpooling.
 
     Args:
         channels: of the images.
@@ -53,14 +59,20 @@ class SegNet(nn.Module):
         decodes: whether it has a decoder.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], size: tuple[int, int], decodes: bool) -> None:
+    def __init__(
+        self, channels: int, widths: Sequence[int], size: tuple[int, int], decodes: bool
+    ) -> None:
         super().__init__()
         self.sizes = [(size[0] >> level, size[1] >> level) for level in range(len(widths))]
         below = [channels, *widths]
-        self.encoder_first = nn.ModuleList(convolution(below[i], width) for i, width in enumerate(widths))
+        self.encoder_first = nn.ModuleList(
+            convolution(below[i], width) for i, width in enumerate(widths)
+        )
         self.encoder_second = nn.ModuleList(_more(width, i) for i, width in enumerate(widths))
         ends = [widths[max(i - 1, 0)] for i in range(len(widths))] if decodes else []
-        self.decoder_first = nn.ModuleList(convolution(widths[i], end) for i, end in enumerate(ends))
+        self.decoder_first = nn.ModuleList(
+            convolution(widths[i], end) for i, end in enumerate(ends)
+        )
         self.decoder_second = nn.ModuleList(_more(end, i) for i, end in enumerate(ends))
 
     def maps(self, x: Tensor, decode: bool) -> Maps:
@@ -88,7 +100,8 @@ def _more(width: int, level: int) -> nn.Sequential:
 
 
 class SegNetBranch(Branch):
-    """The vector is the encoder's end averaged over its pixels, the map the decoder's end. A decoder nobody needs is left out."""
+    """The vector is the encoder's end averaged over its pixels, the map the decoder's end. A
+    decoder nobody needs is left out."""
 
     body: SegNet
 
@@ -97,14 +110,20 @@ class SegNetBranch(Branch):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         maps = self.body.maps(images, "map" in self.needs)
-        return [self.neck(maps.pooled) if need == "vector" and self.neck is not None else maps.down[0] for need in self.needs]
+        return [
+            self.neck(maps.pooled) if need == "vector" and self.neck is not None else maps.down[0]
+            for need in self.needs
+        ]
 
 
 def fine_pixels(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """Feature map (B, C, H, W) -> class logits (B, outputs, H, W): a 3x3 and a 1x1 convolution, as in MTAN."""
+    """Feature map (B, C, H, W) -> class logits (B, outputs, H, W): a 3x3 and a 1x1 convolution, as
+    in MTAN."""
     assert backbone.map_shape is not None  # the backbone that names this head has one
     channels = backbone.map_shape[0]
-    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, task.outputs, 1))
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, task.outputs, 1)
+    )
 
 
 @backbone(schema.BackboneSegNet)
@@ -118,7 +137,8 @@ def segnet(settings: schema.BackboneSegNet, shape: tuple[int, int, int]) -> Back
     widths = settings.widths
     if min(height, width) < 1 << len(widths):
         raise BadInput(
-            f"backbone `segnet` needs images of at least 32 x 32 pixels. Found {height} x {width}; enlarge them or choose another backbone."
+            f"backbone `segnet` needs images of at least 32 x 32 pixels. Found {height} x {width};"
+            " enlarge them or choose another backbone."
         )
 
     def trunk(needs: Sequence[Need]) -> Branch:
@@ -129,4 +149,6 @@ def segnet(settings: schema.BackboneSegNet, shape: tuple[int, int, int]) -> Back
     def monitor(needs: Sequence[Need]) -> Branch:
         return small_monitor(shape, widths[-1], map_shape, needs)
 
-    return Backbone(trunk, monitor, widths[-1], map_shape, shape, heads={"segmentation": fine_pixels})
+    return Backbone(
+        trunk, monitor, widths[-1], map_shape, shape, heads={"segmentation": fine_pixels}
+    )

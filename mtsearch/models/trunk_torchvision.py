@@ -24,12 +24,19 @@ _CLASSES = 1000  # torchvision's default, by which the last layer is recognised
 
 
 class NetworkBranch(Branch):
-    """A torchvision network without its last layer; the feature map is what its last global pooling reads.
+    """A torchvision network without its last layer; the feature map is what its last global pooling
+    reads.
 
     `ends` are the names of the graph's nodes that end a stage.
     """
 
-    def __init__(self, network: nn.Module, needs: Sequence[Need], grey: bool = False, ends: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        needs: Sequence[Need],
+        grey: bool = False,
+        ends: Sequence[str] = (),
+    ) -> None:
         nn.Module.__init__(self)
         self.grey = grey
         self.needs = tuple(needs)
@@ -45,7 +52,8 @@ class NetworkBranch(Branch):
 
 @backbone(schema.BackboneTorchvision)
 def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -> Backbone:
-    """Trunks are `settings.model` without its last layer. Weights come from `settings.weights`, a local state dict, or are random.
+    """Trunks are `settings.model` without its last layer. Weights come from `settings.weights`, a
+    local state dict, or are random.
 
     Nothing is downloaded. Grey images are repeated to three channels.
     A monitor is two small convolutions and a linear layer to the trunk's width.
@@ -54,7 +62,10 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
         BadInput: unknown model, images it cannot take, a weights file that does not fit.
     """
     if shape[0] not in (1, 3):
-        raise BadInput(f"`trial.backbone` is torchvision, whose networks take 1 or 3 channels. Found {shape[0]}; choose another backbone.")
+        raise BadInput(
+            "`trial.backbone` is torchvision, whose networks take 1 or 3 channels. Found"
+            f" {shape[0]}; choose another backbone."
+        )
     state = load_weights(settings.weights) if settings.weights is not None else None
     width, ends = _probe(settings.model, shape)
     stages = tuple(ends.values())
@@ -69,7 +80,8 @@ def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:300]
                 raise BadInput(
-                    f"`trial.backbone.weights` does not fit the torchvision network `{settings.model}`. Found {settings.weights}: {reason}"
+                    "`trial.backbone.weights` does not fit the torchvision network"
+                    f" `{settings.model}`. Found {settings.weights}: {reason}"
                 ) from error
         return NetworkBranch(net, needs, grey=shape[0] == 1, ends=tuple(ends))
 
@@ -83,7 +95,10 @@ def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
     """The network without its last layer, and that layer's name."""
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
-        raise BadInput(f"`trial.backbone.model` is no classification network of torchvision: `{name}`. {nearest(name, names)}")
+        raise BadInput(
+            f"`trial.backbone.model` is no classification network of torchvision: `{name}`."
+            f" {nearest(name, names)}"
+        )
     options: dict[str, Any] = {}
     if name.startswith("vit"):
         options["image_size"] = shape[1]
@@ -94,7 +109,11 @@ def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
     net = torchvision.models.get_model(name, weights=None, num_classes=_CLASSES, **options)
     last = ""
     for path, module in net.named_modules():
-        outputs = getattr(module, "out_features", None) if isinstance(module, nn.Linear) else getattr(module, "out_channels", None)
+        outputs = (
+            getattr(module, "out_features", None)
+            if isinstance(module, nn.Linear)
+            else getattr(module, "out_channels", None)
+        )
         last = path if outputs == _CLASSES and isinstance(module, nn.Linear | nn.Conv2d) else last
     parent, _, leaf = last.rpartition(".")
     setattr(net.get_submodule(parent), leaf, nn.Identity())
@@ -102,7 +121,8 @@ def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
 
 
 def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, dict[str, tuple[int, int, int]]]:
-    """The width of the feature vector, and the stages as `_ends` tells them, found without allocating or drawing anything."""
+    """The width of the feature vector, and the stages as `_ends` tells them, found without
+    allocating or drawing anything."""
     try:
         net = _unallocated(name, shape).eval()
         with torch.device("meta"):
@@ -115,11 +135,15 @@ def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, dict[str, tuple
         if isinstance(error, BadInput):
             raise
         reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"`trial.backbone.model` is {name}, which cannot take images of {shape[1]} x {shape[2]} pixels: {reason}") from error
+        raise BadInput(
+            f"`trial.backbone.model` is {name}, which cannot take images of {shape[1]} x {shape[2]}"
+            f" pixels: {reason}"
+        ) from error
 
 
 def _unallocated(name: str, shape: tuple[int, int, int]) -> nn.Module:
-    """The network without its last layer on the meta device; the random generator is left as it was."""
+    """The network without its last layer on the meta device; the random generator is left as it
+    was."""
     try:
         with torch.device("meta"):
             return _headless(name, shape)[0]
@@ -129,7 +153,8 @@ def _unallocated(name: str, shape: tuple[int, int, int]) -> nn.Module:
 
 
 class _Shallow(torch.fx.Tracer):
-    """Traces a network's own forward and its sequences only: blocks stay modules, which tell training from evaluation themselves."""
+    """Traces a network's own forward and its sequences only: blocks stay modules, which tell
+    training from evaluation themselves."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not isinstance(m, nn.Sequential)
@@ -139,15 +164,20 @@ def _pooled(net: nn.Module, graph: torch.fx.Graph) -> torch.fx.Node | None:
     """What the last global pooling reads; None where nothing is pooled (vision transformers)."""
     for node in reversed(graph.nodes):
         module = net.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, nn.AdaptiveAvgPool2d) or node.target in (F.adaptive_avg_pool2d, "mean"):
+        if isinstance(module, nn.AdaptiveAvgPool2d) or node.target in (
+            F.adaptive_avg_pool2d,
+            "mean",
+        ):
             return node.args[0]  # type: ignore[return-value]
     return None
 
 
 def _ends(net: nn.Module, graph: torch.fx.Graph) -> dict[str, tuple[int, int, int]]:
-    """By name of the node that ends it, the shape of each stage's map; none without a global pooling. Nodes know their shapes.
+    """By name of the node that ends it, the shape of each stage's map; none without a global
+    pooling. Nodes know their shapes.
 
-    A stage ends where the next layer on the only way to the global pooling at least halves the map's area.
+    A stage ends where the next layer on the only way to the global pooling at least halves the
+    map's area.
     """
     node, ends, area = _pooled(net, graph), {}, 0.0
     while node is not None and len(node.meta["tensor_meta"].shape) == 4:
@@ -158,19 +188,26 @@ def _ends(net: nn.Module, graph: torch.fx.Graph) -> dict[str, tuple[int, int, in
             ends[node.name] = (channels, height, width)
         area = height * width
         called = net.get_submodule(str(node.target)) if node.op == "call_module" else None
-        alone = len(node.all_input_nodes) == 1 and not isinstance(called, Permute)  # before it, channels are the last axis
+        alone = len(node.all_input_nodes) == 1 and not isinstance(
+            called, Permute
+        )  # before it, channels are the last axis
         node = node.all_input_nodes[0] if alone else None
     return dict(reversed(ends.items()))
 
 
 def _extractor(net: nn.Module, needs: Sequence[Need], ends: Sequence[str]) -> nn.Module:
-    """The network returning the needed features in order, without the layers that no longer count."""
+    """The network returning the needed features in order, without the layers that no longer
+    count."""
     graph = _Shallow().trace(net)
     output = next(node for node in graph.nodes if node.op == "output")
     with graph.inserting_before(output):
         vector = graph.call_method("flatten", (output.args[0], 1))
     named = {node.name: node for node in graph.nodes}
-    features = {"map": [named[end] for end in ends[-1:]], "stages": [named[end] for end in ends], "vector": [vector]}
+    features = {
+        "map": [named[end] for end in ends[-1:]],
+        "stages": [named[end] for end in ends],
+        "vector": [vector],
+    }
     output.args = (tuple(node for need in needs for node in features[need]),)
     module = torch.fx.GraphModule(net, graph)
     module.graph.eliminate_dead_code()

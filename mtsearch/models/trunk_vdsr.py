@@ -12,16 +12,19 @@ from mtsearch.models.monitor import small_monitor
 from mtsearch.models.registry import backbone
 from mtsearch.models.restoring import Correction
 
-STAGES = 4  # that architectures which look into the trunk see; of equal length, as the maps are of equal size
+# that architectures which look into the trunk see; of equal length, as the maps are of equal size
+STAGES = 4
 
 
 @backbone(schema.BackboneVDSR)
 def vdsr(settings: schema.BackboneVDSR, shape: tuple[int, int, int]) -> Backbone:
-    """`depth` 3x3 convolutions of `width` filters without biases, the last of which is the head's; ReLU after all others.
+    """`depth` 3x3 convolutions of `width` filters without biases, the last of which is the head's;
+    ReLU after all others.
 
-    The output of a restoration is the image plus the head's (Kim, Lee & Lee 2016, CVPR, arXiv 1511.04587): cards whose images the network
-    is to see as they are give `mean: [0]`, `std: [1]`. Weights are He-normal over the outputs. With depth 20 and width 64 a network of one
-    channel has 664,704 parameters, in general 18 C w + 9 (depth - 2) w^2.
+    The output of a restoration is the image plus the head's (Kim, Lee & Lee 2016, CVPR, arXiv
+    1511.04587): cards whose images the network is to see as they are give `mean: [0]`, `std: [1]`.
+    Weights are He-normal over the outputs. With depth 20 and width 64 a network of one channel has
+    664,704 parameters, in general 18 C w + 9 (depth - 2) w^2.
     """
     channels, height, width = shape
     filters = settings.width
@@ -32,12 +35,27 @@ def vdsr(settings: schema.BackboneVDSR, shape: tuple[int, int, int]) -> Backbone
     def trunk(needs: Sequence[Need]) -> Branch:
         layers: list[nn.Module] = []
         for number in range(settings.depth - 1):
-            convolution = nn.Conv2d(filters if number else channels, filters, 3, padding=1, bias=False)
+            convolution = nn.Conv2d(
+                filters if number else channels, filters, 3, padding=1, bias=False
+            )
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
             layers += [convolution, nn.ReLU()]
-        return Branch(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), needs, ends)
+        return Branch(
+            nn.Sequential(*layers),
+            nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            needs,
+            ends,
+        )
 
     def monitor(needs: Sequence[Need]) -> Branch:
         return small_monitor(shape, filters, map_shape, needs)
 
-    return Backbone(trunk, monitor, filters, map_shape, shape, stages=(map_shape,) * count, heads={"restoration": Correction})
+    return Backbone(
+        trunk,
+        monitor,
+        filters,
+        map_shape,
+        shape,
+        stages=(map_shape,) * count,
+        heads={"restoration": Correction},
+    )

@@ -16,10 +16,11 @@ from mtsearch.models.registry import backbone
 
 
 class Block(nn.Module):
-    """BN, ReLU, 3x3 convolution, BN, ReLU, 3x3 convolution of stride `stride`, beside a shortcut on the raw input; nothing after the sum.
+    """BN, ReLU, 3x3 convolution, BN, ReLU, 3x3 convolution of stride `stride`, beside a shortcut on
+    the raw input; nothing after the sum.
 
-    The shortcut is a strided 1x1 convolution where size or width change, else the identity. With i inputs and o outputs the first form
-    has 2i + 10io + 9o^2 + 5o parameters, the second 18o^2 + 6o.
+    The shortcut is a strided 1x1 convolution where size or width change, else the identity. With i
+    inputs and o outputs the first form has 2i + 10io + 9o^2 + 5o parameters, the second 18o^2 + 6o.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -32,7 +33,11 @@ class Block(nn.Module):
             nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, stride, padding=1),
         )
-        self.shortcut = nn.Identity() if inputs == outputs and stride == 1 else nn.Conv2d(inputs, outputs, 1, stride)
+        self.shortcut = (
+            nn.Identity()
+            if inputs == outputs and stride == 1
+            else nn.Conv2d(inputs, outputs, 1, stride)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, outputs, h / stride, w / stride)."""
@@ -40,22 +45,26 @@ class Block(nn.Module):
 
 
 class WRN(nn.Module):
-    """A 3x3 convolution to 16 channels and three stages of `blocks` blocks each, the first of stride 2; the last stage ends in BN and ReLU.
+    """A 3x3 convolution to 16 channels and three stages of `blocks` blocks each, the first of
+    stride 2; the last stage ends in BN and ReLU.
 
-    Zagoruyko & Komodakis 2016 (BMVC, arXiv 1605.07146), with the stride on a block's second convolution and on all three stages, as in
-    the attention networks over it (Liu, Johns & Davison 2019; Zheng et al. 2022).
+    Zagoruyko & Komodakis 2016 (BMVC, arXiv 1605.07146), with the stride on a block's second
+    convolution and on all three stages, as in the attention networks over it (Liu, Johns & Davison
+    2019; Zheng et al. 2022).
     """
 
     def __init__(self, channels: int, widths: tuple[int, int, int, int], blocks: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.groups = nn.ModuleList(
-            nn.Sequential(Block(i, o, 2), *(Block(o, o, 1) for _ in range(blocks - 1))) for i, o in pairwise(widths)
+            nn.Sequential(Block(i, o, 2), *(Block(o, o, 1) for _ in range(blocks - 1)))
+            for i, o in pairwise(widths)
         )
         self.last = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU())
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """G0 to G3: the stem's output and each stage's, only the last one normalised and activated."""
+        """G0 to G3: the stem's output and each stage's, only the last one normalised and
+        activated."""
         maps = [self.stem(x)]
         for group in self.groups:
             maps.append(group(maps[-1]))
@@ -82,13 +91,15 @@ def wrn(settings: schema.BackboneWRN, shape: tuple[int, int, int]) -> Backbone:
     Segmentation heads over it are `coarse_pixels`.
 
     Raises:
-        BadInput: a side of the images is no multiple of 8: halves would be rounded up by convolutions and down by pools.
+        BadInput: a side of the images is no multiple of 8: halves would be rounded up by
+            convolutions and down by pools.
     """
     channels, height, width = shape
     if height % 8 or width % 8:
         raise BadInput(
-            f"backbone `wrn` needs images whose sides are multiples of 8 pixels. Found {height} x {width}; crop or resize them to "
-            f"{max(8, height // 8 * 8)} x {max(8, width // 8 * 8)}."
+            f"backbone `wrn` needs images whose sides are multiples of 8 pixels. Found {height} x"
+            f" {width}; crop or resize them to {max(8, height // 8 * 8)} x"
+            f" {max(8, width // 8 * 8)}."
         )
     k = settings.widen
     widths = (16, 16 * k, 32 * k, 64 * k)
@@ -101,4 +112,12 @@ def wrn(settings: schema.BackboneWRN, shape: tuple[int, int, int]) -> Backbone:
     def monitor(needs: Sequence[Need]) -> Branch:
         return small_monitor(shape, widths[-1], stages[-1], needs)
 
-    return Backbone(trunk, monitor, widths[-1], stages[-1], shape, stages=stages, heads={"segmentation": coarse_pixels})
+    return Backbone(
+        trunk,
+        monitor,
+        widths[-1],
+        stages[-1],
+        shape,
+        stages=stages,
+        heads={"segmentation": coarse_pixels},
+    )

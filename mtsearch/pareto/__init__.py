@@ -1,4 +1,4 @@
-"""Fronts: dominance, hypervolume, choice, Delta-m, tables, pictures and the report page. Imports neither torch nor ray."""
+"""Fronts: dominance, hypervolume, choice, Delta-m. Imports neither torch nor Ray."""
 
 from mtsearch.pareto.choice import by_preference, choose, knee, normalised
 from mtsearch.pareto.delta import delta_m, measures_of, with_delta_m
@@ -7,7 +7,6 @@ from mtsearch.pareto.indicators import Reference, hypervolume, hypervolume_serie
 from mtsearch.pareto.live_front import LiveFront
 from mtsearch.pareto.ordering import best_first
 from mtsearch.pareto.outcome import Outcome, outcome
-from mtsearch.pareto.tables import derive
 
 __all__ = [
     "LiveFront",
@@ -17,7 +16,6 @@ __all__ = [
     "by_preference",
     "choose",
     "delta_m",
-    "derive",
     "feasible",
     "front_mask",
     "front_rows",

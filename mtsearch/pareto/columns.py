@@ -1,4 +1,5 @@
-"""The columns of rows: reading numbers, the words shown for a metric, their order and their digits."""
+"""The columns of rows: reading numbers, the words shown for a metric, their order and their
+digits."""
 
 from __future__ import annotations
 
@@ -13,10 +14,30 @@ Kinds = Mapping[str, str]
 """The kind of each task by its name (`classification`, `segmentation`, `regression`)."""
 
 CONFIGURATION = "trial."
-_HEAD = ("trial", "kind", "control", "state", "reason", "attempts", "front", "knee", "dataset", "seed", "epoch", "delta_m", "test/delta_m")
+_HEAD = (
+    "trial",
+    "kind",
+    "control",
+    "state",
+    "reason",
+    "attempts",
+    "front",
+    "knee",
+    "dataset",
+    "seed",
+    "epoch",
+    "delta_m",
+    "test/delta_m",
+)
 _GROUPS = ("val/", "test/", "train/", "model/", "cost/", CONFIGURATION)
 _DECIMALS = {"density": 3, "loss": 4, "compression_rate": 2, "parameter_sharing": 3, "seconds": 1}
-_SHORT = {"model/params": "parameters", "model/macs": "multiply-adds", "cost/seconds": "time", "delta_m": "Δm", "test/delta_m": "Δm, test"}
+_SHORT = {
+    "model/params": "parameters",
+    "model/macs": "multiply-adds",
+    "cost/seconds": "time",
+    "delta_m": "Δm",
+    "test/delta_m": "Δm, test",
+}
 
 
 def number(row: Mapping[str, Any], metric: str) -> float:
@@ -31,8 +52,8 @@ def number(row: Mapping[str, Any], metric: str) -> float:
 
 
 def known(metric: str, kinds: Kinds | None = None) -> Metric:
-    """Direction, unit and default reference of a metric. A task's `error` is a percentage unless `kinds` says that the task is a
-    regression.
+    """Direction, unit and default reference of a metric. A task's `error` is a percentage unless
+    `kinds` says that the task is a regression.
     """
     if metric.rsplit("/", 1)[-1] == "delta_m":
         return Metric("max", "%")
@@ -43,13 +64,16 @@ def known(metric: str, kinds: Kinds | None = None) -> Metric:
 
 
 def label(metric: str, kinds: Kinds | None = None) -> str:
-    """A metric in words with its unit: `val/image/error` becomes ``image error (%)``, its tested twin ``image error, test (%)``."""
+    """A metric in words with its unit: `val/image/error` becomes ``image error (%)``, its tested
+    twin ``image error, test (%)``."""
     unit = known(metric, kinds).unit
     parts = metric.split("/", 3)
     if metric in _SHORT:
         words = _SHORT[metric]
     elif len(parts) == 4:
-        words = f"{parts[1]} {parts[2]} of {parts[3]}" + ("" if parts[0] == "val" else f", {parts[0]}")
+        words = f"{parts[1]} {parts[2]} of {parts[3]}" + (
+            "" if parts[0] == "val" else f", {parts[0]}"
+        )
     elif len(parts) == 3:
         words = f"{parts[1]} {parts[2]}" + ("" if parts[0] == "val" else f", {parts[0]}")
     else:
@@ -58,8 +82,8 @@ def label(metric: str, kinds: Kinds | None = None) -> str:
 
 
 def show(value: Any, metric: str = "", kinds: Kinds | None = None) -> str:
-    """A value as tables print it: percentages with two decimals, counts with thousands, other numbers with four digits; an en dash for
-    nothing.
+    """A value as tables print it: percentages with two decimals, counts with thousands, other
+    numbers with four digits; an en dash for nothing.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
@@ -69,7 +93,9 @@ def show(value: Any, metric: str = "", kinds: Kinds | None = None) -> str:
         return "∞" if value > 0 else "-∞"
     if metric and not metric.startswith(CONFIGURATION) and known(metric, kinds).unit == "%":
         return f"{value:+.2f}" if metric.endswith("delta_m") else f"{value:.2f}"
-    if (decimals := _DECIMALS.get(metric.rsplit("/", 1)[-1])) is not None and not metric.startswith(CONFIGURATION):
+    if (decimals := _DECIMALS.get(metric.rsplit("/", 1)[-1])) is not None and not metric.startswith(
+        CONFIGURATION
+    ):
         return f"{value:.{decimals}f}"
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}" if metric.startswith(("model/", "cost/")) else str(int(value))
@@ -77,7 +103,8 @@ def show(value: Any, metric: str = "", kinds: Kinds | None = None) -> str:
 
 
 def arranged(rows: Iterable[Row], first: Sequence[str] = ()) -> list[str]:
-    """The columns of rows in a stable order: identity, `first`, metrics by group, configuration, anything else, and the command last."""
+    """The columns of rows in a stable order: identity, `first`, metrics by group, configuration,
+    anything else, and the command last."""
     names = {key for row in rows for key in row}
     groups = [[c for c in _HEAD if c in names], [c for c in first if c in names]]
     groups += [sorted(c for c in names if c.startswith(prefix)) for prefix in _GROUPS]

@@ -1,4 +1,5 @@
-"""Dominance: the non-dominated points, the layers below them, and the front of a table of trials."""
+"""Dominance: the non-dominated points, the layers below them, and the front of a table of
+trials."""
 
 from __future__ import annotations
 
@@ -18,23 +19,29 @@ Mask = NDArray[np.bool_]
 def minimised(points: ArrayLike, goals: Sequence[str]) -> Floats:
     """The points with every objective to be minimised: maximised columns change their sign.
 
-    `points` has shape (n, k), `goals` holds k words, `min` or `max`. Raises ValueError when they do not fit.
+    `points` has shape (n, k), `goals` holds k words, `min` or `max`. Raises ValueError when they do
+    not fit.
     """
     array = np.asarray(points, dtype=np.float64)
     if array.size == 0:
         array = array.reshape(0, len(goals))
     if array.ndim != 2 or array.shape[1] != len(goals):
-        raise ValueError(f"Parameter `points` should have shape (n, {len(goals)}). Found {array.shape}.")
+        raise ValueError(
+            f"Parameter `points` should have shape (n, {len(goals)}). Found {array.shape}."
+        )
     if unknown := set(goals) - {"min", "max"}:
-        raise ValueError(f"Parameter `goals` should hold `min` and `max` only. Found {sorted(unknown)}.")
+        raise ValueError(
+            f"Parameter `goals` should hold `min` and `max` only. Found {sorted(unknown)}."
+        )
     return array * np.where(np.asarray(goals) == "max", -1.0, 1.0)
 
 
 def non_dominated(points: ArrayLike, goals: Sequence[str]) -> Mask:
     """Which of the points (n, k) no other point dominates, as a mask (n,).
 
-    A point dominates another when it is nowhere worse and somewhere better. Equal points do not dominate each other, so duplicates stay
-    together; a point with a value that is not finite is never on the front and dominates nothing.
+    A point dominates another when it is nowhere worse and somewhere better. Equal points do not
+    dominate each other, so duplicates stay together; a point with a value that is not finite is
+    never on the front and dominates nothing.
     """
     array = minimised(points, goals)
     mask: Mask = np.asarray(np.isfinite(array).all(axis=1))
@@ -44,8 +51,8 @@ def non_dominated(points: ArrayLike, goals: Sequence[str]) -> Mask:
 
 
 def rank(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.int64]:
-    """The layer of each point in non-dominated sorting (Deb et al. 2002), as integers (n,): 0 is the front, 1 the front without it, and
-    so on.
+    """The layer of each point in non-dominated sorting (Deb et al. 2002), as integers (n,): 0 is
+    the front, 1 the front without it, and so on.
 
     Points with a value that is not finite share one layer behind all others.
     """
@@ -60,30 +67,48 @@ def rank(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.int64]:
 
 def values(rows: Sequence[Row], objectives: Sequence[Objective]) -> Floats:
     """The objectives of rows as an array (n, k), NaN where a row has none."""
-    return np.array([[number(row, o.metric) for o in objectives] for row in rows], dtype=np.float64).reshape(len(rows), len(objectives))
+    return np.array(
+        [[number(row, o.metric) for o in objectives] for row in rows], dtype=np.float64
+    ).reshape(len(rows), len(objectives))
 
 
 def feasible(rows: Sequence[Row], constraints: Sequence[Constraint]) -> Mask:
-    """Which rows keep every bound, as a mask (n,). A row that lacks a bounded metric does not keep it."""
+    """Which rows keep every bound, as a mask (n,). A row that lacks a bounded metric does not keep
+    it."""
     mask = np.ones(len(rows), dtype=np.bool_)
     for c in constraints:
         column = np.array([number(row, c.metric) for row in rows], dtype=np.float64)
         with np.errstate(invalid="ignore"):
-            mask &= column <= c.max if c.max is not None else column >= (c.min if c.min is not None else -np.inf)
+            mask &= (
+                column <= c.max
+                if c.max is not None
+                else column >= (c.min if c.min is not None else -np.inf)
+            )
     return mask
 
 
-def front_mask(rows: Sequence[Row], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()) -> Mask:
-    """Which rows are on the front: search trials (no controls) that are done and keep the constraints, not dominated by another such
-    trial.
+def front_mask(
+    rows: Sequence[Row], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()
+) -> Mask:
+    """Which rows are on the front: search trials (no controls) that are done and keep the
+    constraints, not dominated by another such trial.
     """
-    done = np.array([row.get("state") == "done" and row.get("kind", "search") == "search" for row in rows], dtype=np.bool_)
+    done = np.array(
+        [row.get("state") == "done" and row.get("kind", "search") == "search" for row in rows],
+        dtype=np.bool_,
+    )
     mask = done & feasible(rows, constraints)
     points = values(rows, objectives)
     mask[mask] = non_dominated(points[mask], [o.goal for o in objectives])
     return mask
 
 
-def front_rows(rows: Sequence[Row], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()) -> list[Row]:
+def front_rows(
+    rows: Sequence[Row], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()
+) -> list[Row]:
     """The rows on the front (see `front_mask`), in the order given."""
-    return [row for row, inside in zip(rows, front_mask(rows, objectives, constraints), strict=True) if inside]
+    return [
+        row
+        for row, inside in zip(rows, front_mask(rows, objectives, constraints), strict=True)
+        if inside
+    ]

@@ -21,9 +21,11 @@ _IDEALS = {"model/density": 0.0}
 class Reference:
     """The reference point of a hypervolume.
 
-    `values` has one number per objective; `origins` says where each comes from: ``objective`` (set in the space), ``metric`` (the
-    metric's own worst value) or ``worst seen`` (no worst value exists: the worst of the points and a tenth of their range beyond it, so
-    that extreme points count; Ishibuchi et al. 2018). `ideals` holds the best possible values, None where a metric has none.
+    `values` has one number per objective; `origins` says where each comes from: ``objective`` (set
+    in the space), ``metric`` (the metric's own worst value) or ``worst seen`` (no worst value
+    exists: the worst of the points and a tenth of their range beyond it, so that extreme points
+    count; Ishibuchi et al. 2018). `ideals` holds the best possible values, None where a metric has
+    none.
     """
 
     values: tuple[float, ...]
@@ -32,16 +34,16 @@ class Reference:
 
     @property
     def box(self) -> float | None:
-        """The volume between the reference and the ideal point, which a normalised hypervolume divides by; None where an ideal is
-        missing.
+        """The volume between the reference and the ideal point, which a normalised hypervolume
+        divides by; None where an ideal is missing.
         """
         sides = [abs(r - i) for r, i in zip(self.values, self.ideals, strict=True) if i is not None]
         return math.prod(sides) if len(sides) == len(self.values) and all(sides) else None
 
 
 def hypervolume(points: ArrayLike, goals: Sequence[str], reference: Sequence[float]) -> float:
-    """The volume that the points (n, k) dominate within the reference point (k,), in the product of the objectives' units (Zitzler &
-    Thiele 1998).
+    """The volume that the points (n, k) dominate within the reference point (k,), in the product of
+    the objectives' units (Zitzler & Thiele 1998).
 
     Points that are not finite or not better than the reference in every objective add nothing.
     """
@@ -65,9 +67,11 @@ def _ideal(objective: Objective, unit: str) -> float | None:
     return _IDEALS.get(objective.metric) if objective.goal == "min" else None
 
 
-def reference_point(objectives: Sequence[Objective], points: ArrayLike = (), kinds: Kinds | None = None) -> Reference:
-    """The reference of these objectives: what the space sets, else the metric's worst value (error 100 %, density 1, ...), else the worst
-    of `points` (n, k).
+def reference_point(
+    objectives: Sequence[Objective], points: ArrayLike = (), kinds: Kinds | None = None
+) -> Reference:
+    """The reference of these objectives: what the space sets, else the metric's worst value (error
+    100 %, density 1, ...), else the worst of `points` (n, k).
     """
     array = np.asarray(points, dtype=np.float64).reshape(-1, len(objectives))
     chosen: list[float] = []
@@ -87,13 +91,18 @@ def reference_point(objectives: Sequence[Objective], points: ArrayLike = (), kin
     return Reference(tuple(chosen), tuple(origins), tuple(ideals))
 
 
-def hypervolume_series(points: ArrayLike, goals: Sequence[str], reference: Sequence[float]) -> list[float]:
-    """The hypervolume of the first 1, 2, ..., n points (n, k) under one reference; it never falls."""
+def hypervolume_series(
+    points: ArrayLike, goals: Sequence[str], reference: Sequence[float]
+) -> list[float]:
+    """The hypervolume of the first 1, 2, ..., n points (n, k) under one reference; it never
+    falls."""
     front = np.empty((0, len(goals)))
     found: list[float] = []
     for point in np.asarray(points, dtype=np.float64).reshape(-1, len(goals)):
         together = np.vstack([front, point])
         mask = non_dominated(together, goals)
         front = together[mask]
-        found.append(hypervolume(front, goals, reference) if mask[-1] or not found else found[-1])  # a dominated point adds nothing
+        found.append(
+            hypervolume(front, goals, reference) if mask[-1] or not found else found[-1]
+        )  # a dominated point adds nothing
     return found

@@ -17,14 +17,21 @@ SETTLED = 5  # trials after which a reference that is the worst seen stands
 
 
 class LiveFront:
-    """The non-dominated trials so far, by key, and their hypervolume. A trial costs what the front's size costs, not the search's.
+    """The non-dominated trials so far, by key, and their hypervolume. A trial costs what the
+    front's size costs, not the search's.
 
-    An objective without a worst value of its own (see `reference_point`) takes the worst of the first five trials that count, and a tenth
-    of their range beyond it; from then on the reference stands, so that the hypervolume never falls. Until then it is NaN. The reports of a
-    finished run use the worst of all trials instead, for every point of their history (`hypervolume_series`).
+    An objective without a worst value of its own (see `reference_point`) takes the worst of the
+    first five trials that count, and a tenth of their range beyond it; from then on the reference
+    stands, so that the hypervolume never falls. Until then it is NaN. The reports of a finished run
+    use the worst of all trials instead, for every point of their history (`hypervolume_series`).
     """
 
-    def __init__(self, objectives: Sequence[Objective], constraints: Sequence[Constraint] = (), kinds: Kinds | None = None) -> None:
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        constraints: Sequence[Constraint] = (),
+        kinds: Kinds | None = None,
+    ) -> None:
         self.objectives, self.constraints, self.kinds = tuple(objectives), tuple(constraints), kinds
         self.goals = [o.goal for o in objectives]
         self.keys: list[str] = []
@@ -35,9 +42,11 @@ class LiveFront:
             self._first = None
 
     def add(self, key: str, metrics: Mapping[str, Any]) -> list[str]:
-        """Take a finished trial's metrics; returns the keys that are not, or no longer, on the front by it.
+        """Take a finished trial's metrics; returns the keys that are not, or no longer, on the
+        front by it.
 
-        A trial that breaks a constraint, or whose objectives are not all finite, is none of the front's.
+        A trial that breaks a constraint, or whose objectives are not all finite, is none of the
+        front's.
         """
         row = [dict(metrics)]
         point = values(row, self.objectives)
@@ -65,7 +74,8 @@ class LiveFront:
 
     @property
     def hypervolume(self) -> float:
-        """Of the front, in the product of the objectives' units; NaN while it is empty or its reference does not stand."""
+        """Of the front, in the product of the objectives' units; NaN while it is empty or its
+        reference does not stand."""
         if self.reference is None or not self.keys:
             return math.nan
         return hypervolume(self.points, self.goals, self.reference.values)

@@ -1,4 +1,5 @@
-"""Putting trials in one order by several objectives: by layers of non-dominance, and inside a layer so that every part of it is kept."""
+"""Putting trials in one order by several objectives: by layers of non-dominance, and inside a layer
+so that every part of it is kept."""
 
 from __future__ import annotations
 
@@ -10,24 +11,37 @@ from numpy.typing import ArrayLike, NDArray
 from mtsearch.pareto.front import minimised, rank
 
 
-def best_first(points: ArrayLike, goals: Sequence[str], excess: ArrayLike | None = None) -> NDArray[np.int64]:
-    """The indices (n,) of the points (n, k), the best first, so that any beginning of it is a good selection.
+def best_first(
+    points: ArrayLike, goals: Sequence[str], excess: ArrayLike | None = None
+) -> NDArray[np.int64]:
+    """The indices (n,) of the points (n, k), the best first, so that any beginning of it is a good
+    selection.
 
-    A point comes before those of later layers (`rank`). Inside a layer the points are spread: first the best in the first objective, then
-    always the one that is farthest from all taken so far, each objective scaled to its range in the layer: a greedy epsilon-net (Salinas et
-    al. 2021, "A multi-objective perspective on jointly tuning hardware and hyperparameters"). Ties go to the earlier point.
+    A point comes before those of later layers (`rank`). Inside a layer the points are spread: first
+    the best in the first objective, then always the one that is farthest from all taken so far,
+    each objective scaled to its range in the layer: a greedy epsilon-net (Salinas et al. 2021, "A
+    multi-objective perspective on jointly tuning hardware and hyperparameters"). Ties go to the
+    earlier point.
 
     Args:
         points: the objectives; a point with a value that is not finite comes after all others.
         goals: `min` or `max` per objective.
-        excess: (n,) by how much each point breaks its constraints, 0 where it keeps them. Points that break some come after those that
-            keep all, the least excess first (constrained domination, Deb et al. 2002).
+        excess: (n,) by how much each point breaks its constraints, 0 where it keeps them. Points
+            that break some come after those that keep all, the least excess first (constrained
+            domination, Deb et al. 2002).
     """
     array = minimised(points, goals)
-    broken = np.zeros(len(array)) if excess is None else np.nan_to_num(np.asarray(excess, dtype=np.float64), nan=np.inf)
+    broken = (
+        np.zeros(len(array))
+        if excess is None
+        else np.nan_to_num(np.asarray(excess, dtype=np.float64), nan=np.inf)
+    )
     kept = np.flatnonzero(broken <= 0)
     layers = rank(array[kept], ["min"] * len(goals))
-    found = [kept[layers == layer][_spread(array[kept][layers == layer])] for layer in range(int(layers.max(initial=-1)) + 1)]
+    found = [
+        kept[layers == layer][_spread(array[kept][layers == layer])]
+        for layer in range(int(layers.max(initial=-1)) + 1)
+    ]
     outside = np.flatnonzero(broken > 0)
     found.append(outside[np.argsort(broken[outside], kind="stable")])
     return np.concatenate(found).astype(np.int64)

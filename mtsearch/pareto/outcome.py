@@ -1,4 +1,5 @@
-"""What a search came to: its rows in order, the front, the knee and the hypervolume, computed once for all tables and pictures."""
+"""What a search came to: its rows in order, the front, the knee and the hypervolume, computed once
+for all tables and pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from mtsearch.pareto.indicators import Reference, hypervolume_series, reference_
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished or unfinished search. Build it with `outcome`, which sorts the rows and adds `front`, `knee` and Delta-m to them."""
+    """A finished or unfinished search. Build it with `outcome`, which sorts the rows and adds
+    `front`, `knee` and Delta-m to them."""
 
     rows: list[Row]
     history: list[Row]
@@ -62,15 +64,26 @@ class Outcome:
 
     @cached_property
     def eligible(self) -> list[Row]:
-        """The search trials that could be on the front: done, within the constraints, every objective finite."""
-        inside = feasible(self.search, self.constraints) & np.isfinite(values(self.search, self.objectives)).all(axis=1)
-        return [row for row, yes in zip(self.search, inside, strict=True) if yes and row.get("state") == "done"]
+        """The search trials that could be on the front: done, within the constraints, every
+        objective finite."""
+        inside = feasible(self.search, self.constraints) & np.isfinite(
+            values(self.search, self.objectives)
+        ).all(axis=1)
+        return [
+            row
+            for row, yes in zip(self.search, inside, strict=True)
+            if yes and row.get("state") == "done"
+        ]
 
     @cached_property
     def infeasible(self) -> list[Row]:
         """The search trials that are done but break a constraint."""
         kept = feasible(self.search, self.constraints)
-        return [row for row, yes in zip(self.search, kept, strict=True) if not yes and row.get("state") == "done"]
+        return [
+            row
+            for row, yes in zip(self.search, kept, strict=True)
+            if not yes and row.get("state") == "done"
+        ]
 
     @cached_property
     def reference(self) -> Reference:
@@ -80,7 +93,9 @@ class Outcome:
     @cached_property
     def hypervolumes(self) -> list[float]:
         """The hypervolume after each of the `eligible` trials."""
-        return hypervolume_series(values(self.eligible, self.objectives), self.goals, self.reference.values)
+        return hypervolume_series(
+            values(self.eligible, self.objectives), self.goals, self.reference.values
+        )
 
     @cached_property
     def varied(self) -> list[str]:
@@ -106,12 +121,20 @@ def outcome(
     kinds: Kinds | None = None,
     notes: str = "",
 ) -> Outcome:
-    """Sort the rows (trials by number, then controls), mark the front and its knee, and add Delta-m against `control`. The rows given
-    stay as they are.
+    """Sort the rows (trials by number, then controls), mark the front and its knee, and add Delta-m
+    against `control`. The rows given stay as they are.
 
-    `kinds` names the kind of each task; a task it does not name counts its `error` as a percentage. `notes` are the space's.
+    `kinds` names the kind of each task; a task it does not name counts its `error` as a percentage.
+    `notes` are the space's.
     """
-    ordered = sorted(rows, key=lambda row: (row.get("kind") == "control", str(row.get("control") or ""), _numbered(row)))
+    ordered = sorted(
+        rows,
+        key=lambda row: (
+            row.get("kind") == "control",
+            str(row.get("control") or ""),
+            _numbered(row),
+        ),
+    )
     ordered = with_delta_m(ordered, control, kinds)
     mask = front_mask(ordered, objectives, constraints)
     for row, inside in zip(ordered, mask, strict=True):
@@ -120,7 +143,9 @@ def outcome(
     if front:
         front[knee(values(front, objectives), [o.goal for o in objectives])]["knee"] = True
     reports = sorted(history, key=lambda entry: (_numbered(entry), entry.get("report") or 0))
-    return Outcome(ordered, reports, tuple(objectives), tuple(constraints), control, dict(kinds or {}), notes)
+    return Outcome(
+        ordered, reports, tuple(objectives), tuple(constraints), control, dict(kinds or {}), notes
+    )
 
 
 def _numbered(row: Row) -> tuple[bool, int, str]:

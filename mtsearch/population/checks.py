@@ -19,7 +19,11 @@ from mtsearch.training.checks import Build, check_lone_images
 
 
 def check_population(
-    config: TrialConfig, data: DataConfig, card: DatasetCard, dataset: Dataset | None = None, build: Build = build_model
+    config: TrialConfig,
+    data: DataConfig,
+    card: DatasetCard,
+    dataset: Dataset | None = None,
+    build: Build = build_model,
 ) -> None:
     """Raises BadInput for what no `Population` of this configuration would train.
 
@@ -27,8 +31,10 @@ def check_population(
         config: the configuration.
         data: which dataset, and where it is.
         card: of the dataset.
-        dataset: the dataset; None for what shows without it. Of its images only the number is looked at.
-        build: makes the network, as `build_model`; of its parameters only names and shapes are looked at.
+        dataset: the dataset; None for what shows without it. Of its images only the number is
+            looked at.
+        build: makes the network, as `build_model`; of its parameters only names and shapes are
+            looked at.
     """
     settings = config.population
     tasks = {task.name: task for task in card.tasks}
@@ -43,11 +49,15 @@ def check_population(
             build_formulation(config, data).check(target, card)
     for head in heads:
         loss_of(head)
-        check_layers(settings, list(build(config.architecture, config.backbone, [head], card.shape).state_dict()))
+        check_layers(
+            settings,
+            list(build(config.architecture, config.backbone, [head], card.shape).state_dict()),
+        )
 
 
 def check_length(config: TrialConfig, tasks: Sequence[Task]) -> None:
-    """Raises BadInput where there is no whole round, or a task's last batch of a pass is one image that batch norm makes nothing of."""
+    """Raises BadInput where there is no whole round, or a task's last batch of a pass is one image
+    that batch norm makes nothing of."""
     steps = passes(tasks[0], config.batch)
     rounds_of(in_steps(config, steps), steps)
     for task in tasks:

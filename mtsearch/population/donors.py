@@ -13,8 +13,9 @@ from mtsearch.population.streams import stream
 class Donors:
     """Draws G - 1 different donors for each task and keeps the scores of those it tried.
 
-    ``softmax_score`` draws without replacement by P(j) = softmax of score[i][j] / temperature over the others: the Gumbel-top-(G-1) form.
-    Its scores start at 0 and gain tanh(own loss - visitor's loss) whenever a donor is tried; the other rules keep none.
+    ``softmax_score`` draws without replacement by P(j) = softmax of score[i][j] / temperature over
+    the others: the Gumbel-top-(G-1) form. Its scores start at 0 and gain tanh(own loss - visitor's
+    loss) whenever a donor is tried; the other rules keep none.
     """
 
     def __init__(self, settings: MTO, seed: int, keys: list[int]) -> None:
@@ -37,8 +38,15 @@ class Donors:
         # A key's noise is its own, so that tasks may be renamed.
         noise = stream(self._seed, "donor", self._keys[task], number)
         width = max(self._keys) + 1
-        gumbel = -torch.log(-torch.log(torch.rand(width, generator=noise, dtype=torch.float64).clamp_(1e-300, 1 - 1e-16)))
-        keyed = [self.scores[task][j] / settings.temperature + gumbel[self._keys[j]].item() for j in others]
+        gumbel = -torch.log(
+            -torch.log(
+                torch.rand(width, generator=noise, dtype=torch.float64).clamp_(1e-300, 1 - 1e-16)
+            )
+        )
+        keyed = [
+            self.scores[task][j] / settings.temperature + gumbel[self._keys[j]].item()
+            for j in others
+        ]
         ranked = sorted(range(len(others)), key=lambda place: -keyed[place])
         return [others[place] for place in ranked[:count]]
 
@@ -47,5 +55,9 @@ class Donors:
         if self._settings.donor_rule != "softmax_score":
             return
         for donor, loss in zip(donors, visitors, strict=True):
-            gain = math.tanh(own - loss) if math.isfinite(own - loss) else float(own > loss) - float(loss > own)
+            gain = (
+                math.tanh(own - loss)
+                if math.isfinite(own - loss)
+                else float(own > loss) - float(loss > own)
+            )
             self.scores[task][donor] = self._settings.score_decay * self.scores[task][donor] + gain

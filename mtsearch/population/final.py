@@ -14,21 +14,32 @@ from mtsearch.training.state import to_device
 from mtsearch.training.world import World
 
 
-def final_weights(settings: MTO, rounds: Rounds, bench: Bench, world: World) -> dict[str, Tensor] | None:
+def final_weights(
+    settings: MTO, rounds: Rounds, bench: Bench, world: World
+) -> dict[str, Tensor] | None:
     """The weights, on rank 0; None elsewhere. All ranks call this.
 
-    ``target_best``: the target's snapshot of its lowest loss. ``best_across``: of all tasks' snapshots the one with the lowest mean of the
-    target's loss over all tasks' hold-outs, ties to the lowest task (what the abstract of Zhang et al. 2020 describes). ``average``: the
-    uniform mean of the tasks' last states.
+    ``target_best``: the target's snapshot of its lowest loss. ``best_across``: of all tasks'
+    snapshots the one with the lowest mean of the target's loss over all tasks' hold-outs, ties to
+    the lowest task (what the abstract of Zhang et al. 2020 describes). ``average``: the uniform
+    mean of the tasks' last states.
     """
     if settings.final == "target_best":
         return rounds.snapshots.get(0)
     if settings.final == "average":
         moved = [
-            world.move(rounds.states[i].model if i in rounds.states else None, rounds.members.rank((i, 0)), 0)
+            world.move(
+                rounds.states[i].model if i in rounds.states else None,
+                rounds.members.rank((i, 0)),
+                0,
+            )
             for i in range(len(rounds.tasks))
         ]
-        return average([to_device(weights, bench.device) for weights in moved]) if world.rank == 0 else None
+        return (
+            average([to_device(weights, bench.device) for weights in moved])
+            if world.rank == 0
+            else None
+        )
     target = rounds.tasks[0]
     hold_outs = [task.hold_out for task in rounds.tasks]
     if all(part.equal(hold_outs[0]) for part in hold_outs):
@@ -38,6 +49,9 @@ def final_weights(settings: MTO, rounds: Rounds, bench: Bench, world: World) -> 
         losses = [bench.figures(target, weights, part)["loss"] for part in hold_outs]
         means[i, 0] = [sum(losses) / len(losses)]
     table = rounds.members.gather(means, 1)
-    best = min(range(len(rounds.tasks)), key=lambda i: math.inf if math.isnan(table[i, 0][0]) else table[i, 0][0])
+    best = min(
+        range(len(rounds.tasks)),
+        key=lambda i: math.inf if math.isnan(table[i, 0][0]) else table[i, 0][0],
+    )
     found = world.move(rounds.snapshots.get(best), rounds.members.rank((best, 0)), 0)
     return None if found is None else to_device(found, bench.device)

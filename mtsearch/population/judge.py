@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from mtsearch.config.population import MTO
 
 
-def survivor(settings: MTO, task: int, own: float, visitors: Sequence[float], donors: Sequence[int]) -> int:
+def survivor(
+    settings: MTO, task: int, own: float, visitors: Sequence[float], donors: Sequence[int]
+) -> int:
     """The member whose state the task keeps: 0 for its own, m for its m-th visitor.
 
-    Losses that are no numbers count as infinite. Ties keep the task's own state; only ``argmin``, the rule of loss formulations, breaks
-    them by the lowest task number, its own included.
+    Losses that are no numbers count as infinite. Ties keep the task's own state; only ``argmin``,
+    the rule of loss formulations, breaks them by the lowest task number, its own included.
     """
     losses = [math.inf if math.isnan(loss) else loss for loss in visitors]
     own = math.inf if math.isnan(own) else own

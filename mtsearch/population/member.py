@@ -1,4 +1,5 @@
-"""A member's round: from a state, K steps on its task's own data and loss, to a state and its loss on the task's hold-out."""
+"""A member's round: from a state, K steps on its task's own data and loss, to a state and its loss
+on the task's hold-out."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class Round:
 
 
 class Bench:
-    """Trains and judges any member of any task, one after another. What it does depends on its arguments alone, so any process may do it.
+    """Trains and judges any member of any task, one after another. What it does depends on its
+    arguments alone, so any process may do it.
 
     Args:
         config: the trial's configuration.
@@ -48,7 +50,14 @@ class Bench:
         epoch_steps: steps of an epoch of the target, in which the schedule counts.
     """
 
-    def __init__(self, config: TrialConfig, stock: Stock, device: torch.device, total_steps: int, epoch_steps: int) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        stock: Stock,
+        device: torch.device,
+        total_steps: int,
+        epoch_steps: int,
+    ) -> None:
         self._config = config
         self._stock = stock
         self.device = device
@@ -62,9 +71,13 @@ class Bench:
         """The task's initial state, from its own stream."""
         config, seed = self._config, seed_of(self._config.seed, "init", task.key)
         with Lent(seed, None):
-            model = build_model(config.architecture, config.backbone, [task.card], task.dataset.card.shape)
+            model = build_model(
+                config.architecture, config.backbone, [task.card], task.dataset.card.shape
+            )
             if config.init == "lsuv":
-                images, _ = next(self._stock.passing(task, task.train[:LSUV_IMAGES], LSUV_IMAGES, None))
+                images, _ = next(
+                    self._stock.passing(task, task.train[:LSUV_IMAGES], LSUV_IMAGES, None)
+                )
                 lsuv_(model, images.cpu(), torch.Generator().manual_seed(seed))
             elif config.init == "normal":
                 normal_(model)
@@ -73,19 +86,34 @@ class Bench:
         return State(to_device(weights, self.device), {}, task.optimizer.model_dump(mode="json"))
 
     def network(self, task: Task, weights: dict[str, Tensor]) -> MultiTaskModel:
-        """The bench's network for heads as the task's, with these weights in it until its next use."""
+        """The bench's network for heads as the task's, with these weights in it until its next
+        use."""
         key = (task.card.kind, task.card.outputs)
         if key not in self._networks:
             with Lent(None, None):
-                model = build_model(self._config.architecture, self._config.backbone, [task.card], task.dataset.card.shape)
+                model = build_model(
+                    self._config.architecture,
+                    self._config.backbone,
+                    [task.card],
+                    task.dataset.card.shape,
+                )
             self._networks[key] = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._networks[key].load_state_dict(weights)
         return self._networks[key]
 
     # ------------------------------------------------------------ a round
 
-    def train(self, task: Task, start: State, first: int, steps: int, lane: int = 0, head_only: bool = False) -> Round:
-        """`steps` optimiser steps of the task from step `first` (from 0). `head_only` leaves the other parameters as they are."""
+    def train(
+        self,
+        task: Task,
+        start: State,
+        first: int,
+        steps: int,
+        lane: int = 0,
+        head_only: bool = False,
+    ) -> Round:
+        """`steps` optimiser steps of the task from step `first` (from 0). `head_only` leaves the
+        other parameters as they are."""
         config = self._config
         model = self.network(task, start.model).train()
         named = dict(model.named_parameters())
@@ -95,12 +123,21 @@ class Bench:
         optimizer = build_optimizer(settings, named.values())
         load_optimizer(optimizer, _with_moments(optimizer.state_dict(), list(named), start.moments))
         _fill_momentum(optimizer)
-        stepper = Stepper(model, [task.card], build_balancing(Linear(), torch.ones(1)), optimizer, config.clip, self._autocast)
+        stepper = Stepper(
+            model,
+            [task.card],
+            build_balancing(Linear(), torch.ones(1)),
+            optimizer,
+            config.clip,
+            self._autocast,
+        )
         total, examples = torch.zeros((), device=self.device), 0
         with Lent(None, None):
             for step in range(first, first + steps):
                 for group in optimizer.param_groups:
-                    group["lr"] = settings.lr * lr_factor(config.lr_schedule, step, self._epoch, self._total / self._epoch)  # type: ignore[attr-defined]
+                    group["lr"] = settings.lr * lr_factor(  # type: ignore[attr-defined]
+                        config.lr_schedule, step, self._epoch, self._total / self._epoch
+                    )
                 images, labels = self._stock.batch(task, step, lane)
                 seed_globally(seed_of(config.seed, "dropout", task.key, step, lane), self.device)
                 sums, counts = stepper.step([((0,), (images, {task.card.name: labels}))], 0.0)
@@ -108,22 +145,41 @@ class Bench:
                 examples += len(images)
         for parameter in named.values():
             parameter.requires_grad_(True)
-        moments = {name: _moments(optimizer.state[p]) for name, p in named.items() if p in optimizer.state}
+        moments = {
+            name: _moments(optimizer.state[p]) for name, p in named.items() if p in optimizer.state
+        }
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        return Round(State(weights, {n: m for n, m in moments.items() if m}, start.optimizer), (total / steps).item(), examples)
+        return Round(
+            State(weights, {n: m for n, m in moments.items() if m}, start.optimizer),
+            (total / steps).item(),
+            examples,
+        )
 
     def loss(self, task: Task, weights: dict[str, Tensor], index: Tensor, number: int) -> float:
-        """The task's mean loss on its images at `index`. With the training transform, all members of a task see one draw a round."""
+        """The task's mean loss on its images at `index`. With the training transform, all members
+        of a task see one draw a round."""
         drawn = self._config.population.eval_transform == "train"
         noise = stream(self._config.seed, "evaluate", task.key, number) if drawn else None
         return self.figures(task, weights, index, noise)["loss"]
 
     def figures(
-        self, task: Task, weights: dict[str, Tensor], index: Tensor, noise: torch.Generator | None = None, by_class: bool = False
+        self,
+        task: Task,
+        weights: dict[str, Tensor],
+        index: Tensor,
+        noise: torch.Generator | None = None,
+        by_class: bool = False,
     ) -> dict[str, float]:
-        """All metrics of the task on its images at `index`; `by_class` with those of single classes."""
+        """All metrics of the task on its images at `index`; `by_class` with those of single
+        classes."""
         batches = self._stock.passing(task, index, evaluation_batch(task.dataset), noise)
-        found = evaluate(self.network(task, weights), [([task.card], batches)], self.device, self._autocast, by_class=by_class)
+        found = evaluate(
+            self.network(task, weights),
+            [([task.card], batches)],
+            self.device,
+            self._autocast,
+            by_class=by_class,
+        )
         return {key.removeprefix(f"{task.card.name}/"): value for key, value in found.items()}
 
 
@@ -132,15 +188,25 @@ def settings_of(values: dict[str, Any]) -> Model:
     return methods("optimizer")[values["name"]].model_validate(values)  # type: ignore[no-any-return]
 
 
-def _with_moments(state: dict[str, Any], names: list[str], moments: dict[str, dict[str, Tensor]]) -> dict[str, Any]:
-    """An optimiser's state dict with copies of the moments, as loading keeps the tensors it is given."""
-    found = {i: {key: value.clone() for key, value in moments[name].items()} for i, name in enumerate(names) if name in moments}
+def _with_moments(
+    state: dict[str, Any], names: list[str], moments: dict[str, dict[str, Tensor]]
+) -> dict[str, Any]:
+    """An optimiser's state dict with copies of the moments, as loading keeps the tensors it is
+    given."""
+    found = {
+        i: {key: value.clone() for key, value in moments[name].items()}
+        for i, name in enumerate(names)
+        if name in moments
+    }
     return {**state, "state": found}
 
 
 def _fill_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Zero momentum where some parameters have one and others not: without dampening a first step from zero is the same."""
-    buffers = [state for state in optimizer.state.values() if state.get("momentum_buffer") is not None]
+    """Zero momentum where some parameters have one and others not: without dampening a first step
+    from zero is the same."""
+    buffers = [
+        state for state in optimizer.state.values() if state.get("momentum_buffer") is not None
+    ]
     if buffers:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
@@ -149,4 +215,6 @@ def _fill_momentum(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _moments(state: dict[str, Any]) -> dict[str, Tensor]:
-    return {key: value.detach().clone() for key, value in state.items() if isinstance(value, Tensor)}
+    return {
+        key: value.detach().clone() for key, value in state.items() if isinstance(value, Tensor)
+    }

@@ -11,7 +11,8 @@ Member = tuple[int, int]
 
 
 class Members:
-    """T x G members over the ranks of a world: member (i, m) trains on rank (i G + m) mod size, where its results are.
+    """T x G members over the ranks of a world: member (i, m) trains on rank (i G + m) mod size,
+    where its results are.
 
     A task's state is kept on the rank of its own member.
     """
@@ -19,7 +20,11 @@ class Members:
     def __init__(self, settings: MTO, world: World) -> None:
         self._size = settings.group_size
         self._world = world
-        self.all: list[Member] = [(task, number) for task in range(settings.tasks) for number in range(settings.group_size)]
+        self.all: list[Member] = [
+            (task, number)
+            for task in range(settings.tasks)
+            for number in range(settings.group_size)
+        ]
 
     def rank(self, member: Member) -> int:
         """The rank that trains a member."""
@@ -30,7 +35,8 @@ class Members:
         return self.rank(member) == self._world.rank
 
     def move(self, state: State | None, source: Member, target: Member) -> State | None:
-        """The state that is where `source` is, also where `target` is; None elsewhere. All ranks call this."""
+        """The state that is where `source` is, also where `target` is; None elsewhere. All ranks
+        call this."""
         start, end = self.rank(source), self.rank(target)
         if start == end:
             return state if self._world.rank == end else None
@@ -41,4 +47,7 @@ class Members:
         """The figures of all members, `width` each, on every rank."""
         mine = [value for member in self.all for value in found.get(member, [float("nan")] * width)]
         ranks = self._world.gather(mine)
-        return {member: ranks[self.rank(member)][i * width : (i + 1) * width] for i, member in enumerate(self.all)}
+        return {
+            member: ranks[self.rank(member)][i * width : (i + 1) * width]
+            for i, member in enumerate(self.all)
+        }

@@ -22,15 +22,22 @@ def trial_class_for(config: TrialConfig) -> type[Trial] | type[Population]:
     return Trial if config.population is None else Population
 
 
-def open_trial(config: TrialConfig, data: DataConfig, world: World | None = None) -> Trial | Population:
+def open_trial(
+    config: TrialConfig, data: DataConfig, world: World | None = None
+) -> Trial | Population:
     """A new trial. Raises BadInput."""
     return trial_class_for(config)(config, data, world)
 
 
 def check_trial(
-    config: TrialConfig, data: DataConfig, card: DatasetCard, dataset: Dataset | None = None, build: Build = build_model
+    config: TrialConfig,
+    data: DataConfig,
+    card: DatasetCard,
+    dataset: Dataset | None = None,
+    build: Build = build_model,
 ) -> None:
-    """Raises BadInput for what `open_trial` would refuse: what shows by the dataset's card, and by its labels where it is given.
+    """Raises BadInput for what `open_trial` would refuse: what shows by the dataset's card, and by
+    its labels where it is given.
 
     `build` makes the networks, as `build_model`; they need hold no numbers.
     """
@@ -40,18 +47,27 @@ def check_trial(
         check_population(config, data, card, dataset, build)
 
 
-def restore_trial(folder: Path, data: DataConfig | None = None, world: World | None = None) -> Trial | Population:
-    """The trial that was saved in a folder; `data` replaces where its data are found. Raises BadInput when the folder is damaged."""
+def restore_trial(
+    folder: Path, data: DataConfig | None = None, world: World | None = None
+) -> Trial | Population:
+    """The trial that was saved in a folder; `data` replaces where its data are found. Raises
+    BadInput when the folder is damaged."""
     config = TrialConfig.model_validate(load_state(folder)["config"])
     return trial_class_for(config).restore(folder, data, world)
 
 
 def total_epochs_of(config: TrialConfig, images: int) -> float:
-    """How many passes through `images` training images a trial takes in all, those of all members of a population together."""
+    """How many passes through `images` training images a trial takes in all, those of all members
+    of a population together."""
     if config.population is None:
         return sum(phase.epochs for phase in plan(config))
     settings = config.population
     steps = settings.budget
     if steps is None:
-        steps = settings.tasks * settings.group_size * (config.epochs.search + config.epochs.retrain) * -(-images // config.batch)
+        steps = (
+            settings.tasks
+            * settings.group_size
+            * (config.epochs.search + config.epochs.retrain)
+            * -(-images // config.batch)
+        )
     return steps * config.batch / images

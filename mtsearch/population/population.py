@@ -30,28 +30,37 @@ from mtsearch.training.state import has_state, load_state, save_state, to_device
 
 
 class Population:
-    """Train a population on one target task; each `next` runs up to `report_every` rounds and returns a report.
+    """Train a population on one target task; each `next` runs up to `report_every` rounds and
+    returns a report.
 
-    A report has what a trial's has: ``val/<task>/...`` are those of the target's own network on the validation split, after the last
-    round's judgement; those of the last report, which is the selected one, are of the network that is handed out (`final`).
-    ``cost/steps`` and ``cost/examples`` count all members. Besides:
+    A report has what a trial's has: ``val/<task>/...`` are those of the target's own network on the
+    validation split, after the last round's judgement; those of the last report, which is the
+    selected one, are of the network that is handed out (`final`). ``cost/steps`` and
+    ``cost/examples`` count all members. Besides:
 
-    - ``population/round``, ``population/rounds``: rounds over and in all; ``population/best_round``: of the target's lowest loss;
-    - ``population/accepted``, ``population/rejected``: judgements so far that took a visitor, or kept a task's own state;
-      ``population/transfers``: those that took a visitor into the target;
-    - ``population/bytes``: size of all states that members took of others; ``population/overlap``: the mean share of a task's hold-out that
-      another one trains on;
-    - ``population/task<i>/loss`` on the task's hold-out, ``/accepted``, ``/donor<m>``: of the last round; ``/score<j>`` with scores.
+    - ``population/round``, ``population/rounds``: rounds over and in all;
+      ``population/best_round``: of the target's lowest loss;
+    - ``population/accepted``, ``population/rejected``: judgements so far that took a visitor, or
+      kept a task's own state; ``population/transfers``: those that took a visitor into the target;
+    - ``population/bytes``: size of all states that members took of others; ``population/overlap``:
+      the mean share of a task's hold-out that another one trains on;
+    - ``population/task<i>/loss`` on the task's hold-out, ``/accepted``, ``/donor<m>``: of the last
+      round; ``/score<j>`` with scores.
 
     Args:
         config: the configuration, with a `population`.
         data: which dataset, with one task.
-        world: the ranks that train it together; results are the same with any number. Rank 0 has the weights.
+        world: the ranks that train it together; results are the same with any number. Rank 0 has
+            the weights.
         clock: seconds for ``cost/seconds``.
     """
 
     def __init__(
-        self, config: TrialConfig, data: DataConfig, world: World | None = None, clock: Callable[[], float] = time.perf_counter
+        self,
+        config: TrialConfig,
+        data: DataConfig,
+        world: World | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.config = config
         self.data = data
@@ -72,11 +81,18 @@ class Population:
         self._final: dict[str, Tensor] | None = None
         self._over = False
         self._stock = Stock(config, self.device)
-        self._bench = Bench(plan, self._stock, self.device, self.rounds * self._interval, self._epoch)
+        self._bench = Bench(
+            plan, self._stock, self.device, self.rounds * self._interval, self._epoch
+        )
         self._rounds = Rounds(plan, self._tasks, self._bench, self.world, self.device)
         self._rounds.begin()
-        self._gathered: dict[str, Any] | None = self._rounds.state_dict()  # brought to rank 0 while all ranks are here
-        self._overlap = overlap([set(task.hold_out.tolist()) for task in self._tasks], [task.seen for task in self._tasks])
+        self._gathered: dict[str, Any] | None = (
+            self._rounds.state_dict()
+        )  # brought to rank 0 while all ranks are here
+        self._overlap = overlap(
+            [set(task.hold_out.tolist()) for task in self._tasks],
+            [task.seen for task in self._tasks],
+        )
 
     # ------------------------------------------------------------ iteration
 
@@ -84,7 +100,8 @@ class Population:
         return self
 
     def __next__(self) -> dict[str, Any]:
-        """Run up to the next report. Raises StopIteration at the end and `Diverged` when the target's loss is no finite number."""
+        """Run up to the next report. Raises StopIteration at the end and `Diverged` when the
+        target's loss is no finite number."""
         if self.finished:
             raise StopIteration
         until = min(self._rounds.number + self.config.report_every, self.rounds)
@@ -96,7 +113,9 @@ class Population:
         self._seconds += self._clock() - start
         over = self._rounds.number >= self.rounds or self._rounds.over
         if over:
-            self._final = final_weights(self.config.population, self._rounds, self._bench, self.world)
+            self._final = final_weights(
+                self.config.population, self._rounds, self._bench, self.world
+            )
         report = self._report(losses)
         self._over = over
         self._gathered = None if over else self._rounds.state_dict()
@@ -117,7 +136,9 @@ class Population:
     def selected(self) -> dict[str, Any]:
         """The report that is the trial's row: the last one."""
         if not self.reports:
-            raise RuntimeError("Population should have made a report before one is selected. Found none.")
+            raise RuntimeError(
+                "Population should have made a report before one is selected. Found none."
+            )
         return dict(self.reports[-1])
 
     # ------------------------------------------------------------ reports
@@ -125,7 +146,9 @@ class Population:
     def _report(self, losses: list[float]) -> dict[str, Any]:
         config, rounds = self.config, self._rounds
         task, done = self.tasks[0].name, rounds.number * self._interval
-        lr = config.optimizer.lr * lr_factor(config.lr_schedule, done - 1, self._epoch, self.rounds * self._interval / self._epoch)
+        lr = config.optimizer.lr * lr_factor(
+            config.lr_schedule, done - 1, self._epoch, self.rounds * self._interval / self._epoch
+        )
         report: dict[str, Any] = {
             "report": len(self.reports) + 1,
             "phase": "train",
@@ -136,19 +159,44 @@ class Population:
         report |= self.world.tell(self._figures() if self.world.rank == 0 else None)
         for key, value in report.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise Diverged(f"`{key}` is {value} after round {rounds.number}. Lower `trial.optimizer.lr` or set `trial.clip`.")
-        report |= {"cost/seconds": self._seconds, "cost/steps": rounds.counts["steps"], "cost/examples": rounds.counts["examples"]}
-        facts = {"round": rounds.number, "rounds": self.rounds, "best_round": rounds.target_round, "overlap": self._overlap}
-        facts |= {key: rounds.counts[key] for key in ("accepted", "rejected", "transfers", "bytes")} | rounds.facts
+                raise Diverged(
+                    f"`{key}` is {value} after round {rounds.number}. Lower `trial.optimizer.lr` or"
+                    " set `trial.clip`."
+                )
+        report |= {
+            "cost/seconds": self._seconds,
+            "cost/steps": rounds.counts["steps"],
+            "cost/examples": rounds.counts["examples"],
+        }
+        facts = {
+            "round": rounds.number,
+            "rounds": self.rounds,
+            "best_round": rounds.target_round,
+            "overlap": self._overlap,
+        }
+        facts |= {
+            key: rounds.counts[key] for key in ("accepted", "rejected", "transfers", "bytes")
+        } | rounds.facts
         if config.population.donor_rule == "softmax_score":
-            facts |= {f"task{i}/score{j}": s for i, row in enumerate(rounds.donors.scores) for j, s in enumerate(row) if i != j}
+            facts |= {
+                f"task{i}/score{j}": s
+                for i, row in enumerate(rounds.donors.scores)
+                for j, s in enumerate(row)
+                if i != j
+            }
         return report | {f"population/{key}": value for key, value in facts.items()}
 
     def _figures(self) -> dict[str, Any]:
         """What only the rank with the weights can tell."""
         model = self.selected_model()
-        found: dict[str, Any] = {f"val/{key}": value for key, value in self._evaluated("val").items()}
-        return found | measures(model) | {"model/macs": model_macs(model, self.dataset.card.shape, skip_zero_rows=True)}
+        found: dict[str, Any] = {
+            f"val/{key}": value for key, value in self._evaluated("val").items()
+        }
+        return (
+            found
+            | measures(model)
+            | {"model/macs": model_macs(model, self.dataset.card.shape, skip_zero_rows=True)}
+        )
 
     def _evaluated(self, split: str, by_class: bool = False) -> dict[str, float]:
         images = self.dataset.splits[split]
@@ -160,7 +208,13 @@ class Population:
     # ------------------------------------------------------------ the chosen model
 
     def _weights(self) -> dict[str, Tensor]:
-        weights = self._final if self._final is not None else self._rounds.states[0].model if 0 in self._rounds.states else None
+        weights = (
+            self._final
+            if self._final is not None
+            else self._rounds.states[0].model
+            if 0 in self._rounds.states
+            else None
+        )
         if weights is None:
             raise RuntimeError("Population keeps its target's weights on rank 0. Ask there.")
         return weights
@@ -168,14 +222,16 @@ class Population:
     def selected_model(self) -> MultiTaskModel:
         """The model of the last report, in eval mode: at the end the one that is handed out."""
         with Lent(None, None):  # the weights that are drawn here are not used
-            model = build_model(self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape)
+            model = build_model(
+                self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape
+            )
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.load_state_dict(self._weights())
         return model.eval()
 
     def evaluate(self, split: str) -> dict[str, float]:
-        """`<split>/<task>/<metric>` of the selected model, of the test split single classes too. That split is for the end of a search.
-        All ranks call this."""
+        """`<split>/<task>/<metric>` of the selected model, of the test split single classes too.
+        That split is for the end of a search. All ranks call this."""
         torch.set_num_threads(self.config.threads)
         figures = self._evaluated(split, by_class=split == "test") if self.world.rank == 0 else None
         return {f"{split}/{key}": value for key, value in self.world.tell(figures).items()}
@@ -183,10 +239,13 @@ class Population:
     # ------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit-identically, on rank 0, where the last report brought it. A finished population's is small."""
+        """Everything needed to continue bit-identically, on rank 0, where the last report brought
+        it. A finished population's is small."""
         return {
             "config": self.config.model_dump(mode="json"),
-            "data": self.data.model_dump(mode="json", exclude={"root", "store"}),  # where data lie is the machine's matter
+            "data": self.data.model_dump(
+                mode="json", exclude={"root", "store"}
+            ),  # where data lie is the machine's matter
             "checksum": self.dataset.checksum,
             "reports": self.reports,
             "seconds": self._seconds,
@@ -195,12 +254,20 @@ class Population:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of the same configuration. Raises ValueError when the data differ."""
+        """Continue from a `state_dict` of the same configuration. Raises ValueError when the data
+        differ."""
         if state["checksum"] != self.dataset.checksum:
-            raise ValueError(f"Trial state was made on data with checksum {state['checksum']}. Found {self.dataset.checksum}.")
+            raise ValueError(
+                f"Trial state was made on data with checksum {state['checksum']}. Found"
+                f" {self.dataset.checksum}."
+            )
         self.reports = [dict(report) for report in state["reports"]]
         self._seconds = state["seconds"]
-        self._final = None if state["final"] is None or self.world.rank else to_device(state["final"], self.device)
+        self._final = (
+            None
+            if state["final"] is None or self.world.rank
+            else to_device(state["final"], self.device)
+        )
         self._over = state["live"] is None
         if state["live"] is not None:
             self._rounds.load_state_dict(state["live"])
@@ -211,10 +278,17 @@ class Population:
         save_state(folder, self.state_dict())
 
     @classmethod
-    def restore(cls, folder: Path, data: DataConfig | None = None, world: World | None = None) -> Population:
-        """The population that was saved in a folder; `data` replaces where its data are found. Raises BadInput when it is damaged."""
+    def restore(
+        cls, folder: Path, data: DataConfig | None = None, world: World | None = None
+    ) -> Population:
+        """The population that was saved in a folder; `data` replaces where its data are found.
+        Raises BadInput when it is damaged."""
         state = load_state(folder)
-        trial = cls(TrialConfig.model_validate(state["config"]), data or DataConfig.model_validate(state["data"]), world)
+        trial = cls(
+            TrialConfig.model_validate(state["config"]),
+            data or DataConfig.model_validate(state["data"]),
+            world,
+        )
         trial.load_state_dict(state)
         return trial
 

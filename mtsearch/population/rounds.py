@@ -1,4 +1,5 @@
-"""The engine: round after round, visitors start from donors, all members train, and each task keeps the best of its members."""
+"""The engine: round after round, visitors start from donors, all members train, and each task keeps
+the best of its members."""
 
 from __future__ import annotations
 
@@ -21,25 +22,45 @@ from mtsearch.training.world import World
 
 
 class Rounds:
-    """The states of all tasks and what a round makes of them (Zhang et al. 2020). `facts` are what reports tell of the last round.
+    """The states of all tasks and what a round makes of them (Zhang et al. 2020). `facts` are what
+    reports tell of the last round.
 
-    All of it is synchronous: visitors start from the donors' states at the start of the round. What a task decides depends on seed, task
-    and round alone, so the ranks of the world agree without talking about anything but losses.
+    All of it is synchronous: visitors start from the donors' states at the start of the round. What
+    a task decides depends on seed, task and round alone, so the ranks of the world agree without
+    talking about anything but losses.
     """
 
-    def __init__(self, config: TrialConfig, tasks: list[Task], bench: Bench, world: World, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        tasks: list[Task],
+        bench: Bench,
+        world: World,
+        device: torch.device,
+    ) -> None:
         self._config, self._settings = config, config.population
         self._bench, self._world, self._device = bench, world, device
         self.tasks = tasks
         self.members = Members(self._settings, world)
         self.donors = Donors(self._settings, config.seed, [task.key for task in tasks])
         self.number = 0  # rounds that are over
-        self.counts = {"steps": 0, "examples": 0, "accepted": 0, "rejected": 0, "transfers": 0, "bytes": 0}
+        self.counts = {
+            "steps": 0,
+            "examples": 0,
+            "accepted": 0,
+            "rejected": 0,
+            "transfers": 0,
+            "bytes": 0,
+        }
         self.facts: dict[str, float] = {}
-        self.loss = math.nan  # the mean training loss of the target's surviving member, in its last round
+        self.loss = (
+            math.nan
+        )  # the mean training loss of the target's surviving member, in its last round
         self.stopped: set[int] = set()
         self._waits = [0] * len(tasks)
-        self._scores = [math.inf] * len(tasks)  # the lowest loss that a task's snapshot is chosen by
+        self._scores = [math.inf] * len(
+            tasks
+        )  # the lowest loss that a task's snapshot is chosen by
         self._chosen = [0] * len(tasks)  # the round of that snapshot
         self._sizes = [0.0] * len(tasks)
         self.states: dict[int, State] = {}
@@ -47,14 +68,20 @@ class Rounds:
 
     def begin(self) -> None:
         """Initialise the tasks that are kept here."""
-        self.states = {i: self._bench.begin(task) for i, task in enumerate(self.tasks) if self.members.here((i, 0))}
+        self.states = {
+            i: self._bench.begin(task)
+            for i, task in enumerate(self.tasks)
+            if self.members.here((i, 0))
+        }
         self._measure({(i, 0): [float(state.bytes)] for i, state in self.states.items()})
 
     @property
     def over(self) -> bool:
         """Whether early stopping has ended the run."""
         scope = self._settings.stop_scope
-        return (scope == "target" and 0 in self.stopped) or (scope == "per_task" and len(self.stopped) == len(self.tasks))
+        return (scope == "target" and 0 in self.stopped) or (
+            scope == "per_task" and len(self.stopped) == len(self.tasks)
+        )
 
     def next(self) -> None:
         """One round: ASSIGN, K steps of every member, JUDGE."""
@@ -67,7 +94,12 @@ class Rounds:
             results[member] = self._train(member, begun, donors)
             task, state = self.tasks[member[0]], results[member].state
             loss = self._bench.loss(task, state.model, task.hold_out, self.number)
-            figures[member] = [loss, results[member].loss, float(results[member].examples), float(state.bytes)]
+            figures[member] = [
+                loss,
+                results[member].loss,
+                float(results[member].examples),
+                float(state.bytes),
+            ]
         table = self.members.gather(figures, 4)
         self._judge(live, donors, results, table)
 
@@ -93,9 +125,15 @@ class Rounds:
         return found
 
     def _begun(self, i: int, own: State, donor: State, agree: bool) -> State:
-        """A visitor's start. Where nothing of its own state is needed, `own` only lends its names and settings are the task's."""
+        """A visitor's start. Where nothing of its own state is needed, `own` only lends its names
+        and settings are the task's."""
         settings = self.tasks[i].optimizer.model_dump(mode="json")
-        return start(self._settings, State(own.model, own.moments, settings if own is donor else own.optimizer), donor, agree)
+        return start(
+            self._settings,
+            State(own.model, own.moments, settings if own is donor else own.optimizer),
+            donor,
+            agree,
+        )
 
     def _moved(self, state: State | None, source: Member, target: Member) -> State | None:
         found = self.members.move(state, source, target)
@@ -115,7 +153,13 @@ class Rounds:
 
     # ------------------------------------------------------------ JUDGE
 
-    def _judge(self, live: list[int], donors: dict[int, list[int]], results: dict[Member, Round], table: dict[Member, list[float]]) -> None:
+    def _judge(
+        self,
+        live: list[int],
+        donors: dict[int, list[int]],
+        results: dict[Member, Round],
+        table: dict[Member, list[float]],
+    ) -> None:
         self.number += 1
         self.counts["steps"] += len(live) * self._settings.group_size * self._settings.interval
         self.facts = {f"task{i}/stopped": 1.0 for i in self.stopped}
@@ -130,16 +174,22 @@ class Rounds:
             if kept:
                 self.counts["bytes"] += int(lines[kept][3])
                 self.counts["transfers"] += int(i == 0)
-            state = self._moved(results[i, kept].state if (i, kept) in results else None, (i, kept), (i, 0))
+            state = self._moved(
+                results[i, kept].state if (i, kept) in results else None, (i, kept), (i, 0)
+            )
             loss = lines[kept][0]
             if state is not None:
                 if self._merges(kept):
                     state = accepted(self._settings, self.states[i], state)
-                    loss = self._bench.loss(self.tasks[i], state.model, self.tasks[i].hold_out, self.number - 1)
+                    loss = self._bench.loss(
+                        self.tasks[i], state.model, self.tasks[i].hold_out, self.number - 1
+                    )
                 self.states[i] = state
                 scores[i, 0] = [self._score(i, loss, state), loss, float(state.bytes)]
             self.facts |= {f"task{i}/accepted": float(kept > 0)}
-            self.facts |= {f"task{i}/donor{m}": float(donor) for m, donor in enumerate(donors[i], 1)}
+            self.facts |= {
+                f"task{i}/donor{m}": float(donor) for m, donor in enumerate(donors[i], 1)
+            }
             if i == 0:
                 self.loss = lines[kept][1]
         judged = self.members.gather(scores, 3)
@@ -148,12 +198,15 @@ class Rounds:
         self._choose(live, judged)
 
     def _merges(self, kept: int) -> bool:
-        """Whether the task's state is to be merged with the one before the round. Of ``argmin`` a task's own member is a candidate as the
-        others are; other rules keep it as it is."""
-        return self._settings.merge_at == "acceptance" and (kept > 0 or self._settings.accept == "argmin")
+        """Whether the task's state is to be merged with the one before the round. Of ``argmin`` a
+        task's own member is a candidate as the others are; other rules keep it as it is."""
+        return self._settings.merge_at == "acceptance" and (
+            kept > 0 or self._settings.accept == "argmin"
+        )
 
     def _score(self, i: int, loss: float, state: State) -> float:
-        """What a task's snapshot is chosen by: the loss on its hold-out, or on the part that is kept for choosing."""
+        """What a task's snapshot is chosen by: the loss on its hold-out, or on the part that is
+        kept for choosing."""
         if self._settings.validation_policy != "shared_select":
             return loss
         return self._bench.loss(self.tasks[i], state.model, self.tasks[i].select, self.number)
@@ -168,7 +221,9 @@ class Rounds:
                 self._chosen[i] = self.number
                 if i in self.states and (i == 0 or self._settings.final == "best_across"):
                     self.snapshots[i] = self.states[i].model
-            watched = self._settings.stop_scope == "per_task" or (self._settings.stop_scope == "target" and i == 0)
+            watched = self._settings.stop_scope == "per_task" or (
+                self._settings.stop_scope == "target" and i == 0
+            )
             if watched and self._waits[i] >= self._settings.patience:
                 self.stopped.add(i)
 
@@ -184,11 +239,14 @@ class Rounds:
     # ------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next round depends on, on rank 0; elsewhere without the states. All ranks call this."""
+        """Everything that the next round depends on, on rank 0; elsewhere without the states. All
+        ranks call this."""
         states, snapshots = {}, {}
         for i in range(len(self.tasks)):
             home = self.members.rank((i, 0))
-            states[i] = self._world.move(self.states[i].tree() if i in self.states else None, home, 0)
+            states[i] = self._world.move(
+                self.states[i].tree() if i in self.states else None, home, 0
+            )
             if i == 0 or self._settings.final == "best_across":
                 snapshots[i] = self._world.move(self.snapshots.get(i), home, 0)
         return {
@@ -209,7 +267,11 @@ class Rounds:
         """Continue from what rank 0's `state_dict` gave."""
         here = [i for i in range(len(self.tasks)) if self.members.here((i, 0))]
         self.states = {i: State.of(to_device(state["states"][i], self._device)) for i in here}
-        kept = {i: weights for i, weights in state["snapshots"].items() if i in here and weights is not None}
+        kept = {
+            i: weights
+            for i, weights in state["snapshots"].items()
+            if i in here and weights is not None
+        }
         self.snapshots = {i: to_device(weights, self._device) for i, weights in kept.items()}
         self.number, self.counts, self.loss = state["number"], dict(state["counts"]), state["loss"]
         self.donors.scores = [list(row) for row in state["donors"]]

@@ -25,19 +25,27 @@ class Parts(NamedTuple):
 def parts_of(count: int, settings: MTO, seed: int, key: int) -> Parts:
     """Cut `count` images for task `key`.
 
-    ``independent``: every task's own random hold-out of floor(fraction x count), so that what one task is judged on others train on, as
-    in the published runs. ``shared``: one hold-out, out of every task's training. ``shared_select``: a second such part, on which the
-    snapshot is chosen.
+    ``independent``: every task's own random hold-out of floor(fraction x count), so that what one
+    task is judged on others train on, as in the published runs. ``shared``: one hold-out, out of
+    every task's training. ``shared_select``: a second such part, on which the snapshot is chosen.
     """
     size = math.floor(settings.holdout_fraction * count + 1e-9)
     own = settings.validation_policy == "independent" and settings.formulation.name != "seed"
     order = torch.randperm(count, generator=stream(seed, "split", key if own else COMMON))
     chosen = size if settings.validation_policy == "shared_select" else 0
     kept = count - size - chosen
-    return Parts(order[:kept], order[kept : kept + size], order[kept + size :] if chosen else order[:0])
+    return Parts(
+        order[:kept], order[kept : kept + size], order[kept + size :] if chosen else order[:0]
+    )
 
 
 def overlap(hold_outs: list[set[int]], seen: list[set[int]]) -> float:
-    """The mean share of a task's hold-out that another task trains on; 0 where there is one task."""
-    shares = [len(a & b) / max(len(a), 1) for i, a in enumerate(hold_outs) for j, b in enumerate(seen) if i != j]
+    """The mean share of a task's hold-out that another task trains on; 0 where there is one
+    task."""
+    shares = [
+        len(a & b) / max(len(a), 1)
+        for i, a in enumerate(hold_outs)
+        for j, b in enumerate(seen)
+        if i != j
+    ]
     return sum(shares) / len(shares) if shares else 0.0

@@ -11,11 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class State:
-    """A network with its optimiser. States are values: nobody writes into their tensors, so they may be handed around.
+    """A network with its optimiser. States are values: nobody writes into their tensors, so they
+    may be handed around.
 
     Attributes:
         model: parameters and buffers, in the order of the network's state dict.
-        moments: what the optimiser keeps of each parameter, by the parameter's name; nothing before its first step.
+        moments: what the optimiser keeps of each parameter, by the parameter's name; nothing before
+            its first step.
         optimizer: settings of the optimiser as plain values, the learning rate among them.
     """
 
@@ -44,11 +46,14 @@ def size_of(tensors: dict[str, Tensor]) -> int:
 
 
 def average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The uniform mean of networks of one shape, running statistics included; whole numbers are the first one's."""
+    """The uniform mean of networks of one shape, running statistics included; whole numbers are the
+    first one's."""
     mean = {}
     for name, first in states[0].items():
         if first.is_floating_point():
-            mean[name] = (torch.stack([state[name].double() for state in states]).mean(0)).to(first.dtype)
+            mean[name] = (torch.stack([state[name].double() for state in states]).mean(0)).to(
+                first.dtype
+            )
         else:
             mean[name] = first.clone()
     return mean

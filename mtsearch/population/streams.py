@@ -1,4 +1,5 @@
-"""Random streams by counter: what a stream yields depends on its name alone, never on what was drawn before or on who draws."""
+"""Random streams by counter: what a stream yields depends on its name alone, never on what was
+drawn before or on who draws."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["init", "split", "formulation", "order", "augment", "dropout", "donor", "evaluate"]
+Purpose = Literal[
+    "init", "split", "formulation", "order", "augment", "dropout", "donor", "evaluate"
+]
 
 
 def seed_of(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0) -> int:
@@ -20,12 +23,15 @@ def seed_of(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int
 
 
 def seed_globally(seed: int, device: torch.device) -> None:
-    """Set the global generators that dropout draws from. (`torch.manual_seed` formats a stack trace for each kind of device.)"""
+    """Set the global generators that dropout draws from. (`torch.manual_seed` formats a stack trace
+    for each kind of device.)"""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
 
 
-def stream(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0) -> torch.Generator:
+def stream(
+    seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0
+) -> torch.Generator:
     """A fresh CPU generator at the start of that stream."""
     return torch.Generator().manual_seed(seed_of(seed, purpose, task, position, lane))

@@ -1,4 +1,5 @@
-"""What one of a population's tasks is: its images, loss, head and optimiser, and where they are in memory."""
+"""What one of a population's tasks is: its images, loss, head and optimiser, and where they are in
+memory."""
 
 from __future__ import annotations
 
@@ -22,15 +23,19 @@ class Task:
 
     Attributes:
         key: its number among the tasks, 0 being the target; it names the task's random streams.
-        card: kind, outputs and loss, under the target's name, so that all networks have the same parts.
+        card: kind, outputs and loss, under the target's name, so that all networks have the same
+            parts.
         dataset: where the images come from.
         split: the images it trains on and is judged on.
         label: the name of its labels in `split`.
         train: (n,) indices of the training images, with repeats where it trains on some more often.
-        hold_out: indices of the images on which states are judged; select: of those on which a snapshot is chosen.
+        hold_out: indices of the images on which states are judged; select: of those on which a
+            snapshot is chosen.
         optimizer: settings of its optimiser.
-        remap: class of the split -> class of the head; its last entry, for images without a label, is `card.ignore`.
-        sources: which images of the target's training split it has seen when it has trained on all of `train`.
+        remap: class of the split -> class of the head; its last entry, for images without a label,
+            is `card.ignore`.
+        sources: which images of the target's training split it has seen when it has trained on all
+            of `train`.
     """
 
     key: int
@@ -52,7 +57,8 @@ class Task:
 
 
 class Stock:
-    """The images of all tasks on the device, each split once, and the batches of any task at any step."""
+    """The images of all tasks on the device, each split once, and the batches of any task at any
+    step."""
 
     def __init__(self, config: TrialConfig, device: torch.device) -> None:
         self._config = config
@@ -61,20 +67,26 @@ class Stock:
         self._orders: dict[tuple[int, int], tuple[int, Tensor]] = {}
 
     def batch(self, task: Task, step: int, lane: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a training step (from 0): a function of task, step and lane alone. A pass's last batch may be smaller."""
+        """Images and labels of a training step (from 0): a function of task, step and lane alone. A
+        pass's last batch may be smaller."""
         done, place = divmod(step, -(-len(task.train) // self._config.batch))
         known = self._orders.get((task.key, lane))
         if known is None or known[0] != done:
-            order = torch.randperm(len(task.train), generator=stream(self._config.seed, "order", task.key, done, lane))
+            order = torch.randperm(
+                len(task.train), generator=stream(self._config.seed, "order", task.key, done, lane)
+            )
             known = self._orders[task.key, lane] = (done, task.train[order])
         index = known[1][place * self._config.batch : (place + 1) * self._config.batch]
-        images, labels = self._of(task, train=True).take(index, stream(self._config.seed, "augment", task.key, step, lane))
+        images, labels = self._of(task, train=True).take(
+            index, stream(self._config.seed, "augment", task.key, step, lane)
+        )
         return images, self._labels(task, labels)
 
     def passing(
         self, task: Task, index: Tensor, size: int, generator: torch.Generator | None
     ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """The images of `index` in order, augmented by what `generator` draws, as evaluation takes them."""
+        """The images of `index` in order, augmented by what `generator` draws, as evaluation takes
+        them."""
         batches = self._of(task, train=generator is not None)
         for part in index.split(size):
             images, labels = batches.take(part, generator)
@@ -91,5 +103,7 @@ class Stock:
         key = (id(task.split), train)
         if key not in self._batches:
             augment = self._config.augment if train else None
-            self._batches[key] = batches_of(task.dataset, task.split, self._config.batch, self._device, augment)
+            self._batches[key] = batches_of(
+                task.dataset, task.split, self._config.batch, self._device, augment
+            )
         return self._batches[key]

@@ -16,8 +16,8 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
     """The target and its auxiliary tasks, by key. A task is the same among however many others.
 
     Raises:
-        BadInput: the dataset has several tasks and none is named, too few images for a hold-out, or the formulation does not go with the
-            target.
+        BadInput: the dataset has several tasks and none is named, too few images for a hold-out, or
+            the formulation does not go with the target.
     """
     cards = {card.name: card for card in dataset.card.tasks}
     split, settings = dataset.splits["train"], config.population
@@ -31,12 +31,14 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
         parts = parts_of(len(labelled), settings, config.seed, key)
         if not len(parts.hold_out) or not len(parts.train):
             raise BadInput(
-                f"`trial.population.holdout_fraction` should leave images on both sides. Found {settings.holdout_fraction} of "
-                f"{len(labelled)}. Raise it or `data.limit`."
+                "`trial.population.holdout_fraction` should leave images on both sides. Found"
+                f" {settings.holdout_fraction} of {len(labelled)}. Raise it or `data.limit`."
             )
         train, hold_out, select = (labelled[index] for index in parts)
         task = Task(key, card, dataset, split, card.name, train, hold_out, select, config.optimizer)
-        tasks.append(formulation.derive(task, stream(config.seed, "formulation", key)) if key else task)
+        tasks.append(
+            formulation.derive(task, stream(config.seed, "formulation", key)) if key else task
+        )
     return tasks
 
 
@@ -51,29 +53,34 @@ def passes(task: Task, batch_size: int) -> int:
 
 
 def in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialConfig:
-    """The configuration with its rounds counted in steps. Raises BadInput when the budget is too small for one round."""
+    """The configuration with its rounds counted in steps. Raises BadInput when the budget is too
+    small for one round."""
     settings = config.population
     if settings.interval_unit == "steps":
         return config
-    found = settings.model_copy(update={"interval": settings.interval * steps_per_epoch, "interval_unit": "steps"})
+    found = settings.model_copy(
+        update={"interval": settings.interval * steps_per_epoch, "interval_unit": "steps"}
+    )
     if found.budget is not None and found.budget < found.per_round:
         raise BadInput(
-            f"`trial.population.budget` should be at least one round, tasks x group_size x {settings.interval} epochs of {steps_per_epoch} "
-            f"steps = {found.per_round}. Found {found.budget}. Raise it or lower `interval`."
+            "`trial.population.budget` should be at least one round, tasks x group_size x"
+            f" {settings.interval} epochs of {steps_per_epoch} steps = {found.per_round}. Found"
+            f" {found.budget}. Raise it or lower `interval`."
         )
     return config.model_copy(update={"population": found})
 
 
 def rounds_of(config: TrialConfig, steps_per_epoch: int) -> int:
-    """How many whole rounds a population lasts, their `interval` being steps: what its budget of steps over all members allows, else
-    `trial.epochs` of each member. Raises BadInput where that is not one."""
+    """How many whole rounds a population lasts, their `interval` being steps: what its budget of
+    steps over all members allows, else `trial.epochs` of each member. Raises BadInput where that is
+    not one."""
     settings = config.population
     if settings.budget is not None:
         return int(settings.budget // settings.per_round)
     steps = (config.epochs.search + config.epochs.retrain) * steps_per_epoch
     if steps < settings.interval:
         raise BadInput(
-            f"`trial.population.interval` should be at most the {steps:,} steps of `trial.epochs`. Found {settings.interval:,}. Lower it "
-            "or train for more epochs."
+            f"`trial.population.interval` should be at most the {steps:,} steps of `trial.epochs`."
+            f" Found {settings.interval:,}. Lower it or train for more epochs."
         )
     return int(steps // settings.interval)

@@ -1,4 +1,5 @@
-"""Sparsity: GrOWL's zero rows, tied rows, and their measures. It works on plain modules and the names of those whose rows may vanish."""
+"""Sparsity: GrOWL's zero rows, tied rows, and their measures. It works on plain modules and the
+names of those whose rows may vanish."""
 
 from mtsearch.sparsity.clustering import AFFINITY_LIMIT
 from mtsearch.sparsity.measures import measures, row_totals

@@ -19,9 +19,11 @@ AFFINITY_LIMIT = 2000
 
 
 def complete_clusters(rows: Matrix, preference: float) -> Labels:
-    """Complete linkage: clusters whose members are all alike pairwise, S > `preference`. Labels (n,) of non-zero rows (n, length).
+    """Complete linkage: clusters whose members are all alike pairwise, S > `preference`. Labels
+    (n,) of non-zero rows (n, length).
 
-    Clusters lie within the connected components of the graph S > preference; linking each by itself spares the n^2 distances of the whole.
+    Clusters lie within the connected components of the graph S > preference; linking each by itself
+    spares the n^2 distances of the whole.
     """
     like = similarity(rows)
     _, component = connected_components(csr_array(np.triu(like > preference, 1)), directed=False)
@@ -32,12 +34,15 @@ def complete_clusters(rows: Matrix, preference: float) -> Labels:
         pairs = squareform(like[np.ix_(members, members)], checks=False)
         tree = linkage(1.0 - pairs.astype(np.float64), "complete")
         # fcluster merges at distances up to the bound, we need S strictly above the preference
-        labels[members] = labels.max() + fcluster(tree, np.nextafter(1.0 - np.float64(np.float32(preference)), 0.0), "distance")
+        labels[members] = labels.max() + fcluster(
+            tree, np.nextafter(1.0 - np.float64(np.float32(preference)), 0.0), "distance"
+        )
     return labels
 
 
 def affinity_clusters(rows: Matrix, preference: float, seed: int) -> Labels | None:
-    """Affinity propagation (Frey & Dueck 2007) on S with damping 0.9, seeded. Labels (n,), or None where it did not converge.
+    """Affinity propagation (Frey & Dueck 2007) on S with damping 0.9, seeded. Labels (n,), or None
+    where it did not converge.
 
     Raises:
         BadInput: more than 2,000 rows; its cost grows with n^2 an iteration.
@@ -47,14 +52,20 @@ def affinity_clusters(rows: Matrix, preference: float, seed: int) -> Labels | No
 
     if len(rows) > AFFINITY_LIMIT:
         raise BadInput(
-            f"`trial.sparsity.share.method=affinity` takes at most {AFFINITY_LIMIT} non-zero rows a layer. "
-            f"Found {len(rows)}; use `complete`."
+            f"`trial.sparsity.share.method=affinity` takes at most {AFFINITY_LIMIT} non-zero rows a"
+            f" layer. Found {len(rows)}; use `complete`."
         )
     if len(rows) < 2:
         return np.zeros(len(rows), dtype=np.int64)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = AffinityPropagation(affinity="precomputed", preference=preference, damping=0.9, max_iter=1000, random_state=seed)
+        found = AffinityPropagation(
+            affinity="precomputed",
+            preference=preference,
+            damping=0.9,
+            max_iter=1000,
+            random_state=seed,
+        )
         labels = found.fit(similarity(rows)).labels_
     if any(issubclass(one.category, ConvergenceWarning) for one in caught) or (labels < 0).any():
         return None

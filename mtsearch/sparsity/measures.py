@@ -22,8 +22,9 @@ def measures(model: nn.Module) -> dict[str, float]:
     - ``model/compression_rate``: CR = N / U;
     - ``model/parameter_sharing``: PS = (N - Z) / U = CR (1 - SR / 100),
 
-    with N rows in all weights of two or more axes (heads and image-reading layers included), Z zero ones, and U the sum over the layers
-    of their distinct rows (exact equality; the zero row counts as one) (Hotegni et al. 2024, by input channels).
+    with N rows in all weights of two or more axes (heads and image-reading layers included), Z zero
+    ones, and U the sum over the layers of their distinct rows (exact equality; the zero row counts
+    as one) (Hotegni et al. 2024, by input channels).
     """
     total = nonzero = rows = zero = distinct = 0
     for tensor in _parameters(model):
@@ -35,7 +36,9 @@ def measures(model: nn.Module) -> dict[str, float]:
         zero += int((matrix == 0).all(1).sum())
         distinct += _distinct(matrix)
     if rows == 0 or total == 0:
-        raise ValueError(f"The model should have weights to measure. Found {type(model).__name__} without any.")
+        raise ValueError(
+            f"The model should have weights to measure. Found {type(model).__name__} without any."
+        )
     return {
         "model/params": total,
         "model/density": nonzero / total,
@@ -46,7 +49,8 @@ def measures(model: nn.Module) -> dict[str, float]:
 
 
 def row_totals(model: nn.Module) -> dict[str, int]:
-    """The number of rows of each weight with two or more axes, by module name; their sum is N of `measures`."""
+    """The number of rows of each weight with two or more axes, by module name; their sum is N of
+    `measures`."""
     return {name: weight.shape[1] for name, weight in _weights(model)}
 
 
@@ -70,4 +74,6 @@ def _parameters(model: nn.Module) -> Iterator[Tensor]:
 def _distinct(matrix: Tensor) -> int:
     """The number of distinct rows of a matrix (n, length)."""
     values = matrix.float().cpu().numpy() + 0.0  # -0.0 and 0.0 are equal, but not their bytes
-    return len(np.unique(np.ascontiguousarray(values).view(f"V{values.shape[1] * values.itemsize}")))
+    return len(
+        np.unique(np.ascontiguousarray(values).view(f"V{values.shape[1] * values.itemsize}"))
+    )

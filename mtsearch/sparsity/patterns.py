@@ -28,7 +28,11 @@ def _dejiao(n: int, beta1: float, beta2: float) -> Tensor:
     return weights
 
 
-_PATTERNS: dict[str, Callable[[int, float, float], Tensor]] = {"spike": _spike, "linear": _linear, "dejiao": _dejiao}
+_PATTERNS: dict[str, Callable[[int, float, float], Tensor]] = {
+    "spike": _spike,
+    "linear": _linear,
+    "dejiao": _dejiao,
+}
 
 
 def growl_weights(n: int, pattern: str, beta1: float, beta2: float) -> Tensor:
@@ -36,13 +40,19 @@ def growl_weights(n: int, pattern: str, beta1: float, beta2: float) -> Tensor:
 
     - ``spike``: ``theta_1 = beta1 + beta2``, the others ``beta2``;
     - ``linear``: ``theta_i = beta1 + beta2 (n - i) / n``;
-    - ``dejiao``: ``theta_i = beta1 + beta2 (p - i + 1)`` for ``i <= p = n // 2``, the others ``beta2`` (Zhang et al. 2018).
+    - ``dejiao``: ``theta_i = beta1 + beta2 (p - i + 1)`` for ``i <= p = n // 2``, the others
+      ``beta2`` (Zhang et al. 2018).
 
     Raises:
         BadInput: unknown `pattern`, or both constants zero (nothing would be penalised).
     """
     if pattern not in _PATTERNS:
-        raise BadInput(f"`trial.sparsity.pattern` is unknown: {pattern!r}. {nearest(pattern, _PATTERNS)}")
+        raise BadInput(
+            f"`trial.sparsity.pattern` is unknown: {pattern!r}. {nearest(pattern, _PATTERNS)}"
+        )
     if beta1 < 0 or beta2 < 0 or beta1 + beta2 == 0:
-        raise BadInput(f"`trial.sparsity.beta1` and `beta2` should be non-negative and not both 0. Found beta1 = {beta1}, beta2 = {beta2}.")
+        raise BadInput(
+            "`trial.sparsity.beta1` and `beta2` should be non-negative and not both 0. Found beta1"
+            f" = {beta1}, beta2 = {beta2}."
+        )
     return _PATTERNS[pattern](n, beta1, beta2)

@@ -13,11 +13,11 @@ Floats = NDArray[np.float64]
 
 
 def growl_prox(norms: Tensor, weights: Tensor, tau: float) -> Tensor:
-    """The row norms after ``prox_{tau Omega}``; each row keeps its direction, so scaling it by new / old norm is the prox of the whole
-    matrix.
+    """The row norms after ``prox_{tau Omega}``; each row keeps its direction, so scaling it by new
+    / old norm is the prox of the whole matrix.
 
-    With r sorted decreasingly, the result is the non-increasing isotonic regression of ``r - tau theta``, cut at zero (Bogdan et al.
-    2015, algorithm 3).
+    With r sorted decreasingly, the result is the non-increasing isotonic regression of ``r - tau
+    theta``, cut at zero (Bogdan et al. 2015, algorithm 3).
 
     Args:
         norms: (n,) non-negative, in any order.
@@ -28,12 +28,14 @@ def growl_prox(norms: Tensor, weights: Tensor, tau: float) -> Tensor:
         (n,) with the type and device of `norms`, in the order of `norms`.
 
     Raises:
-        ValueError: sizes that do not match, a negative `tau`, or weights that increase or are negative.
+        ValueError: sizes that do not match, a negative `tau`, or weights that increase or are
+            negative.
     """
     r, theta = as_floats(norms), as_floats(weights)
     if r.ndim != 1 or r.shape != theta.shape:
         raise ValueError(
-            f"Parameters `norms` and `weights` should have one common size. Found {tuple(norms.shape)} and {tuple(weights.shape)}."
+            "Parameters `norms` and `weights` should have one common size. Found"
+            f" {tuple(norms.shape)} and {tuple(weights.shape)}."
         )
     if tau < 0:
         raise ValueError(f"Parameter `tau` should not be negative. Found `tau = {tau}`.")
@@ -46,10 +48,12 @@ def growl_prox(norms: Tensor, weights: Tensor, tau: float) -> Tensor:
 
 
 def non_increasing_fit(y: Floats) -> Floats:
-    """The non-increasing sequence nearest to `y` in least squares, (n,): adjacent violators are pooled until there are none.
+    """The non-increasing sequence nearest to `y` in least squares, (n,): adjacent violators are
+    pooled until there are none.
 
-    Every pass pools all violations at once, each with all the neighbours on either side that it goes on to violate; a pass costs a few
-    vector operations on the blocks that are left. (Pooling only the violations themselves needs a pass a row for `spike` and `dejiao`.)
+    Every pass pools all violations at once, each with all the neighbours on either side that it
+    goes on to violate; a pass costs a few vector operations on the blocks that are left. (Pooling
+    only the violations themselves needs a pass a row for `spike` and `dejiao`.)
     """
     sums, sizes = y, np.ones(len(y), dtype=np.int64)
     while True:
@@ -57,18 +61,25 @@ def non_increasing_fit(y: Floats) -> Floats:
         rising = means[1:] > means[:-1]
         if not rising.any():
             return np.repeat(means, sizes)
-        # downwards and upwards are one operation: reversal with a change of sign keeps "non-increasing"
-        joined = _absorbed(sums, sizes, means, rising) | _absorbed(-sums[::-1], sizes[::-1], -means[::-1], rising[::-1])[::-1]
+        # downwards and upwards are one operation: reversal with a change of sign keeps
+        # "non-increasing"
+        joined = (
+            _absorbed(sums, sizes, means, rising)
+            | _absorbed(-sums[::-1], sizes[::-1], -means[::-1], rising[::-1])[::-1]
+        )
         starts = np.flatnonzero(np.concatenate(([True], ~joined)))
         sums, sizes = np.add.reduceat(sums, starts), np.add.reduceat(sizes, starts)
 
 
-def _absorbed(sums: Floats, sizes: NDArray[np.int64], means: Floats, rising: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which boundaries (b between blocks b and b + 1) vanish when each rising pair takes in the blocks after it for as long as it
-    violates them.
+def _absorbed(
+    sums: Floats, sizes: NDArray[np.int64], means: Floats, rising: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which boundaries (b between blocks b and b + 1) vanish when each rising pair takes in the
+    blocks after it for as long as it violates them.
 
-    Within the falling run after a rising boundary `head` the next block joins while the mean of the blocks from `head` on is below it; as
-    the run falls the first block that stays out keeps all later ones out, so that the test can be made for all at once from prefix sums.
+    Within the falling run after a rising boundary `head` the next block joins while the mean of the
+    blocks from `head` on is below it; as the run falls the first block that stays out keeps all
+    later ones out, so that the test can be made for all at once from prefix sums.
     """
     head = np.maximum.accumulate(np.where(rising, np.arange(len(rising)), -1))
     total, count = _prefix(sums), _prefix(sizes)

@@ -1,5 +1,5 @@
-"""Rows: the groups that GrOWL acts on. A row is an input channel of a convolution or an input feature of a linear layer (axis 1 of the
-weight)."""
+"""Rows: the groups that GrOWL acts on. A row is an input channel of a convolution or an input
+feature of a linear layer (axis 1 of the weight)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ Layer = nn.Conv2d | nn.Linear
 
 
 def row_matrix(weight: Tensor) -> Tensor:
-    """The rows of a weight (out, n, ...) as a matrix (n, out * ...): axes 0 and 1 are swapped before flattening, whatever the memory
-    format."""
+    """The rows of a weight (out, n, ...) as a matrix (n, out * ...): axes 0 and 1 are swapped
+    before flattening, whatever the memory format."""
     return weight.detach().transpose(0, 1).flatten(1)
 
 
 def row_norms(weight: Tensor) -> Tensor:
     """The Euclidean norms (n,) of the rows of a weight (out, n, ...), without copying it."""
-    return torch.linalg.vector_norm(weight.detach(), dim=[axis for axis in range(weight.ndim) if axis != 1])
+    return torch.linalg.vector_norm(
+        weight.detach(), dim=[axis for axis in range(weight.ndim) if axis != 1]
+    )
 
 
 def zero_rows(weight: Tensor) -> Tensor:
@@ -36,15 +38,26 @@ def scale_rows_(weight: Tensor, scale: Tensor) -> None:
 
 
 def prunable_layers(model: nn.Module, prunable: Sequence[str]) -> dict[str, Layer]:
-    """The modules named in `prunable`. Raises ValueError for one that is not there or has no rows."""
+    """The modules named in `prunable`. Raises ValueError for one that is not there or has no
+    rows."""
     layers: dict[str, Layer] = {}
     for name in prunable:
         try:
             layer = model.get_submodule(name)
         except AttributeError:
-            known = [known for known, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-            raise ValueError(f"Prunable layer `{name}` is no layer of the network. {nearest(name, known)}") from None
-        if not isinstance(layer, nn.Conv2d | nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups != 1):
-            raise ValueError(f"Prunable layer `{name}` should be a Linear or an ungrouped Conv2d. Found {layer}.")
+            known = [
+                known
+                for known, module in model.named_modules()
+                if isinstance(module, nn.Conv2d | nn.Linear)
+            ]
+            raise ValueError(
+                f"Prunable layer `{name}` is no layer of the network. {nearest(name, known)}"
+            ) from None
+        if not isinstance(layer, nn.Conv2d | nn.Linear) or (
+            isinstance(layer, nn.Conv2d) and layer.groups != 1
+        ):
+            raise ValueError(
+                f"Prunable layer `{name}` should be a Linear or an ungrouped Conv2d. Found {layer}."
+            )
         layers[name] = layer
     return layers

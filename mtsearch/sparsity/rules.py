@@ -1,4 +1,5 @@
-"""What one application does to a layer's row norms: one rule for each settings model of kind ``sparsity``."""
+"""What one application does to a layer's row norms: one rule for each settings model of kind
+``sparsity``."""
 
 from __future__ import annotations
 
@@ -20,13 +21,14 @@ _ROUNDING = 1e-9  # 0.1 * 7200 should be 720 rows, not 719
 
 
 class Rule(Protocol):
-    """Row norms before -> row norms after one application; a row that gets 0 is zero from then on."""
+    """Row norms before -> row norms after one application; a row that gets 0 is zero from then
+    on."""
 
     def __init__(self, config: Any) -> None: ...
 
     def __call__(self, norms: Tensor, progress: float) -> Tensor:
-        """`norms` (n,) float64 on the host; `progress` in (0, 1] is the share of the search phase that is over. Returns (n,), none above
-        `norms`."""
+        """`norms` (n,) float64 on the host; `progress` in (0, 1] is the share of the search phase
+        that is over. Returns (n,), none above `norms`."""
         ...
 
 
@@ -45,14 +47,19 @@ def rule(settings: type[Model]) -> Callable[[R], R]:
 
 
 def build_rule(config: Model) -> Rule:
-    """The rule that `config` asks for. Raises BadInput where there is none (dense training has no sparsifier)."""
+    """The rule that `config` asks for. Raises BadInput where there is none (dense training has no
+    sparsifier)."""
     if type(config) not in _RULES:
-        raise BadInput(f"`trial.sparsity` has no row rule for {type(config).__name__}; use mode `target` or `coefficient`.")
+        raise BadInput(
+            f"`trial.sparsity` has no row rule for {type(config).__name__}; use mode `target` or"
+            " `coefficient`."
+        )
     return _RULES[type(config)](config)
 
 
 def cubic_fraction(target: float, progress: float) -> float:
-    """The fraction of zero rows at `progress` in [0, 1]: ``target (1 - (1 - progress)^3)`` (Zhu & Gupta 2018)."""
+    """The fraction of zero rows at `progress` in [0, 1]: ``target (1 - (1 - progress)^3)`` (Zhu &
+    Gupta 2018)."""
     return target * (1 - (1 - min(progress, 1.0)) ** 3)
 
 
@@ -65,8 +72,9 @@ def row_count(fraction: float, n: int) -> int:
 class TargetRule:
     """Exactly the scheduled number of rows is zero afterwards.
 
-    ``growl``: the prox with the strength that zeroes that number, shrinking the survivors; where no strength does (see `prox_strength`) the
-    smallest rows make up the rest. ``magnitude``: the smallest rows are zeroed, the survivors stay.
+    ``growl``: the prox with the strength that zeroes that number, shrinking the survivors; where no
+    strength does (see `prox_strength`) the smallest rows make up the rest. ``magnitude``: the
+    smallest rows are zeroed, the survivors stay.
     """
 
     def __init__(self, config: schema.TargetSparsity) -> None:
@@ -76,7 +84,9 @@ class TargetRule:
         zeros = row_count(cubic_fraction(self.config.target, progress), len(norms))
         after = norms
         if self.config.method == "growl":
-            weights = growl_weights(len(norms), self.config.pattern, self.config.beta1, self.config.beta2)
+            weights = growl_weights(
+                len(norms), self.config.pattern, self.config.beta1, self.config.beta2
+            )
             after = growl_prox(norms, weights, prox_strength(norms, weights, zeros))
         smallest = norms.argsort(stable=True)[:zeros]
         return after.index_fill(0, smallest, 0.0)
@@ -84,9 +94,11 @@ class TargetRule:
 
 @rule(schema.CoefficientSparsity)
 class CoefficientRule:
-    """GrOWL's prox with strength ``coefficient / 0.01`` under a cap of zero rows, which grows in equal stages (Hotegni et al. 2024).
+    """GrOWL's prox with strength ``coefficient / 0.01`` under a cap of zero rows, which grows in
+    equal stages (Hotegni et al. 2024).
 
-    Where the prox zeroes more rows than the cap allows, those with the largest norms keep their norm from before.
+    Where the prox zeroes more rows than the cap allows, those with the largest norms keep their
+    norm from before.
     """
 
     def __init__(self, config: schema.CoefficientSparsity) -> None:

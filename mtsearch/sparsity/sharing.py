@@ -15,7 +15,9 @@ from mtsearch.sparsity.rows import prunable_layers, row_matrix
 from mtsearch.sparsity.structure import Structure
 
 
-def find_sharing(model: nn.Module, prunable: Sequence[str], sharing: Sharing | None, seed: int = 0) -> Structure:
+def find_sharing(
+    model: nn.Module, prunable: Sequence[str], sharing: Sharing | None, seed: int = 0
+) -> Structure:
     """Which rows of the prunable layers are zero, and which are alike enough to become one.
 
     Zero rows are no part of the clustering. Without `sharing` every other row stays by itself.
@@ -39,7 +41,10 @@ def find_sharing(model: nn.Module, prunable: Sequence[str], sharing: Sharing | N
         elif sharing is not None:
             labels = affinity_clusters(matrix[alive], sharing.preference, seed)
         if labels is None:
-            warnings.warn(f"Affinity propagation did not converge on layer `{name}`: its rows are not tied.", stacklevel=2)
+            warnings.warn(
+                f"Affinity propagation did not converge on layer `{name}`: its rows are not tied.",
+                stacklevel=2,
+            )
             unconverged.append(name)
             labels = np.arange(len(alive))
         index = np.full(len(matrix), -1, dtype=np.int64)

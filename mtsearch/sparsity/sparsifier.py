@@ -1,4 +1,5 @@
-"""Sparsification of the search phase: a rule applied a few times an epoch, and zero rows that stay zero."""
+"""Sparsification of the search phase: a rule applied a few times an epoch, and zero rows that stay
+zero."""
 
 from __future__ import annotations
 
@@ -18,17 +19,17 @@ from mtsearch.sparsity.rules import build_rule
 class Sparsifier:
     """Zeroes rows of the prunable layers while a search phase runs.
 
-    Call `after_step` after every optimiser step. A zero row is set to zero again after each step, so that the optimiser's momentum of
-    that row never reaches the weights; the optimiser itself is not touched. Under data parallelism every rank does the same from the same
-    weights.
+    Call `after_step` after every optimiser step. A zero row is set to zero again after each step,
+    so that the optimiser's momentum of that row never reaches the weights; the optimiser itself is
+    not touched. Under data parallelism every rank does the same from the same weights.
 
     Args:
         model: the network; its weights are changed in place.
         prunable: names of its Linear and ungrouped Conv2d modules whose rows may vanish.
         config: the settings; their registered rule decides what an application does.
         total_steps: optimiser steps of the search phase.
-        steps_per_epoch: optimiser steps of one epoch; an epoch sees ``config.applications`` applications (at most one a step), the last
-            at its end.
+        steps_per_epoch: optimiser steps of one epoch; an epoch sees ``config.applications``
+            applications (at most one a step), the last at its end.
 
     Raises:
         BadInput: a search phase without steps, or settings without a rule.
@@ -45,8 +46,8 @@ class Sparsifier:
     ) -> None:
         if total_steps < 1 or steps_per_epoch < 1:
             raise BadInput(
-                f"`trial.epochs.search` should give at least one step to `trial.sparsity`. Found {total_steps} steps; "
-                "raise it or use `trial.sparsity=none`."
+                "`trial.epochs.search` should give at least one step to `trial.sparsity`. Found"
+                f" {total_steps} steps; raise it or use `trial.sparsity=none`."
             )
         self.config = config
         self.layers = prunable_layers(model, prunable)
@@ -57,29 +58,36 @@ class Sparsifier:
 
     @property
     def zero(self) -> dict[str, Tensor]:
-        """The indices (int64) of the rows held at zero, by layer; layers without any are left out."""
+        """The indices (int64) of the rows held at zero, by layer; layers without any are left
+        out."""
         return dict(self._zero)
 
     def due(self, step: int) -> bool:
         """Whether the rule is applied after step number `step` (from 1)."""
         times = self.config.applications
-        return step == self.total_steps or step * times // self.steps_per_epoch > (step - 1) * times // self.steps_per_epoch
+        return (
+            step == self.total_steps
+            or step * times // self.steps_per_epoch > (step - 1) * times // self.steps_per_epoch
+        )
 
     def after_step(self, step: int) -> None:
-        """To be called after optimiser step number `step` (from 1) of the search phase: zero rows are held, and the rule is applied at its
-        times.
+        """To be called after optimiser step number `step` (from 1) of the search phase: zero rows
+        are held, and the rule is applied at its times.
 
-        Neither rule scales its strength by the learning rate: one is set by the number of rows, the other is the papers' form.
+        Neither rule scales its strength by the learning rate: one is set by the number of rows, the
+        other is the papers' form.
         """
         if step < 1:
             raise ValueError(f"Parameter `step` should count from 1. Found {step}.")
-        self.hold()  # first: the rule has to see zero rows as zero, not where the optimiser just moved them
+        # first: the rule has to see zero rows as zero, not where the optimiser just moved them
+        self.hold()
         if self.due(step):
             self.apply(step / self.total_steps)
 
     @torch.no_grad()
     def apply(self, progress: float) -> None:
-        """Apply the rule to every layer, `progress` in (0, 1] being the share of the search phase that is over."""
+        """Apply the rule to every layer, `progress` in (0, 1] being the share of the search phase
+        that is over."""
         for name, layer in self.layers.items():
             norms = row_norms(layer.weight).to("cpu", torch.float64)
             after = self._rule(norms, progress)
@@ -90,7 +98,8 @@ class Sparsifier:
 
     @torch.no_grad()
     def hold(self, model: nn.Module | None = None) -> None:
-        """Set the zero rows to zero again, in the model or in a copy of it (an average of its weights, say)."""
+        """Set the zero rows to zero again, in the model or in a copy of it (an average of its
+        weights, say)."""
         for name, rows in self._zero.items():
             layer = self.layers[name] if model is None else model.get_submodule(name)
             layer.weight.index_fill_(1, rows, 0.0)  # type: ignore[operator,union-attr]
@@ -101,11 +110,19 @@ class Sparsifier:
         values = []
         for layer in self.layers.values():
             norms = row_norms(layer.weight).double()
-            values.append(owl_value(norms, growl_weights(len(norms), self.config.pattern, self.config.beta1, self.config.beta2)))
+            values.append(
+                owl_value(
+                    norms,
+                    growl_weights(
+                        len(norms), self.config.pattern, self.config.beta1, self.config.beta2
+                    ),
+                )
+            )
         return float(sum(values))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The indices of the zero rows by layer; with the model's weights all there is to continue bit-identically."""
+        """The indices of the zero rows by layer; with the model's weights all there is to continue
+        bit-identically."""
         return {name: rows.cpu() for name, rows in self._zero.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -113,4 +130,6 @@ class Sparsifier:
         unknown = sorted(set(state) - set(self.layers))
         if unknown:
             raise ValueError(f"State of `Sparsifier` should name prunable layers. Found {unknown}.")
-        self._zero = {name: rows.to(self.layers[name].weight.device) for name, rows in state.items()}
+        self._zero = {
+            name: rows.to(self.layers[name].weight.device) for name, rows in state.items()
+        }

@@ -14,8 +14,8 @@ class Structure:
     """For each layer the map from its rows to unique rows.
 
     Attributes:
-        rows: by layer name, int64 (n,): row i is unique row ``rows[i]``, numbered from 0 in the order of their first members; -1 is a
-            zero row.
+        rows: by layer name, int64 (n,): row i is unique row ``rows[i]``, numbered from 0 in the
+            order of their first members; -1 is a zero row.
         unconverged: layers whose clustering did not converge; their rows are not tied.
     """
 
@@ -28,10 +28,15 @@ class Structure:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for JSON."""
-        return {"rows": {name: index.tolist() for name, index in self.rows.items()}, "unconverged": list(self.unconverged)}
+        return {
+            "rows": {name: index.tolist() for name, index in self.rows.items()},
+            "unconverged": list(self.unconverged),
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Structure:
         """What `to_dict` gave."""
-        rows = {name: torch.tensor(index, dtype=torch.int64) for name, index in values["rows"].items()}
+        rows = {
+            name: torch.tensor(index, dtype=torch.int64) for name, index in values["rows"].items()
+        }
         return cls(rows, tuple(values["unconverged"]))

@@ -1,6 +1,12 @@
-"""Tasks: the loss and the metrics of each kind of labelled prediction. Importing this package registers the kinds."""
+"""Tasks: the loss and the metrics of each kind of labelled prediction. Importing this package
+registers the kinds."""
 
-from mtsearch.tasks import classification, regression, restoration, segmentation  # noqa: F401  (importing registers them)
+from mtsearch.tasks import (
+    classification,
+    regression,
+    restoration,
+    segmentation,
+)
 from mtsearch.tasks.registry import Loss, Meter, loss, loss_of, meter, meter_for, task_loss
 
 __all__ = ["Loss", "Meter", "loss", "loss_of", "meter", "meter_for", "task_loss"]

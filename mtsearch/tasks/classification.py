@@ -17,18 +17,26 @@ from mtsearch.tasks.registry import loss, meter, task_loss
 @loss("segmentation", "cross_entropy")
 @loss("classification", "cross_entropy")
 def cross_entropy(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of logits (B, classes[, H, W]) against labels (B[, H, W]), `task.ignore` being "not labelled"."""
-    return F.cross_entropy(output.float(), target, ignore_index=task.ignore, reduction="sum"), (target != task.ignore).sum()
+    """Cross-entropy of logits (B, classes[, H, W]) against labels (B[, H, W]), `task.ignore` being
+    "not labelled"."""
+    return (
+        F.cross_entropy(output.float(), target, ignore_index=task.ignore, reduction="sum"),
+        (target != task.ignore).sum(),
+    )
 
 
-def _on_labelled(task: TaskCard, output: Tensor, target: Tensor, each: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """The sum of a loss of logits (n, classes) and labels (n,), one figure a label, over the labelled of (B[, H, W]), and their number."""
+def _on_labelled(
+    task: TaskCard, output: Tensor, target: Tensor, each: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The sum of a loss of logits (n, classes) and labels (n,), one figure a label, over the
+    labelled of (B[, H, W]), and their number."""
     labelled = target != task.ignore
     return each(output.float().movedim(1, -1)[labelled], target[labelled]).sum(), labelled.sum()
 
 
 def _one_hot_loss(name: str, power: int, softmax: bool) -> None:
-    """Register the mean over classes of |p - t|^power for logits or probabilities p and one-hot labels t."""
+    """Register the mean over classes of |p - t|^power for logits or probabilities p and one-hot
+    labels t."""
 
     def each(logits: Tensor, labels: Tensor) -> Tensor:
         values = logits.softmax(1) if softmax else logits
@@ -50,25 +58,36 @@ _one_hot_loss("l2_softmax", 2, softmax=True)
 @loss("segmentation", "margin")
 @loss("classification", "margin")
 def margin(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Multi-class hinge: the mean over classes j of max(0, 1 - x_y + x_j), j != y, for logits x and label y."""
-    return _on_labelled(task, output, target, lambda logits, labels: F.multi_margin_loss(logits, labels, reduction="none"))
+    """Multi-class hinge: the mean over classes j of max(0, 1 - x_y + x_j), j != y, for logits x and
+    label y."""
+    return _on_labelled(
+        task,
+        output,
+        target,
+        lambda logits, labels: F.multi_margin_loss(logits, labels, reduction="none"),
+    )
 
 
 @meter("classification")
 class ClassificationMeter:
-    """`loss`: mean loss. `error`: wrong predictions in percent of the labelled samples. Of the confusion matrix `kappa`, Cohen's, and `f1`,
-    the mean over classes of F1; `by_class` tells the accuracy of each class.
+    """`loss`: mean loss. `error`: wrong predictions in percent of the labelled samples. Of the
+    confusion matrix `kappa`, Cohen's, and `f1`, the mean over classes of F1; `by_class` tells the
+    accuracy of each class.
     """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        self.totals = torch.zeros(task.outputs**2 + 2, dtype=torch.float64, device=device)  # confusion, loss sum, its count
+        self.totals = torch.zeros(
+            task.outputs**2 + 2, dtype=torch.float64, device=device
+        )  # confusion, loss sum, its count
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of logits (B, classes) and labels (B,)."""
         loss, count = task_loss(self.task, output, target)
         labelled = target != self.task.ignore
-        self.totals[:-2] += confusion(target[labelled], output.argmax(1)[labelled], self.task.outputs).flatten()
+        self.totals[:-2] += confusion(
+            target[labelled], output.argmax(1)[labelled], self.task.outputs
+        ).flatten()
         self.totals[-2:] += torch.stack([loss.double(), count.double()])
 
     def compute(self) -> dict[str, float]:
@@ -78,13 +97,23 @@ class ClassificationMeter:
             return dict.fromkeys(("loss", "error", "kappa", "f1"), math.nan)
         h = self._confusion
         wrong = (h.sum() - h.trace()).item()
-        return {"loss": loss / count, "error": 100 * wrong / count, "kappa": agreement(h).kappa, "f1": mean_f1(h)}
+        return {
+            "loss": loss / count,
+            "error": 100 * wrong / count,
+            "kappa": agreement(h).kappa,
+            "f1": mean_f1(h),
+        }
 
     def by_class(self) -> dict[str, float]:
-        """`accuracy/<class>`: the share of its labelled samples that are told right, in percent, for every class that occurs."""
+        """`accuracy/<class>`: the share of its labelled samples that are told right, in percent,
+        for every class that occurs."""
         names = self.task.classes or tuple(str(c) for c in range(self.task.outputs))
         right, labelled = self._confusion.diagonal().tolist(), self._confusion.sum(1).tolist()
-        return {f"accuracy/{name}": 100 * r / n for name, r, n in zip(names, right, labelled, strict=True) if n}
+        return {
+            f"accuracy/{name}": 100 * r / n
+            for name, r, n in zip(names, right, labelled, strict=True)
+            if n
+        }
 
     @property
     def _confusion(self) -> Tensor:

@@ -1,5 +1,5 @@
-"""Which losses, which meter belong to a task kind. A kind is one file: it declares its metrics, and registers a loss and a meter here and
-a head with `mtsearch.models.head`."""
+"""Which losses, which meter belong to a task kind. A kind is one file: it declares its metrics, and
+registers a loss and a meter here and a head with `mtsearch.models.head`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
 
 Loss = Callable[[TaskCard, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(task, raw output, target) -> sum of the losses over all labelled entries and their number, both scalars on the output's device."""
+"""(task, raw output, target) -> sum of the losses over all labelled entries and their number, both
+scalars on the output's device."""
 
 
 class Meter(Protocol):
     """Accumulates the metrics of a task over batches.
 
-    `totals` is what ranks add up before `compute`; `compute` gives every metric that the kind declared, NaN when nothing was labelled. A
-    meter may have `by_class`, which gives further figures of single classes; reports leave these out, the test split's figures have them.
+    `totals` is what ranks add up before `compute`; `compute` gives every metric that the kind
+    declared, NaN when nothing was labelled. A meter may have `by_class`, which gives further
+    figures of single classes; reports leave these out, the test split's figures have them.
     """
 
     totals: Tensor
@@ -39,7 +41,8 @@ _METERS: dict[str, Callable[[TaskCard, torch.device], Meter]] = {}
 
 
 def loss(kind: str, name: str) -> Callable[[L], L]:
-    """Register a loss of a task kind by its name: ``@loss("regression", "mse")``. A kind's first one is its default."""
+    """Register a loss of a task kind by its name: ``@loss("regression", "mse")``. A kind's first
+    one is its default."""
 
     def register(function: L) -> L:
         claim(_LOSSES.setdefault(kind, {}), name, function, f"loss of {kind}")
@@ -49,7 +52,8 @@ def loss(kind: str, name: str) -> Callable[[L], L]:
 
 
 def meter(kind: str) -> Callable[[M], M]:
-    """Register the meter of a task kind, a class made from the task's card and a device: ``@meter("regression")``."""
+    """Register the meter of a task kind, a class made from the task's card and a device:
+    ``@meter("regression")``."""
 
     def register(cls: M) -> M:
         claim(_METERS, kind, cls, "meter of the task kind")
@@ -59,26 +63,37 @@ def meter(kind: str) -> Callable[[M], M]:
 
 
 def task_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of the losses of raw outputs over all labelled entries, and their number, both scalars on the output's device.
+    """Sum of the losses of raw outputs over all labelled entries, and their number, both scalars on
+    the output's device.
 
-    Batches and ranks may so hold different numbers of labels. The loss is the one that the card names, else its kind's first. Raises
-    BadInput for a kind without a loss and for an unknown one.
+    Batches and ranks may so hold different numbers of labels. The loss is the one that the card
+    names, else its kind's first. Raises BadInput for a kind without a loss and for an unknown one.
     """
     return loss_of(task)(task, output, target)
 
 
 def loss_of(task: TaskCard) -> Loss:
-    """The loss that a task is trained on. Raises BadInput for a kind without a loss and for an unknown one."""
+    """The loss that a task is trained on. Raises BadInput for a kind without a loss and for an
+    unknown one."""
     if task.kind not in _LOSSES:
-        raise BadInput(f"task `{task.name}` is of a kind without a loss: `{task.kind}`. Register one with `mtsearch.tasks.loss`.")
+        raise BadInput(
+            f"task `{task.name}` is of a kind without a loss: `{task.kind}`. Register one with"
+            " `mtsearch.tasks.loss`."
+        )
     named = _LOSSES[task.kind]
     if task.loss is not None and task.loss not in named:
-        raise BadInput(f"task `{task.name}` has an unknown loss of {task.kind}: `{task.loss}`. {nearest(task.loss, named)}")
+        raise BadInput(
+            f"task `{task.name}` has an unknown loss of {task.kind}: `{task.loss}`."
+            f" {nearest(task.loss, named)}"
+        )
     return next(iter(named.values())) if task.loss is None else named[task.loss]
 
 
 def meter_for(task: TaskCard, device: torch.device) -> Meter:
     """A fresh meter for the task's kind. Raises BadInput for a kind without one."""
     if task.kind not in _METERS:
-        raise BadInput(f"task `{task.name}` is of a kind without a meter: `{task.kind}`. Register one with `mtsearch.tasks.meter`.")
+        raise BadInput(
+            f"task `{task.name}` is of a kind without a meter: `{task.kind}`. Register one with"
+            " `mtsearch.tasks.meter`."
+        )
     return _METERS[task.kind](task, device)

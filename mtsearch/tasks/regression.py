@@ -33,11 +33,14 @@ def _difference(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 @meter("regression")
 class RegressionMeter:
-    """`loss`: mean loss. `error`: root of the mean squared error over the labelled entries, whatever the loss."""
+    """`loss`: mean loss. `error`: root of the mean squared error over the labelled entries,
+    whatever the loss."""
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        self.totals = torch.zeros(4, dtype=torch.float64, device=device)  # loss sum, its count, squared error sum, labelled
+        self.totals = torch.zeros(
+            4, dtype=torch.float64, device=device
+        )  # loss sum, its count, squared error sum, labelled
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of predictions and targets of one shape."""
@@ -47,4 +50,8 @@ class RegressionMeter:
     def compute(self) -> dict[str, float]:
         """The figures; NaN when nothing was labelled."""
         loss, count, error, labelled = self.totals.tolist()
-        return {"loss": loss / count, "error": math.sqrt(error / labelled)} if count else {"loss": math.nan, "error": math.nan}
+        return (
+            {"loss": loss / count, "error": math.sqrt(error / labelled)}
+            if count
+            else {"loss": math.nan, "error": math.nan}
+        )

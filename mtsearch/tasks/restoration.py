@@ -1,4 +1,5 @@
-"""Restoration: an image of an image, such as it was before noise or in a higher resolution. Its values lie in [0, 1]."""
+"""Restoration: an image of an image, such as it was before noise or in a higher resolution. Its
+values lie in [0, 1]."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ loss("restoration", "l1")(l1)
 
 @loss("restoration", "ssim")
 def ssim_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """1 - the mean similarity of each image (B, C, H, W) to its target, in [0, 2]; counted by images with a labelled pixel.
+    """1 - the mean similarity of each image (B, C, H, W) to its target, in [0, 2]; counted by
+    images with a labelled pixel.
 
-    Pixels that are not labelled (NaN) count as equal in the windows of others and are left out of the mean.
+    Pixels that are not labelled (NaN) count as equal in the windows of others and are left out of
+    the mean.
     """
     values, labelled = _similarity(output.float(), target)
     return (1 - values)[labelled].sum(), labelled.sum()
@@ -30,14 +33,18 @@ def ssim_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, T
 
 @meter("restoration")
 class RestorationMeter:
-    """`loss`: mean loss. `error`: root of the mean squared error over the labelled entries, whatever the loss.
+    """`loss`: mean loss. `error`: root of the mean squared error over the labelled entries,
+    whatever the loss.
 
-    `psnr` (in dB, at most 100) and `ssim`: means over images of the output cut to [0, 1], as published figures are made.
+    `psnr` (in dB, at most 100) and `ssim`: means over images of the output cut to [0, 1], as
+    published figures are made.
     """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        self.totals = torch.zeros(7, dtype=torch.float64, device=device)  # loss, count, squared error, labelled, psnr, ssim, images
+        self.totals = torch.zeros(
+            7, dtype=torch.float64, device=device
+        )  # loss, count, squared error, labelled, psnr, ssim, images
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of images and targets (B, C, H, W)."""
@@ -55,7 +62,12 @@ class RestorationMeter:
         loss, count, error, labelled, psnr, similarity, images = self.totals.tolist()
         if not images:
             return dict.fromkeys(("loss", "error", "psnr", "ssim"), math.nan)
-        return {"loss": loss / count, "error": math.sqrt(error / labelled), "psnr": psnr / images, "ssim": similarity / images}
+        return {
+            "loss": loss / count,
+            "error": math.sqrt(error / labelled),
+            "psnr": psnr / images,
+            "ssim": similarity / images,
+        }
 
 
 def _similarity(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,18 +16,23 @@ from mtsearch.tasks.registry import meter, task_loss
 class SegmentationMeter:
     """From the confusion matrix of all labelled pixels.
 
-    `error` = 100 - mIoU over the classes that occur, `pixel_error` = 100 - overall accuracy, both in percent, and `kappa`. Where the
-    task's card names an `undefined` class, its pixels are left out of these, and `error_all`, `pixel_error_all` and `kappa_all` count them
-    in as a class, which a network that is not trained on it always misses. While the label of undefined pixels is the card's `ignore`, an
-    image without any defined pixel counts as not labelled.
+    `error` = 100 - mIoU over the classes that occur, `pixel_error` = 100 - overall accuracy, both
+    in percent, and `kappa`. Where the task's card names an `undefined` class, its pixels are left
+    out of these, and `error_all`, `pixel_error_all` and `kappa_all` count them in as a class, which
+    a network that is not trained on it always misses. While the label of undefined pixels is the
+    card's `ignore`, an image without any defined pixel counts as not labelled.
     """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        unseen = task.undefined is not None and task.undefined == task.ignore  # a class that no output stands for
+        unseen = (
+            task.undefined is not None and task.undefined == task.ignore
+        )  # a class that no output stands for
         self.classes = task.outputs + unseen
         self.undefined = task.outputs if unseen else task.undefined
-        self.totals = torch.zeros(self.classes**2 + 2, dtype=torch.float64, device=device)  # confusion, loss sum, its count
+        self.totals = torch.zeros(
+            self.classes**2 + 2, dtype=torch.float64, device=device
+        )  # confusion, loss sum, its count
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of logits (B, classes, H, W) and labels (B, H, W)."""
@@ -36,7 +41,9 @@ class SegmentationMeter:
         if self.undefined == self.task.outputs:
             target = torch.where(labelled, target, self.undefined)
             labelled = labelled.flatten(1).any(1)[:, None, None].expand_as(target)
-        self.totals[:-2] += confusion(target[labelled], output.argmax(1)[labelled], self.classes).flatten()
+        self.totals[:-2] += confusion(
+            target[labelled], output.argmax(1)[labelled], self.classes
+        ).flatten()
         self.totals[-2:] += torch.stack([loss.double(), count.double()])
 
     def compute(self) -> dict[str, float]:
@@ -48,11 +55,19 @@ class SegmentationMeter:
             classes = torch.arange(self.classes, device=whole.device) != self.undefined
             defined = whole * classes[:, None]
         figures = {"loss": loss / count if count else math.nan, **_figures(defined, classes)}
-        return figures if self.undefined is None else figures | {f"{name}_all": v for name, v in _figures(whole, None).items()}
+        return (
+            figures
+            if self.undefined is None
+            else figures | {f"{name}_all": v for name, v in _figures(whole, None).items()}
+        )
 
 
 def _figures(h: Tensor, classes: Tensor | None) -> dict[str, float]:
     if not h.any():
         return dict.fromkeys(("error", "pixel_error", "kappa"), math.nan)
     found = agreement(h, classes)
-    return {"error": 100 * (1 - found.miou), "pixel_error": 100 * (1 - found.accuracy), "kappa": found.kappa}
+    return {
+        "error": 100 * (1 - found.miou),
+        "pixel_error": 100 * (1 - found.accuracy),
+        "kappa": found.kappa,
+    }

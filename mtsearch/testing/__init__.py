@@ -1,4 +1,5 @@
-"""Conformance suites: what every architecture, backbone, balancing method, task kind, dataset and formulation keeps to, to be inherited.
+"""Conformance suites: what every architecture, backbone, balancing method, task kind, dataset and
+formulation keeps to, to be inherited.
 
     from mtsearch.testing import ArchitectureConformance
 

@@ -33,7 +33,8 @@ class ArchitectureConformance:
     tasks: Sequence[TaskCard] = TASKS
 
     def model(self, seed: int = 0) -> MultiTaskModel:
-        """A fresh network, its batch norms and mixings moved off their starting points, so that no part hides behind zeros or ones."""
+        """A fresh network, its batch norms and mixings moved off their starting points, so that no
+        part hides behind zeros or ones."""
         with seeded(seed):
             model = build_model(self.settings, self.backbone, self.tasks, self.shape)
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -43,27 +44,38 @@ class ArchitectureConformance:
                         parameter.add_(0.1 * torch.randn_like(parameter))
         return model
 
-    def losses(self, model: MultiTaskModel, x: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+    def losses(
+        self, model: MultiTaskModel, x: Tensor, tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
         """Mean training losses of the named tasks, the architecture's own included."""
         shared = model.share(x, tasks)
         outputs, extra = model.decode(x, shared, tasks), model.extra_losses(x, shared, tasks)
         found = {}
         for task in self.tasks:
             if task.name in outputs:
-                total, count = task_loss(task, outputs[task.name], targets(task, outputs[task.name]))
+                total, count = task_loss(
+                    task, outputs[task.name], targets(task, outputs[task.name])
+                )
                 found[task.name] = total / count + extra.get(task.name, 0)
         return found
 
     def test_outputs_have_the_shapes_of_the_tasks(self) -> None:
         x = images(self.shape)
         outputs = self.model().eval()(x)
-        assert list(outputs) == names_of(self.tasks), f"one output a task, in the order of the cards. Found {list(outputs)}"
+        assert list(outputs) == names_of(self.tasks), (
+            f"one output a task, in the order of the cards. Found {list(outputs)}"
+        )
         known: dict[str, tuple[int, ...]] = {"classification": (), "segmentation": self.shape[1:]}
         for task in self.tasks:
             output = outputs[task.name]
-            assert len(output) == len(x) and bool(torch.isfinite(output).all()), f"`{task.name}` should have {len(x)} finite outputs"
+            assert len(output) == len(x) and bool(torch.isfinite(output).all()), (
+                f"`{task.name}` should have {len(x)} finite outputs"
+            )
             if task.kind in known:
-                assert output.shape[1:] == (task.outputs, *known[task.kind]), f"`{task.name}` has outputs of shape {tuple(output.shape)}"
+                assert output.shape[1:] == (
+                    task.outputs,
+                    *known[task.kind],
+                ), f"`{task.name}` has outputs of shape {tuple(output.shape)}"
 
     def test_forward_is_decode_after_share(self) -> None:
         model, x = self.model().eval(), images(self.shape)
@@ -76,10 +88,13 @@ class ArchitectureConformance:
         for name in names_of(self.tasks):
             alone = model(x, [name])
             assert list(alone) == [name], f"asked for `{name}`, found {list(alone)}"
-            assert close(alone[name], outputs[name]), f"`{name}` alone differs from `{name}` among all"
+            assert close(alone[name], outputs[name]), (
+                f"`{name}` alone differs from `{name}` among all"
+            )
 
     def test_the_shared_features_are_a_boundary(self) -> None:
-        """The gradient at the boundary, sent on through the trunk, is the gradient: what methods at `level: feature` rely on."""
+        """The gradient at the boundary, sent on through the trunk, is the gradient: what methods at
+        `level: feature` rely on."""
         model, x = self.model().eval(), images(self.shape)
         torch.stack(list(self.losses(model, x).values())).sum().backward()
         expected = {name: p.grad for name, p in model.named_parameters()}
@@ -87,23 +102,45 @@ class ArchitectureConformance:
         shared = model.share(x)
         leaves = [feature.detach().requires_grad_() for feature in shared]
         outputs, extra = model.decode(x, leaves), model.extra_losses(x, leaves)
-        pairs = [(task, task_loss(task, outputs[task.name], targets(task, outputs[task.name]))) for task in self.tasks]
-        torch.stack([total / count + extra.get(task.name, 0) for task, (total, count) in pairs]).sum().backward()
-        used = [(feature, leaf.grad) for feature, leaf in zip(shared, leaves, strict=True) if leaf.grad is not None]
-        assert model.separate or len(used) == len(shared), "every shared feature should be read by some task"
+        pairs = [
+            (task, task_loss(task, outputs[task.name], targets(task, outputs[task.name])))
+            for task in self.tasks
+        ]
+        torch.stack(
+            [total / count + extra.get(task.name, 0) for task, (total, count) in pairs]
+        ).sum().backward()
+        used = [
+            (feature, leaf.grad)
+            for feature, leaf in zip(shared, leaves, strict=True)
+            if leaf.grad is not None
+        ]
+        assert model.separate or len(used) == len(shared), (
+            "every shared feature should be read by some task"
+        )
         if used:
-            torch.autograd.backward([feature for feature, _ in used], [gradient for _, gradient in used])
+            torch.autograd.backward(
+                [feature for feature, _ in used], [gradient for _, gradient in used]
+            )
         for name, parameter in model.named_parameters():
             gradient = expected[name]
-            assert (parameter.grad is None) == (gradient is None), f"`{name}` has a gradient on one way only"
-            assert gradient is None or parameter.grad is None or close(parameter.grad, gradient, 1e-4), f"`{name}` has another gradient"
+            assert (parameter.grad is None) == (gradient is None), (
+                f"`{name}` has a gradient on one way only"
+            )
+            assert (
+                gradient is None or parameter.grad is None or close(parameter.grad, gradient, 1e-4)
+            ), f"`{name}` has another gradient"
 
     def test_parameters_belong_to_all_or_to_one_task(self) -> None:
         model = self.model()
-        parts = [model.shared_parameters(), *(model.task_parameters(name) for name in names_of(self.tasks))]
+        parts = [
+            model.shared_parameters(),
+            *(model.task_parameters(name) for name in names_of(self.tasks)),
+        ]
         listed = [id(p) for part in parts for p in part]
         assert len(listed) == len(set(listed)), "a parameter is listed twice"
-        missing = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in listed]
+        missing = [
+            name for name, p in model.named_parameters() if p.requires_grad and id(p) not in listed
+        ]
         assert not missing, f"neither shared nor of a task: {missing}"
         strange = set(listed) - {id(p) for p in model.parameters()}
         assert not strange, "a listed parameter is not of the model"
@@ -120,12 +157,19 @@ class ArchitectureConformance:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             shared = model.share(x)
             outputs, extra = model.decode(x, shared), model.extra_losses(x, shared)
-        losses = [task_loss(task, outputs[task.name], targets(task, outputs[task.name]))[0] for task in self.tasks]
+        losses = [
+            task_loss(task, outputs[task.name], targets(task, outputs[task.name]))[0]
+            for task in self.tasks
+        ]
         torch.stack([*losses, *extra.values()]).sum().backward()
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), f"`{name}` gets {parameter.grad}"
-                assert parameter.grad.dtype == torch.float32, f"`{name}` gets a gradient in {parameter.grad.dtype}"
+                assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), (
+                    f"`{name}` gets {parameter.grad}"
+                )
+                assert parameter.grad.dtype == torch.float32, (
+                    f"`{name}` gets a gradient in {parameter.grad.dtype}"
+                )
 
     def test_a_step_on_one_task_leaves_the_others_alone(self) -> None:
         """Not even a zero gradient, which optimisers with momentum would act on."""
@@ -135,7 +179,9 @@ class ArchitectureConformance:
             assert any(p.grad is not None for p in model.parameters()), f"`{name}` trains nothing"
             for other in names_of(self.tasks):
                 touched = [p for p in model.task_parameters(other) if p.grad is not None]
-                assert other == name or not touched, f"a step on `{name}` reaches {len(touched)} parameters of `{other}`"
+                assert other == name or not touched, (
+                    f"a step on `{name}` reaches {len(touched)} parameters of `{other}`"
+                )
 
     def test_evaluation_changes_nothing_and_draws_nothing(self) -> None:
         model, x = self.model(), images(self.shape)
@@ -145,7 +191,9 @@ class ArchitectureConformance:
             first, generator = model(x), torch.get_rng_state()
             second = model(x)
         assert torch.equal(generator, torch.get_rng_state()), "eval mode drew random numbers"
-        assert all(same(first[name], second[name]) for name in first), "eval mode gives other outputs the second time"
+        assert all(same(first[name], second[name]) for name in first), (
+            "eval mode gives other outputs the second time"
+        )
         changed = [key for key, value in model.state_dict().items() if not same(value, before[key])]
         assert not changed, f"eval mode changed {changed}"
 
@@ -156,12 +204,16 @@ class ArchitectureConformance:
         fresh.load_state_dict(model.state_dict(), strict=True)
         copied = copy.deepcopy(model)
         first, second, third = model.eval()(x), fresh.eval()(x), copied.eval()(x)
-        assert all(same(first[name], second[name]) and same(first[name], third[name]) for name in first)
+        assert all(
+            same(first[name], second[name]) and same(first[name], third[name]) for name in first
+        )
 
     def test_the_seed_makes_the_network(self) -> None:
         one, two, other = (self.model(seed).state_dict() for seed in (3, 3, 4))
         assert all(same(one[key], two[key]) for key in one), "equal seeds made different networks"
-        assert not all(same(one[key], other[key]) for key in one), "different seeds made equal networks"
+        assert not all(same(one[key], other[key]) for key in one), (
+            "different seeds made equal networks"
+        )
 
     def test_prunable_names_are_layers_between_image_and_outputs(self) -> None:
         model, x = self.model().eval(), images(self.shape)
@@ -169,10 +221,17 @@ class ArchitectureConformance:
         assert len(layers) == len(model.prunable), "a name is listed twice"
         seen: dict[str, tuple[Tensor, Any]] = {}
         for name, layer in layers.items():
-            assert type(layer) in (nn.Conv2d, nn.Linear), f"`{name}` is a {type(layer).__name__}, not a Conv2d or Linear"
-            assert getattr(layer, "groups", 1) == 1, f"`{name}` is a grouped convolution, whose input rows are not its own"
+            assert type(layer) in (
+                nn.Conv2d,
+                nn.Linear,
+            ), f"`{name}` is a {type(layer).__name__}, not a Conv2d or Linear"
+            assert getattr(layer, "groups", 1) == 1, (
+                f"`{name}` is a grouped convolution, whose input rows are not its own"
+            )
 
-            def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any, name: str = name) -> None:
+            def keep(
+                module: nn.Module, inputs: tuple[Any, ...], output: Any, name: str = name
+            ) -> None:
                 seen[name] = (inputs[0], output)
 
             layer.register_forward_hook(keep)
@@ -187,4 +246,6 @@ class ArchitectureConformance:
         together, alone = model(x), model(x[1:2])
         assert all(close(together[name][1:2], alone[name]) for name in together)
         plain = model(x.contiguous())
-        assert all(close(together[name], plain[name]) for name in together), "the memory format of the images matters"
+        assert all(close(together[name], plain[name]) for name in together), (
+            "the memory format of the images matters"
+        )

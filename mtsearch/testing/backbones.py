@@ -14,7 +14,8 @@ from mtsearch.testing.samples import Shape, close, images, same, seeded
 
 
 class BackboneConformance:
-    """Tests of a backbone: set `settings`, and `shapes` where its images have to be of certain sizes.
+    """Tests of a backbone: set `settings`, and `shapes` where its images have to be of certain
+    sizes.
 
     Attributes:
         settings: the settings model of the backbone.
@@ -36,26 +37,41 @@ class BackboneConformance:
 
     def wanted(self) -> list[tuple[Need, ...]]:
         """What heads may read of its branches."""
-        return [("vector",), ("map",), ("vector", "map"), ("map", "vector")] if self.backbone().map_shape is not None else [("vector",)]
+        return (
+            [("vector",), ("map",), ("vector", "map"), ("map", "vector")]
+            if self.backbone().map_shape is not None
+            else [("vector",)]
+        )
 
     def test_branches_give_what_is_needed_in_the_sizes_it_declares(self) -> None:
         for shape in self.shapes:
             backbone = self.backbone(shape)
             assert backbone.shape == tuple(shape)
-            sizes: dict[str, tuple[int, ...]] = {"vector": (backbone.width,), "map": backbone.map_shape or ()}
+            sizes: dict[str, tuple[int, ...]] = {
+                "vector": (backbone.width,),
+                "map": backbone.map_shape or (),
+            }
             for needs in self.wanted():
                 for branch in self.branches(needs, shape):
                     features = branch.eval()(images(shape))
                     found = [tuple(feature.shape[1:]) for feature in features]
-                    assert found == [sizes[need] for need in needs], f"{needs} of {shape} should be {sizes}. Found {found}"
+                    assert found == [sizes[need] for need in needs], (
+                        f"{needs} of {shape} should be {sizes}. Found {found}"
+                    )
 
     def test_a_branch_holds_nothing_that_nobody_needs(self) -> None:
         for needs in self.wanted():
             for branch in self.branches(needs):
                 branch.train()
-                total: Tensor = torch.stack([feature.square().mean() for feature in branch(images(self.shapes[0]))]).sum()
+                total: Tensor = torch.stack(
+                    [feature.square().mean() for feature in branch(images(self.shapes[0]))]
+                ).sum()
                 total.backward()  # type: ignore[no-untyped-call]
-                idle = [name for name, p in branch.named_parameters() if p.requires_grad and p.grad is None]
+                idle = [
+                    name
+                    for name, p in branch.named_parameters()
+                    if p.requires_grad and p.grad is None
+                ]
                 assert not idle, f"with needs {needs} nothing uses {idle}"
 
     def test_every_branch_has_parameters_of_its_own(self) -> None:
@@ -66,13 +82,18 @@ class BackboneConformance:
     def test_the_seed_makes_the_branch_and_evaluation_changes_nothing(self) -> None:
         x = images(self.shapes[0])
         for one, two in zip(self.branches(["vector"]), self.branches(["vector"]), strict=True):
-            assert all(same(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+            assert all(
+                same(a, b)
+                for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+            )
             one.eval(), two.eval()
             (first,), (second,), (single,) = one(x), two(x), one(x[:1])
             assert same(first, second), "equal branches give different features"
             assert close(first[:1], single), "the batch matters to an image"
             before = two.state_dict()
-            assert all(same(value, before[key]) for key, value in one.state_dict().items()), "eval mode changed the branch"
+            assert all(same(value, before[key]) for key, value in one.state_dict().items()), (
+                "eval mode changed the branch"
+            )
 
     def test_rows_name_layers_that_do_not_read_the_image(self) -> None:
         x = images(self.shapes[0])
@@ -83,9 +104,16 @@ class BackboneConformance:
             read: set[int] = set()
             for number, name in enumerate(names):
                 layer = network.get_submodule(name)
-                assert type(layer) in (nn.Conv2d, nn.Linear) and getattr(layer, "groups", 1) == 1, f"`{name}` has no rows of its own"
+                assert type(layer) in (nn.Conv2d, nn.Linear) and getattr(layer, "groups", 1) == 1, (
+                    f"`{name}` has no rows of its own"
+                )
 
-                def look(module: nn.Module, inputs: tuple[Tensor, ...], number: int = number, read: set[int] = read) -> None:
+                def look(
+                    module: nn.Module,
+                    inputs: tuple[Tensor, ...],
+                    number: int = number,
+                    read: set[int] = read,
+                ) -> None:
                     if inputs[0].shape == x.shape and torch.equal(inputs[0], x):
                         read.add(number)
 
@@ -97,4 +125,6 @@ class BackboneConformance:
         backbone, x = self.backbone(), images(self.shapes[0])
         if backbone.stages:
             found = [tuple(stage.shape[1:]) for stage in backbone.trunk(["stages"]).eval()(x)]
-            assert found == list(backbone.stages), f"stages should be {list(backbone.stages)}. Found {found}"
+            assert found == list(backbone.stages), (
+                f"stages should be {list(backbone.stages)}. Found {found}"
+            )

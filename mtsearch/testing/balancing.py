@@ -18,11 +18,13 @@ IMAGES, WIDTH = 16, 6
 
 
 class Problem(nn.Module):
-    """K small regressions over a shared layer: ``loss_i = scales_i * mean((heads_i(tanh(trunk x)) - targets_i)^2)``.
+    """K small regressions over a shared layer: ``loss_i = scales_i * mean((heads_i(tanh(trunk x)) -
+    targets_i)^2)``.
 
     Args:
         scales: (K,) factors of the losses.
-        kind: ``random`` targets; ``agreeing`` tasks, all the same; ``opposed`` ones, the second the first one's contrary.
+        kind: ``random`` targets; ``agreeing`` tasks, all the same; ``opposed`` ones, the second the
+            first one's contrary.
     """
 
     def __init__(self, scales: Sequence[float], kind: str = "random") -> None:
@@ -44,7 +46,9 @@ class Problem(nn.Module):
 
     def losses(self, read: Tensor, tasks: Sequence[int]) -> list[Tensor]:
         """The losses of those tasks from the shared features (IMAGES, WIDTH)."""
-        return [self.scales[k] * (self.heads[k](read) - self.targets[k]).square().mean() for k in tasks]
+        return [
+            self.scales[k] * (self.heads[k](read) - self.targets[k]).square().mean() for k in tasks
+        ]
 
     def step(self, method: Balancing, tasks: Sequence[int] | None = None) -> Step:
         """What a trial hands to the method for these tasks (all when None)."""
@@ -84,13 +88,21 @@ class BalancingConformance:
     """
 
     settings: Model
-    scales: Sequence[tuple[float, float, float]] = ((1, 1, 1), (1e-8, 1e-8, 1e-8), (1e8, 1e8, 1e8), (1e-4, 1, 1e4), (1e-8, 1, 1e8))
+    scales: Sequence[tuple[float, float, float]] = (
+        (1, 1, 1),
+        (1e-8, 1e-8, 1e-8),
+        (1e8, 1e8, 1e8),
+        (1e-4, 1, 1e4),
+        (1e-8, 1, 1e8),
+    )
 
     def method(self, tasks: int = 3, preference: Sequence[float] | None = None) -> Balancing:
         """The method for this many tasks, with equal weights where none are given."""
         return build_balancing(self.settings, torch.tensor(preference or [1 / tasks] * tasks))
 
-    def gradients(self, problem: Problem, method: Balancing, tasks: Sequence[int] | None = None, seed: int = 0) -> dict[str, Tensor | None]:
+    def gradients(
+        self, problem: Problem, method: Balancing, tasks: Sequence[int] | None = None, seed: int = 0
+    ) -> dict[str, Tensor | None]:
         """The gradients of the problem's parameters after one backward pass."""
         problem.zero_grad(set_to_none=True)
         with seeded(seed):
@@ -102,25 +114,38 @@ class BalancingConformance:
             for scales in self.scales:
                 found = self.gradients(Problem(scales, kind), self.method())
                 for name, gradient in found.items():
-                    assert gradient is not None, f"`{name}` gets no gradient with {kind} tasks of scales {scales}"
-                    assert bool(torch.isfinite(gradient).all()), f"`{name}` gets {gradient} with {kind} tasks of scales {scales}"
+                    assert gradient is not None, (
+                        f"`{name}` gets no gradient with {kind} tasks of scales {scales}"
+                    )
+                    assert bool(torch.isfinite(gradient).all()), (
+                        f"`{name}` gets {gradient} with {kind} tasks of scales {scales}"
+                    )
 
     def test_tasks_that_agree_are_followed(self) -> None:
-        """Equal tasks have one gradient: the update of the shared parameters is a positive multiple of it."""
+        """Equal tasks have one gradient: the update of the shared parameters is a positive multiple
+        of it."""
         problem = Problem((1, 1, 1), "agreeing")
         found = self.gradients(problem, self.method())
         update = torch.cat([found[f"trunk.{name}"].flatten() for name in ("weight", "bias")])  # type: ignore[union-attr]
         problem.zero_grad(set_to_none=True)
         problem.losses(torch.tanh(problem.trunk(problem.x)), [0])[0].backward()  # type: ignore[no-untyped-call]
-        plain = torch.cat([p.grad.flatten() for p in problem.trunk.parameters() if p.grad is not None])
+        plain = torch.cat(
+            [p.grad.flatten() for p in problem.trunk.parameters() if p.grad is not None]
+        )
         cosine = float(torch.nn.functional.cosine_similarity(update, plain, dim=0))
-        assert cosine > 0.999, f"the update and the gradient of three equal tasks have the cosine {cosine:.4f}"
+        assert cosine > 0.999, (
+            f"the update and the gradient of three equal tasks have the cosine {cosine:.4f}"
+        )
 
     def test_the_seed_makes_the_update(self) -> None:
-        first, second = (self.gradients(Problem((1, 2, 3)), self.method(), seed=11) for _ in range(2))
+        first, second = (
+            self.gradients(Problem((1, 2, 3)), self.method(), seed=11) for _ in range(2)
+        )
         for name, gradient in first.items():
             other = second[name]
-            assert gradient is not None and other is not None and same(gradient, other), f"`{name}` has other gradients the second time"
+            assert gradient is not None and other is not None and same(gradient, other), (
+                f"`{name}` has other gradients the second time"
+            )
 
     def test_the_state_goes_on_bit_identically(self, tmp_path: Path) -> None:
         """Through files, after some epochs, in a fresh method."""
@@ -147,13 +172,18 @@ class BalancingConformance:
         other = self.method(tasks=2)
         Problem((1, 2)).trained(other, 1)
         if _sizes(other.state_dict()) != _sizes(self.after_an_epoch().state_dict()):
-            strange.append(other.state_dict())  # of two tasks, where the state holds something of each
+            strange.append(
+                other.state_dict()
+            )  # of two tasks, where the state holds something of each
         for wrong in strange:
             try:
                 self.method().load_state_dict(wrong)
             except ValueError:
                 continue
-            raise AssertionError(f"a state that is none of {type(method).__name__} for three tasks should raise ValueError. Found {wrong}")
+            raise AssertionError(
+                f"a state that is none of {type(method).__name__} for three tasks should raise"
+                f" ValueError. Found {wrong}"
+            )
 
     def after_an_epoch(self) -> Balancing:
         """A method that has trained three tasks for an epoch."""
@@ -187,17 +217,26 @@ class BalancingConformance:
             return
         problem = Problem((1, 1, 1))
         first, second = self.gradients(problem, self.method()), self.gradients(problem, method)
-        differing = [name for name, gradient in first.items() if not same(_full(gradient), _full(second[name]))]
+        differing = [
+            name
+            for name, gradient in first.items()
+            if not same(_full(gradient), _full(second[name]))
+        ]
         assert differing, f"the preference {uneven} changes nothing"
 
     def test_after_the_step_only_its_own_state_changes(self) -> None:
         problem, method = Problem((1, 2, 3)), self.method()
         self.gradients(problem, method)
-        before = {name: (p.detach().clone(), _full(p.grad).clone()) for name, p in problem.named_parameters()}
+        before = {
+            name: (p.detach().clone(), _full(p.grad).clone())
+            for name, p in problem.named_parameters()
+        }
         method.after_step(problem._again)
         method.end_of_epoch(1, problem._again())
         for name, parameter in problem.named_parameters():
-            assert same(parameter.detach(), before[name][0]) and same(_full(parameter.grad), before[name][1]), f"`{name}` was changed"
+            assert same(parameter.detach(), before[name][0]) and same(
+                _full(parameter.grad), before[name][1]
+            ), f"`{name}` was changed"
 
 
 def _full(gradient: Tensor | None) -> Tensor:

@@ -44,32 +44,49 @@ class DatasetConformance:
         card = dataset.card
         assert set(dataset.splits) == set(SPLITS)
         for name, split in dataset.splits.items():
-            assert len(split) and split.images.dtype == torch.uint8, f"{name} should hold images of bytes"
-            assert tuple(split.images.shape[1:]) == card.shape, f"{name} should be of shape {card.shape}. Found {split.images.shape[1:]}"
-            assert set(split.labels) == {task.name for task in card.tasks}, f"{name} has labels for {sorted(split.labels)}"
+            assert len(split) and split.images.dtype == torch.uint8, (
+                f"{name} should hold images of bytes"
+            )
+            assert tuple(split.images.shape[1:]) == card.shape, (
+                f"{name} should be of shape {card.shape}. Found {split.images.shape[1:]}"
+            )
+            assert set(split.labels) == {task.name for task in card.tasks}, (
+                f"{name} has labels for {sorted(split.labels)}"
+            )
 
     def test_the_labels_are_in_range_and_there(self, tmp_path: Path) -> None:
         dataset = self.opened(tmp_path)
         for name, split in dataset.splits.items():
             for task in dataset.card.tasks:
                 labels = split.labels[task.name]
-                assert len(labels) == len(split), f"`{task.name}` of {name} has {len(labels)} labels for {len(split)} images"
-                assert bool(split.labelled(task).any()), f"no image of {name} has a label for `{task.name}`"
+                assert len(labels) == len(split), (
+                    f"`{task.name}` of {name} has {len(labels)} labels for {len(split)} images"
+                )
+                assert bool(split.labelled(task).any()), (
+                    f"no image of {name} has a label for `{task.name}`"
+                )
                 if has_values(task.kind):
                     picture = labels.dtype == torch.uint8
-                    assert picture or (labels.is_floating_point() and not bool(torch.isinf(labels).any())), (
-                        f"`{task.name}` should have finite floats, or bytes of pictures"
-                    )
+                    assert picture or (
+                        labels.is_floating_point() and not bool(torch.isinf(labels).any())
+                    ), f"`{task.name}` should have finite floats, or bytes of pictures"
                     continue
                 known = labels[labels != task.ignore]
-                assert not labels.is_floating_point() and int(known.min()) >= 0 and int(known.max()) < task.outputs, (
-                    f"labels of `{task.name}` in {name} should lie in 0..{task.outputs - 1}. Found {int(known.min())}..{int(known.max())}"
+                assert (
+                    not labels.is_floating_point()
+                    and int(known.min()) >= 0
+                    and int(known.max()) < task.outputs
+                ), (
+                    f"labels of `{task.name}` in {name} should lie in 0..{task.outputs - 1}. Found"
+                    f" {int(known.min())}..{int(known.max())}"
                 )
 
     def test_no_image_is_in_two_splits(self, tmp_path: Path) -> None:
         marks = {name: _marks(split) for name, split in self.opened(tmp_path).splits.items()}
         for one, two in (("train", "val"), ("train", "test"), ("val", "test")):
-            assert not marks[one] & marks[two], f"{len(marks[one] & marks[two])} images of {one} are in {two} too"
+            assert not marks[one] & marks[two], (
+                f"{len(marks[one] & marks[two])} images of {one} are in {two} too"
+            )
 
     def test_the_same_card_makes_the_same_store(self, tmp_path: Path) -> None:
         first = self.opened(tmp_path / "one")
@@ -81,8 +98,12 @@ class DatasetConformance:
 
     def test_the_seed_of_the_split_leaves_the_test_side_alone(self, tmp_path: Path) -> None:
         first = self.opened(tmp_path).splits
-        second = open_dataset(self.at(tmp_path / "other").model_copy(update={"split_seed": self.data.split_seed + 1})).splits
-        assert _marks(first["test"]) == _marks(second["test"]), "`data.split_seed` moves images of the test side"
+        second = open_dataset(
+            self.at(tmp_path / "other").model_copy(update={"split_seed": self.data.split_seed + 1})
+        ).splits
+        assert _marks(first["test"]) == _marks(second["test"]), (
+            "`data.split_seed` moves images of the test side"
+        )
         assert _marks(first["val"]) != _marks(second["val"]), "`data.split_seed` does nothing"
 
     def test_the_card_normalises(self, tmp_path: Path) -> None:
@@ -91,7 +112,9 @@ class DatasetConformance:
         found = {"mean": mean, "std": std}
         for name, given in (("mean", dataset.mean), ("std", dataset.std)):
             far = max(abs(a - b) for a, b in zip(given, found[name], strict=True))
-            assert far <= self.statistics, f"the card's {name} is {list(given)}; that of the training images is {found[name]}"
+            assert far <= self.statistics, (
+                f"the card's {name} is {list(given)}; that of the training images is {found[name]}"
+            )
 
 
 def _marks(split: Split) -> set[bytes]:

@@ -19,7 +19,8 @@ COUNT = 60
 
 
 def target(task: TaskCard, seed: int = 3) -> Dataset:
-    """A dataset of one task with classes: noise, every image another, and random labels, the last image without one."""
+    """A dataset of one task with classes: noise, every image another, and random labels, the last
+    image without one."""
     noise = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (COUNT, 1, 8, 8), generator=noise, dtype=torch.uint8)
     labels = torch.arange(COUNT) % task.outputs
@@ -37,7 +38,14 @@ def target(task: TaskCard, seed: int = 3) -> Dataset:
         how_to_get="it is made",
     )
     split = Split(images, {task.name: labels})
-    return Dataset(card, card.name, {"train": split, "val": split.head(12), "test": split.head(12)}, card.mean, card.std, "noise")
+    return Dataset(
+        card,
+        card.name,
+        {"train": split, "val": split.head(12), "test": split.head(12)},
+        card.mean,
+        card.std,
+        "noise",
+    )
 
 
 class FormulationConformance:
@@ -55,26 +63,45 @@ class FormulationConformance:
     task: TaskCard = TaskCard(name="scene", outputs=3, classes=("a", "b", "c"))
     tasks: int = 4
 
-    def built(self, tasks: int | None = None, seed: int = 0, policy: str = "shared_select") -> list[Task]:
+    def built(
+        self, tasks: int | None = None, seed: int = 0, policy: str = "shared_select"
+    ) -> list[Task]:
         """The population's tasks."""
-        settings = {"name": "mto", "validation_policy": policy, **self.population, "tasks": tasks or self.tasks}
-        config = TrialConfig.model_validate({"seed": seed, "population": {**settings, "formulation": self.settings}})
+        settings = {
+            "name": "mto",
+            "validation_policy": policy,
+            **self.population,
+            "tasks": tasks or self.tasks,
+        }
+        config = TrialConfig.model_validate(
+            {"seed": seed, "population": {**settings, "formulation": self.settings}}
+        )
         return build_tasks(config, DataConfig(dataset="noise"), target(self.task))
 
     def test_the_target_keeps_its_own(self) -> None:
         first, *_ = self.built()
         plain = target(self.task).splits["train"]
         assert first.key == 0 and first.card == self.task and first.remap is None
-        assert same(first.split.images, plain.images) and same(first.split.labels[first.label], plain.labels[first.label])
+        assert same(first.split.images, plain.images) and same(
+            first.split.labels[first.label], plain.labels[first.label]
+        )
 
     def test_a_task_is_the_same_among_however_many(self) -> None:
         whole, fewer = self.built(), self.built(self.tasks - 1)
         for one, two in zip(whole, fewer, strict=False):
-            assert one.card == two.card and one.optimizer == two.optimizer, f"task {one.key} depends on how many there are"
+            assert one.card == two.card and one.optimizer == two.optimizer, (
+                f"task {one.key} depends on how many there are"
+            )
             for name in ("train", "hold_out", "select"):
-                assert same(getattr(one, name), getattr(two, name)), f"`{name}` of task {one.key} depends on how many tasks there are"
-            assert same(one.split.images, two.split.images), f"the images of task {one.key} depend on how many tasks there are"
-            assert same(one.split.labels[one.label], two.split.labels[two.label]), f"the labels of task {one.key} depend on it"
+                assert same(getattr(one, name), getattr(two, name)), (
+                    f"`{name}` of task {one.key} depends on how many tasks there are"
+                )
+            assert same(one.split.images, two.split.images), (
+                f"the images of task {one.key} depend on how many tasks there are"
+            )
+            assert same(one.split.labels[one.label], two.split.labels[two.label]), (
+                f"the labels of task {one.key} depend on it"
+            )
 
     def test_nothing_that_a_task_is_judged_on_is_trained_on(self) -> None:
         for policy in ("shared", "shared_select", "independent"):
@@ -84,24 +111,46 @@ class FormulationConformance:
                 if task.dataset.label != "noise":
                     continue  # images of another dataset
                 own = {i for index in (task.hold_out, task.select) for i in index.tolist()}
-                assert not task.seen & own, f"task {task.key} trains on what it is judged on, with `{policy}`"
+                assert not task.seen & own, (
+                    f"task {task.key} trains on what it is judged on, with `{policy}`"
+                )
                 if policy != "independent":
-                    assert not task.seen & judged, f"task {task.key} trains on the target's hold-out, with `{policy}`"
+                    assert not task.seen & judged, (
+                        f"task {task.key} trains on the target's hold-out, with `{policy}`"
+                    )
 
     def test_a_task_has_images_and_labels_that_its_head_takes(self) -> None:
         for task in self.built():
-            assert len(task.train) and len(task.hold_out), f"task {task.key} has nothing to train or to be judged on"
+            assert len(task.train) and len(task.hold_out), (
+                f"task {task.key} has nothing to train or to be judged on"
+            )
             index = torch.cat([task.train, task.hold_out, task.select])
-            assert int(index.min()) >= 0 and int(index.max()) < len(task.split), f"task {task.key} names images that are not there"
-            assert task.split.images.dtype == torch.uint8 and len(task.split.labels[task.label]) == len(task.split)
-            assert task.card.name == self.task.name, "all networks have the same parts, so their tasks have one name"
+            assert int(index.min()) >= 0 and int(index.max()) < len(task.split), (
+                f"task {task.key} names images that are not there"
+            )
+            assert task.split.images.dtype == torch.uint8 and len(
+                task.split.labels[task.label]
+            ) == len(task.split)
+            assert task.card.name == self.task.name, (
+                "all networks have the same parts, so their tasks have one name"
+            )
             labels = task.split.labels[task.label][index]
             if task.remap is not None:
-                labels = task.remap[torch.where(labels == task.card.ignore, len(task.remap) - 1, labels)]
+                labels = task.remap[
+                    torch.where(labels == task.card.ignore, len(task.remap) - 1, labels)
+                ]
             total, count = task_loss(task.card, torch.zeros(len(index), task.card.outputs), labels)
-            assert int(count) > 0 and bool(torch.isfinite(total)), f"task {task.key} has labels that its head of {task.card.outputs} lacks"
+            assert int(count) > 0 and bool(torch.isfinite(total)), (
+                f"task {task.key} has labels that its head of {task.card.outputs} lacks"
+            )
 
     def test_the_seed_makes_the_tasks(self) -> None:
         for one, two in zip(self.built(seed=5), self.built(seed=5), strict=True):
-            assert one.card == two.card and one.optimizer == two.optimizer and same(one.train, two.train)
-            assert same(one.split.images, two.split.images) and same(one.split.labels[one.label], two.split.labels[two.label])
+            assert (
+                one.card == two.card
+                and one.optimizer == two.optimizer
+                and same(one.train, two.train)
+            )
+            assert same(one.split.images, two.split.images) and same(
+                one.split.labels[one.label], two.split.labels[two.label]
+            )

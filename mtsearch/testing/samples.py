@@ -32,11 +32,14 @@ def seeded(seed: int = 0) -> Iterator[None]:
 def images(shape: Shape, count: int = 4, seed: int = 1) -> Tensor:
     """Normalised images (count, C, H, W) in the memory format of a trial's."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, *shape, generator=generator).contiguous(memory_format=torch.channels_last)
+    return torch.randn(count, *shape, generator=generator).contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def targets(task: TaskCard, output: Tensor, seed: int = 2) -> Tensor:
-    """Random labels that go with the raw outputs (B, outputs[, H, W]) of a task: classes (B[, H, W]), or values of the outputs' shape."""
+    """Random labels that go with the raw outputs (B, outputs[, H, W]) of a task: classes (B[, H,
+    W]), or values of the outputs' shape."""
     generator = torch.Generator().manual_seed(seed)
     if has_values(task.kind):
         return torch.randn(output.shape, generator=generator)
@@ -45,13 +48,18 @@ def targets(task: TaskCard, output: Tensor, seed: int = 2) -> Tensor:
 
 def same(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors are equal to the bit, NaN being equal to itself."""
-    return a.shape == b.shape and bool(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) and torch.equal(a.isnan(), b.isnan()))
+    return a.shape == b.shape and bool(
+        torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) and torch.equal(a.isnan(), b.isnan())
+    )
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
-    """Whether two tensors differ by no more than rounding, measured against the larger entries of either."""
+    """Whether two tensors differ by no more than rounding, measured against the larger entries of
+    either."""
     a, b = a.detach(), b.detach()
-    return a.shape == b.shape and float((a - b).abs().max()) <= tolerance * (1 + float(torch.maximum(a.abs().max(), b.abs().max())))
+    return a.shape == b.shape and float((a - b).abs().max()) <= tolerance * (
+        1 + float(torch.maximum(a.abs().max(), b.abs().max()))
+    )
 
 
 def names_of(tasks: Sequence[TaskCard]) -> list[str]:

@@ -22,13 +22,15 @@ CUTS = ((12,), (5, 7), (1, 1, 10), (4, 4, 4))
 
 
 class TaskKindConformance:
-    """Tests of a task kind: set `task`, and override `labels` where its labels are neither classes nor values of the outputs' shape.
+    """Tests of a task kind: set `task`, and override `labels` where its labels are neither classes
+    nor values of the outputs' shape.
 
     Attributes:
         task: a card of the kind.
         backbone: the settings of a backbone whose features its head reads.
         shape: (channels, height, width) of the images.
-        per_entry: whether each entry of a label counts, so that one that is missing leaves out itself alone.
+        per_entry: whether each entry of a label counts, so that one that is missing leaves out
+            itself alone.
     """
 
     task: TaskCard
@@ -66,20 +68,28 @@ class TaskKindConformance:
     def test_the_loss_is_a_sum_and_a_count_that_batches_add_up_to(self) -> None:
         output, labels = self.batch()
         total, count = task_loss(self.task, output, labels)
-        assert total.dim() == 0 and count.dim() == 0 and count > 0, "the loss and the count should be scalars"
+        assert total.dim() == 0 and count.dim() == 0 and count > 0, (
+            "the loss and the count should be scalars"
+        )
         assert bool(torch.isfinite(total))
         for cut in CUTS:
-            pairs = [task_loss(self.task, part, target) for part, target in _batches(output, labels, cut)]
+            pairs = [
+                task_loss(self.task, part, target) for part, target in _batches(output, labels, cut)
+            ]
             assert sum(int(c) for _, c in pairs) == int(count), f"batches of {cut} count otherwise"
             summed, whole = sum(s.item() for s, _ in pairs), total.item()
-            assert math.isclose(summed, whole, rel_tol=1e-5, abs_tol=1e-6), f"batches of {cut} sum to {summed}, not {whole}"
+            assert math.isclose(summed, whole, rel_tol=1e-5, abs_tol=1e-6), (
+                f"batches of {cut} sum to {summed}, not {whole}"
+            )
 
     def test_what_is_not_labelled_has_no_part_in_the_loss(self) -> None:
         output, labels = self.batch()
         kept = [i for i in range(len(labels)) if i not in (3, 8)]
         total, count = task_loss(self.task, output, labels)
         some, number = task_loss(self.task, output[kept], labels[kept])
-        assert int(count) == int(number) and math.isclose(total.item(), some.item(), rel_tol=1e-5, abs_tol=1e-6)
+        assert int(count) == int(number) and math.isclose(
+            total.item(), some.item(), rel_tol=1e-5, abs_tol=1e-6
+        )
         (gradient,) = torch.autograd.grad(total, output)
         assert bool(torch.isfinite(gradient).all())
         assert not gradient[[3, 8]].any(), "images without a label have a gradient"
@@ -94,21 +104,30 @@ class TaskKindConformance:
         (gradient,) = torch.autograd.grad(total, output)
         assert not gradient.any(), "the gradient of nothing should be zero"
         figures = self.metered(output, labels, (2,)).compute()
-        assert all(math.isnan(value) for value in figures.values()), f"figures of nothing should be NaN. Found {figures}"
+        assert all(math.isnan(value) for value in figures.values()), (
+            f"figures of nothing should be NaN. Found {figures}"
+        )
         assert all(math.isnan(value) for value in meter_for(self.task, CPU).compute().values())
 
     def test_the_figures_are_those_it_declares_and_do_not_depend_on_batches(self) -> None:
         output, labels = self.batch()
         whole = self.metered(output, labels, CUTS[0]).compute()
         prefix = f"val/{self.task.name}/"
-        declared = {name.removeprefix(prefix) for name in metrics_of([self.task]) if name.startswith(prefix)}
+        declared = {
+            name.removeprefix(prefix) for name in metrics_of([self.task]) if name.startswith(prefix)
+        }
         assert set(whole) == declared, f"declared {sorted(declared)}, found {sorted(whole)}"
         assert all(math.isfinite(value) for value in whole.values()), f"found {whole}"
         total, count = task_loss(self.task, output, labels)
-        assert math.isclose(whole["loss"], total.item() / int(count), rel_tol=1e-5), "`loss` should be the mean loss"
+        assert math.isclose(whole["loss"], total.item() / int(count), rel_tol=1e-5), (
+            "`loss` should be the mean loss"
+        )
         for cut in CUTS[1:]:
             found = self.metered(output, labels, cut).compute()
-            assert all(math.isclose(found[name], value, rel_tol=1e-5, abs_tol=1e-6) for name, value in whole.items()), f"batches of {cut}"
+            assert all(
+                math.isclose(found[name], value, rel_tol=1e-5, abs_tol=1e-6)
+                for name, value in whole.items()
+            ), f"batches of {cut}"
 
     def test_the_totals_of_ranks_add_up(self) -> None:
         output, labels = self.batch()
@@ -118,7 +137,10 @@ class TaskKindConformance:
         first.totals += second.totals
         whole = self.metered(output, labels, CUTS[0]).compute()
         found = first.compute()
-        assert all(math.isclose(found[name], value, rel_tol=1e-5, abs_tol=1e-6) for name, value in whole.items()), f"{found}, not {whole}"
+        assert all(
+            math.isclose(found[name], value, rel_tol=1e-5, abs_tol=1e-6)
+            for name, value in whole.items()
+        ), f"{found}, not {whole}"
 
 
 def _batches(output: Tensor, labels: Tensor, cut: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,4 +1,5 @@
-"""Training: one trial as an object that yields reports. Plain PyTorch; imports neither Ray nor Optuna."""
+"""Training: one trial as an object that yields reports. Plain PyTorch; imports neither Ray nor
+Optuna."""
 
 from mtsearch.training.trial import Diverged, Trial
 from mtsearch.training.world import World

@@ -16,17 +16,25 @@ VARIANTS = 256  # of one function: groups of tasks times sizes of batches
 
 
 def compiled(function: F) -> F:
-    """The function as one graph that is compiled when it is first called, and again for every group of tasks and every size of a batch.
+    """The function as one graph that is compiled when it is first called, and again for every group
+    of tasks and every size of a batch.
 
-    Sizes are constants: which kernel runs depends on the batch alone and not on the batches before, so that a trial that was stopped
-    continues with the same bits. Random numbers are those of the plain function. The network itself is left as it is: its state, its
-    export and its evaluation know nothing of this.
+    Sizes are constants: which kernel runs depends on the batch alone and not on the batches before,
+    so that a trial that was stopped continues with the same bits. Random numbers are those of the
+    plain function. The network itself is left as it is: its state, its export and its evaluation
+    know nothing of this.
     """
     import torch._functorch.config  # loads most of the compiler
 
-    torch._functorch.config.donated_buffer = False  # gradient methods go backward through one graph several times
+    torch._functorch.config.donated_buffer = (
+        False  # gradient methods go backward through one graph several times
+    )
     return torch.compile(  # type: ignore[no-any-return, call-overload]
-        function, fullgraph=True, dynamic=False, recompile_limit=VARIANTS, options={"fallback_random": True}
+        function,
+        fullgraph=True,
+        dynamic=False,
+        recompile_limit=VARIANTS,
+        options={"fallback_random": True},
     )
 
 
@@ -45,8 +53,9 @@ def check_compile(model: nn.Module, device: torch.device) -> None:
     """
     if any(is_synchronised(module) for module in model.modules()):
         raise BadInput(
-            "`trial.compile` takes networks whose layers do not talk to other workers, and `trial.bn: sync` with several workers makes "
-            "batch norms do so. Use `bn: local`, or leave `compile` out."
+            "`trial.compile` takes networks whose layers do not talk to other workers, and"
+            " `trial.bn: sync` with several workers makes batch norms do so. Use `bn: local`, or"
+            " leave `compile` out."
         )
     if device.type == "cpu":
         from torch._inductor import exc
@@ -55,4 +64,7 @@ def check_compile(model: nn.Module, device: torch.device) -> None:
         try:
             get_cpp_compiler()
         except exc.InvalidCxxCompiler:
-            raise BadInput("`trial.compile` needs a C++ compiler on a CPU, and none is found here. Install g++, or leave it out.") from None
+            raise BadInput(
+                "`trial.compile` needs a C++ compiler on a CPU, and none is found here. Install"
+                " g++, or leave it out."
+            ) from None

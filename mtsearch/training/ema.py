@@ -1,4 +1,5 @@
-"""Exponential moving average of the weights, evaluated and chosen instead of them in a trial's last phase."""
+"""Exponential moving average of the weights, evaluated and chosen instead of them in a trial's last
+phase."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ class Average:
         """Take the source's current weights in."""
         self._updates += 1
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
-        torch._foreach_lerp_(list(self.model.parameters()), list(self._source.parameters()), 1 - decay)
+        torch._foreach_lerp_(
+            list(self.model.parameters()), list(self._source.parameters()), 1 - decay
+        )
         for mine, theirs in zip(self.model.buffers(), self._source.buffers(), strict=True):
             mine.copy_(theirs)
 

@@ -27,11 +27,14 @@ def evaluate(
 
     Args:
         model: the network.
-        parts: the images by the tasks that they are labelled for; only those tasks' outputs are computed.
+        parts: the images by the tasks that they are labelled for; only those tasks' outputs are
+            computed.
         device: where the batches lie.
         autocast: the type of mixed precision, if any.
-        world: ranks that share the work: each has every so-manieth batch, so that every image counts once.
-        by_class: with the figures of single classes, `<task>/<metric>/<class>`, where a task's kind has them.
+        world: ranks that share the work: each has every so-manieth batch, so that every image
+            counts once.
+        by_class: with the figures of single classes, `<task>/<metric>/<class>`, where a task's kind
+            has them.
     """
     world = world or World()
     was_training = model.training
@@ -47,8 +50,18 @@ def evaluate(
     model.train(was_training)
     for meter in meters.values():
         world.sum_(meter.totals)
-    found = {f"{name}/{key}": value for name, meter in meters.items() for key, value in meter.compute().items()}
+    found = {
+        f"{name}/{key}": value
+        for name, meter in meters.items()
+        for key, value in meter.compute().items()
+    }
     if by_class:
-        told = {name: meter.by_class() for name, meter in meters.items() if hasattr(meter, "by_class")}
-        found |= {f"{name}/{key}": value for name, figures in told.items() for key, value in figures.items()}
+        told = {
+            name: meter.by_class() for name, meter in meters.items() if hasattr(meter, "by_class")
+        }
+        found |= {
+            f"{name}/{key}": value
+            for name, figures in told.items()
+            for key, value in figures.items()
+        }
     return found

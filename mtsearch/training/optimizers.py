@@ -12,7 +12,9 @@ from torch.optim import Optimizer
 from mtsearch.config.optimisation import SGD, Adadelta, Adagrad, Adam, AdamW
 
 
-def scaled_groups(model: nn.Module, multipliers: Mapping[str, float], others: Sequence[nn.Parameter] = ()) -> list[dict[str, Any]]:
+def scaled_groups(
+    model: nn.Module, multipliers: Mapping[str, float], others: Sequence[nn.Parameter] = ()
+) -> list[dict[str, Any]]:
     """Parameter groups for an optimiser, `scale` being what multiplies the learning rate of each.
 
     Args:
@@ -24,7 +26,9 @@ def scaled_groups(model: nn.Module, multipliers: Mapping[str, float], others: Se
     for name, parameter in model.named_parameters():
         groups.setdefault(multipliers.get(part_of(name), 1.0), []).append(parameter)
     groups.setdefault(1.0, []).extend(others)
-    return [{"params": parameters, "scale": scale} for scale, parameters in groups.items() if parameters]
+    return [
+        {"params": parameters, "scale": scale} for scale, parameters in groups.items() if parameters
+    ]
 
 
 def part_of(name: str) -> str:
@@ -33,8 +37,8 @@ def part_of(name: str) -> str:
 
 
 def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, Any]]) -> Optimizer:
-    """A torch optimiser over the parameters, fused (one kernel per step, on CPU and GPU) where torch has it: not for Adadelta. Parameters
-    without a gradient are left alone."""
+    """A torch optimiser over the parameters, fused (one kernel per step, on CPU and GPU) where
+    torch has it: not for Adadelta. Parameters without a gradient are left alone."""
     settings = config.model_dump(exclude={"name"})
     classes: dict[type, Any] = {
         Adam: torch.optim.Adam,
@@ -47,7 +51,9 @@ def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, A
     optimizer: Optimizer = classes[type(config)](list(parameters), **settings, **fused)
     if settings.get(
         "momentum"
-    ):  # the fused kernel fails where some parameters have had a step and others not; zero momentum is no momentum
+        # the fused kernel fails where some parameters have had a step and others not; zero momentum
+        # is no momentum
+    ):
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -55,7 +61,8 @@ def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, A
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load a state dict and give each moment the memory format of its parameter, so that the next step is bit-identical."""
+    """Load a state dict and give each moment the memory format of its parameter, so that the next
+    step is bit-identical."""
     optimizer.load_state_dict(state)
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():

@@ -12,15 +12,22 @@ from mtsearch.data import Batches, Dataset, Split
 from mtsearch.training.streams import pools
 
 EVALUATION_BATCH = 1000
-EVALUATION_PIXELS = 1 << 21  # of all images of a batch: what lies between the layers has to fit into memory
+EVALUATION_PIXELS = (
+    1 << 21
+)  # of all images of a batch: what lies between the layers has to fit into memory
 
 
 def evaluation_batch(dataset: Dataset) -> int:
     """How many images of a dataset are evaluated at once."""
-    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (dataset.card.shape[1] * dataset.card.shape[2])))
+    return max(
+        1,
+        min(EVALUATION_BATCH, EVALUATION_PIXELS // (dataset.card.shape[1] * dataset.card.shape[2])),
+    )
 
 
-def batches_of(dataset: Dataset, split: Split, size: int, device: torch.device, augment: Augment | None = None) -> Batches:
+def batches_of(
+    dataset: Dataset, split: Split, size: int, device: torch.device, augment: Augment | None = None
+) -> Batches:
     """Channels-last batches of a split of the dataset, normalised as its card says."""
     return Batches(
         split,
@@ -35,9 +42,14 @@ def batches_of(dataset: Dataset, split: Split, size: int, device: torch.device, 
 
 
 def parts_of(
-    dataset: Dataset, split: Split, tasks: Sequence[TaskCard], device: torch.device, first: int | None = None
+    dataset: Dataset,
+    split: Split,
+    tasks: Sequence[TaskCard],
+    device: torch.device,
+    first: int | None = None,
 ) -> list[tuple[list[TaskCard], Batches]]:
-    """A split in its order, in one part for each pool of tasks with common images; of each part all images or the `first` ones.
+    """A split in its order, in one part for each pool of tasks with common images; of each part all
+    images or the `first` ones.
 
     Raises:
         BadInput: a task has no labelled image in this split.

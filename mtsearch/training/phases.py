@@ -1,4 +1,5 @@
-"""The phases of a trial: dense training has one, sparse training searches and then retrains what it found; teachers come first."""
+"""The phases of a trial: dense training has one, sparse training searches and then retrains what it
+found; teachers come first."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ class Phase:
 
 
 def plan(config: TrialConfig) -> list[Phase]:
-    """The phases with at least one epoch. Dense training lasts as long as search and retrain together, for comparisons at equal epochs."""
+    """The phases with at least one epoch. Dense training lasts as long as search and retrain
+    together, for comparisons at equal epochs."""
     epochs = config.epochs
     phases = [Phase("teach", getattr(config.architecture, "teacher_epochs", 0))]
     if isinstance(config.sparsity, NoSparsity):
@@ -30,11 +32,13 @@ def plan(config: TrialConfig) -> list[Phase]:
 
 
 def shortfalls(model: MultiTaskModel, sparsity: Any, structure: Structure) -> dict[str, float]:
-    """What a search phase hands on with less than was asked for. `search/shortfall`: percent of rows that the model lacks of `min_rate`;
-    `search/unconverged`: layers left untied."""
+    """What a search phase hands on with less than was asked for. `search/shortfall`: percent of
+    rows that the model lacks of `min_rate`; `search/unconverged`: layers left untied."""
     found: dict[str, float] = {}
     if isinstance(sparsity, CoefficientSparsity) and sparsity.min_rate > 0:
-        found["search/shortfall"] = max(0.0, sparsity.min_rate - measures(model)["model/sparsity_rate"])
+        found["search/shortfall"] = max(
+            0.0, sparsity.min_rate - measures(model)["model/sparsity_rate"]
+        )
     if sparsity.share is not None and sparsity.share.method == "affinity":
         found["search/unconverged"] = float(len(structure.unconverged))
     return found

@@ -10,8 +10,11 @@ from mtsearch.config.preferences import check_preference
 from mtsearch.config.schema import CoefficientSparsity, TrialConfig
 
 
-def weights_of(config: TrialConfig, card: DatasetCard, device: torch.device | None = None) -> Tensor:
-    """The preference (K,) over the dataset's tasks, in their order; equal weights where none is given.
+def weights_of(
+    config: TrialConfig, card: DatasetCard, device: torch.device | None = None
+) -> Tensor:
+    """The preference (K,) over the dataset's tasks, in their order; equal weights where none is
+    given.
 
     Raises:
         BadInput: a task is missing in it, or is none of the dataset's.

@@ -9,9 +9,11 @@ from torch import Tensor
 
 
 class Lent:
-    """A context in which torch's global generators are seeded, or at a CPU state kept from before; afterwards the caller has its own back.
+    """A context in which torch's global generators are seeded, or at a CPU state kept from before;
+    afterwards the caller has its own back.
 
-    Dropout on a GPU is seeded, but its position in the stream is not kept: bit-identical continuation is a promise for CPUs.
+    Dropout on a GPU is seeded, but its position in the stream is not kept: bit-identical
+    continuation is a promise for CPUs.
     """
 
     def __init__(self, seed: int | None, state: Tensor | None) -> None:

@@ -12,11 +12,15 @@ from mtsearch.training.world import World
 BUCKET = 25 * 2**20  # bytes that are summed at once
 
 
-def sum_gradients_(parameters: Sequence[nn.Parameter], world: World, done: Iterable[nn.Parameter] = ()) -> None:
-    """Replace each gradient by its sum over all ranks, in a few large messages; those in `done` are such sums already.
+def sum_gradients_(
+    parameters: Sequence[nn.Parameter], world: World, done: Iterable[nn.Parameter] = ()
+) -> None:
+    """Replace each gradient by its sum over all ranks, in a few large messages; those in `done` are
+    such sums already.
 
-    Losses are divided by the label count of all ranks before, so the sum is the gradient on the joint batch. Every rank has the same
-    parameters with a gradient, because all train the same tasks in the same step.
+    Losses are divided by the label count of all ranks before, so the sum is the gradient on the
+    joint batch. Every rank has the same parameters with a gradient, because all train the same
+    tasks in the same step.
     """
     if world.size == 1:
         return
@@ -46,7 +50,8 @@ def _sum_(gradients: list[Tensor], world: World) -> None:
 
 @torch.no_grad()
 def copy_from_first_(tensors: Iterable[Tensor], world: World) -> None:
-    """Give every rank the first one's values: running statistics that each rank made of its own images."""
+    """Give every rank the first one's values: running statistics that each rank made of its own
+    images."""
     if world.size == 1:
         return
     for tensor in tensors:

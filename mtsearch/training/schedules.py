@@ -1,4 +1,5 @@
-"""Learning-rate schedules as pure functions of the step, so that a resumed trial needs no scheduler state."""
+"""Learning-rate schedules as pure functions of the step, so that a resumed trial needs no scheduler
+state."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def _exponential(config: Exponential, done: float, epochs: float) -> float:
 
 
 def _cosine(config: Cosine, done: float, epochs: float) -> float:
-    return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * min(done / epochs, 1.0)))
+    return config.final + (1 - config.final) * 0.5 * (
+        1 + math.cos(math.pi * min(done / epochs, 1.0))
+    )
 
 
 def _onecycle(config: OneCycle, done: float, epochs: float) -> float:
@@ -46,10 +49,13 @@ _SCHEDULES: dict[type, Callable[[Any, float, float], float]] = {
 def lr_factor(config: Any, step: int, steps_per_epoch: int, epochs: float) -> float:
     """The learning rate of a step (0-based, of this phase) as a multiple of the optimiser's `lr`.
 
-    `epochs` is the phase's length. Where the schedule has a warm-up, it rises linearly over its epochs and the schedule runs over the rest.
+    `epochs` is the phase's length. Where the schedule has a warm-up, it rises linearly over its
+    epochs and the schedule runs over the rest.
     """
     done = step / steps_per_epoch
     warmup = getattr(config, "warmup", 0.0)
     if done < warmup:
         return (step + 1) / max(math.ceil(warmup * steps_per_epoch), 1)
-    return _SCHEDULES[type(config)](config, done - warmup, max(epochs - warmup, 1 / steps_per_epoch))
+    return _SCHEDULES[type(config)](
+        config, done - warmup, max(epochs - warmup, 1 / steps_per_epoch)
+    )

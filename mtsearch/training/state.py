@@ -1,4 +1,5 @@
-"""Trial state on disk: tensors as safetensors, everything else as a JSON tree, written atomically. Reading it runs no code."""
+"""Trial state on disk: tensors as safetensors, everything else as a JSON tree, written atomically.
+Reading it runs no code."""
 
 from __future__ import annotations
 
@@ -20,13 +21,19 @@ from torch import Tensor
 
 from mtsearch.config.errors import BadInput
 
-VERSION, OLDEST = 4, 2  # 2: a trial counts the ticks of its streams; 3: checksums; 4: weights that are the best of several once, and the
+VERSION, OLDEST = (
+    4,
+    2,
+    # 2: a trial counts the ticks of its streams; 3: checksums; 4: weights that are the best of
+    # several once, and the
+)
 # version is in the checksum, so that a damaged one is not taken for another version
 _TENSORS, _TREE = "state.safetensors", "state.json"
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a crash leaves the old or the new."""
+    """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a
+    crash leaves the old or the new."""
     tensors: dict[str, Tensor] = {}
     tree = {"version": VERSION, "state": encode(state, "", tensors)}
     tree["state_sha256"] = _tree_hash(tree)
@@ -53,8 +60,10 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def _replace(fresh: Path, folder: Path) -> bool:
-    """Put a fresh folder in its place. Returns whether it is there: not where another process moves the same folders at this moment, as
-    one does that a dead driver left behind until it is ended; what it writes is the same trial's state."""
+    """Put a fresh folder in its place. Returns whether it is there: not where another process moves
+    the same folders at this moment, as one does that a dead driver left behind until it is ended;
+    what it writes is the same trial's state.
+    """
     shutil.rmtree(_old(folder), ignore_errors=True)
     try:
         with suppress(FileNotFoundError):
@@ -72,14 +81,20 @@ def _old(folder: Path) -> Path:
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote. Raises BadInput when it is missing, damaged or of another version."""
-    if not folder.exists() and _old(folder).exists():  # a crash between the two renames leaves the previous state under its other name
+    """Read what `save_state` wrote. Raises BadInput when it is missing, damaged or of another
+    version."""
+    if (
+        not folder.exists() and _old(folder).exists()
+    ):  # a crash between the two renames leaves the previous state under its other name
         os.rename(_old(folder), folder)
     try:
         tree = json.loads((folder / _TREE).read_text(encoding="utf-8"))
         tensors = load_file(folder / _TENSORS)
         if tree["version"] < OLDEST:
-            raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads {VERSION}. Train the trial again.")
+            raise BadInput(
+                f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads"
+                f" {VERSION}. Train the trial again."
+            )
         if tree["version"] > OLDEST or "state_sha256" in tree:
             for what, kept, found in (
                 (_TREE, tree["state_sha256"], _tree_hash(tree)),
@@ -88,12 +103,17 @@ def load_state(folder: Path) -> dict[str, Any]:
                 if kept != found:
                     raise ValueError(f"the checksum of {what} is not the one that was written")
         if tree["version"] > VERSION:
-            raise BadInput(f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to {VERSION}. Update mtsearch.")
+            raise BadInput(
+                f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to"
+                f" {VERSION}. Update mtsearch."
+            )
         return decode(tree["state"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"the checkpoint {folder} is missing or damaged ({type(error).__name__}: {error}).") from None
+        raise BadInput(
+            f"the checkpoint {folder} is missing or damaged ({type(error).__name__}: {error})."
+        ) from None
 
 
 def has_state(folder: Path) -> bool:
@@ -120,9 +140,12 @@ def _sync(path: Path) -> None:
 
 
 def encode(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
-    """A JSON tree of `value`, whose tensors go to `tensors` by their path below `key`. Raises TypeError for what is not plain."""
+    """A JSON tree of `value`, whose tensors go to `tensors` by their path below `key`. Raises
+    TypeError for what is not plain."""
     if isinstance(value, Tensor):
-        tensors[key] = value.detach().cpu().contiguous().clone()  # safetensors refuses views and channels-last
+        tensors[key] = (
+            value.detach().cpu().contiguous().clone()
+        )  # safetensors refuses views and channels-last
         return {"__tensor__": key}
     if isinstance(value, dict):
         return {"__items__": [[k, encode(v, f"{key}/{k}", tensors)] for k, v in value.items()]}
@@ -134,7 +157,9 @@ def encode(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
         return {"__float__": repr(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"State `{key}` should be a tensor or a plain value. Found {type(value).__name__}.")
+    raise TypeError(
+        f"State `{key}` should be a tensor or a plain value. Found {type(value).__name__}."
+    )
 
 
 def decode(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -28,8 +28,9 @@ Features = list[Tensor]
 
 @dataclass
 class _Forward:
-    """What a forward pass gives: by task the sum of the loss and of what is trained (the same with the losses of companions), the number of
-    labels and the mean of extra losses; the features, and what the heads read of them."""
+    """What a forward pass gives: by task the sum of the loss and of what is trained (the same with
+    the losses of companions), the number of labels and the mean of extra losses; the features, and
+    what the heads read of them."""
 
     sums: dict[int, Tensor] = field(default_factory=dict)
     trained: dict[int, Tensor] = field(default_factory=dict)
@@ -49,9 +50,11 @@ class Stepper:
         optimizer: over the model's parameters and the balancing's own.
         clip: the largest norm of the gradient, if any.
         autocast: the type of mixed precision, if any.
-        idle: what a step does to parameters that it gives no gradient: `frozen` leaves them, `drift` lets the optimiser go on with those
-            that had a gradient before as if it were zero, which is what clearing gradients to zero did before torch 2.
-        world: the ranks that train together, each on its share of a batch. One step has the same result as on the joint batch.
+        idle: what a step does to parameters that it gives no gradient: `frozen` leaves them,
+            `drift` lets the optimiser go on with those that had a gradient before as if it were
+            zero, which is what clearing gradients to zero did before torch 2.
+        world: the ranks that train together, each on its share of a batch. One step has the same
+            result as on the joint batch.
         compile: whether the forward pass and its gradients go through torch.compile.
     """
 
@@ -70,7 +73,12 @@ class Stepper:
         self._share = compiled(model.share) if compile else model.share
         self._decode = compiled(model.decode) if compile else model.decode
         self._world, self._steps = world or World(), 0
-        self._model, self._tasks, self._balancing, self._optimizer = model, tasks, balancing, optimizer
+        self._model, self._tasks, self._balancing, self._optimizer = (
+            model,
+            tasks,
+            balancing,
+            optimizer,
+        )
         self._clip, self._autocast, self._frozen = clip, autocast, idle == "frozen"
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._alike = balancing.parameters()  # every rank differentiates the joint losses by them
@@ -79,14 +87,23 @@ class Stepper:
         self._looks_back = type(balancing).after_step is not Balancing.after_step
 
     def step(self, parts: Sequence[tuple[Group, Batch]], penalty: float) -> tuple[Tensor, Tensor]:
-        """One update on one batch of each pool of a group; returns the sums of the losses and the numbers of labels, (k,) each, of the
-        group's tasks in order."""
+        """One update on one batch of each pool of a group; returns the sums of the losses and the
+        numbers of labels, (k,) each, of the group's tasks in order."""
         group = tuple(sorted(k for members, _ in parts for k in members))
         found = self._forward(parts)
         sums, counts = found.sums, found.counts
         losses = self._terms(parts, found)
         terms = [losses[k] for k in group]
-        step = Step(torch.stack(terms), group, found.shared, found.read, self._shared, penalty, terms, self._world.sum_)
+        step = Step(
+            torch.stack(terms),
+            group,
+            found.shared,
+            found.read,
+            self._shared,
+            penalty,
+            terms,
+            self._world.sum_,
+        )
         self._optimizer.zero_grad(set_to_none=self._frozen)
         self._balance(step)
         sum_gradients_(self._parameters, self._world, [*step.summed, *self._alike])
@@ -95,7 +112,9 @@ class Stepper:
         self._optimizer.step()
         if self._looks_back:
             self._balancing.after_step(lambda: self._again(parts))
-        return torch.stack([sums[k] for k in group]).detach(), torch.stack([counts[k] for k in group])
+        return torch.stack([sums[k] for k in group]).detach(), torch.stack(
+            [counts[k] for k in group]
+        )
 
     def _forward(self, parts: Sequence[tuple[Group, Batch]]) -> _Forward:
         split = self._balancing.level == "feature"
@@ -104,35 +123,56 @@ class Stepper:
             names = [self._tasks[k].name for k in members]
             with self._cast(images), self._alone(images):
                 features = self._share(images, names)
-                if split and self._autocast is not None:  # gradients that are compared and combined are float32
+                if (
+                    split and self._autocast is not None
+                ):  # gradients that are compared and combined are float32
                     features = [f.float() for f in features]
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
                 outputs = self._decode(images, leaves, names)
                 extra = self._model.extra_losses(images, leaves, names)
                 companions = self._model.companions(images, leaves, names)
             for k, name in zip(members, names, strict=True):
-                found.sums[k], found.counts[k] = task_loss(self._tasks[k], outputs[name], labels[name])
+                found.sums[k], found.counts[k] = task_loss(
+                    self._tasks[k], outputs[name], labels[name]
+                )
                 found.trained[k] = found.sums[k]
                 for output in companions.get(name, ()):
-                    found.trained[k] = found.trained[k] + task_loss(self._tasks[k], output, labels[name])[0]
-                if name in extra:  # a rank without images has no mean, but gradients of the same parameters as the others
-                    found.extras[k] = extra[name] if len(images) else torch.nan_to_num(extra[name]) * 0
+                    found.trained[k] = (
+                        found.trained[k] + task_loss(self._tasks[k], output, labels[name])[0]
+                    )
+                if (
+                    name in extra
+                    # a rank without images has no mean, but gradients of the same parameters as the
+                    # others
+                ):
+                    found.extras[k] = (
+                        extra[name] if len(images) else torch.nan_to_num(extra[name]) * 0
+                    )
             found.shared += features
             found.read += leaves
         return found
 
     def _terms(self, parts: Sequence[tuple[Group, Batch]], found: _Forward) -> dict[int, Tensor]:
-        """The mean losses by task. With several ranks they have the value of all and the graph of one: sums over the labels of all ranks,
-        and the extra losses, which are means over a rank's images, by its share of all images."""
+        """The mean losses by task. With several ranks they have the value of all and the graph of
+        one: sums over the labels of all ranks, and the extra losses, which are means over a rank's
+        images, by its share of all images."""
         sums, counts, extras = found.trained, found.counts, found.extras
         order = sorted(sums)
         if self._world.size == 1:
             losses = {k: sums[k] / counts[k].clamp(min=1) for k in order}
             return {k: loss + extras[k] if k in extras else loss for k, loss in losses.items()}
         images = {k: len(batch[0]) for members, batch in parts for k in members}
-        own = torch.stack([*(counts[k].double() for k in order), *(counts[k].new_tensor(images[k]).double() for k in order)])
+        own = torch.stack(
+            [
+                *(counts[k].double() for k in order),
+                *(counts[k].new_tensor(images[k]).double() for k in order),
+            ]
+        )
         labels, of = self._world.sum_(own).chunk(2)
-        losses = {k: sums[k] / labels[place].to(sums[k].dtype).clamp(min=1) for place, k in enumerate(order)}
+        losses = {
+            k: sums[k] / labels[place].to(sums[k].dtype).clamp(min=1)
+            for place, k in enumerate(order)
+        }
         for place, k in enumerate(order):
             if k in extras:
                 losses[k] = losses[k] + extras[k] * (images[k] / of[place]).to(extras[k].dtype)
@@ -141,7 +181,8 @@ class Stepper:
         return {k: losses[k] + other for k, other in zip(order, others, strict=True)}
 
     def _balance(self, step: Step) -> None:
-        """The method's backward pass. Ranks draw the same random numbers, whatever their networks drew before."""
+        """The method's backward pass. Ranks draw the same random numbers, whatever their networks
+        drew before."""
         self._steps += 1
         if self._world.size == 1:
             self._balancing.backward(step)
@@ -162,10 +203,15 @@ class Stepper:
                 self._model.train()
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of steps, and which parameters drift when they are idle, by place in the optimiser."""
+        """The number of steps, and which parameters drift when they are idle, by place in the
+        optimiser."""
         return {
             "steps": self._steps,
-            "drifting": [] if self._frozen else [place for place, p in enumerate(self._parameters) if p.grad is not None],
+            "drifting": (
+                []
+                if self._frozen
+                else [place for place, p in enumerate(self._parameters) if p.grad is not None]
+            ),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -184,4 +230,6 @@ class Stepper:
         return torch.stack([terms[k] for k in sorted(terms)])
 
     def _cast(self, images: Tensor) -> torch.autocast:
-        return torch.autocast(images.device.type, dtype=self._autocast, enabled=self._autocast is not None)
+        return torch.autocast(
+            images.device.type, dtype=self._autocast, enabled=self._autocast is not None
+        )

@@ -11,14 +11,18 @@ from mtsearch.training.world import World
 
 
 class _Normalise(torch.autograd.Function):
-    """``(x - mean) / sqrt(var + eps)`` with mean and var over all ranks' entries of a channel, and its gradient.
+    """``(x - mean) / sqrt(var + eps)`` with mean and var over all ranks' entries of a channel, and
+    its gradient.
 
-    Two passes, as one pass through sums of squares loses digits. With n entries in all and ``y`` the result, the gradient is
-    ``(g - sum(g) / n - y sum(g y) / n) / sqrt(var + eps)``, the sums over all ranks.
+    Two passes, as one pass through sums of squares loses digits. With n entries in all and ``y``
+    the result, the gradient is ``(g - sum(g) / n - y sum(g y) / n) / sqrt(var + eps)``, the sums
+    over all ranks.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float, world: World) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, x: Tensor, eps: float, world: World
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         axes, shape = [0, *range(2, x.dim())], [1, -1, *([1] * (x.dim() - 2))]
         count = x.numel() // x.shape[1] if len(x) else 0
         first = world.sum_(torch.cat([x.sum(axes), x.new_tensor([count])]))
@@ -51,12 +55,18 @@ class _Synchronised:
         norm: Any = self
         if not norm.training:
             return super().forward(x)  # type: ignore[misc, no-any-return]
-        with torch.autocast(x.device.type, enabled=False):  # in mixed precision too, statistics and counts need float32
-            y, mean, var, total = _Normalise.apply(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x, norm.eps, self.world)
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # in mixed precision too, statistics and counts need float32
+            y, mean, var, total = _Normalise.apply(
+                x.float() if x.dtype in (torch.bfloat16, torch.float16) else x, norm.eps, self.world
+            )
         if norm.track_running_stats:
             with torch.no_grad():
                 norm.num_batches_tracked.add_(1)
-                keep = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+                keep = (
+                    1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+                )
                 norm.running_mean.lerp_(mean, keep)
                 norm.running_var.lerp_(var * total / (total - 1).clamp(min=1), keep)
         if norm.affine:
@@ -77,7 +87,8 @@ _CLASSES: dict[type, type] = {nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: S
 
 
 def synchronise_(model: nn.Module, world: World) -> None:
-    """Let the model's batch norms see the images of all ranks, in place; alone in its world a model is left as it is."""
+    """Let the model's batch norms see the images of all ranks, in place; alone in its world a model
+    is left as it is."""
     if world.size == 1:
         return
     for module in model.modules():
@@ -93,4 +104,7 @@ def is_synchronised(module: nn.Module) -> bool:
 
 def has_local_norm(model: nn.Module) -> bool:
     """Whether some batch norm sees the images of its own rank only."""
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and not isinstance(m, _Synchronised) for m in model.modules())
+    return any(
+        isinstance(m, nn.modules.batchnorm._BatchNorm) and not isinstance(m, _Synchronised)
+        for m in model.modules()
+    )

@@ -1,4 +1,5 @@
-"""The ranks that train one trial together, and the few collectives they need: nothing that comes from another rank can run code."""
+"""The ranks that train one trial together, and the few collectives they need: nothing that comes
+from another rank can run code."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from mtsearch.training.state import decode, encode
 class World:
     """This process among those that train one trial: rank 0 of 1 unless told otherwise.
 
-    With more than one, torch's default process group should be connected before (gloo for states on CPUs). All ranks call the
-    collectives in the same order; with one rank these do nothing.
+    With more than one, torch's default process group should be connected before (gloo for states on
+    CPUs). All ranks call the collectives in the same order; with one rank these do nothing.
     """
 
     rank: int = 0
@@ -41,13 +42,15 @@ class World:
         return [part.tolist() for part in found]
 
     def tell(self, tree: Any, source: int = 0) -> Any:
-        """What rank `source` gives, on every rank: a tree of tensors and plain values. What the others give is not looked at."""
+        """What rank `source` gives, on every rank: a tree of tensors and plain values. What the
+        others give is not looked at."""
         if self.size == 1:
             return tree
         return self._receive(source, None) if self.rank != source else self._send(tree, None)
 
     def move(self, tree: Any, source: int, target: int) -> Any:
-        """The tree that rank `source` gives, on rank `target`; None on ranks that are neither, and what they give is not looked at."""
+        """The tree that rank `source` gives, on rank `target`; None on ranks that are neither, and
+        what they give is not looked at."""
         if source == target or self.rank not in (source, target):
             return tree if self.rank == target else None
         return self._send(tree, target) if self.rank == source else self._receive(source, target)
@@ -55,7 +58,15 @@ class World:
     def _send(self, tree: Any, target: int | None) -> Any:
         tensors: dict[str, Tensor] = {}
         text = encode(tree, "", tensors)
-        head = json.dumps([text, [[name, str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in tensors.items()]])
+        head = json.dumps(
+            [
+                text,
+                [
+                    [name, str(t.dtype).removeprefix("torch."), list(t.shape)]
+                    for name, t in tensors.items()
+                ],
+            ]
+        )
         self._pass(torch.frombuffer(bytearray(head.encode()), dtype=torch.uint8), target)
         body = [t.reshape(-1).view(torch.uint8) for t in tensors.values() if t.numel()]
         self._pass(torch.cat(body) if body else torch.empty(0, dtype=torch.uint8), target)
@@ -74,7 +85,11 @@ class World:
         for name, kind, shape in layout:
             dtype = getattr(torch, kind)
             size = math.prod(shape) * dtype.itemsize
-            tensors[name] = body[start : start + size].clone().view(dtype).reshape(shape) if size else torch.empty(shape, dtype=dtype)
+            tensors[name] = (
+                body[start : start + size].clone().view(dtype).reshape(shape)
+                if size
+                else torch.empty(shape, dtype=dtype)
+            )
             start += size
         return decode(text, tensors)
 

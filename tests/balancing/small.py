@@ -9,7 +9,8 @@ from mtsearch.balancing import Step, build_balancing
 
 
 class Net(nn.Module):
-    """Two features at the boundary (one of them a map), a head a task; every second task is an opponent of the one before it."""
+    """Two features at the boundary (one of them a map), a head a task; every second task is an
+    opponent of the one before it."""
 
     def __init__(self, k: int, dtype=torch.float64) -> None:
         super().__init__()
@@ -21,11 +22,17 @@ class Net(nn.Module):
 
     def share(self, x):
         features = self.trunk(x)
-        return [self.map(features), self.neck(features)]  # TorchJD counts a feature that another one depends on twice
+        return [
+            self.map(features),
+            self.neck(features),
+        ]  # TorchJD counts a feature that another one depends on twice
 
     def decode(self, shared):
         pooled = shared[0].mean((2, 3))
-        return [head(torch.cat([shared[1], pooled], 1) if i % 3 == 0 else shared[1]) for i, head in enumerate(self.heads)]
+        return [
+            head(torch.cat([shared[1], pooled], 1) if i % 3 == 0 else shared[1])
+            for i, head in enumerate(self.heads)
+        ]
 
     @property
     def shared_parameters(self):
@@ -43,14 +50,24 @@ def net_and_batch(k: int, dtype=torch.float64, seed: int = 0):
 
 
 def losses_of(net, shared, targets, scale=1.0):
-    return [scale * (out - target).square().mean() for out, target in zip(net.decode(shared), targets, strict=True)]
+    return [
+        scale * (out - target).square().mean()
+        for out, target in zip(net.decode(shared), targets, strict=True)
+    ]
 
 
 def step_of(net, x, targets, level: str, scale=1.0) -> Step:
     shared = net.share(x)
     read = [f.detach().requires_grad_() for f in shared] if level == "feature" else shared
     terms = losses_of(net, read, targets, scale)
-    return Step(torch.stack(terms), tuple(range(len(terms))), shared, read, net.shared_parameters, terms=terms)
+    return Step(
+        torch.stack(terms),
+        tuple(range(len(terms))),
+        shared,
+        read,
+        net.shared_parameters,
+        terms=terms,
+    )
 
 
 def equal(k: int):

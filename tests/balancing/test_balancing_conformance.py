@@ -10,7 +10,9 @@ from mtsearch.config import schema
 from mtsearch.config.base import methods
 from mtsearch.testing import BalancingConformance
 
-SPECIAL: dict[str, list[dict]] = {  # what suits a method where the suite's defaults do not, and more of its settings
+SPECIAL: dict[
+    str, list[dict]
+] = {  # what suits a method where the suite's defaults do not, and more of its settings
     "db_mtl": [{}, {"settings": schema.DBMTL(level="feature", memory=0)}],
 }
 
@@ -21,14 +23,22 @@ def entries(name, settings):
         return SPECIAL[name]
     if "level" not in settings.model_fields:
         return [{}]
-    return [{"settings": settings(level=level)} for level in get_args(settings.model_fields["level"].annotation)]
+    return [
+        {"settings": settings(level=level)}
+        for level in get_args(settings.model_fields["level"].annotation)
+    ]
 
 
 for _name, _settings in methods("balancing").items():
     if _settings.__module__.startswith("mtsearch."):
         for _number, _entry in enumerate(entries(_name, _settings)):
-            _attributes = {"settings": _entry["settings"] if "settings" in _entry else _settings(), **_entry}
-            globals()[f"Test_{_name}_{_number}"] = type("BalancingConformance", (BalancingConformance,), _attributes)
+            _attributes = {
+                "settings": _entry["settings"] if "settings" in _entry else _settings(),
+                **_entry,
+            }
+            globals()[f"Test_{_name}_{_number}"] = type(
+                "BalancingConformance", (BalancingConformance,), _attributes
+            )
 
 
 class _Forgetful(BalancingConformance):

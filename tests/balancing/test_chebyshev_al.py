@@ -12,7 +12,9 @@ from mtsearch.config import schema
 
 THIRDS = torch.full((3,), 1 / 3, dtype=torch.float64)
 ONE_HOT = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
-SPEC_K = torch.tensor([0.8, 0.19], dtype=torch.float64) / 0.99  # with k0 = 0.01: k = (0.01, 0.8, 0.19)
+SPEC_K = (
+    torch.tensor([0.8, 0.19], dtype=torch.float64) / 0.99
+)  # with k0 = 0.01: k = (0.01, 0.8, 0.19)
 SPEC_F = torch.tensor([1.0, 2.0], dtype=torch.float64)
 
 
@@ -21,19 +23,27 @@ def plain(**settings):
 
 
 def equality_weights(multipliers, values, t, mu):
-    """The faulty original: the augmented Lagrangian of u - t = 0, whose gradient weights are lambda + mu (u - t)."""
+    """The faulty original: the augmented Lagrangian of u - t = 0, whose gradient weights are lambda
+    + mu (u - t)."""
     return multipliers + mu * (values - t)
 
 
 def test_values_have_the_augmentation_inside_the_bracket():
-    assert build_balancing(plain(epsilon=1e-4), SPEC_K, 0.01).values(SPEC_F, 100.0).tolist() == pytest.approx(
-        [1.000103, 0.80824, 0.381957], abs=1e-6
-    )
-    assert build_balancing(plain(epsilon=0.0), SPEC_K, 0.01).values(SPEC_F, 100.0).tolist() == pytest.approx([1.0, 0.8, 0.38])
+    assert build_balancing(plain(epsilon=1e-4), SPEC_K, 0.01).values(
+        SPEC_F, 100.0
+    ).tolist() == pytest.approx([1.000103, 0.80824, 0.381957], abs=1e-6)
+    assert build_balancing(plain(epsilon=0.0), SPEC_K, 0.01).values(
+        SPEC_F, 100.0
+    ).tolist() == pytest.approx([1.0, 0.8, 0.38])
 
 
 @pytest.mark.parametrize(
-    ("mu", "p", "t"), [(1.0, (1.0, 0.0, 0.0), 1 / 3), (0.3, (0.533333, 0.233333, 0.233333), 1 / 3), (1e9, (1.0, 0.0, 0.0), 1.0)]
+    ("mu", "p", "t"),
+    [
+        (1.0, (1.0, 0.0, 0.0), 1 / 3),
+        (0.3, (0.533333, 0.233333, 0.233333), 1 / 3),
+        (1e9, (1.0, 0.0, 0.0), 1.0),
+    ],
 )
 def test_dual_weights_and_level(mu, p, t):
     assert dual_weights(THIRDS, ONE_HOT, mu).tolist() == pytest.approx(p, abs=1e-6)
@@ -44,8 +54,12 @@ def test_without_penalty_the_multipliers_are_the_weights():
     assert torch.allclose(dual_weights(THIRDS, ONE_HOT, 0.0), THIRDS, atol=1e-15)
 
 
-simplex = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3).map(lambda v: torch.tensor(v, dtype=torch.float64) / sum(v))
-values = st.lists(st.floats(0.0, 10.0), min_size=3, max_size=3).map(lambda v: torch.tensor(v, dtype=torch.float64))
+simplex = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3).map(
+    lambda v: torch.tensor(v, dtype=torch.float64) / sum(v)
+)
+values = st.lists(st.floats(0.0, 10.0), min_size=3, max_size=3).map(
+    lambda v: torch.tensor(v, dtype=torch.float64)
+)
 
 
 @given(simplex, values, st.sampled_from([0.01, 0.3, 1.0, 30.0, 1e4]))
@@ -69,7 +83,9 @@ def test_the_scalar_is_the_lagrangian_at_the_best_level(multipliers, u):
     scalariser.load_state_dict({"multipliers": multipliers.tolist(), "mu": mu, "scale": [1.0] * 3})
 
     def lagrangian(t):
-        return t + ((multipliers + mu * (u - t)).clamp_min(0).square() - multipliers.square()).sum() / (2 * mu)
+        return t + (
+            (multipliers + mu * (u - t)).clamp_min(0).square() - multipliers.square()
+        ).sum() / (2 * mu)
 
     found, best = scalariser(3 * u), level(multipliers, u, mu)
     assert found.item() == pytest.approx(lagrangian(best).item(), abs=1e-6)
@@ -78,7 +94,9 @@ def test_the_scalar_is_the_lagrangian_at_the_best_level(multipliers, u):
 
 def test_with_mu_zero_the_gradient_is_the_weighted_sum_with_augmentation():
     epsilon, k0 = 0.01, 0.1
-    scalariser = build_balancing(plain(mu=0.0, epsilon=epsilon), torch.tensor([0.6, 0.4], dtype=torch.float64), k0)
+    scalariser = build_balancing(
+        plain(mu=0.0, epsilon=epsilon), torch.tensor([0.6, 0.4], dtype=torch.float64), k0
+    )
     x = torch.tensor([0.3, -1.2], dtype=torch.float64, requires_grad=True)
     f = torch.stack([(x - 1).square().sum(), (x + 2).square().sum()])
     (found,) = torch.autograd.grad(scalariser(f, 5.0), x, retain_graph=True)
@@ -90,7 +108,9 @@ def test_with_mu_zero_the_gradient_is_the_weighted_sum_with_augmentation():
 
 
 def test_the_sparsity_objective_never_takes_weight_from_the_tasks():
-    scalariser = build_balancing(plain(mu=1.0, epsilon=0.0), torch.tensor([0.6, 0.4], dtype=torch.float64), 0.1)
+    scalariser = build_balancing(
+        plain(mu=1.0, epsilon=0.0), torch.tensor([0.6, 0.4], dtype=torch.float64), 0.1
+    )
     f = torch.tensor([0.04, 0.04], dtype=torch.float64, requires_grad=True)
     for epoch in range(1, 30):
         scalariser.end_of_epoch(epoch, f.detach(), penalty=100.0)
@@ -106,15 +126,24 @@ def test_an_objective_without_weight_is_no_constraint_but_counts_in_the_augmenta
 
 
 def test_each_objective_is_divided_by_its_gap_at_the_first_call():
-    scalariser = build_balancing(schema.ChebyshevAL(epsilon=0.0, reference=0.5), torch.tensor([0.5, 0.5], dtype=torch.float64))
+    scalariser = build_balancing(
+        schema.ChebyshevAL(epsilon=0.0, reference=0.5),
+        torch.tensor([0.5, 0.5], dtype=torch.float64),
+    )
     assert scalariser.values(torch.tensor([1.5, 100.5])).tolist() == pytest.approx([0.5, 0.5])
     assert scalariser.values(torch.tensor([1.0, 100.5])).tolist() == pytest.approx([0.25, 0.5])
 
 
 def test_an_objective_that_starts_at_its_reference_point_keeps_its_own_units():
-    scalariser = build_balancing(schema.ChebyshevAL(epsilon=0.0), torch.tensor([0.5, 0.5], dtype=torch.float64), coefficient=0.5)
+    scalariser = build_balancing(
+        schema.ChebyshevAL(epsilon=0.0),
+        torch.tensor([0.5, 0.5], dtype=torch.float64),
+        coefficient=0.5,
+    )
     scalariser(torch.tensor([2.0, 2.0]), penalty=0.0)
-    assert scalariser.values(torch.tensor([2.0, 2.0]), penalty=0.4).tolist() == pytest.approx([0.2, 0.25, 0.25])
+    assert scalariser.values(torch.tensor([2.0, 2.0]), penalty=0.4).tolist() == pytest.approx(
+        [0.2, 0.25, 0.25]
+    )
 
 
 def test_slack_objectives_get_no_negative_weight_as_they_did_with_equalities():
@@ -124,7 +153,9 @@ def test_slack_objectives_get_no_negative_weight_as_they_did_with_equalities():
 
 
 def test_the_dual_update_takes_the_weights_every_period_and_raises_mu():
-    scalariser = build_balancing(plain(epsilon=0.0, mu=0.2, rho=2.0, period=2), torch.tensor([0.5, 0.5], dtype=torch.float64))
+    scalariser = build_balancing(
+        plain(epsilon=0.0, mu=0.2, rho=2.0, period=2), torch.tensor([0.5, 0.5], dtype=torch.float64)
+    )
     at = torch.tensor([2.0, 1.0])
     assert [scalariser.due(epoch) for epoch in (1, 2, 3, 4)] == [False, True, False, True]
     scalariser.end_of_epoch(1, at)
@@ -164,7 +195,13 @@ def test_at_convergence_slack_and_weight_are_complementary():
             with torch.no_grad():
                 x -= 0.15 * slope
         scalariser.end_of_epoch(epoch, f().detach())
-    u, t, p = scalariser.values(f().detach()), scalariser.bound(f().detach()), scalariser.multipliers
+    u, t, p = (
+        scalariser.values(f().detach()),
+        scalariser.bound(f().detach()),
+        scalariser.multipliers,
+    )
     assert (u <= t + 1e-4).all()
     assert (p * (u - t)).abs().max() < 1e-4
-    assert p[2] < 1e-6  # the third task's loss is small between the two others: its constraint is slack
+    assert (
+        p[2] < 1e-6
+    )  # the third task's loss is small between the two others: its constraint is slack

@@ -14,7 +14,9 @@ WEIGHTS = [i / 10 for i in range(1, 10)]
 
 def concave(x):
     """Two objectives with a concave front: the segment from (-SHIFT, -SHIFT) to (SHIFT, SHIFT)."""
-    return torch.stack([1 - torch.exp(-(x - SHIFT).square().sum()), 1 - torch.exp(-(x + SHIFT).square().sum())])
+    return torch.stack(
+        [1 - torch.exp(-(x - SHIFT).square().sum()), 1 - torch.exp(-(x + SHIFT).square().sum())]
+    )
 
 
 def solve(settings, weight, epochs):

@@ -1,4 +1,5 @@
-"""GradNorm and DB-MTL, written from their papers' equations: held against plain twins that follow them line by line."""
+"""GradNorm and DB-MTL, written from their papers' equations: held against plain twins that follow
+them line by line."""
 
 import torch
 from small import losses_of, method_of, net_and_batch, updated
@@ -8,8 +9,14 @@ from mtsearch.config import schema
 
 def jacobian_of(net, x, targets, transform=lambda loss: loss):
     terms = [transform(loss) for loss in losses_of(net, net.share(x), targets)]
-    rows = [torch.autograd.grad(term, net.shared_parameters, retain_graph=True, materialize_grads=True) for term in terms]
-    return torch.stack([torch.cat([g.flatten() for g in row]) for row in rows]), torch.stack(terms).detach()
+    rows = [
+        torch.autograd.grad(term, net.shared_parameters, retain_graph=True, materialize_grads=True)
+        for term in terms
+    ]
+    return (
+        torch.stack([torch.cat([g.flatten() for g in row]) for row in rows]),
+        torch.stack(terms).detach(),
+    )
 
 
 def shared(found, net):
@@ -27,7 +34,9 @@ def test_gradnorm_follows_its_equations():
         jacobian, losses = jacobian_of(net, x, moved)
         weights = 3 * torch.softmax(logits, 0)
         found = updated(method, net, x, moved)
-        assert torch.allclose(shared(found, net), weights.detach() @ jacobian, rtol=1e-9, atol=1e-12)
+        assert torch.allclose(
+            shared(found, net), weights.detach() @ jacobian, rtol=1e-9, atol=1e-12
+        )
         first = losses if first is None else first
         lengths = torch.stack([(w * row).norm() for w, row in zip(weights, jacobian, strict=True)])
         ratios = losses / first
@@ -56,15 +65,23 @@ def test_db_mtl_follows_its_algorithm():
         mean = keep * mean + (1 - keep) * jacobian
         lengths = mean.norm(dim=1)
         expected = (lengths.max() / lengths) @ mean
-        assert torch.allclose(shared(updated(method, net, x, targets * number), net), expected, rtol=1e-7, atol=1e-10)
+        assert torch.allclose(
+            shared(updated(method, net, x, targets * number), net), expected, rtol=1e-7, atol=1e-10
+        )
 
 
 def test_db_mtl_without_memory_is_equal_lengths_of_logarithmic_gradients_at_the_features_too():
     net, x, targets = net_and_batch(2)
     method = method_of(schema.DBMTL(level="feature", memory=0.0), 2)
     feature = [f.detach().requires_grad_() for f in net.share(x)]
-    rows = [torch.autograd.grad(loss.log(), feature, retain_graph=True, allow_unused=True) for loss in losses_of(net, feature, targets)]
-    blocks = [[torch.zeros_like(f) if g is None else g for g, f in zip(row, feature, strict=True)] for row in rows]
+    rows = [
+        torch.autograd.grad(loss.log(), feature, retain_graph=True, allow_unused=True)
+        for loss in losses_of(net, feature, targets)
+    ]
+    blocks = [
+        [torch.zeros_like(f) if g is None else g for g, f in zip(row, feature, strict=True)]
+        for row in rows
+    ]
     lengths = torch.stack([torch.cat([b.flatten() for b in row]).norm() for row in blocks])
     combined = [sum(lengths.max() / lengths[i] * blocks[i][j] for i in range(2)) for j in range(2)]
     expected = torch.autograd.grad(net.share(x), net.shared_parameters, combined)

@@ -30,7 +30,10 @@ def value_and_slope(method, at=LOSSES):
 
 @pytest.mark.parametrize("name", TWINS)
 def test_value_and_gradient_are_torchjds(name):
-    settings = {s.model_fields["name"].default: s for s in (schema.Uncertainty, schema.IMTLL, schema.GLS, schema.RLW, schema.FAMO)}[name]
+    settings = {
+        s.model_fields["name"].default: s
+        for s in (schema.Uncertainty, schema.IMTLL, schema.GLS, schema.RLW, schema.FAMO)
+    }[name]
     ours, theirs = value_and_slope(method_of(settings(), 3)), value_and_slope(TWINS[name]())
     assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(ours, theirs, strict=True))
 
@@ -55,7 +58,9 @@ def test_learned_parameters_are_given_to_the_optimiser_and_to_the_state(settings
     optimizer.step()
     other = method_of(settings, 3)
     other.load_state_dict(method.state_dict())
-    assert torch.equal(method(LOSSES), other(LOSSES)) and not torch.equal(other(LOSSES), method_of(settings, 3)(LOSSES))
+    assert torch.equal(method(LOSSES), other(LOSSES)) and not torch.equal(
+        other(LOSSES), method_of(settings, 3)(LOSSES)
+    )
     with pytest.raises(ValueError, match=r"of 2 tasks\. Found 3"):
         method_of(settings, 2).load_state_dict(method.state_dict())
 
@@ -88,15 +93,23 @@ def test_pbi_is_least_on_the_ray_of_equal_weighted_losses():
 
 def test_pbi_raises_no_loss_of_two_equal_tasks_by_default():
     for at in ([0.1, 3.0], [3.0, 0.1], [1.0, 1.0]):
-        assert (value_and_slope(method_of(schema.PBI(), 2), torch.tensor(at, dtype=torch.float64))[1] > 0).all()
+        assert (
+            value_and_slope(method_of(schema.PBI(), 2), torch.tensor(at, dtype=torch.float64))[1]
+            > 0
+        ).all()
 
 
 def test_the_geometric_mean_of_a_loss_that_is_zero_has_a_finite_gradient():
-    value, slope = value_and_slope(method_of(schema.GLS(), 2), torch.tensor([0.0, 1.0], dtype=torch.float64))
+    value, slope = value_and_slope(
+        method_of(schema.GLS(), 2), torch.tensor([0.0, 1.0], dtype=torch.float64)
+    )
     assert value.isfinite() and slope.isfinite().all()
 
 
-@pytest.mark.parametrize("settings", [schema.Uncertainty(), schema.IMTLL(), schema.GLS(), schema.RLW(), schema.DWA(), schema.FAMO()])
+@pytest.mark.parametrize(
+    "settings",
+    [schema.Uncertainty(), schema.IMTLL(), schema.GLS(), schema.RLW(), schema.DWA(), schema.FAMO()],
+)
 def test_a_loss_that_is_no_number_reaches_the_scalar(settings):
     assert method_of(settings, 3)(torch.tensor([1.0, math.nan, 2.0], dtype=torch.float64)).isnan()
 
@@ -109,7 +122,9 @@ PLAIN = {"architecture": "hps", "preference": {"image": 0.5, "digit": 0.5}}
 def test_a_trial_refuses_an_unequal_preference_for_a_method_that_takes_none():
     schema.TrialConfig.model_validate({**PLAIN, "balancing": "pcgrad"})
     with pytest.raises(ValueError, match="`balancing: pcgrad`, which takes no preference"):
-        schema.TrialConfig.model_validate({"preference": {"image": 0.6, "digit": 0.4}, "balancing": "pcgrad"})
+        schema.TrialConfig.model_validate(
+            {"preference": {"image": 0.6, "digit": 0.4}, "balancing": "pcgrad"}
+        )
 
 
 def space(balancing, preference):
@@ -123,7 +138,10 @@ def space(balancing, preference):
 
 def test_a_space_refuses_a_searched_preference_where_an_option_takes_none():
     searched = {"simplex": ["image", "digit"], "default": "equal"}
-    listed = {"choice": [{"image": 0.5, "digit": 0.5}, {"image": 0.2, "digit": 0.8}], "default": {"image": 0.5, "digit": 0.5}}
+    listed = {
+        "choice": [{"image": 0.5, "digit": 0.5}, {"image": 0.2, "digit": 0.8}],
+        "default": {"image": 0.5, "digit": 0.5},
+    }
     Space(space({"choice": ["linear", "upgrad"], "default": "linear"}, searched))
     Space(space({"choice": ["linear", "dwa"], "default": "linear"}, None))
     for balancing in ("dwa", {"choice": ["linear", "dwa"], "default": "linear"}):

@@ -27,7 +27,9 @@ def holds(jacobian):
     return alpha
 
 
-@given(st.integers(1, 11), st.integers(1, 30), st.integers(0, 10_000), st.sampled_from([0.0, 1.0, 3.0]))
+@given(
+    st.integers(1, 11), st.integers(1, 30), st.integers(0, 10_000), st.sampled_from([0.0, 1.0, 3.0])
+)
 @settings(deadline=None)
 def test_the_weights_are_on_the_simplex_and_meet_the_optimality_conditions(k, n, seed, spread):
     holds(rows(k, n, seed, spread))
@@ -45,7 +47,13 @@ def test_two_gradients_have_the_closed_form():
 
 def test_opposed_dependent_and_zero_gradients():
     g = torch.tensor([1.0, 2.0, 0.0], dtype=torch.float64)
-    for case in ([g, -g], [g, g], [g, 3 * g, -2 * g], [g, torch.zeros(3).double(), g], [g, g, g, g]):
+    for case in (
+        [g, -g],
+        [g, g],
+        [g, 3 * g, -2 * g],
+        [g, torch.zeros(3).double(), g],
+        [g, g, g, g],
+    ):
         holds(torch.stack(case))
 
 
@@ -61,8 +69,13 @@ def test_no_frank_wolfe_solution_is_shorter(k):
     for seed in range(5):
         jacobian = rows(k, 10, seed)
         gramian = jacobian @ jacobian.T
-        ours, theirs = min_norm_weights(gramian), MGDAWeighting(epsilon=1e-9, max_iters=500)(gramian)
-        gap = theirs @ gramian @ theirs - (gramian @ theirs).min()  # bounds how much longer it is than the shortest, in squares
+        ours, theirs = (
+            min_norm_weights(gramian),
+            MGDAWeighting(epsilon=1e-9, max_iters=500)(gramian),
+        )
+        gap = (
+            theirs @ gramian @ theirs - (gramian @ theirs).min()
+        )  # bounds how much longer it is than the shortest, in squares
         difference = theirs @ gramian @ theirs - ours @ gramian @ ours
         assert -1e-9 <= difference <= 2 * gap + 1e-9
         if k == 2:
@@ -86,7 +99,10 @@ def test_the_applied_gradient_is_the_weighted_sum_exactly_with_no_leftovers(k):
         step = step_of(net, x, targets, "parameter")
         names = [name for name, _ in net.named_parameters() if not name.startswith("heads")]
         parameters = [dict(net.named_parameters())[name] for name in names]
-        gradients = [torch.autograd.grad(term, parameters, retain_graph=True, materialize_grads=True) for term in step.terms]
+        gradients = [
+            torch.autograd.grad(term, parameters, retain_graph=True, materialize_grads=True)
+            for term in step.terms
+        ]
         jacobian = torch.stack([torch.cat([g.flatten() for g in row]) for row in gradients])
         alpha = min_norm_weights(jacobian @ jacobian.T)
         applied = torch.cat([found[name].flatten() for name in names])
@@ -98,8 +114,12 @@ def test_normalised_gradients_are_weighed_and_the_raw_ones_combined():
     losses = torch.tensor([2.0, 0.5])
     expected = {"none": (0.1, 0.9), "length": (0.5, 0.5)}
     for loss_scaled, lengths in (("loss", True), ("both", False)):
-        scaled = jacobian / (losses[:, None] * (1 if lengths else jacobian.norm(dim=1, keepdim=True)))
+        scaled = jacobian / (
+            losses[:, None] * (1 if lengths else jacobian.norm(dim=1, keepdim=True))
+        )
         expected[loss_scaled] = tuple(min_norm_weights(scaled @ scaled.T).tolist())
     for normalise, weights in expected.items():
-        found = method_of(schema.MGDA(normalise=normalise), 2).weights(jacobian @ jacobian.T, losses)
+        found = method_of(schema.MGDA(normalise=normalise), 2).weights(
+            jacobian @ jacobian.T, losses
+        )
         assert found.tolist() == pytest.approx(weights), normalise

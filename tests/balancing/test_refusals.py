@@ -30,24 +30,33 @@ def test_a_level_that_a_method_has_not_is_refused():
 @pytest.mark.parametrize("level", ["feature", "parameter"])
 def test_a_network_that_shares_nothing_is_refused(level):
     losses = torch.ones(2, requires_grad=True)
-    with pytest.raises(BadInput, match=r"Found none\. Use `linear`, or an architecture that shares\."):
+    with pytest.raises(
+        BadInput, match=r"Found none\. Use `linear`, or an architecture that shares\."
+    ):
         build_balancing(schema.MGDA(level=level), equal(2)).backward(Step(losses * 1, (0, 1)))
     with pytest.raises(ValueError, match="with `architecture: stl`, which shares nothing"):
-        schema.TrialConfig.model_validate({"architecture": "stl", "balancing": {"name": "mgda", "level": level}})
+        schema.TrialConfig.model_validate(
+            {"architecture": "stl", "balancing": {"name": "mgda", "level": level}}
+        )
 
 
 def test_a_solver_that_is_not_installed_is_named(monkeypatch):
     import torchjd._mixins as mixins
 
     monkeypatch.setattr(mixins, "find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"`trial.balancing: nash_mtl` needs solvers .*ecos.* Install `mtsearch\[solvers\]`"):
+    with pytest.raises(
+        BadInput,
+        match=r"`trial.balancing: nash_mtl` needs solvers .*ecos.* Install `mtsearch\[solvers\]`",
+    ):
         method_of(schema.NashMTL(), 2)
 
 
 def test_a_method_may_be_named_as_in_a_space():
     named = build_balancing("upgrad", [0.5, 0.5])
     assert named.settings == schema.UPGrad() and named.task_weights.tolist() == [0.5, 0.5]
-    assert build_balancing({"name": "chebyshev_al", "mu": 0.5}, [0.3, 0.7]).settings == schema.ChebyshevAL(mu=0.5)
+    assert build_balancing(
+        {"name": "chebyshev_al", "mu": 0.5}, [0.3, 0.7]
+    ).settings == schema.ChebyshevAL(mu=0.5)
     for wrong, sentence in (
         ("upgrat", "Did you mean `upgrad`?"),
         ({"name": "upgrad", "levle": "feature"}, "Did you mean `trial.balancing.level`?"),
@@ -62,6 +71,14 @@ def test_a_step_that_does_not_fit_is_refused():
         Step(losses, (0, 1))
     weight = torch.ones(4, requires_grad=True)
     shared = weight * 2
-    step = Step(torch.stack([shared.sum(), shared.prod()]), (0, 1), shared=[shared], read=[shared], shared_parameters=[weight])
-    with pytest.raises(ValueError, match=r"`read` should hold `feature.detach\(\).requires_grad_\(\)`"):
+    step = Step(
+        torch.stack([shared.sum(), shared.prod()]),
+        (0, 1),
+        shared=[shared],
+        read=[shared],
+        shared_parameters=[weight],
+    )
+    with pytest.raises(
+        ValueError, match=r"`read` should hold `feature.detach\(\).requires_grad_\(\)`"
+    ):
         build_balancing({"name": "upgrad", "level": "feature"}, [0.5, 0.5]).backward(step)

@@ -122,5 +122,7 @@ def test_the_projection_is_on_the_simplex_and_meets_the_optimality_conditions(va
     p = simplex_projection(point)
     assert (p >= 0).all() and p.sum().item() == pytest.approx(1.0, abs=1e-6)
     offset = (point - p)[p > 0]  # one common threshold where p > 0, and no entry above it elsewhere
-    assert torch.allclose(offset, offset[:1].expand_as(offset), atol=1e-6 * max(1.0, point.abs().max().item()))
+    assert torch.allclose(
+        offset, offset[:1].expand_as(offset), atol=1e-6 * max(1.0, point.abs().max().item())
+    )
     assert (point[p == 0] <= offset.max() + 1e-9 * point.abs().max()).all()

@@ -18,13 +18,17 @@ STREAMS = {(0,): Stream(5000, 128), (1,): Stream(50000, 128), (0, 1): Stream(500
 
 def plan(config, seed=0, streams=STREAMS, names=NAMES):
     schedule = build_schedule(config, names)
-    return schedule.epoch({group: streams[group] for group in schedule.groups}, torch.Generator().manual_seed(seed))
+    return schedule.epoch(
+        {group: streams[group] for group in schedule.groups}, torch.Generator().manual_seed(seed)
+    )
 
 
 def test_fair_coins_are_independent_and_leave_a_quarter_of_the_rounds_empty():
     rounds = 100_000
     schedule = build_schedule(schema.Coin(rounds=rounds), NAMES)
-    heads = torch.rand(rounds, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) < 0.5  # the twin
+    heads = (
+        torch.rand(rounds, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) < 0.5
+    )  # the twin
     steps = schedule.epoch(STREAMS, torch.Generator().manual_seed(0))
     assert steps == [(k,) for row in heads.tolist() for k in (0, 1) if row[k]]
     taken = heads.sum(1)
@@ -40,11 +44,17 @@ def test_each_task_gets_steps_at_its_own_rate():
 
 
 def test_by_default_a_coin_epoch_has_as_many_rounds_as_the_longest_task_has_batches():
-    counts = [(len(steps), steps.count((0,)), steps.count((1,))) for seed in range(200) for steps in [plan(schema.Coin(), seed)]]
+    counts = [
+        (len(steps), steps.count((0,)), steps.count((1,)))
+        for seed in range(200)
+        for steps in [plan(schema.Coin(), seed)]
+    ]
     mean = torch.tensor(counts, dtype=torch.float64).mean(0)
     assert mean.tolist() == pytest.approx([391, 195.5, 195.5], abs=2.5)
     spread = torch.tensor(counts, dtype=torch.float64).std(0)
-    assert spread[1:].tolist() == pytest.approx([(391 / 4) ** 0.5] * 2, abs=1.5)  # 195.5 +- 10 of each
+    assert spread[1:].tolist() == pytest.approx(
+        [(391 / 4) ** 0.5] * 2, abs=1.5
+    )  # 195.5 +- 10 of each
     assert max(count for row in counts for count in row[1:]) <= 391
     assert build_schedule(schema.Coin(), NAMES).steps_per_epoch(STREAMS) == 391
 
@@ -75,7 +85,10 @@ def test_sequential_has_every_batch_of_each_task_once_in_order():
 
 def test_sequential_without_small_batches_refuses_a_task_that_has_only_one():
     with pytest.raises(BadInput, match=r"no batch: it has 100 training images"):
-        plan(schema.Sequential(drop_last=True), streams={(0,): Stream(100, 128), (1,): Stream(500, 128)})
+        plan(
+            schema.Sequential(drop_last=True),
+            streams={(0,): Stream(100, 128), (1,): Stream(500, 128)},
+        )
 
 
 def test_round_robin_takes_turns():
@@ -96,7 +109,13 @@ def test_categorical_draws_follow_their_probabilities():
     assert len(plan(schema.Categorical())) == 40 + 391
 
 
-@pytest.mark.parametrize("config", [schema.Categorical(steps=1001, every=10), schema.Proportional(alpha=0.5, steps=1001, every=10)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        schema.Categorical(steps=1001, every=10),
+        schema.Proportional(alpha=0.5, steps=1001, every=10),
+    ],
+)
 def test_a_draw_may_stand_for_several_steps_in_a_row(config):
     steps = plan(config)
     assert len(steps) == 1001
@@ -109,10 +128,14 @@ def test_joint_trains_all_tasks_in_every_step():
     assert plan(schema.Joint()) == [(0, 1)] * 391
 
 
-@pytest.mark.parametrize("config", [cls() for cls in methods("task_schedule").values()], ids=lambda config: config.name)
+@pytest.mark.parametrize(
+    "config", [cls() for cls in methods("task_schedule").values()], ids=lambda config: config.name
+)
 @given(seed=st.integers(0, 2**31), sizes=st.lists(st.integers(1, 300), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None)
-def test_every_schedule_repeats_itself_and_trains_known_groups_about_as_often_as_it_says(config, seed, sizes):
+def test_every_schedule_repeats_itself_and_trains_known_groups_about_as_often_as_it_says(
+    config, seed, sizes
+):
     names = [f"task{k}" for k in range(len(sizes))]
     schedule = build_schedule(config, names)
     streams = {group: Stream(max(sizes[k] for k in group), 16) for group in schedule.groups}

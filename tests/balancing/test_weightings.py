@@ -43,11 +43,17 @@ TWINS = {
 
 class Sdmgrad(jd.WeightedAggregator):
     def __init__(self, k):
-        super().__init__(jd.SDMGradWeighting(pref_vector=preference(k)) << (lambda matrix: matrix @ matrix.T))
+        super().__init__(
+            jd.SDMGradWeighting(pref_vector=preference(k)) << (lambda matrix: matrix @ matrix.T)
+        )
 
 
 def gradient_methods():
-    return {name: settings for name, settings in methods("balancing").items() if issubclass(settings, GradientMethod)}
+    return {
+        name: settings
+        for name, settings in methods("balancing").items()
+        if issubclass(settings, GradientMethod)
+    }
 
 
 def variants(*without):
@@ -66,7 +72,10 @@ def _variants(without):
             yield pytest.param(settings(level=level, **extra), id=f"{name}-{level}")
 
 
-AUTHORS = {"sdmgrad": {"lr": 10.0}, "excess_mtl": {"lr": 1.0, "warmup": 0}}  # TorchJD's defaults where ours differ
+AUTHORS = {
+    "sdmgrad": {"lr": 10.0},
+    "excess_mtl": {"lr": 1.0, "warmup": 0},
+}  # TorchJD's defaults where ours differ
 
 
 def ours(settings, k):
@@ -95,7 +104,14 @@ def theirs_at_features(aggregator, net, x, targets):
     rows = []
     for loss in losses_of(net, leaves, targets):
         found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
-        rows.append(torch.cat([torch.zeros(f.numel()).double() if g is None else g.flatten() for g, f in zip(found, leaves, strict=True)]))
+        rows.append(
+            torch.cat(
+                [
+                    torch.zeros(f.numel()).double() if g is None else g.flatten()
+                    for g, f in zip(found, leaves, strict=True)
+                ]
+            )
+        )
     vector = aggregator(torch.stack(rows))
     parts = vector.split([f.numel() for f in leaves])
     torch.autograd.backward(shared, [p.view_as(f) for p, f in zip(parts, shared, strict=True)])
@@ -107,7 +123,10 @@ def theirs_at_features(aggregator, net, x, targets):
 @pytest.mark.parametrize("name", TWINS)
 def test_an_update_in_the_parameters_is_torchjds(name, k):
     net, x, targets = net_and_batch(k)
-    method, twin = ours(gradient_methods()[name](level="parameter", **AUTHORS.get(name, {})), k), TWINS[name](k)
+    method, twin = (
+        ours(gradient_methods()[name](level="parameter", **AUTHORS.get(name, {})), k),
+        TWINS[name](k),
+    )
     for seed in range(2):  # twice, since some keep a state
         torch.manual_seed(seed)
         expected = theirs_in_parameters(twin, net, x, targets + seed)
@@ -162,16 +181,24 @@ def test_gradients_are_added_to_those_that_are_there(settings):
 
 
 @pytest.mark.parametrize("level", ["feature", "parameter"])
-def test_what_several_tasks_share_behind_the_boundary_gets_the_sum_at_the_features_and_is_balanced_in_the_parameters(level):
+def test_what_several_tasks_share_behind_the_boundary_gets_the_sum_at_the_features_and_is_balanced_in_the_parameters(
+    level,
+):
     torch.manual_seed(0)
     trunk, behind = torch.nn.Linear(4, 3).double(), torch.nn.Linear(3, 3).double()
     heads = torch.nn.ModuleList(torch.nn.Linear(3, 1) for _ in range(2)).double()
     feature = trunk(torch.randn(5, 4).double())
     read = feature.detach().requires_grad_() if level == "feature" else feature
-    terms = [head(behind(read).tanh()).square().mean() * (1 + 9 * i) for i, head in enumerate(heads)]
+    terms = [
+        head(behind(read).tanh()).square().mean() * (1 + 9 * i) for i, head in enumerate(heads)
+    ]
     shared = [*trunk.parameters(), *behind.parameters()]
-    separate = [torch.autograd.grad(term, list(behind.parameters()), retain_graph=True) for term in terms]
-    build_balancing(schema.MGDA(level=level), equal(2)).backward(Step(torch.stack(terms), (0, 1), [feature], [read], shared, terms=terms))
+    separate = [
+        torch.autograd.grad(term, list(behind.parameters()), retain_graph=True) for term in terms
+    ]
+    build_balancing(schema.MGDA(level=level), equal(2)).backward(
+        Step(torch.stack(terms), (0, 1), [feature], [read], shared, terms=terms)
+    )
     total = sum(rows[0] for rows in separate)
     assert torch.allclose(behind.weight.grad, total) == (level == "feature")
 
@@ -184,7 +211,11 @@ def test_a_stacked_vector_of_losses_gives_the_same_as_its_scalars(settings):
         torch.manual_seed(0)
         net.zero_grad()
         step = step_of(net, x, targets, settings.level)
-        ours(settings, 3).backward(step if apart else Step(step.losses, step.tasks, step.shared, step.read, step.shared_parameters))
+        ours(settings, 3).backward(
+            step
+            if apart
+            else Step(step.losses, step.tasks, step.shared, step.read, step.shared_parameters)
+        )
         found.append([p.grad.clone() for p in net.parameters()])
     assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(*found, strict=True))
 
@@ -195,7 +226,10 @@ def test_a_jacobian_in_parts_is_the_matrix(monkeypatch):
     matrix, weights = jacobian.matrix(), torch.tensor([0.2, 0.5, -1.0])
     assert torch.allclose(jacobian.gramian(), matrix.double() @ matrix.double().T, rtol=1e-12)
     parts, expected = jacobian.combine(weights), jacobian.split(weights @ matrix)
-    assert all(torch.allclose(a, b, atol=1e-6) and a.shape == b.shape for a, b in zip(parts, expected, strict=True))
+    assert all(
+        torch.allclose(a, b, atol=1e-6) and a.shape == b.shape
+        for a, b in zip(parts, expected, strict=True)
+    )
 
 
 # ---------------------------------------------------------------- edges
@@ -214,11 +248,25 @@ def test_any_number_of_tasks_in_either_precision(settings, k):
 def test_gradients_of_all_scales_leave_a_finite_update(settings):
     for scale in (1e-8, 1e-3, 1e3, 1e8):
         net, x, targets = net_and_batch(4)
-        assert all(g.isfinite().all() for g in updated(ours(settings, 4), net, x, targets, scale).values()), scale
+        assert all(
+            g.isfinite().all() for g in updated(ours(settings, 4), net, x, targets, scale).values()
+        ), scale
 
 
 @pytest.mark.parametrize(
-    "name", ["mgda", "pcgrad", "gradvac", "upgrad", "dualproj", "config", "aligned_mtl", "imtl_g", "cagrad", "sdmgrad"]
+    "name",
+    [
+        "mgda",
+        "pcgrad",
+        "gradvac",
+        "upgrad",
+        "dualproj",
+        "config",
+        "aligned_mtl",
+        "imtl_g",
+        "cagrad",
+        "sdmgrad",
+    ],
 )
 def test_weights_do_not_depend_on_the_scale_of_all_gradients(name):
     jacobian = torch.randn(5, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -227,7 +275,9 @@ def test_weights_do_not_depend_on_the_scale_of_all_gradients(name):
         torch.manual_seed(0)
         method = ours(gradient_methods()[name](), 5)
         found.append(method.weights(scale**2 * jacobian @ jacobian.T, torch.ones(5)))
-    assert torch.allclose(found[0], found[1], rtol=1e-5) and torch.allclose(found[2], found[1], rtol=1e-5)
+    assert torch.allclose(found[0], found[1], rtol=1e-5) and torch.allclose(
+        found[2], found[1], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
@@ -245,7 +295,9 @@ def test_sdmgrad_settles_where_its_objective_is_least(k):
 @pytest.mark.parametrize("scale", [1e-8, 1e-3, 1.0, 1e8])
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
 def test_fairgrad_solves_its_equation_at_all_scales(scale, alpha):
-    jacobian = scale * torch.randn(4, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    jacobian = scale * torch.randn(
+        4, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
     gramian = jacobian @ jacobian.T
     w = method_of(schema.FairGrad(alpha=alpha), 4).weights(gramian, torch.ones(4))
     assert torch.allclose(gramian @ w, w ** (-1 / alpha), rtol=1e-4)
@@ -271,7 +323,9 @@ def test_dependent_and_vanishing_gradients_leave_a_finite_update(settings):
             feature = trunk * 1.0
             read = feature.detach().requires_grad_() if settings.level == "feature" else feature
             terms = [1 + row @ read for row in case]
-            method.backward(Step(torch.stack(terms), (0, 1, 2, 3), [feature], [read], [trunk], terms=terms))
+            method.backward(
+                Step(torch.stack(terms), (0, 1, 2, 3), [feature], [read], [trunk], terms=terms)
+            )
             assert trunk.grad.isfinite().all()
             if all(row is zero for row in case):
                 assert (trunk.grad == 0).all()
@@ -289,8 +343,13 @@ def test_a_preference_turns_the_update_where_one_is_taken():
     for name, settings in gradient_methods().items():
         if settings.takes_preference:
             jacobian = torch.tensor([[1.0, 0.2, 0.0], [-0.3, 1.0, 0.5]], dtype=torch.float64)
-            chosen = settings(pull=5.0) if name == "sdmgrad" else settings()  # a weak pull only bounds the weights
-            found = [method_of(chosen, 2, k).weights(jacobian @ jacobian.T, torch.ones(2)) for k in (equal(2), preference(2))]
+            chosen = (
+                settings(pull=5.0) if name == "sdmgrad" else settings()
+            )  # a weak pull only bounds the weights
+            found = [
+                method_of(chosen, 2, k).weights(jacobian @ jacobian.T, torch.ones(2))
+                for k in (equal(2), preference(2))
+            ]
             directions = [torch.nn.functional.normalize(w @ jacobian, dim=0) for w in found]
             assert directions[0] @ directions[1] < 0.9999, name
 
@@ -300,7 +359,9 @@ def test_the_primary_task_must_be_one():
         method_of(schema.PCD(primary=2), 2)
     jacobian = torch.randn(3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     swapped = jacobian[[2, 0, 1]]
-    last = method_of(schema.PCD(primary=2), 3).weights(jacobian @ jacobian.T, torch.ones(3)) @ jacobian
+    last = (
+        method_of(schema.PCD(primary=2), 3).weights(jacobian @ jacobian.T, torch.ones(3)) @ jacobian
+    )
     first = method_of(schema.PCD(), 3).weights(swapped @ swapped.T, torch.ones(3)) @ swapped
     assert torch.allclose(last, first)
 
@@ -319,7 +380,9 @@ def walk(method, net, x, targets, steps, start):
     return [p.detach().clone() for p in net.parameters()]
 
 
-@pytest.mark.parametrize("settings", [*variants(), *(pytest.param(schema.UPGrad(smoothing=0.9), id="smoothed"),)])
+@pytest.mark.parametrize(
+    "settings", [*variants(), *(pytest.param(schema.UPGrad(smoothing=0.9), id="smoothed"),)]
+)
 def test_a_restored_method_continues_bit_for_bit(settings, tmp_path):
     from mtsearch.training.state import load_state, save_state
 

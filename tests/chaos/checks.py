@@ -1,5 +1,5 @@
-"""The check after every fault: no finished trial is lost, doubled or repeated, no ghost stays in the study, and the numbers are those of
-a run that nothing disturbed."""
+"""The check after every fault: no finished trial is lost, doubled or repeated, no ghost stays in
+the study, and the numbers are those of a run that nothing disturbed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,40 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.runs.directory import RunDirectory
 
-OWN = ("attempts", "process", "command", "cost/seconds")  # what differs from run to run, also of undisturbed ones
+OWN = (
+    "attempts",
+    "process",
+    "command",
+    "cost/seconds",
+)  # what differs from run to run, also of undisturbed ones
 
 
 def check_run(run: RunDirectory, twin: RunDirectory, *, differ: Iterable[str] = ()) -> None:
-    """Hold a finished run against an undisturbed one. `differ` names the trials whose numbers the fault itself changes."""
+    """Hold a finished run against an undisturbed one. `differ` names the trials whose numbers the
+    fault itself changes."""
     differ = set(differ)
     check_events(run)
     check_attempts(run)
     check_study(run)
     check_folder(run)
     for rows in (RunDirectory.rows, RunDirectory.history):
-        mine, theirs = ([shown(row, bool(differ)) for row in rows(r) if row["trial"] not in differ] for r in (run, twin))
+        mine, theirs = (
+            [shown(row, bool(differ)) for row in rows(r) if row["trial"] not in differ]
+            for r in (run, twin)
+        )
         assert mine == theirs
     if not differ:
         assert table(run, "front") == table(twin, "front")
-    assert [row["trial"] for row in table(run, "trials")] == [row["trial"] for row in table(twin, "trials")]
+    assert [row["trial"] for row in table(run, "trials")] == [
+        row["trial"] for row in table(twin, "trials")
+    ]
 
 
 def check_events(run: RunDirectory) -> None:
-    """Every trial that started has one end, and after it nothing but at most one test; its reports are numbered 1, 2, ... once each."""
+    """Every trial that started has one end, and after it nothing but at most one test; its reports
+    are numbered 1, 2, ... once each."""
     ended, tested, reports = set(), Counter(), {}
     for event in run.events():
         kind, trial = event["event"], event.get("trial")
@@ -71,7 +83,11 @@ def check_study(run: RunDirectory) -> None:
     """Optuna has each search trial once, settled as the events say."""
     storage = JournalStorage(JournalFileBackend(str(run.journal)))
     found = optuna.load_study(study_name=run.config.name, storage=storage).get_trials()
-    expected = [TrialState.COMPLETE if row["state"] == "done" else TrialState.FAIL for row in run.rows() if row["kind"] == "search"]
+    expected = [
+        TrialState.COMPLETE if row["state"] == "done" else TrialState.FAIL
+        for row in run.rows()
+        if row["kind"] == "search"
+    ]
     assert [trial.state for trial in found] == expected
     for trial, row in zip(found, run.rows(), strict=False):
         if trial.state == TrialState.COMPLETE:
@@ -82,7 +98,11 @@ def check_folder(run: RunDirectory) -> None:
     """No half-written file stays, and no checkpoint but those of the front and the controls."""
     assert [p.name for p in run.path.iterdir() if p.name.startswith(".")] == [".driver.lock"]
     kept = {path.name for path in (run.path / "checkpoints").iterdir()}
-    assert kept == {row["trial"] for row in table(run, "trials") if row["front"] or (row["kind"] == "control" and row["state"] == "done")}
+    assert kept == {
+        row["trial"]
+        for row in table(run, "trials")
+        if row["front"] or (row["kind"] == "control" and row["state"] == "done")
+    }
 
 
 def table(run: RunDirectory, name: str) -> list[dict]:
@@ -99,8 +119,15 @@ def read(path: Path) -> list[dict]:
 
 def shown(row: dict, untested: bool) -> dict:
     """A row without what differs from run to run, and without its test where the front differs."""
-    left = {key: value for key, value in row.items() if key not in OWN and not (untested and key.startswith("test/"))}
-    return {key: repr(value) if isinstance(value, float) and math.isnan(value) else value for key, value in left.items()}
+    left = {
+        key: value
+        for key, value in row.items()
+        if key not in OWN and not (untested and key.startswith("test/"))
+    }
+    return {
+        key: repr(value) if isinstance(value, float) and math.isnan(value) else value
+        for key, value in left.items()
+    }
 
 
 def counted(run: RunDirectory, event: str) -> Counter:

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.runs.directory import RunDirectory
 from tests.chaos.driver import TRIALS, space_of
-from tests.tuning.fixtures import ROOT
+from tests.helpers.fixtures import ROOT
 
 MADE: dict = {}
 
@@ -36,14 +36,25 @@ def _made(kind, search, request):
 
 @pytest.fixture
 def drive(address):
-    """`drive(...)` starts a driver in a process of its own, joined to the cluster of the tests, and returns the process."""
+    """`drive(...)` starts a driver in a process of its own, joined to the cluster of the tests, and
+    returns the process."""
     begun = []
 
     def start(cluster=address, prefix=(), environment=None, **told):
         joined = {"RAY_ADDRESS": cluster, "RAY_AUTH_MODE": "token"}
-        command = [*prefix, sys.executable, "-m", "tests.chaos.driver", json.dumps({"made": "fake", **told})]
+        command = [
+            *prefix,
+            sys.executable,
+            "-m",
+            "tests.chaos.driver",
+            json.dumps({"made": "fake", **told}),
+        ]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        begun.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **joined, **(environment or {})}, **pipes))
+        begun.append(
+            subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **joined, **(environment or {})}, **pipes
+            )
+        )
         return begun[-1]
 
     yield start
@@ -62,7 +73,9 @@ def await_until(met, what, process=None, seconds=120):
     """Poll until a condition is met, which a driver's end fails. Returns what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := met()):
-        assert process is None or process.poll() is None, f"the driver ended before {what}: {process.communicate()}"
+        assert process is None or process.poll() is None, (
+            f"the driver ended before {what}: {process.communicate()}"
+        )
         assert time.monotonic() < deadline, f"no {what} within {seconds} s"
         time.sleep(0.05)
     return found

@@ -1,5 +1,6 @@
-"""A driver in a process of its own: ``python -m tests.chaos.driver JSON`` with ``{"run": root, "made": kind}`` or ``{"resume": path,
-"made": kind}``, and perhaps ``"act"`` and ``"batch_size"`` of an order against this process."""
+"""A driver in a process of its own: ``python -m tests.chaos.driver JSON`` with ``{"run": root,
+"made": kind}`` or ``{"resume": path, "made": kind}``, and perhaps ``"act"`` and ``"batch_size"`` of
+an order against this process."""
 
 from __future__ import annotations
 
@@ -10,16 +11,22 @@ import sys
 
 from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.space import Space
-from mtsearch.tuning import engine, finish
-from tests.tuning import spaces
-from tests.tuning.fake import order
+from mtsearch.execution import engine
+from mtsearch.jobs import conclusion as finish
+from tests.helpers import spaces
+from tests.helpers.fake import order
 
-TRIALS = {"fake": "tests.tuning.fake:FakeTrial", "real": "tests.tuning.mortal:MortalTrial"}
+TRIALS = {"fake": "tests.helpers.fake:FakeTrial", "real": "tests.helpers.mortal:MortalTrial"}
 
 
 def space_of(made: str, root: str, more: dict | None = None, **search) -> Space:
-    """The space of the runs here: eight fake trials or two real ones, and for fakes a control. `more` replaces whole keys."""
-    space = spaces.space(root, trials=8, **{"slots": 2, **search}) if made == "fake" else spaces.real(root, slots=2)
+    """The space of the runs here: eight fake trials or two real ones, and for fakes a control.
+    `more` replaces whole keys."""
+    space = (
+        spaces.space(root, trials=8, **{"slots": 2, **search})
+        if made == "fake"
+        else spaces.real(root, slots=2)
+    )
     return Space({**space.raw, **(more or {})})
 
 

@@ -1,7 +1,9 @@
-"""A Ray cluster of a head without CPUs and three nodes of one each, which loses nodes on command: ``python -m tests.chaos.nodes``.
+"""A Ray cluster of a head without CPUs and three nodes of one each, which loses nodes on command:
+``python -m tests.chaos.nodes``.
 
-It prints its address. A line with the id of a process loses the node that has it, a line ``head`` the head node; it then prints ``lost``.
-The cluster ends with its input. It is a process of its own because Ray ends every process that misses its cluster's head.
+It prints its address. A line with the id of a process loses the node that has it, a line ``head``
+the head node; it then prints ``lost``. The cluster ends with its input. It is a process of its own
+because Ray ends every process that misses its cluster's head.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 import psutil
 from ray.cluster_utils import Cluster
 
-from mtsearch.tuning.cluster import settle
+from mtsearch.execution.cluster import set_ray_defaults
 
 SMALL = {"object_store_memory": 80 * 2**20}
 
@@ -40,13 +42,19 @@ def lose(node) -> None:
 
 
 def main() -> None:
-    settle()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **SMALL})
+    set_ray_defaults()
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **SMALL}
+    )
     nodes = [cluster.head_node, *(cluster.add_node(num_cpus=1, **SMALL) for _ in range(3))]
     print(f"address {cluster.address}", flush=True)
     for line in sys.stdin:
         word = line.strip()
-        lost = nodes[0] if word == "head" else next(n for n in nodes if int(word) in {p.pid for p in family(n)})
+        lost = (
+            nodes[0]
+            if word == "head"
+            else next(n for n in nodes if int(word) in {p.pid for p in family(n)})
+        )
         lose(lost)
         print("lost", flush=True)
     for node in nodes:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mtsearch.tuning.record import fold
+from mtsearch.runs.state import fold
 from tests.chaos.checks import check_run
 from tests.chaos.conftest import await_until, run_in
 from tests.cluster.packages import provide
-from tests.tuning.fake import order, release, waits
+from tests.helpers.fake import order, release, waits
 
 
 def test_the_seconds_of_a_run_do_not_follow_the_time_of_day():
@@ -31,7 +31,10 @@ def test_the_seconds_of_a_run_do_not_follow_the_time_of_day():
         "report": 1,
         "metrics": {},
     }
-    record = fold({**known, "kind": "search", "event": kind, "time": now, "clock": clock} for kind, now, clock in told)
+    record = fold(
+        {**known, "kind": "search", "event": kind, "time": now, "clock": clock}
+        for kind, now, clock in told
+    )
     assert record.seconds == pytest.approx(4.0 + 2.0)
 
 
@@ -60,5 +63,5 @@ def test_a_search_whose_clock_jumps_forth_and_back_ends_as_any_other(search, cal
     run = run_in(root)
     times = [event["time"] for event in run.events()]
     assert max(times) - min(times) > 300 * 86400, "the clock has jumped"
-    assert run.record().seconds < 600
+    assert run.state().seconds < 600
     check_run(run, calm)

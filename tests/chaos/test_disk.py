@@ -1,4 +1,5 @@
-"""A disk that fills up: the run stops with one sentence and nothing half-written, and goes on once there is room."""
+"""A disk that fills up: the run stops with one sentence and nothing half-written, and goes on once
+there is room."""
 
 import errno
 import os
@@ -10,18 +11,19 @@ from contextlib import contextmanager
 import pytest
 
 from mtsearch.config.errors import BadInput, Halt
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.events import EventLog
 from mtsearch.training.state import load_state, save_state
-from mtsearch.tuning.events import EventLog
-from mtsearch.tuning.rundir import RunDirectory
 from tests.chaos.checks import check_run
 from tests.chaos.conftest import run_in
-from tests.tuning.fake import order
-from tests.tuning.spaces import space
+from tests.helpers.fake import order
+from tests.helpers.spaces import space
 
 
 @contextmanager
 def file_limit(size):
-    """In here no file of this process may grow larger, as if the disk were full (the kernel says EFBIG)."""
+    """In here no file of this process may grow larger, as if the disk were full (the kernel says
+    EFBIG)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -37,7 +39,9 @@ def small_disk(tmp_path):
     """A file system of 2 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], capture_output=True
+    ).returncode:
         pytest.skip("no small file system can be mounted here; this needs root")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
@@ -48,7 +52,10 @@ def test_an_event_is_written_whole_or_not_at_all(tmp_path):
     log.append("run", n=1)
     whole = log.path.read_bytes()
     for _ in range(2):
-        with file_limit(len(whole) + 20), pytest.raises(Halt, match=rf"^{log.path} cannot be written \(File too large\)\.$"):
+        with (
+            file_limit(len(whole) + 20),
+            pytest.raises(Halt, match=rf"^{log.path} cannot be written \(File too large\)\.$"),
+        ):
             log.append("start", n=2)
         assert log.path.read_bytes() == whole
     log.append("start", n=3)
@@ -67,14 +74,19 @@ def test_a_state_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_a_run_that_finds_no_room_does_not_begin(tmp_path):
-    said = r"no run can begin in .* \(File too large\)\. Make room there, or set another `results.root`\.$"
+    said = (
+        r"no run can begin in .* \(File too large\)\. Make room there, or set another"
+        r" `results.root`\.$"
+    )
     with file_limit(64), pytest.raises(BadInput, match=said) as caught:
         RunDirectory.create(space(tmp_path), {}, name="toy")
     assert "\n" not in str(caught.value) and list((tmp_path / "toy").iterdir()) == []
 
 
 @pytest.mark.cluster
-def test_a_search_whose_disk_is_full_stops_with_a_sentence_and_goes_on_later(calm, drive, small_disk):
+def test_a_search_whose_disk_is_full_stops_with_a_sentence_and_goes_on_later(
+    calm, drive, small_disk
+):
     order("fill", 3, 2)
     driver = drive(run=str(small_disk))
     out, said = driver.communicate(timeout=300)
@@ -83,11 +95,17 @@ def test_a_search_whose_disk_is_full_stops_with_a_sentence_and_goes_on_later(cal
     run = find(small_disk)
     assert os.strerror(errno.ENOSPC) in reason and f"resume={run.path}" in reason
     assert out.splitlines()[-1] == f"run: {run.path}"
-    assert any(row["state"] == "running" for row in run.rows()) and not any(row["state"] == "failed" for row in run.rows())
+    assert any(row["state"] == "running" for row in run.rows()) and not any(
+        row["state"] == "failed" for row in run.rows()
+    )
 
     driver = drive(resume=str(run.path))
     out, said = driver.communicate(timeout=300)
-    assert driver.returncode == 1 and os.strerror(errno.ENOSPC) in out + said and "Traceback" not in said, "there is no room yet"
+    assert (
+        driver.returncode == 1
+        and os.strerror(errno.ENOSPC) in out + said
+        and "Traceback" not in said
+    ), "there is no room yet"
 
     (small_disk / "filler").unlink()
     driver = drive(resume=str(run.path))

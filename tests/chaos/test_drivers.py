@@ -1,4 +1,5 @@
-"""The driver: killed, interrupted, killed again and again, two of one run, and one on another machine."""
+"""The driver: killed, interrupted, killed again and again, two of one run, and one on another
+machine."""
 
 import os
 import shutil
@@ -7,7 +8,7 @@ import socket
 
 import pytest
 
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.runs.directory import RunDirectory
 from tests.chaos.checks import check_run, counted
 from tests.chaos.conftest import await_until, run_in
 from tests.chaos.driver import TRIALS
@@ -20,7 +21,9 @@ def killed(drive, tmp_path):
     """`killed(kind)` is the run of a driver that died in the middle of it."""
 
     def start(made="fake"):
-        driver = drive(act="kill", batch_size=3 if made == "fake" else 64, run=str(tmp_path), made=made)
+        driver = drive(
+            act="kill", batch_size=3 if made == "fake" else 64, run=str(tmp_path), made=made
+        )
         _, said = driver.communicate(timeout=300)
         assert driver.returncode == -signal.SIGKILL, said
         run = run_in(tmp_path)
@@ -57,7 +60,11 @@ def test_a_driver_killed_again_and_again_comes_to_the_same_end(search, calm, dri
         events += more
         await_until(lambda: list(tmp_path.glob("toy/*/events.jsonl")), "the first event", driver)
         path = run_in(tmp_path).path / "events.jsonl"
-        await_until(lambda path=path, events=events: path.read_bytes().count(b"\n") >= events, f"{events} events", driver)
+        await_until(
+            lambda path=path, events=events: path.read_bytes().count(b"\n") >= events,
+            f"{events} events",
+            driver,
+        )
         driver.kill()
         driver.wait()
         events = path.read_bytes().count(b"\n")
@@ -86,7 +93,10 @@ def test_of_two_drivers_that_resume_a_run_one_does_and_the_other_names_it(calm, 
     said = [driver.communicate(timeout=300)[1] for driver in drivers]
     assert sorted(driver.returncode for driver in drivers) == [0, 2], said
     second = [driver.returncode for driver in drivers].index(2)
-    first = f"is being driven by process {drivers[1 - second].pid} on {socket.gethostname()}. Wait for its end or stop it"
+    first = (
+        f"is being driven by process {drivers[1 - second].pid} on {socket.gethostname()}. Wait for"
+        " its end or stop it"
+    )
     assert first in said[second] and said[second].count("\n") == 1
     check_run(run, calm)
 
@@ -109,4 +119,8 @@ def test_a_run_directory_copied_to_another_machine_goes_on_there(calm, killed, d
 
 def another_host() -> list[str]:
     """A prefix that gives a process a host name of its own, where this user may."""
-    return ["unshare", "--uts", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"] if os.geteuid() == 0 else []
+    return (
+        ["unshare", "--uts", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"]
+        if os.geteuid() == 0
+        else []
+    )

@@ -1,4 +1,5 @@
-"""Damaged files: a checkpoint, a store, the journal, the events, a table; and no file of a run is read as a pickle."""
+"""Damaged files: a checkpoint, a store, the journal, the events, a table; and no file of a run is
+read as a pickle."""
 
 import json
 import shutil
@@ -8,16 +9,16 @@ import sys
 import pytest
 import torch
 
+from mtsearch.commands.run import main as run_door
 from mtsearch.config.errors import BadInput, Damaged
-from mtsearch.run import main as run_door
+from mtsearch.jobs.job import Job
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.state import fold
 from mtsearch.training.state import load_state, save_state
-from mtsearch.tuning.job import Job
-from mtsearch.tuning.record import fold
-from mtsearch.tuning.rundir import RunDirectory
 from tests.chaos.checks import check_run, counted, read
 from tests.chaos.conftest import run_in
 from tests.chaos.driver import TRIALS, space_of
-from tests.tuning.fixtures import ROOT
+from tests.helpers.fixtures import ROOT
 
 DATA = {"dataset": "patches10_digits", "limit": 75}
 STATE = {"w": torch.arange(8.0), "n": 3, "x": 0.25, "name": "one"}
@@ -27,7 +28,8 @@ STATE = {"w": torch.arange(8.0), "n": 3, "x": 0.25, "name": "one"}
 
 
 def damages(folder):
-    """What may become of a checkpoint's files: each cut at some places, each byte of some turned, each gone."""
+    """What may become of a checkpoint's files: each cut at some places, each byte of some turned,
+    each gone."""
     for name in ("state.json", "state.safetensors"):
         whole = (folder / name).read_bytes()
         for end in (0, 1, len(whole) // 2, len(whole) - 1):
@@ -49,7 +51,9 @@ def test_every_damage_of_a_checkpoint_is_noticed_or_harmless(tmp_path):
             (folder / name).write_bytes(content)
         try:
             state = load_state(folder)
-            assert torch.equal(state.pop("w"), STATE["w"]) and state == {k: v for k, v in STATE.items() if k != "w"}
+            assert torch.equal(state.pop("w"), STATE["w"]) and state == {
+                k: v for k, v in STATE.items() if k != "w"
+            }
         except BadInput as error:
             assert str(error).startswith(f"the checkpoint {folder} is missing or damaged")
             noticed += 1
@@ -68,7 +72,10 @@ for n in range(60):
 
 def test_two_processes_may_save_the_same_trial_for_a_moment(tmp_path):
     """The one that a killed driver left behind, until Ray ends it, and the one that goes on."""
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "0000")], cwd=ROOT) for _ in range(2)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "0000")], cwd=ROOT)
+        for _ in range(2)
+    ]
     assert [writer.wait() for writer in writers] == [0, 0]
     assert load_state(tmp_path / "0000") == {"n": 59}
 
@@ -83,24 +90,38 @@ def test_a_checkpoint_of_before_there_were_checksums_is_read(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "turned"])
-def test_a_run_whose_checkpoints_are_damaged_trains_them_again_and_says_so(search, undisturbed, drive, tmp_path, damage):
+def test_a_run_whose_checkpoints_are_damaged_trains_them_again_and_says_so(
+    search, undisturbed, drive, tmp_path, damage
+):
     driver = drive(act="kill", batch_size=64, report=3, run=str(tmp_path), made="real")
     driver.communicate(timeout=300)
     run = run_in(tmp_path)
-    unfinished = [row["trial"] for row in run.rows() if row["state"] == "running" and run.checkpoint(row["trial"]).exists()]
+    unfinished = [
+        row["trial"]
+        for row in run.rows()
+        if row["state"] == "running" and run.checkpoint(row["trial"]).exists()
+    ]
     assert "0001" in unfinished
     for trial in unfinished:
         path = run.checkpoint(trial) / "state.safetensors"
         whole = path.read_bytes()
         path.write_bytes(
-            whole[: len(whole) // 2] + (b"" if damage == "cut" else bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :])
+            whole[: len(whole) // 2]
+            + (
+                b""
+                if damage == "cut"
+                else bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :]
+            )
         )
     code, run, text = search.resume(run, trial_class=TRIALS["real"])
     assert code == 0
     check_run(run, undisturbed)
     for trial in unfinished:
-        assert counted(run, "note")[trial] == 1 and run.record().trials[trial].attempts == 2
-        assert f"{trial}: trained again from its start, as its state could not be read: the checkpoint " in text
+        assert counted(run, "note")[trial] == 1 and run.state().trials[trial].attempts == 2
+        assert (
+            f"{trial}: trained again from its start, as its state could not be read: the"
+            " checkpoint " in text
+        )
 
 
 # ---------------------------------------------------------------- stores
@@ -108,7 +129,8 @@ def test_a_run_whose_checkpoints_are_damaged_trains_them_again_and_says_so(searc
 
 @pytest.fixture
 def stored(tmp_path):
-    """`stored()` prepares a small store of its own and returns its data configuration and data file."""
+    """`stored()` prepares a small store of its own and returns its data configuration and data
+    file."""
     from mtsearch.config.schema import DataConfig
     from mtsearch.data import prepare
 
@@ -153,7 +175,11 @@ def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp
         "trial_class": "mtsearch.training:Trial",
     }
     result = Job(json.dumps(job)).step()
-    assert result["done"] and result["failed"] is None and "prepare the dataset again" in result["halt"]
+    assert (
+        result["done"]
+        and result["failed"] is None
+        and "prepare the dataset again" in result["halt"]
+    )
     with pytest.raises(Damaged, match="prepare the dataset again"):
         from mtsearch.config.schema import DataConfig
         from mtsearch.data import open_dataset
@@ -165,8 +191,13 @@ def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp
 
 
 def test_events_that_do_not_fit_are_named():
-    events = [{"event": "run", "time": 1, "space": "toy", "overrides": []}, {"event": "report", "time": 2, "trial": "0009", "report": 1}]
-    with pytest.raises(BadInput, match=r"^event 2 of the run, a `report`, does not fit .* remove that line\.$"):
+    events = [
+        {"event": "run", "time": 1, "space": "toy", "overrides": []},
+        {"event": "report", "time": 2, "trial": "0009", "report": 1},
+    ]
+    with pytest.raises(
+        BadInput, match=r"^event 2 of the run, a `report`, does not fit .* remove that line\.$"
+    ):
         fold(events)
 
 
@@ -179,7 +210,10 @@ def test_damaged_tables_are_made_again_from_the_events(calm, tmp_path):
     tables[1].write_bytes(tables[1].read_bytes()[:-20])
     tables[2].unlink()
     done = subprocess.run(
-        [sys.executable, "-m", "mtsearch.report", f"run={run.path}", "format=parquet"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "mtsearch.report", f"run={run.path}", "format=parquet"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert repr([read(path) for path in tables]) == repr(rows)
@@ -193,8 +227,8 @@ import json, pickle, sys
 import torch
 
 import mtsearch.deploy, mtsearch.export, mtsearch.report, mtsearch.run
-import mtsearch.tuning.engine, mtsearch.pareto.plots, mtsearch.pareto.report
-from mtsearch.tuning.job import Job
+import mtsearch.execution.engine, mtsearch.reporting.plots, mtsearch.reporting.page
+from mtsearch.jobs.job import Job
 
 run, job, out = sys.argv[1:]
 reading, found = [True], []
@@ -242,7 +276,8 @@ print(json.dumps([codes, failed, found]))
 
 @pytest.mark.slow
 def test_no_file_of_a_run_is_read_as_a_pickle(undisturbed, tmp_path):
-    """Resume, report, export and a trial that goes on, with all that unpickles watched, and the interpreter asked as well."""
+    """Resume, report, export and a trial that goes on, with all that unpickles watched, and the
+    interpreter asked as well."""
     config = space_of("real", str(tmp_path)).defaults
     job = {
         "purpose": "train",
@@ -253,7 +288,14 @@ def test_no_file_of_a_run_is_read_as_a_pickle(undisturbed, tmp_path):
         "trial_class": "mtsearch.training:Trial",
     }
     assert Job(json.dumps(job)).step()["failed"] is None
-    words = [sys.executable, "-c", AUDIT, str(undisturbed.path), json.dumps(job), str(tmp_path / "model")]
+    words = [
+        sys.executable,
+        "-c",
+        AUDIT,
+        str(undisturbed.path),
+        json.dumps(job),
+        str(tmp_path / "model"),
+    ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     codes, failed, found = json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,5 @@
-"""Whole Ray nodes that die: their trials go on elsewhere from their last state, which lies in the run directory."""
+"""Whole Ray nodes that die: their trials go on elsewhere from their last state, which lies in the
+run directory."""
 
 import subprocess
 import sys
@@ -7,8 +8,8 @@ import pytest
 
 from tests.chaos.checks import check_run, counted
 from tests.chaos.conftest import await_until, run_in
-from tests.tuning.fake import order, release, waits
-from tests.tuning.fixtures import ROOT
+from tests.helpers.fake import order, release, waits
+from tests.helpers.fixtures import ROOT
 
 pytestmark = pytest.mark.cluster
 
@@ -18,7 +19,9 @@ class Nodes:
 
     def __init__(self):
         command = [sys.executable, "-m", "tests.chaos.nodes"]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.address = self.answer("address ").split()[1]
 
     def answer(self, start):
@@ -46,7 +49,12 @@ def nodes(ray_cluster):
 def test_a_trial_whose_node_dies_goes_on_elsewhere(calm, drive, nodes, tmp_path, workers):
     order("wait", 3, 2)
     more = {"workers": workers, "resources": {"cpu": 1, "collective_timeout": 30}}
-    driver = drive(cluster=nodes.address, run=str(tmp_path), more=more, search={"slots": 2 if workers == 1 else 1})
+    driver = drive(
+        cluster=nodes.address,
+        run=str(tmp_path),
+        more=more,
+        search={"slots": 2 if workers == 1 else 1},
+    )
     nodes.lose(await_until(lambda: waits(3, 2), "a trial that waits", driver, seconds=240))
     release(3, 2)
     out, said = driver.communicate(timeout=400)
@@ -56,7 +64,9 @@ def test_a_trial_whose_node_dies_goes_on_elsewhere(calm, drive, nodes, tmp_path,
     assert counted(run, "start")["0002"] == 2
 
 
-def test_a_driver_whose_head_node_dies_ends_and_its_run_goes_on_elsewhere(search, calm, drive, nodes, tmp_path):
+def test_a_driver_whose_head_node_dies_ends_and_its_run_goes_on_elsewhere(
+    search, calm, drive, nodes, tmp_path
+):
     order("wait", 3, 2)
     soon = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
     driver = drive(cluster=nodes.address, run=str(tmp_path), environment=soon)

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.runs.directory import RunDirectory
 from tests.chaos.checks import check_run, counted
 from tests.chaos.driver import TRIALS, space_of
-from tests.tuning.fake import order, release, until, waits
+from tests.helpers.fake import order, release, until, waits
 
 pytestmark = pytest.mark.slow
 
@@ -21,27 +21,37 @@ def test_a_killed_actor_continues_from_its_last_state_and_tells_all_once(search,
     code, run, _ = search(space_of("fake", str(search.root)))
     assert code == 0
     check_run(run, calm)
-    assert counted(run, "start") == {row["trial"]: 2 if row["trial"] in ("0001", "0002") else 1 for row in run.rows()}
+    assert counted(run, "start") == {
+        row["trial"]: 2 if row["trial"] in ("0001", "0002") else 1 for row in run.rows()
+    }
 
 
-def test_a_trial_whose_process_keeps_dying_fails_after_as_many_attempts_as_it_may_have(search, calm):
+def test_a_trial_whose_process_keeps_dying_fails_after_as_many_attempts_as_it_may_have(
+    search, calm
+):
     order("exit", 2, 1)
     code, run, _ = search(space_of("fake", str(search.root), max_failures=1))
     assert code == 0
     check_run(run, calm, differ=["0001"])
     row = run.rows()[1]
     assert (
-        row["attempts"] == 2 and row["reason"] == "its process died 2 times: Worker exits unexpectedly. Worker exits with an exit code 3."
+        row["attempts"] == 2
+        and row["reason"]
+        == "its process died 2 times: Worker exits unexpectedly. Worker exits with an exit code 3."
     )
 
 
 def test_a_process_that_dies_or_stops_before_its_trials_first_report_is_replaced(search, calm):
     order("die", 2, 0)  # in a process that has trained before
     order("stop", 4, 0)
-    code, run, text = search(space_of("fake", str(search.root), {"resources": {"cpu": 0.5, "report_timeout": 8}}))
+    code, run, text = search(
+        space_of("fake", str(search.root), {"resources": {"cpu": 0.5, "report_timeout": 8}})
+    )
     assert code == 0
     check_run(run, calm)
-    assert counted(run, "start") == {row["trial"]: 2 if row["trial"] in ("0001", "0003") else 1 for row in run.rows()}
+    assert counted(run, "start") == {
+        row["trial"]: 2 if row["trial"] in ("0001", "0003") else 1 for row in run.rows()
+    }
     assert "0001: its process died; it goes on from its start" in text
 
 
@@ -51,7 +61,9 @@ def test_a_test_whose_process_died_while_it_had_nothing_to_do_is_made_by_another
     def kill_the_idle():
         until(lambda: waits(7, 3) and search.shown.getvalue().count(" done ") == 8)
         (run,) = (search.root / "toy").iterdir()
-        made = {report["process"] for report in RunDirectory(run).history() if report["trial"] != "0006"}
+        made = {
+            report["process"] for report in RunDirectory(run).history() if report["trial"] != "0006"
+        }
         for pid in made - {waits(7, 3)}:
             os.kill(pid, signal.SIGKILL)
         release(7, 3)
@@ -66,7 +78,9 @@ def test_a_test_whose_process_died_while_it_had_nothing_to_do_is_made_by_another
 
 def test_a_stopped_actor_is_given_up_and_its_trial_goes_on_elsewhere(search, calm):
     order("stop", 3, 2)
-    code, run, text = search(space_of("fake", str(search.root), {"resources": {"cpu": 0.5, "report_timeout": 8}}))
+    code, run, text = search(
+        space_of("fake", str(search.root), {"resources": {"cpu": 0.5, "report_timeout": 8}})
+    )
     assert code == 0
     check_run(run, calm)
     assert counted(run, "start")["0002"] == 2

@@ -8,17 +8,30 @@ import time
 
 import pytest
 
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.runs.directory import RunDirectory
 from tests.chaos.checks import OWN, check_events
-from tests.tuning.fixtures import ROOT
+from tests.helpers.fixtures import ROOT
 
-WORDS = ["space=pareto_cm", "data.dataset=patches10_digits", "data.limit=300", "trial.epochs={search: 2, retrain: 2}"]
-SPARSE = ["trial.sparsity={mode: target, target: 0.5}", "trial.balancing=chebyshev_al", "trial.architecture=mdmtn"]
+WORDS = [
+    "space=pareto_cm",
+    "data.dataset=patches10_digits",
+    "data.limit=300",
+    "trial.epochs={search: 2, retrain: 2}",
+]
+SPARSE = [
+    "trial.sparsity={mode: target, target: 0.5}",
+    "trial.balancing=chebyshev_al",
+    "trial.architecture=mdmtn",
+]
 
 
 def training(*words):
     return subprocess.Popen(
-        [sys.executable, "-m", "mtsearch.train", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "mtsearch.train", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -28,7 +41,10 @@ def finished(process):
 
 
 def numbers(run):
-    shown = [[{k: v for k, v in row.items() if k not in OWN} for row in rows] for rows in (run.history(), run.rows())]
+    shown = [
+        [{k: v for k, v in row.items() if k not in OWN} for row in rows]
+        for rows in (run.history(), run.rows())
+    ]
     return json.dumps(shown)  # as text, in which equal NaNs are equal
 
 
@@ -40,7 +56,10 @@ def test_a_training_that_was_ended_goes_on_bit_for_bit(tmp_path):
     whole = RunDirectory(tmp_path / "pareto_cm" / "whole")
     for sent, expected, report in ((signal.SIGKILL, -9, 1), (signal.SIGTERM, 130, 3)):
         name = f"{sent.name}-{report}"
-        process, events = training(*begun, f"results.run={name}"), tmp_path / "pareto_cm" / name / "events.jsonl"
+        process, events = (
+            training(*begun, f"results.run={name}"),
+            tmp_path / "pareto_cm" / name / "events.jsonl",
+        )
         until = time.monotonic() + 200
         while not events.exists() or events.read_text().count('"event": "report"') < report:
             assert time.monotonic() < until and process.poll() is None

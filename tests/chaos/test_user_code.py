@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mtsearch.tuning.job import Job
-from mtsearch.tuning.record import reason_of
+from mtsearch.config.errors import reason_of
+from mtsearch.jobs.job import Job
 from tests.chaos.checks import check_run
 from tests.chaos.driver import space_of
-from tests.tuning.fake import order
+from tests.helpers.fake import order
 
 DATA = {"dataset": "patches10_digits", "limit": 75}
 CGROUP = Path("/sys/fs/cgroup/memory")
@@ -77,4 +77,8 @@ def test_a_trial_that_diverges_fails_with_the_reason_and_what_to_do(tmp_path):
         "trial_class": "mtsearch.training:Trial",
     }
     result = Job(json.dumps(job)).step()
-    assert result["done"] and "Lower `trial.optimizer.lr`" in result["failed"] and not (tmp_path / "0000").exists()
+    assert (
+        result["done"]
+        and "Lower `trial.optimizer.lr`" in result["failed"]
+        and not (tmp_path / "0000").exists()
+    )

@@ -1,4 +1,5 @@
-"""A plug-in for tests: trials that leave word of their node and, in a chosen epoch, wait until a file lets them go on."""
+"""A plug-in for tests: trials that leave word of their node and, in a chosen epoch, wait until a
+file lets them go on."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from mtsearch.config.base import Model, method
 
 @method("balancing", "gated")
 class GatedSettings(Model):
-    """Every trial leaves a file `on-NODE` in `folder`. One whose `until` is 0 waits for trials on `nodes` nodes; another one, at the end of
-    its epoch `until`, leaves a file `waiting` and waits for a file `open`."""
+    """Every trial leaves a file `on-NODE` in `folder`. One whose `until` is 0 waits for trials on
+    `nodes` nodes; another one, at the end of its epoch `until`, leaves a file `waiting` and waits
+    for a file `open`."""
 
     name: Literal["gated"] = "gated"
     folder: str

@@ -9,12 +9,17 @@ import pytest
 
 
 def provide(what: str, *commands: str) -> None:
-    """Have the commands on PATH, installed where they are missing and can be; else the test is skipped."""
+    """Have the commands on PATH, installed where they are missing and can be; else the test is
+    skipped."""
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
     if all(shutil.which(command) for command in commands):
         return
     if os.geteuid() != 0:
         pytest.skip(f"{what} is missing, and only root can install it")
-    done = subprocess.run(["sh", str(Path(__file__).with_name("install.sh"))], capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", str(Path(__file__).with_name("install.sh"))], capture_output=True, text=True
+    )
     if done.returncode != 0:
-        pytest.skip(f"{what} is missing and could not be installed: {' '.join(done.stderr.split())[-200:]}")
+        pytest.skip(
+            f"{what} is missing and could not be installed: {' '.join(done.stderr.split())[-200:]}"
+        )

@@ -1,4 +1,5 @@
-"""A real SLURM with two nodes on this machine: a controller and two daemons, each of these in a network namespace of its own."""
+"""A real SLURM with two nodes on this machine: a controller and two daemons, each of these in a
+network namespace of its own."""
 
 from __future__ import annotations
 
@@ -43,9 +44,11 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 
 class Slurm:
-    """Two nodes, `n1` and `n2`, of two CPUs each. Use it as a context; `environment` is what its commands need.
+    """Two nodes, `n1` and `n2`, of two CPUs each. Use it as a context; `environment` is what its
+    commands need.
 
-    Namespaces, interfaces, subnet, ports and folders belong to this process alone, so that two of these do not meet on one machine.
+    Namespaces, interfaces, subnet, ports and folders belong to this process alone, so that two of
+    these do not meet on one machine.
     """
 
     def __init__(self) -> None:
@@ -64,29 +67,58 @@ class Slurm:
 
     def _up(self) -> None:
         remove_networks_of_the_dead()
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))  # short: Ray's sockets lie below it
+        self.folder = Path(
+            tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
+        )  # short: Ray's sockets lie below it
         self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._network()
         host = socket.gethostname().split(".")[0]
-        conf = CONF.format(host=host, network=self.network, folder=self.folder, port=_port(f"{self.network}.1"))
+        conf = CONF.format(
+            host=host, network=self.network, folder=self.folder, port=_port(f"{self.network}.1")
+        )
         for number, node in enumerate(NODES, start=11):
-            conf += f"NodeName={node} NodeHostname={host} NodeAddr={self.network}.{number} Port=17001 CPUs=2 RealMemory=8000\n"
+            conf += (
+                f"NodeName={node} NodeHostname={host} NodeAddr={self.network}.{number} Port=17001"
+                " CPUs=2 RealMemory=8000\n"
+            )
         (self.folder / "slurm.conf").write_text(conf)
         (self.folder / "state").mkdir()
         self.folder.chmod(0o755)  # munge wants its socket to be reachable
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "RAY_", "MTSEARCH_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SLURM", "SBATCH", "RAY_", "MTSEARCH_"))
+        }
         self.environment = {**kept, "SLURM_CONF": str(self.folder / "slurm.conf")}
         self._exit.callback(self._stop_daemons)
-        files = {"key-file": "key", "socket": "sock", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
-        self._daemon("munged", "--foreground", *(f"--{option}={self.folder}/munge.{ending}" for option, ending in files.items()))
+        files = {
+            "key-file": "key",
+            "socket": "sock",
+            "pid-file": "pid",
+            "log-file": "log",
+            "seed-file": "seed",
+        }
+        self._daemon(
+            "munged",
+            "--foreground",
+            *(f"--{option}={self.folder}/munge.{ending}" for option, ending in files.items()),
+        )
         until(lambda: (self.folder / "munge.sock").exists(), 30, "munged makes its socket")
         self._daemon("slurmctld", "-D", "-c")
-        for node in NODES:  # `ip netns exec` would hide /sys/fs/cgroup, without which slurmd does not start
-            self._daemon("nsenter", f"--net=/var/run/netns/{self.name}{node}", "slurmd", "-D", "-N", node)
-        until(lambda: self.call("sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * len(NODES), 60, "both nodes are idle")
+        for node in (
+            NODES
+        ):  # `ip netns exec` would hide /sys/fs/cgroup, without which slurmd does not start
+            self._daemon(
+                "nsenter", f"--net=/var/run/netns/{self.name}{node}", "slurmd", "-D", "-N", node
+            )
+        until(
+            lambda: self.call("sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * len(NODES),
+            60,
+            "both nodes are idle",
+        )
 
     def _network(self) -> None:
         """A bridge on this machine, and behind it a namespace with an address for each node."""
@@ -113,7 +145,12 @@ class Slurm:
     def _daemon(self, *command: str) -> None:
         with (self.folder / f"{command[0]}-{len(self._daemons)}.out").open("wb") as out:
             process = subprocess.Popen(
-                command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self.environment, start_new_session=True
+                command,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                env=self.environment,
+                start_new_session=True,
             )
         self._daemons.append(process)
 
@@ -137,7 +174,14 @@ class Slurm:
 
     def call(self, *command: str, cwd: Path | None = None, **environment: str) -> str:
         """What a command of SLURM prints. Raises CalledProcessError."""
-        done = subprocess.run(command, env={**self.environment, **environment}, cwd=cwd, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command,
+            env={**self.environment, **environment},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
         return done.stdout.strip()
 
@@ -156,7 +200,10 @@ class Slurm:
     @contextlib.contextmanager
     def listener(self, node: str, port: int) -> Iterator[subprocess.Popen[str]]:
         """A process that listens on a port of a node."""
-        code = f"import socket; server = socket.create_server(('', {port})); print(flush=True); server.accept()"
+        code = (
+            f"import socket; server = socket.create_server(('', {port})); print(flush=True);"
+            " server.accept()"
+        )
         command = ["nsenter", f"--net=/var/run/netns/{self.name}{node}", sys.executable, "-c", code]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
@@ -167,9 +214,13 @@ class Slurm:
             process.communicate()
 
     def processes(self, job: str | None = None, temporary: str | None = None) -> dict[int, str]:
-        """Pid and name of the processes that belong to a job of this SLURM (to any, where none is given): by the variables that SLURM
-        gives them or by a temporary folder that they were started with or hold open."""
-        marks = [f"SLURM_CONF={self.environment['SLURM_CONF']}\0".encode(), f"SLURM_JOB_ID={job}\0".encode() if job else b"SLURM_JOB_ID="]
+        """Pid and name of the processes that belong to a job of this SLURM (to any, where none is
+        given): by the variables that SLURM gives them or by a temporary folder that they were
+        started with or hold open."""
+        marks = [
+            f"SLURM_CONF={self.environment['SLURM_CONF']}\0".encode(),
+            f"SLURM_JOB_ID={job}\0".encode() if job else b"SLURM_JOB_ID=",
+        ]
         found = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -182,7 +233,9 @@ class Slurm:
                     held = [os.readlink(link) for link in (entry / "fd").iterdir()]
                     ours = temporary.encode() in words or any(temporary in path for path in held)
                 if ours and (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
-                    found[int(entry.name)] = words.replace(b"\0", b" ").decode(errors="replace")[:200]
+                    found[int(entry.name)] = words.replace(b"\0", b" ").decode(errors="replace")[
+                        :200
+                    ]
         return found
 
 
@@ -195,7 +248,8 @@ def until(happened: Callable[[], object], seconds: float, what: str) -> None:
 
 
 def remove_networks_of_the_dead() -> None:
-    """Delete namespaces and bridges of test runs that were killed: their names hold a process id that nobody has."""
+    """Delete namespaces and bridges of test runs that were killed: their names hold a process id
+    that nobody has."""
     for name in re.findall(rf"^({PREFIX}\d+n[12])\b", _ip("netns", "list"), re.MULTILINE):
         if not Path(f"/proc/{name[len(PREFIX) : -2]}").exists():
             _ip("netns", "delete", name)

@@ -1,4 +1,5 @@
-"""launch/cluster_local.yaml on a head and a worker of their own: `ray up`, `ray job submit`, `ray down`, from a laptop."""
+"""launch/cluster_local.yaml on a head and a worker of their own: `ray up`, `ray job submit`, `ray
+down`, from a laptop."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.runs.directory import RunDirectory
 from tests.cluster.machines import NETWORK, Machine, install, machines, why_not
 
 pytestmark = pytest.mark.cluster
@@ -24,7 +25,8 @@ NEIGHBOUR = ["bash", "-c", "exec -a 'raylet --session_dir=/tmp/ray/session_other
 
 
 def prepare(node: Machine) -> None:
-    """What a machine that is not new has: the virtual environment with all that mtsearch needs, but not mtsearch. No download."""
+    """What a machine that is not new has: the virtual environment with all that mtsearch needs, but
+    not mtsearch. No download."""
     venv = node.home / "mtsearch-node"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     (site,) = (venv / "lib").glob("python*/site-packages")
@@ -51,7 +53,8 @@ def settings(keys: Path) -> str:
 
 
 class Launched:
-    """A cluster that was brought up from the laptop's folder, where `dist` and `launch` stand as in the clone."""
+    """A cluster that was brought up from the laptop's folder, where `dist` and `launch` stand as in
+    the clone."""
 
     def __init__(self, folder: Path, laptop: Machine, nodes: list[Machine]) -> None:
         self.folder, self.laptop = folder, laptop
@@ -60,16 +63,33 @@ class Launched:
         for node in nodes:
             prepare(node)
         home = laptop.home
-        wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--disable-pip-version-check", "-w", str(home / "dist")]
+        wheel = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--no-deps",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-w",
+            str(home / "dist"),
+        ]
         subprocess.run([*wheel, str(ROOT)], check=True, capture_output=True)
         shutil.copytree(ROOT / "launch", home / "launch")
         (home / "launch" / "cluster_local.yaml").write_text(settings(folder / "keys"))
         self.ray("get-auth-token", "--generate")
         self.ray("up", "-y", "launch/cluster_local.yaml")
         self._forward = laptop.start(
-            ["ray", "dashboard", "launch/cluster_local.yaml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["ray", "dashboard", "launch/cluster_local.yaml"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        until(lambda: laptop.run(["bash", "-c", "exec 3<>/dev/tcp/localhost/8265"], 20).returncode == 0, "the dashboard's port")
+        until(
+            lambda: (
+                laptop.run(["bash", "-c", "exec 3<>/dev/tcp/localhost/8265"], 20).returncode == 0
+            ),
+            "the dashboard's port",
+        )
 
     def ray(self, *words: str) -> str:
         """A command of Ray on the laptop."""
@@ -102,21 +122,33 @@ def launched(tmp_path_factory):
 
 
 def test_a_submitted_search_trains_on_both_nodes_with_a_token(launched):
-    search = ["python", "-m", "mtsearch.run", "space=pareto_cm", "profile=quick", "search.trials=2", f"results.root={launched.results}"]
+    search = [
+        "python",
+        "-m",
+        "mtsearch.run",
+        "space=pareto_cm",
+        "profile=quick",
+        "search.trials=2",
+        f"results.root={launched.results}",
+    ]
     text = launched.submit("--", "env", "MTSEARCH_NODES=2", *search)
     run = RunDirectory(re.findall(r"^run: (.*)$", text, re.M)[-1])
-    assert {row["trial"]: row["state"] for row in run.rows()} == dict.fromkeys(["0000", "0001", "plain", "stl"], "done")
+    assert {row["trial"]: row["state"] for row in run.rows()} == dict.fromkeys(
+        ["0000", "0001", "plain", "stl"], "done"
+    )
     assert run.path.is_relative_to(launched.results)
     for node in (launched.head, launched.worker):
         logs = "/tmp/mtsearch-ray/session_latest/logs"
-        assert node.run(["sh", "-c", f"grep -l 'actor_name:TrialActor' {logs}/worker-*.out"], 20).stdout, "no trial ran here"
+        assert node.run(
+            ["sh", "-c", f"grep -l 'actor_name:TrialActor' {logs}/worker-*.out"], 20
+        ).stdout, "no trial ran here"
 
 
 FAULTS = """
 import os, sys, time
 from mtsearch.config.errors import BadInput
-from mtsearch.tuning.cluster import cluster
-from mtsearch.tuning.joining import fingerprint
+from mtsearch.execution.cluster import cluster
+from mtsearch.execution.joining import fingerprint
 begin = time.monotonic()
 try:
     with cluster():
@@ -132,30 +164,48 @@ def test_what_a_search_on_the_cluster_lacks_is_one_sentence(launched):
     python = str(launched.head.home / "mtsearch-node" / "bin" / "python")
 
     def join(machine=launched.head, **variables):
-        done = machine.run([python, str(script)], LONG, **{"RAY_ADDRESS": f"{HEAD}:6379", **variables})
+        done = machine.run(
+            [python, str(script)], LONG, **{"RAY_ADDRESS": f"{HEAD}:6379", **variables}
+        )
         assert done.returncode == 0, done.stdout
         return done.stdout.splitlines()[-1]
 
     def after(seconds, sentence):
-        return lambda text: int(text[1:].split()[0]) <= seconds and re.fullmatch(r"\[\d+ s\] " + sentence, text) is not None
+        return lambda text: (
+            int(text[1:].split()[0]) <= seconds
+            and re.fullmatch(r"\[\d+ s\] " + sentence, text) is not None
+        )
 
-    wrong = "asks for a token, and the one of this process is missing or another. Set RAY_AUTH_TOKEN to what `ray get-auth-token` prints"
+    wrong = (
+        "asks for a token, and the one of this process is missing or another. Set RAY_AUTH_TOKEN to"
+        " what `ray get-auth-token` prints"
+    )
     refused = after(30, rf"the cluster at `RAY_ADDRESS={HEAD}:6379` {wrong}.*")
     assert refused(join(RAY_AUTH_TOKEN="another"))
     assert refused(join(HOME="/tmp"))
     assert refused(join(HOME="/tmp", RAY_AUTH_MODE="token"))
     closed = join(RAY_ADDRESS=f"{HEAD}:6399")
-    assert after(15, rf"the cluster that `RAY_ADDRESS={HEAD}:6399` names cannot be joined: .*refused\. Start it, .*")(closed)
+    assert after(
+        15,
+        rf"the cluster that `RAY_ADDRESS={HEAD}:6399` names cannot be joined: .*refused\. Start"
+        r" it, .*",
+    )(closed)
 
     assert join().startswith("joined ")
-    (there,) = (launched.worker.home / "mtsearch-node" / "lib").glob("python*/site-packages/mtsearch")
+    (there,) = (launched.worker.home / "mtsearch-node" / "lib").glob(
+        "python*/site-packages/mtsearch"
+    )
     source = (there / "run.py").read_text()
     (there / "run.py").write_text(source + "# changed here\n")
     try:
         other = join()
     finally:
         (there / "run.py").write_text(source)
-    assert after(120, rf"node {WORKER} of the cluster has mtsearch 0\S+ \(\w+\), and this process 0\S+ \(\w+\)\. Install .*")(other)
+    assert after(
+        120,
+        rf"node {WORKER} of the cluster has mtsearch 0\S+ \(\w+\), and this process 0\S+ \(\w+\)\."
+        r" Install .*",
+    )(other)
     there.rename(there.with_name("away"))
     try:
         none = join()
@@ -165,10 +215,25 @@ def test_what_a_search_on_the_cluster_lacks_is_one_sentence(launched):
 
 
 def test_results_that_only_the_head_sees_are_refused_before_anything_is_trained(launched):
-    words = ["--", "python", "-m", "mtsearch.run", "space=pareto_cm", "profile=quick", "results.root=/tmp/only-here"]
-    done = launched.laptop.run(["ray", "job", "submit", "--address", "http://localhost:8265", *words], LONG, RAY_AUTH_MODE="token")
+    words = [
+        "--",
+        "python",
+        "-m",
+        "mtsearch.run",
+        "space=pareto_cm",
+        "profile=quick",
+        "results.root=/tmp/only-here",
+    ]
+    done = launched.laptop.run(
+        ["ray", "job", "submit", "--address", "http://localhost:8265", *words],
+        LONG,
+        RAY_AUTH_MODE="token",
+    )
     assert done.returncode != 0
-    assert f"mtsearch.run: node {WORKER} of the cluster does not see /tmp/only-here. Give `results.root` a folder that all" in done.stdout
+    assert (
+        f"mtsearch.run: node {WORKER} of the cluster does not see /tmp/only-here. Give"
+        " `results.root` a folder that all" in done.stdout
+    )
 
 
 def test_a_folder_that_is_sent_along_goes_before_what_the_nodes_have_installed(launched):
@@ -179,9 +244,11 @@ def test_a_folder_that_is_sent_along_goes_before_what_the_nodes_have_installed(l
         source.write("# changed on the laptop\n")
     (clone / "join.py").write_text(FAULTS)
     python = str(launched.head.home / "mtsearch-node" / "bin" / "python")
-    code = "from mtsearch.tuning.joining import fingerprint; print(fingerprint())"
+    code = "from mtsearch.execution.joining import fingerprint; print(fingerprint())"
     installed = launched.head.run([python, "-c", code], LONG).stdout.splitlines()[-1]
-    sent = launched.laptop.run([sys.executable, "-c", code], LONG, PYTHONPATH=str(clone)).stdout.splitlines()[-1]
+    sent = launched.laptop.run(
+        [sys.executable, "-c", code], LONG, PYTHONPATH=str(clone)
+    ).stdout.splitlines()[-1]
     text = launched.submit("--working-dir", "clone", "--", "python", "join.py")
     assert f"joined {sent}\n" in text and sent != installed
 
@@ -193,7 +260,12 @@ def test_taking_it_down_ends_this_cluster_and_no_other(launched):
     launched.ray("exec", "launch/cluster_local.yaml", "sh ~/mtsearch-node/stop_cluster.sh")
     launched.ray("down", "-y", "launch/cluster_local.yaml")
     assert not launched.there(launched.head, ours)
-    until(lambda: not launched.there(launched.worker, "raylet --raylet_socket_name=/tmp/mtsearch-ray"), "the worker, which lost its head")
+    until(
+        lambda: (
+            not launched.there(launched.worker, "raylet --raylet_socket_name=/tmp/mtsearch-ray")
+        ),
+        "the worker, which lost its head",
+    )
     for node, neighbour in zip((launched.head, launched.worker), neighbours, strict=True):
         assert neighbour.poll() is None
         assert launched.there(node, "^raylet --session_dir=/tmp/ray/session_other")

@@ -1,4 +1,5 @@
-"""launch/grafana.json: the query of every panel finds data where a real Prometheus scraped a real run, on the loopback interface."""
+"""launch/grafana.json: the query of every panel finds data where a real Prometheus scraped a real
+run, on the loopback interface."""
 
 import json
 import os
@@ -18,7 +19,9 @@ from tests.cluster.packages import provide
 
 PANELS = json.loads((Path(__file__).parents[2] / "launch" / "grafana.json").read_text())["panels"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
-DEADLINE = 600  # seconds for the run, which takes less than two minutes on a quiet machine of two cores
+DEADLINE = (
+    600  # seconds for the run, which takes less than two minutes on a quiet machine of two cores
+)
 PROMETHEUS = """
 global: {scrape_interval: 1s}
 scrape_configs:
@@ -28,21 +31,32 @@ scrape_configs:
 
 
 def asked(port, path, **query):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}?{urllib.parse.urlencode(query)}", timeout=10) as answer:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{port}{path}?{urllib.parse.urlencode(query)}", timeout=10
+    ) as answer:
         return json.load(answer)
 
 
 @pytest.fixture
 def prometheus(tmp_path):
-    """`(port, folder)`: a Prometheus that scrapes the Ray clusters whose temporary folder this is."""
+    """`(port, folder)`: a Prometheus that scrapes the Ray clusters whose temporary folder this
+    is."""
     provide("Prometheus", "prometheus")
     folder = Path(tempfile.mkdtemp(prefix="mts", dir="/tmp"))  # short: Ray makes sockets below it
-    (tmp_path / "prometheus.yml").write_text(PROMETHEUS % (folder / "ray" / "prom_metrics_service_discovery.json"))
+    (tmp_path / "prometheus.yml").write_text(
+        PROMETHEUS % (folder / "ray" / "prom_metrics_service_discovery.json")
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-    process = subprocess.Popen(["prometheus", *words, f"--web.listen-address=127.0.0.1:{port}"], stderr=(tmp_path / "log").open("w"))
+    words = [
+        f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+    ]
+    process = subprocess.Popen(
+        ["prometheus", *words, f"--web.listen-address=127.0.0.1:{port}"],
+        stderr=(tmp_path / "log").open("w"),
+    )
     try:
         until = time.monotonic() + 60
         while True:
@@ -50,7 +64,9 @@ def prometheus(tmp_path):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5).close()
                 break
             except OSError:
-                assert process.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()[-2000:]
+                assert process.poll() is None and time.monotonic() < until, (
+                    tmp_path / "log"
+                ).read_text()[-2000:]
                 time.sleep(0.2)
         yield port, folder
     finally:
@@ -63,24 +79,52 @@ def prometheus(tmp_path):
 def test_every_panel_finds_data_of_a_real_run(prometheus, tmp_path):
     port, folder = prometheus
     start = time.time()
-    environment = {**os.environ, "RAY_TMPDIR": str(folder), "RAY_metrics_report_interval_ms": "1000"}
-    words = ["space=pareto_cm", "profile=quick", "search.trials=3", f"results.root={tmp_path / 'results'}"]
-    run = subprocess.run([sys.executable, "-m", "mtsearch.run", *words], env=environment, capture_output=True, text=True, timeout=DEADLINE)
+    environment = {
+        **os.environ,
+        "RAY_TMPDIR": str(folder),
+        "RAY_metrics_report_interval_ms": "1000",
+    }
+    words = [
+        "space=pareto_cm",
+        "profile=quick",
+        "search.trials=3",
+        f"results.root={tmp_path / 'results'}",
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "mtsearch.run", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
     assert run.returncode == 0, run.stderr[-3000:]
     empty, span = [], {"start": start, "end": time.time(), "step": 1}
     for title, expr in QUERIES:
         answer = asked(port, "/api/v1/query_range", query=expr.replace("$run", ".*"), **span)
         assert answer["status"] == "success", (title, answer)
-        values = [float(value) for series in answer["data"]["result"] for _, value in series["values"]]
+        values = [
+            float(value) for series in answer["data"]["result"] for _, value in series["values"]
+        ]
         if not values or max(values) <= 0:
             empty.append(title)
     gpu = shutil.which("nvidia-smi") is not None
-    assert empty == [title for title, _ in QUERIES if "GPU" in title and not gpu]  # without a GPU there is no memory of one to show
+    assert empty == [
+        title for title, _ in QUERIES if "GPU" in title and not gpu
+    ]  # without a GPU there is no memory of one to show
     scraped = asked(port, "/api/v1/query_range", query="up", **span)["data"]["result"]
     assert {series["metric"]["instance"].rpartition(":")[0] for series in scraped} == {"127.0.0.1"}
-    states = asked(port, "/api/v1/query_range", query="ray_mtsearch_trials", **span)["data"]["result"]
-    most = {series["metric"]["state"]: max(float(value) for _, value in series["values"]) for series in states}
+    states = asked(port, "/api/v1/query_range", query="ray_mtsearch_trials", **span)["data"][
+        "result"
+    ]
+    most = {
+        series["metric"]["state"]: max(float(value) for _, value in series["values"])
+        for series in states
+    }
     assert most["running"] >= 1 and most["done"] >= 4 and most["waiting"] >= 1
-    assert {series["metric"]["run"] for series in states} == {f"pareto_cm/{Path(run.stdout.splitlines()[-1]).name}"}
-    trials = asked(port, "/api/v1/query_range", query="ray_mtsearch_trial_objective", **span)["data"]["result"]
+    assert {series["metric"]["run"] for series in states} == {
+        f"pareto_cm/{Path(run.stdout.splitlines()[-1]).name}"
+    }
+    trials = asked(port, "/api/v1/query_range", query="ray_mtsearch_trial_objective", **span)[
+        "data"
+    ]["result"]
     assert {"0000", "0001", "0002"} <= {series["metric"]["trial"] for series in trials}

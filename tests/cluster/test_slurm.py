@@ -1,4 +1,5 @@
-"""launch/slurm.sbatch on a real SLURM with two nodes. A neighbour's job runs on the same nodes all the while."""
+"""launch/slurm.sbatch on a real SLURM with two nodes. A neighbour's job runs on the same nodes all
+the while."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.runs.directory import RunDirectory
 from tests.cluster.slurm import NODES, Slurm, until
 
 pytestmark = pytest.mark.cluster
@@ -18,7 +19,8 @@ LONG = 400  # seconds; a search takes a tenth of that on a quiet machine
 
 
 class Job:
-    """A submitted search of two trials, one a node: one ends, and one waits with one report saved until `open` is called."""
+    """A submitted search of two trials, one a node: one ends, and one waits with one report saved
+    until `open` is called."""
 
     def __init__(self, slurm: Slurm, folder: Path, *words: str) -> None:
         self.slurm, self.folder = slurm, folder
@@ -30,15 +32,29 @@ class Job:
         )  # fmt: skip
 
     def _space(self) -> dict:
-        gate = {"name": "gated", "folder": str(self.folder), "until": {"choice": [0, 2], "default": 0}}
+        gate = {
+            "name": "gated",
+            "folder": str(self.folder),
+            "until": {"choice": [0, 2], "default": 0},
+        }
         return {
             "name": "toy",
             "plugins": [str(Path(__file__).with_name("gate.py"))],
-            "data": {"dataset": "cifar10_mnist", "limit": 100, "store": str(self.slurm.folder / "store")},
+            "data": {
+                "dataset": "cifar10_mnist",
+                "limit": 100,
+                "store": str(self.slurm.folder / "store"),
+            },
             "search": {"sampler": "grid", "trials": 2},
             "objectives": ["val/image/error", "val/digit/error"],
             "delta_m": None,
-            "trial": {"architecture": "hps", "backbone": "cm", "epochs": {"search": 3, "retrain": 0}, "batch_size": 50, "balancing": gate},
+            "trial": {
+                "architecture": "hps",
+                "backbone": "cm",
+                "epochs": {"search": 3, "retrain": 0},
+                "batch_size": 50,
+                "balancing": gate,
+            },
         }
 
     @property
@@ -64,13 +80,23 @@ class Job:
         until(half_done, LONG, f"job {self.id} is half done")
 
     def until_state(self, *states: str) -> str:
-        until(lambda: self.slurm.state(self.id) in states, LONG, f"job {self.id} is {' or '.join(states)}")
+        until(
+            lambda: self.slurm.state(self.id) in states,
+            LONG,
+            f"job {self.id} is {' or '.join(states)}",
+        )
         return self.slurm.state(self.id)
 
     def until_ended(self) -> str:
         """The state, when its processes are gone."""
-        state = self.until_state("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PENDING")
-        until(lambda: not self.slurm.processes(self.id, str(self.scratch)), 20, f"nothing of job {self.id} is left")
+        state = self.until_state(
+            "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PENDING"
+        )
+        until(
+            lambda: not self.slurm.processes(self.id, str(self.scratch)),
+            20,
+            f"nothing of job {self.id} is left",
+        )
         return state
 
     @property
@@ -89,7 +115,9 @@ class Job:
 
     def finished(self) -> bool:
         trials = self.run.record().sorted()
-        return [(t.state, len(t.reports), bool(t.test)) for t in trials] == [("done", 3, bool(t.test)) for t in trials] and len(trials) == 2
+        return [(t.state, len(t.reports), bool(t.test)) for t in trials] == [
+            ("done", 3, bool(t.test)) for t in trials
+        ] and len(trials) == 2
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +127,8 @@ def folder(slurm):
 
 @pytest.fixture(scope="module", autouse=True)
 def neighbour(slurm, folder):
-    """A job that is half done on both nodes before the others start, and goes on when they have ended."""
+    """A job that is half done on both nodes before the others start, and goes on when they have
+    ended."""
     job = Job(slurm, folder / "neighbour")
     job.until_half_done()
     return job
@@ -112,14 +141,19 @@ def job(slurm, folder, request):
 
 def test_a_search_runs_on_both_nodes_and_leaves_nothing_but_its_run(slurm, folder, neighbour):
     first = 20000 + slurm.next_job() * 4
-    with slurm.listener(NODES[0], first + 1) as stranger:  # one of the ports that the job would take first
+    with slurm.listener(
+        NODES[0], first + 1
+    ) as stranger:  # one of the ports that the job would take first
         job = Job(slurm, folder / "first")
         job.until_half_done()
         assert f"127.0.0.1:{first + 5} " in job.output
         assert slurm.state(neighbour.id) == slurm.state(job.id) == "RUNNING"
         token = job.folder / f".mtsearch-{job.id}" / "token"
         assert token.stat().st_mode & 0o777 == 0o600
-        assert token.read_text() != (neighbour.folder / f".mtsearch-{neighbour.id}" / "token").read_text()
+        assert (
+            token.read_text()
+            != (neighbour.folder / f".mtsearch-{neighbour.id}" / "token").read_text()
+        )
         job.open()
         assert job.until_ended() == "COMPLETED", job.output
         assert stranger.poll() is None
@@ -138,17 +172,24 @@ def test_a_cancelled_job_leaves_nothing_and_goes_on_when_it_is_requeued(slurm, j
     slurm.call("scontrol", "requeue", job.id)
     job.until_state("RUNNING")
     assert job.until_ended() == "COMPLETED", job.output
-    assert job.finished() and job.attempts()[0] == 1  # the other one may have been started once more while all was being ended
+    assert (
+        job.finished() and job.attempts()[0] == 1
+    )  # the other one may have been started once more while all was being ended
     assert list(job.run.events())[: len(before)] == before
     assert job.leftovers() == []
 
 
 def test_near_its_time_limit_a_job_saves_ends_its_ray_and_requeues_itself(slurm, job, neighbour):
     job.until_half_done()
-    slurm.call("scancel", "--batch", "--signal=USR1", job.id)  # what `--signal=B:USR1@120` has SLURM send
+    slurm.call(
+        "scancel", "--batch", "--signal=USR1", job.id
+    )  # what `--signal=B:USR1@120` has SLURM send
     job.until_state("PENDING")
     assert job.leftovers() == []
-    assert "interrupted; everything finished is kept" in job.output and "is requeued and goes on with its run" in job.output
+    assert (
+        "interrupted; everything finished is kept" in job.output
+        and "is requeued and goes on with its run" in job.output
+    )
     job.open()
     job.until_state("RUNNING")
     assert job.until_ended() == "COMPLETED", job.output

@@ -1,17 +1,19 @@
-"""Plug-ins: imported before a space is held against the schema, found from any folder, refused in one sentence."""
+"""Plug-ins: imported before a space is held against the schema, found from any folder, refused in
+one sentence."""
 
 import os
 import sys
 
 import pytest
 
+from mtsearch.commands.run import main
 from mtsearch.config import plugins
 from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
 from mtsearch.config.listing import listing
 from mtsearch.config.plugins import checksums, load_plugins, located, parsed
-from mtsearch.config.space import Space, load_space
-from mtsearch.run import main
+from mtsearch.config.reading import load_space
+from mtsearch.config.space import Space
 
 pytestmark = pytest.mark.usefixtures("forget_plugins")
 METHOD = '''
@@ -70,15 +72,22 @@ def test_the_command_line_names_files_from_the_working_folder(plugin, tmp_path, 
     plugin("cwd")
     monkeypatch.chdir(tmp_path)
     space = load_space("pareto_cm", ["plugins=[cwd.py]", "trial.balancing=cwd"])
-    assert space.trial().balancing.name == "cwd" and space.raw["plugins"] == [str(tmp_path / "cwd.py")]
+    assert space.trial().balancing.name == "cwd" and space.raw["plugins"] == [
+        str(tmp_path / "cwd.py")
+    ]
     assert load_space("pareto_cm", ["plugins=cwd.py"]).raw["plugins"] == [str(tmp_path / "cwd.py")]
 
 
 def test_a_profile_may_bring_plugins(plugin, tmp_path):
     plugin("profiled")
-    text = SPACE.format(plugin="", name="linear") + "profiles: {with: {plugins: [profiled.py], trial: {balancing: profiled}}}\n"
+    text = (
+        SPACE.format(plugin="", name="linear")
+        + "profiles: {with: {plugins: [profiled.py], trial: {balancing: profiled}}}\n"
+    )
     (tmp_path / "mine.yaml").write_text(text)
-    assert load_space(str(tmp_path / "mine.yaml"), profile="with").trial().balancing.name == "profiled"
+    assert (
+        load_space(str(tmp_path / "mine.yaml"), profile="with").trial().balancing.name == "profiled"
+    )
 
 
 def test_a_module_is_named_by_its_import_path(tmp_path, monkeypatch):
@@ -88,7 +97,9 @@ def test_a_module_is_named_by_its_import_path(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     load_plugins(["outside_package.balances"])
     assert "packaged" in methods("balancing")
-    assert "outside_package.none" in refused("outside_package.none") and "does not find" in refused("outside_package.none")
+    assert "outside_package.none" in refused("outside_package.none") and "does not find" in refused(
+        "outside_package.none"
+    )
 
 
 def test_a_plugin_is_read_once_in_a_process(plugin):
@@ -105,7 +116,10 @@ def test_what_is_wrong_with_a_plugin_is_one_sentence(plugin, tmp_path):
     assert "names a file that does not exist: nowhere.py" in refused("nowhere.py")
     assert "does not find here: `no_such_module`" in refused("no_such_module")
     broken = plugin("broken", "x = 1\n\ny = 1 / 0  # {name}\n")
-    assert refused(str(broken)) == f"the plug-in {broken} raises ZeroDivisionError at line 3: division by zero."
+    assert (
+        refused(str(broken))
+        == f"the plug-in {broken} raises ZeroDivisionError at line 3: division by zero."
+    )
     assert refused(str(broken)), "a plug-in that failed is read again"
     assert "raises SyntaxError at line 2" in refused(str(plugin("typo", "x = 1\ndef {name}(:\n")))
     assert "raises ModuleNotFoundError at line 1: No module named 'nothing_like_it'" in refused(
@@ -153,9 +167,10 @@ def test_installed_packages_bring_plugins_by_entry_points(plugin, tmp_path, monk
     plugin("bad_plugin", "raise RuntimeError('no {name}\\nat all')")
     monkeypatch.setattr(plugins, "_done", False)
     text = refused()
-    assert text == (
-        "the plug-in `bad_plugin` of the installed package some-methods raises RuntimeError at line 1: no bad_plugin. "
-        "Update or uninstall some-methods."
+    assert (
+        text
+        == "the plug-in `bad_plugin` of the installed package some-methods raises RuntimeError at"
+        " line 1: no bad_plugin. Update or uninstall some-methods."
     )
 
 

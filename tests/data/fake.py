@@ -22,11 +22,17 @@ def digits(count, seed=0):
 
 def colours(count, seed=0):
     random = np.random.RandomState(seed + 100)
-    return random.randint(0, 256, (count, 32, 32, 3)).astype(np.uint8), (np.arange(count) % 10).astype(np.int64)
+    return random.randint(0, 256, (count, 32, 32, 3)).astype(np.uint8), (
+        np.arange(count) % 10
+    ).astype(np.int64)
 
 
 def idx(array):
-    return bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + b"".join(size.to_bytes(4, "big") for size in array.shape)
+        + array.tobytes()
+    )
 
 
 def write_mnist(folder, train=60, test=20, *, zipped=True, dot=False):
@@ -34,7 +40,9 @@ def write_mnist(folder, train=60, test=20, *, zipped=True, dot=False):
     for name, (images, labels) in (("train", digits(train)), ("t10k", digits(test, 1))):
         for kind, array in (("images", images), ("labels", labels)):
             content = idx(array)
-            file = f"{name}-{kind}{'.' if dot else '-'}idx{array.ndim}-ubyte" + (".gz" if zipped else "")
+            file = f"{name}-{kind}{'.' if dot else '-'}idx{array.ndim}-ubyte" + (
+                ".gz" if zipped else ""
+            )
             (folder / file).write_bytes(gzip.compress(content) if zipped else content)
 
 
@@ -51,7 +59,12 @@ def write_batches(folder, per_batch=10, test=20):
 
 def _write_batch(path, images, labels):
     rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-    batch = {b"batch_label": b"x", b"labels": [int(label) for label in labels], b"data": rows, b"filenames": [b"f.png"] * len(rows)}
+    batch = {
+        b"batch_label": b"x",
+        b"labels": [int(label) for label in labels],
+        b"data": rows,
+        b"filenames": [b"f.png"] * len(rows),
+    }
     path.write_bytes(pickle.dumps(batch, protocol=2))
 
 
@@ -62,7 +75,9 @@ def image_files(train=50, test=20, ending="png", classes=CLASSES, prefix="cifar1
         for number, (image, label) in enumerate(zip(images, labels, strict=True)):
             buffer = io.BytesIO()
             Image.fromarray(image).save(buffer, {"png": "PNG", "jpg": "JPEG"}[ending])
-            files[f"{prefix}/{side}/{classes[label]}/{number // len(classes)}.{ending}"] = buffer.getvalue()
+            files[f"{prefix}/{side}/{classes[label]}/{number // len(classes)}.{ending}"] = (
+                buffer.getvalue()
+            )
     return files
 
 

@@ -37,7 +37,9 @@ def scene_files(card, per_class, size=8, ending="png"):
     """name -> bytes of <set>/<class>/s<n>.png, for all classes of the card's first task."""
     folder = card.source["images"]["names"][0]
     return {
-        f"{folder}/{name}/s{label * per_class + place}.{ending}": picture(label * per_class + place, size, size, ending)
+        f"{folder}/{name}/s{label * per_class + place}.{ending}": picture(
+            label * per_class + place, size, size, ending
+        )
         for label, name in enumerate(card.tasks[0].classes)
         for place in range(per_class)
     }
@@ -49,16 +51,28 @@ def encoded(texts):
 
 
 def csv_folds(card, files, backslash=False):
-    """name -> text of the fifteen lists: training rows shuffled, the others class by class, as published."""
+    """name -> text of the fifteen lists: training rows shuffled, the others class by class, as
+    published."""
     rows = [[] for _ in range(FOLDS)]
     for number, file in enumerate(files):
         _, label, name = file.split("/")
         path = f"{label}/{name}"
-        rows[number % FOLDS].append(f"{path.replace('/', chr(92)) if backslash else path},{card.tasks[0].classes.index(label)}")
+        rows[number % FOLDS].append(
+            f"{path.replace('/', chr(92)) if backslash else path},{card.tasks[0].classes.index(label)}"
+        )
     random, lists = np.random.RandomState(0), {}
     for fold in range(FOLDS):
         test, val = rows[fold], rows[(fold + 1) % FOLDS]
-        train = [row for part in range(FOLDS) if part not in (fold, (fold + 1) % FOLDS) for row in rows[part]]
-        for name, part in (("train", [train[i] for i in random.permutation(len(train))]), ("val", val), ("test", test)):
+        train = [
+            row
+            for part in range(FOLDS)
+            if part not in (fold, (fold + 1) % FOLDS)
+            for row in rows[part]
+        ]
+        for name, part in (
+            ("train", [train[i] for i in random.permutation(len(train))]),
+            ("val", val),
+            ("test", test),
+        ):
             lists[f"{name}_fold{fold}.csv"] = "".join(f"{row}\n" for row in part)
     return lists

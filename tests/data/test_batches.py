@@ -17,7 +17,14 @@ FORMATS = [torch.contiguous_format, torch.channels_last]
 def split(count=37, shape=(3, 6, 8), seed=0):
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
-    return Split(images, {"number": torch.arange(count), "dense": images[:, 0].long(), "real": torch.rand(count, generator=generator)})
+    return Split(
+        images,
+        {
+            "number": torch.arange(count),
+            "dense": images[:, 0].long(),
+            "real": torch.rand(count, generator=generator),
+        },
+    )
 
 
 def batches(data, **settings):
@@ -43,8 +50,15 @@ def test_without_generator_a_pass_is_in_order_whole_and_repeatable(memory_format
     first, second = list(loader), list(loader)
     assert len(loader) == len(first) == 5 and [len(x) for x, _ in first] == [8, 8, 8, 8, 5]
     images = torch.cat([x for x, _ in first])
-    assert images.dtype == torch.float32 and all(x.is_contiguous(memory_format=memory_format) for x, _ in first)
-    torch.testing.assert_close(images, by_hand(data.images, (0.4, 0.5, 0.6)[:channels], (0.2, 0.3, 0.25)[:channels]), rtol=0, atol=2e-6)
+    assert images.dtype == torch.float32 and all(
+        x.is_contiguous(memory_format=memory_format) for x, _ in first
+    )
+    torch.testing.assert_close(
+        images,
+        by_hand(data.images, (0.4, 0.5, 0.6)[:channels], (0.2, 0.3, 0.25)[:channels]),
+        rtol=0,
+        atol=2e-6,
+    )
     assert torch.cat([y["number"] for _, y in first]).tolist() == list(range(37))
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
 
@@ -53,10 +67,20 @@ def test_without_generator_a_pass_is_in_order_whole_and_repeatable(memory_format
 @pytest.mark.parametrize("augment", [None, Augment(rotation=20, crop=2, flip=True)])
 def test_with_a_generator_every_example_comes_once_and_the_seed_decides(memory_format, augment):
     def run(seed):
-        return list(batches(split(), memory_format=memory_format, generator=torch.Generator().manual_seed(seed), augment=augment))
+        return list(
+            batches(
+                split(),
+                memory_format=memory_format,
+                generator=torch.Generator().manual_seed(seed),
+                augment=augment,
+            )
+        )
 
     a, b, c = run(0), run(0), run(1)
-    assert all(torch.equal(x, y) and torch.equal(p["number"], q["number"]) for (x, p), (y, q) in zip(a, b, strict=True))
+    assert all(
+        torch.equal(x, y) and torch.equal(p["number"], q["number"])
+        for (x, p), (y, q) in zip(a, b, strict=True)
+    )
     order = torch.cat([labels["number"] for _, labels in a]).tolist()
     assert sorted(order) == list(range(37)) and order != list(range(37))
     assert order != torch.cat([labels["number"] for _, labels in c]).tolist()
@@ -66,25 +90,47 @@ def test_with_a_generator_every_example_comes_once_and_the_seed_decides(memory_f
 def test_shuffled_batches_hold_the_right_image_beside_each_label():
     data = split()
     for images, labels in batches(data, generator=torch.Generator().manual_seed(3)):
-        torch.testing.assert_close(images, by_hand(data.images[labels["number"]], (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)), rtol=0, atol=2e-6)
+        torch.testing.assert_close(
+            images,
+            by_hand(data.images[labels["number"]], (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)),
+            rtol=0,
+            atol=2e-6,
+        )
         assert torch.equal(labels["real"], data.labels["real"][labels["number"]])
 
 
 def test_nothing_but_the_given_generator_is_drawn_from():
     before = torch.random.get_rng_state()
-    list(batches(split(), generator=torch.Generator().manual_seed(0), augment=Augment(rotation=9, crop=1, flip=True)))
+    list(
+        batches(
+            split(),
+            generator=torch.Generator().manual_seed(0),
+            augment=Augment(rotation=9, crop=1, flip=True),
+        )
+    )
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_both_memory_formats_give_the_same_values():
     augment = Augment(rotation=30, crop=2, flip=True)
     for part in (None, augment):
-        a, b = (list(batches(split(), memory_format=f, generator=torch.Generator().manual_seed(0), augment=part)) for f in FORMATS)
+        a, b = (
+            list(
+                batches(
+                    split(),
+                    memory_format=f,
+                    generator=torch.Generator().manual_seed(0),
+                    augment=part,
+                )
+            )
+            for f in FORMATS
+        )
         assert all(torch.equal(x, y) for (x, _), (y, _) in zip(a, b, strict=True))
 
 
 def moved_plainly(image, flip, angle, offset, fill):
-    """The plain twin, pixel by pixel: mirror; rotate about the centre, nearest pixel; pad and crop."""
+    """The plain twin, pixel by pixel: mirror; rotate about the centre, nearest pixel; pad and
+    crop."""
     height, width = image.shape
     source = [list(reversed(row)) if flip else list(row) for row in image.tolist()]
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
@@ -105,19 +151,38 @@ def moved_plainly(image, flip, angle, offset, fill):
     return torch.tensor(out)
 
 
-@given(st.booleans(), st.floats(-180, 180), st.integers(-4, 4), st.integers(-4, 4), st.sampled_from([(6, 8), (7, 7), (5, 4)]))
+@given(
+    st.booleans(),
+    st.floats(-180, 180),
+    st.integers(-4, 4),
+    st.integers(-4, 4),
+    st.sampled_from([(6, 8), (7, 7), (5, 4)]),
+)
 @settings(max_examples=40, deadline=None)
-def test_the_one_gather_equals_mirroring_rotating_and_cropping_pixel_by_pixel(flip, degrees, down, right, size):
+def test_the_one_gather_equals_mirroring_rotating_and_cropping_pixel_by_pixel(
+    flip, degrees, down, right, size
+):
     height, width = size
     image = torch.arange(1, height * width + 1, dtype=torch.uint8).view(1, 1, height, width)
     angle = math.radians(degrees)
-    index = source_pixels(Move(torch.tensor([flip]), torch.tensor([angle]), torch.tensor([[float(down), float(right)]])), height, width)
+    index = source_pixels(
+        Move(
+            torch.tensor([flip]), torch.tensor([angle]), torch.tensor([[float(down), float(right)]])
+        ),
+        height,
+        width,
+    )
     out = torch.empty(1, 1, height * width)
     unpack([word.gather(1, index) for word in pack(image)], out)
     plain = moved_plainly(image[0, 0], flip, angle, (down, right), 0)
     different = (out.view(height, width) != plain).sum()
-    # Float32 and float64 round a coordinate that is half a pixel, to the last digit, differently; only such pixels may differ.
-    halves = sum(near_half(i, j, angle, height, width, down, right) for i in range(height) for j in range(width))
+    # Float32 and float64 round a coordinate that is half a pixel, to the last digit, differently;
+    # only such pixels may differ.
+    halves = sum(
+        near_half(i, j, angle, height, width, down, right)
+        for i in range(height)
+        for j in range(width)
+    )
     assert different <= halves
 
 
@@ -133,7 +198,13 @@ def test_known_moves():
 
     def move(flip=False, degrees=0.0, down=0, right=0):
         index = source_pixels(
-            Move(torch.tensor([flip]), torch.tensor([math.radians(degrees)]), torch.tensor([[float(down), float(right)]])), 3, 3
+            Move(
+                torch.tensor([flip]),
+                torch.tensor([math.radians(degrees)]),
+                torch.tensor([[float(down), float(right)]]),
+            ),
+            3,
+            3,
         )
         out = torch.empty(1, 1, 9)
         unpack([word.gather(1, index) for word in pack(image)], out)
@@ -147,13 +218,20 @@ def test_known_moves():
 
 
 def test_rotation_agrees_with_pillow():
-    """Pillow's nearest neighbour, which the published loaders use, on all but pixels that lie between two."""
+    """Pillow's nearest neighbour, which the published loaders use, on all but pixels that lie
+    between two."""
     import numpy as np
     from PIL import Image
 
-    image = torch.randint(1, 256, (1, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(
+        1, 256, (1, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     for degrees in (-20.0, -7.3, 0.0, 3.1, 19.9):
-        index = source_pixels(Move(torch.tensor([False]), torch.tensor([math.radians(degrees)]), torch.zeros(1, 2)), 32, 32)
+        index = source_pixels(
+            Move(torch.tensor([False]), torch.tensor([math.radians(degrees)]), torch.zeros(1, 2)),
+            32,
+            32,
+        )
         out = torch.empty(1, 1, 1024)
         unpack([word.gather(1, index) for word in pack(image)], out)
         pillow = np.asarray(Image.fromarray(image[0, 0].numpy()).rotate(degrees))
@@ -162,7 +240,9 @@ def test_rotation_agrees_with_pillow():
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8, 9, 13])
 def test_packing_holds_any_number_of_channels(channels):
-    images = torch.randint(0, 256, (2, channels, 3, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (2, channels, 3, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     words = pack(images)
     out = torch.empty(2, channels, 5 * 6, dtype=torch.uint8)
     unpack(words, out)
@@ -171,7 +251,11 @@ def test_packing_holds_any_number_of_channels(channels):
 
 def test_draws_keep_to_their_ranges():
     move = draw(Augment(rotation=20, crop=4, flip=True), 4000, torch.Generator().manual_seed(0))
-    assert move.angle.abs().max() <= math.radians(20) and move.angle.min() < math.radians(-19) and move.angle.max() > math.radians(19)
+    assert (
+        move.angle.abs().max() <= math.radians(20)
+        and move.angle.min() < math.radians(-19)
+        and move.angle.max() > math.radians(19)
+    )
     assert sorted(set(move.offset.flatten().tolist())) == list(range(-4, 5))
     assert 0.45 < move.flip.float().mean() < 0.55
     still = draw(Augment(flip=True), 10, torch.Generator().manual_seed(0))
@@ -180,43 +264,74 @@ def test_draws_keep_to_their_ranges():
 
 def test_dense_labels_move_with_their_image_and_new_pixels_are_not_labelled():
     data = split()
-    for images, labels in batches(data, generator=torch.Generator().manual_seed(0), augment=Augment(rotation=40, crop=2, flip=True)):
+    for images, labels in batches(
+        data,
+        generator=torch.Generator().manual_seed(0),
+        augment=Augment(rotation=40, crop=2, flip=True),
+    ):
         bytes_ = (images[:, 0] * 0.2 + 0.4) * 255
         outside = labels["dense"] == -1
         assert outside.any()
-        torch.testing.assert_close(bytes_[~outside], labels["dense"][~outside].float(), rtol=0, atol=1e-3)
+        torch.testing.assert_close(
+            bytes_[~outside], labels["dense"][~outside].float(), rtol=0, atol=1e-3
+        )
         assert bytes_[outside].abs().max() < 1e-3
 
 
 def test_dense_labels_of_each_task_get_its_own_value_for_new_pixels():
     data = split()
     first = data.images[:, 0]
-    labels = {"road": first.long(), "other": first.long(), "depth": first.float(), "normals": data.images.float(), "height": first.double()}
+    labels = {
+        "road": first.long(),
+        "other": first.long(),
+        "depth": first.float(),
+        "normals": data.images.float(),
+        "height": first.double(),
+    }
     data = Split(data.images, labels)
     ignore = {"road": 255, "depth": math.nan, "height": -9.0}
     augment = Augment(rotation=40, crop=2, flip=True)
-    for images, moved in batches(data, generator=torch.Generator().manual_seed(0), augment=augment, ignore=ignore):
+    for images, moved in batches(
+        data, generator=torch.Generator().manual_seed(0), augment=augment, ignore=ignore
+    ):
         outside = moved["other"] == -1
         assert outside.any() and not outside.all()
         assert (moved["road"][outside] == 255).all() and (moved["height"][outside] == -9).all()
-        assert moved["depth"].isnan().equal(outside) and moved["normals"].isnan().equal(outside[:, None].expand_as(images))
+        assert moved["depth"].isnan().equal(outside) and moved["normals"].isnan().equal(
+            outside[:, None].expand_as(images)
+        )
         inside = ~outside
         for name in ("road", "depth", "height"):
-            assert moved[name].dtype == labels[name].dtype and (moved[name][inside] == moved["other"][inside]).all()
-        bytes_ = (images * torch.tensor((0.2, 0.3, 0.25)).view(-1, 1, 1) + torch.tensor((0.4, 0.5, 0.6)).view(-1, 1, 1)) * 255
+            assert (
+                moved[name].dtype == labels[name].dtype
+                and (moved[name][inside] == moved["other"][inside]).all()
+            )
+        bytes_ = (
+            images * torch.tensor((0.2, 0.3, 0.25)).view(-1, 1, 1)
+            + torch.tensor((0.4, 0.5, 0.6)).view(-1, 1, 1)
+        ) * 255
         torch.testing.assert_close(moved["normals"].nan_to_num(0), bytes_, rtol=0, atol=1e-3)
 
 
 def test_one_value_for_new_pixels_is_for_whole_numbers_and_floats_get_nan():
     data = split()
-    data = Split(data.images, {"road": data.images[:, 0].long(), "depth": data.images[:, 0].float()})
-    for _, moved in batches(data, generator=torch.Generator().manual_seed(0), augment=Augment(crop=2), ignore=300):
+    data = Split(
+        data.images, {"road": data.images[:, 0].long(), "depth": data.images[:, 0].float()}
+    )
+    for _, moved in batches(
+        data, generator=torch.Generator().manual_seed(0), augment=Augment(crop=2), ignore=300
+    ):
         assert (moved["road"] == 300).equal(moved["depth"].isnan())
 
 
 def test_a_value_for_new_pixels_that_the_labels_cannot_hold_is_refused():
     with pytest.raises(ValueError, match="`dense`"):
-        batches(split(), generator=torch.Generator(), augment=Augment(crop=2), ignore={"dense": math.nan})
+        batches(
+            split(),
+            generator=torch.Generator(),
+            augment=Augment(crop=2),
+            ignore={"dense": math.nan},
+        )
 
 
 @pytest.mark.parametrize(

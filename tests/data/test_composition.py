@@ -1,4 +1,5 @@
-"""MultiMNIST and Cifar10Mnist as the specification says (mdmtn.md, sections 10 and 15.21), and the faults it lists mended."""
+"""MultiMNIST and Cifar10Mnist as the specification says (mdmtn.md, sections 10 and 15.21), and the
+faults it lists mended."""
 
 from fractions import Fraction
 
@@ -36,7 +37,9 @@ def test_a_blended_pixel_is_the_half_half_mean_to_half_a_grey_level(digit, colou
 
 
 def test_cifar10_mnist_composes_image_i_with_digit_i_of_its_side(tmp_path):
-    dataset = open_dataset(DataConfig(dataset="cifar10_mnist", root=write_root(tmp_path), val_fraction=0.2))
+    dataset = open_dataset(
+        DataConfig(dataset="cifar10_mnist", root=write_root(tmp_path), val_fraction=0.2)
+    )
     sizes = {name: len(split) for name, split in dataset.splits.items()}
     assert sizes == {"train": 40, "val": 10, "test": 20}
     train, val = cut(np.zeros(50, np.int64), 0.2, 42)
@@ -49,7 +52,9 @@ def test_cifar10_mnist_composes_image_i_with_digit_i_of_its_side(tmp_path):
     for name, (index, (images, classes), (inks, numbers)) in sides.items():
         out, labels = arrays(dataset.splits[name])
         for row, i in enumerate(index):
-            big = np.asarray(Image.fromarray(inks[i]).resize((32, 32)))  # Pillow's default, as in the specification
+            big = np.asarray(
+                Image.fromarray(inks[i]).resize((32, 32))
+            )  # Pillow's default, as in the specification
             pixels = out[row].transpose(1, 2, 0)
             assert (pixels[big == 0] == images[i][big == 0]).all()
             wanted = (128 * big[..., None].astype(float) + 127 * images[i].astype(float)) / 255
@@ -69,10 +74,17 @@ def test_class_folders_on_both_sides_pair_classes_and_digits_by_chance(tmp_path,
     for prefix, classes in (("cifar10", CLASSES), ("MNIST", [str(n) for n in range(10)])):
         files = image_files(train=500, test=300, classes=classes, prefix=prefix)
         if sides == "none":
-            files = {name.replace("/train/", "/"): content for name, content in files.items() if "/train/" in name}
+            files = {
+                name.replace("/train/", "/"): content
+                for name, content in files.items()
+                if "/train/" in name
+            }
         write_tree(tmp_path, files)
     card = load_card("cifar10_mnist")
-    source = {name: {**value, "resize": "box", "test_fraction": 0.4} if name != "kind" else value for name, value in card.source.items()}
+    source = {
+        name: {**value, "resize": "box", "test_fraction": 0.4} if name != "kind" else value
+        for name, value in card.source.items()
+    }
     made = read_source(card.model_copy(update={"source": source}))
     found = {name: locate(tmp_path, part) for name, part in made.sources().items()}
     for name, side in made.compose(card, found, Cut(42, 0.4)).items():
@@ -91,7 +103,9 @@ def test_the_order_of_the_colour_images_has_no_salt(tmp_path):
 
 def test_digits_are_enlarged_as_pillow_does_by_default():
     images, _ = digits(3)
-    assert (enlarge(images, 32, 32) == [np.asarray(Image.fromarray(i).resize((32, 32))) for i in images]).all()
+    assert (
+        enlarge(images, 32, 32) == [np.asarray(Image.fromarray(i).resize((32, 32))) for i in images]
+    ).all()
 
 
 # ---------------------------------------------------------------- MultiMNIST
@@ -102,12 +116,17 @@ def test_the_canvas_overlaps_in_22_rows_and_leaves_two_empty():
     canvas = overlay(left, right)[0]
     assert canvas.shape == (36, 36)
     assert (canvas[34:] == 0).all() and (canvas[:, 34:] == 0).all()
-    assert (canvas[6:34, 6:34] == 200).all() and (canvas[:6, :28] == 100).all() and (canvas[:28, :6] == 100).all()
+    assert (
+        (canvas[6:34, 6:34] == 200).all()
+        and (canvas[:6, :28] == 100).all()
+        and (canvas[:28, :6] == 100).all()
+    )
     assert ((overlay(left, left * 0) > 0) & (overlay(left * 0, right) > 0)).sum() == 22 * 22
 
 
 def bilinear(canvas):
-    """The plain twin: bilinear scaling with pixel centres aligned, in exact fractions, rounded half up."""
+    """The plain twin: bilinear scaling with pixel centres aligned, in exact fractions, rounded half
+    up."""
     out = np.zeros((28, 28), int)
     for i in range(28):
         for j in range(28):
@@ -115,7 +134,9 @@ def bilinear(canvas):
             a, b = int(y), int(x)
             u, v = y - a, x - b
             c = [[int(canvas[a + p, b + q]) for q in (0, 1)] for p in (0, 1)]
-            value = (1 - u) * ((1 - v) * c[0][0] + v * c[0][1]) + u * ((1 - v) * c[1][0] + v * c[1][1])
+            value = (1 - u) * ((1 - v) * c[0][0] + v * c[0][1]) + u * (
+                (1 - v) * c[1][0] + v * c[1][1]
+            )
             out[i, j] = int(value + Fraction(1, 2))
     return out
 
@@ -139,19 +160,25 @@ def test_multimnist_draws_partners_from_the_own_side_of_the_split(tmp_path):
         ("test", np.arange(20), digits(20, 1)),
     ):
         out, found = arrays(dataset.splits[name])
-        pairs = shrink(overlay(np.repeat(pool[index], len(index), 0), np.tile(pool[index], (len(index), 1, 1)))).reshape(
-            len(index), len(index), 28, 28
-        )
+        pairs = shrink(
+            overlay(np.repeat(pool[index], len(index), 0), np.tile(pool[index], (len(index), 1, 1)))
+        ).reshape(len(index), len(index), 28, 28)
         for row, i in enumerate(index):
             partners = [k for k in range(len(index)) if (pairs[row, k] == out[row, 0]).all()]
             assert len(partners) == 1  # a partner from this side, and no other, makes this image
-            assert found["left"][row] == labels[i] and found["right"][row] == labels[index[partners[0]]]
+            assert (
+                found["left"][row] == labels[i]
+                and found["right"][row] == labels[index[partners[0]]]
+            )
     assert not set(train) & set(val)
 
 
 def test_the_test_split_does_not_depend_on_the_split_seed(tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw")
-    a, b = (open_dataset(DataConfig(dataset="multimnist", root=tmp_path, split_seed=seed)) for seed in (1, 2))
+    a, b = (
+        open_dataset(DataConfig(dataset="multimnist", root=tmp_path, split_seed=seed))
+        for seed in (1, 2)
+    )
     assert (a.splits["test"].images == b.splits["test"].images).all()
     assert not (a.splits["train"].images == b.splits["train"].images).all()
     assert a.checksum != b.checksum
@@ -159,7 +186,10 @@ def test_the_test_split_does_not_depend_on_the_split_seed(tmp_path):
 
 @pytest.mark.parametrize("name", ["multimnist", "cifar10_mnist"])
 def test_the_same_seed_gives_the_same_checksum(tmp_path, name):
-    sums = [open_dataset(DataConfig(dataset=name, root=write_root(tmp_path / place))).checksum for place in ("a", "b")]
+    sums = [
+        open_dataset(DataConfig(dataset=name, root=write_root(tmp_path / place))).checksum
+        for place in ("a", "b")
+    ]
     assert sums[0] == sums[1]
 
 
@@ -182,7 +212,11 @@ def test_a_cut_uses_every_item_once(count, fraction, seed):
     assert (again[0] == rest).all() and (again[1] == part).all()
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=5, max_size=80), st.floats(0.1, 0.5), st.integers(0, 9))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=5, max_size=80),
+    st.floats(0.1, 0.5),
+    st.integers(0, 9),
+)
 def test_a_cut_keeps_groups_whole_and_every_class_in_the_rest(items, fraction, seed):
     labels = np.array([label for label, _ in items])
     groups = np.array([label * 10 + group for label, group in items])

@@ -1,4 +1,5 @@
-"""The embedded datasets pass the public suite; those that take long to make among the slow tests."""
+"""The embedded datasets pass the public suite; those that take long to make among the slow
+tests."""
 
 import pytest
 
@@ -10,6 +11,12 @@ QUICK = ("multidigits",)
 
 for _name, _card in list_cards().items():
     if _card.embedded:
-        _far = {"statistics": 1.0} if _card.source["kind"] == "degraded" else {}  # images that are seen as they are, not normalised
-        _attributes = {**_far, "data": DataConfig(dataset=_name), "pytestmark": [] if _name in QUICK else [pytest.mark.slow]}
+        _far = (
+            {"statistics": 1.0} if _card.source["kind"] == "degraded" else {}
+        )  # images that are seen as they are, not normalised
+        _attributes = {
+            **_far,
+            "data": DataConfig(dataset=_name),
+            "pytestmark": [] if _name in QUICK else [pytest.mark.slow],
+        }
         globals()[f"Test_{_name}"] = type("DatasetConformance", (DatasetConformance,), _attributes)

@@ -1,4 +1,5 @@
-"""Degraded images with the images themselves as targets (mto.md 2.4): what is seen, what is asked for, and that both move together."""
+"""Degraded images with the images themselves as targets (mto.md 2.4): what is seen, what is asked
+for, and that both move together."""
 
 import math
 
@@ -38,7 +39,11 @@ def card(folder, name="worse", **changes):
     }
     source = tree["source"] | changes.pop("source", {})
     path = folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(tree | {"source": {k: v for k, v in source.items() if v is not None}} | changes))
+    path.write_text(
+        yaml.safe_dump(
+            tree | {"source": {k: v for k, v in source.items() if v is not None}} | changes
+        )
+    )
     return str(path)
 
 
@@ -52,7 +57,11 @@ NOISE = {"how": "denoise", "factor": None, "sigma": 20}
 def test_the_target_is_the_luma_of_the_image_and_the_input_a_coarse_form_of_it(tmp_path):
     write_tree(tmp_path, image_files())
     dataset = opened(tmp_path, card(tmp_path))
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 40, "val": 10, "test": 20}
+    assert {name: len(split) for name, split in dataset.splits.items()} == {
+        "train": 40,
+        "val": 10,
+        "test": 20,
+    }
     lumas = {np.asarray(Image.fromarray(image).convert("L")).tobytes() for image in colours(50)[0]}
     for name in ("train", "val"):
         split = dataset.splits[name]
@@ -62,7 +71,9 @@ def test_the_target_is_the_luma_of_the_image_and_the_input_a_coarse_form_of_it(t
             assert target.numpy().tobytes() in lumas
             lumas.remove(target.numpy().tobytes())
             small = Image.fromarray(target[0].numpy()).resize((16, 16), Image.Resampling.BICUBIC)
-            assert (seen[0].numpy() == np.asarray(small.resize((32, 32), Image.Resampling.BICUBIC))).all()
+            assert (
+                seen[0].numpy() == np.asarray(small.resize((32, 32), Image.Resampling.BICUBIC))
+            ).all()
     assert not lumas  # each once
 
 
@@ -73,13 +84,23 @@ def test_an_image_has_the_same_noise_whatever_the_cut(tmp_path):
     for seed, fraction in ((1, 0.2), (2, 0.5)):
         splits = opened(tmp_path, path, split_seed=seed, val_fraction=fraction).splits
         pairs = zip(
-            *(torch.cat([f(splits[s]) for s in ("train", "val")]) for f in (lambda s: s.labels["restored"], lambda s: s.images)),
+            *(
+                torch.cat([f(splits[s]) for s in ("train", "val")])
+                for f in (lambda s: s.labels["restored"], lambda s: s.images)
+            ),
             strict=True,
         )
-        found.append({target.numpy().tobytes(): seen.contiguous().numpy().tobytes() for target, seen in pairs})
+        found.append(
+            {
+                target.numpy().tobytes(): seen.contiguous().numpy().tobytes()
+                for target, seen in pairs
+            }
+        )
     assert found[0] == found[1] and len(found[0]) == 50
     other = opened(tmp_path, card(tmp_path, "other", source=NOISE | {"seed": 3})).splits["test"]
-    assert not torch.equal(other.images, splits["test"].images) and torch.equal(other.labels["restored"], splits["test"].labels["restored"])
+    assert not torch.equal(other.images, splits["test"].images) and torch.equal(
+        other.labels["restored"], splits["test"].labels["restored"]
+    )
 
 
 def test_noise_has_the_deviation_that_was_asked_for():
@@ -131,7 +152,7 @@ def test_a_card_that_does_not_fit_is_refused(tmp_path, changes, message):
         opened(tmp_path, card(tmp_path, **changes))
 
 
-# ---------------------------------------------------------------- batches of images with images as labels
+# ---------------------------------------------------------- batches of images with images as labels
 
 
 def test_targets_are_yielded_as_floats_and_kept_as_bytes(tmp_path):
@@ -178,4 +199,6 @@ def test_the_samples_open(tmp_path):
         assert len(dataset.card.tasks) == tasks and len(dataset.splits["test"]) == 560
         split = dataset.splits["test"]
         assert not torch.equal(split.images, split.labels["restored"])
-    assert open_dataset(DataConfig(dataset="rsscn7_sr_losses", store=tmp_path)).label.endswith("stands in for rsscn7_sr_losses)")
+    assert open_dataset(DataConfig(dataset="rsscn7_sr_losses", store=tmp_path)).label.endswith(
+        "stands in for rsscn7_sr_losses)"
+    )

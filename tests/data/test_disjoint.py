@@ -1,4 +1,5 @@
-"""Disjoint sets: images behind each other, labels for one's own tasks only (mtln.md 4.1, alternating.md 3)."""
+"""Disjoint sets: images behind each other, labels for one's own tasks only (mtln.md 4.1,
+alternating.md 3)."""
 
 import io
 import json
@@ -17,17 +18,28 @@ from mtsearch.data import list_cards, load_card, open_dataset, prepare, resolve
 from mtsearch.data.composers.fitting import fit_images, fit_labels
 from mtsearch.data.find import ImageSource, locate, read_sides
 
-LEFT, RIGHT = ("agricultural", "beach", "forest"), ("beach", "desert", "farmland", "forest")  # alphabetical: their numbers disagree
+LEFT, RIGHT = (
+    ("agricultural", "beach", "forest"),
+    (
+        "beach",
+        "desert",
+        "farmland",
+        "forest",
+    ),
+)  # alphabetical: their numbers disagree
 
 
 def scenes(root):
-    """Two sets of class folders of different sizes and label sets; image i of a side is the same picture in both."""
+    """Two sets of class folders of different sizes and label sets; image i of a side is the same
+    picture in both."""
     for name, folders, train, test in (("merced", LEFT, 30, 12), ("aid", RIGHT, 80, 20)):
         for side, count in (("train", train), ("test", test)):
             for i, image in enumerate(colours(count, side == "test")[0]):
                 buffer = io.BytesIO()
                 Image.fromarray(image).save(buffer, "PNG")
-                write_tree(root, {f"{name}/{side}/{folders[i % len(folders)]}/{i}.png": buffer.getvalue()})
+                write_tree(
+                    root, {f"{name}/{side}/{folders[i % len(folders)]}/{i}.png": buffer.getvalue()}
+                )
     return root
 
 
@@ -39,8 +51,20 @@ def card(folder, name="two", **changes):
         "source": {
             "kind": "disjoint",
             "members": [
-                {"source": {"kind": "classification", "images": {"title": "Merced", "names": ["merced"]}}, "tasks": ["merced"]},
-                {"source": {"kind": "classification", "images": {"title": "AID", "names": ["aid"]}}, "tasks": ["aid"]},
+                {
+                    "source": {
+                        "kind": "classification",
+                        "images": {"title": "Merced", "names": ["merced"]},
+                    },
+                    "tasks": ["merced"],
+                },
+                {
+                    "source": {
+                        "kind": "classification",
+                        "images": {"title": "AID", "names": ["aid"]},
+                    },
+                    "tasks": ["aid"],
+                },
             ],
         },
         "tasks": [
@@ -72,10 +96,16 @@ def known(split, name):
 
 def test_the_sets_lie_behind_each_other_and_are_labelled_for_their_own_task_only(tmp_path):
     splits = opened(scenes(tmp_path), card(tmp_path)).splits
-    assert {name: split.members for name, split in splits.items()} == {"train": (24, 64), "val": (6, 16), "test": (12, 20)}
+    assert {name: split.members for name, split in splits.items()} == {
+        "train": (24, 64),
+        "val": (6, 16),
+        "test": (12, 20),
+    }
     for split in splits.values():
         first, second = split.members
-        assert known(split, "merced") == list(range(first)) and known(split, "aid") == list(range(first, first + second))
+        assert known(split, "merced") == list(range(first)) and known(split, "aid") == list(
+            range(first, first + second)
+        )
 
 
 def test_a_member_has_the_splits_that_it_has_alone(tmp_path):
@@ -93,15 +123,24 @@ def test_a_member_has_the_splits_that_it_has_alone(tmp_path):
     joint, single = opened(tmp_path, data), opened(tmp_path, alone)
     for name, split in joint.splits.items():
         assert torch.equal(split.images[split.members[0] :], single.splits[name].images)
-        assert torch.equal(split.labels["aid"][split.members[0] :], single.splits[name].labels["scene"])
+        assert torch.equal(
+            split.labels["aid"][split.members[0] :], single.splits[name].labels["scene"]
+        )
     assert joint.splits["val"].members == (6, 20)  # the member's own fraction beside the card's
-    assert opened(tmp_path, data, val_fraction=0.5).splits["val"].members == (15, 40)  # asked for, it cuts every member
+    assert opened(tmp_path, data, val_fraction=0.5).splits["val"].members == (
+        15,
+        40,
+    )  # asked for, it cuts every member
 
 
 def test_a_limit_keeps_the_first_of_each_member(tmp_path):
     whole = opened(scenes(tmp_path), card(tmp_path)).splits
     few = opened(tmp_path, card(tmp_path), limit=30).splits
-    assert {name: split.members for name, split in few.items()} == {"train": (24, 30), "val": (6, 6), "test": (6, 6)}
+    assert {name: split.members for name, split in few.items()} == {
+        "train": (24, 30),
+        "val": (6, 6),
+        "test": (6, 6),
+    }
     first = whole["train"].members[0]
     assert torch.equal(few["train"].images[24:], whole["train"].images[first : first + 30])
     assert few["train"].images.is_contiguous(memory_format=torch.channels_last)
@@ -120,16 +159,29 @@ def test_all_images_are_fitted_to_the_cards_shape(tmp_path):
     write_tree(tmp_path, image_files())
     members = [
         {"card": "mnist", "tasks": ["digit"]},
-        {"source": {"kind": "classification", "images": {"title": "CIFAR-10", "names": ["cifar10"]}}, "tasks": ["image"]},
+        {
+            "source": {
+                "kind": "classification",
+                "images": {"title": "CIFAR-10", "names": ["cifar10"]},
+            },
+            "tasks": ["image"],
+        },
     ]
-    tasks = [{"name": "image", "outputs": 10, "classes": list(CLASSES)}, {"name": "digit", "outputs": 10}]
-    dataset = opened(tmp_path, card(tmp_path, source={"kind": "disjoint", "members": members}, tasks=tasks))
+    tasks = [
+        {"name": "image", "outputs": 10, "classes": list(CLASSES)},
+        {"name": "digit", "outputs": 10},
+    ]
+    dataset = opened(
+        tmp_path, card(tmp_path, source={"kind": "disjoint", "members": members}, tasks=tasks)
+    )
     train = dataset.splits["train"]
     grey, colour = train.images.split(list(train.members))
     assert train.images.shape[1:] == (3, 32, 32)
     assert (grey[:, :1] == grey).all() and not (colour[:, :1] == colour).all()
     alone = opened(tmp_path, "mnist").splits["train"].images
-    twin = np.asarray(Image.fromarray(alone[0, 0].numpy()).resize((32, 32), Image.Resampling.BILINEAR))
+    twin = np.asarray(
+        Image.fromarray(alone[0, 0].numpy()).resize((32, 32), Image.Resampling.BILINEAR)
+    )
     assert (grey[0, 0].numpy() == twin).all()
 
 
@@ -147,13 +199,17 @@ def test_the_store_follows_the_members_cards(tmp_path):
     source = {"kind": "classification", "images": {"title": "AID", "names": ["aid"]}}
     tasks = [{"name": "aid", "outputs": 4, "classes": list(RIGHT)}]
     alone = card(tmp_path, "alone", source=source, tasks=tasks)
-    both = card(tmp_path, source={"kind": "disjoint", "members": [{"card": alone, "tasks": ["aid"]}]}, tasks=tasks)
+    both = card(
+        tmp_path,
+        source={"kind": "disjoint", "members": [{"card": alone, "tasks": ["aid"]}]},
+        tasks=tasks,
+    )
     before = resolve(DataConfig(dataset=both, root=tmp_path)).store
     card(tmp_path, "alone", source=source, tasks=tasks, val_fraction=0.3)
     assert resolve(DataConfig(dataset=both, root=tmp_path)).store != before
 
 
-# ---------------------------------------------------------------- classes by name (mtln.md, invariant 9)
+# ----------------------------------------------------------- classes by name (mtln.md, invariant 9)
 
 SHARED = ["beach", "farmland", "forest"]
 
@@ -168,7 +224,10 @@ def shared(root, right_classes, left_classes=None):
             source={"kind": "classification", "images": {"title": name, "names": [name]}},
             tasks=[{"name": "scene", "outputs": len(folders), "classes": list(folders)}],
         )
-        members.append({"card": alone, "tasks": {name: "scene"}} | ({"classes": {name: classes}} if classes else {}))
+        members.append(
+            {"card": alone, "tasks": {name: "scene"}}
+            | ({"classes": {name: classes}} if classes else {})
+        )
     tasks = [{"name": name, "outputs": 3, "classes": SHARED} for name in ("merced", "aid")]
     return card(root, source={"kind": "disjoint", "members": members}, tasks=tasks)
 
@@ -185,15 +244,29 @@ def test_one_concept_gets_one_number_in_every_set(tmp_path):
         ("merced", LEFT, {"agricultural": 1, "beach": 0, "forest": 2}, 12, 0),
         ("aid", RIGHT, {"beach": 0, "farmland": 1, "forest": 2}, 20, split.members[0]),
     ):
-        pictures = {image.tobytes(): folders[i % len(folders)] for i, image in enumerate(colours(size, 1)[0])}
+        pictures = {
+            image.tobytes(): folders[i % len(folders)]
+            for i, image in enumerate(colours(size, 1)[0])
+        }
         count = split.members[name == "aid"]
-        for image, label in zip(split.images[start : start + count], split.labels[name][start : start + count], strict=True):
-            assert int(label) == mapped[pictures[image.permute(1, 2, 0).contiguous().numpy().tobytes()]]
+        for image, label in zip(
+            split.images[start : start + count],
+            split.labels[name][start : start + count],
+            strict=True,
+        ):
+            assert (
+                int(label)
+                == mapped[pictures[image.permute(1, 2, 0).contiguous().numpy().tobytes()]]
+            )
 
 
 def test_classes_without_a_number_are_left_out_with_their_images(tmp_path):
     scenes(tmp_path)
-    path = shared(tmp_path, {"beach": "beach", "forest": "forest"}, {"agricultural": "farmland", "beach": "beach", "forest": "forest"})
+    path = shared(
+        tmp_path,
+        {"beach": "beach", "forest": "forest"},
+        {"agricultural": "farmland", "beach": "beach", "forest": "forest"},
+    )
     split = opened(tmp_path, path).splits["train"]
     assert set(split.labels["aid"][split.members[0] :].tolist()) == {0, 2}
     assert split.members[1] < 64
@@ -210,7 +283,18 @@ def test_classes_without_a_number_are_left_out_with_their_images(tmp_path):
 def test_classes_that_do_not_fit_are_refused(tmp_path, right, message):
     scenes(tmp_path)
     with pytest.raises(BadInput, match=message):
-        opened(tmp_path, shared(tmp_path, right, None if right is None else dict(zip(LEFT, ("farmland", "beach", "forest"), strict=True))))
+        opened(
+            tmp_path,
+            shared(
+                tmp_path,
+                right,
+                (
+                    None
+                    if right is None
+                    else dict(zip(LEFT, ("farmland", "beach", "forest"), strict=True))
+                ),
+            ),
+        )
 
 
 # ---------------------------------------------------------------- refusals
@@ -220,13 +304,28 @@ def test_classes_that_do_not_fit_are_refused(tmp_path, right, message):
     ("members", "message"),
     [
         ([{"card": "mnist", "tasks": ["merced"]}], "takes a task that `mnist` lacks: `merced`"),
-        ([{"card": "mnist", "tasks": {"merced": "digit"}}], "No member of `two` labels the task `aid`"),
-        ([{"card": "mnist", "tasks": {"mersed": "digit"}}], "a task that the card lacks: `mersed`. Did you mean `merced`"),
+        (
+            [{"card": "mnist", "tasks": {"merced": "digit"}}],
+            "No member of `two` labels the task `aid`",
+        ),
+        (
+            [{"card": "mnist", "tasks": {"mersed": "digit"}}],
+            "a task that the card lacks: `mersed`. Did you mean `merced`",
+        ),
         ([{"card": "cifar10_fashion", "tasks": ["item"]}], "should name one set"),
         ([{"tasks": ["merced"]}], "either `card` or `source`"),
-        ([{"source": {"kind": "clasification"}, "tasks": ["merced"]}], "unknown `source.members.0.source.kind`"),
-        ([{"card": "mnist", "shape": [1, 2, 2], "tasks": ["merced"]}], "`shape` goes with `source`"),
-        ([{"card": "mnist", "tasks": ["merced"], "classes": {"aid": {}}}], "`classes` should name tasks of this member"),
+        (
+            [{"source": {"kind": "clasification"}, "tasks": ["merced"]}],
+            "unknown `source.members.0.source.kind`",
+        ),
+        (
+            [{"card": "mnist", "shape": [1, 2, 2], "tasks": ["merced"]}],
+            "`shape` goes with `source`",
+        ),
+        (
+            [{"card": "mnist", "tasks": ["merced"], "classes": {"aid": {}}}],
+            "`classes` should name tasks of this member",
+        ),
     ],
 )
 def test_members_that_do_not_fit_the_card_are_refused_in_one_sentence(tmp_path, members, message):
@@ -255,7 +354,11 @@ def write_fashion_rgb(folder, *, form=list):
             buffer = io.BytesIO()
             Image.fromarray(image).resize((40, 60)).save(buffer, "PNG")
             (folder / side / f"{i}.png").write_bytes(buffer.getvalue())
-            records.append([names[i % 5], f"{i}.png", 1] if form is list else {"label": names[i % 5], "file": f"{i}.png"})
+            records.append(
+                [names[i % 5], f"{i}.png", 1]
+                if form is list
+                else {"label": names[i % 5], "file": f"{i}.png"}
+            )
         (folder / f"{side}.json").write_text(json.dumps(records))
 
 
@@ -263,7 +366,12 @@ def test_the_substitute_takes_the_first_of_each_of_five_classes_on_each_side(tmp
     write_fashion_mnist(tmp_path / "FashionMNIST" / "raw")
     source = load_card("fashion_mnist5").source["images"]
     source = ImageSource.model_validate({**source, "per_class": 3})
-    pool, test = read_sides(locate(tmp_path, source), source, (3, 28, 28), ("Shirt", "Dress", "Trouser", "Coat", "T-shirt/top"))
+    pool, test = read_sides(
+        locate(tmp_path, source),
+        source,
+        (3, 28, 28),
+        ("Shirt", "Dress", "Trouser", "Coat", "T-shirt/top"),
+    )
     images, labels = digits(120)
     wanted = sorted(i for number in (6, 3, 1, 4, 0) for i in np.flatnonzero(labels == number)[:3])
     assert (pool.images == images[wanted][..., None]).all()
@@ -275,8 +383,14 @@ def test_the_substitute_takes_the_first_of_each_of_five_classes_on_each_side(tmp
 def test_fashion_rgb_is_read_from_its_lists(tmp_path, form):
     write_fashion_rgb(tmp_path / "FashionRGB", form=form)
     dataset = opened(tmp_path, "fashion_rgb")
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 20, "val": 5, "test": 10}
-    assert dataset.splits["test"].labels["item"].tolist() == [0, 1, 2, 3, 4] * 2  # its `val`, in its order
+    assert {name: len(split) for name, split in dataset.splits.items()} == {
+        "train": 20,
+        "val": 5,
+        "test": 10,
+    }
+    assert (
+        dataset.splits["test"].labels["item"].tolist() == [0, 1, 2, 3, 4] * 2
+    )  # its `val`, in its order
     assert dataset.splits["test"].images.shape == (10, 3, 32, 32)
 
 
@@ -284,9 +398,13 @@ def test_which_clothes_were_used_is_in_the_label(tmp_path):
     write_batches(tmp_path / "cifar-10-batches-py")
     write_fashion_mnist(tmp_path / "FashionMNIST" / "raw")
     data = DataConfig(dataset="cifar10_fashion", root=tmp_path)
-    assert resolve(data).label == "cifar10_fashion from CIFAR-10 and Fashion-MNIST as RGB, 5 classes"
+    assert (
+        resolve(data).label == "cifar10_fashion from CIFAR-10 and Fashion-MNIST as RGB, 5 classes"
+    )
     dataset = open_dataset(data)
-    assert dataset.label.endswith("Fashion-MNIST as RGB, 5 classes") and dataset.splits["train"].members == (40, 48)
+    assert dataset.label.endswith("Fashion-MNIST as RGB, 5 classes") and dataset.splits[
+        "train"
+    ].members == (40, 48)
     write_fashion_rgb(tmp_path / "FashionRGB")
     other = DataConfig(dataset="cifar10_fashion", root=tmp_path, store=tmp_path / "other")
     assert resolve(other).label == "cifar10_fashion from CIFAR-10 and FashionRGB"
@@ -296,7 +414,9 @@ def test_which_clothes_were_used_is_in_the_label(tmp_path):
 
 def test_a_root_without_clothes_names_both_sets(tmp_path):
     write_batches(tmp_path / "cifar-10-batches-py")
-    with pytest.raises(BadInput, match="holds no FashionRGB or Fashion-MNIST as RGB, 5 classes, which"):
+    with pytest.raises(
+        BadInput, match="holds no FashionRGB or Fashion-MNIST as RGB, 5 classes, which"
+    ):
         resolve(DataConfig(dataset="cifar10_fashion", root=tmp_path))
 
 
@@ -318,22 +438,31 @@ def test_damaged_lists_are_refused(tmp_path, text, message):
 
 
 def test_the_sample_keeps_the_ratio_and_all_tasks(tmp_path):
-    assert resolve(DataConfig(dataset="cifar10_fashion", store=tmp_path)).label == (
-        "patches10_digits5 (embedded sample; stands in for cifar10_fashion)"
+    assert (
+        resolve(DataConfig(dataset="cifar10_fashion", store=tmp_path)).label
+        == "patches10_digits5 (embedded sample; stands in for cifar10_fashion)"
     )
     dataset = open_dataset(DataConfig(dataset="cifar10_fashion", store=tmp_path))
     images, items = dataset.splits["train"].members
     assert 9 < images / items < 11
-    assert {task.name for task in dataset.card.tasks} == {task.name for task in load_card("cifar10_fashion").tasks} == {"image", "item"}
+    assert (
+        {task.name for task in dataset.card.tasks}
+        == {task.name for task in load_card("cifar10_fashion").tasks}
+        == {"image", "item"}
+    )
     for split in dataset.splits.values():
-        assert set(split.labels["image"].tolist()) == set(range(-1, 10)) and set(split.labels["item"].tolist()) == set(range(-1, 5))
+        assert set(split.labels["image"].tolist()) == set(range(-1, 10)) and set(
+            split.labels["item"].tolist()
+        ) == set(range(-1, 5))
     pixels = dataset.splits["train"].images.float() / 255
     assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(dataset.mean, abs=2e-3)
     assert pixels.std((0, 2, 3)).tolist() == pytest.approx(dataset.std, abs=2e-3)
 
 
 @pytest.mark.parametrize(
-    "shipped", [card for card in list_cards().values() if card.source["kind"] == "disjoint"], ids=lambda card: card.name
+    "shipped",
+    [card for card in list_cards().values() if card.source["kind"] == "disjoint"],
+    ids=lambda card: card.name,
 )
 def test_a_shipped_card_gives_each_task_one_member_and_names_its_classes_as_that_does(shipped):
     given = [task for member in shipped.source["members"] for task in member["tasks"]]
@@ -341,7 +470,11 @@ def test_a_shipped_card_gives_each_task_one_member_and_names_its_classes_as_that
     for member in shipped.source["members"]:
         names = member.get("card", [])
         for alone in map(load_card, [names] if isinstance(names, str) else names):
-            pairs = member["tasks"].items() if isinstance(member["tasks"], dict) else zip(member["tasks"], member["tasks"], strict=True)
+            pairs = (
+                member["tasks"].items()
+                if isinstance(member["tasks"], dict)
+                else zip(member["tasks"], member["tasks"], strict=True)
+            )
             for mine, its in pairs:
                 ours = next(task for task in shipped.tasks if task.name == mine)
                 theirs = next(task for task in alone.tasks if task.name == its)
@@ -350,13 +483,20 @@ def test_a_shipped_card_gives_each_task_one_member_and_names_its_classes_as_that
 
 def test_two_sets_of_drawn_scenes_stand_in_for_the_real_ones(tmp_path):
     dataset = open_dataset(DataConfig(dataset="rsscn7_gid_scenes", store=tmp_path, size=16))
-    assert dataset.label == "drawn_scenes_two (embedded sample, procedural; stands in for rsscn7_gid_scenes)"
+    assert (
+        dataset.label
+        == "drawn_scenes_two (embedded sample, procedural; stands in for rsscn7_gid_scenes)"
+    )
     train = dataset.splits["train"]
     assert train.members == (600, 300) and train.images.shape[1:] == (3, 16, 16)
     for split in dataset.splits.values():
         first = split.members[0]
-        assert set(split.labels["rsscn7"][:first].tolist()) == set(range(7)) and set(split.labels["gid"][first:].tolist()) == set(range(5))
-        assert not {image.tobytes() for image in split.images[:first].numpy()} & {image.tobytes() for image in split.images[first:].numpy()}
+        assert set(split.labels["rsscn7"][:first].tolist()) == set(range(7)) and set(
+            split.labels["gid"][first:].tolist()
+        ) == set(range(5))
+        assert not {image.tobytes() for image in split.images[:first].numpy()} & {
+            image.tobytes() for image in split.images[first:].numpy()
+        }
 
 
 def test_original_classes_must_hold_the_tasks_names(tmp_path):

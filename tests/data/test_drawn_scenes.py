@@ -1,4 +1,5 @@
-"""The scenes that the program draws: the same on every machine, labelled by their masks, learnable and no gift."""
+"""The scenes that the program draws: the same on every machine, labelled by their masks, learnable
+and no gift."""
 
 import hashlib
 
@@ -42,17 +43,30 @@ def test_the_scene_is_the_most_frequent_cover_and_some_pixels_are_undefined():
         counts = np.bincount(mask.reshape(-1), minlength=8)
         assert counts[:7].argmax() == label
     undefined = (scenes.masks == 7).mean((1, 2))
-    assert scenes.masks.max() == 7 and 0.02 < undefined.mean() < 0.08 and (undefined == 0).mean() > 0.3
-    own = (scenes.masks == scenes.labels[:, None, None]).sum((1, 2)) / (scenes.masks < 7).sum((1, 2))
-    assert 0.6 < own.mean() < 0.8  # painting the scene's cover over the whole image is not the answer
+    assert (
+        scenes.masks.max() == 7 and 0.02 < undefined.mean() < 0.08 and (undefined == 0).mean() > 0.3
+    )
+    own = (scenes.masks == scenes.labels[:, None, None]).sum((1, 2)) / (scenes.masks < 7).sum(
+        (1, 2)
+    )
+    assert (
+        0.6 < own.mean() < 0.8
+    )  # painting the scene's cover over the whole image is not the answer
     assert np.bincount(scenes.labels, minlength=7).min() >= 17
 
 
 def test_it_opens_with_its_card_and_stands_in_for_the_scene_sets(dataset):
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 840, "val": 280, "test": 280}
+    assert {name: len(split) for name, split in dataset.splits.items()} == {
+        "train": 840,
+        "val": 280,
+        "test": 280,
+    }
     assert dataset.label == "drawn_scenes (embedded sample, procedural)"
     for name in ("rsscn7", "aid", "ucmerced", "whu_rs19", "nwpu_resisc45"):
-        assert resolve(DataConfig(dataset=name)).label == f"drawn_scenes (embedded sample, procedural; stands in for {name})"
+        assert (
+            resolve(DataConfig(dataset=name)).label
+            == f"drawn_scenes (embedded sample, procedural; stands in for {name})"
+        )
     for split in dataset.splits.values():
         assert set(split.labels["scene"].tolist()) == set(range(7))
     pixels = dataset.splits["train"].images.float() / 255
@@ -68,9 +82,10 @@ def test_no_scene_is_in_two_splits(dataset):
 def own_card(folder, count=20, covers="[water, forest, grass]"):
     path = folder / "mine.yaml"
     path.write_text(
-        f"name: mine\ntitle: Mine\nembedded: true\nsource: {{kind: drawn_scenes, count: {count}, folds: true}}\ntasks: [{{name: scene, "
-        f"outputs: 3, classes: {covers}}}]\nshape: [3, 64, 64]\nmean: [0.5, 0.5, 0.5]\nstd: [0.2, 0.2, 0.2]\nval_fraction: 0.2\n"
-        "licence: mine\nhow_to_get: draw\n"
+        f"name: mine\ntitle: Mine\nembedded: true\nsource: {{kind: drawn_scenes, count: {count},"
+        f" folds: true}}\ntasks: [{{name: scene, outputs: 3, classes: {covers}}}]\nshape: [3, 64,"
+        " 64]\nmean: [0.5, 0.5, 0.5]\nstd: [0.2, 0.2, 0.2]\nval_fraction: 0.2\nlicence:"
+        " mine\nhow_to_get: draw\n"
     )
     return DataConfig(dataset=str(path), root=folder)
 
@@ -81,7 +96,10 @@ def test_folds_and_sizes_work_as_with_the_sets_it_stands_in_for(tmp_path):
     assert resolve(DataConfig(dataset="rsscn7", size=32, fold=1)).card.shape == (3, 32, 32)
     folds = [open_dataset(data.model_copy(update={"fold": fold})) for fold in (1, 2)]
     assert folds[0].label == "mine (embedded sample, procedural, fold 1 of a seeded rotation)"
-    val, test = ({image.numpy().tobytes() for image in fold.splits[side].images} for fold, side in zip(folds, ("val", "test"), strict=True))
+    val, test = (
+        {image.numpy().tobytes() for image in fold.splits[side].images}
+        for fold, side in zip(folds, ("val", "test"), strict=True)
+    )
     assert val == test
 
 
@@ -95,9 +113,15 @@ def test_a_small_network_learns_them_but_not_at_once(dataset):
     torch.manual_seed(0)
     layers, width = [], 3
     for wide in (16, 32, 64):
-        layers += [torch.nn.Conv2d(width, wide, 3, stride=2, padding=1), torch.nn.BatchNorm2d(wide), torch.nn.ReLU()]
+        layers += [
+            torch.nn.Conv2d(width, wide, 3, stride=2, padding=1),
+            torch.nn.BatchNorm2d(wide),
+            torch.nn.ReLU(),
+        ]
         width = wide
-    net = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(64, 7))
+    net = torch.nn.Sequential(
+        *layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(64, 7)
+    )
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     train, test = dataset.splits["train"], dataset.splits["test"]
     inputs, targets = (train.images.float() / 255 - 0.4) / 0.2, train.labels["scene"]

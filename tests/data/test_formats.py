@@ -6,7 +6,18 @@ import pickle
 
 import numpy as np
 import pytest
-from fake import CLASSES, colours, digits, idx, image_files, write_batches, write_mnist, write_tar, write_tree, write_zip
+from fake import (
+    CLASSES,
+    colours,
+    digits,
+    idx,
+    image_files,
+    write_batches,
+    write_mnist,
+    write_tar,
+    write_tree,
+    write_zip,
+)
 
 from mtsearch.config.errors import BadInput
 from mtsearch.data.find import ImageSource, locate, read_sides
@@ -48,7 +59,9 @@ def test_a_folder_raw_is_mnists_only_inside_a_folder_called_mnist(tmp_path):
     assert locate(tmp_path / "MNIST" / "raw", MNIST) is not None
     write_mnist(tmp_path / "raw")
     assert locate(tmp_path / "raw", MNIST) is None
-    assert locate(tmp_path / "raw", MNIST.model_copy(update={"names": ("raw",)})) is not None  # a set of that very name
+    assert (
+        locate(tmp_path / "raw", MNIST.model_copy(update={"names": ("raw",)})) is not None
+    )  # a set of that very name
 
 
 def test_mnist_is_found_in_a_root_called_raw(tmp_path):
@@ -63,7 +76,12 @@ def test_a_root_without_the_set_gives_none_and_is_not_walked_through(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[:100], lambda b: gzip.compress(b"no idx at all"), lambda b: gzip.compress(idx(np.zeros((3, 28, 28), np.uint8)))]
+    "damage",
+    [
+        lambda b: b[:100],
+        lambda b: gzip.compress(b"no idx at all"),
+        lambda b: gzip.compress(idx(np.zeros((3, 28, 28), np.uint8))),
+    ],
 )
 def test_a_damaged_idx_file_is_named(tmp_path, damage):
     write_mnist(tmp_path / "MNIST")
@@ -82,7 +100,10 @@ def layouts():
 
     def tar(root):
         write_batches(root / "x")
-        write_tar(root / "cifar-10-python.tar.gz", {f"cifar-10-batches-py/{p.name}": p.read_bytes() for p in (root / "x").iterdir()})
+        write_tar(
+            root / "cifar-10-python.tar.gz",
+            {f"cifar-10-batches-py/{p.name}": p.read_bytes() for p in (root / "x").iterdir()},
+        )
 
     def tar_in_folder(root):
         tar(root)
@@ -109,7 +130,12 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    "content", [pickle.dumps({b"data": Evil()}), pickle.dumps(Evil(), protocol=0), pickle.dumps(np.array([Evil()], object))]
+    "content",
+    [
+        pickle.dumps({b"data": Evil()}),
+        pickle.dumps(Evil(), protocol=0),
+        pickle.dumps(np.array([Evil()], object)),
+    ],
 )
 def test_a_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
@@ -128,14 +154,18 @@ class Call:
 
 def rebuilt(dtype, shape=(1,), content=b"\0" * 8):
     """As numpy pickles an array, with a type and a shape of one's choice."""
-    return Call(np.zeros(0).__reduce__()[0], np.ndarray, (0,), b"b", state=(1, shape, dtype, False, content))
+    return Call(
+        np.zeros(0).__reduce__()[0], np.ndarray, (0,), b"b", state=(1, shape, dtype, False, content)
+    )
 
 
 @pytest.mark.parametrize("protocol", range(5))
 @pytest.mark.parametrize(
     "forged",
     [
-        Call(np.ndarray, (1,), "O", b"\0" * 8),  # an object array over bytes of the file's choice: forged pointers
+        Call(
+            np.ndarray, (1,), "O", b"\0" * 8
+        ),  # an object array over bytes of the file's choice: forged pointers
         Call(np.ndarray, (8,), "u1", b"\0" * 8),
         Call(np.ndarray, (1,), "O"),
         rebuilt(np.dtype("O")),
@@ -169,7 +199,15 @@ def test_an_array_stored_by_columns_comes_back():
 
 
 @pytest.mark.parametrize(
-    "call", ["builtins.eval", "builtins.getattr", "numpy.load", "numpy.core.multiarray.scalar", "pickle.loads", "functools.partial"]
+    "call",
+    [
+        "builtins.eval",
+        "builtins.getattr",
+        "numpy.load",
+        "numpy.core.multiarray.scalar",
+        "pickle.loads",
+        "functools.partial",
+    ],
 )
 def test_no_function_outside_the_short_list_is_ever_looked_up(call):
     module, _, name = call.rpartition(".")
@@ -181,7 +219,9 @@ def test_no_function_outside_the_short_list_is_ever_looked_up(call):
 @pytest.mark.parametrize("protocol", range(6))
 def test_plain_batches_of_every_pickle_protocol_are_read(protocol):
     batch = {b"data": np.arange(6, dtype=np.uint8).reshape(2, 3), b"labels": [1, 2], b"name": b"x"}
-    if protocol == 5:  # its in-band arrays come through a function of their own, which no official file uses
+    if (
+        protocol == 5
+    ):  # its in-band arrays come through a function of their own, which no official file uses
         with pytest.raises(BadInput):
             load_plain(pickle.dumps(batch, protocol), "x")
         return
@@ -190,7 +230,14 @@ def test_plain_batches_of_every_pickle_protocol_are_read(protocol):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x80", pickle.dumps([1]), pickle.dumps({b"data": [1], b"labels": [1]}), pickle.dumps({b"labels": []})]
+    "content",
+    [
+        b"",
+        b"\x80",
+        pickle.dumps([1]),
+        pickle.dumps({b"data": [1], b"labels": [1]}),
+        pickle.dumps({b"labels": []}),
+    ],
 )
 def test_a_batch_that_is_none_is_named(tmp_path, content):
     write_batches(tmp_path / "cifar10")
@@ -199,7 +246,9 @@ def test_a_batch_that_is_none_is_named(tmp_path, content):
         read(tmp_path, CIFAR, SHAPE)
 
 
-@pytest.mark.parametrize("ending", ["cifar10", "cifar10.zip", "cifar10.tar", "cifar10.tar.gz", "CIFAR10.tgz"])
+@pytest.mark.parametrize(
+    "ending", ["cifar10", "cifar10.zip", "cifar10.tar", "cifar10.tar.gz", "CIFAR10.tgz"]
+)
 @pytest.mark.parametrize("prefix", ["cifar10", "data/cifar10", ""])
 def test_class_folders_are_read_from_folders_and_archives_alike(tmp_path, ending, prefix):
     files = {name.lstrip("/"): content for name, content in image_files(prefix=prefix).items()}
@@ -210,7 +259,8 @@ def test_class_folders_are_read_from_folders_and_archives_alike(tmp_path, ending
     pool, test = read(tmp_path, CIFAR, SHAPE, CLASSES)
     for side, (images, labels) in ((pool, colours(50)), (test, colours(20, 1))):
         assert len(side) == len(images)
-        # The official order is lost: a seeded one stands in its place, and the pairs of image and class hold.
+        # The official order is lost: a seeded one stands in its place, and the pairs of image and
+        # class hold.
         assert {(i.tobytes(), int(c)) for i, c in zip(side.images, side.labels, strict=True)} == {
             (i.tobytes(), int(c)) for i, c in zip(images, labels, strict=True)
         }
@@ -244,7 +294,11 @@ def test_jpeg_files_are_said_to_be_lossy(tmp_path):
 
 
 def test_a_tree_without_test_side_needs_a_fraction_and_then_is_cut_by_the_cards_seed(tmp_path):
-    files = {name.replace("train/", ""): content for name, content in image_files().items() if "/train/" in name}
+    files = {
+        name.replace("train/", ""): content
+        for name, content in image_files().items()
+        if "/train/" in name
+    }
     write_tree(tmp_path, files)
     with pytest.raises(BadInput, match="test_fraction"):
         read(tmp_path, CIFAR, SHAPE)
@@ -255,13 +309,23 @@ def test_a_tree_without_test_side_needs_a_fraction_and_then_is_cut_by_the_cards_
 
 def test_a_validation_folder_joins_the_training_images(tmp_path):
     files = image_files()
-    write_tree(tmp_path, files | {name.replace("/test/", "/val/"): content for name, content in files.items() if "/test/" in name})
+    write_tree(
+        tmp_path,
+        files
+        | {
+            name.replace("/test/", "/val/"): content
+            for name, content in files.items()
+            if "/test/" in name
+        },
+    )
     pool, test = read(tmp_path, CIFAR, SHAPE)
     assert (len(pool), len(test)) == (70, 20)
 
 
 def test_an_unknown_class_folder_is_named(tmp_path):
-    write_tree(tmp_path, {name.replace("ship", "boat"): content for name, content in image_files().items()})
+    write_tree(
+        tmp_path, {name.replace("ship", "boat"): content for name, content in image_files().items()}
+    )
     with pytest.raises(BadInput, match="`boat`"):
         read(tmp_path, CIFAR, SHAPE, CLASSES)
 
@@ -297,6 +361,8 @@ def test_groups_follow_the_names_of_the_files(tmp_path):
     write_tree(tmp_path, files)
     pool, _ = read(tmp_path, CIFAR.model_copy(update={"group": r"(r\d+)_"}), SHAPE)
     assert len(set(pool.groups.tolist())) == 6
-    assert all(len(set(pool.labels[pool.groups == g].tolist())) == 1 for g in set(pool.groups.tolist()))
+    assert all(
+        len(set(pool.labels[pool.groups == g].tolist())) == 1 for g in set(pool.groups.tolist())
+    )
     with pytest.raises(BadInput, match="should capture a group"):
         read(tmp_path, CIFAR.model_copy(update={"group": r"(cell\d+)_"}), SHAPE)

@@ -8,15 +8,15 @@ import yaml
 from fake import write_mnist, write_tar, write_tree, write_zip
 from scenes import csv_folds, encoded, picture, scene_files
 
-from mtsearch import prepare
+from mtsearch.commands import prepare
 from mtsearch.config.errors import BadInput
+from mtsearch.config.reading import load_space
 from mtsearch.config.schema import DataConfig
-from mtsearch.config.space import load_space
 from mtsearch.data import check_sources, load_card, resolve, store
 from mtsearch.data import prepare as build
 from mtsearch.data.inventory import inventory
 from mtsearch.data.trees import open_tree
-from mtsearch.tuning.environment import concrete_data, environment_of
+from mtsearch.jobs.environment import concrete_data, environment_of
 
 FILES = scene_files(load_card("rsscn7"), per_class=5)
 ONE = next(iter(FILES))
@@ -39,11 +39,20 @@ def said(data):
 def test_files_that_come_go_or_change_are_noticed_and_other_files_are_not(tmp_path):
     write_tree(tmp_path, FILES)
     data = opened(tmp_path)
-    write_tree(tmp_path, {"RSSCN7/README.md": b"about", "RSSCN7/.hidden": b"x", "elsewhere/a.png": picture(1)})
+    write_tree(
+        tmp_path,
+        {"RSSCN7/README.md": b"about", "RSSCN7/.hidden": b"x", "elsewhere/a.png": picture(1)},
+    )
     check_sources(resolve(data))
     (tmp_path / ONE).unlink()
-    assert f"RSSCN7 in {tmp_path / 'RSSCN7'} are not those that its store was made of (35 then, 34 now)" in said(data)
-    assert f"Put them back, or delete the folder {resolve(data).store} to prepare the dataset again." in said(data)
+    assert (
+        f"RSSCN7 in {tmp_path / 'RSSCN7'} are not those that its store was made of (35 then, 34"
+        " now)" in said(data)
+    )
+    assert (
+        f"Put them back, or delete the folder {resolve(data).store} to prepare the dataset again."
+        in said(data)
+    )
     write_tree(tmp_path, {ONE: FILES[ONE]})
     check_sources(resolve(data))
     (tmp_path / ONE).rename((tmp_path / ONE).with_name("other.png"))
@@ -61,7 +70,9 @@ def test_notes_cards_runs_and_stores_within_a_set_are_no_part_of_it(tmp_path):
     write_tree(tmp_path, FILES)
     inside = tmp_path / "RSSCN7"
     data = opened(tmp_path, store=inside / "stores")
-    write_tree(inside, {"card.yaml": b"name: x", "runs/1/run.json": b"{}", "runs/1/front.csv": b"a,b"})
+    write_tree(
+        inside, {"card.yaml": b"name: x", "runs/1/run.json": b"{}", "runs/1/front.csv": b"a,b"}
+    )
     opened(inside, store=inside / "stores")
     (tmp_path / ONE).unlink()
     assert "(35 then, 34 now)" in said(data)
@@ -98,7 +109,13 @@ def test_a_store_alone_serves_whatever_else_lies_in_its_root(tmp_path, root):
     write_tree(tmp_path / "a", FILES)
     opened(tmp_path / "a" / root, store=tmp_path / "stores")
     check_sources(resolve(elsewhere(tmp_path, {"other.csv": b"a,b", "UCMerced.zip": b"none"})))
-    check_sources(resolve(DataConfig(dataset="rsscn7", root=tmp_path / "stores", size=8, store=tmp_path / "stores")))
+    check_sources(
+        resolve(
+            DataConfig(
+                dataset="rsscn7", root=tmp_path / "stores", size=8, store=tmp_path / "stores"
+            )
+        )
+    )
 
 
 def test_a_set_is_found_under_another_name_and_as_an_archive(tmp_path):
@@ -122,10 +139,15 @@ def test_the_same_archive_anywhere_is_the_same_and_a_changed_one_is_not(tmp_path
     check_sources(resolve(elsewhere(tmp_path, FILES, "rsscn7.zip")))
     write_zip(tmp_path / "RSSCN7.zip", dict(list(FILES.items())[1:]))
     data = DataConfig(dataset="rsscn7", root=tmp_path, size=8, store=tmp_path / "stores")
-    assert f"in {tmp_path / 'RSSCN7.zip'} are not those that its store was made of (35 then, 34 now)" in said(data)
+    assert (
+        f"in {tmp_path / 'RSSCN7.zip'} are not those that its store was made of (35 then, 34 now)"
+        in said(data)
+    )
 
 
-def test_a_tar_counts_as_one_file_is_not_read_in_its_place_and_passes_for_any_folder(tmp_path, monkeypatch):
+def test_a_tar_counts_as_one_file_is_not_read_in_its_place_and_passes_for_any_folder(
+    tmp_path, monkeypatch
+):
     write_tar(tmp_path / "RSSCN7.tar", FILES)
     data = opened(tmp_path, store=tmp_path / "stores")
     with monkeypatch.context() as patch:
@@ -133,12 +155,18 @@ def test_a_tar_counts_as_one_file_is_not_read_in_its_place_and_passes_for_any_fo
         check_sources(resolve(data))
     check_sources(resolve(elsewhere(tmp_path, dict(list(FILES.items())[:30]))))
     write_tar(tmp_path / "RSSCN7.tar", {**FILES, "RSSCN7/x.txt": bytes(100_000)})
-    assert f"in {tmp_path / 'RSSCN7.tar'} are not those that its store was made of (1 then and now" in said(data)
+    assert (
+        f"in {tmp_path / 'RSSCN7.tar'} are not those that its store was made of (1 then and now"
+        in said(data)
+    )
 
 
 @pytest.mark.parametrize("folder", ["RSSCN7", "RSSCN7_folds"])
 def test_lists_of_folds_count_where_a_fold_is_asked_for(tmp_path, folder):
-    lists = {f"{folder}/{name}": content for name, content in encoded(csv_folds(load_card("rsscn7"), FILES)).items()}
+    lists = {
+        f"{folder}/{name}": content
+        for name, content in encoded(csv_folds(load_card("rsscn7"), FILES)).items()
+    }
     write_tree(tmp_path, {**FILES, **lists})
     data, whole = opened(tmp_path, fold=1), opened(tmp_path)
     name, content = next(iter(lists.items()))
@@ -160,16 +188,36 @@ def test_a_table_of_labels_counts_and_other_tables_do_not(tmp_path):
     pictures = {f"things/{n % 3}/{n}.png": picture(n) for n in range(12)}
     table = "path,shape\n" + "".join(f"{n % 3}/{n}.png,{n % 3}\n" for n in range(12))
     write_tree(tmp_path, {**pictures, "things/labels.csv": table.encode()})
-    member = {"kind": "table", "images": {"title": "Things", "names": ["things"], "test_fraction": 0.25}}
-    for name, source in (("alone", member), ("member", {"kind": "disjoint", "members": [{"source": member, "tasks": ["shape"]}]})):
-        card = {"name": name, "title": name, "source": source, "tasks": [{"name": "shape", "outputs": 3}], "shape": [3, 8, 8]}
-        rest = {"mean": [0.5] * 3, "std": [0.5] * 3, "val_fraction": 0.25, "licence": "none", "how_to_get": "make them"}
+    member = {
+        "kind": "table",
+        "images": {"title": "Things", "names": ["things"], "test_fraction": 0.25},
+    }
+    for name, source in (
+        ("alone", member),
+        ("member", {"kind": "disjoint", "members": [{"source": member, "tasks": ["shape"]}]}),
+    ):
+        card = {
+            "name": name,
+            "title": name,
+            "source": source,
+            "tasks": [{"name": "shape", "outputs": 3}],
+            "shape": [3, 8, 8],
+        }
+        rest = {
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+            "val_fraction": 0.25,
+            "licence": "none",
+            "how_to_get": "make them",
+        }
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(card | rest))
         data = DataConfig(dataset=str(tmp_path / f"{name}.yaml"), root=tmp_path)
         build(data)
         write_tree(tmp_path, {"things/results.csv": b"a,b"})
         check_sources(resolve(data))
-        write_tree(tmp_path, {"things/labels.csv": table.replace("0.png,0", "0.png,10", 1).encode()})
+        write_tree(
+            tmp_path, {"things/labels.csv": table.replace("0.png,0", "0.png,10", 1).encode()}
+        )
         assert f"in {tmp_path / 'things'} are not those" in said(data)
         write_tree(tmp_path, {"things/labels.csv": table.encode()})
         check_sources(resolve(data))
@@ -199,9 +247,13 @@ def test_a_run_a_training_and_a_resume_begin_with_the_sentence(tmp_path):
     concrete_data(given, facts)
     write_mnist(tmp_path / "MNIST" / "raw", train=190, test=60)
     begins = r"^The files of MNIST in .*/MNIST are not those .*\. Put them back, "
-    with pytest.raises(BadInput, match=begins + "or delete the folder .* to prepare the dataset again\\.$"):
+    with pytest.raises(
+        BadInput, match=begins + "or delete the folder .* to prepare the dataset again\\.$"
+    ):
         environment_of(given)
-    with pytest.raises(BadInput, match=begins + "as a run goes on only with the data that it began with\\.$"):
+    with pytest.raises(
+        BadInput, match=begins + "as a run goes on only with the data that it began with\\.$"
+    ):
         concrete_data(given, facts)
 
 

@@ -26,10 +26,15 @@ def test_pictures_of_one_group_in_several_folders_stay_on_one_side_of_a_cut(tmp_
         for side in ("train", "val", "test"):
             folder = tmp_path / side / "a"
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.full((8, 8, 3), tile, np.uint8)).save(folder / f"t{tile:02d}_{side}.png")
+            Image.fromarray(np.full((8, 8, 3), tile, np.uint8)).save(
+                folder / f"t{tile:02d}_{side}.png"
+            )
     source = ImageSource(title="x", names=("x",), group=r"(t\d+)_")
     pool, _ = read_sides(find_images(Folder(tmp_path)), source, (3, 8, 8), ("a",))
-    train, val = (set(pool.images[part][:, 0, 0, 0].tolist()) for part in cut(pool.labels, 0.5, 0, pool.groups))
+    train, val = (
+        set(pool.images[part][:, 0, 0, 0].tolist())
+        for part in cut(pool.labels, 0.5, 0, pool.groups)
+    )
     assert train and val and not train & val
 
 
@@ -38,9 +43,15 @@ def test_lists_without_named_classes_are_numbered_together(tmp_path):
     for side, classes in (("train", ("a", "b", "c")), ("val", ("c", "b"))):
         (tmp_path / side).mkdir()
         for name in classes:
-            Image.fromarray(np.full((8, 8, 3), ord(name), np.uint8)).save(tmp_path / side / f"{name}.png")
-        (tmp_path / f"{side}.json").write_text(json.dumps([[name, f"{name}.png"] for name in classes]))
-    pool, test = read_sides(find_images(Folder(tmp_path)), ImageSource(title="x", names=("x",)), (3, 8, 8), ())
+            Image.fromarray(np.full((8, 8, 3), ord(name), np.uint8)).save(
+                tmp_path / side / f"{name}.png"
+            )
+        (tmp_path / f"{side}.json").write_text(
+            json.dumps([[name, f"{name}.png"] for name in classes])
+        )
+    pool, test = read_sides(
+        find_images(Folder(tmp_path)), ImageSource(title="x", names=("x",)), (3, 8, 8), ()
+    )
     assert (pool.labels.tolist(), test.labels.tolist()) == ([0, 1, 2], [2, 1])
 
 

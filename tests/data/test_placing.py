@@ -34,7 +34,10 @@ def test_a_tensor_for_a_gpu_arrives_whole():
 
 
 def test_weights_and_images_of_a_trial_are_channels_last():
-    trial = Trial(TrialConfig(epochs={"search": 0, "retrain": 1}), DataConfig(dataset="patches10_digits", limit=100))
+    trial = Trial(
+        TrialConfig(epochs={"search": 0, "retrain": 1}),
+        DataConfig(dataset="patches10_digits", limit=100),
+    )
     weights = [p for p in trial.model.parameters() if p.dim() == 4]
     assert weights and all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
     [(_, (images, _))] = trial._streams.next((0, 1))

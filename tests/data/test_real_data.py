@@ -1,4 +1,5 @@
-"""The full data sets, where the environment says they are: sizes, balance, and the checksum that every machine must get."""
+"""The full data sets, where the environment says they are: sizes, balance, and the checksum that
+every machine must get."""
 
 import os
 from pathlib import Path
@@ -12,15 +13,30 @@ from mtsearch.data import open_dataset, resolve
 
 ROOT = os.environ.get("MTSEARCH_TEST_DATA")  # what MTSEARCH_DATA was; see tests/conftest.py
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not ROOT, reason="MTSEARCH_DATA names no folder with MNIST and CIFAR-10")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not ROOT, reason="MTSEARCH_DATA names no folder with MNIST and CIFAR-10"),
+]
 
 
 @pytest.mark.parametrize(
     ("name", "sizes", "checksum"),
     [
-        ("multimnist", (50_000, 10_000, 10_000), "e05928b14330cf3acb55329b45879f926761c3f22c19d66fa66c2394a03c2db6"),
-        ("mnist", (50_000, 10_000, 10_000), "5b471b3fce0663a836040c1263c3b28dd3c5b3a37ff751fb41b1090ab42d4a0f"),
-        ("cifar10_mnist", (40_000, 10_000, 10_000), None),  # its bytes may follow the release of the JPEG decoder
+        (
+            "multimnist",
+            (50_000, 10_000, 10_000),
+            "e05928b14330cf3acb55329b45879f926761c3f22c19d66fa66c2394a03c2db6",
+        ),
+        (
+            "mnist",
+            (50_000, 10_000, 10_000),
+            "5b471b3fce0663a836040c1263c3b28dd3c5b3a37ff751fb41b1090ab42d4a0f",
+        ),
+        (
+            "cifar10_mnist",
+            (40_000, 10_000, 10_000),
+            None,
+        ),  # its bytes may follow the release of the JPEG decoder
     ],
 )
 def test_full_sets(name, sizes, checksum, tmp_path):
@@ -30,6 +46,8 @@ def test_full_sets(name, sizes, checksum, tmp_path):
     assert checksum is None or dataset.checksum == checksum
     assert resolve(data).label == dataset.label
     for split in dataset.splits.values():
-        assert split.images.dtype == torch.uint8 and split.images.is_contiguous(memory_format=torch.channels_last)
+        assert split.images.dtype == torch.uint8 and split.images.is_contiguous(
+            memory_format=torch.channels_last
+        )
         for labels in split.labels.values():
             assert np.bincount(labels.numpy(), minlength=10).min() > len(split) * 0.08

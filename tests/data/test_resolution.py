@@ -32,7 +32,10 @@ def test_without_a_root_and_unprepared_the_sample_stands_in_under_its_own_name()
     assert found.label == "multidigits (embedded sample; stands in for multimnist)"
     assert open_dataset(MM).label == found.label
     assert resolve(DataConfig(dataset="multidigits")).label == "multidigits (embedded sample)"
-    assert resolve(DataConfig(dataset="cifar10_mnist")).label == "patches10_digits (embedded sample; stands in for cifar10_mnist)"
+    assert (
+        resolve(DataConfig(dataset="cifar10_mnist")).label
+        == "patches10_digits (embedded sample; stands in for cifar10_mnist)"
+    )
 
 
 def test_without_a_root_data_in_the_cache_folder_are_used(cache):
@@ -52,9 +55,13 @@ def test_without_a_root_a_prepared_store_is_used(cache, tmp_path):
 def test_a_root_that_lacks_the_set_is_an_error_that_says_how_to_get_it(tmp_path, monkeypatch, how):
     monkeypatch.setenv("MTSEARCH_DATA", str(tmp_path))
     data = MM if how == "variable" else MM.model_copy(update={"root": tmp_path})
-    with pytest.raises(BadInput, match=r"holds no MNIST.*as torchvision's MNIST downloads it") as caught:
+    with pytest.raises(
+        BadInput, match=r"holds no MNIST.*as torchvision's MNIST downloads it"
+    ) as caught:
         resolve(data)
-    assert ("MTSEARCH_DATA=" if how == "variable" else "data.root=") in str(caught.value) and str(caught.value).count(". ") == 0
+    assert ("MTSEARCH_DATA=" if how == "variable" else "data.root=") in str(caught.value) and str(
+        caught.value
+    ).count(". ") == 0
     write_mnist(tmp_path / "MNIST")
     with pytest.raises(BadInput, match="holds no CIFAR-10, which"):
         resolve(data.model_copy(update={"dataset": "cifar10_mnist"}))
@@ -65,7 +72,10 @@ def test_a_root_that_lacks_the_set_is_an_error_that_says_how_to_get_it(tmp_path,
 def test_another_sets_folder_raw_is_not_taken_for_mnist(tmp_path, name, root):
     write_batches(tmp_path / root / "cifar10")
     write_mnist(tmp_path / "FashionMNIST" / "raw")
-    with pytest.raises(BadInput, match=r"holds no MNIST, .*FashionMNIST/raw may be of any set while .* is not called MNIST") as caught:
+    with pytest.raises(
+        BadInput,
+        match=r"holds no MNIST, .*FashionMNIST/raw may be of any set while .* is not called MNIST",
+    ) as caught:
         resolve(DataConfig(dataset=name, root=tmp_path / root))
     assert str(caught.value).count(". ") == 0
 
@@ -106,7 +116,9 @@ def test_a_root_without_write_bits_is_never_written_even_by_the_superuser(tmp_pa
     try:
         before = sorted(p for p in (tmp_path / "root").rglob("*"))
         path = prepare(MM.model_copy(update={"root": tmp_path / "root"}))
-        assert path.is_relative_to(cache) and before == sorted(p for p in (tmp_path / "root").rglob("*"))
+        assert path.is_relative_to(cache) and before == sorted(
+            p for p in (tmp_path / "root").rglob("*")
+        )
         assert not writable(tmp_path / "root" / "mtsearch" / "x")
     finally:
         for folder in folders:
@@ -124,7 +136,9 @@ def test_a_store_prepared_below_a_root_is_used_when_the_root_is_read_only_later(
 
 
 def test_data_store_says_where(tmp_path):
-    data = MM.model_copy(update={"root": write_root(tmp_path / "root"), "store": tmp_path / "stores"})
+    data = MM.model_copy(
+        update={"root": write_root(tmp_path / "root"), "store": tmp_path / "stores"}
+    )
     assert prepare(data).parent == tmp_path / "stores" / "multimnist"
     assert not (tmp_path / "root" / "mtsearch").exists()
     (tmp_path / "closed").mkdir(mode=0o555)
@@ -135,8 +149,19 @@ def test_data_store_says_where(tmp_path):
 def test_each_seed_fraction_and_card_has_a_store_of_its_own(tmp_path):
     root = write_root(tmp_path)
     changes = [{}, {"split_seed": 1}, {"val_fraction": 0.3}, {"dataset": "mnist"}]
-    assert len({resolve(DataConfig(**{"dataset": "multimnist", "root": root, **change})).store for change in changes}) == 4
-    assert resolve(MM.model_copy(update={"root": root, "limit": 5})).store == resolve(MM.model_copy(update={"root": root})).store
+    assert (
+        len(
+            {
+                resolve(DataConfig(**{"dataset": "multimnist", "root": root, **change})).store
+                for change in changes
+            }
+        )
+        == 4
+    )
+    assert (
+        resolve(MM.model_copy(update={"root": root, "limit": 5})).store
+        == resolve(MM.model_copy(update={"root": root})).store
+    )
 
 
 def test_jpeg_files_are_told_in_the_label(tmp_path):
@@ -151,7 +176,11 @@ def test_jpeg_files_are_told_in_the_label(tmp_path):
 def test_limit_keeps_the_first_of_the_train_order_and_a_fifth_of_the_others(tmp_path):
     data = MM.model_copy(update={"root": write_root(tmp_path)})
     full, part = open_dataset(data), open_dataset(data.model_copy(update={"limit": 15}))
-    assert {name: len(split) for name, split in part.splits.items()} == {"train": 15, "val": 3, "test": 3}
+    assert {name: len(split) for name, split in part.splits.items()} == {
+        "train": 15,
+        "val": 3,
+        "test": 3,
+    }
     for name, split in part.splits.items():
         assert (split.images == full.splits[name].images[: len(split)]).all()
         assert (split.labels["left"] == full.splits[name].labels["left"][: len(split)]).all()
@@ -162,13 +191,24 @@ def test_limit_keeps_the_first_of_the_train_order_and_a_fifth_of_the_others(tmp_
 
 def test_every_card_of_the_project_can_be_read_and_its_sample_exists():
     cards = list_cards()
-    assert {"multimnist", "cifar10_mnist", "mnist", "cifar10", "multidigits", "patches10_digits"} <= set(cards)
+    assert {
+        "multimnist",
+        "cifar10_mnist",
+        "mnist",
+        "cifar10",
+        "multidigits",
+        "patches10_digits",
+    } <= set(cards)
     for name, card in cards.items():
         assert card.name == name
         assert card.sample is None or cards[card.sample].embedded
         if card.sample:
-            assert [task.name for task in cards[card.sample].tasks] == [task.name for task in card.tasks]
-            same = slice(1) if card.source["kind"] == "degraded" else slice(None)  # networks that restore take images of any size
+            assert [task.name for task in cards[card.sample].tasks] == [
+                task.name for task in card.tasks
+            ]
+            same = (
+                slice(1) if card.source["kind"] == "degraded" else slice(None)
+            )  # networks that restore take images of any size
             assert cards[card.sample].shape[same] == card.shape[same]
 
 
@@ -181,12 +221,16 @@ def test_a_users_card_needs_no_code(tmp_path):
     write_zip(tmp_path / "pets.zip", image_files(prefix="pets"))
     card = tmp_path / "pets.yaml"
     card.write_text(
-        "name: pets\ntitle: Pets\nsource: {kind: classification, images: {title: Pets, names: [pets]}}\n"
-        "tasks: [{name: animal, outputs: 10}]\nshape: [3, 32, 32]\nmean: [0.5, 0.5, 0.5]\nstd: [0.2, 0.2, 0.2]\n"
-        "val_fraction: 0.2\nlicence: mine\nhow_to_get: ask me\n"
+        "name: pets\ntitle: Pets\nsource: {kind: classification, images: {title: Pets, names:"
+        " [pets]}}\ntasks: [{name: animal, outputs: 10}]\nshape: [3, 32, 32]\nmean: [0.5, 0.5,"
+        " 0.5]\nstd: [0.2, 0.2, 0.2]\nval_fraction: 0.2\nlicence: mine\nhow_to_get: ask me\n"
     )
     dataset = open_dataset(DataConfig(dataset=str(card), root=tmp_path))
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 40, "val": 10, "test": 20}
+    assert {name: len(split) for name, split in dataset.splits.items()} == {
+        "train": 40,
+        "val": 10,
+        "test": 20,
+    }
     assert dataset.label == "pets from Pets"
 
 
@@ -213,7 +257,13 @@ def test_a_wrong_card_is_refused_with_the_place(tmp_path, change, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("change", [("mean: [0.5, 0.5, 0.5]", "mean: [0.5, 0.5, 0.4]"), ("std: [0.2, 0.2, 0.2]", "std: [0.3, 0.2, 0.2]")])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("mean: [0.5, 0.5, 0.5]", "mean: [0.5, 0.5, 0.4]"),
+        ("std: [0.2, 0.2, 0.2]", "std: [0.3, 0.2, 0.2]"),
+    ],
+)
 def test_a_card_that_normalises_otherwise_than_its_store_was_built_for_is_refused(tmp_path, change):
     test_a_users_card_needs_no_code(tmp_path)
     card = tmp_path / "pets.yaml"
@@ -221,7 +271,9 @@ def test_a_card_that_normalises_otherwise_than_its_store_was_built_for_is_refuse
     text, place, checksum = card.read_text(), resolve(data).store, resolve(data).checksum
     card.write_text(text.replace(*change))
     for ask in (resolve, prepare, open_dataset):
-        with pytest.raises(BadInput, match=r"`pets` gives mean .* store was built for .*delete the folder") as caught:
+        with pytest.raises(
+            BadInput, match=r"`pets` gives mean .* store was built for .*delete the folder"
+        ) as caught:
             ask(data)
         assert str(place) in str(caught.value) and str(caught.value).count(". ") == 0
     card.write_text(text)
@@ -247,7 +299,9 @@ def test_a_missing_card_file_is_named(tmp_path):
 def test_channels_last_batches_in_order_copy_nothing_of_an_open_split(tmp_path):
     dataset = open_dataset(DataConfig(dataset="cifar10_mnist", root=write_root(tmp_path)))
     train = dataset.splits["train"]
-    loader = Batches(train, batch_size=8, mean=dataset.mean, std=dataset.std, memory_format=torch.channels_last)
+    loader = Batches(
+        train, batch_size=8, mean=dataset.mean, std=dataset.std, memory_format=torch.channels_last
+    )
     assert loader.rows.data_ptr() == train.images.data_ptr()
 
 
@@ -260,7 +314,13 @@ def test_the_label_says_how_much_of_a_set_is_used(tmp_path):
         (count - 1, f", the first {count - 1} training images"),
         (5, ", the first 5 training images"),
     ):
-        dataset = open_dataset(DataConfig(dataset="drawn_scenes_masks", size=16, limit=limit, store=tmp_path))
+        dataset = open_dataset(
+            DataConfig(dataset="drawn_scenes_masks", size=16, limit=limit, store=tmp_path)
+        )
         assert dataset.label == whole.label + ending
     standing_in = resolve(DataConfig(dataset="gid_mtl15", size=16, limit=5, store=tmp_path))
-    assert standing_in.label == "drawn_scenes_masks (embedded sample, procedural; stands in for gid_mtl15), the first 5 training images"
+    assert (
+        standing_in.label
+        == "drawn_scenes_masks (embedded sample, procedural; stands in for gid_mtl15), the first 5"
+        " training images"
+    )

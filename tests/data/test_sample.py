@@ -21,7 +21,10 @@ ROOT = Path(mtsearch.__file__).parent.parent
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory):
     store = tmp_path_factory.mktemp("stores")
-    return {name: open_dataset(DataConfig(dataset=name, store=store)) for name in ("patches10_digits", "multidigits")}
+    return {
+        name: open_dataset(DataConfig(dataset=name, store=store))
+        for name in ("patches10_digits", "multidigits")
+    }
 
 
 def test_it_is_small():
@@ -38,7 +41,9 @@ def test_it_is_small():
 def test_it_opens_with_its_card(datasets, name, sizes, checksum):
     dataset = datasets[name]
     assert sizes.items() <= {key: len(split) for key, split in dataset.splits.items()}.items()
-    assert checksum is None or dataset.checksum.startswith(checksum)  # no JPEG in it: the same bytes on every machine
+    assert checksum is None or dataset.checksum.startswith(
+        checksum
+    )  # no JPEG in it: the same bytes on every machine
     for split in dataset.splits.values():
         for task in dataset.card.tasks:
             assert set(split.labels[task.name].tolist()) == set(range(task.outputs))
@@ -74,7 +79,9 @@ def test_no_program_lies_beside_the_cards_where_it_would_be_installed_as_a_modul
         assert card.how_to_get.endswith("datasets/sample/build.py")
 
 
-@pytest.mark.skipif(not (ROOT / "setup.cfg").is_file(), reason="reads the clone that the package was built from")
+@pytest.mark.skipif(
+    not (ROOT / "setup.cfg").is_file(), reason="reads the clone that the package was built from"
+)
 def test_the_samples_licences_are_licence_files_of_the_package():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")

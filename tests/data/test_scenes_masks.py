@@ -1,4 +1,5 @@
-"""Scenes with masks: reading GID-MTL's files, the numbers of its classes, and splits that tear no overlapping images apart."""
+"""Scenes with masks: reading GID-MTL's files, the numbers of its classes, and splits that tear no
+overlapping images apart."""
 
 import io
 import os
@@ -22,7 +23,11 @@ from mtsearch.data.overlap import Overlap, cut_apart, deal
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
 MTL5 = {"builtup": 288, "farmland": 399, "forest": 177, "meadow": 84, "water": 443}
 MTL15 = dict(
-    zip(load_card("gid_mtl15").tasks[0].classes, (72, 59, 23, 53, 44, 75, 76, 37, 69, 41, 38, 76, 45, 28, 31), strict=True)
+    zip(
+        load_card("gid_mtl15").tasks[0].classes,
+        (72, 59, 23, 53, 44, 75, 76, 37, 69, 41, 38, 76, 45, 28, 31),
+        strict=True,
+    )
 )  # files, in the order of the masks' numbers
 DUPLICATES = [
     ("artificial_grassland", 71, 75),
@@ -42,11 +47,16 @@ def mask(numbers, mode="L", ending="png"):
 
 
 def names_of(name):
-    return [f"{folder}/{number}" for folder, count in SETS[name].items() for number in range(1, count + 1)]
+    return [
+        f"{folder}/{number}"
+        for folder, count in SETS[name].items()
+        for number in range(1, count + 1)
+    ]
 
 
 def pairs(folder, sizes, undefined, ending="png", size=8):
-    """name -> bytes of an image, whose colour holds its number, and a mask, of its class but for one undefined row, for every name."""
+    """name -> bytes of an image, whose colour holds its number, and a mask, of its class but for
+    one undefined row, for every name."""
     files, number = {}, 0
     for label, (name, count) in enumerate(sizes.items()):
         area = np.full((size, size), label)
@@ -64,26 +74,41 @@ def opened(tmp_path_factory):
     """Both sets with all their files, 8 pixels wide, as zips of TIFF files packed as theirs are."""
     root = tmp_path_factory.mktemp("gid")
     for name, sizes in SETS.items():
-        write_zip(root / f"{name.upper().replace('_', '-')}.zip", pairs(name.upper(), sizes, len(sizes), ending="tif"))
+        write_zip(
+            root / f"{name.upper().replace('_', '-')}.zip",
+            pairs(name.upper(), sizes, len(sizes), ending="tif"),
+        )
     return {name: open_dataset(DataConfig(dataset=name, root=root, size=8)) for name in SETS}
 
 
 @pytest.mark.parametrize(("name", "count"), [("gid_mtl5", 1391), ("gid_mtl15", 767)])
 def test_all_images_are_read_once(opened, name, count):
     found = members(opened[name])
-    assert sum(map(len, found.values())) == len(set().union(*found.values())) == sum(counts(opened[name])) == count
+    assert (
+        sum(map(len, found.values()))
+        == len(set().union(*found.values()))
+        == sum(counts(opened[name]))
+        == count
+    )
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_scenes_class_is_the_number_its_pixels_have(opened, name):
     scene, pixels = opened[name].card.tasks
-    assert scene.classes == pixels.classes and pixels.ignore == pixels.undefined == pixels.outputs == len(SETS[name])
+    assert (
+        scene.classes == pixels.classes
+        and pixels.ignore == pixels.undefined == pixels.outputs == len(SETS[name])
+    )
     folder_of = [place.partition("/")[0] for place in names_of(name)]
     for split in opened[name].splits.values():
         labels, masks = split.labels["scene"], split.labels["pixels"]
         assert labels.dtype == masks.dtype == torch.int64 and masks.shape == (len(split), 8, 8)
-        assert (masks[:, 1:] == labels[:, None, None]).all() and (masks[:, 0] == pixels.undefined).all()
-        assert [scene.classes[label] for label in labels] == [folder_of[number] for number in numbers(split.images)]
+        assert (masks[:, 1:] == labels[:, None, None]).all() and (
+            masks[:, 0] == pixels.undefined
+        ).all()
+        assert [scene.classes[label] for label in labels] == [
+            folder_of[number] for number in numbers(split.images)
+        ]
 
 
 def test_lake_is_13_and_not_its_place_in_the_alphabet():
@@ -98,7 +123,11 @@ def test_lake_is_13_and_not_its_place_in_the_alphabet():
 def sides_of(dataset):
     """The split of every image, by its name."""
     names = names_of(dataset.card.name)
-    return {f"{dataset.card.name}/{names[i]}": split for split, found in members(dataset).items() for i in found}
+    return {
+        f"{dataset.card.name}/{names[i]}": split
+        for split, found in members(dataset).items()
+        for i in found
+    }
 
 
 @pytest.mark.parametrize("which", ["gid_mtl15", "joint"])
@@ -108,7 +137,9 @@ def test_no_overlap_group_is_torn_apart_not_even_between_the_two_sets(opened, wh
     assert len(groups) == {"gid_mtl15": 118, "joint": 152}[which]
     assert sum(map(len, groups)) == {"gid_mtl15": 632, "joint": 775}[which]
     for group in groups:
-        assert len({side[name] for name in group}) == 1  # a name that is in neither set is a KeyError
+        assert (
+            len({side[name] for name in group}) == 1
+        )  # a name that is in neither set is a KeyError
 
 
 def test_the_six_pairs_of_equal_images_stay_together(opened):
@@ -136,10 +167,16 @@ def test_another_split_seed_changes_train_and_val_and_never_test(opened):
     assert set(test.tolist()) == members(one)["test"]
     vals = []
     for seed in range(5):
-        train, val, dealt = cut_apart([names[i] for i in rest], labels[rest], groups, 0.25, seed, tested)
+        train, val, dealt = cut_apart(
+            [names[i] for i in rest], labels[rest], groups, 0.25, seed, tested
+        )
         assert not dealt & tested and not set(rest[train]) & set(rest[val])
         assert abs(len(val) / len(rest) - 0.25) < 0.05
-        where = {names[i]: side for side, part in (("train", rest[train]), ("val", rest[val]), ("test", test)) for i in part}
+        where = {
+            names[i]: side
+            for side, part in (("train", rest[train]), ("val", rest[val]), ("test", test))
+            for i in part
+        }
         assert all(len({where[name] for name in group if name in where}) <= 1 for group in groups)
         vals.append(frozenset(val.tolist()))
     assert len(set(vals)) == 5
@@ -163,7 +200,11 @@ def test_without_groups_every_class_is_cut_by_its_share():
 
 
 def mine(root, **files):
-    write_tree(root, pairs("GID-MTL5", dict.fromkeys(MTL5, 6), 5) | {f"GID-MTL5/{name}": content for name, content in files.items()})
+    write_tree(
+        root,
+        pairs("GID-MTL5", dict.fromkeys(MTL5, 6), 5)
+        | {f"GID-MTL5/{name}": content for name, content in files.items()},
+    )
     return DataConfig(dataset="gid_mtl5", root=root, size=8)
 
 
@@ -171,9 +212,14 @@ def mine(root, **files):
 def test_images_a_pixel_too_wide_or_high_are_cropped_with_their_masks(tmp_path, wide, high):
     area = np.zeros((high, wide))
     area[8:], area[:, 8:] = 4, 4  # what is to be cropped away
-    data = mine(tmp_path, **{"image/builtup/6.png": picture(5, high, wide), "label_gray/builtup/6.png": mask(area)})
+    data = mine(
+        tmp_path,
+        **{"image/builtup/6.png": picture(5, high, wide), "label_gray/builtup/6.png": mask(area)},
+    )
     dataset = open_dataset(data)
-    place, split = next((numbers(s.images).index(5), s) for s in dataset.splits.values() if 5 in numbers(s.images))
+    place, split = next(
+        (numbers(s.images).index(5), s) for s in dataset.splits.values() if 5 in numbers(s.images)
+    )
     assert split.images[place].shape == (3, 8, 8) and (split.labels["pixels"][place] == 0).all()
 
 
@@ -196,9 +242,13 @@ def test_masks_keep_their_numbers_when_images_are_scaled(tmp_path):
         for n in range(1, 7)
     }
     for size in (8, 20, 48):
-        split = open_dataset(mine(tmp_path, **files).model_copy(update={"size": size})).splits["train"]
+        split = open_dataset(mine(tmp_path, **files).model_copy(update={"size": size})).splits[
+            "train"
+        ]
         assert set(split.labels["pixels"].unique().tolist()) == {0, 4}
-        assert (split.labels["pixels"][:, :, : size // 2] == 0).all() and (split.labels["pixels"][:, :, size // 2 :] == 4).all()
+        assert (split.labels["pixels"][:, :, : size // 2] == 0).all() and (
+            split.labels["pixels"][:, :, size // 2 :] == 4
+        ).all()
 
 
 def test_colour_pictures_of_masks_are_not_read(tmp_path):
@@ -210,10 +260,19 @@ def test_colour_pictures_of_masks_are_not_read(tmp_path):
     ("files", "message"),
     [
         ({"image/builtup/7.png": picture(3)}, r"image builtup/7 in .* has no mask"),
-        ({"label_gray/builtup/7.png": mask(np.zeros((8, 8)))}, r"mask builtup/7 in .* has no image"),
+        (
+            {"label_gray/builtup/7.png": mask(np.zeros((8, 8)))},
+            r"mask builtup/7 in .* has no image",
+        ),
         ({"label_gray/builtup/6.png": mask(np.zeros((4, 4)))}, r"builtup/6 in .* differ in size"),
-        ({"label_gray/builtup/6.png": mask(np.zeros((8, 8)), "RGB")}, r"should hold a class number of 8 bits a pixel\. Found mode RGB"),
-        ({"label_gray/builtup/6.png": mask(np.full((8, 8), 7))}, r"`pixels` of `gid_mtl5` should lie in 0\.\.4\. Found"),
+        (
+            {"label_gray/builtup/6.png": mask(np.zeros((8, 8)), "RGB")},
+            r"should hold a class number of 8 bits a pixel\. Found mode RGB",
+        ),
+        (
+            {"label_gray/builtup/6.png": mask(np.full((8, 8), 7))},
+            r"`pixels` of `gid_mtl5` should lie in 0\.\.4\. Found",
+        ),
         (
             {"image/swamp/1.png": picture(3), "label_gray/swamp/1.png": mask(np.zeros((8, 8)))},
             r"`swamp` in .* is no class of the data card",
@@ -226,19 +285,34 @@ def test_files_that_do_not_fit_are_refused(tmp_path, files, message):
 
 
 def test_images_without_masks_are_refused(tmp_path):
-    write_tree(tmp_path, {name: content for name, content in pairs("GID-MTL5", dict.fromkeys(MTL5, 2), 5).items() if "/image/" in name})
+    write_tree(
+        tmp_path,
+        {
+            name: content
+            for name, content in pairs("GID-MTL5", dict.fromkeys(MTL5, 2), 5).items()
+            if "/image/" in name
+        },
+    )
     with pytest.raises(BadInput, match="have no folder `label_gray`"):
         open_dataset(DataConfig(dataset="gid_mtl5", root=tmp_path, size=8))
 
 
 @pytest.mark.parametrize(
-    ("overlap", "message"), [("{list: jiont, set: x}", "Did you mean `joint`"), ("{file: x, list: a, set: b}", "there is no")]
+    ("overlap", "message"),
+    [
+        ("{list: jiont, set: x}", "Did you mean `joint`"),
+        ("{file: x, list: a, set: b}", "there is no"),
+    ],
 )
 def test_a_wrong_list_of_groups_is_refused(tmp_path, overlap, message):
     mine(tmp_path)
     card = tmp_path / "mine.yaml"
     text = (datasets_folder() / "gid_mtl5.yaml").read_text()
-    card.write_text(text.replace("{list: joint, set: gid_mtl5}", overlap).replace("name: gid_mtl5", "name: mine"))
+    card.write_text(
+        text.replace("{list: joint, set: gid_mtl5}", overlap).replace(
+            "name: gid_mtl5", "name: mine"
+        )
+    )
     with pytest.raises(BadInput, match=message):
         open_dataset(DataConfig(dataset=str(card), root=tmp_path, size=8))
 
@@ -247,7 +321,9 @@ def test_a_wrong_list_of_groups_is_refused(tmp_path, overlap, message):
 def test_a_card_may_have_one_of_the_two_tasks(tmp_path, keep):
     mine(tmp_path)
     card = load_card("gid_mtl5")
-    card = card.model_copy(update={"name": "mine", "tasks": tuple(task for task in card.tasks if task.name == keep)})
+    card = card.model_copy(
+        update={"name": "mine", "tasks": tuple(task for task in card.tasks if task.name == keep)}
+    )
     path = tmp_path / "mine.yaml"
     path.write_text(card.model_dump_json())  # JSON is YAML
     dataset = open_dataset(DataConfig(dataset=str(path), root=tmp_path, size=8))
@@ -258,7 +334,8 @@ def test_a_card_may_have_one_of_the_two_tasks(tmp_path, keep):
 
 
 def painted(dataset):
-    """Overall accuracy, mean IoU and kappa of painting every image with its scene's class, undefined pixels left out."""
+    """Overall accuracy, mean IoU and kappa of painting every image with its scene's class,
+    undefined pixels left out."""
     count = dataset.card.tasks[0].outputs
     h = np.zeros((count, count))
     for split in dataset.splits.values():
@@ -267,28 +344,48 @@ def painted(dataset):
             h[:, label] += np.bincount(truth[(paint == label) & (truth < count)], minlength=count)
     total, rows, columns = h.sum(), h.sum(1), h.sum(0)
     accuracy, chance = np.trace(h) / total, rows @ columns / total**2
-    return 100 * accuracy, 100 * np.mean(np.diag(h) / (rows + columns - np.diag(h))), (accuracy - chance) / (1 - chance)
+    return (
+        100 * accuracy,
+        100 * np.mean(np.diag(h) / (rows + columns - np.diag(h))),
+        (accuracy - chance) / (1 - chance),
+    )
 
 
-@pytest.mark.skipif(not REAL or not Path(REAL, "gid_mtl5_112.zip").is_file(), reason="MTSEARCH_DATA names no folder with GID-MTL5")
+@pytest.mark.skipif(
+    not REAL or not Path(REAL, "gid_mtl5_112.zip").is_file(),
+    reason="MTSEARCH_DATA names no folder with GID-MTL5",
+)
 def test_gid_mtl5_itself(tmp_path):
-    dataset = open_dataset(DataConfig(dataset="gid_mtl5", root=Path(REAL), store=tmp_path, size=112))
+    dataset = open_dataset(
+        DataConfig(dataset="gid_mtl5", root=Path(REAL), store=tmp_path, size=112)
+    )
     assert sum(counts(dataset)) == 1391
-    found = Counter(dataset.card.tasks[0].classes[label] for split in dataset.splits.values() for label in split.labels["scene"].tolist())
+    found = Counter(
+        dataset.card.tasks[0].classes[label]
+        for split in dataset.splits.values()
+        for label in split.labels["scene"].tolist()
+    )
     assert found == MTL5
     accuracy, miou, kappa = painted(dataset)
     assert (accuracy, miou, 100 * kappa) == pytest.approx((96.8, 94.2, 95.7), abs=0.5)
     for split in dataset.splits.values():
         shares = torch.stack([(split.labels["pixels"] == label).sum((1, 2)) for label in range(5)])
         assert (shares.argmax(0) == split.labels["scene"]).float().mean() > 0.99
-    pixels = open_dataset(DataConfig(dataset="gid_mtl5", root=Path(REAL), store=tmp_path)).splits["train"].images.float() / 255
+    pixels = (
+        open_dataset(DataConfig(dataset="gid_mtl5", root=Path(REAL), store=tmp_path))
+        .splits["train"]
+        .images.float()
+        / 255
+    )
     assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(dataset.mean, abs=2e-3)
     assert pixels.std((0, 2, 3)).tolist() == pytest.approx(dataset.std, abs=2e-3)
 
 
 def test_drawn_scenes_with_masks_stand_in(tmp_path):
     dataset = open_dataset(DataConfig(dataset="gid_mtl15", store=tmp_path))
-    assert dataset.label == "drawn_scenes_masks (embedded sample, procedural; stands in for gid_mtl15)"
+    assert (
+        dataset.label == "drawn_scenes_masks (embedded sample, procedural; stands in for gid_mtl15)"
+    )
     assert counts(dataset) == (600, 200, 200)
     for split in dataset.splits.values():
         masks = split.labels["pixels"]

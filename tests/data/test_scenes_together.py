@@ -18,12 +18,20 @@ from mtsearch.data import load_card, open_dataset, resolve
 def together(root, *names, **changes):
     """A card of these sets, a task `<set>` each."""
     tasks = [
-        {"name": name, "outputs": load_card(name).tasks[0].outputs, "classes": list(load_card(name).tasks[0].classes)} for name in names
+        {
+            "name": name,
+            "outputs": load_card(name).tasks[0].outputs,
+            "classes": list(load_card(name).tasks[0].classes),
+        }
+        for name in names
     ]
     tree = {
         "name": "together",
         "title": "Scene sets",
-        "source": {"kind": "disjoint", "members": [{"card": name, "tasks": {name: "scene"}} for name in names]},
+        "source": {
+            "kind": "disjoint",
+            "members": [{"card": name, "tasks": {name: "scene"}} for name in names],
+        },
         "tasks": tasks,
         "shape": [3, 64, 64],
         "mean": [0.4] * 3,
@@ -51,7 +59,10 @@ def parts(dataset, name, split):
 
 @pytest.mark.parametrize("fold", [None, 2])
 def test_each_member_keeps_the_splits_it_has_alone(root, fold):
-    write_tree(root / "rsscn7_folds", encoded(csv_folds(load_card("rsscn7"), scene_files(load_card("rsscn7"), per_class=5))))
+    write_tree(
+        root / "rsscn7_folds",
+        encoded(csv_folds(load_card("rsscn7"), scene_files(load_card("rsscn7"), per_class=5))),
+    )
     data = together(root, "rsscn7", "ucmerced").model_copy(update={"fold": fold, "size": 24})
     dataset = open_dataset(data)
     assert dataset.splits["train"].images.shape[1:] == (3, 24, 24)
@@ -63,11 +74,14 @@ def test_each_member_keeps_the_splits_it_has_alone(root, fold):
 
 
 def test_images_are_scaled_once_from_their_files(root):
-    """Not to their own card's 64 pixels first: at the size of their files they are the files, checkered as finely as can be."""
+    """Not to their own card's 64 pixels first: at the size of their files they are the files,
+    checkered as finely as can be."""
     checkered = np.indices((96, 96)).sum(0) % 2 * 255
     buffer = io.BytesIO()
     Image.fromarray(np.repeat(checkered[..., None], 3, 2).astype(np.uint8)).save(buffer, "PNG")
-    write_tree(root, dict.fromkeys(scene_files(load_card("rsscn7"), per_class=5), buffer.getvalue()))
+    write_tree(
+        root, dict.fromkeys(scene_files(load_card("rsscn7"), per_class=5), buffer.getvalue())
+    )
     test = open_dataset(together(root, "rsscn7", "ucmerced", shape=[3, 96, 96])).splits["test"]
     for image in test.images[test.labels["rsscn7"] >= 0]:
         assert (image == torch.from_numpy(checkered)).all()
@@ -75,5 +89,8 @@ def test_images_are_scaled_once_from_their_files(root):
 
 def test_folds_are_refused_when_a_member_has_none(root):
     data = together(root, "rsscn7", "gid_mtl5").model_copy(update={"fold": 1})
-    with pytest.raises(BadInput, match=r"`data\.fold` should be left out with `together`, which is not divided into folds"):
+    with pytest.raises(
+        BadInput,
+        match=r"`data\.fold` should be left out with `together`, which is not divided into folds",
+    ):
         resolve(data)

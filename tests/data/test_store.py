@@ -25,7 +25,12 @@ def data(tmp_path):
 
 
 def test_of_many_processes_that_prepare_at_once_one_builds(data, monkeypatch):
-    build, built, paths, together = store.build, FORK.SimpleQueue(), FORK.SimpleQueue(), FORK.Barrier(6)
+    build, built, paths, together = (
+        store.build,
+        FORK.SimpleQueue(),
+        FORK.SimpleQueue(),
+        FORK.Barrier(6),
+    )
     found = resolve(data)
     with monkeypatch.context() as patch:
         patch.setattr(store, "build", lambda *given: (built.put("built"), build(*given)))
@@ -42,7 +47,9 @@ def test_of_many_processes_that_prepare_at_once_one_builds(data, monkeypatch):
     assert len(open_dataset(data).splits["train"]) == 50
 
 
-def test_a_builder_killed_halfway_leaves_nothing_that_counts_and_the_next_one_builds(data, monkeypatch):
+def test_a_builder_killed_halfway_leaves_nothing_that_counts_and_the_next_one_builds(
+    data, monkeypatch
+):
     half = FORK.Event()
     with monkeypatch.context() as patch:
         # Called when the data are written and the manifest is not.
@@ -61,7 +68,9 @@ def test_a_builder_killed_halfway_leaves_nothing_that_counts_and_the_next_one_bu
 
 
 def test_a_build_that_fails_leaves_nothing_behind(data, monkeypatch):
-    monkeypatch.setattr(store, "_file_hash", lambda path: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        store, "_file_hash", lambda path: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         prepare(data)
     place = resolve(data).store
@@ -74,8 +83,13 @@ def test_a_store_is_read_only_and_says_what_it_is(data):
     manifest = json.loads((path / store.MANIFEST).read_text())
     assert manifest["schema"] == store.SCHEMA and manifest["licence"] == "MNIST: CC BY-SA 3.0."
     assert manifest["counts"] == {"train": 50, "val": 10, "test": 20}
-    assert [(part["count"], len(part["sha256"])) for part in manifest["sources"]["digits"].pop("made_of")] == [(4, 64)]
-    assert manifest["sources"] == {"digits": {"title": "MNIST", "place": "MNIST", "format": "idx", "official_order": True}}
+    assert [
+        (part["count"], len(part["sha256"]))
+        for part in manifest["sources"]["digits"].pop("made_of")
+    ] == [(4, 64)]
+    assert manifest["sources"] == {
+        "digits": {"title": "MNIST", "place": "MNIST", "format": "idx", "official_order": True}
+    }
     assert manifest["recipe"]["split_seed"] == 42
     train = open_dataset(data).splits["train"].images.numpy() / 255
     assert manifest["statistics"]["mean"][0] == pytest.approx(train.mean(), abs=1e-4)
@@ -126,7 +140,9 @@ def damage_type(path):
 
 
 @pytest.mark.parametrize(
-    "damage", [value for name, value in sorted(globals().items()) if name.startswith("damage_")], ids=lambda f: f.__name__
+    "damage",
+    [value for name, value in sorted(globals().items()) if name.startswith("damage_")],
+    ids=lambda f: f.__name__,
 )
 def test_a_damaged_store_is_refused_with_the_way_out(data, damage):
     path = prepare(data)
@@ -162,18 +178,28 @@ def test_arrays_come_back_as_they_went_in(tmp_path_factory, content):
     manifest = store.read_manifest(path)
     back = store.read(path, manifest)
     assert store.checksum(back) == store.checksum(content) == manifest["checksum"]
-    assert all((back[name] == array).all() or np.isnan(array).any() for name, array in content.items())
+    assert all(
+        (back[name] == array).all() or np.isnan(array).any() for name, array in content.items()
+    )
 
 
 def test_an_array_of_several_records_comes_back(tmp_path):
     content = {"x": np.random.RandomState(0).randint(0, 256, (3, 1024, 1001)).astype(np.uint8)}
     store.build(tmp_path / "x", content, {"label": "x"})
-    assert (store.read(tmp_path / "x", store.read_manifest(tmp_path / "x"))["x"] == content["x"]).all()
+    assert (
+        store.read(tmp_path / "x", store.read_manifest(tmp_path / "x"))["x"] == content["x"]
+    ).all()
 
 
 def test_the_checksum_sees_values_shapes_types_and_names():
     base = np.arange(6, dtype=np.uint8)
-    variants = [{"a": base}, {"b": base}, {"a": base.reshape(2, 3)}, {"a": base.view(np.int8)}, {"a": base[::-1]}]
+    variants = [
+        {"a": base},
+        {"b": base},
+        {"a": base.reshape(2, 3)},
+        {"a": base.view(np.int8)},
+        {"a": base[::-1]},
+    ]
     assert len({store.checksum(v) for v in variants}) == len(variants)
 
 

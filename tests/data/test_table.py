@@ -11,18 +11,26 @@ from fake import write_tree, write_zip
 from PIL import Image
 from scenes import picture
 
-from mtsearch import prepare, train
+from mtsearch.commands import prepare, train
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset, resolve
+from mtsearch.runs.directory import RunDirectory
 from mtsearch.testing import DatasetConformance
-from mtsearch.tuning.rundir import RunDirectory
 
 SHAPES, COLOURS = ("disc", "square", "star"), ("red", "green")
 CARD = {
     "name": "things",
     "title": "Things",
-    "source": {"kind": "table", "images": {"title": "Things", "names": ["things"], "test_fraction": 0.25, "resize": "bilinear"}},
+    "source": {
+        "kind": "table",
+        "images": {
+            "title": "Things",
+            "names": ["things"],
+            "test_fraction": 0.25,
+            "resize": "bilinear",
+        },
+    },
     "tasks": [
         {"name": "shape", "outputs": 3, "classes": list(SHAPES)},
         {"name": "count", "outputs": 4},
@@ -65,18 +73,30 @@ def made(folder, rows, count=16, **source):
 def test_rows_give_all_labels_of_their_images(tmp_path, zipped):
     rows = [row(number) for number in range(16)]
     if zipped:
-        write_zip(tmp_path / "things.zip", {name.removeprefix("things/"): content for name, content in files(rows).items()})
+        write_zip(
+            tmp_path / "things.zip",
+            {name.removeprefix("things/"): content for name, content in files(rows).items()},
+        )
         dataset = open_dataset(config(tmp_path))
     else:
         dataset = made(tmp_path, rows)
-    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 9, "val": 3, "test": 4}
+    assert {name: len(split) for name, split in dataset.splits.items()} == {
+        "train": 9,
+        "val": 3,
+        "test": 4,
+    }
     seen = []
     for split in dataset.splits.values():
         for place, image in enumerate(split.images):
             number = int(split.labels["place"][place, 0])
             assert np.array_equal(image.numpy(), decoded(number))
-            assert split.labels["shape"][place] == number % 3 and split.labels["count"][place] == number % 4
-            assert split.labels["size"][place].tolist() == [number / 2] and split.labels["place"][place].tolist() == [number, -number]
+            assert (
+                split.labels["shape"][place] == number % 3
+                and split.labels["count"][place] == number % 4
+            )
+            assert split.labels["size"][place].tolist() == [number / 2] and split.labels["place"][
+                place
+            ].tolist() == [number, -number]
             seen.append(number)
     assert sorted(seen) == list(range(16))
 
@@ -92,7 +112,10 @@ def test_empty_cells_are_missing_labels_and_a_byte_order_mark_and_blanks_do_not_
     path = tmp_path / "things" / "labels.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     dataset = open_dataset(config(tmp_path))
-    labels = {name: torch.cat([split.labels[name] for split in dataset.splits.values()]) for name in ("shape", "count", "size", "place")}
+    labels = {
+        name: torch.cat([split.labels[name] for split in dataset.splits.values()])
+        for name in ("shape", "count", "size", "place")
+    }
     assert (labels["shape"] == -1).sum() == (labels["count"] == -1).sum() == 1
     assert labels["size"].isnan().sum() == 1 and labels["place"].isnan().sum() == 2
 
@@ -104,11 +127,21 @@ def test_a_column_of_splits_is_kept_and_what_it_lacks_is_drawn(tmp_path):
     def numbers(dataset, name):
         return sorted(int(value) for value in dataset.splits[name].labels["place"][:, 0])
 
-    write_tree(tmp_path / "a", files(rows) | {"things/labels.csv": "\n".join([f"{HEAD},part", *rows]).encode()})
+    write_tree(
+        tmp_path / "a",
+        files(rows) | {"things/labels.csv": "\n".join([f"{HEAD},part", *rows]).encode()},
+    )
     dataset = open_dataset(config(tmp_path / "a", split="part"))
-    assert [numbers(dataset, name) for name in ("train", "val", "test")] == [[*range(8)], [*range(8, 11)], [*range(11, 16)]]
+    assert [numbers(dataset, name) for name in ("train", "val", "test")] == [
+        [*range(8)],
+        [*range(8, 11)],
+        [*range(11, 16)],
+    ]
     rows = [text.replace(",val", ",train") for text in rows]
-    write_tree(tmp_path / "b", files(rows) | {"things/labels.csv": "\n".join([f"{HEAD},part", *rows]).encode()})
+    write_tree(
+        tmp_path / "b",
+        files(rows) | {"things/labels.csv": "\n".join([f"{HEAD},part", *rows]).encode()},
+    )
     dataset = open_dataset(config(tmp_path / "b", split="part"))
     assert numbers(dataset, "test") == [*range(11, 16)] and len(dataset.splits["val"]) == 3
     assert sorted(numbers(dataset, "train") + numbers(dataset, "val")) == [*range(11)]
@@ -117,13 +150,33 @@ def test_a_column_of_splits_is_kept_and_what_it_lacks_is_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("number", "text", "sentence"),
     [
-        (2, "1/77.png,disc,0,1,1,1", "Row 4 of labels.csv in .* names '1/77.png', and there is no such file"),
+        (
+            2,
+            "1/77.png,disc,0,1,1,1",
+            "Row 4 of labels.csv in .* names '1/77.png', and there is no such file",
+        ),
         (2, "0/0.png,disc,0,1,1,1", "Rows 2 and 4 of .* name the same image, 0/0.png"),
-        (2, "2/2.png,disk,0,1,1,1", "Row 4 of .* has the unknown class 'disk' of `shape`. Did you mean `disc`"),
+        (
+            2,
+            "2/2.png,disk,0,1,1,1",
+            "Row 4 of .* has the unknown class 'disk' of `shape`. Did you mean `disc`",
+        ),
         (2, "2/2.png,disc,4,1,1,1", "Row 4 of .* should have a class 0..3 of `count`. Found '4'"),
-        (2, "2/2.png,disc,0,big,1,1", "Row 4 of .* should have a number in `size`, or nothing. Found 'big'"),
-        (2, "2/2.png,disc,0,inf,1,1", "Row 4 of .* should have a number in `size`, or nothing. Found 'inf'"),
-        (2, "2/2.png,disc,0,1e300,1,1", "Row 4 of .* should have a number in `size`, or nothing. Found '1e300'"),
+        (
+            2,
+            "2/2.png,disc,0,big,1,1",
+            "Row 4 of .* should have a number in `size`, or nothing. Found 'big'",
+        ),
+        (
+            2,
+            "2/2.png,disc,0,inf,1,1",
+            "Row 4 of .* should have a number in `size`, or nothing. Found 'inf'",
+        ),
+        (
+            2,
+            "2/2.png,disc,0,1e300,1,1",
+            "Row 4 of .* should have a number in `size`, or nothing. Found '1e300'",
+        ),
         (2, "2/2.png,disc,0,1", r"Row 4 of .* has 4 cell\(s\), and there are 6 columns"),
         (2, "2/2.png,disc,0,1,1,1,1", r"Row 4 of .* has 7 cell\(s\), and there are 6 columns"),
     ],
@@ -142,12 +195,21 @@ def test_a_wrong_table_is_named(tmp_path):
         ({"path": "file"}, "has no column `file`"),
         ({"split": "part"}, "has no column `part`"),
         ({"split": "shape"}, "Row 2 of .* should be of train, val or test. Found 'disc'"),
-        ({"images": {"title": "Things", "names": ["things"]}}, "names no test images; add `test_fraction`"),
-        ({"images": {**CARD["source"]["images"], "folds": True}}, "`images.folds` has no use with a table"),
+        (
+            {"images": {"title": "Things", "names": ["things"]}},
+            "names no test images; add `test_fraction`",
+        ),
+        (
+            {"images": {**CARD["source"]["images"], "folds": True}},
+            "`images.folds` has no use with a table",
+        ),
     ):
         with pytest.raises(BadInput, match=sentence):
             made(tmp_path, rows, **source)
-    for few, sentence in (([], "has no rows"), (rows[:1], r"The 1 row\(s\) of .* leave no images for val; add some")):
+    for few, sentence in (
+        ([], "has no rows"),
+        (rows[:1], r"The 1 row\(s\) of .* leave no images for val; add some"),
+    ):
         with pytest.raises(BadInput, match=sentence):
             made(tmp_path, few)
     (tmp_path / "things" / "labels.csv").write_text("path,shape,shape\n0/0.png,disc,star\n")
@@ -161,7 +223,10 @@ def test_a_wrong_table_is_named(tmp_path):
 def test_a_picture_that_cannot_be_read_is_named_with_its_row_where_blank_rows_count(tmp_path):
     rows = [row(place) for place in range(16)]
     write_tree(tmp_path, files([*rows[:2], "", ",,,,,", *rows[2:]]) | {"things/1/4.png": b"text"})
-    with pytest.raises(BadInput, match=r"The image 1/4.png of row 8 of labels.csv in .* cannot be read \(it is no picture\)"):
+    with pytest.raises(
+        BadInput,
+        match=r"The image 1/4.png of row 8 of labels.csv in .* cannot be read \(it is no picture\)",
+    ):
         open_dataset(config(tmp_path))
 
 
@@ -170,8 +235,13 @@ def test_a_task_that_is_no_class_or_number_and_a_fold_are_refused(tmp_path):
     data = config(tmp_path)
     with pytest.raises(BadInput, match=r"`data.fold` should be left out with `things`"):
         open_dataset(data.model_copy(update={"fold": 1}))
-    (tmp_path / "masks.yaml").write_text(yaml.safe_dump({**CARD, "tasks": [{"name": "shape", "kind": "segmentation", "outputs": 3}]}))
-    with pytest.raises(BadInput, match=r"task `shape` should be a classification or a regression. Found segmentation"):
+    (tmp_path / "masks.yaml").write_text(
+        yaml.safe_dump({**CARD, "tasks": [{"name": "shape", "kind": "segmentation", "outputs": 3}]})
+    )
+    with pytest.raises(
+        BadInput,
+        match=r"task `shape` should be a classification or a regression. Found segmentation",
+    ):
         open_dataset(DataConfig(dataset=str(tmp_path / "masks.yaml"), root=tmp_path))
 
 
@@ -180,20 +250,46 @@ def test_a_folder_around_everything_in_an_archive_does_not_matter(tmp_path):
     for folder in "abc":
         (tmp_path / folder).mkdir()
     write_zip(tmp_path / "a" / "things.zip", content)
-    write_zip(tmp_path / "b" / "things.zip", {f"./{name.removeprefix('things/')}": data for name, data in content.items()})
+    write_zip(
+        tmp_path / "b" / "things.zip",
+        {f"./{name.removeprefix('things/')}": data for name, data in content.items()},
+    )
     write_zip(tmp_path / "c" / "things.zip", content | {"more/labels.csv": b"path"})
     for folder in "ab":
         assert len(open_dataset(config(tmp_path / folder)).splits["train"]) == 9
-    with pytest.raises(BadInput, match=r"holds more/labels.csv and things/labels.csv; say in the data card which one `file` is"):
+    with pytest.raises(
+        BadInput,
+        match=(
+            r"holds more/labels.csv and things/labels.csv; say in the data card which one `file` is"
+        ),
+    ):
         open_dataset(config(tmp_path / "c"))
 
 
 def test_class_folders_are_found_in_a_folder_that_has_a_list_and_a_picture_of_its_own(tmp_path):
-    write_tree(tmp_path, {f"things/things/{name}/{number}.png": picture(number) for name in SHAPES for number in range(4)})
+    write_tree(
+        tmp_path,
+        {
+            f"things/things/{name}/{number}.png": picture(number)
+            for name in SHAPES
+            for number in range(4)
+        },
+    )
     write_tree(tmp_path, {"things/list.csv": b"a", "things/preview.png": picture(1)})
-    card = {**CARD, "source": {"kind": "classification", "images": CARD["source"]["images"]}, "tasks": CARD["tasks"][:1]}
+    card = {
+        **CARD,
+        "source": {"kind": "classification", "images": CARD["source"]["images"]},
+        "tasks": CARD["tasks"][:1],
+    }
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(card))
-    assert len(open_dataset(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path)).splits["test"]) == 3
+    assert (
+        len(
+            open_dataset(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path)).splits[
+                "test"
+            ]
+        )
+        == 3
+    )
 
 
 def test_unsorted_images_are_no_set_of_classes_and_a_root_is_no_set(tmp_path):
@@ -205,25 +301,55 @@ def test_unsorted_images_are_no_set_of_classes_and_a_root_is_no_set(tmp_path):
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(card))
     with pytest.raises(BadInput, match=r"lie in no folders of classes; name the CSV .*kind: table"):
         open_dataset(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path / "b"))
-    write_tree(tmp_path / "c", {name.removeprefix("things/"): content for name, content in flat.items()})
+    write_tree(
+        tmp_path / "c", {name.removeprefix("things/"): content for name, content in flat.items()}
+    )
     with pytest.raises(BadInput, match="holds no Things"):
         resolve(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path / "c"))
 
 
 def test_a_table_is_trained_on(tmp_path, capsys):
-    write_tree(tmp_path, files([row(place) if place % 5 else f"{place % 3}/{place}.png,,{place % 4},,," for place in range(16)]))
+    write_tree(
+        tmp_path,
+        files(
+            [
+                row(place) if place % 5 else f"{place % 3}/{place}.png,,{place % 4},,,"
+                for place in range(16)
+            ]
+        ),
+    )
     data = config(tmp_path)
     assert prepare.main([f"dataset={data.dataset}", f"data.root={tmp_path}", "data.size=16"]) == 0
     assert "things from Things" in capsys.readouterr().out
-    words = ["space=pareto_cm", f"data.dataset={data.dataset}", f"data.root={tmp_path}", f"results.root={tmp_path}/results", "data.size=16"]
+    words = [
+        "space=pareto_cm",
+        f"data.dataset={data.dataset}",
+        f"data.root={tmp_path}",
+        f"results.root={tmp_path}/results",
+        "data.size=16",
+    ]
     more = [
         "objectives=[val/shape/error, val/size/error]",
         "trial.epochs={search: 1, retrain: 0}",
         "trial.batch_size=4",
         "trial.sparsity=none",
     ]
-    assert train.main([*words, *more, "trial.preference=null", "trial.architecture=hps", "trial.augment={}", "controls={}"]) == 0
-    (report,) = RunDirectory(capsys.readouterr().out.splitlines()[-1].removeprefix("run: ")).history()
+    assert (
+        train.main(
+            [
+                *words,
+                *more,
+                "trial.preference=null",
+                "trial.architecture=hps",
+                "trial.augment={}",
+                "controls={}",
+            ]
+        )
+        == 0
+    )
+    (report,) = RunDirectory(
+        capsys.readouterr().out.splitlines()[-1].removeprefix("run: ")
+    ).history()
     for task in ("shape", "count", "size", "place"):
         assert math.isfinite(report[f"val/{task}/error"])
 

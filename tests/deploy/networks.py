@@ -12,12 +12,20 @@ torch.set_num_threads(1)
 
 TASKS = [TaskCard(name="image", outputs=10), TaskCard(name="digit", outputs=10)]
 DENSE = [*TASKS, TaskCard(name="pixels", kind="segmentation", outputs=3)]
-ARCHITECTURES = {"stl": schema.STL(), "hps": schema.HPS(), "mdmtn": schema.MDMTN(), "static": schema.MDMTN(mixing="static")}
+ARCHITECTURES = {
+    "stl": schema.STL(),
+    "hps": schema.HPS(),
+    "mdmtn": schema.MDMTN(),
+    "static": schema.MDMTN(mixing="static"),
+}
 BACKBONES = {"mm": (schema.BackboneMM(), (1, 28, 28)), "cm": (schema.BackboneCM(), (3, 32, 32))}
 
 
-def trained(architecture: str, backbone: str, tasks=TASKS, seed: int = 0) -> tuple[MultiTaskModel, tuple[int, int, int]]:
-    """A network as training leaves it: batch norms have seen data, biases and mixings are not at their start."""
+def trained(
+    architecture: str, backbone: str, tasks=TASKS, seed: int = 0
+) -> tuple[MultiTaskModel, tuple[int, int, int]]:
+    """A network as training leaves it: batch norms have seen data, biases and mixings are not at
+    their start."""
     torch.manual_seed(seed)
     settings, shape = BACKBONES[backbone]
     return settled(build_model(ARCHITECTURES[architecture], settings, tasks, shape)), shape

@@ -20,7 +20,11 @@ NETWORKS = {
     "mtan": (schema.MTAN(), schema.BackboneCM(), (3, 16, 16)),
     "kdmtl": (schema.KDMTL(), schema.BackboneCM(), (3, 16, 16)),
     "task_norms": (schema.HPS(norm="task_affine"), WRN, (3, 16, 8)),
-    "efficientnet": (schema.HPS(norm="task_statistics"), schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5), (3, 16, 16)),
+    "efficientnet": (
+        schema.HPS(norm="task_statistics"),
+        schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5),
+        (3, 16, 16),
+    ),
 }
 
 
@@ -39,12 +43,16 @@ def test_compacted_they_are_smaller_and_answer_as_before(name):
     model = serving(model, shape).double()
     compacted = compact(model, shape).model
     assert difference(model, compacted, shape) < 1e-9
-    assert sum(p.numel() for p in compacted.parameters()) < 0.85 * sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for p in compacted.parameters()) < 0.85 * sum(
+        p.numel() for p in model.parameters()
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_exported_they_answer_as_before(name, tmp_path):
     model, shape = sparse(name)
-    export_model(model, dataset(shape, TASKS), TASKS, tmp_path / "out", {}, onnx=True)  # which compares their answers
+    export_model(
+        model, dataset(shape, TASKS), TASKS, tmp_path / "out", {}, onnx=True
+    )  # which compares their answers
     assert {"model.pt2", "model.onnx"} < {path.name for path in (tmp_path / "out").iterdir()}

@@ -4,7 +4,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import ARCHITECTURES, BACKBONES, DENSE, TASKS, difference, rows_of, serving, settled, trained
+from networks import (
+    ARCHITECTURES,
+    BACKBONES,
+    DENSE,
+    TASKS,
+    difference,
+    rows_of,
+    serving,
+    settled,
+    trained,
+)
 from torch import nn
 
 from mtsearch.config import schema
@@ -27,7 +37,8 @@ def random_rows(model, shape):
 
 
 def whole_channels(model, shape):
-    """Every pixel of some channels is ignored by the layer after the flattening, and some channels by the convolution before it."""
+    """Every pixel of some channels is ignored by the layer after the flattening, and some channels
+    by the convolution before it."""
     for name in model.prunable:
         layer, rows = model.get_submodule(name), rows_of(model, name)
         if isinstance(layer, nn.Conv2d):
@@ -65,7 +76,18 @@ def nothing(model, shape):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("change", [random_rows, whole_channels, tied_rows, tied_and_zero, an_empty_layer, every_layer_empty, nothing])
+@pytest.mark.parametrize(
+    "change",
+    [
+        random_rows,
+        whole_channels,
+        tied_rows,
+        tied_and_zero,
+        an_empty_layer,
+        every_layer_empty,
+        nothing,
+    ],
+)
 def test_compaction_leaves_the_answers_and_the_network_as_they_are(architecture, backbone, change):
     model, shape = trained(architecture, backbone)
     change(model, shape)
@@ -74,7 +96,10 @@ def test_compaction_leaves_the_answers_and_the_network_as_they_are(architecture,
     compacted = compact(network, shape).model
     assert difference(network, compacted, shape) < 1e-5
     assert difference(network.double(), compacted.double(), shape) < 1e-12
-    assert all(torch.equal(before[name].double(), value.double()) for name, value in network.state_dict().items())
+    assert all(
+        torch.equal(before[name].double(), value.double())
+        for name, value in network.state_dict().items()
+    )
     live = model_macs(network, shape, skip_zero_rows=True)
     assert model_macs(compacted, shape) <= live
     if change is nothing:
@@ -98,7 +123,11 @@ def test_zero_channels_go_with_their_producers_and_batch_norm_entries():
     model, shape = trained("hps", "cm")
     whole_channels(model, shape)
     trunk = compact(serving(model, shape), shape).model.model.trunk
-    first, norm, second = trunk.body.get_submodule("0"), trunk.body.get_submodule("2"), trunk.body.get_submodule("4")
+    first, norm, second = (
+        trunk.body.get_submodule("0"),
+        trunk.body.get_submodule("2"),
+        trunk.body.get_submodule("4"),
+    )
     assert (first.out_channels, norm.num_features, second.in_channels) == (13, 13, 13)
     assert second.out_channels == 32 - 6
     assert trunk.neck.get_submodule("1").in_features == 26 * 36
@@ -129,7 +158,9 @@ def test_a_few_tied_rows_are_left_alone_where_the_index_would_cost_more():
     model, shape = trained("hps", "mm")
     rows = rows_of(model, "trunk.neck.1")
     rows[1] = rows[0].clone()
-    assert isinstance(compact(serving(model, shape), shape).model.model.trunk.neck.get_submodule("1"), nn.Linear)
+    assert isinstance(
+        compact(serving(model, shape), shape).model.model.trunk.neck.get_submodule("1"), nn.Linear
+    )
 
 
 def test_tied_parametrisations_are_compacted_without_changing_the_model():
@@ -145,7 +176,13 @@ def test_tied_parametrisations_are_compacted_without_changing_the_model():
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "mobilenet_v2", pytest.param("densenet121", marks=pytest.mark.slow), pytest.param("vgg11", marks=pytest.mark.slow)]
+    "name",
+    [
+        "resnet18",
+        "mobilenet_v2",
+        pytest.param("densenet121", marks=pytest.mark.slow),
+        pytest.param("vgg11", marks=pytest.mark.slow),
+    ],
 )
 def test_torchvision_networks_are_compacted_where_that_is_exact(name):
     torch.manual_seed(0)
@@ -205,12 +242,18 @@ def test_a_layer_used_twice_keeps_its_outputs():
 
 
 def test_a_layer_used_twice_and_replaced_by_a_plain_one_stays_one_for_both_uses():
-    """What is put in its place is called once by then, and is no layer to cut for its last user alone."""
+    """What is put in its place is called once by then, and is no layer to cut for its last user
+    alone."""
 
     class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.inner, self.left, self.right = nn.Linear(12, 8), nn.Linear(8, 8), nn.Linear(8, 2), nn.Linear(8, 2)
+            self.first, self.inner, self.left, self.right = (
+                nn.Linear(12, 8),
+                nn.Linear(8, 8),
+                nn.Linear(8, 2),
+                nn.Linear(8, 2),
+            )
 
         def forward(self, images):
             x = torch.relu(self.first(images.flatten(1)))
@@ -229,7 +272,9 @@ def test_a_layer_used_twice_and_replaced_by_a_plain_one_stays_one_for_both_uses(
 @pytest.mark.parametrize("norm", ["shared", "task_affine", "task_statistics"])
 def test_branches_that_share_their_first_layers_answer_as_before(norm):
     torch.manual_seed(0)
-    network = build_model(schema.HPS(split=1, norm=norm), schema.BackboneCM(), TASKS, (3, 32, 32)).eval()
+    network = build_model(
+        schema.HPS(split=1, norm=norm), schema.BackboneCM(), TASKS, (3, 32, 32)
+    ).eval()
     with torch.no_grad():
         for name in network.prunable:
             weight = network.get_submodule(name).weight
@@ -266,9 +311,15 @@ def test_a_linear_layer_on_sequences_reads_its_live_inputs():
     zero=st.floats(0, 1),
     convolution=st.booleans(),
 )
-def test_the_smaller_layer_equals_the_plain_one_on_any_rows(seed, inputs, outputs, distinct, zero, convolution):
+def test_the_smaller_layer_equals_the_plain_one_on_any_rows(
+    seed, inputs, outputs, distinct, zero, convolution
+):
     torch.manual_seed(seed)
-    layer = (nn.Conv2d(inputs, outputs, 3, padding=1, stride=2) if convolution else nn.Linear(inputs, outputs)).double()
+    layer = (
+        nn.Conv2d(inputs, outputs, 3, padding=1, stride=2)
+        if convolution
+        else nn.Linear(inputs, outputs)
+    ).double()
     rows = layer.weight.detach().transpose(0, 1)
     rows[:] = rows[torch.randint(min(distinct, inputs), (inputs,))].clone()
     rows[torch.rand(inputs) < zero] = 0

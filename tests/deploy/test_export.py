@@ -25,12 +25,19 @@ FACTS = {
     "pick": "knee",
     "command": "python -m mtsearch.train space=pareto_cm trial.seed=3",
     "preference": {"image": 0.7, "digit": 0.3},
-    "metrics": {"val/image/error": 41.25, "val/digit/error": 4.5, "test/image/error": 42.0, "test/digit/error": float("nan")},
+    "metrics": {
+        "val/image/error": 41.25,
+        "val/digit/error": 4.5,
+        "test/image/error": 42.0,
+        "test/digit/error": float("nan"),
+    },
 }
 
 
 def dataset(shape, tasks=TASKS, embedded=False):
-    images = torch.randint(0, 256, (40, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (40, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     card = DatasetCard(
         name="tiny",
         title="Tiny",
@@ -46,7 +53,14 @@ def dataset(shape, tasks=TASKS, embedded=False):
     )
     split = Split(images, {task.name: torch.zeros(40, dtype=torch.int64) for task in tasks})
     label = "tiny (embedded sample; stands in for huge)" if embedded else "tiny"
-    return Dataset(card, label, {"train": split, "val": split, "test": split}, (0.4,) * shape[0], (0.25,) * shape[0], "abc123")
+    return Dataset(
+        card,
+        label,
+        {"train": split, "val": split, "test": split},
+        (0.4,) * shape[0],
+        (0.25,) * shape[0],
+        "abc123",
+    )
 
 
 def sparse(architecture, backbone, tasks=TASKS):
@@ -62,13 +76,24 @@ def sparse(architecture, backbone, tasks=TASKS):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     model, shape = sparse("mdmtn", "cm")
-    out = export_model(model, dataset(shape, embedded=True), TASKS, tmp_path_factory.mktemp("runs") / "export" / "0003", FACTS)
+    out = export_model(
+        model,
+        dataset(shape, embedded=True),
+        TASKS,
+        tmp_path_factory.mktemp("runs") / "export" / "0003",
+        FACTS,
+    )
     return model, shape, out
 
 
 def test_an_export_is_two_models_and_two_cards_and_leaves_nothing_else(exported):
     _, _, out = exported
-    assert sorted(path.name for path in out.iterdir()) == ["card.json", "card.md", "model.pt2", "model.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "card.json",
+        "card.md",
+        "model.pt2",
+        "model.safetensors",
+    ]
     assert [path.name for path in out.parent.iterdir()] == ["0003"]
 
 
@@ -89,7 +114,9 @@ def test_torch_alone_loads_the_program_and_serves_any_batch(exported, tmp_path):
     (tmp_path / "serve.py").write_text(textwrap.dedent(script))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-P", "serve.py", str(out / "model.pt2")]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     answers = torch.load(tmp_path / "answers.pt", weights_only=True)
     with torch.no_grad():
@@ -109,10 +136,15 @@ def test_the_safetensors_hold_the_weights_of_the_program(exported):
     assert all(torch.equal(weights[name], program.state_dict[name]) for name in weights)
     card = json.loads((out / "card.json").read_text())
     floating = sum(
-        w.numel() for name, w in weights.items() if w.is_floating_point() and "running_" not in name and name not in ("mean", "std")
+        w.numel()
+        for name, w in weights.items()
+        if w.is_floating_point() and "running_" not in name and name not in ("mean", "std")
     )
     assert floating == card["size"]["after"]["parameters"]
-    assert sum(w.numel() for name, w in weights.items() if name.endswith((".select", ".group"))) == card["size"]["after"]["index_entries"]
+    assert (
+        sum(w.numel() for name, w in weights.items() if name.endswith((".select", ".group")))
+        == card["size"]["after"]["index_entries"]
+    )
 
 
 def test_the_card_tells_data_sizes_metrics_parity_and_fingerprints(exported):
@@ -155,13 +187,20 @@ def test_the_card_for_people_says_the_same(exported):
 def test_the_code_in_the_card_runs(exported):
     out = exported[2]
     text = (out / "card.md").read_text()
-    code = text.split("```python\n")[1].split("```")[0].replace('"model.pt2"', repr(str(out / "model.pt2")))
+    code = (
+        text.split("```python\n")[1]
+        .split("```")[0]
+        .replace('"model.pt2"', repr(str(out / "model.pt2")))
+    )
     scope = {}
     exec(code, scope)
     assert scope["outputs"]["image"].shape == (7, 10)
 
 
-@pytest.mark.parametrize(("architecture", "backbone", "tasks"), [("stl", "mm", TASKS), ("hps", "mm", TASKS[:1]), ("mdmtn", "cm", DENSE)])
+@pytest.mark.parametrize(
+    ("architecture", "backbone", "tasks"),
+    [("stl", "mm", TASKS), ("hps", "mm", TASKS[:1]), ("mdmtn", "cm", DENSE)],
+)
 def test_every_architecture_and_kind_of_task_is_exported(tmp_path, architecture, backbone, tasks):
     model, shape = sparse(architecture, backbone, tasks)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -187,7 +226,9 @@ def test_an_earlier_export_is_replaced_and_anything_else_is_not(tmp_path):
     (precious / "thesis.tex").write_text("x")
     with pytest.raises(BadInput, match="no earlier export"):
         export_model(model, dataset(shape), TASKS, precious, {})
-    with pytest.raises(BadInput, match=r"is no folder that can be made \(File exists\); choose another"):
+    with pytest.raises(
+        BadInput, match=r"is no folder that can be made \(File exists\); choose another"
+    ):
         export_model(model, dataset(shape), TASKS, precious / "thesis.tex" / "out", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "precious"]
     assert [path.name for path in precious.iterdir()] == ["thesis.tex"]
@@ -202,7 +243,10 @@ def test_the_folder_may_be_this_one_or_a_link_to_an_earlier_export(tmp_path, mon
     (tmp_path / "link").symlink_to(tmp_path / "here")
     export_model(model, dataset(shape), TASKS, tmp_path / "link", {"trial": "0002"})
     assert json.loads((tmp_path / "here" / "card.json").read_text())["origin"] == {"trial": "0002"}
-    assert {path.name: path.is_symlink() for path in tmp_path.iterdir()} == {"here": False, "link": True}
+    assert {path.name: path.is_symlink() for path in tmp_path.iterdir()} == {
+        "here": False,
+        "link": True,
+    }
 
 
 def test_a_model_that_would_answer_otherwise_is_not_exported(tmp_path, monkeypatch):
@@ -227,4 +271,9 @@ def test_parity_refuses_other_tasks_and_numbers_that_are_not_finite():
         check_parity(lambda x: {"a": x}, lambda x: {"b": x}, images, 1.0, "It")
     with pytest.raises(RuntimeError, match="task `a`"):
         check_parity(lambda x: {"a": x}, lambda x: {"a": x * float("nan")}, images, 1.0, "It")
-    assert check_parity(lambda x: {"a": 2 * x}, lambda x: {"a": x}, images, 0.5, "It", batch=2).absolute == 1.0
+    assert (
+        check_parity(
+            lambda x: {"a": 2 * x}, lambda x: {"a": x}, images, 0.5, "It", batch=2
+        ).absolute
+        == 1.0
+    )

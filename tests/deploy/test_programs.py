@@ -19,7 +19,18 @@ from mtsearch.deploy.programs import onnx_answers, program_of, save_onnx
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     model, shape = sparse("hps", "cm", DENSE)
-    return model, shape, export_model(model, dataset(shape, DENSE), DENSE, tmp_path_factory.mktemp("onnx") / "out", {}, onnx=True)
+    return (
+        model,
+        shape,
+        export_model(
+            model,
+            dataset(shape, DENSE),
+            DENSE,
+            tmp_path_factory.mktemp("onnx") / "out",
+            {},
+            onnx=True,
+        ),
+    )
 
 
 def test_onnx_runtime_serves_any_batch_and_answers_as_the_trained_network(exported):
@@ -37,26 +48,49 @@ def test_onnx_runtime_serves_any_batch_and_answers_as_the_trained_network(export
 
 def test_the_onnx_file_is_one_file_with_names(exported):
     _, shape, out = exported
-    assert sorted(path.name for path in out.iterdir()) == ["card.json", "card.md", "model.onnx", "model.pt2", "model.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "card.json",
+        "card.md",
+        "model.onnx",
+        "model.pt2",
+        "model.safetensors",
+    ]
     session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
     (images,) = session.get_inputs()
-    assert (images.name, images.type, images.shape) == ("images", "tensor(float)", ["batch", *shape])
-    assert [(o.name, o.shape[0]) for o in session.get_outputs()] == [(task.name, "batch") for task in DENSE]
-    assert {"model.safetensors", "model.pt2", "model.onnx"} == json.loads((out / "card.json").read_text())["files"].keys()
+    assert (images.name, images.type, images.shape) == (
+        "images",
+        "tensor(float)",
+        ["batch", *shape],
+    )
+    assert [(o.name, o.shape[0]) for o in session.get_outputs()] == [
+        (task.name, "batch") for task in DENSE
+    ]
+    assert {"model.safetensors", "model.pt2", "model.onnx"} == json.loads(
+        (out / "card.json").read_text()
+    )["files"].keys()
 
 
 def test_the_card_says_how_to_use_it(exported):
     _, _, out = exported
     text = (out / "card.md").read_text()
-    assert "Read back, `model.pt2` and `model.onnx` differ from the trained network by at most" in text
-    code = text.split("```python\n")[2].split("```")[0].replace('"model.onnx"', repr(str(out / "model.onnx")))
+    assert (
+        "Read back, `model.pt2` and `model.onnx` differ from the trained network by at most" in text
+    )
+    code = (
+        text.split("```python\n")[2]
+        .split("```")[0]
+        .replace('"model.onnx"', repr(str(out / "model.onnx")))
+    )
     scope = {}
     exec(code, scope)
-    assert {name: value.shape[:2] for name, value in scope["outputs"].items()} == {t.name: (7, t.outputs) for t in DENSE}
+    assert {name: value.shape[:2] for name, value in scope["outputs"].items()} == {
+        t.name: (7, t.outputs) for t in DENSE
+    }
 
 
 def test_no_file_names_a_folder_of_this_machine(exported):
-    """torch keeps with each operation the file and the line it came from, which a published model has no use for."""
+    """torch keeps with each operation the file and the line it came from, which a published model
+    has no use for."""
     _, _, out = exported
     with zipfile.ZipFile(out / "model.pt2") as archive:
         parts = [archive.read(name) for name in archive.namelist()]
@@ -74,16 +108,23 @@ def test_an_onnx_file_that_would_answer_otherwise_is_not_exported(tmp_path, monk
         save_onnx(program_of(serving(other, shape), torch.zeros(1, *shape)), path)
 
     monkeypatch.setattr(export_module, "save_onnx", wrong)
-    with pytest.raises(RuntimeError, match=r"model\.onnx should answer as the trained network does.*task `digit`"):
+    with pytest.raises(
+        RuntimeError, match=r"model\.onnx should answer as the trained network does.*task `digit`"
+    ):
         export_model(model, dataset(shape), TASKS, tmp_path / "out", {}, onnx=True)
     assert not list(tmp_path.iterdir())
 
 
 def test_tasks_may_have_the_names_of_operations(tmp_path):
-    tasks = [TASKS[0].model_copy(update={"name": name}) for name in ("mean", "sub", "div", "relu", "view", "linear")]
+    tasks = [
+        TASKS[0].model_copy(update={"name": name})
+        for name in ("mean", "sub", "div", "relu", "view", "linear")
+    ]
     model, shape = sparse("hps", "mm", tasks)
     out = export_model(model, dataset(shape, tasks), tasks, tmp_path / "out", {}, onnx=True)
-    assert list(onnx_answers(out / "model.onnx")(torch.rand(3, *shape))) == [task.name for task in tasks]
+    assert list(onnx_answers(out / "model.onnx")(torch.rand(3, *shape))) == [
+        task.name for task in tasks
+    ]
 
 
 def test_pixels_in_bytes_are_refused_and_not_answered_with_nonsense(exported):
@@ -105,8 +146,14 @@ def test_a_task_called_as_the_input_is_refused(tmp_path):
 
 def test_without_its_packages_nothing_is_begun(tmp_path, monkeypatch):
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnxruntime" else real(name, *rest))
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "onnxruntime" else real(name, *rest),
+    )
     model, shape = sparse("hps", "mm")
-    with pytest.raises(BadInput, match=r"`onnx=true` needs onnxruntime\. Write `pip install 'mtsearch\[onnx\]'`"):
+    with pytest.raises(
+        BadInput, match=r"`onnx=true` needs onnxruntime\. Write `pip install 'mtsearch\[onnx\]'`"
+    ):
         export_model(model, dataset(shape), TASKS, tmp_path / "out", {}, onnx=True)
     assert not list(tmp_path.iterdir())

@@ -15,13 +15,19 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 import mtsearch
-from mtsearch.config.space import load_space, split_pairs
+from mtsearch.config.reading import load_space, split_pairs
 
 ROOT = Path(mtsearch.__file__).parents[1]
 LAUNCH = ROOT / "launch"
-pytestmark = pytest.mark.skipif(not LAUNCH.is_dir(), reason="these tests read the clone that the package was built from")
+pytestmark = pytest.mark.skipif(
+    not LAUNCH.is_dir(), reason="these tests read the clone that the package was built from"
+)
 CLOUDS = ("aws", "gcp", "azure")
-TEXT, COUNT, WORDS = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "object", "additionalProperties": {"type": "string"}}
+TEXT, COUNT, WORDS = (
+    {"type": "string"},
+    {"type": "integer", "minimum": 0},
+    {"type": "object", "additionalProperties": {"type": "string"}},
+)
 
 
 def read(name: str):
@@ -30,7 +36,12 @@ def read(name: str):
 
 def shape(required: str, **properties):
     """An object with these keys and no others."""
-    return {"type": "object", "properties": properties, "required": required.split(), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required.split(),
+        "additionalProperties": False,
+    }
 
 
 def several(items):
@@ -47,14 +58,19 @@ def pod(container: str):
         resources=shape("requests limits", requests=WORDS, limits=WORDS),
         volumeMounts=several(mount),
     )
-    claim, memory = shape("claimName", claimName=TEXT), shape("", medium={"enum": ["", "Memory"]}, sizeLimit=TEXT)
+    claim, memory = (
+        shape("claimName", claimName=TEXT),
+        shape("", medium={"enum": ["", "Memory"]}, sizeLimit=TEXT),
+    )
     spec = shape(
         "containers",
         containers=several(one),
         volumes=several(shape("name", name=TEXT, persistentVolumeClaim=claim, emptyDir=memory)),
         securityContext=shape("", runAsNonRoot={"type": "boolean"}, runAsUser=COUNT, fsGroup=COUNT),
         terminationGracePeriodSeconds=COUNT,
-        tolerations=several(shape("", key=TEXT, operator={"enum": ["Exists", "Equal"]}, value=TEXT, effect=TEXT)),
+        tolerations=several(
+            shape("", key=TEXT, operator={"enum": ["Exists", "Equal"]}, value=TEXT, effect=TEXT)
+        ),
     )
     return shape("spec", spec=spec)
 
@@ -98,7 +114,9 @@ RAYJOB = shape(
 
 @pytest.mark.parametrize("name", [*CLOUDS, "local"])
 def test_rays_own_schema_takes_every_file_of_the_cluster_launcher(name):
-    config = prepare_config(read(f"cluster_{name}.yaml"))  # with the provider's defaults, as `ray up` does
+    config = prepare_config(
+        read(f"cluster_{name}.yaml")
+    )  # with the provider's defaults, as `ray up` does
     validate_config(config)
     assert config["provider"]["type"] == name
     with pytest.raises(jsonschema.ValidationError):
@@ -106,11 +124,20 @@ def test_rays_own_schema_takes_every_file_of_the_cluster_launcher(name):
 
 
 @pytest.mark.parametrize("name", CLOUDS)
-def test_a_cloud_has_a_head_that_trains_nothing_and_spot_gpus_up_to_a_bound_given_back_when_idle(name):
+def test_a_cloud_has_a_head_that_trains_nothing_and_spot_gpus_up_to_a_bound_given_back_when_idle(
+    name,
+):
     config = prepare_config(read(f"cluster_{name}.yaml"))
     head, gpu = config["available_node_types"]["head"], config["available_node_types"]["gpu"]
-    assert head["resources"]["CPU"] == 0 and head["max_workers"] == 0 and "GPU" not in head["resources"]
-    assert gpu["resources"]["GPU"] == 1 and 0 < gpu["min_workers"] < gpu["max_workers"] == config["max_workers"]
+    assert (
+        head["resources"]["CPU"] == 0
+        and head["max_workers"] == 0
+        and "GPU" not in head["resources"]
+    )
+    assert (
+        gpu["resources"]["GPU"] == 1
+        and 0 < gpu["min_workers"] < gpu["max_workers"] == config["max_workers"]
+    )
     assert 0 < config["idle_timeout_minutes"] <= 15
     spot = {
         "aws": lambda node: node["InstanceMarketOptions"]["MarketType"] == "spot",
@@ -128,12 +155,18 @@ def test_every_node_of_the_launcher_asks_for_a_token_and_opens_no_port_to_all(na
     assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     for kind in ("head", "worker"):
         starts = [line for line in config[f"{kind}_start_ray_commands"] if "ray start" in line]
-        assert len(starts) == 1 and "RAY_AUTH_MODE=token" in starts[0] and "dashboard-host" not in starts[0]
+        assert (
+            len(starts) == 1
+            and "RAY_AUTH_MODE=token" in starts[0]
+            and "dashboard-host" not in starts[0]
+        )
 
 
 def test_on_machines_that_are_shared_no_command_ends_other_clusters():
     config = read("cluster_local.yaml")
-    commands = [line for kind in ("head", "worker") for line in config[f"{kind}_start_ray_commands"]]
+    commands = [
+        line for kind in ("head", "worker") for line in config[f"{kind}_start_ray_commands"]
+    ]
     assert not any("ray stop" in line for line in commands)
     assert sum("stop_cluster.sh" in line for line in commands) == 2
     assert all("--temp-dir=/tmp/mtsearch-ray" in line for line in commands if "ray start" in line)
@@ -152,41 +185,78 @@ def test_the_rayjob_searches_a_space_that_there_is_waits_for_its_nodes_and_mount
     spec = read("kuberay.yaml")["spec"]
     words = shlex.split(spec["entrypoint"])
     assert words[:3] == ["python", "-m", "mtsearch.run"]
-    own, overrides = split_pairs([word for word in words[3:] if not word.startswith("-")], ("space",))
+    own, overrides = split_pairs(
+        [word for word in words[3:] if not word.startswith("-")], ("space",)
+    )
     config = load_space(own["space"], overrides, None).config
     cluster = spec["rayClusterSpec"]
     (group,) = cluster["workerGroupSpecs"]
-    assert config.resources.gpu == 1 and group["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert int(yaml.safe_load(spec["runtimeEnvYAML"])["env_vars"]["MTSEARCH_NODES"]) == 1 + group["minReplicas"]
+    assert (
+        config.resources.gpu == 1
+        and group["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+        == "1"
+    )
+    assert (
+        int(yaml.safe_load(spec["runtimeEnvYAML"])["env_vars"]["MTSEARCH_NODES"])
+        == 1 + group["minReplicas"]
+    )
     assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
     for template in (cluster["headGroupSpec"]["template"], group["template"]):
-        mounts = {m["name"]: m["mountPath"] for c in template["spec"]["containers"] for m in c["volumeMounts"]}
+        mounts = {
+            m["name"]: m["mountPath"]
+            for c in template["spec"]["containers"]
+            for m in c["volumeMounts"]
+        }
         assert set(mounts) == {volume["name"] for volume in template["spec"]["volumes"]}
         assert str(config.results.root).startswith(mounts["shared"])
     assert cluster["authOptions"] == {"mode": "token"} and spec["shutdownAfterJobFinishes"]
 
 
 def test_all_files_name_one_image_of_this_version():
-    found = {re.search(r"REGISTRY/mtsearch:(\S+)", (LAUNCH / name).read_text())[1] for name in ("Containerfile", "kuberay.yaml")}
+    found = {
+        re.search(r"REGISTRY/mtsearch:(\S+)", (LAUNCH / name).read_text())[1]
+        for name in ("Containerfile", "kuberay.yaml")
+    }
     found |= {read(f"cluster_{name}.yaml")["docker"]["image"].partition(":")[2] for name in CLOUDS}
     assert found == {mtsearch.__version__}
-    assert re.fullmatch(r"2\.\d+\.\d+", read("kuberay.yaml")["spec"]["rayClusterSpec"]["rayVersion"])
+    assert re.fullmatch(
+        r"2\.\d+\.\d+", read("kuberay.yaml")["spec"]["rayClusterSpec"]["rayVersion"]
+    )
 
 
 def instructions():
-    """The Containerfile's instructions and their words, continued lines joined and comments left out."""
-    lines = [line for line in (LAUNCH / "Containerfile").read_text().splitlines() if not line.startswith("#")]
+    """The Containerfile's instructions and their words, continued lines joined and comments left
+    out."""
+    lines = [
+        line
+        for line in (LAUNCH / "Containerfile").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
 
 
 def test_the_image_installs_the_wheel_and_runs_as_a_user_of_its_own():
     kinds = [kind for kind, _ in instructions()]
-    assert kinds[0] == "FROM" and set(kinds) <= {"FROM", "RUN", "COPY", "ENV", "USER", "WORKDIR", "CMD"}
+    assert kinds[0] == "FROM" and set(kinds) <= {
+        "FROM",
+        "RUN",
+        "COPY",
+        "ENV",
+        "USER",
+        "WORKDIR",
+        "CMD",
+    }
     last = dict(instructions())
     assert re.fullmatch(r"docker\.io/library/python:3\.1\d-slim", last["FROM"])
-    assert last["USER"] == "ray" and kinds.index("USER") > max(i for i, kind in enumerate(kinds) if kind == "RUN")
-    assert any("useradd" in words and "--uid 1000" in words for kind, words in instructions() if kind == "RUN")
+    assert last["USER"] == "ray" and kinds.index("USER") > max(
+        i for i, kind in enumerate(kinds) if kind == "RUN"
+    )
+    assert any(
+        "useradd" in words and "--uid 1000" in words
+        for kind, words in instructions()
+        if kind == "RUN"
+    )
     assert last["COPY"].startswith("dist/*.whl ")
     assert last["CMD"] == '["python", "-m", "mtsearch.run", "--help"]'  # asks no network of anybody
     for kind, words in instructions():

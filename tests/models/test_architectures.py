@@ -20,7 +20,13 @@ MIXED = [
 ]
 MM, CM = (schema.BackboneMM(), (1, 28, 28)), (schema.BackboneCM(), (3, 32, 32))
 WRN = (schema.BackboneWRN(depth=10, widen=1), (3, 24, 16))
-ARCHITECTURES = [schema.STL(), schema.HPS(), schema.MDMTN(), schema.MDMTN(mixing="static"), schema.MTAN()]
+ARCHITECTURES = [
+    schema.STL(),
+    schema.HPS(),
+    schema.MDMTN(),
+    schema.MDMTN(mixing="static"),
+    schema.MTAN(),
+]
 
 
 def size(model: nn.Module) -> int:
@@ -28,7 +34,11 @@ def size(model: nn.Module) -> int:
 
 
 def rows(model: nn.Module, names: tuple[str, ...] | None = None) -> int:
-    kept = [m.weight for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear) and (names is None or n in names)]
+    kept = [
+        m.weight
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Conv2d | nn.Linear) and (names is None or n in names)
+    ]
     return sum(weight.shape[1] for weight in kept)
 
 
@@ -47,7 +57,9 @@ def rows(model: nn.Module, names: tuple[str, ...] | None = None) -> int:
         (schema.MTAN(), CM, 2_783_060, 1_235 + 2 * 2_336, 1_168 + 2 * 2_336),
     ],
 )
-def test_parameter_and_row_counts_are_the_papers(settings, backbone, parameters, total_rows, prunable_rows):
+def test_parameter_and_row_counts_are_the_papers(
+    settings, backbone, parameters, total_rows, prunable_rows
+):
     model = build_model(settings, backbone[0], DIGITS, backbone[1])
     assert size(model) == parameters
     assert rows(model) == total_rows
@@ -65,12 +77,17 @@ def test_a_trunk_layer_has_the_papers_size():
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: f"{s.name}")
 @pytest.mark.parametrize("backbone", [MM, CM, WRN], ids=["mm", "cm", "wrn"])
-@pytest.mark.parametrize("tasks", [DIGITS[:1], DIGITS, MIXED, MIXED[1:2]], ids=["one", "two", "mixed", "pixels"])
+@pytest.mark.parametrize(
+    "tasks", [DIGITS[:1], DIGITS, MIXED, MIXED[1:2]], ids=["one", "two", "mixed", "pixels"]
+)
 def test_forward_is_decode_after_share_and_outputs_have_the_tasks_shapes(settings, backbone, tasks):
     model = build_model(settings, backbone[0], tasks, backbone[1]).eval()
     x = torch.randn(3, *backbone[1])
     out = model(x)
-    expected = {t.name: (3, t.outputs, *backbone[1][1:]) if t.kind == "segmentation" else (3, t.outputs) for t in tasks}
+    expected = {
+        t.name: (3, t.outputs, *backbone[1][1:]) if t.kind == "segmentation" else (3, t.outputs)
+        for t in tasks
+    }
     assert {name: tuple(value.shape) for name, value in out.items()} == expected
     decoded = model.decode(x, model.share(x))
     assert all(torch.equal(out[name], decoded[name]) for name in out)
@@ -203,4 +220,6 @@ def test_a_plug_in_architecture_needs_settings_and_a_builder():
             return {name: shared[0][:, None] for name in self.chosen(tasks)}
 
     trial = schema.TrialConfig(architecture="mean_of_pixels")
-    assert build_model(trial.architecture, MM[0], DIGITS, MM[1])(torch.ones(2, 1, 28, 28))["left"].shape == (2, 1)
+    assert build_model(trial.architecture, MM[0], DIGITS, MM[1])(torch.ones(2, 1, 28, 28))[
+        "left"
+    ].shape == (2, 1)

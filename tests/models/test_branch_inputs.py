@@ -1,4 +1,5 @@
-"""Branches that see different things, and are held against the label one by one (mto.md 2.5 and invariant 18)."""
+"""Branches that see different things, and are held against the label one by one (mto.md 2.5 and
+invariant 18)."""
 
 import copy
 
@@ -20,13 +21,19 @@ CARD = TaskCard(name="restored", kind="restoration", outputs=1)
 SHAPE = (1, 12, 12)
 KTDE = schema.BackboneKTDE(blocks=2, width=4)
 VDSR = schema.BackboneVDSR(depth=4, width=4)
-VIEWS = ("image", {"name": "resampled", "filter": "nearest"}, {"name": "resampled", "filter": "bicubic", "factor": 3})
+VIEWS = (
+    "image",
+    {"name": "resampled", "filter": "nearest"},
+    {"name": "resampled", "filter": "bicubic", "factor": 3},
+)
 
 
 def upscaler(folder, seed=3, backbone=VDSR):
     """A network of one restoration with its file."""
     torch.manual_seed(seed)
-    network = build_model(schema.HPS(), backbone, [CARD.model_copy(update={"name": "other"})], SHAPE).eval()
+    network = build_model(
+        schema.HPS(), backbone, [CARD.model_copy(update={"name": "other"})], SHAPE
+    ).eval()
     save_file(network.state_dict(), folder / "model.safetensors")
     return network, {"name": "network", "backbone": VDSR, "weights": folder / "model.safetensors"}
 
@@ -51,7 +58,11 @@ def test_every_branch_corrects_what_it_sees():
     x = torch.rand(2, *SHAPE)
     small = torch.nn.functional.avg_pool2d(x, 2)
     views = [x, small.repeat_interleave(2, 2).repeat_interleave(2, 3)]
-    views.append(torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(x, 3), scale_factor=3, mode="bicubic"))
+    views.append(
+        torch.nn.functional.interpolate(
+            torch.nn.functional.avg_pool2d(x, 3), scale_factor=3, mode="bicubic"
+        )
+    )
     torch.testing.assert_close(model(x)["restored"], sum(views) / 3)
 
 
@@ -129,9 +140,15 @@ def test_every_branch_is_held_against_the_label_when_asked():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"branches": 2, "inputs": ["image"]}, "should have as many `inputs` as `branches`, or none. Found 1 for 2"),
+        (
+            {"branches": 2, "inputs": ["image"]},
+            "should have as many `inputs` as `branches`, or none. Found 1 for 2",
+        ),
         ({"branch_losses": True}, "has no use for `branch_losses` with one branch a task"),
-        ({"branches": 1, "inputs": ["picture"]}, "is unknown: .picture.. Known here: `image`, `network`, `resampled`"),
+        (
+            {"branches": 1, "inputs": ["picture"]},
+            "is unknown: .picture.. Known here: `image`, `network`, `resampled`",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(settings, sentence):
@@ -141,7 +158,9 @@ def test_what_cannot_be_is_refused(settings, sentence):
 
 def test_files_and_factors_that_do_not_fit_are_named(tmp_path):
     _, entry = upscaler(tmp_path)
-    with pytest.raises(BadInput, match=r"does not fit the backbone `vdsr` on images of \(1, 12, 12\)"):
+    with pytest.raises(
+        BadInput, match=r"does not fit the backbone `vdsr` on images of \(1, 12, 12\)"
+    ):
         built(inputs=({**entry, "backbone": {"name": "vdsr", "depth": 5, "width": 4}},))
     with pytest.raises(BadInput, match=r"`trial.architecture.inputs` names no file"):
         built(inputs=({**entry, "weights": tmp_path / "nothing"},))

@@ -1,4 +1,5 @@
-"""The CIFAR variant of EfficientNet-B0: sizes, blocks, limits (invariants 1 to 3 of the alternating specification)."""
+"""The CIFAR variant of EfficientNet-B0: sizes, blocks, limits (invariants 1 to 3 of the alternating
+specification)."""
 
 import pytest
 import torch
@@ -33,7 +34,15 @@ def test_the_published_counts():
     assert size(model.trunk) == 2_908_879
     assert [size(model.heads[name]) for name in ("fashion", "object")] == [1_605, 3_210]
     assert size(body.stem) == 928
-    assert [size(group) for group in body.groups] == [2_033, 14_546, 33_972, 201_135, 431_845, 1_605_840, 618_580]
+    assert [size(group) for group in body.groups] == [
+        2_033,
+        14_546,
+        33_972,
+        201_135,
+        431_845,
+        1_605_840,
+        618_580,
+    ]
     assert [[size(block) for block in group] for group in body.groups] == [
         [2_033],
         [5_641, 8_905],
@@ -56,19 +65,28 @@ def test_the_published_cost():
 
 @pytest.mark.parametrize("side", [1, 20, 32])
 def test_up_to_32_pixels_the_feature_is_a_pixel_of_320_channels_pooled_or_not(side):
-    model, pooled = built(side=side).eval(), built(schema.BackboneEfficientNetCIFAR(pool=True), side).eval()
+    model, pooled = (
+        built(side=side).eval(),
+        built(schema.BackboneEfficientNetCIFAR(pool=True), side).eval(),
+    )
     x = torch.randn(2, 3, side, side)
     with torch.no_grad():
         (features,) = model.share(x)
         assert features.shape == (2, 320)
         assert [tuple(out.shape) for out in model(x).values()] == [(2, 5), (2, 10)]
-        assert all(torch.equal(a, b) for a, b in zip(model(x).values(), pooled(x).values(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(model(x).values(), pooled(x).values(), strict=True)
+        )
 
 
 def test_larger_images_are_refused_or_pooled():
-    with pytest.raises(BadInput, match=r"up to 32 pixels a side.* Found 33 x 33; set `trial.backbone.pool`"):
+    with pytest.raises(
+        BadInput, match=r"up to 32 pixels a side.* Found 33 x 33; set `trial.backbone.pool`"
+    ):
         built(side=33)
-    assert built(schema.BackboneEfficientNetCIFAR(width=0.25, pool=True), 48)(torch.randn(2, 3, 48, 48))["object"].shape == (2, 10)
+    assert built(schema.BackboneEfficientNetCIFAR(width=0.25, pool=True), 48)(
+        torch.randn(2, 3, 48, 48)
+    )["object"].shape == (2, 10)
 
 
 def block_of(inputs, outputs, stride, **settings):
@@ -108,20 +126,42 @@ def test_other_skips_of_stride_2(skip, side):
     weighed = u * block.excite(u)
     expected = weighed if skip == "none" else weighed + block.shortcut(x)
     torch.testing.assert_close(block(x), expected)
-    assert size(block) - size(block_of(8, 12, 2, stride_skip="none")) == (0 if skip == "none" else 8 * 12 + 2 * 12)
+    assert size(block) - size(block_of(8, 12, 2, stride_skip="none")) == (
+        0 if skip == "none" else 8 * 12 + 2 * 12
+    )
 
 
 def test_width_and_depth_scale_channels_and_blocks():
     body = built(schema.BackboneEfficientNetCIFAR(width=0.5, depth=2)).trunk.body
     assert [len(group) for group in body.groups] == [2, 4, 4, 6, 6, 8, 2]
-    assert [group[-1].body[-1].num_features for group in body.groups] == [8, 12, 20, 40, 56, 96, 160]
+    assert [group[-1].body[-1].num_features for group in body.groups] == [
+        8,
+        12,
+        20,
+        40,
+        56,
+        96,
+        160,
+    ]
     assert [len(group) for group in built(SMALL).trunk.body.groups] == [1, 1, 1, 2, 2, 2, 1]
-    assert built(schema.BackboneEfficientNetCIFAR(se_ratio=4)).trunk.body.groups[6][0].excite[1].out_channels == 80
+    assert (
+        built(schema.BackboneEfficientNetCIFAR(se_ratio=4))
+        .trunk.body.groups[6][0]
+        .excite[1]
+        .out_channels
+        == 80
+    )
 
 
 @pytest.mark.parametrize(
     "architecture",
-    [schema.STL(), schema.MDMTN(), schema.MTAN(), schema.HPS(norm="task_affine"), schema.HPS(norm="group")],
+    [
+        schema.STL(),
+        schema.MDMTN(),
+        schema.MTAN(),
+        schema.HPS(norm="task_affine"),
+        schema.HPS(norm="group"),
+    ],
     ids=lambda settings: f"{settings.name}-{getattr(settings, 'norm', '')}",
 )
 def test_every_architecture_goes_over_it(architecture):

@@ -40,16 +40,26 @@ def test_the_published_count_is_that_of_trunk_heads_and_adaptors_without_teacher
     assert not any("teach" in name or "taught" in name for name in student.state_dict())
 
 
-@pytest.mark.parametrize(("backbone", "tasks"), [(MM, DIGITS), (CM, DIGITS), (CM, MIXED)], ids=["mm", "cm", "mixed"])
+@pytest.mark.parametrize(
+    ("backbone", "tasks"), [(MM, DIGITS), (CM, DIGITS), (CM, MIXED)], ids=["mm", "cm", "mixed"]
+)
 def test_the_gradient_of_the_distance_reaches_trunk_and_adaptors_and_no_teacher(backbone, tasks):
-    """Defect 22 of the MDMTN specification: with detached student features the trunk's gradient would not depend on the weight."""
+    """Defect 22 of the MDMTN specification: with detached student features the trunk's gradient
+    would not depend on the weight."""
     student, teachers = pair(backbone, tasks)
     x = torch.randn(4, *backbone[1])
     losses = distilled(student, x)
     assert list(losses) == [task.name for task in tasks]
     sum(losses.values()).backward()
-    assert all(p.grad is not None and p.grad.any() for p in student.trunk.parameters() if p.ndim > 1)
-    assert all(p.grad is not None and p.grad.any() for a in student.adaptors.values() for p in a.parameters() if p.ndim > 1)
+    assert all(
+        p.grad is not None and p.grad.any() for p in student.trunk.parameters() if p.ndim > 1
+    )
+    assert all(
+        p.grad is not None and p.grad.any()
+        for a in student.adaptors.values()
+        for p in a.parameters()
+        if p.ndim > 1
+    )
     assert all(p.grad is None for p in student.heads.parameters())
     assert all(p.grad is None and not p.requires_grad for p in teachers.parameters())
     assert not teachers.training
@@ -99,7 +109,9 @@ def test_copies_share_the_teachers_and_outputs_do_not_ask_them():
             p.mul_(2)
     assert torch.equal(distilled(copied, x)["left"], distilled(student, x)["left"])
     hps = build_model(schema.HPS(), MM[0], DIGITS, MM[1])
-    hps.load_state_dict({k: v for k, v in student.state_dict().items() if not k.startswith("adaptors.")})
+    hps.load_state_dict(
+        {k: v for k, v in student.state_dict().items() if not k.startswith("adaptors.")}
+    )
     assert all(torch.equal(a, b) for a, b in zip(hps(x).values(), student(x).values(), strict=True))
 
 
@@ -113,5 +125,7 @@ def test_training_without_teachers_and_weights_of_unknown_tasks_are_refused():
     student = build_model(schema.KDMTL(), MM[0], DIGITS, MM[1])
     with pytest.raises(RuntimeError, match="should be given its teachers"):
         distilled(student, torch.randn(2, *MM[1]))
-    with pytest.raises(BadInput, match=r"`trial.architecture.weight` names the task `rigth`.* Did you mean `right`"):
+    with pytest.raises(
+        BadInput, match=r"`trial.architecture.weight` names the task `rigth`.* Did you mean `right`"
+    ):
         pair(weight={"rigth": 0.1})

@@ -21,7 +21,9 @@ CASES = [
 
 def initialised(case, seed: int, memory_format=torch.contiguous_format):
     architecture, backbone, shape = case
-    images = torch.randn(256, *shape, generator=torch.Generator().manual_seed(1)).to(memory_format=memory_format)
+    images = torch.randn(256, *shape, generator=torch.Generator().manual_seed(1)).to(
+        memory_format=memory_format
+    )
     model = build_model(architecture, backbone, TASKS, shape).to(memory_format=memory_format)
     lsuv_(model, images, torch.Generator().manual_seed(seed))
     return model, images
@@ -36,7 +38,9 @@ def test_every_executed_layer_has_unit_deviation_and_no_bias(case):
     model, images = initialised(case, 0)
     seen = {}
     for name, layer in layers(model).items():
-        layer.register_forward_hook(lambda _, __, out, name=name: seen.update({name: float(out.std())}))
+        layer.register_forward_hook(
+            lambda _, __, out, name=name: seen.update({name: float(out.std())})
+        )
     assert model.training
     with torch.no_grad():
         model.eval()(images)
@@ -52,7 +56,9 @@ def test_weights_are_orthonormal_up_to_their_scale(case):
         matrix = layer.weight.detach().flatten(1).double()
         gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
         gram = gram / gram.diagonal().mean()
-        torch.testing.assert_close(gram, torch.eye(len(gram), dtype=torch.float64), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            gram, torch.eye(len(gram), dtype=torch.float64), rtol=0, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("case", CASES[2:4], ids=lambda c: c[1].name)
@@ -61,9 +67,13 @@ def test_the_seed_decides_alone(case):
     torch.randn(7)
     second, _ = initialised(case, 3)
     other, _ = initialised(case, 4)
-    for (name, a), (_, b), (_, c) in zip(first.named_parameters(), second.named_parameters(), other.named_parameters(), strict=True):
+    for (name, a), (_, b), (_, c) in zip(
+        first.named_parameters(), second.named_parameters(), other.named_parameters(), strict=True
+    ):
         assert torch.equal(a, b), name
-        assert name.endswith("bias") or ".2." in name or "body.6" in name or not torch.equal(a, c), name
+        assert (
+            name.endswith("bias") or ".2." in name or "body.6" in name or not torch.equal(a, c)
+        ), name
 
 
 def test_channels_last_networks_are_initialised_alike_and_keep_their_memory_format():

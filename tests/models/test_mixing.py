@@ -15,7 +15,11 @@ from mtsearch.models.mixing import Mixer
 
 torch.set_num_threads(1)
 
-CLASSES = [TaskCard(name="left", outputs=4), TaskCard(name="pixels", kind="segmentation", outputs=3), TaskCard(name="right", outputs=4)]
+CLASSES = [
+    TaskCard(name="left", outputs=4),
+    TaskCard(name="pixels", kind="segmentation", outputs=3),
+    TaskCard(name="right", outputs=4),
+]
 PICTURES = [TaskCard(name=name, kind="restoration", outputs=1) for name in ("mse", "l1", "ssim")]
 KTDE = schema.BackboneKTDE(blocks=3, width=4)
 CASES = [(CLASSES, schema.BackboneCM(), (3, 20, 20)), (PICTURES, KTDE, (1, 12, 12))]
@@ -28,13 +32,18 @@ def built(tasks, backbone, shape, **settings):
 
 
 def same(first, second, tolerance=0.0):
-    return all(torch.allclose(first[name], second[name], rtol=tolerance, atol=tolerance) for name in first)
+    return all(
+        torch.allclose(first[name], second[name], rtol=tolerance, atol=tolerance) for name in first
+    )
 
 
 @BOTH
 @pytest.mark.parametrize("branches", [1, 2])
 def test_mixing_by_the_identity_is_no_mixing(tasks, backbone, shape, branches):
-    model, off = built(tasks, backbone, shape, branches=branches), built(tasks, backbone, shape, branches=branches, transfer=False)
+    model, off = (
+        built(tasks, backbone, shape, branches=branches),
+        built(tasks, backbone, shape, branches=branches, transfer=False),
+    )
     missing, unexpected = off.load_state_dict(model.state_dict(), strict=False)
     assert (missing, unexpected) == ([], ["mixer.weight"])
     x = torch.rand(2, *shape)

@@ -8,7 +8,10 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.models import build_model
 from mtsearch.testing import TASKS, ArchitectureConformance, BackboneConformance
 
-SCENES = (TaskCard(name="scene", outputs=3), TaskCard(name="pixels", kind="segmentation", outputs=3))
+SCENES = (
+    TaskCard(name="scene", outputs=3),
+    TaskCard(name="pixels", kind="segmentation", outputs=3),
+)
 SEGNET = schema.BackboneSegNet(widths=(4, 4, 8, 8, 8))
 
 
@@ -19,13 +22,25 @@ def taught(suite, seed=0):
     return model
 
 
-ARCHITECTURES: dict[str, list[dict]] = {  # what suits an architecture where the suite's defaults do not, and more of its settings
+ARCHITECTURES: dict[
+    str, list[dict]
+] = {  # what suits an architecture where the suite's defaults do not, and more of its settings
     "hps": [
         {},
-        *({"settings": schema.HPS(norm=norm)} for norm in ("task_statistics", "task_affine", "group")),
+        *(
+            {"settings": schema.HPS(norm=norm)}
+            for norm in ("task_statistics", "task_affine", "group")
+        ),
         {"settings": schema.HPS(split=1)},
-        {"settings": schema.HPS(split=2, norm="task_affine"), "backbone": schema.BackboneWRN(depth=10, widen=1)},
-        {"settings": schema.HPS(split=5), "backbone": schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5), "shape": (3, 32, 32)},
+        {
+            "settings": schema.HPS(split=2, norm="task_affine"),
+            "backbone": schema.BackboneWRN(depth=10, widen=1),
+        },
+        {
+            "settings": schema.HPS(split=5),
+            "backbone": schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5),
+            "shape": (3, 32, 32),
+        },
     ],
     "kdmtl": [{"model": taught}],
     "mdmtn": [{}, {"settings": schema.MDMTN(mixing="static")}],
@@ -40,7 +55,9 @@ ARCHITECTURES: dict[str, list[dict]] = {  # what suits an architecture where the
         {"backbone": schema.BackboneWRN(depth=10, widen=1)},
         {
             "backbone": schema.BackboneWRN(depth=10, widen=1),
-            "settings": schema.MTLN(attention=2, form="residual", extractors="per_task", head_hidden=8, bias=True),
+            "settings": schema.MTLN(
+                attention=2, form="residual", extractors="per_task", head_hidden=8, bias=True
+            ),
         },
     ],
     "mtln_segnet": [{"backbone": SEGNET, "shape": (3, 32, 32)}],
@@ -51,9 +68,13 @@ BACKBONES: dict[str, list[dict]] = {
     "edsr": [{"settings": schema.BackboneEDSR(blocks=2, width=4)}],
     "ktde": [{"settings": schema.BackboneKTDE(blocks=2, width=4)}],
     "segnet": [{"settings": SEGNET, "shapes": ((3, 32, 32), (1, 40, 34))}],
-    "torchvision": [{"settings": schema.BackboneTorchvision(model="squeezenet1_1"), "shapes": ((3, 32, 32),)}],
+    "torchvision": [
+        {"settings": schema.BackboneTorchvision(model="squeezenet1_1"), "shapes": ((3, 32, 32),)}
+    ],
     "vdsr": [{"settings": schema.BackboneVDSR(depth=6, width=4)}],
-    "wrn": [{"settings": schema.BackboneWRN(depth=10, widen=1), "shapes": ((3, 16, 16), (1, 32, 24))}],
+    "wrn": [
+        {"settings": schema.BackboneWRN(depth=10, widen=1), "shapes": ((3, 16, 16), (1, 32, 24))}
+    ],
 }
 
 
@@ -62,7 +83,10 @@ def suites(suite, kind, special):
     for name, settings in methods(kind).items():
         if settings.__module__.startswith("mtsearch."):
             for number, entry in enumerate(special.get(name, [{}])):
-                attributes = {"settings": entry["settings"] if "settings" in entry else settings(), **entry}
+                attributes = {
+                    "settings": entry["settings"] if "settings" in entry else settings(),
+                    **entry,
+                }
                 yield f"Test_{kind}_{name}_{number}", type(suite.__name__, (suite,), attributes)
 
 
@@ -83,7 +107,9 @@ class _Leaky(ArchitectureConformance):
         model = super().model(seed)
         first = model.heads["scene"]
         plain = model.decode
-        model.decode = lambda x, shared, tasks=None: {n: v + 0 * first.weight.sum() for n, v in plain(x, shared, tasks).items()}
+        model.decode = lambda x, shared, tasks=None: {
+            n: v + 0 * first.weight.sum() for n, v in plain(x, shared, tasks).items()
+        }
         return model
 
 

@@ -24,8 +24,14 @@ def size(model):
     return sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize(("backbone", "shared", "own"), [(MM, 146_250, 270_150), (CM, 1_412_900, 2_783_060)], ids=["mm", "cm"])
-def test_attention_is_a_task_s_own_and_its_published_count_is_that_of_one_object_for_all(backbone, shared, own):
+@pytest.mark.parametrize(
+    ("backbone", "shared", "own"),
+    [(MM, 146_250, 270_150), (CM, 1_412_900, 2_783_060)],
+    ids=["mm", "cm"],
+)
+def test_attention_is_a_task_s_own_and_its_published_count_is_that_of_one_object_for_all(
+    backbone, shared, own
+):
     """Invariant 17 of the MDMTN specification; defect 23 is the twin below."""
     model = build_model(schema.MTAN(), backbone[0], DIGITS, backbone[1])
     assert size(model) == own
@@ -37,7 +43,11 @@ def test_a_head_reads_the_vector_weighed_by_masks_over_all_stages():
     model = build_model(schema.MTAN(), MM[0], DIGITS, MM[1]).eval()
     x = torch.randn(3, *MM[1])
     first, second, vector = model.share(x)
-    assert [tuple(f.shape[1:]) for f in (first, second, vector)] == [(10, 12, 12), (20, 4, 4), (50,)]
+    assert [tuple(f.shape[1:]) for f in (first, second, vector)] == [
+        (10, 12, 12),
+        (20, 4, 4),
+        (50,),
+    ]
     torch.testing.assert_close(second, model.trunk.body(x))
     torch.testing.assert_close(vector, model.trunk.neck(second))
     masks = model.attention["right"]
@@ -63,17 +73,24 @@ def test_gradients_reach_every_parameter_through_the_stages(backbone, shape):
 @pytest.mark.parametrize("name", ["resnet18", "vgg16_bn", "densenet121", "convnext_tiny", "swin_t"])
 def test_torchvision_networks_show_their_stages(name):
     with torch.device("meta"):
-        model = build_model(schema.MTAN(), schema.BackboneTorchvision(model=name), MIXED, (3, 64, 64)).eval()
+        model = build_model(
+            schema.MTAN(), schema.BackboneTorchvision(model=name), MIXED, (3, 64, 64)
+        ).eval()
         stages = model.share(torch.zeros(2, 3, 64, 64))[:-1]
         assert model(torch.zeros(2, 3, 64, 64))["scene"].shape == (2, 7)
     areas = [stage.shape[2] * stage.shape[3] for stage in stages]
     assert all(after * 2 <= before for before, after in pairwise(areas))
-    assert len(stages) == {"resnet18": 5, "vgg16_bn": 6, "densenet121": 5, "convnext_tiny": 4, "swin_t": 1}[name]
+    assert (
+        len(stages)
+        == {"resnet18": 5, "vgg16_bn": 6, "densenet121": 5, "convnext_tiny": 4, "swin_t": 1}[name]
+    )
 
 
 def test_a_backbone_without_stages_is_refused():
     with pytest.raises(BadInput, match="mtan, which weighs the stages of a trunk"):
-        build_model(schema.MTAN(), schema.BackboneTorchvision(model="vit_b_32"), DIGITS, (3, 32, 32))
+        build_model(
+            schema.MTAN(), schema.BackboneTorchvision(model="vit_b_32"), DIGITS, (3, 32, 32)
+        )
 
 
 def test_compaction_leaves_the_outputs():
@@ -88,4 +105,6 @@ def test_compaction_leaves_the_outputs():
         torch.testing.assert_close(small.model(x)[name], value)
     assert "could not be traced" not in small.notes[0]
     weights = [m for m in small.model.modules() if isinstance(m, nn.Linear)]
-    assert sum(m.weight.numel() for m in weights) < 0.75 * sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
+    assert sum(m.weight.numel() for m in weights) < 0.75 * sum(
+        m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)
+    )

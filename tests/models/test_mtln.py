@@ -21,7 +21,10 @@ SMALL = schema.BackboneWRN(depth=10, widen=1)
 
 
 def size(parameters) -> int:
-    return sum(p.numel() for p in (parameters.parameters() if isinstance(parameters, nn.Module) else parameters))
+    return sum(
+        p.numel()
+        for p in (parameters.parameters() if isinstance(parameters, nn.Module) else parameters)
+    )
 
 
 def abstract(settings, backbone=None, tasks=SCENES, side=72):
@@ -57,7 +60,13 @@ def test_each_part_has_its_size():
     model = abstract(schema.MTLN())
     body = model.trunk.body
     assert size(model.trunk) == 5_850_528
-    assert [size(body.stem), *map(size, body.groups), size(body.last)] == [448, 269_792, 1_117_184, 4_462_592, 512]
+    assert [size(body.stem), *map(size, body.groups), size(body.last)] == [
+        448,
+        269_792,
+        1_117_184,
+        4_462_592,
+        512,
+    ]
     assert [size(block) for block in body.groups[0]] == [47_456, 74_112, 74_112, 74_112]
     assert [size(e) for e in model.extractors] == [9_344, 73_984, 295_424, 590_336]
     assert [size(a) for a in model.attention["aid"]] == [576, 12_544, 49_664, 197_632]
@@ -81,11 +90,18 @@ def test_the_pixel_head_has_its_size_and_gives_logits_as_large_as_the_images(out
     for settings in (schema.MTLN(), schema.HPS(), schema.STL()):
         model = abstract(settings, tasks=tasks, side=224)
         assert size(model.heads["pixels"]) == parameters
-        assert model(torch.zeros(2, 3, 224, 224, device="meta"))["pixels"].shape == (2, outputs, 224, 224)
+        assert model(torch.zeros(2, 3, 224, 224, device="meta"))["pixels"].shape == (
+            2,
+            outputs,
+            224,
+            224,
+        )
 
 
 def test_macs_are_those_of_the_published_network():
-    assert model_macs(abstract(schema.MTLN(), tasks=SCENES[:1]), (3, 72, 72)) == pytest.approx(1.588e9, rel=1e-3)
+    assert model_macs(abstract(schema.MTLN(), tasks=SCENES[:1]), (3, 72, 72)) == pytest.approx(
+        1.588e9, rel=1e-3
+    )
     trunk = abstract(schema.HPS(), tasks=SCENES[:1])
     assert model_macs(trunk, (3, 72, 72)) == pytest.approx(1.251e9, rel=1e-3)
 
@@ -106,10 +122,20 @@ def test_maps_masks_and_distilled_features_have_the_published_shapes_at_72_pixel
     masks, features = seen(model, model.attention["aid"]), seen(model, model.extractors)
     x = torch.zeros(2, 3, 72, 72, device="meta")
     shared = model.share(x)
-    assert [tuple(g.shape[1:]) for g in shared] == [(16, 72, 72), (64, 36, 36), (128, 18, 18), (256, 9, 9)]
+    assert [tuple(g.shape[1:]) for g in shared] == [
+        (16, 72, 72),
+        (64, 36, 36),
+        (128, 18, 18),
+        (256, 9, 9),
+    ]
     assert model.decode(x, shared, ["aid"])["aid"].shape == (2, 12)
     assert [m.shape for m in masks] == [g.shape for g in shared]
-    assert [tuple(p.shape[1:]) for p in features] == [(64, 36, 36), (128, 18, 18), (256, 9, 9), (256, 9, 9)]
+    assert [tuple(p.shape[1:]) for p in features] == [
+        (64, 36, 36),
+        (128, 18, 18),
+        (256, 9, 9),
+        (256, 9, 9),
+    ]
 
 
 def test_masks_lie_between_0_and_1_so_gated_maps_shrink():
@@ -148,10 +174,13 @@ def test_without_attention_the_branches_are_the_last_extractor():
 
 @pytest.mark.parametrize("attention", range(5))
 def test_a_block_without_attention_has_a_mask_of_one(attention):
-    """All blocks built, the masks of the first ones forced to 1: the same outputs as the network that leaves out what is not read."""
+    """All blocks built, the masks of the first ones forced to 1: the same outputs as the network
+    that leaves out what is not read."""
     whole, cut = small().eval(), small(schema.MTLN(attention=attention)).eval()
     cut.trunk.load_state_dict(whole.trunk.state_dict())
-    pairs = [(whole.extractors, cut.extractors)] + [(whole.attention[t.name], cut.attention[t.name]) for t in SCENES]
+    pairs = [(whole.extractors, cut.extractors)] + [
+        (whole.attention[t.name], cut.attention[t.name]) for t in SCENES
+    ]
     for full, some in pairs:
         for a, b in zip(reversed(full), reversed(some), strict=False):
             b.load_state_dict(a.state_dict())
@@ -165,12 +194,15 @@ def test_a_block_without_attention_has_a_mask_of_one(attention):
 
 
 def test_sixteen_ways_to_switch_attention_by_block_make_five_networks():
-    """What lies below a block whose mask is 1 reaches no output, so the number of attended blocks from the last says all."""
+    """What lies below a block whose mask is 1 reaches no output, so the number of attended blocks
+    from the last says all."""
     model = small().eval()
     off: set[int] = set()
     for modules in model.attention.values():
         for j, module in enumerate(modules):
-            module.register_forward_hook(lambda m, i, out, j=j: torch.ones_like(out) if j in off else out)
+            module.register_forward_hook(
+                lambda m, i, out, j=j: torch.ones_like(out) if j in off else out
+            )
     x, found = torch.randn(2, 3, 16, 16), {}
     for bits in itertools.product((False, True), repeat=4):
         off = {j for j, on in enumerate(bits) if not on}
@@ -201,11 +233,18 @@ VARIANTS = [
 @pytest.mark.parametrize("settings", VARIANTS, ids=range(len(VARIANTS)))
 def test_every_parameter_belongs_to_one_part_and_is_used(settings):
     model = small(settings, PAIR)
-    listed = [id(p) for part in (model.shared_parameters(), *(model.task_parameters(t.name) for t in PAIR)) for p in part]
+    listed = [
+        id(p)
+        for part in (model.shared_parameters(), *(model.task_parameters(t.name) for t in PAIR))
+        for p in part
+    ]
     assert len(listed) == len(set(listed))
     assert set(listed) == {id(p) for p in model.parameters()}
     out = model(torch.randn(4, 3, 16, 16))
-    assert {name: tuple(v.shape) for name, v in out.items()} == {"scene": (4, 5), "pixels": (4, 6, 16, 16)}
+    assert {name: tuple(v.shape) for name, v in out.items()} == {
+        "scene": (4, 5),
+        "pixels": (4, 6, 16, 16),
+    }
     sum(v.square().mean() for v in out.values()).backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -214,7 +253,9 @@ def test_every_parameter_belongs_to_one_part_and_is_used(settings):
 def test_prunable_layers_are_all_but_the_first_and_the_heads(settings):
     model = small(settings)
     layers = {n for n, m in model.named_modules() if type(m) in (nn.Conv2d, nn.Linear)}
-    assert set(model.prunable) == {n for n in layers if not n.startswith("heads.") and n != "trunk.body.stem"}
+    assert set(model.prunable) == {
+        n for n in layers if not n.startswith("heads.") and n != "trunk.body.stem"
+    }
 
 
 def test_a_shared_head_takes_tasks_that_name_the_same_classes():
@@ -269,7 +310,9 @@ def test_statistics_of_ones_own_reach_the_extractors_and_no_other_tasks_images(n
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert moved == {name for name in before if ".aid." in name}
     assert any(name.startswith("extractors.") for name in moved)
-    assert size(model.shared_parameters()) + sum(size(model.task_parameters(t.name)) for t in SCENES) == size(model)
+    assert size(model.shared_parameters()) + sum(
+        size(model.task_parameters(t.name)) for t in SCENES
+    ) == size(model)
 
 
 # ------------------------------------------------------------------ steps
@@ -297,13 +340,18 @@ def test_a_step_on_one_task_moves_the_shared_part_and_its_own_only():
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {n for n, p in model.named_parameters() if id(p) in own}
 
-    model.load_state_dict({**model.state_dict(), **before})  # the same step with gradients of zero instead of none
+    model.load_state_dict(
+        {**model.state_dict(), **before}
+    )  # the same step with gradients of zero instead of none
     optimizer.load_state_dict(state)
     step(model, optimizer, "aid", seed=1)
     for p in model.parameters():
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad
     optimizer.step()
-    assert any(not torch.equal(p, before[f"heads.nwpu.{n}"]) for n, p in model.heads["nwpu"].named_parameters())
+    assert any(
+        not torch.equal(p, before[f"heads.nwpu.{n}"])
+        for n, p in model.heads["nwpu"].named_parameters()
+    )
 
 
 def test_every_head_learns_and_label_sets_may_differ():
@@ -316,15 +364,20 @@ def test_every_head_learns_and_label_sets_may_differ():
 
 
 def test_a_summed_loss_is_a_mean_loss_at_batch_size_times_the_rate_and_a_batch_sizeth_of_the_decay():
-    """Exact for a batch of a power of two: the published 0.001 and 5e-5 on sums over 128 are 0.128 and 3.90625e-7 on means."""
+    """Exact for a batch of a power of two: the published 0.001 and 5e-5 on sums over 128 are 0.128
+    and 3.90625e-7 on means."""
     batch, runs = 8, []
     for reduction, lr, decay in (("sum", 0.001, 5e-5), ("mean", 0.001 * batch, 5e-5 / batch)):
         model = small()
-        optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=decay)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=decay
+        )
         for i in range(4):
             images = torch.randn(batch, 3, 16, 16, generator=torch.Generator().manual_seed(i))
             optimizer.zero_grad()
-            F.cross_entropy(model(images, ["aid"])["aid"], torch.arange(batch), reduction=reduction).backward()
+            F.cross_entropy(
+                model(images, ["aid"])["aid"], torch.arange(batch), reduction=reduction
+            ).backward()
             optimizer.step()
         runs.append(model.state_dict())
     assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])

@@ -18,7 +18,10 @@ NARROW = schema.BackboneSegNet(widths=(4, 6, 8, 10, 12))
 
 def pair(classes: int) -> list[TaskCard]:
     """Scenes, and their classes and an undefined one at the pixels."""
-    return [TaskCard(name="scene", outputs=classes), TaskCard(name="pixels", kind="segmentation", outputs=classes + 1)]
+    return [
+        TaskCard(name="scene", outputs=classes),
+        TaskCard(name="pixels", kind="segmentation", outputs=classes + 1),
+    ]
 
 
 def size(module) -> int:
@@ -27,7 +30,9 @@ def size(module) -> int:
 
 def abstract(tasks, settings=None):
     with torch.device("meta"):
-        return build_model(settings or schema.MTLNSegNet(), schema.BackboneSegNet(), tasks, (3, 224, 224))
+        return build_model(
+            settings or schema.MTLNSegNet(), schema.BackboneSegNet(), tasks, (3, 224, 224)
+        )
 
 
 def narrow(tasks=None, shape=(3, 40, 33), settings=None):
@@ -44,7 +49,11 @@ def test_parts_and_totals_have_their_sizes(classes, total):
     assert size(model.encoder_extractors) == 6_272_640
     assert size(model.decoder_extractors) == 3_947_520
     assert size(model.shared_parameters()) == 35_163_456
-    assert size(model.encoder_attention["scene"]) == size(model.encoder_attention["pixels"]) == 1_835_648
+    assert (
+        size(model.encoder_attention["scene"])
+        == size(model.encoder_attention["pixels"])
+        == 1_835_648
+    )
     assert size(model.decoder_attention["pixels"]) == 1_148_928
     assert size(model) == total
 
@@ -58,7 +67,9 @@ def test_three_tasks_on_pixels_make_the_network_for_indoor_scenes():
 def test_unpooling_puts_maxima_where_they_were():
     x = torch.randn(2, 3, 7, 10)
     pooled, indices = F.max_pool2d(x, 2, return_indices=True)
-    assert torch.equal(unpool(pooled, indices, (7, 10)), F.max_unpool2d(pooled, indices, 2, output_size=(7, 10)))
+    assert torch.equal(
+        unpool(pooled, indices, (7, 10)), F.max_unpool2d(pooled, indices, 2, output_size=(7, 10))
+    )
 
 
 def test_scenes_need_no_decoder():
@@ -71,14 +82,29 @@ def test_scenes_need_no_decoder():
     assert torch.equal(model(x, ["scene"])["scene"], model(x)["scene"])
 
 
-@pytest.mark.parametrize("settings", [schema.MTLNSegNet(), schema.MTLNSegNet(ratio=0.25, form="residual"), schema.HPS(), schema.STL()])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        schema.MTLNSegNet(),
+        schema.MTLNSegNet(ratio=0.25, form="residual"),
+        schema.HPS(),
+        schema.STL(),
+    ],
+)
 def test_outputs_have_the_images_size_and_every_parameter_has_its_place(settings):
     model = narrow(settings=settings)
     out = model(torch.randn(2, 3, 40, 33))
-    assert {name: tuple(v.shape) for name, v in out.items()} == {"scene": (2, 3), "pixels": (2, 4, 40, 33)}
+    assert {name: tuple(v.shape) for name, v in out.items()} == {
+        "scene": (2, 3),
+        "pixels": (2, 4, 40, 33),
+    }
     sum(v.square().mean() for v in out.values()).backward()
     assert all(p.grad is not None for p in model.parameters())
-    parts = [model.shared_parameters(), model.task_parameters("scene"), model.task_parameters("pixels")]
+    parts = [
+        model.shared_parameters(),
+        model.task_parameters("scene"),
+        model.task_parameters("pixels"),
+    ]
     listed = [id(p) for part in parts for p in part]
     assert len(listed) == len(set(listed))
     assert set(listed) == {id(p) for p in model.parameters()}
@@ -90,7 +116,9 @@ def test_masks_lie_between_0_and_1():
         if isinstance(module, nn.Sigmoid):
             module.register_forward_hook(lambda m, i, out: masks.append(out))
     model(torch.randn(2, 3, 40, 33))
-    assert len(masks) == 15  # five levels of the encoder for each task, five of the decoder for the pixels
+    assert (
+        len(masks) == 15
+    )  # five levels of the encoder for each task, five of the decoder for the pixels
     assert all(bool((m > 0).all() and (m < 1).all()) for m in masks)
 
 

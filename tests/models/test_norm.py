@@ -16,7 +16,11 @@ from mtsearch.models.norm import renormalise_, turn_to
 
 torch.set_num_threads(1)
 
-TASKS = [TaskCard(name="image", outputs=10), TaskCard(name="digit", outputs=10), TaskCard(name="pixels", kind="segmentation", outputs=3)]
+TASKS = [
+    TaskCard(name="image", outputs=10),
+    TaskCard(name="digit", outputs=10),
+    TaskCard(name="pixels", kind="segmentation", outputs=3),
+]
 NAMES = [task.name for task in TASKS]
 SHAPE = (3, 32, 32)
 CM = schema.BackboneCM()
@@ -29,18 +33,27 @@ def built(norm, architecture=schema.HPS, backbone=CM):
 
 
 def statistics(model):
-    return {name: buffer.clone() for name, buffer in model.trunk.named_buffers() if "running" in name}
+    return {
+        name: buffer.clone() for name, buffer in model.trunk.named_buffers() if "running" in name
+    }
 
 
 @pytest.mark.parametrize("architecture", ALL)
-@pytest.mark.parametrize(("norm", "more"), [("task_statistics", 0), ("task_affine", 2 * 2 * (16 + 32)), ("group", 0)])
+@pytest.mark.parametrize(
+    ("norm", "more"), [("task_statistics", 0), ("task_affine", 2 * 2 * (16 + 32)), ("group", 0)]
+)
 def test_what_a_policy_adds_and_whose_it_is(architecture, norm, more):
     plain, model = built("shared", architecture), built(norm, architecture)
-    assert sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in plain.parameters()) == more
+    assert (
+        sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in plain.parameters())
+        == more
+    )
     parts = [model.shared_parameters(), *(model.task_parameters(name) for name in NAMES)]
     listed = [id(p) for part in parts for p in part]
     assert len(listed) == len(set(listed)) and set(listed) == {id(p) for p in model.parameters()}
-    own = sum(p.numel() for p in model.task_parameters("image")) - sum(p.numel() for p in plain.task_parameters("image"))
+    own = sum(p.numel() for p in model.task_parameters("image")) - sum(
+        p.numel() for p in plain.task_parameters("image")
+    )
     assert own == (2 * (16 + 32) if norm == "task_affine" else 0)
     assert model.separate == (norm != "group") and not plain.separate
 
@@ -50,7 +63,9 @@ def test_a_step_moves_the_statistics_of_its_own_task_only(norm):
     model = built(norm).train()
     before = statistics(model)
     model(torch.randn(8, *SHAPE) + 1, ["digit"])
-    moved = {name for name, value in statistics(model).items() if not torch.equal(value, before[name])}
+    moved = {
+        name for name, value in statistics(model).items() if not torch.equal(value, before[name])
+    }
     assert moved and all(".digit." in name for name in moved)
     assert len(moved) == 4
 
@@ -58,8 +73,12 @@ def test_a_step_moves_the_statistics_of_its_own_task_only(norm):
 @pytest.mark.parametrize("architecture", ALL)
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
 def test_evaluation_does_not_depend_on_the_order_of_the_tasks_in_training(architecture, norm):
-    """Three steps a task on images of its own; nothing is learned, so only the statistics can tell the orders apart."""
-    batches = {name: [torch.randn(8, *SHAPE) * (1 + place) + place for _ in range(3)] for place, name in enumerate(NAMES)}
+    """Three steps a task on images of its own; nothing is learned, so only the statistics can tell
+    the orders apart."""
+    batches = {
+        name: [torch.randn(8, *SHAPE) * (1 + place) + place for _ in range(3)]
+        for place, name in enumerate(NAMES)
+    }
     outputs = []
     for order in (NAMES * 3, sorted(NAMES * 3)):
         model, left = built(norm, architecture).train(), copy.deepcopy(batches)
@@ -68,7 +87,9 @@ def test_evaluation_does_not_depend_on_the_order_of_the_tasks_in_training(archit
         model.eval()
         together = model(torch.ones(2, *SHAPE))
         for name in reversed(NAMES):
-            torch.testing.assert_close(model(torch.ones(2, *SHAPE), [name])[name], together[name], rtol=0, atol=0)
+            torch.testing.assert_close(
+                model(torch.ones(2, *SHAPE), [name])[name], together[name], rtol=0, atol=0
+            )
         outputs.append(together)
     for name in NAMES:
         assert torch.equal(outputs[0][name], outputs[1][name])
@@ -102,14 +123,21 @@ def test_every_task_starts_from_pretrained_statistics(norm):
     renormalise_(trunk, norm, NAMES)
     for name in NAMES:
         turn_to(trunk, name)
-        assert all(torch.equal(a, b) for a, b in zip(trunk.eval()(torch.ones(2, *SHAPE)), expected, strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(trunk.eval()(torch.ones(2, *SHAPE)), expected, strict=True)
+        )
 
 
 @pytest.mark.parametrize(("norm", "shared"), [("task_statistics", True), ("task_affine", False)])
 def test_weight_and_bias_learn_from_every_task_or_from_their_own(norm, shared):
     model = built(norm)
     model(torch.randn(8, *SHAPE), ["image"])["image"].square().mean().backward()
-    learned = {name for name, p in model.trunk.named_parameters() if p.grad is not None and ("norm" in name or p.ndim == 1)}
+    learned = {
+        name
+        for name, p in model.trunk.named_parameters()
+        if p.grad is not None and ("norm" in name or p.ndim == 1)
+    }
     assert ("body.2.weight" in learned) == shared
     assert ("body.2.norms.image.weight" in learned) != shared
     assert not any(".digit." in name for name in learned)
@@ -122,7 +150,11 @@ def test_the_trunk_is_run_and_counted_once_a_task():
 
 
 def test_group_norm_has_groups_of_at_least_four_channels():
-    groups = {m.num_channels: m.num_groups for m in built("group").modules() if isinstance(m, nn.GroupNorm)}
+    groups = {
+        m.num_channels: m.num_groups
+        for m in built("group").modules()
+        if isinstance(m, nn.GroupNorm)
+    }
     assert groups == {16: 4, 32: 8}
 
 
@@ -130,7 +162,9 @@ def test_torchvision_blocks_are_normalised_too():
     backbone = schema.BackboneTorchvision(model="resnet18")
     for tasks in (TASKS[:2], TASKS):
         model = build_model(schema.HPS(norm="task_affine"), backbone, tasks, SHAPE)
-        assert len([m for m in model.trunk.modules() if isinstance(m, nn.BatchNorm2d)]) == 20 * len(tasks)
+        assert len([m for m in model.trunk.modules() if isinstance(m, nn.BatchNorm2d)]) == 20 * len(
+            tasks
+        )
         model.train()(torch.randn(2, *SHAPE), ["digit"])["digit"].sum().backward()
         assert all(p.grad is not None for p in model.task_parameters("digit"))
 
@@ -149,11 +183,20 @@ def test_compaction_leaves_the_outputs(norm):
     for name, value in served(x).items():
         torch.testing.assert_close(small.model(x)[name], value)
     assert "could not be traced" not in small.notes[0]
-    assert sum(p.numel() for p in small.model.parameters()) < 0.7 * sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for p in small.model.parameters()) < 0.7 * sum(
+        p.numel() for p in model.parameters()
+    )
 
 
 def test_a_trunk_without_batch_norm_and_a_single_task_are_refused():
-    with pytest.raises(BadInput, match=r"`trial.architecture.norm` is task_affine, but there is one task alone"):
+    with pytest.raises(
+        BadInput, match=r"`trial.architecture.norm` is task_affine, but there is one task alone"
+    ):
         build_model(schema.HPS(norm="task_affine"), CM, TASKS[:1], SHAPE)
-    with pytest.raises(BadInput, match=r"`trial.architecture.norm` is task_affine, but the backbone's trunk has no batch norm"):
+    with pytest.raises(
+        BadInput,
+        match=(
+            r"`trial.architecture.norm` is task_affine, but the backbone's trunk has no batch norm"
+        ),
+    ):
         build_model(schema.HPS(norm="task_affine"), schema.BackboneMM(), TASKS[:2], (1, 28, 28))

@@ -10,8 +10,21 @@ from mtsearch.models import build_model
 from mtsearch.tasks import meter_for
 
 SCENE = TaskCard(name="scene", outputs=3, classes=("lake", "forest", "field"))
-PIXELS = TaskCard(name="pixels", kind="segmentation", outputs=3, classes=("field", "lake", "forest"), ignore=3, undefined=3)
-TRAINED = TaskCard(name="pixels", kind="segmentation", outputs=4, classes=("field", "lake", "forest", "undefined"), undefined=3)
+PIXELS = TaskCard(
+    name="pixels",
+    kind="segmentation",
+    outputs=3,
+    classes=("field", "lake", "forest"),
+    ignore=3,
+    undefined=3,
+)
+TRAINED = TaskCard(
+    name="pixels",
+    kind="segmentation",
+    outputs=4,
+    classes=("field", "lake", "forest", "undefined"),
+    undefined=3,
+)
 WRN = schema.BackboneWRN(depth=10, widen=1)
 
 
@@ -29,7 +42,11 @@ def test_every_pixel_has_the_logits_of_its_scene_by_the_classes_names(pixels):
         expected = out["scene"][:, SCENE.classes.index(name), None, None].expand(4, 16, 8)
         assert torch.equal(out["pixels"][:, pixels.classes.index(name)], expected)
     sum(v.square().mean() for v in out.values()).backward()
-    parameters = [*model.shared_parameters(), *model.task_parameters("scene"), *model.task_parameters("pixels")]
+    parameters = [
+        *model.shared_parameters(),
+        *model.task_parameters("scene"),
+        *model.task_parameters("pixels"),
+    ]
     assert {id(p) for p in parameters} == {id(p) for p in model.parameters()}
     assert len(model.task_parameters("pixels")) == (pixels is TRAINED)
 
@@ -49,7 +66,12 @@ def test_painting_the_most_frequent_class_misses_the_other_pixels():
     masks[0, :4] = 1  # a quarter of lake
     masks[1, 8:] = 3  # half undefined
     meter = meter_for(PIXELS, torch.device("cpu"))
-    meter.update(painted("labelled").eval().answers(torch.zeros(2, 3, 16, 8), {"scene": torch.tensor([2, 2])})["pixels"], masks)
+    meter.update(
+        painted("labelled")
+        .eval()
+        .answers(torch.zeros(2, 3, 16, 8), {"scene": torch.tensor([2, 2])})["pixels"],
+        masks,
+    )
     figures = meter.compute()
     assert figures["pixel_error"] == pytest.approx(100 * 32 / 192)
     assert figures["error"] == pytest.approx(100 * (1 - (160 / 192 + 0) / 2))

@@ -1,5 +1,7 @@
-"""What painting every pixel with its scene's true class scores on GID-MTL5 and GID-MTL15, undefined pixels left out: what segmentations
-of them are to be read against (97 % and 88 % of the pixels are right before anything was learned about pixels)."""
+"""What painting every pixel with its scene's true class scores on GID-MTL5 and GID-MTL15, undefined
+pixels left out: what segmentations of them are to be read against (97 % and 88 % of the pixels are
+right before anything was learned about pixels).
+"""
 
 import os
 from pathlib import Path
@@ -19,19 +21,26 @@ ROOT = os.environ.get("MTSEARCH_TEST_DATA")  # what MTSEARCH_DATA was; see tests
 @pytest.mark.slow
 @pytest.mark.skipif(not ROOT, reason="MTSEARCH_DATA names no folder with GID-MTL")
 @pytest.mark.parametrize(
-    ("name", "count", "accuracy", "miou", "kappa"), [("gid_mtl5", 1391, 96.8, 94.2, 0.957), ("gid_mtl15", 767, 87.9, 78.7, 0.870)]
+    ("name", "count", "accuracy", "miou", "kappa"),
+    [("gid_mtl5", 1391, 96.8, 94.2, 0.957), ("gid_mtl15", 767, 87.9, 78.7, 0.870)],
 )
 def test_the_true_scene_painted_on_all_of_a_set(name, count, accuracy, miou, kappa, tmp_path):
     try:
-        dataset = open_dataset(schema.DataConfig(dataset=name, size=112, root=Path(ROOT), store=tmp_path))
+        dataset = open_dataset(
+            schema.DataConfig(dataset=name, size=112, root=Path(ROOT), store=tmp_path)
+        )
     except BadInput as missing:
         pytest.skip(str(missing))
     scene, pixels = dataset.card.tasks
     brush, meter = Brush(scene, pixels, (112, 112)), meter_for(pixels, torch.device("cpu"))
     images = 0
     for split in dataset.splits.values():
-        for truth, masks in zip(split.labels["scene"].split(100), split.labels["pixels"].split(100), strict=True):
-            meter.update(brush(CERTAIN * torch.nn.functional.one_hot(truth, scene.outputs).float()), masks)
+        for truth, masks in zip(
+            split.labels["scene"].split(100), split.labels["pixels"].split(100), strict=True
+        ):
+            meter.update(
+                brush(CERTAIN * torch.nn.functional.one_hot(truth, scene.outputs).float()), masks
+            )
             images += len(truth)
     figures = meter.compute()
     assert images == count

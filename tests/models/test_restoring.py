@@ -1,4 +1,5 @@
-"""Networks that restore images (mto.md 2.4): sizes, shapes, and what they do before they have learnt anything."""
+"""Networks that restore images (mto.md 2.4): sizes, shapes, and what they do before they have
+learnt anything."""
 
 import pytest
 import torch
@@ -12,7 +13,11 @@ from mtsearch.models import build_model, lsuv_, model_macs
 torch.set_num_threads(1)
 
 ONE = [TaskCard(name="restored", kind="restoration", outputs=1)]
-THREE = [*ONE, TaskCard(name="by_l1", kind="restoration", outputs=1, loss="l1"), TaskCard(name="kind", outputs=4)]
+THREE = [
+    *ONE,
+    TaskCard(name="by_l1", kind="restoration", outputs=1, loss="l1"),
+    TaskCard(name="kind", outputs=4),
+]
 VDSR, EDSR = schema.BackboneVDSR(depth=4, width=6), schema.BackboneEDSR(blocks=2, width=6)
 ARCHITECTURES = [schema.STL(), schema.HPS(), schema.MDMTN()]
 
@@ -23,32 +28,52 @@ def size(model: nn.Module) -> int:
 
 def test_vdsr_has_the_papers_size():
     assert size(build_model(schema.STL(), schema.BackboneVDSR(), ONE, (1, 32, 32))) == 664_704
-    assert model_macs(build_model(schema.STL(), schema.BackboneVDSR(), ONE, (1, 32, 32)), (1, 32, 32)) == 664_704 * 32 * 32
+    assert (
+        model_macs(build_model(schema.STL(), schema.BackboneVDSR(), ONE, (1, 32, 32)), (1, 32, 32))
+        == 664_704 * 32 * 32
+    )
 
 
 @pytest.mark.parametrize(("depth", "width", "channels"), [(2, 5, 1), (5, 8, 3)])
 def test_vdsr_has_the_size_that_its_page_says(depth, width, channels):
     task = TaskCard(name="t", kind="restoration", outputs=channels)
-    model = build_model(schema.HPS(), schema.BackboneVDSR(depth=depth, width=width), [task], (channels, 8, 8))
+    model = build_model(
+        schema.HPS(), schema.BackboneVDSR(depth=depth, width=width), [task], (channels, 8, 8)
+    )
     assert size(model) == 18 * channels * width + 9 * (depth - 2) * width**2
 
 
-@pytest.mark.parametrize(("blocks", "width", "scale", "channels"), [(18, 64, 2, 1), (1, 4, 1, 3), (2, 6, 8, 1)])
+@pytest.mark.parametrize(
+    ("blocks", "width", "scale", "channels"), [(18, 64, 2, 1), (1, 4, 1, 3), (2, 6, 8, 1)]
+)
 def test_edsr_has_the_size_that_its_page_says(blocks, width, scale, channels):
     settings = schema.BackboneEDSR(blocks=blocks, width=width, scale=scale)
-    model = build_model(schema.HPS(), settings, [TaskCard(name="t", kind="restoration", outputs=1)], (channels, 16, 16))
+    model = build_model(
+        schema.HPS(),
+        settings,
+        [TaskCard(name="t", kind="restoration", outputs=1)],
+        (channels, 16, 16),
+    )
     trunk = 9 * channels * scale**2 * width + width + (2 * blocks + 1) * (9 * width**2 + width)
     trunk += (scale.bit_length() - 1) * (36 * width**2 + 4 * width)
     assert size(model.trunk) == trunk and size(model.heads) == 9 * width + 1
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.name)
-@pytest.mark.parametrize("backbone", [VDSR, EDSR, schema.BackboneCM(), schema.BackboneWRN(depth=10, widen=1)], ids=lambda b: b.name)
+@pytest.mark.parametrize(
+    "backbone",
+    [VDSR, EDSR, schema.BackboneCM(), schema.BackboneWRN(depth=10, widen=1)],
+    ids=lambda b: b.name,
+)
 def test_an_image_comes_out_for_an_image_of_any_backbone(settings, backbone):
     model = build_model(settings, backbone, THREE, (1, 24, 16)).eval()
     x = torch.rand(3, 1, 24, 16)
     out = model(x)
-    assert {name: tuple(y.shape) for name, y in out.items()} == {"restored": (3, 1, 24, 16), "by_l1": (3, 1, 24, 16), "kind": (3, 4)}
+    assert {name: tuple(y.shape) for name, y in out.items()} == {
+        "restored": (3, 1, 24, 16),
+        "by_l1": (3, 1, 24, 16),
+        "kind": (3, 4),
+    }
     decoded = model.decode(x, model.share(x))
     assert all(torch.equal(out[name], decoded[name]) for name in out)
 

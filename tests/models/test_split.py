@@ -23,7 +23,12 @@ def size(module):
 
 def built(split, backbone=None, tasks=TASKS, side=32):
     torch.manual_seed(0)
-    return build_model(schema.HPS(split=split), backbone or schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5), tasks, (3, side, side))
+    return build_model(
+        schema.HPS(split=split),
+        backbone or schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5),
+        tasks,
+        (3, side, side),
+    )
 
 
 @pytest.mark.parametrize("split", range(1, 9))
@@ -41,7 +46,12 @@ def test_branches_with_equal_weights_are_the_whole_trunk(split):
     cut, whole = built(split).eval(), built(None).eval()
     layers = [m for m in whole.trunk.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
     for name in ("fashion", "object"):
-        ours = [m for part in (cut.trunk, cut.branches[name]) for m in part.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+        ours = [
+            m
+            for part in (cut.trunk, cut.branches[name])
+            for m in part.modules()
+            if isinstance(m, nn.Conv2d | nn.BatchNorm2d)
+        ]
         for mine, theirs in zip(ours, layers, strict=True):
             mine.load_state_dict(theirs.state_dict())
     cut.heads.load_state_dict(whole.heads.state_dict())
@@ -52,16 +62,33 @@ def test_branches_with_equal_weights_are_the_whole_trunk(split):
 def test_only_what_makes_the_vector_may_be_the_tasks_own():
     model = built(2, schema.BackboneCM())
     assert len(model.share(torch.zeros(2, 3, 32, 32))) == 1
-    assert [type(layer).__name__ for layer in model.branches["object"][0]] == ["FlattenPixels", "Linear", "ReLU"]
+    assert [type(layer).__name__ for layer in model.branches["object"][0]] == [
+        "FlattenPixels",
+        "Linear",
+        "ReLU",
+    ]
 
 
 def test_a_task_that_reads_a_map_has_its_branch_end_there():
-    model = built(1, schema.BackboneWRN(depth=10, widen=1), [TASKS[0], TaskCard(name="pixels", kind="segmentation", outputs=3)])
-    assert {name: tuple(v.shape) for name, v in model(torch.zeros(2, 3, 32, 32)).items()} == {"fashion": (2, 5), "pixels": (2, 3, 32, 32)}
+    model = built(
+        1,
+        schema.BackboneWRN(depth=10, widen=1),
+        [TASKS[0], TaskCard(name="pixels", kind="segmentation", outputs=3)],
+    )
+    assert {name: tuple(v.shape) for name, v in model(torch.zeros(2, 3, 32, 32)).items()} == {
+        "fashion": (2, 5),
+        "pixels": (2, 3, 32, 32),
+    }
 
 
 def test_what_cannot_be_cut_is_refused():
-    with pytest.raises(BadInput, match=r"`trial\.architecture\.split` counts parts of the trunk, of which this backbone has 8\. Found 9"):
+    with pytest.raises(
+        BadInput,
+        match=(
+            r"`trial\.architecture\.split` counts parts of the trunk, of which this backbone has"
+            r" 8\. Found 9"
+        ),
+    ):
         built(9)
     with pytest.raises(BadInput, match="cannot be cut"):
         built(1, schema.BackboneTorchvision(model="squeezenet1_1"))

@@ -35,7 +35,9 @@ PIXELS = TaskCard(name="pixels", kind="segmentation", outputs=3)
 def test_a_network_without_its_last_layer_is_a_trunk(name, side, width, has_map):
     backbone = schema.BackboneTorchvision(model=name)
     with torch.device("meta"):
-        model = build_model(schema.MDMTN(), backbone, [SCENE, PIXELS] if has_map else [SCENE], (3, side, side)).eval()
+        model = build_model(
+            schema.MDMTN(), backbone, [SCENE, PIXELS] if has_map else [SCENE], (3, side, side)
+        ).eval()
         out = model(torch.zeros(2, 3, side, side))
         assert model.heads["scene"].in_features == width
     assert out["scene"].shape == (2, 4)
@@ -48,7 +50,9 @@ def test_a_network_without_its_last_layer_is_a_trunk(name, side, width, has_map)
 
 def test_training_and_evaluation_both_run_and_grey_images_are_repeated():
     for tasks in ([SCENE], [SCENE, PIXELS]):
-        model = build_model(schema.HPS(), schema.BackboneTorchvision(model="resnet18"), tasks, (1, 32, 32))
+        model = build_model(
+            schema.HPS(), schema.BackboneTorchvision(model="resnet18"), tasks, (1, 32, 32)
+        )
         x = torch.randn(2, 1, 32, 32)
         sum(v.mean() for v in model(x).values()).backward()
         assert all(p.grad is not None for p in model.parameters())
@@ -69,13 +73,19 @@ def test_a_copy_made_in_training_evaluates_like_the_original():
 def test_the_seed_decides_the_weights_whatever_the_probe_does():
     def weight(name):
         torch.manual_seed(5)
-        return build_model(schema.HPS(), schema.BackboneTorchvision(model=name), [SCENE], (3, 32, 32)).heads["scene"].weight
+        return (
+            build_model(schema.HPS(), schema.BackboneTorchvision(model=name), [SCENE], (3, 32, 32))
+            .heads["scene"]
+            .weight
+        )
 
     assert torch.equal(weight("regnet_y_400mf"), weight("regnet_y_400mf"))
     torch.manual_seed(5)
     expected = torchvision.models.get_model("resnet18", weights=None).conv1.weight
     torch.manual_seed(5)
-    model = build_model(schema.HPS(), schema.BackboneTorchvision(model="resnet18"), [SCENE], (3, 32, 32))
+    model = build_model(
+        schema.HPS(), schema.BackboneTorchvision(model="resnet18"), [SCENE], (3, 32, 32)
+    )
     assert torch.equal(model.trunk.network.conv1.weight, expected)
 
 
@@ -84,7 +94,11 @@ def test_weights_come_from_a_local_file(tmp_path, suffix):
     torch.manual_seed(0)
     source = torchvision.models.resnet18(num_classes=5)
     path = tmp_path / f"net{suffix}"
-    save_file(source.state_dict(), path) if suffix == ".safetensors" else torch.save(source.state_dict(), path)
+    (
+        save_file(source.state_dict(), path)
+        if suffix == ".safetensors"
+        else torch.save(source.state_dict(), path)
+    )
     backbone = schema.BackboneTorchvision(model="resnet18", weights=path)
     x = torch.randn(2, 3, 64, 64)
     source.fc = torch.nn.Identity()
@@ -106,12 +120,17 @@ def test_weights_come_from_a_local_file(tmp_path, suffix):
         ("vgg16_bn", 134.30, 97),
     ],
 )
-def test_the_networks_of_mto_have_the_published_sizes_and_take_64_to_128_pixels(name, millions, tensors):
+def test_the_networks_of_mto_have_the_published_sizes_and_take_64_to_128_pixels(
+    name, millions, tensors
+):
     """Section 1.5 of the MTO specification: seven classes."""
     for side in (64, 128):
         with torch.device("meta"):
             model = build_model(
-                schema.STL(), schema.BackboneTorchvision(model=name), [TaskCard(name="scene", outputs=7)], (3, side, side)
+                schema.STL(),
+                schema.BackboneTorchvision(model=name),
+                [TaskCard(name="scene", outputs=7)],
+                (3, side, side),
             ).eval()
             assert model(torch.zeros(2, 3, side, side))["scene"].shape == (2, 7)
         assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == millions
@@ -123,10 +142,19 @@ def test_weights_leave_the_last_layer_out_whatever_it_is_called(tmp_path, name):
     source = torchvision.models.get_model(name, weights=None, num_classes=3)
     state = source.state_dict()
     if name == "densenet121":  # the published files have other names, and no counters of batches
-        state = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", k): v for k, v in state.items() if "num_batches" not in k}
+        state = {
+            re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", k): v
+            for k, v in state.items()
+            if "num_batches" not in k
+        }
         assert "features.denseblock1.denselayer1.norm.1.weight" in state
     torch.save(state, tmp_path / "net.pth")
-    model = build_model(schema.HPS(), schema.BackboneTorchvision(model=name, weights=tmp_path / "net.pth"), [SCENE], (3, 64, 64))
+    model = build_model(
+        schema.HPS(),
+        schema.BackboneTorchvision(model=name, weights=tmp_path / "net.pth"),
+        [SCENE],
+        (3, 64, 64),
+    )
     loaded = model.trunk.network.state_dict()
     assert len(source.state_dict()) - len(loaded) == 2
     assert all(torch.equal(value, source.state_dict()[key]) for key, value in loaded.items())
@@ -159,11 +187,17 @@ def test_bad_backbones_are_refused_in_a_sentence(tmp_path):
 
 
 def test_prunable_layers_exclude_the_stem_grouped_convolutions_and_attention():
-    resnet = build_model(schema.HPS(), schema.BackboneTorchvision(model="resnet18"), [SCENE], (3, 32, 32))
+    resnet = build_model(
+        schema.HPS(), schema.BackboneTorchvision(model="resnet18"), [SCENE], (3, 32, 32)
+    )
     assert len(resnet.prunable) == 19
     assert "trunk.network.conv1" not in resnet.prunable
     with torch.device("meta"):
-        mobile = build_model(schema.HPS(), schema.BackboneTorchvision(model="mobilenet_v2"), [SCENE], (3, 32, 32))
-        vit = build_model(schema.HPS(), schema.BackboneTorchvision(model="vit_b_32"), [SCENE], (3, 32, 32))
+        mobile = build_model(
+            schema.HPS(), schema.BackboneTorchvision(model="mobilenet_v2"), [SCENE], (3, 32, 32)
+        )
+        vit = build_model(
+            schema.HPS(), schema.BackboneTorchvision(model="vit_b_32"), [SCENE], (3, 32, 32)
+        )
     assert all(mobile.get_submodule(name).groups == 1 for name in mobile.prunable)
     assert not any("out_proj" in name or "conv_proj" in name for name in vit.prunable)

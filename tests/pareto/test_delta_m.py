@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from synthetic_search import search
 
 from mtsearch.pareto import delta_m, measures_of, with_delta_m
+from tests.helpers.synthetic_search import search
 
 
 def test_delta_m_of_two_classifications_by_hand():
@@ -20,7 +20,13 @@ def test_delta_m_of_two_classifications_by_hand():
 
 def test_a_regression_counts_its_error_as_it_is_and_lower_is_better():
     kinds = {"depth": "regression", "scene": "segmentation"}
-    control, row = {"val/depth/error": 0.5, "val/scene/error": 60.0}, {"val/depth/error": 0.4, "val/scene/error": 58.0}
+    control, row = (
+        {"val/depth/error": 0.5, "val/scene/error": 60.0},
+        {
+            "val/depth/error": 0.4,
+            "val/scene/error": 58.0,
+        },
+    )
     measures = measures_of([row], "val", kinds)
     assert measures == {"val/depth/error": "min", "val/scene/error": "percent"}
     assert delta_m(row, control, measures) == pytest.approx((20 + 5) / 2)
@@ -28,7 +34,11 @@ def test_a_regression_counts_its_error_as_it_is_and_lower_is_better():
 
 def test_what_cannot_be_compared_is_nan():
     measures = {"a": "max", "b": "min"}
-    for row, control in [({"a": 1}, {"a": 1, "b": 1}), ({"a": 1, "b": math.nan}, {"a": 1, "b": 1}), ({"a": 1, "b": 1}, {"a": 0, "b": 1})]:
+    for row, control in [
+        ({"a": 1}, {"a": 1, "b": 1}),
+        ({"a": 1, "b": math.nan}, {"a": 1, "b": 1}),
+        ({"a": 1, "b": 1}, {"a": 0, "b": 1}),
+    ]:
         assert math.isnan(delta_m(row, control, measures))
     assert math.isnan(delta_m({}, {}, {}))
 
@@ -39,24 +49,43 @@ def test_rows_get_delta_m_on_validation_and_where_tested_on_test():
     assert "delta_m" not in rows[0]
     by = {row["trial"]: row for row in found}
     assert by["stl"]["delta_m"] == by["stl"]["test/delta_m"] == 0
-    assert by["plain"]["delta_m"] == pytest.approx(50 * ((50.2 - 52.9) / 52.9 + (95.9 - 96.6) / 96.6))
-    assert by["0000"]["test/delta_m"] is None and by["0005"]["delta_m"] is None and by["0011"]["delta_m"] is None
+    assert by["plain"]["delta_m"] == pytest.approx(
+        50 * ((50.2 - 52.9) / 52.9 + (95.9 - 96.6) / 96.6)
+    )
+    assert (
+        by["0000"]["test/delta_m"] is None
+        and by["0005"]["delta_m"] is None
+        and by["0011"]["delta_m"] is None
+    )
 
 
 def test_a_control_trained_twice_counts_with_its_mean():
     control = {"kind": "control", "control": "stl", "state": "done"}
-    rows = [{**control, "val/a/error": 40.0}, {**control, "val/a/error": 60.0}, {"state": "done", "val/a/error": 45.0}]
+    rows = [
+        {**control, "val/a/error": 40.0},
+        {**control, "val/a/error": 60.0},
+        {"state": "done", "val/a/error": 45.0},
+    ]
     assert with_delta_m(rows, "stl")[2]["delta_m"] == pytest.approx(10)
 
 
 def test_controls_without_a_mean_give_no_delta_m():
     control = {"kind": "control", "control": "stl", "state": "done"}
-    for values, compared in (((math.inf, -math.inf), False), ((math.nan, 1.0), False), ((1e308, 1.7e308), True)):
-        rows = [*({**control, "val/a/error": value} for value in values), {"state": "done", "val/a/error": 45.0}]
+    for values, compared in (
+        ((math.inf, -math.inf), False),
+        ((math.nan, 1.0), False),
+        ((1e308, 1.7e308), True),
+    ):
+        rows = [
+            *({**control, "val/a/error": value} for value in values),
+            {"state": "done", "val/a/error": 45.0},
+        ]
         assert (with_delta_m(rows, "stl")[2]["delta_m"] is not None) == compared
 
 
 def test_without_a_finished_control_nothing_is_added():
     rows, _ = search()
     assert with_delta_m(rows, None) == with_delta_m(rows, "other") == [row | {} for row in rows]
-    assert "delta_m" not in with_delta_m([row for row in rows if row["kind"] != "control"], "stl")[0]
+    assert (
+        "delta_m" not in with_delta_m([row for row in rows if row["kind"] != "control"], "stl")[0]
+    )

@@ -1,4 +1,5 @@
-"""Dominance: the front and its layers against a plain twin, and the properties that every front has."""
+"""Dominance: the front and its layers against a plain twin, and the properties that every front
+has."""
 
 import math
 
@@ -7,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from synthetic_search import OBJECTIVES, TWO, search
 
 from mtsearch.config.schema import Constraint
 from mtsearch.pareto import feasible, front_rows, non_dominated, rank
+from tests.helpers.synthetic_search import OBJECTIVES, TWO, search
 
 
 def dominates(a, b, goals):
@@ -22,7 +23,10 @@ def dominates(a, b, goals):
 def plain_front(points, goals):
     """The plain twin: every pair compared, points that are not finite left out."""
     finite = [bool(np.isfinite(p).all()) for p in points]
-    return [finite[i] and not any(finite[j] and dominates(q, p, goals) for j, q in enumerate(points)) for i, p in enumerate(points)]
+    return [
+        finite[i] and not any(finite[j] and dominates(q, p, goals) for j, q in enumerate(points))
+        for i, p in enumerate(points)
+    ]
 
 
 def plain_rank(points, goals):
@@ -76,7 +80,9 @@ def test_the_front_follows_a_permutation(cloud, random):
     points, goals = cloud
     order = list(range(len(points)))
     random.shuffle(order)
-    assert non_dominated(points[order], goals).tolist() == non_dominated(points, goals)[order].tolist()
+    assert (
+        non_dominated(points[order], goals).tolist() == non_dominated(points, goals)[order].tolist()
+    )
 
 
 @given(clouds())
@@ -86,7 +92,10 @@ def test_a_dominated_point_changes_nothing(cloud):
     if mask.any():
         worse = points[mask][0] + np.where(np.asarray(goals) == "max", -1.0, 1.0)
         if dominates(points[mask][0], worse, goals):
-            assert non_dominated(np.vstack([points, worse]), goals).tolist() == [*mask.tolist(), False]
+            assert non_dominated(np.vstack([points, worse]), goals).tolist() == [
+                *mask.tolist(),
+                False,
+            ]
 
 
 def test_duplicates_stay_together_and_points_that_are_not_finite_are_never_on_the_front():
@@ -112,9 +121,18 @@ def test_only_finished_search_trials_are_on_the_front():
     front = front_rows(rows, OBJECTIVES)
     assert front and all(row["state"] == "done" and row["kind"] == "search" for row in front)
     best = {"val/image/error": 0.0, "val/digit/error": 0.0, "model/density": 0.0}
-    for change in ({"state": "stopped"}, {"state": "failed"}, {"state": "running"}, {"kind": "control"}, {"val/digit/error": math.nan}):
+    for change in (
+        {"state": "stopped"},
+        {"state": "failed"},
+        {"state": "running"},
+        {"kind": "control"},
+        {"val/digit/error": math.nan},
+    ):
         assert front_rows([*rows, {**rows[0], **best, **change}], OBJECTIVES) == front
-    assert [row["trial"] for row in front_rows([*rows, {**rows[0], **best, "trial": "0024"}], OBJECTIVES)] == ["0024"]
+    assert [
+        row["trial"]
+        for row in front_rows([*rows, {**rows[0], **best, "trial": "0024"}], OBJECTIVES)
+    ] == ["0024"]
 
 
 def test_the_order_of_rows_is_kept():
@@ -125,8 +143,22 @@ def test_the_order_of_rows_is_kept():
 
 def test_constraints_bound_the_front_and_a_missing_metric_breaks_them():
     rows = [{"a": 0.1}, {"a": 0.2}, {"a": 0.3}, {"a": math.nan}, {"a": None}, {}]
-    assert feasible(rows, [Constraint(metric="a", max=0.2)]).tolist() == [True, True, False, False, False, False]
-    assert feasible(rows, [Constraint(metric="a", min=0.2)]).tolist() == [False, True, True, False, False, False]
+    assert feasible(rows, [Constraint(metric="a", max=0.2)]).tolist() == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+    assert feasible(rows, [Constraint(metric="a", min=0.2)]).tolist() == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
     assert feasible(rows, []).all()
     rows, _ = search()
     bounded = front_rows(rows, TWO, [Constraint(metric="model/density", max=0.4)])

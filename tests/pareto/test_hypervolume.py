@@ -8,27 +8,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from synthetic_search import OBJECTIVES
 
 from mtsearch.config.schema import Objective
 from mtsearch.pareto import hypervolume, hypervolume_series, reference_point
+from tests.helpers.synthetic_search import OBJECTIVES
 
 
 def plain_hypervolume(points, reference):
-    """The plain twin for points on whole numbers: count the unit cells that some point dominates."""
+    """The plain twin for points on whole numbers: count the unit cells that some point
+    dominates."""
     k = len(reference)
-    return sum(any(all(p[d] <= cell[d] for d in range(k)) for p in points) for cell in np.ndindex(*(int(r) for r in reference)))
+    return sum(
+        any(all(p[d] <= cell[d] for d in range(k)) for p in points)
+        for cell in np.ndindex(*(int(r) for r in reference))
+    )
 
 
-@given(st.integers(1, 3).flatmap(lambda k: arrays(np.int64, st.tuples(st.integers(0, 8), st.just(k)), elements=st.integers(0, 6))))
+@given(
+    st.integers(1, 3).flatmap(
+        lambda k: arrays(
+            np.int64, st.tuples(st.integers(0, 8), st.just(k)), elements=st.integers(0, 6)
+        )
+    )
+)
 def test_the_hypervolume_is_the_number_of_cells_dominated(points):
     k = points.shape[1]
-    assert hypervolume(points, ["min"] * k, [5] * k) == pytest.approx(plain_hypervolume(points, [5] * k))
+    assert hypervolume(points, ["min"] * k, [5] * k) == pytest.approx(
+        plain_hypervolume(points, [5] * k)
+    )
 
 
 def test_a_staircase_by_hand():
     # 8 x 2 + 5 x 3 + 1 ... as rows: [2,7] adds 8*3, [4,6] adds 6*1, [5,5] adds 5*1, [7,4] adds 3*1
-    assert hypervolume([[5, 5], [4, 6], [2, 7], [7, 4]], ["min", "min"], [10, 10]) == pytest.approx(8 * 3 + 6 + 5 + 3)
+    assert hypervolume([[5, 5], [4, 6], [2, 7], [7, 4]], ["min", "min"], [10, 10]) == pytest.approx(
+        8 * 3 + 6 + 5 + 3
+    )
 
 
 def test_maximised_objectives_count_from_below():
@@ -48,7 +62,9 @@ def test_the_reference_is_the_spaces_then_the_metrics_then_the_worst_seen():
         Objective(metric="model/params", goal="min"),
     ]
     found = reference_point(objectives, [[50, 0.5, 20, 100], [40, 0.7, 10, 300]])
-    assert found.values == pytest.approx((60, 1, 0, 320))  # the worst, and a tenth of the range beyond it
+    assert found.values == pytest.approx(
+        (60, 1, 0, 320)
+    )  # the worst, and a tenth of the range beyond it
     assert found.origins == ("objective", "metric", "metric", "worst seen")
     assert found.ideals == (0, 0, 100, None) and found.box is None
 
@@ -64,7 +80,11 @@ def test_a_regressions_error_has_no_worst_value():
     assert found.values == pytest.approx((2.1,)) and found.origins == ("worst seen",)
 
 
-points = arrays(np.float64, st.tuples(st.integers(0, 12), st.just(3)), elements=st.floats(0, 120, allow_nan=False))
+points = arrays(
+    np.float64,
+    st.tuples(st.integers(0, 12), st.just(3)),
+    elements=st.floats(0, 120, allow_nan=False),
+)
 
 
 @given(points)

@@ -1,4 +1,5 @@
-"""The front while a search runs equals the front computed at once, and its hypervolume never falls."""
+"""The front while a search runs equals the front computed at once, and its hypervolume never
+falls."""
 
 import math
 from itertools import pairwise
@@ -8,19 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from synthetic_search import OBJECTIVES, TWO
 
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto import LiveFront, front_rows, hypervolume
 from mtsearch.pareto.live_front import SETTLED
+from tests.helpers.synthetic_search import OBJECTIVES, TWO
 
 PARAMS = Objective(metric="model/params", goal="min")
-clouds = arrays(np.float64, st.tuples(st.integers(0, 14), st.just(3)), elements=st.sampled_from([0.0, 1.0, 2.0, 5.0, math.nan]))
+clouds = arrays(
+    np.float64,
+    st.tuples(st.integers(0, 14), st.just(3)),
+    elements=st.sampled_from([0.0, 1.0, 2.0, 5.0, math.nan]),
+)
 
 
 def rows_of(cloud, objectives):
     return [
-        {"trial": f"{i:04d}", "kind": "search", "state": "done", **{o.metric: float(v) for o, v in zip(objectives, point, strict=True)}}
+        {
+            "trial": f"{i:04d}",
+            "kind": "search",
+            "state": "done",
+            **{o.metric: float(v) for o, v in zip(objectives, point, strict=True)},
+        }
         for i, point in enumerate(cloud)
     ]
 
@@ -43,18 +53,26 @@ def test_its_hypervolume_is_that_of_all_trials_so_far(cloud):
     for i, row in enumerate(rows_of(cloud, OBJECTIVES), 1):
         live.add(row["trial"], row)
         expected = hypervolume(cloud[:i], ["min"] * 3, [100, 100, 1])
-        assert live.hypervolume == pytest.approx(expected) if live.keys else math.isnan(live.hypervolume)
+        assert (
+            live.hypervolume == pytest.approx(expected)
+            if live.keys
+            else math.isnan(live.hypervolume)
+        )
 
 
 @given(arrays(np.float64, st.tuples(st.integers(0, 20), st.just(2)), elements=st.floats(0, 1e6)))
-def test_without_a_worst_value_the_reference_stands_after_five_trials_and_the_hypervolume_never_falls(cloud):
+def test_without_a_worst_value_the_reference_stands_after_five_trials_and_the_hypervolume_never_falls(
+    cloud,
+):
     objectives = [PARAMS, TWO[1]]
     live, seen = LiveFront(objectives), []
     for row in rows_of(cloud, objectives):
         live.add(row["trial"], row)
         seen.append(live.hypervolume)
     assert all(math.isnan(value) for value in seen[: SETTLED - 1])
-    assert all(later >= earlier - 1e-9 * abs(earlier) for earlier, later in pairwise(seen[SETTLED - 1 :]))
+    assert all(
+        later >= earlier - 1e-9 * abs(earlier) for earlier, later in pairwise(seen[SETTLED - 1 :])
+    )
 
 
 def test_the_reference_is_the_worst_of_the_first_five_and_a_tenth_of_their_range():

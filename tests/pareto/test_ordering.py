@@ -23,7 +23,15 @@ def test_every_point_comes_once_and_no_layer_before_the_one_above_it(cloud):
 
 @given(clouds, st.data())
 def test_points_that_break_a_constraint_come_last_the_least_excess_first(cloud, data):
-    excess = np.array(data.draw(st.lists(st.sampled_from([0.0, -1.0, 0.5, 2.0, math.inf]), min_size=len(cloud), max_size=len(cloud))))
+    excess = np.array(
+        data.draw(
+            st.lists(
+                st.sampled_from([0.0, -1.0, 0.5, 2.0, math.inf]),
+                min_size=len(cloud),
+                max_size=len(cloud),
+            )
+        )
+    )
     order = best_first(cloud, ["min", "min"], excess)
     sizes = np.maximum(excess, 0)[order]
     assert list(sizes) == sorted(sizes) and sorted(order) == list(range(len(cloud)))
@@ -32,7 +40,9 @@ def test_points_that_break_a_constraint_come_last_the_least_excess_first(cloud, 
 @given(clouds.filter(lambda c: np.isfinite(c).all()), st.floats(0.1, 50), st.floats(-5, 5))
 def test_scale_and_shift_of_an_objective_change_nothing(cloud, scale, shift):
     moved = cloud * [scale, 1.0] + [shift, 0.0]
-    if len(np.unique(moved[:, 0])) == len(np.unique(cloud[:, 0])):  # no value was rounded onto another
+    if len(np.unique(moved[:, 0])) == len(
+        np.unique(cloud[:, 0])
+    ):  # no value was rounded onto another
         first, second = best_first(cloud, ["min", "min"]), best_first(moved, ["min", "min"])
         assert np.array_equal(rank(cloud, ["min"] * 2)[first], rank(cloud, ["min"] * 2)[second])
 
@@ -49,7 +59,9 @@ def plain_spread(layer):
     taken = [min(range(len(layer)), key=lambda i: scaled[i, 0])]
     while len(taken) < len(layer):
         left = [i for i in range(len(layer)) if i not in taken]
-        taken.append(max(left, key=lambda i: min(np.linalg.norm(scaled[i] - scaled[j]) for j in taken)))
+        taken.append(
+            max(left, key=lambda i: min(np.linalg.norm(scaled[i] - scaled[j]) for j in taken))
+        )
     return taken
 
 
@@ -57,5 +69,7 @@ def test_the_spread_is_the_greedy_epsilon_net():
     generator = np.random.default_rng(3)
     for count in (1, 2, 7, 30):
         angle = generator.uniform(0, np.pi / 2, count)
-        layer = np.stack([1 - np.cos(angle), 1 - np.sin(angle)], axis=1)  # no point dominates another
+        layer = np.stack(
+            [1 - np.cos(angle), 1 - np.sin(angle)], axis=1
+        )  # no point dominates another
         assert list(best_first(layer, ["min", "min"])) == plain_spread(layer)

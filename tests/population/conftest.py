@@ -5,7 +5,9 @@ import pytest
 
 ROOT = str(Path(__file__).parents[2])
 if ROOT not in sys.path:
-    sys.path.insert(0, ROOT)  # so that test modules and other processes alike find `tests.population.tiny`
+    sys.path.insert(
+        0, ROOT
+    )  # so that test modules and other processes alike find `tests.population.tiny`
 
 
 @pytest.fixture(autouse=True)
@@ -15,4 +17,6 @@ def tiny_data(monkeypatch):
 
     monkeypatch.setattr("mtsearch.population.population.open_dataset", opened)
     monkeypatch.setattr("mtsearch.population.formulations.dataset.open_dataset", opened)
-    monkeypatch.setattr("mtsearch.population.formulations.dataset.resolve", opened)  # of which the card is read
+    monkeypatch.setattr(
+        "mtsearch.population.formulations.dataset.resolve", opened
+    )  # of which the card is read

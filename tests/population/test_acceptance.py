@@ -12,7 +12,9 @@ def at_acceptance(alpha, merge="lerp", **changes):
     return settings(merge=merge, merge_at="acceptance", alpha=alpha, **changes)
 
 
-@pytest.mark.parametrize("found", [settings(), settings(merge="lerp", alpha=0.3)], ids=["replace", "merged at the start"])
+@pytest.mark.parametrize(
+    "found", [settings(), settings(merge="lerp", alpha=0.3)], ids=["replace", "merged at the start"]
+)
 def test_a_visitor_is_taken_whole_unless_told_otherwise(found):
     assert accepted(found, OWN, DONOR) is DONOR
 
@@ -34,7 +36,11 @@ def test_a_merge_of_convolutions_leaves_biases_norms_and_the_optimiser_as_they_w
     """Invariant 6."""
     found = accepted(at_acceptance(0.3, "conv_lerp"), OWN, DONOR)
     for name, value in found.model.items():
-        wanted = torch.lerp(OWN.model[name], DONOR.model[name], 0.3) if name == "trunk.conv.weight" else OWN.model[name]
+        wanted = (
+            torch.lerp(OWN.model[name], DONOR.model[name], 0.3)
+            if name == "trunk.conv.weight"
+            else OWN.model[name]
+        )
         assert torch.equal(value, wanted), name
     assert equal(found.moments, OWN.moments) and found.optimizer == OWN.optimizer
 
@@ -57,9 +63,13 @@ def test_a_task_that_keeps_its_own_member_is_not_merged():
     merged = population(accept="never", merge="lerp", merge_at="acceptance", alpha=0.3)
     plain = population(accept="never")
     list(merged), list(plain)
-    assert all(equal(merged._rounds.states[i].tree(), plain._rounds.states[i].tree()) for i in range(2))
+    assert all(
+        equal(merged._rounds.states[i].tree(), plain._rounds.states[i].tree()) for i in range(2)
+    )
 
 
 def test_there_is_nothing_to_merge_when_states_are_replaced():
-    with pytest.raises(ValueError, match="has no use for `merge_at` without `merge = lerp or conv_lerp`"):
+    with pytest.raises(
+        ValueError, match="has no use for `merge_at` without `merge = lerp or conv_lerp`"
+    ):
         config(merge_at="acceptance")

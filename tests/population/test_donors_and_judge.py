@@ -1,4 +1,5 @@
-"""Who is tried, what is remembered of it, and which member stays. Invariants are numbered as in the specification."""
+"""Who is tried, what is remembered of it, and which member stays. Invariants are numbered as in the
+specification."""
 
 import math
 from collections import Counter
@@ -18,22 +19,39 @@ def settings(**changes):
 
 
 @given(
-    st.integers(2, 16), st.integers(0, 15), st.integers(0, 10**6), st.sampled_from(["uniform", "softmax_score", "round_robin"]), st.data()
+    st.integers(2, 16),
+    st.integers(0, 15),
+    st.integers(0, 10**6),
+    st.sampled_from(["uniform", "softmax_score", "round_robin"]),
+    st.data(),
 )
 def test_donors_are_others_different_and_as_many_as_visitors(tasks, task, number, rule, data):
     """Invariant 9."""
     task, size = task % tasks, data.draw(st.integers(1, tasks))
-    drawn = Donors(settings(tasks=tasks, group_size=size, donor_rule=rule), 3, list(range(tasks))).draw(task, number)
-    assert len(drawn) == len(set(drawn)) == size - 1 and task not in drawn and set(drawn) <= set(range(tasks))
+    drawn = Donors(
+        settings(tasks=tasks, group_size=size, donor_rule=rule), 3, list(range(tasks))
+    ).draw(task, number)
+    assert (
+        len(drawn) == len(set(drawn)) == size - 1
+        and task not in drawn
+        and set(drawn) <= set(range(tasks))
+    )
 
 
 def test_all_means_every_other_task():
-    assert Donors(settings(tasks=4, group_size=4, donor_rule="all"), 0, [0, 1, 2, 3]).draw(2, 7) == [0, 1, 3]
+    assert Donors(settings(tasks=4, group_size=4, donor_rule="all"), 0, [0, 1, 2, 3]).draw(
+        2, 7
+    ) == [0, 1, 3]
 
 
 def test_round_robin_comes_to_every_other_task_equally_often():
     donors = Donors(settings(donor_rule="round_robin"), 0, list(range(5)))
-    assert Counter(d for number in range(8) for d in donors.draw(1, number)) == {0: 4, 2: 4, 3: 4, 4: 4}
+    assert Counter(d for number in range(8) for d in donors.draw(1, number)) == {
+        0: 4,
+        2: 4,
+        3: 4,
+        4: 4,
+    }
     assert donors.draw(1, 0) == [2, 3]
 
 
@@ -52,7 +70,13 @@ def test_scores_are_drawn_by_their_softmax_and_a_constant_changes_nothing():
     drawn = [donors.draw(0, number) for number in range(10_000)]
     chance = math.exp(1.4) / (math.exp(1.4) + 3)
     found = Counter(first for first, _ in drawn)
-    assert chisquare([found[2], found[1], found[3], found[4]], [10_000 * chance, *[10_000 * (1 - chance) / 3] * 3]).pvalue > 0.001
+    assert (
+        chisquare(
+            [found[2], found[1], found[3], found[4]],
+            [10_000 * chance, *[10_000 * (1 - chance) / 3] * 3],
+        ).pvalue
+        > 0.001
+    )
     donors.scores[0] = [score + 11 for score in donors.scores[0]]
     assert [donors.draw(0, number) for number in range(500)] == drawn[:500]
 
@@ -63,7 +87,9 @@ def test_a_score_gains_by_how_much_a_donor_helped(own, visitors, decay):
     donors = Donors(settings(donor_rule="softmax_score", score_decay=decay), 0, list(range(5)))
     donors.learn(2, [0, 3], own, visitors)
     for donor, loss in zip([0, 3], visitors, strict=True):
-        assert (donors.scores[2][donor] > 0) == (loss < own) and (donors.scores[2][donor] < 0) == (own < loss)
+        assert (donors.scores[2][donor] > 0) == (loss < own) and (donors.scores[2][donor] < 0) == (
+            own < loss
+        )
     donors.scores = [[0.0] * 5 for _ in range(5)]
     donors.scores[1] = [0.3] * 5
     donors.learn(1, [0, 3], own, visitors)
@@ -99,7 +125,12 @@ def test_a_visitor_whose_loss_is_no_number_is_the_worst_there_is():
         ({"accept": "margin", "margin": 0.2}, 1.0, [0.75, 0.9], 1),
         ({"accept": "always"}, 1.0, [3.0, 2.0], 2),
         ({"accept": "never"}, 1.0, [0.1, 0.2], 0),
-        ({"accept": "argmin"}, 1.0, [1.0, 1.0], 1),  # from tasks 1 and 4, to task 2: the lowest task of equals
+        (
+            {"accept": "argmin"},
+            1.0,
+            [1.0, 1.0],
+            1,
+        ),  # from tasks 1 and 4, to task 2: the lowest task of equals
         ({"accept": "argmin"}, 1.0, [1.1, 1.0], 0),
     ],
 )

@@ -2,14 +2,14 @@
 
 import pytest
 
-from mtsearch import export, train
+from mtsearch.commands import export, train
 from mtsearch.config.errors import BadInput
+from mtsearch.config.reading import load_space
 from mtsearch.config.schema import TrialConfig
-from mtsearch.config.space import load_space
 from mtsearch.data import load_card
 from mtsearch.population import Population, restore_trial, total_epochs_of, trial_class_for
+from mtsearch.runs.directory import RunDirectory
 from mtsearch.training import Trial
-from mtsearch.tuning.rundir import RunDirectory
 from tests.population.tiny import config
 
 SPACE = """
@@ -49,21 +49,33 @@ def test_the_class_and_the_cost_of_a_trial_follow_its_configuration():
 
 
 def test_the_reference_preset_fills_what_is_not_given():
-    found = TrialConfig.model_validate({"population": {"name": "mto", "preset": "reference", "tasks": 6}}).population
-    assert (found.tasks, found.group_size, found.interval, found.validation_policy, found.eval_transform) == (
+    found = TrialConfig.model_validate(
+        {"population": {"name": "mto", "preset": "reference", "tasks": 6}}
+    ).population
+    assert (
+        found.tasks,
+        found.group_size,
+        found.interval,
+        found.validation_policy,
+        found.eval_transform,
+    ) == (
         6,
         2,
         100,
         "independent",
         "train",
     )
-    assert TrialConfig.model_validate({"population": found.model_dump(mode="json")}).population == found
+    assert (
+        TrialConfig.model_validate({"population": found.model_dump(mode="json")}).population
+        == found
+    )
 
 
 @pytest.mark.parametrize("name", ["mto_rsscn7", "mto_losses"])
 @pytest.mark.parametrize("profile", [None, "quick"])
 def test_controls_execute_as_many_steps_as_the_search(name, profile):
-    """All but the plain training, which has one member's, and the hard-shared network, which has epochs."""
+    """All but the plain training, which has one member's, and the hard-shared network, which has
+    epochs."""
     space = load_space(name, profile=profile)
     whole = space.trial().population
     for control, tree in space.controls.items():
@@ -80,5 +92,8 @@ def test_controls_execute_as_many_steps_as_the_search(name, profile):
 
 def test_a_space_names_its_target():
     space = load_space("mto_losses", ["trial.population.target=null"])
-    with pytest.raises(BadInput, match=r"`trial.population.target` should be a task of rsscn7_sr_losses: .*\. Found none\."):
+    with pytest.raises(
+        BadInput,
+        match=r"`trial.population.target` should be a task of rsscn7_sr_losses: .*\. Found none\.",
+    ):
         space.check(load_card("rsscn7_sr_losses"))

@@ -42,12 +42,23 @@ def indices(task):
 
 def same(a, b):
     def value(x):
-        return (x.images, x.labels) if hasattr(x, "images") else x.checksum if hasattr(x, "checksum") else x
+        return (
+            (x.images, x.labels)
+            if hasattr(x, "images")
+            else x.checksum
+            if hasattr(x, "checksum")
+            else x
+        )
 
     return all(
-        equal(value(getattr(a, f.name)), value(getattr(b, f.name)))
-        if not isinstance(value(getattr(a, f.name)), tuple)
-        else all(equal(x, y) for x, y in zip(value(getattr(a, f.name)), value(getattr(b, f.name)), strict=True))
+        (
+            equal(value(getattr(a, f.name)), value(getattr(b, f.name)))
+            if not isinstance(value(getattr(a, f.name)), tuple)
+            else all(
+                equal(x, y)
+                for x, y in zip(value(getattr(a, f.name)), value(getattr(b, f.name)), strict=True)
+            )
+        )
         for f in fields(a)
     )
 
@@ -70,13 +81,15 @@ def test_a_shared_hold_out_is_trained_on_by_nobody_and_an_own_one_by_nearly_all_
     for name in ("holdout", "bootstrap", "mixup_in_class", "kfold"):
         trial = population(tasks=4, formulation={"name": name})
         assert next(trial)["population/overlap"] == 0
-    assert next(population(tasks=4, validation_policy="independent", holdout_fraction=0.1))["population/overlap"] == pytest.approx(
-        0.9, abs=0.06
-    )
+    assert next(population(tasks=4, validation_policy="independent", holdout_fraction=0.1))[
+        "population/overlap"
+    ] == pytest.approx(0.9, abs=0.06)
     assert next(population(tasks=1, group_size=1))["population/overlap"] == 0
     settings = MTO(tasks=6, group_size=2, holdout_fraction=0.1, validation_policy="independent")
     parts = [parts_of(2800, settings, 0, key) for key in range(6)]
-    found = overlap([set(p.hold_out.tolist()) for p in parts], [set(p.train.tolist()) for p in parts])
+    found = overlap(
+        [set(p.hold_out.tolist()) for p in parts], [set(p.train.tolist()) for p in parts]
+    )
     assert found == pytest.approx(0.9, abs=0.01)
 
 
@@ -84,7 +97,11 @@ def test_a_shared_hold_out_is_trained_on_by_nobody_and_an_own_one_by_nearly_all_
 @pytest.mark.parametrize("policy", ["shared", "shared_select"])
 def test_what_is_shared_for_judging_is_trained_on_by_no_task(formulation, policy):
     """Invariant 12, for every pair of tasks that have the target's images."""
-    found = [task for task in built(6, formulation=formulation, validation_policy=policy) if task.dataset.card.name == "tiny"]
+    found = [
+        task
+        for task in built(6, formulation=formulation, validation_policy=policy)
+        if task.dataset.card.name == "tiny"
+    ]
     for judged in found:
         _, hold_out, select = indices(judged)
         assert hold_out and bool(select) == (policy == "shared_select")
@@ -96,15 +113,29 @@ def test_what_is_shared_for_judging_is_trained_on_by_no_task(formulation, policy
 def test_no_task_has_an_image_of_the_validation_or_test_split(formulation, policy):
     """Invariant 12."""
     for task in built(6, formulation=formulation, validation_policy=policy):
-        ends = {image.numpy().tobytes() for side in ("val", "test") for image in task.dataset.splits[side].images}
-        mine = {image.numpy().tobytes() for part in (task.train, task.hold_out, task.select) for image in task.split.images[part]}
+        ends = {
+            image.numpy().tobytes()
+            for side in ("val", "test")
+            for image in task.dataset.splits[side].images
+        }
+        mine = {
+            image.numpy().tobytes()
+            for part in (task.train, task.hold_out, task.select)
+            for image in task.split.images[part]
+        }
         assert mine and len(ends) == 80 and not mine & ends
 
 
-@pytest.mark.parametrize("formulation", [{"name": name} for name in ("holdout", "bootstrap", "hyperparameters")], ids=lambda f: f["name"])
+@pytest.mark.parametrize(
+    "formulation",
+    [{"name": name} for name in ("holdout", "bootstrap", "hyperparameters")],
+    ids=lambda f: f["name"],
+)
 def test_a_task_among_two_or_six_begins_and_trains_alike(formulation):
     """Invariant 13: initial states, batches and, while no visitor is taken, all that follows."""
-    few, many = (population(tasks=count, formulation=formulation, accept="never") for count in (2, 6))
+    few, many = (
+        population(tasks=count, formulation=formulation, accept="never") for count in (2, 6)
+    )
     assert all(equal(states(few)[i], states(many)[i]) for i in range(2))
     for i in range(2):
         for step in range(14):
@@ -117,7 +148,8 @@ def test_a_task_among_two_or_six_begins_and_trains_alike(formulation):
 @pytest.mark.parametrize("formulation", ALL, ids=ids)
 @pytest.mark.parametrize("policy", ["independent", "shared_select"])
 def test_what_every_formulation_keeps_to(formulation, policy):
-    """The target is left alone, nothing that a task is judged on is trained on, and a task is the same among two or six."""
+    """The target is left alone, nothing that a task is judged on is trained on, and a task is the
+    same among two or six."""
     found = built(6, formulation=formulation, validation_policy=policy)
     other = "seed" if formulation["name"] == "seed" else "holdout"
     plain = built(6, formulation={"name": other}, validation_policy=policy)
@@ -126,7 +158,12 @@ def test_what_every_formulation_keeps_to(formulation, policy):
         train, hold_out, select = indices(task)
         assert train and hold_out and not (train & hold_out or train & select or hold_out & select)
         assert not task.seen & hold_out or task.dataset.card.name != "tiny"
-    assert all(same(a, b) for a, b in zip(built(2, formulation=formulation, validation_policy=policy), found, strict=False))  # invariant 13
+    assert all(
+        same(a, b)
+        for a, b in zip(
+            built(2, formulation=formulation, validation_policy=policy), found, strict=False
+        )
+    )  # invariant 13
 
 
 @pytest.mark.parametrize("formulation", ALL, ids=ids)
@@ -168,9 +205,16 @@ def test_mixtures_are_of_two_images_of_one_class():
 def test_folds_are_equal_parts_of_one_permutation():
     target, *aux = built(4, formulation={"name": "kfold", "folds": 3, "train": "fold"})
     folds = [indices(task)[0] for task in aux]
-    assert not folds[0] & folds[1] and not folds[1] & folds[2] and folds[0] | folds[1] | folds[2] == set(target.train.tolist())
+    assert (
+        not folds[0] & folds[1]
+        and not folds[1] & folds[2]
+        and folds[0] | folds[1] | folds[2] == set(target.train.tolist())
+    )
     rest = built(4, formulation={"name": "kfold", "folds": 3})[1:]
-    assert all(indices(task)[0] == set(target.train.tolist()) - fold for task, fold in zip(rest, folds, strict=True))
+    assert all(
+        indices(task)[0] == set(target.train.tolist()) - fold
+        for task, fold in zip(rest, folds, strict=True)
+    )
 
 
 def test_classes_are_renumbered_for_the_subset():
@@ -187,12 +231,19 @@ def test_other_datasets_bring_their_own_labels():
     target, one, two = built(3, formulation={"name": "dataset", "datasets": ["other", "tiny"]})
     assert (one.card.name, one.card.outputs, one.label) == ("scene", 2, "kind")
     assert (two.card, two.label) == (target.card, "scene")
-    with pytest.raises(BadInput, match=r"datasets\[0\]` should name a task of other as `other/TASK`. Found `other/scenes`"):
+    with pytest.raises(
+        BadInput,
+        match=r"datasets\[0\]` should name a task of other as `other/TASK`. Found `other/scenes`",
+    ):
         built(2, formulation={"name": "dataset", "datasets": ["other/scenes"]})
 
 
 def test_other_optimisers_keep_learning_rate_and_decay():
-    found = built(16, formulation={"name": "optimizer"}, trial__optimizer={"name": "sgd", "lr": 0.02, "weight_decay": 0.01})
+    found = built(
+        16,
+        formulation={"name": "optimizer"},
+        trial__optimizer={"name": "sgd", "lr": 0.02, "weight_decay": 0.01},
+    )
     assert {task.optimizer.name for task in found[1:]} == {"sgd", "adam", "adagrad", "adadelta"}
     assert {(task.optimizer.lr, task.optimizer.weight_decay) for task in found} == {(0.02, 0.01)}
 
@@ -203,14 +254,24 @@ def test_hyperparameters_vary_and_travel_only_with_a_copy():
     assert lrs[0] == 0.05 and len(set(lrs)) == 16 and all(0.025 <= lr <= 0.075 for lr in lrs)
     assert all(0.8 <= task.optimizer.momentum < 1 for task in found[1:])
     for how in ("copy", "momentum_only"):
-        trial = population(formulation={"name": "hyperparameters"}, accept="always", optimiser_state=how)
+        trial = population(
+            formulation={"name": "hyperparameters"}, accept="always", optimiser_state=how
+        )
         next(trial)
         owners = [1, 0] if how == "copy" else [0, 1]
-        assert [trial._rounds.states[i].optimizer["lr"] for i in range(2)] == [trial._tasks[o].optimizer.lr for o in owners]
+        assert [trial._rounds.states[i].optimizer["lr"] for i in range(2)] == [
+            trial._tasks[o].optimizer.lr for o in owners
+        ]
 
 
 def test_a_loss_that_the_task_kind_lacks_is_refused():
-    with pytest.raises(BadInput, match=r"formulation.losses\[0\]` cannot be used: task `scene` has an unknown loss of classification"):
+    with pytest.raises(
+        BadInput,
+        match=(
+            r"formulation.losses\[0\]` cannot be used: task `scene` has an unknown loss of"
+            r" classification"
+        ),
+    ):
         built(2, formulation={"name": "loss", "losses": ["no_such_loss"]})
 
 
@@ -230,7 +291,9 @@ def test_renaming_auxiliary_tasks_with_their_seeds_renames_the_results(monkeypat
 def test_members_that_are_not_paired_see_other_batches():
     paired, independent = population(), population(pairing="independent")
     task = paired._tasks[0]
-    one, two = (trial._stock.batch(task, 3, lane)[0] for trial, lane in ((paired, 0), (independent, 1)))
+    one, two = (
+        trial._stock.batch(task, 3, lane)[0] for trial, lane in ((paired, 0), (independent, 1))
+    )
     assert not torch.equal(one, two)
     assert torch.equal(one, independent._stock.batch(task, 3, 0)[0])
 

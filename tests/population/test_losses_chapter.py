@@ -1,4 +1,5 @@
-"""Auxiliary losses as tasks, against a direct loop over networks, candidates and rounds (invariant 17)."""
+"""Auxiliary losses as tasks, against a direct loop over networks, candidates and rounds (invariant
+17)."""
 
 import copy
 import math
@@ -34,16 +35,23 @@ def toy():
 
 
 def directly(trial, losses, alpha=1.0):
-    """Section 2.4: in each round every network has candidates, its own copy and the others', trained by its loss on the same batches;
-    it becomes the one with the lowest of that loss on the hold-out, the lowest number of equals. With `alpha` below 1 the weights of its
-    convolutions go that far from what they were before the round to the winner's, and all else, the optimiser too, stays."""
+    """Section 2.4: in each round every network has candidates, its own copy and the others',
+    trained by its loss on the same batches; it becomes the one with the lowest of that loss on the
+    hold-out, the lowest number of equals. With `alpha` below 1 the weights of its convolutions go
+    that far from what they were before the round to the winner's, and all else, the optimiser too,
+    stays.
+    """
     config, target = trial.config, trial._tasks[0]
     functions = {"mse": nn.functional.mse_loss, "l1": nn.functional.l1_loss}
     networks, optimizers = [], []
     with torch.random.fork_rng():
         for key in range(len(losses)):
             torch.manual_seed(seed_of(config.seed, "init", key))
-            networks.append(build_model(config.architecture, config.backbone, [TASK], (1, 8, 8)).to(memory_format=torch.channels_last))
+            networks.append(
+                build_model(config.architecture, config.backbone, [TASK], (1, 8, 8)).to(
+                    memory_format=torch.channels_last
+                )
+            )
             optimizers.append(build_optimizer(config.optimizer, networks[-1].parameters()))
         passes = math.ceil(len(target.train) / SIZE)
         held, wanted = trial._stock._of(target, False).take(target.hold_out)
@@ -57,18 +65,29 @@ def directly(trial, losses, alpha=1.0):
                     mine.load_state_dict(copy.deepcopy(optimizer.state_dict()))
                     for step in range(number * K, (number + 1) * K):
                         done, place = divmod(step, passes)
-                        order = target.train[torch.randperm(len(target.train), generator=stream(config.seed, "order", i, done))]
-                        images, labels = trial._stock._of(target, False).take(order[place * SIZE : (place + 1) * SIZE])
+                        order = target.train[
+                            torch.randperm(
+                                len(target.train), generator=stream(config.seed, "order", i, done)
+                            )
+                        ]
+                        images, labels = trial._stock._of(target, False).take(
+                            order[place * SIZE : (place + 1) * SIZE]
+                        )
                         torch.manual_seed(seed_of(config.seed, "dropout", i, step))
                         mine.zero_grad()
                         functions[loss](candidate(images)["level"], labels["level"]).backward()
                         mine.step()
                     with torch.no_grad():
-                        value = functions[loss](candidate.eval()(held)["level"].double(), wanted["level"].double()).item()
+                        value = functions[loss](
+                            candidate.eval()(held)["level"].double(), wanted["level"].double()
+                        ).item()
                     candidates.append((value, len(candidates), candidate, mine))
                 kept.append(min(candidates, key=lambda c: c[:2]))
             if alpha < 1:
-                networks = [blended(network, winner[2], alpha) for network, winner in zip(networks, kept, strict=True)]
+                networks = [
+                    blended(network, winner[2], alpha)
+                    for network, winner in zip(networks, kept, strict=True)
+                ]
             else:
                 networks, optimizers = [c[2] for c in kept], [c[3] for c in kept]
             yield [c[1] for c in kept], networks
@@ -87,7 +106,12 @@ def blended(network, winner, alpha):
 @pytest.mark.parametrize("alpha", [1.0, 0.3])
 def test_losses_as_tasks_are_the_chapters_algorithm(monkeypatch, alpha):
     monkeypatch.setattr("mtsearch.population.population.open_dataset", lambda data: toy())
-    population = {"formulation": {"name": "loss", "losses": ["l1", "mse"]}, "donor_rule": "all", "accept": "argmin", "interval": K}
+    population = {
+        "formulation": {"name": "loss", "losses": ["l1", "mse"]},
+        "donor_rule": "all",
+        "accept": "argmin",
+        "interval": K,
+    }
     if alpha < 1:
         population |= {"merge": "conv_lerp", "merge_at": "acceptance", "alpha": alpha}
     optimizer = {"name": "adam", "lr": 0.01}
@@ -102,11 +126,17 @@ def test_losses_as_tasks_are_the_chapters_algorithm(monkeypatch, alpha):
     )
     trial = Population(config, tiny.DATA)
     winners = set()
-    for report, (kept, networks) in zip(trial, directly(trial, ["mse", "l1", "mse"], alpha), strict=True):
+    for report, (kept, networks) in zip(
+        trial, directly(trial, ["mse", "l1", "mse"], alpha), strict=True
+    ):
         for i in range(3):
             winners.add(kept[i] == i)
             assert report[f"population/task{i}/accepted"] == float(kept[i] != i)
             found = trial._rounds.states[i].model
             for name, value in networks[i].state_dict().items():
-                assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), (report["report"], i, name)
+                assert torch.allclose(found[name], value, rtol=1e-4, atol=1e-6), (
+                    report["report"],
+                    i,
+                    name,
+                )
     assert len(winners) == 2 or alpha < 1  # own states and others' were kept

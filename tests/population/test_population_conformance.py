@@ -6,7 +6,9 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.testing import FormulationConformance
 
 LOSSES = {"settings": schema.LossFormulation(losses=("cross_entropy",))}
-SPECIAL: dict[str, list[dict]] = {  # what suits a formulation where the suite's defaults do not, and more of its settings
+SPECIAL: dict[
+    str, list[dict]
+] = {  # what suits a formulation where the suite's defaults do not, and more of its settings
     "class_subset": [{"settings": schema.ClassSubsetFormulation(classes=2)}],
     "dataset": [],  # opens datasets by name: its tests are in test_rounds.py
     "kfold": [{}, {"settings": schema.KFoldFormulation(folds=4, train="fold")}],
@@ -17,5 +19,10 @@ SPECIAL: dict[str, list[dict]] = {  # what suits a formulation where the suite's
 for _name, _settings in methods("formulation").items():
     if _settings.__module__.startswith("mtsearch."):
         for _number, _entry in enumerate(SPECIAL.get(_name, [{}])):
-            _attributes = {"settings": _entry["settings"] if "settings" in _entry else _settings(), **_entry}
-            globals()[f"Test_{_name}_{_number}"] = type("FormulationConformance", (FormulationConformance,), _attributes)
+            _attributes = {
+                "settings": _entry["settings"] if "settings" in _entry else _settings(),
+                **_entry,
+            }
+            globals()[f"Test_{_name}_{_number}"] = type(
+                "FormulationConformance", (FormulationConformance,), _attributes
+            )

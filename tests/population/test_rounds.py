@@ -1,4 +1,5 @@
-"""A population's engine: what comes of transfer, of none, and of a task alone. Invariants are numbered as in the specification."""
+"""A population's engine: what comes of transfer, of none, and of a task alone. Invariants are
+numbered as in the specification."""
 
 import copy
 import math
@@ -21,30 +22,48 @@ from tests.population.tiny import config, equal, population, states, timeless
 
 
 def alone(key, path=None, tasks=2, **changes):
-    """A direct loop: the network and the optimiser of task `key`, kept as they are and trained in each of three rounds on the task that
-    `path` names, by default its own; from the contract of the streams alone. Its model and its optimiser's moments."""
+    """A direct loop: the network and the optimiser of task `key`, kept as they are and trained in
+    each of three rounds on the task that `path` names, by default its own; from the contract of the
+    streams alone. Its model and its optimiser's moments.
+    """
     trial = population(tasks=tasks, accept="never", **changes)
     settings, task, interval = trial.config, trial._tasks[key], trial.config.population.interval
     path = path or [key] * 3
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(settings.seed, "init", key))
-        model = build_model(settings.architecture, settings.backbone, [task.card], (1, 8, 8)).to(memory_format=torch.channels_last)
+        model = build_model(settings.architecture, settings.backbone, [task.card], (1, 8, 8)).to(
+            memory_format=torch.channels_last
+        )
         optimizer = build_optimizer(settings.optimizer, model.parameters())
-        steps, epoch = len(path) * interval, math.ceil(len(trial._tasks[0].train) / settings.batch_size)
+        steps, epoch = (
+            len(path) * interval,
+            math.ceil(len(trial._tasks[0].train) / settings.batch_size),
+        )
         for step in range(steps):
             key, task = path[step // interval], trial._tasks[path[step // interval]]
             done, place = divmod(step, math.ceil(len(task.train) / settings.batch_size))
-            order = torch.randperm(len(task.train), generator=stream(settings.seed, "order", key, done))
-            index = task.train[order][place * settings.batch_size : (place + 1) * settings.batch_size]
-            images, labels = trial._stock._of(task, True).take(index, stream(settings.seed, "augment", key, step))
+            order = torch.randperm(
+                len(task.train), generator=stream(settings.seed, "order", key, done)
+            )
+            index = task.train[order][
+                place * settings.batch_size : (place + 1) * settings.batch_size
+            ]
+            images, labels = trial._stock._of(task, True).take(
+                index, stream(settings.seed, "augment", key, step)
+            )
             torch.manual_seed(seed_of(settings.seed, "dropout", key, step))
-            optimizer.param_groups[0]["lr"] = settings.optimizer.lr * lr_factor(settings.lr_schedule, step, epoch, steps / epoch)
+            optimizer.param_groups[0]["lr"] = settings.optimizer.lr * lr_factor(
+                settings.lr_schedule, step, epoch, steps / epoch
+            )
             total, count = task_loss(task.card, model(images)["scene"], labels["scene"])
             optimizer.zero_grad()
             (total / count).backward()
             optimizer.step()
     weights = {name: value.detach() for name, value in model.state_dict().items()}
-    moments = {name: {k: v for k, v in optimizer.state[p].items() if v is not None} for name, p in model.named_parameters()}
+    moments = {
+        name: {k: v for k, v in optimizer.state[p].items() if v is not None}
+        for name, p in model.named_parameters()
+    }
     return {"model": weights, "moments": moments}
 
 
@@ -77,22 +96,49 @@ def test_one_member_a_task_is_no_transfer_and_one_task_alone_runs(tasks):
     [
         ({"tasks": 1, "group_size": 2}, "should have `group_size` of at most `tasks`"),
         ({"tasks": 2, "group_size": 3}, "should have `group_size` of at most `tasks`"),
-        ({"tasks": 3, "donor_rule": "all"}, "with `donor_rule = all` should have `group_size` equal to `tasks`"),
-        ({"budget": 15}, r"should have a `budget` of at least one round, tasks x group_size x interval = 16. Found 15"),
+        (
+            {"tasks": 3, "donor_rule": "all"},
+            "with `donor_rule = all` should have `group_size` equal to `tasks`",
+        ),
+        (
+            {"budget": 15},
+            (
+                r"should have a `budget` of at least one round, tasks x group_size x interval = 16."
+                r" Found 15"
+            ),
+        ),
         ({"temperature": 2.0}, "has no use for `temperature` without `donor_rule = softmax_score`"),
         ({"alpha": 0.5}, "has no use for `alpha`"),
         ({"margin": 0.1}, "has no use for `margin`"),
         ({"patience": 3}, "has no use for `patience`"),
         ({"freeze_on_foreign_head": True}, "has no use for `freeze_on_foreign_head`"),
         ({"layers": "("}, "regular expression"),
-        ({"layers": "head", "head_policy": "keep"}, "with `layers = head` should let heads be taken"),
+        (
+            {"layers": "head", "head_policy": "keep"},
+            "with `layers = head` should let heads be taken",
+        ),
         ({"formulation": "optimizer"}, "should have `optimiser_state = reset`"),
-        ({"formulation": {"name": "class_subset", "classes": 2}, "final": "average"}, "should have `final = target_best`"),
-        ({"formulation": {"name": "class_subset", "classes": 2}, "head_policy": "copy"}, "cannot have `head_policy = copy`"),
-        ({"trial__sparsity": "target"}, "with `population` should have `sparsity` none. Found target"),
-        ({"trial__architecture": "mdmtn"}, "with `population` should have `architecture` stl or hps. Found mdmtn"),
+        (
+            {"formulation": {"name": "class_subset", "classes": 2}, "final": "average"},
+            "should have `final = target_best`",
+        ),
+        (
+            {"formulation": {"name": "class_subset", "classes": 2}, "head_policy": "copy"},
+            "cannot have `head_policy = copy`",
+        ),
+        (
+            {"trial__sparsity": "target"},
+            "with `population` should have `sparsity` none. Found target",
+        ),
+        (
+            {"trial__architecture": "mdmtn"},
+            "with `population` should have `architecture` stl or hps. Found mdmtn",
+        ),
         ({"trial__ema": 0.9}, "with `population` should have `ema` null. Found 0.9"),
-        ({"budget": 99, "trial__epochs": {"search": 1}}, "with `population.budget` has no use for `epochs`"),
+        (
+            {"budget": 99, "trial__epochs": {"search": 1}},
+            "with `population.budget` has no use for `epochs`",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(changes, sentence):
@@ -102,14 +148,20 @@ def test_what_cannot_be_is_refused_in_a_sentence(changes, sentence):
 
 def test_a_dataset_of_two_tasks_is_no_target(monkeypatch):
     two = tiny.dataset()
-    two = two.__class__(two.card.model_copy(update={"tasks": (*two.card.tasks, *tiny.OTHER.card.tasks)}), *list(vars(two).values())[1:])
+    two = two.__class__(
+        two.card.model_copy(update={"tasks": (*two.card.tasks, *tiny.OTHER.card.tasks)}),
+        *list(vars(two).values())[1:],
+    )
     monkeypatch.setattr("mtsearch.population.population.open_dataset", lambda data: two)
-    with pytest.raises(BadInput, match=r"target` should be a task of tiny: scene, kind\. Found none\."):
+    with pytest.raises(
+        BadInput, match=r"target` should be a task of tiny: scene, kind\. Found none\."
+    ):
         population()
 
 
 def test_a_taken_state_is_complete_and_is_nobodys_memory():
-    """Invariants 4 and 5: the visitor of task 0 that started from task 1 equals task 1's state continued on task 0's batches."""
+    """Invariants 4 and 5: the visitor of task 0 that started from task 1 equals task 1's state
+    continued on task 0's batches."""
     trial = population(accept="always", trial__optimizer={"name": "adam", "lr": 0.01})
     next(trial)
     donor = trial._rounds.states[1]
@@ -118,7 +170,9 @@ def test_a_taken_state_is_complete_and_is_nobodys_memory():
     next(trial)
     taken = trial._rounds.states[0]
     assert equal(taken.tree(), continued.state.tree())
-    assert [(n, v.shape, v.dtype) for n, v in taken.model.items()] == [(n, v.shape, v.dtype) for n, v in donor.model.items()]
+    assert [(n, v.shape, v.dtype) for n, v in taken.model.items()] == [
+        (n, v.shape, v.dtype) for n, v in donor.model.items()
+    ]
     assert taken.model["trunk.body.1.num_batches_tracked"].item() == 8
     for value in taken.model.values():
         value.add_(1)
@@ -128,17 +182,35 @@ def test_a_taken_state_is_complete_and_is_nobodys_memory():
 
 def held(trial):
     """All that the next round depends on."""
-    names = ("number", "counts", "loss", "stopped", "snapshots", "_waits", "_scores", "_chosen", "_sizes")
-    return {name: getattr(trial._rounds, name) for name in names} | {"donors": trial._rounds.donors.scores, "states": states(trial)}
+    names = (
+        "number",
+        "counts",
+        "loss",
+        "stopped",
+        "snapshots",
+        "_waits",
+        "_scores",
+        "_chosen",
+        "_sizes",
+    )
+    return {name: getattr(trial._rounds, name) for name in names} | {
+        "donors": trial._rounds.donors.scores,
+        "states": states(trial),
+    }
 
 
-OPTIMIZERS = [{"name": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True}, {"name": "adam", "lr": 0.01}, {"name": "adamw", "lr": 0.01}]
+OPTIMIZERS = [
+    {"name": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True},
+    {"name": "adam", "lr": 0.01},
+    {"name": "adamw", "lr": 0.01},
+]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda settings: settings["name"])
 def test_a_taken_state_goes_on_as_its_donor_itself_would(optimizer):
-    """Invariant 5: with every visitor taken, two tasks' networks change places each round, and each ends as if it had stayed one live
-    network with its optimiser and had been given the other task's batches."""
+    """Invariant 5: with every visitor taken, two tasks' networks change places each round, and each
+    ends as if it had stayed one live network with its optimiser and had been given the other task's
+    batches."""
     trial = population(accept="always", trial__optimizer=optimizer)
     list(trial)
     assert equal(complete(trial, 1), alone(0, [1, 0, 1], trial__optimizer=optimizer))
@@ -159,26 +231,39 @@ def test_a_taken_state_goes_on_as_its_donor_itself_would(optimizer):
     ids=lambda changes: "-".join(map(str, changes.values())) or "replace",
 )
 def test_no_two_tasks_hold_the_same_memory(changes):
-    """Invariant 4: however a state travels, it keeps names, shapes, kinds and place of its tensors, and shares none with another task."""
+    """Invariant 4: however a state travels, it keeps names, shapes, kinds and place of its tensors,
+    and shares none with another task."""
 
     def tensors(state):
-        return [*state.model.values(), *(value for held in state.moments.values() for value in held.values())]
+        return [
+            *state.model.values(),
+            *(value for held in state.moments.values() for value in held.values()),
+        ]
 
     trial = population(tasks=3, accept="always", budget=2 * 24, **changes)
     first = dict(trial._rounds.states)
     list(trial)
-    places = [{value.untyped_storage().data_ptr() for value in tensors(trial._rounds.states[i])} for i in range(3)]
+    places = [
+        {value.untyped_storage().data_ptr() for value in tensors(trial._rounds.states[i])}
+        for i in range(3)
+    ]
     assert len(set.union(*places)) == sum(map(len, places)) > 0
     for i, state in trial._rounds.states.items():
-        look = [[(name, v.shape, v.dtype, v.device, v.requires_grad) for name, v in s.model.items()] for s in (first[i], state)]
+        look = [
+            [(name, v.shape, v.dtype, v.device, v.requires_grad) for name, v in s.model.items()]
+            for s in (first[i], state)
+        ]
         assert look[0] == look[1]
         assert all(value.device == trial.device for value in tensors(state))
 
 
 def watched(trial):
-    """What the judgements of a population are told from now on: what its members came to here, and the table of their figures."""
+    """What the judgements of a population are told from now on: what its members came to here, and
+    the table of their figures."""
     seen, judge = [], trial._rounds._judge
-    trial._rounds._judge = lambda live, donors, results, table: seen.append((results, table)) or judge(live, donors, results, table)
+    trial._rounds._judge = lambda live, donors, results, table: (
+        seen.append((results, table)) or judge(live, donors, results, table)
+    )
     return seen
 
 
@@ -196,8 +281,14 @@ def test_a_task_never_gets_worse_by_a_judgement_and_the_best_visitor_wins():
             assert report[f"population/task{i}/loss"] == min(losses) <= losses[0]
             state = trial._rounds.states[i]
             assert equal(state.tree(), results[i, kept].state.tree())
-            assert trial._bench.loss(trial._tasks[i], state.model, trial._tasks[i].hold_out, 0) == min(losses)
-    assert taken == {0, 1, 2}, "own states and both visitors should have won for this test to tell anything"
+            assert trial._bench.loss(
+                trial._tasks[i], state.model, trial._tasks[i].hold_out, 0
+            ) == min(losses)
+    assert taken == {
+        0,
+        1,
+        2,
+    }, "own states and both visitors should have won for this test to tell anything"
 
 
 def test_a_visitor_that_is_only_as_good_is_turned_down():
@@ -214,7 +305,9 @@ def test_a_visitor_that_is_only_as_good_is_turned_down():
 def test_steps_and_judgements_are_counted_as_they_are_made(accept, monkeypatch):
     """Invariant 16: tasks x members x steps x rounds."""
     made, step = [], Stepper.step
-    monkeypatch.setattr(Stepper, "step", lambda self, *values: made.append(1) or step(self, *values))
+    monkeypatch.setattr(
+        Stepper, "step", lambda self, *values: made.append(1) or step(self, *values)
+    )
     trial = population(tasks=3, group_size=2, accept=accept, budget=5 * 24)
     for number, report in enumerate(trial, 1):
         assert len(made) == report["cost/steps"] == 3 * 2 * 4 * number
@@ -224,55 +317,120 @@ def test_steps_and_judgements_are_counted_as_they_are_made(accept, monkeypatch):
 
 
 def test_the_schedule_follows_the_members_own_steps():
-    """Invariant 16: whatever was transferred, the learning rate of a round is that of K steps a round."""
-    lrs = [[r["lr"] for r in population(accept=accept, budget=5 * 16)] for accept in ("always", "never")]
+    """Invariant 16: whatever was transferred, the learning rate of a round is that of K steps a
+    round."""
+    lrs = [
+        [r["lr"] for r in population(accept=accept, budget=5 * 16)]
+        for accept in ("always", "never")
+    ]
     assert lrs[0] == lrs[1] and lrs[0][-1] < lrs[0][0] < 0.05
 
 
 def test_the_targets_patience_stops_no_other_task_before_it_stops_all():
-    """Section 1.8 and invariant 16: auxiliary tasks without a lower loss train on, so that every round has the same steps."""
+    """Section 1.8 and invariant 16: auxiliary tasks without a lower loss train on, so that every
+    round has the same steps."""
     trial = population(
-        tasks=3, stop_scope="target", patience=2, budget=24 * 30, accept="never", trial__optimizer={"name": "sgd", "lr": 0.3}
+        tasks=3,
+        stop_scope="target",
+        patience=2,
+        budget=24 * 30,
+        accept="never",
+        trial__optimizer={"name": "sgd", "lr": 0.3},
     )
     waited = False
     for report in trial:
         assert report["cost/steps"] == 3 * 2 * 4 * report["population/round"]
         waited |= max(trial._rounds._waits[1:]) >= 2 and not trial._rounds.over
-    assert waited, "an auxiliary task should have been without a lower loss for as long as the target may be"
+    assert waited, (
+        "an auxiliary task should have been without a lower loss for as long as the target may be"
+    )
     assert trial._rounds.stopped <= {0}
 
 
 def test_initial_weights_are_drawn_as_the_trial_says():
-    found = {init: states(population(trial__init=init))[0]["model"] for init in ("default", "normal")}
+    found = {
+        init: states(population(trial__init=init))[0]["model"] for init in ("default", "normal")
+    }
     weights = {
-        init: torch.cat([w.flatten() for name, w in model.items() if name.endswith("weight") and w.dim() == 4])
+        init: torch.cat(
+            [w.flatten() for name, w in model.items() if name.endswith("weight") and w.dim() == 4]
+        )
         for init, model in found.items()
     }
-    assert weights["normal"].std().item() == pytest.approx(0.01, rel=0.3) and weights["default"].std() > 0.03
+    assert (
+        weights["normal"].std().item() == pytest.approx(0.01, rel=0.3)
+        and weights["default"].std() > 0.03
+    )
 
 
 def test_epochs_that_are_no_whole_round_are_refused():
-    with pytest.raises(BadInput, match=r"`trial.population.interval` should be at most the 12 steps of `trial.epochs`. Found 100"):
+    with pytest.raises(
+        BadInput,
+        match=(
+            r"`trial.population.interval` should be at most the 12 steps of `trial.epochs`."
+            r" Found 100"
+        ),
+    ):
         population(interval=100, trial__epochs={"search": 0, "retrain": 2})
 
 
 def test_early_stopping_counts_judgements_without_a_lower_loss():
-    trial = population(stop_scope="target", patience=2, budget=16 * 40, trial__optimizer={"name": "sgd", "lr": 1e-9}, accept="never")
+    trial = population(
+        stop_scope="target",
+        patience=2,
+        budget=16 * 40,
+        trial__optimizer={"name": "sgd", "lr": 1e-9},
+        accept="never",
+    )
     reports = list(trial)
-    assert reports[-1]["population/round"] - reports[-1]["population/best_round"] == 2 < reports[-1]["population/rounds"]
-    trial = population(stop_scope="per_task", patience=1, budget=16 * 40, trial__optimizer={"name": "sgd", "lr": 1e-9}, accept="never")
+    assert (
+        reports[-1]["population/round"] - reports[-1]["population/best_round"]
+        == 2
+        < reports[-1]["population/rounds"]
+    )
+    trial = population(
+        stop_scope="per_task",
+        patience=1,
+        budget=16 * 40,
+        trial__optimizer={"name": "sgd", "lr": 1e-9},
+        accept="never",
+    )
     reports = list(trial)
-    assert reports[-1]["cost/steps"] < 16 * reports[-1]["population/round"] or len(trial._rounds.stopped) == 2
+    assert (
+        reports[-1]["cost/steps"] < 16 * reports[-1]["population/round"]
+        or len(trial._rounds.stopped) == 2
+    )
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"tasks": 3, "donor_rule": "softmax_score", "score_decay": 0.8, "final": "best_across", "stop_scope": "per_task"},
-        {"merge": "lerp", "alpha": 0.5, "validation_policy": "shared_select", "trial__optimizer": {"name": "adamw", "lr": 0.01}},
-        {"eval_transform": "train", "pairing": "independent", "final": "average", "optimiser_state": "reset"},
-        {"stop_scope": "per_task", "patience": 9, "accept": "never", "trial__optimizer": {"name": "adam", "lr": 0.1}},
+        {
+            "tasks": 3,
+            "donor_rule": "softmax_score",
+            "score_decay": 0.8,
+            "final": "best_across",
+            "stop_scope": "per_task",
+        },
+        {
+            "merge": "lerp",
+            "alpha": 0.5,
+            "validation_policy": "shared_select",
+            "trial__optimizer": {"name": "adamw", "lr": 0.01},
+        },
+        {
+            "eval_transform": "train",
+            "pairing": "independent",
+            "final": "average",
+            "optimiser_state": "reset",
+        },
+        {
+            "stop_scope": "per_task",
+            "patience": 9,
+            "accept": "never",
+            "trial__optimizer": {"name": "adam", "lr": 0.1},
+        },
     ],
     ids=["plain", "scores", "lerp-select", "train-transform", "waits"],
 )
@@ -282,7 +440,9 @@ def test_a_population_restored_after_any_round_continues_bit_identically(changes
     for report in plain:
         whole.append(report)
         inside.append(copy.deepcopy(held(plain)))
-    assert "patience" not in changes or any(any(found["_waits"]) for found in inside[:2])  # so that a counter goes on
+    assert "patience" not in changes or any(
+        any(found["_waits"]) for found in inside[:2]
+    )  # so that a counter goes on
     trial = population(**changes)
     for number in range(3):
         trial.save(tmp_path / "state")
@@ -301,9 +461,16 @@ def test_a_population_restored_after_any_round_continues_bit_identically(changes
 
 
 def test_reports_come_every_so_many_rounds_and_are_the_same():
-    single, double = list(population(budget=16 * 4)), list(population(budget=16 * 4, trial__report_every=3))
+    single, double = (
+        list(population(budget=16 * 4)),
+        list(population(budget=16 * 4, trial__report_every=3)),
+    )
     assert [r["population/round"] for r in double] == [3, 4]
-    kept = {k: v for k, v in single[-1].items() if k not in ("report", "train/scene/loss", "cost/seconds")}
+    kept = {
+        k: v
+        for k, v in single[-1].items()
+        if k not in ("report", "train/scene/loss", "cost/seconds")
+    }
     assert kept == {k: v for k, v in double[-1].items() if k in kept}
 
 
@@ -315,7 +482,12 @@ def test_a_population_without_a_budget_lasts_the_epochs_of_its_target():
 def test_what_is_handed_out():
     best, last, across, mean = (
         population(accept="never", budget=16 * 6, **changes)
-        for changes in ({}, {"trial__select": "last"}, {"final": "best_across"}, {"final": "average"})
+        for changes in (
+            {},
+            {"trial__select": "last"},
+            {"final": "best_across"},
+            {"final": "average"},
+        )
     )
     for trial in (best, last, across, mean):
         list(trial)
@@ -323,7 +495,12 @@ def test_what_is_handed_out():
     assert best.selected["population/best_round"] == best._rounds.target_round
     target, parts = across._tasks[0], [task.hold_out for task in across._tasks]
     losses = [
-        sum(across._bench.figures(target, across._rounds.snapshots[i], part)["loss"] for part in parts) / len(parts) for i in range(2)
+        sum(
+            across._bench.figures(target, across._rounds.snapshots[i], part)["loss"]
+            for part in parts
+        )
+        / len(parts)
+        for i in range(2)
     ]
     assert equal(across._final, across._rounds.snapshots[losses.index(min(losses))])
     one, two = (mean._rounds.states[i].model for i in range(2))
@@ -336,10 +513,15 @@ def test_the_test_split_is_told_class_by_class_and_reports_are_not():
     trial = population()
     reports = list(trial)
     found = trial.evaluate("test")
-    assert {key for key in found if key.startswith("test/scene/accuracy/")} == {f"test/scene/accuracy/{c}" for c in "abc"}
+    assert {key for key in found if key.startswith("test/scene/accuracy/")} == {
+        f"test/scene/accuracy/{c}" for c in "abc"
+    }
     assert not any("accuracy/" in key for key in reports[-1])
     labels = tiny.dataset().splits["test"].labels["scene"]
-    right = sum(found[f"test/scene/accuracy/{name}"] * int((labels == c).sum()) for c, name in enumerate("abc")) / len(labels)
+    right = sum(
+        found[f"test/scene/accuracy/{name}"] * int((labels == c).sum())
+        for c, name in enumerate("abc")
+    ) / len(labels)
     assert right == pytest.approx(100 - found["test/scene/error"])
 
 
@@ -349,7 +531,10 @@ def test_a_round_may_be_as_long_as_passes_through_the_targets_images():
     by_steps = population(interval=12, budget=3 * 2 * 2 * 12)
     assert timeless(list(by_epochs)) == timeless(list(by_steps)) and by_epochs.total_epochs == 6
     assert equal(states(by_epochs), states(by_steps))
-    with pytest.raises(BadInput, match=r"at least one round, tasks x group_size x 2 epochs of 6 steps = 48\. Found 47\."):
+    with pytest.raises(
+        BadInput,
+        match=r"at least one round, tasks x group_size x 2 epochs of 6 steps = 48\. Found 47\.",
+    ):
         population(interval=2, interval_unit="epochs", budget=47)
 
 
@@ -369,8 +554,13 @@ def test_a_tasks_members_train_on_the_same_batches_and_are_judged_on_the_same_im
     monkeypatch.setattr(Stock, "batch", taken)
     monkeypatch.setattr(Bench, "loss", judged)
     list(population(tasks=3, group_size=3, validation_policy="independent", budget=2 * 36))
-    assert set(seen) == {("train", i, step) for i in range(3) for step in range(8)} | {("judge", i, n) for i in range(3) for n in range(2)}
-    assert all(len(found) == 3 and all(torch.equal(found[0], other) for other in found) for found in seen.values())
+    assert set(seen) == {("train", i, step) for i in range(3) for step in range(8)} | {
+        ("judge", i, n) for i in range(3) for n in range(2)
+    }
+    assert all(
+        len(found) == 3 and all(torch.equal(found[0], other) for other in found)
+        for found in seen.values()
+    )
 
 
 def test_a_population_leaves_the_callers_random_stream_as_it_was():

@@ -1,4 +1,5 @@
-"""What a visitor takes of a donor and of its own task. Invariants are numbered as in the specification."""
+"""What a visitor takes of a donor and of its own task. Invariants are numbered as in the
+specification."""
 
 import pytest
 import torch
@@ -27,7 +28,14 @@ def state(seed, kind="sgd", moments=True):
         "heads.scene.weight": torch.randn(3, 4, generator=noise),
     }
     kept = ("trunk.conv.weight", "trunk.conv.bias", "heads.scene.weight")
-    held = {name: {"momentum_buffer": torch.randn(model[name].shape, generator=noise)} for name in kept} if moments else {}
+    held = (
+        {
+            name: {"momentum_buffer": torch.randn(model[name].shape, generator=noise)}
+            for name in kept
+        }
+        if moments
+        else {}
+    )
     return State(model, held, {"name": kind, "lr": float(seed)})
 
 
@@ -51,18 +59,27 @@ def test_both_ends_of_a_merge_are_exact(merge):
 @given(st.floats(0, 1), st.sampled_from(["replace", "lerp", "conv_lerp"]))
 def test_a_state_merged_with_itself_is_itself(alpha, merge):
     """Invariant 6; (1 - a) w + a w would not be."""
-    found = start(settings(merge=merge, **({} if merge == "replace" else {"alpha": alpha})), OWN, OWN, True)
+    found = start(
+        settings(merge=merge, **({} if merge == "replace" else {"alpha": alpha})), OWN, OWN, True
+    )
     assert equal(found.tree(), OWN.tree())
 
 
 def test_a_merge_between_is_between():
     found = start(settings(merge="lerp", alpha=0.25), OWN, DONOR, True)
     for name in ("trunk.conv.weight", "trunk.bn.running_mean"):
-        assert torch.allclose(found.model[name], 0.75 * OWN.model[name] + 0.25 * DONOR.model[name], atol=1e-6)
+        assert torch.allclose(
+            found.model[name], 0.75 * OWN.model[name] + 0.25 * DONOR.model[name], atol=1e-6
+        )
     assert found.model["trunk.bn.num_batches_tracked"].item() == 2  # whole numbers are not blended
     moment = found.moments["trunk.conv.bias"]["momentum_buffer"]
     assert torch.allclose(
-        moment, torch.lerp(OWN.moments["trunk.conv.bias"]["momentum_buffer"], DONOR.moments["trunk.conv.bias"]["momentum_buffer"], 0.25)
+        moment,
+        torch.lerp(
+            OWN.moments["trunk.conv.bias"]["momentum_buffer"],
+            DONOR.moments["trunk.conv.bias"]["momentum_buffer"],
+            0.25,
+        ),
     )
 
 
@@ -79,7 +96,8 @@ def test_a_merge_between_is_between():
     ],
 )
 def test_which_layers_are_taken(changes, agree, heads, trunks):
-    """Invariant 11: with other labels a visitor keeps its task's head and takes all else; with equal ones it takes the head too."""
+    """Invariant 11: with other labels a visitor keeps its task's head and takes all else; with
+    equal ones it takes the head too."""
     names = taken(settings(**changes), list(OWN.model), agree)
     assert ("heads.scene.weight" in names) == heads and ("trunk.conv.weight" in names) == trunks
     found = start(settings(**changes), OWN, DONOR, agree)
@@ -90,13 +108,22 @@ def test_which_layers_are_taken(changes, agree, heads, trunks):
 
 
 def test_a_pattern_takes_the_layers_that_it_names():
-    assert taken(settings(layers=r"\.bn\."), list(OWN.model), True) == {"trunk.bn.running_mean", "trunk.bn.num_batches_tracked"}
+    assert taken(settings(layers=r"\.bn\."), list(OWN.model), True) == {
+        "trunk.bn.running_mean",
+        "trunk.bn.num_batches_tracked",
+    }
 
 
 def test_what_becomes_of_the_optimiser():
-    copied, momentum, reset = (start(settings(optimiser_state=how), OWN, DONOR, True) for how in ("copy", "momentum_only", "reset"))
+    copied, momentum, reset = (
+        start(settings(optimiser_state=how), OWN, DONOR, True)
+        for how in ("copy", "momentum_only", "reset")
+    )
     assert equal(copied.moments, DONOR.moments) and copied.optimizer == {"name": "sgd", "lr": 2.0}
-    assert equal(momentum.moments, DONOR.moments) and momentum.optimizer == {"name": "sgd", "lr": 1.0}
+    assert equal(momentum.moments, DONOR.moments) and momentum.optimizer == {
+        "name": "sgd",
+        "lr": 1.0,
+    }
     assert reset.moments == {} and reset.optimizer == {"name": "sgd", "lr": 1.0}
 
 
@@ -107,16 +134,30 @@ def test_a_merge_with_a_state_before_its_first_step():
 
 def test_the_mean_of_networks():
     mean = average([OWN.model, DONOR.model])
-    assert torch.allclose(mean["trunk.conv.weight"], (OWN.model["trunk.conv.weight"] + DONOR.model["trunk.conv.weight"]) / 2)
+    assert torch.allclose(
+        mean["trunk.conv.weight"],
+        (OWN.model["trunk.conv.weight"] + DONOR.model["trunk.conv.weight"]) / 2,
+    )
     assert mean["trunk.bn.num_batches_tracked"].item() == 1
     assert equal(average([OWN.model]), OWN.model)
 
 
-@pytest.mark.parametrize("formulation", [SUBSET, {"name": "dataset", "datasets": ["other"]}], ids=["class-subset", "dataset"])
+@pytest.mark.parametrize(
+    "formulation",
+    [SUBSET, {"name": "dataset", "datasets": ["other"]}],
+    ids=["class-subset", "dataset"],
+)
 @pytest.mark.parametrize("freeze", [False, True], ids=["free", "frozen"])
 def test_rounds_of_tasks_with_other_labels(formulation, freeze):
-    """Invariant 11: a full round of acceptance raises nothing, keeps the heads' widths, and frozen trunks stay as they came."""
-    trial = population(tasks=3, formulation=formulation, accept="always", freeze_on_foreign_head=freeze, budget=4 * 24)
+    """Invariant 11: a full round of acceptance raises nothing, keeps the heads' widths, and frozen
+    trunks stay as they came."""
+    trial = population(
+        tasks=3,
+        formulation=formulation,
+        accept="always",
+        freeze_on_foreign_head=freeze,
+        budget=4 * 24,
+    )
     next(trial)
     for _ in range(3):
         before = dict(trial._rounds.states)
@@ -126,6 +167,10 @@ def test_rounds_of_tasks_with_other_labels(formulation, freeze):
             assert found["heads.scene.weight"].shape[0] == task.card.outputs
             donor = int(trial._rounds.facts[f"task{i}/donor1"])
             agree = task.card.classes == trial._tasks[donor].card.classes
-            came = torch.equal(found["trunk.body.0.weight"], before[donor].model["trunk.body.0.weight"])
+            came = torch.equal(
+                found["trunk.body.0.weight"], before[donor].model["trunk.body.0.weight"]
+            )
             assert came == (freeze and not agree)
-            assert not torch.equal(found["heads.scene.weight"], before[i].model["heads.scene.weight"])
+            assert not torch.equal(
+                found["heads.scene.weight"], before[i].model["heads.scene.weight"]
+            )

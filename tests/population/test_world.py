@@ -13,12 +13,36 @@ from tests.population.conftest import ROOT
 from tests.population.tiny import equal, population, states, timeless
 
 CASES = [
-    {"tasks": 3, "formulation": {"name": "class_subset", "classes": 2}, "donor_rule": "softmax_score", "budget": 48},
-    {"tasks": 2, "merge": "lerp", "alpha": 0.5, "final": "best_across", "validation_policy": "shared_select"},
+    {
+        "tasks": 3,
+        "formulation": {"name": "class_subset", "classes": 2},
+        "donor_rule": "softmax_score",
+        "budget": 48,
+    },
+    {
+        "tasks": 2,
+        "merge": "lerp",
+        "alpha": 0.5,
+        "final": "best_across",
+        "validation_policy": "shared_select",
+    },
     {"tasks": 3, "final": "average", "group_size": 3, "budget": 72},
-    {"tasks": 3, "merge": "lerp", "merge_at": "acceptance", "alpha": 0.4, "accept": "argmin", "budget": 72},
+    {
+        "tasks": 3,
+        "merge": "lerp",
+        "merge_at": "acceptance",
+        "alpha": 0.4,
+        "accept": "argmin",
+        "budget": 72,
+    },
 ]
-EACH = [{"formulation": {"name": "class_subset", "classes": 2}, "donor_rule": "softmax_score", "accept": "always"}]  # four members
+EACH = [
+    {
+        "formulation": {"name": "class_subset", "classes": 2},
+        "donor_rule": "softmax_score",
+        "accept": "always",
+    }
+]  # four members
 PROCESS = """
 import sys, json, pathlib, torch.distributed as dist
 sys.path.insert(0, {root!r})
@@ -48,10 +72,17 @@ dist.destroy_process_group()
 
 
 def trained(folder, size, cases):
-    """The folder in which that many processes have trained all cases, each interrupted after the first report."""
+    """The folder in which that many processes have trained all cases, each interrupted after the
+    first report."""
     code = PROCESS.format(root=ROOT, folder=str(folder), size=size, cases=json.dumps(cases))
     ranks = [
-        subprocess.Popen([sys.executable, "-c", code, str(rank)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(rank)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         for rank in range(size)
     ]
     said = [process.communicate(timeout=300)[0] for process in ranks]
@@ -87,7 +118,8 @@ def test_a_process_for_every_member_gives_what_one_for_all_gives(tmp_path):
 
 
 def test_a_member_may_be_trained_anywhere_and_again():
-    """Invariant 14: a job depends on its arguments alone, so a bench that has trained others, or a new one, gives the same."""
+    """Invariant 14: a job depends on its arguments alone, so a bench that has trained others, or a
+    new one, gives the same."""
     trial = population(tasks=3)
     start = trial._rounds.states[1]
     first = trial._bench.train(trial._tasks[0], start, 0, 4)
@@ -104,7 +136,9 @@ def test_the_order_in_which_members_train_does_not_matter(monkeypatch):
     plain = population(**case)
     reports = timeless(list(plain))
     assigned = Rounds._assign
-    monkeypatch.setattr(Rounds, "_assign", lambda self, *values: dict(reversed(assigned(self, *values).items())))
+    monkeypatch.setattr(
+        Rounds, "_assign", lambda self, *values: dict(reversed(assigned(self, *values).items()))
+    )
     turned = population(**case)
     assert timeless(list(turned)) == reports and equal(states(turned), states(plain))
 

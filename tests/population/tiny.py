@@ -1,4 +1,5 @@
-"""A tiny target and a tiny network with batch norm and dropout, on which all of a population can be seen."""
+"""A tiny target and a tiny network with batch norm and dropout, on which all of a population can be
+seen."""
 
 from typing import Literal
 
@@ -27,8 +28,15 @@ class TinySettings(Model):
 @backbone(TinySettings)
 def tiny(settings, shape):
     def trunk(needs):
-        body = nn.Sequential(nn.Conv2d(shape[0], 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3, stride=2))
-        return Branch(body, nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(36, 8), nn.ReLU()), needs)
+        body = nn.Sequential(
+            nn.Conv2d(shape[0], 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Conv2d(6, 4, 3, stride=2),
+        )
+        return Branch(
+            body, nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(36, 8), nn.ReLU()), needs
+        )
 
     return Backbone(trunk, trunk, 8, (4, 3, 3), shape)
 
@@ -47,8 +55,18 @@ def dataset(name="tiny", task=TASK, seed=0):
         name=name, title=name, source={}, tasks=(task,), shape=(1, 8, 8), mean=(0.3,), std=(0.2,), val_fraction=0.2, licence="none",
         how_to_get="it is made",
     )  # fmt: skip
-    sides = {side: split(count, seed + i, task.outputs) for i, (side, count) in enumerate((("train", 120), ("val", 40), ("test", 40)))}
-    return Dataset(card, name, {s: Split(x, {task.name: y}) for s, (x, y) in sides.items()}, (0.3,), (0.2,), f"checksum of {name}")
+    sides = {
+        side: split(count, seed + i, task.outputs)
+        for i, (side, count) in enumerate((("train", 120), ("val", 40), ("test", 40)))
+    }
+    return Dataset(
+        card,
+        name,
+        {s: Split(x, {task.name: y}) for s, (x, y) in sides.items()},
+        (0.3,),
+        (0.2,),
+        f"checksum of {name}",
+    )
 
 
 OTHER = dataset("other", TaskCard(name="kind", outputs=2, classes=("x", "y")), seed=10)
@@ -59,11 +77,26 @@ def opened(data):
 
 
 def config(**changes):
-    """Two tasks, two members each, three rounds of four steps; `population` settings are given by name, others as `trial__key`."""
-    trial = {key.removeprefix("trial__"): changes.pop(key) for key in list(changes) if key.startswith("trial__")}
-    population = {"name": "mto", "tasks": 2, "group_size": 2, "interval": 4, "stop_scope": "none", "holdout_fraction": 0.2, **changes}
+    """Two tasks, two members each, three rounds of four steps; `population` settings are given by
+    name, others as `trial__key`."""
+    trial = {
+        key.removeprefix("trial__"): changes.pop(key)
+        for key in list(changes)
+        if key.startswith("trial__")
+    }
+    population = {
+        "name": "mto",
+        "tasks": 2,
+        "group_size": 2,
+        "interval": 4,
+        "stop_scope": "none",
+        "holdout_fraction": 0.2,
+        **changes,
+    }
     if "budget" not in population and "epochs" not in trial:
-        population["budget"] = 3 * population["tasks"] * population["group_size"] * population["interval"]
+        population["budget"] = (
+            3 * population["tasks"] * population["group_size"] * population["interval"]
+        )
     base = {
         "architecture": "hps",
         "backbone": "tiny_population",
@@ -86,7 +119,8 @@ def states(trial):
 
 
 def equal(a, b):
-    """Whether two trees hold bit-identical tensors and equal values under equal keys in equal order."""
+    """Whether two trees hold bit-identical tensors and equal values under equal keys in equal
+    order."""
     if isinstance(a, torch.Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, dict):
@@ -95,4 +129,6 @@ def equal(a, b):
 
 
 def timeless(reports):
-    return [{key: value for key, value in report.items() if key != "cost/seconds"} for report in reports]
+    return [
+        {key: value for key, value in report.items() if key != "cost/seconds"} for report in reports
+    ]

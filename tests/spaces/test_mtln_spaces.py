@@ -1,10 +1,11 @@
-"""MTLN's spaces fit the data that they name and the drawn scenes that stand in, in all their profiles."""
+"""MTLN's spaces fit the data that they name and the drawn scenes that stand in, in all their
+profiles."""
 
 import pytest
 
-from mtsearch.config.space import load_space
+from mtsearch.config.reading import load_space
 from mtsearch.data.chosen import chosen_card
-from mtsearch.tuning.checks import check_trials
+from mtsearch.jobs.checks import check_trials
 
 
 @pytest.mark.parametrize("profile", [None, "quick", "medium", "published"])
@@ -17,13 +18,22 @@ def test_scenes(profile):
 
 
 def test_every_task_schedule_is_searched():
-    (schedules,) = (d.spec for d in load_space("mtln_scenes").dimensions if d.path == "trial.task_schedule")
+    (schedules,) = (
+        d.spec for d in load_space("mtln_scenes").dimensions if d.path == "trial.task_schedule"
+    )
     names = {option if isinstance(option, str) else option["name"] for option in schedules}
     assert names == {"joint", "sequential", "round_robin", "proportional", "categorical", "coin"}
 
 
 @pytest.mark.parametrize(
-    ("profile", "undefined"), [(None, "ignore"), (None, "class"), ("quick", "ignore"), ("published", "ignore"), ("segnet", "class")]
+    ("profile", "undefined"),
+    [
+        (None, "ignore"),
+        (None, "class"),
+        ("quick", "ignore"),
+        ("published", "ignore"),
+        ("segnet", "class"),
+    ],
 )
 def test_scenes_with_pixels(profile, undefined):
     space = load_space("mtln_gid", [f"data.undefined={undefined}"], profile)
@@ -34,9 +44,18 @@ def test_scenes_with_pixels(profile, undefined):
 
 
 def test_the_published_settings_are_those_of_the_summed_loss_at_batch_128():
-    for trial in (load_space("mtln_scenes").controls["reference"], load_space("mtln_scenes", profile="published").defaults):
+    for trial in (
+        load_space("mtln_scenes").controls["reference"],
+        load_space("mtln_scenes", profile="published").defaults,
+    ):
         assert trial["init"] == "normal"
         assert trial["batch_size"] == 128
         assert trial["task_schedule"] == {"name": "sequential", "drop_last": True}
-        assert trial["optimizer"] == {"name": "sgd", "lr": 0.128, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-5 / 128}
+        assert trial["optimizer"] == {
+            "name": "sgd",
+            "lr": 0.128,
+            "momentum": 0.9,
+            "nesterov": True,
+            "weight_decay": 5e-5 / 128,
+        }
         assert trial["lr_schedule"] in ("constant", {"name": "constant"})

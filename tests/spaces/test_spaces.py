@@ -1,4 +1,5 @@
-"""Every shipped space runs as a user would run it: two trials and the controls of its quick profile, on the embedded sample."""
+"""Every shipped space runs as a user would run it: two trials and the controls of its quick
+profile, on the embedded sample."""
 
 import os
 import subprocess
@@ -6,16 +7,30 @@ import sys
 
 import pytest
 
-from mtsearch.config.space import list_spaces
-from mtsearch.tuning.rundir import RunDirectory
+from mtsearch.config.reading import list_spaces
+from mtsearch.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", sorted(list_spaces()))
 def test_a_space_runs_two_trials_and_ends_with_tested_models(name, tmp_path):
-    command = [sys.executable, "-m", "mtsearch.run", f"space={name}", "profile=quick", "search.trials=2", f"results.root={tmp_path}"]
-    done = subprocess.run([*command, "data.limit=600"], capture_output=True, text=True, timeout=600, env={**os.environ, "COLUMNS": "120"})
+    command = [
+        sys.executable,
+        "-m",
+        "mtsearch.run",
+        f"space={name}",
+        "profile=quick",
+        "search.trials=2",
+        f"results.root={tmp_path}",
+    ]
+    done = subprocess.run(
+        [*command, "data.limit=600"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "COLUMNS": "120"},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     path = done.stdout.strip().splitlines()[-1].removeprefix("run: ")
     rows = RunDirectory(path).rows()

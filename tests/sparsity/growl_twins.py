@@ -18,15 +18,17 @@ def plain_fit(y):
 
 def plain_prox(norms, weights, tau):
     order = sorted(range(len(norms)), key=lambda i: -norms[i])
-    fit = np.maximum(plain_fit([norms[i] - tau * w for i, w in zip(order, weights, strict=True)]), 0)
+    fit = np.maximum(
+        plain_fit([norms[i] - tau * w for i, w in zip(order, weights, strict=True)]), 0
+    )
     result = np.empty(len(norms))
     result[order] = fit
     return result
 
 
 def segments_prox(norms, weights, permuted=False):
-    """Faulty: only runs of positive entries are pooled, so a head at or below zero stays there. `permuted`: by ranks, too, as before
-    March 2025."""
+    """Faulty: only runs of positive entries are pooled, so a head at or below zero stays there.
+    `permuted`: by ranks, too, as before March 2025."""
     norms, weights = np.asarray(norms, float), np.asarray(weights, float)
     order = np.argsort(-norms, kind="stable")
     if permuted:

@@ -24,9 +24,17 @@ def study(name):
 
 
 def small():
-    """A convolution of 12 rows and a linear layer of 72 behind one that reads the image, in the memory format of training."""
+    """A convolution of 12 rows and a linear layer of 72 behind one that reads the image, in the
+    memory format of training."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 12, 3), nn.ReLU(), nn.Conv2d(12, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 5))
+    net = nn.Sequential(
+        nn.Conv2d(3, 12, 3),
+        nn.ReLU(),
+        nn.Conv2d(12, 8, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(72, 5),
+    )
     return net.to(memory_format=torch.channels_last), ("2", "5")
 
 

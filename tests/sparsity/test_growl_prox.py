@@ -22,7 +22,9 @@ def tensor(values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-norm_lists = st.lists(st.one_of(st.floats(0.0, 3.0), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=40)
+norm_lists = st.lists(
+    st.one_of(st.floats(0.0, 3.0), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=40
+)
 problems = st.tuples(norm_lists, st.sampled_from(PATTERNS), st.floats(0.0, 2.0))
 
 
@@ -50,15 +52,23 @@ def test_unknown_patterns_and_weights_that_penalise_nothing_are_refused():
 
 
 def test_value_pairs_the_largest_weight_with_the_largest_norm():
-    assert owl_value(tensor([3, 4]), tensor([1, 0.2])).item() == pytest.approx(4.6)  # paired the wrong way round: 3.8
+    assert owl_value(tensor([3, 4]), tensor([1, 0.2])).item() == pytest.approx(
+        4.6
+    )  # paired the wrong way round: 3.8
 
 
-@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=12), st.floats(0, 4), st.sampled_from(PATTERNS))
+@given(
+    st.lists(st.tuples(st.floats(0, 5), st.floats(0, 5)), min_size=1, max_size=12),
+    st.floats(0, 4),
+    st.sampled_from(PATTERNS),
+)
 def test_value_is_a_norm_of_the_matrix(pairs, factor, pattern):
     a, b = (tensor([p[i] for p in pairs]) for i in (0, 1))
     weights = growl_weights(len(pairs), pattern, 0.8, 0.2)
     assert owl_value(a.flip(0), weights).item() == pytest.approx(owl_value(a, weights).item())
-    assert owl_value(factor * a, weights).item() == pytest.approx(factor * owl_value(a, weights).item(), abs=1e-9)
+    assert owl_value(factor * a, weights).item() == pytest.approx(
+        factor * owl_value(a, weights).item(), abs=1e-9
+    )
     assert owl_value(a + b, weights) <= owl_value(a, weights) + owl_value(b, weights) + 1e-9
 
 
@@ -73,13 +83,19 @@ def test_value_is_a_norm_of_the_matrix(pairs, factor, pattern):
     ],
 )
 def test_golden_values(norms, weights, wanted):
-    assert growl_prox(tensor(norms), tensor(weights), 1.0).tolist() == pytest.approx(wanted, abs=1e-6)
+    assert growl_prox(tensor(norms), tensor(weights), 1.0).tolist() == pytest.approx(
+        wanted, abs=1e-6
+    )
 
 
 def test_the_faulty_originals_zero_the_largest_row_or_one_at_random():
     assert segments_prox([0.9, 0.5, 0.3], SPIKE).tolist() == pytest.approx([0, 0.3, 0.1])
-    assert segments_prox([0.5, 0.9, 0.3, 0.7], [1, 0.2, 0.2, 0.2]).tolist() == pytest.approx([0.3, 0, 0.1, 0.5])
-    assert segments_prox([0.5, 0.9, 0.3, 0.7], [1, 0.2, 0.2, 0.2], permuted=True).tolist() == pytest.approx([0, 0.7, 0.1, 0.5])
+    assert segments_prox([0.5, 0.9, 0.3, 0.7], [1, 0.2, 0.2, 0.2]).tolist() == pytest.approx(
+        [0.3, 0, 0.1, 0.5]
+    )
+    assert segments_prox(
+        [0.5, 0.9, 0.3, 0.7], [1, 0.2, 0.2, 0.2], permuted=True
+    ).tolist() == pytest.approx([0, 0.7, 0.1, 0.5])
 
 
 @given(norm_lists, st.floats(0, 2))
@@ -113,7 +129,9 @@ def test_more_strength_never_enlarges_a_row(problem, more):
 @given(problems)
 def test_does_not_depend_on_the_order_of_rows(problem):
     norms, pattern, tau = problem
-    assert torch.allclose(solve(norms[::-1], pattern, tau), solve(norms, pattern, tau).flip(0), atol=1e-12)
+    assert torch.allclose(
+        solve(norms[::-1], pattern, tau), solve(norms, pattern, tau).flip(0), atol=1e-12
+    )
 
 
 @given(problems)
@@ -121,7 +139,9 @@ def test_strength_zero_changes_nothing_and_enough_strength_zeroes_all(problem):
     norms, pattern, _ = problem
     assert solve(norms, pattern, 0.0).tolist() == norms
     weights = growl_weights(len(norms), pattern, 0.8, 0.2)
-    assert (growl_prox(tensor(norms), weights, max(norms) / weights[-1].item() * (1 + 1e-12)) == 0).all()
+    assert (
+        growl_prox(tensor(norms), weights, max(norms) / weights[-1].item() * (1 + 1e-12)) == 0
+    ).all()
 
 
 @given(problems, st.integers(0, 2**32 - 1))
@@ -133,7 +153,9 @@ def test_no_nearby_point_has_a_lower_objective(problem, seed):
     def objective(x):
         return 0.5 * (x - r).square().sum() + tau * owl_value(x.abs(), weights)
 
-    moves = 1e-3 * torch.randn(20, len(norms), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    moves = 1e-3 * torch.randn(
+        20, len(norms), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     assert all(objective(z) <= objective(z + move) + 1e-12 for move in moves)
 
 
@@ -164,7 +186,9 @@ def test_the_fit_equals_its_plain_twin_and_the_oracle(values):
 
 SHAPES = {
     "uniform": lambda g, n: torch.rand(n, generator=g, dtype=torch.float64),
-    "concentrated": lambda g, n: 1 + 0.1 * torch.randn(n, generator=g, dtype=torch.float64).clamp(-5, 5),
+    "concentrated": (
+        lambda g, n: 1 + 0.1 * torch.randn(n, generator=g, dtype=torch.float64).clamp(-5, 5)
+    ),
     "heavy tail": lambda g, n: 1 / torch.rand(n, generator=g, dtype=torch.float64).clamp_min(1e-3),
     "equal": lambda g, n: torch.full((n,), 0.7, dtype=torch.float64),
     "geometric": lambda g, n: 0.99 ** torch.arange(n, dtype=torch.float64),
@@ -183,7 +207,10 @@ def test_agrees_with_the_oracle_up_to_ten_thousand_rows(pattern, shape, n):
         assert np.abs(growl_prox(norms, weights, tau)[order].numpy() - wanted).max() < 1e-6
 
 
-@pytest.mark.parametrize("values", [[5, 4, 3, 2, 1, 100], [-1, *range(5, 0, -1)], [*range(9)], [3, 3, 3], [1, 3, 2, 4, 3, 5]])
+@pytest.mark.parametrize(
+    "values",
+    [[5, 4, 3, 2, 1, 100], [-1, *range(5, 0, -1)], [*range(9)], [3, 3, 3], [1, 3, 2, 4, 3, 5]],
+)
 def test_snowballing_violations_are_pooled_completely(values):
     y = np.array(values, float)
     assert np.allclose(non_increasing_fit(y), oracle(y), atol=1e-12)
@@ -198,7 +225,9 @@ def test_seven_thousand_rows_take_no_pass_a_row(pattern):
         start = time.process_time()
         growl_prox(norms, weights, 0.1)
         times.append(time.process_time() - start)
-    assert min(times) < 0.05  # the specification's bound; benchmarks/prox.py measures the real figure
+    assert (
+        min(times) < 0.05
+    )  # the specification's bound; benchmarks/prox.py measures the real figure
 
 
 def test_type_is_kept_and_unusable_arguments_are_refused():

@@ -18,12 +18,18 @@ def example():
     return linear
 
 
-@pytest.mark.parametrize(("name", "rows"), [("MM-HPS", 431), ("MM-MDMTN", 6193), ("CM-HPS", 1235), ("CM-MDMTN", 15641)])
+@pytest.mark.parametrize(
+    ("name", "rows"), [("MM-HPS", 431), ("MM-MDMTN", 6193), ("CM-HPS", 1235), ("CM-MDMTN", 15641)]
+)
 def test_row_totals_and_a_dense_random_network(name, rows):
     net = study(name)
     assert sum(row_totals(net).values()) == rows
     found = measures(net)
-    assert found["model/sparsity_rate"] == 0 and found["model/compression_rate"] == 1 and found["model/parameter_sharing"] == 1
+    assert (
+        found["model/sparsity_rate"] == 0
+        and found["model/compression_rate"] == 1
+        and found["model/parameter_sharing"] == 1
+    )
     assert found["model/params"] == sum(p.numel() for p in net.parameters())
 
 
@@ -43,7 +49,9 @@ def test_sharing_is_compression_times_the_live_share():
         fc.weight[:, torch.randperm(320)[:100]] = 0
         fc.weight[:, 7] = fc.weight[:, 9]
     found = measures(net)
-    assert found["model/parameter_sharing"] == pytest.approx(found["model/compression_rate"] * (1 - found["model/sparsity_rate"] / 100))
+    assert found["model/parameter_sharing"] == pytest.approx(
+        found["model/compression_rate"] * (1 - found["model/sparsity_rate"] / 100)
+    )
 
 
 def test_another_zero_row_in_a_layer_that_has_one_adds_no_distinct_row():
@@ -51,7 +59,10 @@ def test_another_zero_row_in_a_layer_that_has_one_adds_no_distinct_row():
     wider = nn.Linear(9, 3, bias=False)
     with torch.no_grad():
         wider.weight.copy_(torch.cat([linear.weight, torch.zeros(3, 1)], 1))
-    assert 8 / measures(linear)["model/compression_rate"] == 9 / measures(wider)["model/compression_rate"]
+    assert (
+        8 / measures(linear)["model/compression_rate"]
+        == 9 / measures(wider)["model/compression_rate"]
+    )
 
 
 def test_a_negative_zero_is_a_zero():
@@ -71,7 +82,9 @@ def test_tied_weights_count_with_all_their_members():
 
 
 def test_convolutions_count_their_input_channels():
-    assert row_totals(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ConvTranspose2d(8, 2, 3), nn.BatchNorm2d(2))) == {"0": 3, "1": 8}
+    assert row_totals(
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.ConvTranspose2d(8, 2, 3), nn.BatchNorm2d(2))
+    ) == {"0": 3, "1": 8}
 
 
 def test_a_model_without_weights_is_refused():

@@ -12,7 +12,11 @@ def zeros_at(norms, weights, tau):
     return int((growl_prox(norms, weights, tau) <= 1e-12).sum())
 
 
-@given(st.lists(st.floats(0.1, 3.0), min_size=2, max_size=40, unique=True), st.floats(0, 1), st.sampled_from(["spike", "linear", "dejiao"]))
+@given(
+    st.lists(st.floats(0.1, 3.0), min_size=2, max_size=40, unique=True),
+    st.floats(0, 1),
+    st.sampled_from(["spike", "linear", "dejiao"]),
+)
 def test_zeroes_as_many_as_any_strength_can_without_zeroing_more(values, share, pattern):
     norms = torch.tensor(values, dtype=torch.float64)
     weights = growl_weights(len(values), pattern, 0.8, 0.2)
@@ -20,7 +24,9 @@ def test_zeroes_as_many_as_any_strength_can_without_zeroing_more(values, share, 
     tau = prox_strength(norms, weights, zeros)
     assert zeros_at(norms, weights, tau * (1 - 1e-9)) <= zeros_at(norms, weights, tau) <= zeros
     grid = torch.linspace(0, values[0] / weights[0].item() * len(values), 60)
-    reachable = [count for count in (zeros_at(norms, weights, float(t)) for t in grid) if count <= zeros]
+    reachable = [
+        count for count in (zeros_at(norms, weights, float(t)) for t in grid) if count <= zeros
+    ]
     assert zeros_at(norms, weights, tau) >= max(reachable)
 
 
@@ -39,7 +45,9 @@ def test_is_the_weakest_that_does():
 
 def test_rows_that_vanish_together_are_left_where_not_all_may_go():
     assert prox_strength(torch.tensor([2.0, 1.0, 1.0, 1.0]), torch.ones(4), 2) == 0.0
-    assert prox_strength(torch.tensor([3.0, 1.1, 1.1, 1.1, 0.7]), torch.ones(5), 3) == pytest.approx(0.7)
+    assert prox_strength(
+        torch.tensor([3.0, 1.1, 1.1, 1.1, 0.7]), torch.ones(5), 3
+    ) == pytest.approx(0.7)
     assert prox_strength(torch.ones(10), growl_weights(10, "spike", 0.8, 0.2), 5) == 0.0
 
 

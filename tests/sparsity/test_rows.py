@@ -19,7 +19,9 @@ def test_a_convolution_row_is_an_input_channel_in_any_memory_format(memory_forma
     scale = torch.ones(10)
     scale[2] = 0
     scale_rows_(conv.weight, scale)
-    assert (conv.weight[:, 2] == 0).all() and torch.equal(conv.weight[:, [0, 1, *range(3, 10)]], before[:, [0, 1, *range(3, 10)]])
+    assert (conv.weight[:, 2] == 0).all() and torch.equal(
+        conv.weight[:, [0, 1, *range(3, 10)]], before[:, [0, 1, *range(3, 10)]]
+    )
     assert zero_rows(conv.weight).nonzero().flatten().tolist() == [2]
 
 

@@ -27,7 +27,8 @@ def layer(rows):
 
 
 def planted(groups=30, rows=320, zero=0.3, seed=0):
-    """`rows` rows near `groups` directions, a share of them zero, in random order; and the group of each, -1 for zero."""
+    """`rows` rows near `groups` directions, a share of them zero, in random order; and the group of
+    each, -1 for zero."""
     rng = np.random.default_rng(seed)
     truth = np.arange(rows) % groups
     values = rng.normal(size=(groups, 50))[truth] + 0.01 * rng.normal(size=(rows, 50))
@@ -45,9 +46,15 @@ def same_partition(a, b):
 def test_similarity_is_symmetric_within_one_and_equals_its_plain_form(n, seed):
     rows = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
     found = similarity(rows)
-    assert np.abs(found).max() <= 1 and np.allclose(found, found.T, atol=1e-6) and np.allclose(np.diag(found), 1)
+    assert (
+        np.abs(found).max() <= 1
+        and np.allclose(found, found.T, atol=1e-6)
+        and np.allclose(np.diag(found), 1)
+    )
     i, j = np.random.default_rng(seed).integers(n, size=2)
-    assert found[i, j] == pytest.approx(rows[i] @ rows[j] / max(rows[i] @ rows[i], rows[j] @ rows[j]), abs=1e-5)
+    assert found[i, j] == pytest.approx(
+        rows[i] @ rows[j] / max(rows[i] @ rows[i], rows[j] @ rows[j]), abs=1e-5
+    )
 
 
 def test_similarity_feels_scale_and_sign():
@@ -58,7 +65,9 @@ def test_similarity_feels_scale_and_sign():
 def test_similarity_of_tiny_rows_is_a_number():
     a = np.array([3, -12, 5], dtype=np.float32)
     for scale in (1e-24, 1e18):
-        assert similarity(scale * np.stack([a, 2 * a, -a]))[0].tolist() == pytest.approx([1.0, 0.5, -1.0])
+        assert similarity(scale * np.stack([a, 2 * a, -a]))[0].tolist() == pytest.approx(
+            [1.0, 0.5, -1.0]
+        )
     assert np.isfinite(similarity(np.stack([a, 1e-30 * a, -1e-30 * a]))).all()
 
 
@@ -66,7 +75,9 @@ def test_similarity_of_tiny_rows_is_a_number():
 def test_planted_groups_are_found_whatever_the_seed(method):
     rows, truth = planted()
     for seed in (0, 1, 2):
-        structure = find_sharing(layer(rows), ["0"], Sharing(preference=0.7, method=method), seed=seed)
+        structure = find_sharing(
+            layer(rows), ["0"], Sharing(preference=0.7, method=method), seed=seed
+        )
         index = structure.rows["0"].numpy()
         assert structure.unique("0") == 30 and structure.unconverged == ()
         assert np.array_equal(index == -1, truth == -1)
@@ -89,7 +100,9 @@ def test_a_layer_of_zero_rows_has_no_unique_row():
 
 
 @given(st.integers(2, 40), st.floats(0.0, 0.99), st.integers(0, 2**32 - 1))
-def test_complete_linkage_ties_only_pairs_above_the_preference_and_leaves_no_two_clusters_to_merge(n, preference, seed):
+def test_complete_linkage_ties_only_pairs_above_the_preference_and_leaves_no_two_clusters_to_merge(
+    n, preference, seed
+):
     rows = np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32)
     like = similarity(rows)
     labels = complete_clusters(rows, preference)
@@ -119,9 +132,13 @@ def test_affinity_propagation_refuses_more_rows_than_it_can_do():
 
 
 def test_a_clustering_that_does_not_converge_is_reported_and_ties_nothing(monkeypatch):
-    monkeypatch.setattr("mtsearch.sparsity.sharing.affinity_clusters", lambda rows, preference, seed: None)
+    monkeypatch.setattr(
+        "mtsearch.sparsity.sharing.affinity_clusters", lambda rows, preference, seed: None
+    )
     with pytest.warns(UserWarning, match="layer `0`"):
-        structure = find_sharing(layer(np.ones((3, 2), np.float32)), ["0"], Sharing(method="affinity"))
+        structure = find_sharing(
+            layer(np.ones((3, 2), np.float32)), ["0"], Sharing(method="affinity")
+        )
     assert structure.unconverged == ("0",) and structure.rows["0"].tolist() == [0, 1, 2]
 
 
@@ -144,4 +161,7 @@ def test_seven_thousand_rows_are_clustered_in_seconds():
 def test_a_structure_survives_json():
     structure = Structure({"trunk.fc": torch.tensor([0, -1, 0, 1])}, ("trunk.fc",))
     again = Structure.from_dict(json.loads(json.dumps(structure.to_dict())))
-    assert torch.equal(again.rows["trunk.fc"], structure.rows["trunk.fc"]) and again.unconverged == structure.unconverged
+    assert (
+        torch.equal(again.rows["trunk.fc"], structure.rows["trunk.fc"])
+        and again.unconverged == structure.unconverged
+    )

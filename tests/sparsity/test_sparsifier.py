@@ -17,11 +17,22 @@ from mtsearch.sparsity import Sparsifier, measures, row_matrix, row_norms, zero_
 from mtsearch.sparsity.rules import build_rule, cubic_fraction, row_count
 
 TARGETS = [
-    schema.TargetSparsity(target=0.5, method=m, pattern=p) for m, p in [("growl", "linear"), ("growl", "spike"), ("magnitude", "linear")]
+    schema.TargetSparsity(target=0.5, method=m, pattern=p)
+    for m, p in [("growl", "linear"), ("growl", "spike"), ("magnitude", "linear")]
 ]
 
 
-def train(net, prunable, config, steps, steps_per_epoch, sparsifier=None, first=1, optimizer=None, watch=None):
+def train(
+    net,
+    prunable,
+    config,
+    steps,
+    steps_per_epoch,
+    sparsifier=None,
+    first=1,
+    optimizer=None,
+    watch=None,
+):
     optimizer = optimizer or torch.optim.Adam(net.parameters(), lr=1e-2)
     sparsifier = sparsifier or Sparsifier(net, prunable, config, steps, steps_per_epoch)
     for step in range(first, steps + 1):
@@ -46,9 +57,13 @@ def test_the_schedule_rises_cubically_to_its_target():
 
 def test_applications_are_spread_over_each_epoch_and_the_last_is_at_the_end():
     net, prunable = small()
-    sparsifier = Sparsifier(net, prunable, schema.TargetSparsity(applications=4), total_steps=20, steps_per_epoch=10)
+    sparsifier = Sparsifier(
+        net, prunable, schema.TargetSparsity(applications=4), total_steps=20, steps_per_epoch=10
+    )
     assert [step for step in range(1, 21) if sparsifier.due(step)] == [3, 5, 8, 10, 13, 15, 18, 20]
-    often = Sparsifier(net, prunable, schema.TargetSparsity(applications=99), total_steps=3, steps_per_epoch=2)
+    often = Sparsifier(
+        net, prunable, schema.TargetSparsity(applications=99), total_steps=3, steps_per_epoch=2
+    )
     assert [step for step in range(1, 4) if often.due(step)] == [1, 2, 3]
 
 
@@ -62,7 +77,9 @@ def test_exactly_the_scheduled_rows_are_zero_and_stay_so_at_every_step(config):
             assert (zero | ~seen[name]).all(), "a zero row came back"
             seen[name] = zero
             # applications at the even steps
-            assert zero.sum() == math.floor(cubic_fraction(0.5, step // 2 * 2 / 20) * len(zero) + 1e-9)
+            assert zero.sum() == math.floor(
+                cubic_fraction(0.5, step // 2 * 2 / 20) * len(zero) + 1e-9
+            )
 
     train(net, prunable, config.model_copy(update={"applications": 5}), 20, 10, watch=watch)
     assert seen["2"].sum() == 6 and seen["5"].sum() == 36
@@ -72,7 +89,11 @@ def test_exactly_the_scheduled_rows_are_zero_and_stay_so_at_every_step(config):
 @pytest.mark.parametrize("pattern", ["linear", "spike", "dejiao"])
 def test_a_target_is_met_to_the_row_whatever_the_pattern(pattern, share):
     rule = build_rule(schema.TargetSparsity(target=share, pattern=pattern))
-    for norms in (torch.rand(50).double() + 0.1, torch.ones(50).double(), torch.randn(50).double().abs().clamp_min(0.4)):
+    for norms in (
+        torch.rand(50).double() + 0.1,
+        torch.ones(50).double(),
+        torch.randn(50).double().abs().clamp_min(0.4),
+    ):
         after = rule(norms, 1.0)
         assert (after == 0).sum() == row_count(share, 50)
         assert (after <= norms + 1e-12).all()
@@ -82,7 +103,9 @@ def test_growl_shrinks_the_survivors_and_magnitude_leaves_them():
     for method, shrinks in (("growl", True), ("magnitude", False)):
         net, prunable = small()
         before = row_matrix(net[5].weight).clone()
-        Sparsifier(net, prunable, schema.TargetSparsity(target=0.5, method=method), 1, 1).after_step(1)
+        Sparsifier(
+            net, prunable, schema.TargetSparsity(target=0.5, method=method), 1, 1
+        ).after_step(1)
         after = row_matrix(net[5].weight)
         alive = ~zero_rows(net[5].weight)
         assert cosine_similarity(before[alive], after[alive]).min() > 1 - 1e-5, "directions stay"
@@ -91,7 +114,10 @@ def test_growl_shrinks_the_survivors_and_magnitude_leaves_them():
         assert before[~alive].norm(dim=1).max() <= before[alive].norm(dim=1).min()
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW, lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [torch.optim.Adam, torch.optim.AdamW, lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9)],
+)
 def test_momentum_never_moves_a_zero_row(optimizer):
     net, prunable = small()
     held = {}
@@ -102,7 +128,15 @@ def test_momentum_never_moves_a_zero_row(optimizer):
         for name, rows in held.items():
             assert (row_matrix(net.get_submodule(name).weight)[rows] == 0).all()
 
-    train(net, prunable, schema.TargetSparsity(applications=2), 20, 10, optimizer=optimizer(net.parameters(), lr=0.05), watch=watch)
+    train(
+        net,
+        prunable,
+        schema.TargetSparsity(applications=2),
+        20,
+        10,
+        optimizer=optimizer(net.parameters(), lr=0.05),
+        watch=watch,
+    )
     assert held["5"].any()
 
 
@@ -116,7 +150,9 @@ def test_continuing_from_a_state_is_bit_identical(config):
 
     def save(step):
         if step == 7:
-            state.update(net=copy.deepcopy(net.state_dict()), optimizer=copy.deepcopy(optimizer.state_dict()))
+            state.update(
+                net=copy.deepcopy(net.state_dict()), optimizer=copy.deepcopy(optimizer.state_dict())
+            )
             state["sparsifier"] = copy.deepcopy(sparsifier.state_dict())
 
     sparsifier = Sparsifier(net, prunable, config, 12, 6)
@@ -141,7 +177,9 @@ def test_an_average_of_the_weights_can_be_held_too():
     sparsifier.after_step(1)
     sparsifier.hold(average)
     for name in prunable:
-        assert torch.equal(zero_rows(average.get_submodule(name).weight), zero_rows(net.get_submodule(name).weight))
+        assert torch.equal(
+            zero_rows(average.get_submodule(name).weight), zero_rows(net.get_submodule(name).weight)
+        )
 
 
 def test_the_penalty_is_growls_value_over_the_prunable_layers():
@@ -159,11 +197,21 @@ def test_the_penalty_is_growls_value_over_the_prunable_layers():
 
 def uncapped(**settings):
     """The rule's settings without a cap, which users cannot have: a layer needs a row."""
-    return schema.CoefficientSparsity(cap_stages=1, **settings).model_copy(update={"layer_cap": 1.0})
+    return schema.CoefficientSparsity(cap_stages=1, **settings).model_copy(
+        update={"layer_cap": 1.0}
+    )
 
 
-@given(st.integers(1, 80), st.floats(0, 0.99), st.integers(1, 4), st.floats(0.01, 1), st.integers(0, 9999))
-def test_the_cap_is_never_passed_and_the_largest_rows_come_back_unshrunk(n, cap, stages, progress, seed):
+@given(
+    st.integers(1, 80),
+    st.floats(0, 0.99),
+    st.integers(1, 4),
+    st.floats(0.01, 1),
+    st.integers(0, 9999),
+)
+def test_the_cap_is_never_passed_and_the_largest_rows_come_back_unshrunk(
+    n, cap, stages, progress, seed
+):
     norms = 0.3 * torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     rule = build_rule(schema.CoefficientSparsity(layer_cap=cap, cap_stages=stages))
     after = rule(norms, progress)
@@ -190,7 +238,9 @@ def test_zero_rows_grow_with_the_coefficient_and_there_are_none_without():
 def test_the_stages_of_the_cap_follow_the_search_phase():
     norms = torch.full((7200,), 0.05, dtype=torch.float64)
     rule = build_rule(schema.CoefficientSparsity(layer_cap=0.3, cap_stages=3))
-    assert [(rule(norms, step / 9) == 0).sum().item() for step in range(1, 10)] == [720] * 3 + [1440] * 3 + [2160] * 3
+    assert [(rule(norms, step / 9) == 0).sum().item() for step in range(1, 10)] == [720] * 3 + [
+        1440
+    ] * 3 + [2160] * 3
 
 
 BOUNDS = {  # percent, rounded up, in the three stages of the cap
@@ -221,6 +271,12 @@ def test_a_search_phase_without_steps_and_settings_without_a_rule_are_refused():
 
 
 def test_steps_count_from_one():
-    sparsifier = Sparsifier(nn.Sequential(nn.Linear(4, 4)), ["0"], schema.TargetSparsity(target=0.5), total_steps=3, steps_per_epoch=3)
+    sparsifier = Sparsifier(
+        nn.Sequential(nn.Linear(4, 4)),
+        ["0"],
+        schema.TargetSparsity(target=0.5),
+        total_steps=3,
+        steps_per_epoch=3,
+    )
     with pytest.raises(ValueError, match=r"`step` should count from 1\. Found 0"):
         sparsifier.after_step(0)

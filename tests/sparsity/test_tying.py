@@ -74,7 +74,9 @@ def test_a_unique_rows_gradient_is_the_sum_of_its_members():
         nn.functional.cross_entropy(model(images), labels).backward()
     found = net[5].parametrizations.weight.original.grad
     for number in range(STRUCTURE.unique("5")):
-        assert torch.allclose(found[:, number], plain[5].weight.grad[:, number == LINEAR].sum(1), atol=1e-6)
+        assert torch.allclose(
+            found[:, number], plain[5].weight.grad[:, number == LINEAR].sum(1), atol=1e-6
+        )
 
 
 def test_step_then_average_is_sgd_on_unique_rows_with_the_mean_gradient():
@@ -82,9 +84,16 @@ def test_step_then_average_is_sgd_on_unique_rows_with_the_mean_gradient():
     plain = copy.deepcopy(net)
     untie_(plain)
     counts = {name: torch.bincount(index[index >= 0]) for name, index in STRUCTURE.rows.items()}
-    for layer, sizes in counts.items():  # SGD on the sum with a row's learning rate divided by its members is SGD on the mean
+    for (
+        layer,
+        sizes,
+    ) in (
+        counts.items()
+    ):  # SGD on the sum with a row's learning rate divided by its members is SGD on the mean
         unique = net.get_submodule(layer).parametrizations.weight.original
-        unique.register_hook(lambda grad, sizes=sizes: grad / sizes.view(1, -1, *[1] * (grad.ndim - 2)))
+        unique.register_hook(
+            lambda grad, sizes=sizes: grad / sizes.view(1, -1, *[1] * (grad.ndim - 2))
+        )
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in (net, plain)]
     for seed in range(5):
         images, labels = batch(seed)
@@ -94,7 +103,9 @@ def test_step_then_average_is_sgd_on_unique_rows_with_the_mean_gradient():
             optimizer.step()
         for layer, index in STRUCTURE.rows.items():
             step_then_average_(plain.get_submodule(layer).weight, index)
-            assert torch.allclose(net.get_submodule(layer).weight, plain.get_submodule(layer).weight, atol=1e-6)
+            assert torch.allclose(
+                net.get_submodule(layer).weight, plain.get_submodule(layer).weight, atol=1e-6
+            )
 
 
 def test_the_original_lets_rows_drift_within_an_epoch():
@@ -111,7 +122,9 @@ def test_untying_bakes_the_same_values_into_plain_weights():
     before, weight = net(images), net[5].weight.detach().clone()
     untie_(net)
     assert torch.equal(net[5].weight, weight) and torch.equal(net(images), before)
-    assert {name: p.shape for name, p in net.named_parameters()} == {name: p.shape for name, p in small()[0].named_parameters()}
+    assert {name: p.shape for name, p in net.named_parameters()} == {
+        name: p.shape for name, p in small()[0].named_parameters()
+    }
     step(net, torch.optim.Adam(net.parameters()), 1)
 
 

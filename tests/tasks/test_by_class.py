@@ -17,7 +17,10 @@ NAMES = ("aGrass", "bField", "error", "in/out")
 def metered(classes=(), outputs=4, missing=None, seed=0, count=200):
     noise = torch.Generator().manual_seed(seed)
     task = TaskCard(name="scene", outputs=outputs, classes=classes)
-    output, target = torch.randn(count, outputs, generator=noise), torch.randint(0, outputs, (count,), generator=noise)
+    output, target = (
+        torch.randn(count, outputs, generator=noise),
+        torch.randint(0, outputs, (count,), generator=noise),
+    )
     if missing is not None:
         target[target == missing] = 0
     target[::9] = -1
@@ -34,7 +37,9 @@ def test_the_accuracy_of_a_class_is_its_recall_and_classes_that_do_not_occur_hav
     found = meter.by_class()
     assert list(found) == [f"accuracy/{name}" for c, name in enumerate(NAMES) if c != missing]
     occurring = [c for c in range(4) if c != missing]
-    assert list(found.values()) == pytest.approx(list(100 * recall_score(truth, guess, labels=occurring, average=None)))
+    assert list(found.values()) == pytest.approx(
+        list(100 * recall_score(truth, guess, labels=occurring, average=None))
+    )
 
 
 def test_classes_without_names_are_numbered():

@@ -1,4 +1,5 @@
-"""Figures from confusion matrices: accuracy, mean intersection over union, kappa, with undefined pixels left out and counted in."""
+"""Figures from confusion matrices: accuracy, mean intersection over union, kappa, with undefined
+pixels left out and counted in."""
 
 import math
 
@@ -29,7 +30,10 @@ def figures(task: TaskCard, prediction, target) -> dict[str, float]:
 
 
 pairs = st.integers(1, 5).flatmap(
-    lambda c: st.tuples(st.just(c), st.lists(st.tuples(st.integers(0, c - 1), st.integers(0, c - 1)), min_size=1, max_size=40))
+    lambda c: st.tuples(
+        st.just(c),
+        st.lists(st.tuples(st.integers(0, c - 1), st.integers(0, c - 1)), min_size=1, max_size=40),
+    )
 )
 
 
@@ -47,8 +51,13 @@ def test_figures_are_those_counted_label_by_label(case):
         if either:
             ious.append(sum(pair == (c, c) for pair in labels) / either)
     assert found.miou == pytest.approx(sum(ious) / len(ious))
-    chance = sum(sum(t == c for t, _ in labels) * sum(g == c for _, g in labels) for c in range(classes)) / n**2
-    assert found.kappa == pytest.approx((found.accuracy - chance) / (1 - chance) if chance < 1 else 1)
+    chance = (
+        sum(sum(t == c for t, _ in labels) * sum(g == c for _, g in labels) for c in range(classes))
+        / n**2
+    )
+    assert found.kappa == pytest.approx(
+        (found.accuracy - chance) / (1 - chance) if chance < 1 else 1
+    )
 
 
 @pytest.mark.parametrize("task", [LEFT_OUT, TRAINED])
@@ -56,7 +65,10 @@ def test_a_perfect_prediction_has_no_error_and_a_kappa_of_one(task):
     target = torch.randint(0, 3, (4, 8, 8))
     found = figures(task, target, target)
     assert found.pop("loss") < 1e-3
-    assert {name: value for name, value in found.items() if "kappa" in name} == {"kappa": 1, "kappa_all": 1}
+    assert {name: value for name, value in found.items() if "kappa" in name} == {
+        "kappa": 1,
+        "kappa_all": 1,
+    }
     assert all(value == pytest.approx(0) for name, value in found.items() if "error" in name)
     scene = meter_for(TaskCard(name="scene", outputs=3), CPU)
     scene.update(logits(torch.tensor([1, 1, 1]), 3), torch.tensor([1, 1, 1]))
@@ -72,7 +84,9 @@ def test_undefined_pixels_are_left_out_and_counted_in():
     assert found["pixel_error_all"] == pytest.approx(100 * 4 / 8)
     assert found["error_all"] == pytest.approx(100 * (1 - (1 / 3 + 2 / 3 + 1 / 3 + 0) / 4))
     as_class = figures(TRAINED, guess, target)
-    assert {k: v for k, v in as_class.items() if k != "loss"} == {k: v for k, v in found.items() if k != "loss"}
+    assert {k: v for k, v in as_class.items() if k != "loss"} == {
+        k: v for k, v in found.items() if k != "loss"
+    }
 
 
 def test_predicting_undefined_on_a_defined_pixel_is_an_error_and_no_class():
@@ -91,11 +105,23 @@ def test_an_image_without_a_defined_pixel_is_not_labelled_while_undefined_is_ign
     assert all(math.isnan(value) for value in nothing.values())
 
 
-@pytest.mark.parametrize("task", [LEFT_OUT, TRAINED, LEFT_OUT.model_copy(update={"undefined": None}), TaskCard(name="scene", outputs=3)])
+@pytest.mark.parametrize(
+    "task",
+    [
+        LEFT_OUT,
+        TRAINED,
+        LEFT_OUT.model_copy(update={"undefined": None}),
+        TaskCard(name="scene", outputs=3),
+    ],
+)
 def test_a_meter_gives_the_metrics_that_the_table_promises_and_no_other(task):
     shape = (5,) if task.kind == "classification" else (5, 2, 2)
     found = figures(task, torch.zeros(shape, dtype=torch.int64), torch.randint(0, 3, shape))
-    promised = {name.rsplit("/", 1)[1] for name in metrics_of([task]) if name.startswith(f"val/{task.name}/")}
+    promised = {
+        name.rsplit("/", 1)[1]
+        for name in metrics_of([task])
+        if name.startswith(f"val/{task.name}/")
+    }
     assert set(found) == promised
 
 
@@ -108,5 +134,7 @@ def test_figures_do_not_depend_on_the_batches():
 
 
 def test_the_label_of_undefined_pixels_is_ignored_or_a_class():
-    with pytest.raises(ValidationError, match=r"`undefined` should be `ignore` or one of the 3 classes\. Found 5"):
+    with pytest.raises(
+        ValidationError, match=r"`undefined` should be `ignore` or one of the 3 classes\. Found 5"
+    ):
         TaskCard(name="pixels", kind="segmentation", outputs=3, undefined=5)

@@ -33,14 +33,19 @@ def test_a_losss_mean_over_the_labelled_is_torchs(name):
     total, count = task_loss(task, output, target)
     kept = target != -1
     assert count.item() == kept.sum().item()
-    assert (total / count).item() == pytest.approx(TWINS[name](output[kept], target[kept]).item(), rel=1e-5)
+    assert (total / count).item() == pytest.approx(
+        TWINS[name](output[kept], target[kept]).item(), rel=1e-5
+    )
     (gradient,) = torch.autograd.grad(total, output)
     assert (gradient[~kept] == 0).all() and gradient[kept].abs().sum() > 0
 
 
 @pytest.mark.parametrize("name", TWINS)
 def test_a_segmentations_loss_is_that_of_its_pixels(name):
-    pixels, image = TaskCard(name="t", outputs=3, loss=name), TaskCard(name="t", kind="segmentation", outputs=3, loss=name)
+    pixels, image = (
+        TaskCard(name="t", outputs=3, loss=name),
+        TaskCard(name="t", kind="segmentation", outputs=3, loss=name),
+    )
     output, target = torch.randn(2, 3, 4, 5), torch.randint(-1, 3, (2, 4, 5))
     total, count = task_loss(image, output, target)
     alone, number = task_loss(pixels, output.movedim(1, -1).reshape(-1, 3), target.reshape(-1))
@@ -49,25 +54,37 @@ def test_a_segmentations_loss_is_that_of_its_pixels(name):
 
 @pytest.mark.parametrize("name", TWINS)
 def test_nothing_labelled_costs_nothing(name):
-    total, count = task_loss(TaskCard(name="t", outputs=3, loss=name), torch.randn(4, 3), torch.full((4,), -1))
+    total, count = task_loss(
+        TaskCard(name="t", outputs=3, loss=name), torch.randn(4, 3), torch.full((4,), -1)
+    )
     assert total.item() == 0 and count.item() == 0
 
 
 def test_a_regression_may_be_trained_on_absolute_errors():
     output, target = torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([[0.0], [math.nan], [8.0]])
-    total, count = task_loss(TaskCard(name="t", kind="regression", outputs=1, loss="l1"), output, target)
+    total, count = task_loss(
+        TaskCard(name="t", kind="regression", outputs=1, loss="l1"), output, target
+    )
     assert (total.item(), count.item()) == (4.0, 2)
-    meter = meter_for(TaskCard(name="t", kind="regression", outputs=1, loss="l1"), torch.device("cpu"))
+    meter = meter_for(
+        TaskCard(name="t", kind="regression", outputs=1, loss="l1"), torch.device("cpu")
+    )
     meter.update(output, target)
     assert meter.compute() == {"loss": 2.0, "error": pytest.approx(math.sqrt(5))}
 
 
 def test_an_unknown_loss_names_the_nearest():
-    with pytest.raises(BadInput, match=r"unknown loss of classification: `margn`. Did you mean `margin`"):
-        task_loss(TaskCard(name="t", outputs=2, loss="margn"), torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))
+    with pytest.raises(
+        BadInput, match=r"unknown loss of classification: `margn`. Did you mean `margin`"
+    ):
+        task_loss(
+            TaskCard(name="t", outputs=2, loss="margn"),
+            torch.zeros(1, 2),
+            torch.zeros(1, dtype=torch.long),
+        )
 
 
-# ---------------------------------------------------------------- structural similarity (mto.md, 2.4 and invariant 17)
+# --------------------------------------------- structural similarity (mto.md, 2.4 and invariant 17)
 
 
 def plain_ssim(first, second):
@@ -97,20 +114,31 @@ RESTORED = TaskCard(name="t", kind="restoration", outputs=1, loss="ssim")
 
 
 def test_similarity_is_what_its_definition_says():
-    first, second = torch.rand(2, 2, 9, 13, dtype=torch.float64), torch.rand(2, 2, 9, 13, dtype=torch.float64)
+    first, second = (
+        torch.rand(2, 2, 9, 13, dtype=torch.float64),
+        torch.rand(2, 2, 9, 13, dtype=torch.float64),
+    )
     values = ssim(first, second)
     for i in range(2):
         for c in range(2):
-            torch.testing.assert_close(values[i, c], plain_ssim(first[i, c], second[i, c]), rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(
+                values[i, c], plain_ssim(first[i, c], second[i, c]), rtol=1e-9, atol=1e-12
+            )
 
 
 @given(st.integers(0, 10**6), st.sampled_from([1.0, 3.0, -1.0]))
 def test_the_loss_is_zero_for_equal_images_symmetric_and_at_most_two_an_image(seed, scale):
     generator = torch.Generator().manual_seed(seed)
-    first, second = scale * torch.rand(2, 1, 12, 12, generator=generator), torch.rand(2, 1, 12, 12, generator=generator)
+    first, second = (
+        scale * torch.rand(2, 1, 12, 12, generator=generator),
+        torch.rand(2, 1, 12, 12, generator=generator),
+    )
     total, count = task_loss(RESTORED, first, first.clone())
     assert abs(total.item()) < 2e-6 and count.item() == 2
-    there, back = task_loss(RESTORED, first, second)[0].item(), task_loss(RESTORED, second, first)[0].item()
+    there, back = (
+        task_loss(RESTORED, first, second)[0].item(),
+        task_loss(RESTORED, second, first)[0].item(),
+    )
     assert there == pytest.approx(back, rel=1e-4, abs=1e-5)
     for i in range(2):
         value = task_loss(RESTORED, first[i : i + 1], second[i : i + 1])[0].item()
@@ -121,16 +149,24 @@ def test_the_loss_is_a_sum_over_images():
     first, second = torch.rand(3, 1, 16, 16), torch.rand(3, 1, 16, 16)
     total, count = task_loss(RESTORED, first, second)
     assert count.item() == 3
-    assert total.item() == pytest.approx(sum(1 - ssim(first[i : i + 1], second[i : i + 1]).mean().item() for i in range(3)), rel=1e-5)
+    assert total.item() == pytest.approx(
+        sum(1 - ssim(first[i : i + 1], second[i : i + 1]).mean().item() for i in range(3)), rel=1e-5
+    )
 
 
 def test_an_unlabelled_pixel_or_image_pulls_at_nothing():
     output, target = torch.rand(2, 1, 16, 16, requires_grad=True), torch.rand(2, 1, 16, 16)
     target[0], target[1, :, :, :4] = math.nan, math.nan
     for name in ("mse", "l1", "ssim"):
-        total, count = task_loss(TaskCard(name="t", kind="restoration", outputs=1, loss=name), output, target)
+        total, count = task_loss(
+            TaskCard(name="t", kind="restoration", outputs=1, loss=name), output, target
+        )
         (gradient,) = torch.autograd.grad(total, output)
-        assert torch.isfinite(gradient).all() and (gradient[0] == 0).all() and gradient[1].abs().sum() > 0
+        assert (
+            torch.isfinite(gradient).all()
+            and (gradient[0] == 0).all()
+            and gradient[1].abs().sum() > 0
+        )
         assert count.item() == (1 if name == "ssim" else 16 * 12)
 
 
@@ -151,7 +187,9 @@ def test_restoration_figures_are_means_over_images_and_do_not_depend_on_the_batc
     errors = (shown - target[:6]).square().flatten(1).mean(1)
     assert figures["psnr"] == pytest.approx((10 * torch.log10(1 / errors)).mean().item(), rel=1e-5)
     assert figures["ssim"] == pytest.approx(ssim(shown, target[:6]).mean().item(), rel=1e-5)
-    assert figures["error"] == pytest.approx((output[:6] - target[:6]).square().mean().sqrt().item(), rel=1e-5)
+    assert figures["error"] == pytest.approx(
+        (output[:6] - target[:6]).square().mean().sqrt().item(), rel=1e-5
+    )
     assert figures["loss"] == pytest.approx(figures["error"] ** 2, rel=1e-5)
 
 
@@ -160,7 +198,11 @@ def test_a_perfect_restoration_has_figures_too():
     image = torch.rand(2, 1, 12, 12)
     meter.update(image, image)
     figures = meter.compute()
-    assert figures["psnr"] == pytest.approx(100) and figures["ssim"] == pytest.approx(1) and figures["error"] == 0
+    assert (
+        figures["psnr"] == pytest.approx(100)
+        and figures["ssim"] == pytest.approx(1)
+        and figures["error"] == 0
+    )
     empty = meter_for(RESTORED, torch.device("cpu"))
     empty.update(image, torch.full_like(image, math.nan))
     assert all(math.isnan(value) for value in empty.compute().values())

@@ -22,8 +22,12 @@ def test_classification_figures_do_not_depend_on_the_batches():
         parts.update(output[start:stop], target[start:stop])
     assert whole.compute() == pytest.approx(parts.compute())
     labelled = target != -1
-    assert whole.compute()["error"] == pytest.approx(100 * (output.argmax(1) != target)[labelled].double().mean().item())
-    assert whole.compute()["loss"] == pytest.approx(torch.nn.functional.cross_entropy(output, target, ignore_index=-1).item(), rel=1e-5)
+    assert whole.compute()["error"] == pytest.approx(
+        100 * (output.argmax(1) != target)[labelled].double().mean().item()
+    )
+    assert whole.compute()["loss"] == pytest.approx(
+        torch.nn.functional.cross_entropy(output, target, ignore_index=-1).item(), rel=1e-5
+    )
 
 
 def test_nothing_labelled_is_not_a_number_and_costs_nothing():
@@ -38,12 +42,17 @@ def test_nothing_labelled_is_not_a_number_and_costs_nothing():
 def test_segmentation_counts_pixels_over_the_split():
     task = TaskCard(name="t", kind="segmentation", outputs=3)
     target = torch.tensor([[[0, 0], [1, -1]]])
-    output = torch.nn.functional.one_hot(torch.tensor([[[0, 1], [1, 2]]]), 3).permute(0, 3, 1, 2).float() * 10
+    output = (
+        torch.nn.functional.one_hot(torch.tensor([[[0, 1], [1, 2]]]), 3).permute(0, 3, 1, 2).float()
+        * 10
+    )
     meter = meter_for(task, CPU)
     meter.update(output, target)
     figures = meter.compute()
     assert figures["pixel_error"] == pytest.approx(100 / 3)
-    assert figures["error"] == pytest.approx(50)  # both classes that occur have an intersection over union of 1/2
+    assert figures["error"] == pytest.approx(
+        50
+    )  # both classes that occur have an intersection over union of 1/2
 
 
 def test_regression_leaves_missing_targets_out():

@@ -1,4 +1,5 @@
-"""Task kinds are found by name in tables, and a kind that lacks a part is refused with a sentence."""
+"""Task kinds are found by name in tables, and a kind that lacks a part is refused with a
+sentence."""
 
 import pytest
 import torch
@@ -22,7 +23,9 @@ def bare():
 
 
 def test_an_unknown_kind_names_the_nearest():
-    with pytest.raises(ValidationError, match=r"unknown task kind `clasification`. Did you mean `classification`"):
+    with pytest.raises(
+        ValidationError, match=r"unknown task kind `clasification`. Did you mean `classification`"
+    ):
         TaskCard(name="t", kind="clasification", outputs=2)
 
 
@@ -43,7 +46,12 @@ def test_the_search_needs_a_loss_and_an_error_of_every_kind():
 def test_a_name_belongs_to_the_first_that_took_it():
     with pytest.raises(BadInput, match="already taken, with the metrics loss, error, pixel_error"):
         task_metrics("segmentation", MINIMISED)
-    with pytest.raises(BadInput, match=r"meter of the task kind `regression` .* is already taken by mtsearch.tasks.regression"):
+    with pytest.raises(
+        BadInput,
+        match=(
+            r"meter of the task kind `regression` .* is already taken by mtsearch.tasks.regression"
+        ),
+    ):
         meter("regression")(type("Other", (), {}))
     with pytest.raises(BadInput, match=r"loss of regression `mse` .* already taken"):
         loss("regression", "mse")(lambda task, output, target: (output.sum(), output.sum()))
@@ -51,4 +59,7 @@ def test_a_name_belongs_to_the_first_that_took_it():
 
 def test_the_value_that_means_not_labelled_follows_the_kind():
     assert TaskCard(name="t", outputs=2, ignore=255).missing == 255
-    assert TaskCard(name="t", outputs=2, kind="regression").missing != TaskCard(name="t", outputs=2, kind="regression").missing
+    assert (
+        TaskCard(name="t", outputs=2, kind="regression").missing
+        != TaskCard(name="t", outputs=2, kind="regression").missing
+    )

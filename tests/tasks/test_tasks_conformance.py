@@ -7,12 +7,21 @@ from mtsearch.config.metrics import TASK_METRICS
 from mtsearch.tasks.registry import _LOSSES as LOSSES
 from mtsearch.testing import TaskKindConformance
 
-MORE = [TaskCard(name="t", outputs=2, ignore=255), TaskCard(name="t", kind="segmentation", outputs=3, ignore=255, undefined=1)]
-CARDS = [TaskCard(name="t", kind=kind, outputs=3, loss=loss) for kind, losses in LOSSES.items() for loss in losses]
+MORE = [
+    TaskCard(name="t", outputs=2, ignore=255),
+    TaskCard(name="t", kind="segmentation", outputs=3, ignore=255, undefined=1),
+]
+CARDS = [
+    TaskCard(name="t", kind=kind, outputs=3, loss=loss)
+    for kind, losses in LOSSES.items()
+    for loss in losses
+]
 
 for _number, _card in enumerate([*CARDS, *MORE]):
     _attributes = {"task": _card, "per_entry": _card.loss != "ssim"}  # which is of a whole image
-    globals()[f"Test_{_card.kind}_{_card.loss}_{_number}"] = type("TaskKindConformance", (TaskKindConformance,), _attributes)
+    globals()[f"Test_{_card.kind}_{_card.loss}_{_number}"] = type(
+        "TaskKindConformance", (TaskKindConformance,), _attributes
+    )
 
 
 def test_every_kind_is_there():

@@ -16,7 +16,9 @@ class Plain(Model):
 @backbone(Plain)
 def plain(settings, shape):
     def branch(needs):
-        body = nn.Sequential(nn.Conv2d(shape[0], 4, 5, stride=3), nn.ReLU(), nn.Conv2d(4, 6, 3, stride=2), nn.ReLU())
+        body = nn.Sequential(
+            nn.Conv2d(shape[0], 4, 5, stride=3), nn.ReLU(), nn.Conv2d(4, 6, 3, stride=2), nn.ReLU()
+        )
         return Branch(body, nn.Sequential(nn.Flatten(), nn.Linear(6 * 16, 8), nn.Tanh()), needs)
 
     return Backbone(branch, branch, 8, (6, 4, 4), shape)

@@ -1,4 +1,5 @@
-"""What each rank of `test_ranks` runs: every case trained, in float64, and its weights and reports kept.
+"""What each rank of `test_ranks` runs: every case trained, in float64, and its weights and reports
+kept.
 
 python tests/training/ranks.py RANK SIZE FOLDER
 """
@@ -17,7 +18,13 @@ from mtsearch.config.base import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.training import Trial, World
 
-RANDOM = ("rlw", "graddrop", "pcgrad", "gradvac", "sdmgrad")  # they draw: equal on all ranks, but not to what one process draws
+RANDOM = (
+    "rlw",
+    "graddrop",
+    "pcgrad",
+    "gradvac",
+    "sdmgrad",
+)  # they draw: equal on all ranks, but not to what one process draws
 JOINT = DataConfig(dataset="patches10_digits", limit=75)
 RESTORED = DataConfig(dataset="patches10_sr", limit=75)
 DISJOINT = DataConfig(dataset="patches10_digits5", limit=75)
@@ -28,11 +35,17 @@ ARCHITECTURES = {
     "split": {"architecture": {"name": "hps", "split": 1}},
     "mtan": {"architecture": "mtan"},
     "kdmtl": {"architecture": {"name": "kdmtl", "teacher_epochs": 1}},
-    "kdmtl-mgda-feature": {"architecture": {"name": "kdmtl", "teacher_epochs": 1}, "balancing": {"name": "mgda", "level": "feature"}},
+    "kdmtl-mgda-feature": {
+        "architecture": {"name": "kdmtl", "teacher_epochs": 1},
+        "balancing": {"name": "mgda", "level": "feature"},
+    },
     "mtln": {"architecture": "mtln", "backbone": WRN},
     "task-affine": {"architecture": {"name": "hps", "norm": "task_affine"}},
     "task-statistics": {"architecture": {"name": "hps", "norm": "task_statistics"}},
-    "mixing": {"architecture": {"name": "mixing", "branches": 2, "branch_losses": True}, "backbone": "vdsr"},
+    "mixing": {
+        "architecture": {"name": "mixing", "branches": 2, "branch_losses": True},
+        "backbone": "vdsr",
+    },
 }
 """In batches of 37, whose last one is a single image: the second rank has none."""
 
@@ -43,47 +56,77 @@ def levels(name: str) -> list[str | None]:
 
 
 def cases() -> dict[str, tuple[dict, DataConfig]]:
-    """Settings by name. 75 images in batches of 32 leave a last batch of 11, which no number of ranks divides."""
+    """Settings by name. 75 images in batches of 32 leave a last batch of 11, which no number of
+    ranks divides."""
     found: dict[str, tuple[dict, DataConfig]] = {}
     for name in methods("balancing"):
         for level in levels(name):
             settings = {"name": name} if level is None else {"name": name, "level": level}
             if (name, level) == ("db_mtl", "feature"):
                 settings["memory"] = 0
-            found[f"{name}-{level or 'loss'}"] = ({"balancing": settings, "backbone": "plain"}, JOINT)
+            found[f"{name}-{level or 'loss'}"] = (
+                {"balancing": settings, "backbone": "plain"},
+                JOINT,
+            )
     norm = {"backbone": "cm", "architecture": "mdmtn"}
     found["synchronised-norm"] = (norm, JOINT)
-    found["norm-mgda-feature"] = ({**norm, "balancing": {"name": "mgda", "level": "feature"}}, JOINT)
-    found["norm-mgda-parameter"] = ({**norm, "balancing": {"name": "mgda", "level": "parameter"}}, JOINT)
+    found["norm-mgda-feature"] = (
+        {**norm, "balancing": {"name": "mgda", "level": "feature"}},
+        JOINT,
+    )
+    found["norm-mgda-parameter"] = (
+        {**norm, "balancing": {"name": "mgda", "level": "parameter"}},
+        JOINT,
+    )
     found["augmented-sparse-ema"] = (
-        {**norm, "augment": {"rotation": 10, "flip": True}, "sparsity": {"mode": "target", "target": 0.5}, "ema": 0.9, "clip": 1.0},
+        {
+            **norm,
+            "augment": {"rotation": 10, "flip": True},
+            "sparsity": {"mode": "target", "target": 0.5},
+            "ema": 0.9,
+            "clip": 1.0,
+        },
         JOINT,
     )
     found["one-image-left"] = ({**norm, "batch_size": 37}, JOINT)
     for name, changes in ARCHITECTURES.items():
-        found[f"architecture-{name}"] = ({"batch_size": 37, **changes}, RESTORED if name == "mixing" else JOINT)
+        found[f"architecture-{name}"] = (
+            {"batch_size": 37, **changes},
+            RESTORED if name == "mixing" else JOINT,
+        )
     found["disjoint-joint"] = (norm, DISJOINT)
     found["disjoint-coin"] = ({**norm, "task_schedule": "coin"}, DISJOINT)
     return found
 
 
 def config(changes: dict) -> TrialConfig:
-    base = {"backbone": "cm", "batch_size": 32, "epochs": {"search": 1, "retrain": 1}, "optimizer": {"name": "sgd", "lr": 0.05}}
+    base = {
+        "backbone": "cm",
+        "batch_size": 32,
+        "epochs": {"search": 1, "retrain": 1},
+        "optimizer": {"name": "sgd", "lr": 0.05},
+    }
     return TrialConfig.model_validate({**base, **changes})
 
 
 def main(rank: int, size: int, folder: Path) -> None:
     torch.set_default_dtype(torch.float64)
-    torch.Tensor.float = torch.Tensor.double  # losses are taken in single precision at least; here in double
+    torch.Tensor.float = (
+        torch.Tensor.double
+    )  # losses are taken in single precision at least; here in double
     import tests.training.plain  # noqa: F401  (registers the backbone)
 
     if size > 1:
-        dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
+        dist.init_process_group(
+            "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size
+        )
     reports, weights = {}, {}
     for name, (changes, data) in cases().items():
         trial = Trial(config(changes), data, World(rank, size))
         reports[name] = list(trial)
-        weights |= {f"{name}/{key}": value.contiguous() for key, value in trial.model.state_dict().items()}
+        weights |= {
+            f"{name}/{key}": value.contiguous() for key, value in trial.model.state_dict().items()
+        }
     if size > 1:
         dist.destroy_process_group()
     save_file(weights, folder / f"weights-{size}-{rank}.safetensors")

@@ -17,7 +17,13 @@ SGD = {"name": "sgd", "lr": 0.05, "momentum": 0.9}
 
 
 def config(schedule, **changes):
-    base = {"architecture": "hps", "backbone": "cm", "batch_size": 64, "epochs": {"search": 0, "retrain": 2}, "optimizer": SGD}
+    base = {
+        "architecture": "hps",
+        "backbone": "cm",
+        "batch_size": 64,
+        "epochs": {"search": 0, "retrain": 2},
+        "optimizer": SGD,
+    }
     return TrialConfig.model_validate({**base, "task_schedule": schedule, **changes})
 
 
@@ -30,16 +36,23 @@ def test_an_impossible_coin_leaves_its_head_as_it_was_and_the_run_is_single_task
     twin = Trial(config({"name": "coin", "probabilities": {"image": 1.0, "digit": 0.0}}), DATA)
     before = [p.clone() for p in trial.model.heads["digit"].parameters()]
     next(trial)
-    assert all(torch.equal(a, b) for a, b in zip(before, trial.model.heads["digit"].parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before, trial.model.heads["digit"].parameters(), strict=True)
+    )
     model = twin.model.train()
-    optimizer = torch.optim.SGD([*model.trunk.parameters(), *model.heads["image"].parameters()], lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(
+        [*model.trunk.parameters(), *model.heads["image"].parameters()], lr=0.05, momentum=0.9
+    )
     twin._streams.begin()
     for _ in range(4):
         ((_, (images, labels)),) = twin._streams.next((0,))
         optimizer.zero_grad()
         F.cross_entropy(model(images, ["image"])["image"], labels["image"]).backward()
         optimizer.step()
-    for (name, ours), theirs in zip(trial.model.state_dict().items(), model.state_dict().values(), strict=True):
+    for (name, ours), theirs in zip(
+        trial.model.state_dict().items(), model.state_dict().values(), strict=True
+    ):
         assert torch.allclose(ours, theirs, atol=1e-6), name
 
 
@@ -63,7 +76,11 @@ def test_an_epoch_has_the_steps_that_its_schedule_says(schedule, steps):
     "changes",
     [
         {},
-        {"sparsity": {"mode": "target", "target": 0.5}, "epochs": {"search": 1, "retrain": 1}, "ema": 0.9},
+        {
+            "sparsity": {"mode": "target", "target": 0.5},
+            "epochs": {"search": 1, "retrain": 1},
+            "ema": 0.9,
+        },
         {"batch_size": {"image": 64, "digit": 16}},
     ],
     ids=["dense", "sparse-ema", "batch-sizes"],
@@ -88,17 +105,29 @@ def test_a_seed_gives_the_same_final_weights_and_another_seed_others(name):
         ends.append(trial.model.state_dict())
     first, again, other = ends
     assert all(torch.equal(value, again[key]) for key, value in first.items())
-    assert not any(torch.equal(value, other[key]) for key, value in first.items() if value.ndim == 4)
+    assert not any(
+        torch.equal(value, other[key]) for key, value in first.items() if value.ndim == 4
+    )
 
 
 @pytest.fixture(scope="module")
 def apart():
-    """`apart(changes)` trains on two sets of 100 and 45 images by certain coins, or otherwise as `changes` say, and returns the reports."""
+    """`apart(changes)` trains on two sets of 100 and 45 images by certain coins, or otherwise as
+    `changes` say, and returns the reports."""
 
     @cache
     def trained(text):
-        plain = {"backbone": "cm", "batch_size": 50, "task_schedule": {"name": "coin", "probabilities": 1.0}}
-        return list(Trial(config(**{"schedule": None, **plain, **json.loads(text)}), DataConfig(dataset="patches10_digits5", limit=100)))
+        plain = {
+            "backbone": "cm",
+            "batch_size": 50,
+            "task_schedule": {"name": "coin", "probabilities": 1.0},
+        }
+        return list(
+            Trial(
+                config(**{"schedule": None, **plain, **json.loads(text)}),
+                DataConfig(dataset="patches10_digits5", limit=100),
+            )
+        )
 
     return lambda changes: trained(json.dumps(changes))
 
@@ -114,32 +143,44 @@ def apart():
     ids=["batch-size", "schedule", "probabilities", "rounds"],
 )
 def test_every_setting_of_an_alternating_trial_changes_what_is_trained(apart, changes, steps):
-    """Invariant 12 of the alternating specification, against certain coins: two rounds an epoch, four steps."""
+    """Invariant 12 of the alternating specification, against certain coins: two rounds an epoch,
+    four steps."""
     before, after = apart({}), apart(changes)
-    assert [report["cost/steps"] for report in before] == [4, 8] and [report["cost/steps"] for report in after] == steps
+    assert [report["cost/steps"] for report in before] == [4, 8] and [
+        report["cost/steps"] for report in after
+    ] == steps
     assert before[-1]["val/image/loss"] != after[-1]["val/image/loss"]
     if "lr_schedule" in changes:
-        assert [report["lr"] for report in after] == pytest.approx([0.05, 0.005]) and before[-1]["lr"] == 0.05
+        assert [report["lr"] for report in after] == pytest.approx([0.05, 0.005]) and before[-1][
+            "lr"
+        ] == 0.05
         assert before[0]["val/image/loss"] == after[0]["val/image/loss"]
 
 
 def test_the_size_of_the_images_is_that_of_what_is_trained_on():
     costs = []
     for size in (16, 24):
-        trial = Trial(config("coin", epochs={"search": 0, "retrain": 1}), DataConfig(dataset="drawn_scenes_two", limit=40, size=size))
+        trial = Trial(
+            config("coin", epochs={"search": 0, "retrain": 1}),
+            DataConfig(dataset="drawn_scenes_two", limit=40, size=size),
+        )
         assert trial._streams.next((0,))[0][1][0].shape[1:] == (3, size, size)
         costs.append(next(trial)["model/macs"])
     assert costs[0] < costs[1]
 
 
 def test_an_unknown_dataset_is_named_before_anything_is_trained():
-    with pytest.raises(BadInput, match=r"unknown dataset `cifar10_fasion`\. Did you mean `cifar10_fashion`"):
+    with pytest.raises(
+        BadInput, match=r"unknown dataset `cifar10_fasion`\. Did you mean `cifar10_fashion`"
+    ):
         Trial(config("coin"), DataConfig(dataset="cifar10_fasion"))
 
 
 def test_sparsity_reaches_its_target_whatever_the_number_of_steps():
     settings = config(
-        {"name": "coin", "rounds": 3}, sparsity={"mode": "target", "target": 0.5, "applications": 4}, epochs={"search": 2, "retrain": 1}
+        {"name": "coin", "rounds": 3},
+        sparsity={"mode": "target", "target": 0.5, "applications": 4},
+        epochs={"search": 2, "retrain": 1},
     )
     trial = Trial(settings, DATA)
     reports = list(trial)
@@ -160,23 +201,36 @@ def test_a_task_may_choose_the_report():
 
 
 def test_a_method_that_needs_all_losses_refuses_single_task_steps():
-    with pytest.raises(BadInput, match=r"`trial.balancing` is chebyshev.*`trial.task_schedule` is coin"):
+    with pytest.raises(
+        BadInput, match=r"`trial.balancing` is chebyshev.*`trial.task_schedule` is coin"
+    ):
         Trial(config("coin", balancing="chebyshev"), DATA)
 
 
 def test_an_epoch_without_a_step_tells_the_same_learning_rate_after_a_resume(tmp_path):
-    settings = config({"name": "coin", "rounds": 1, "probabilities": 0.3}, epochs={"search": 0, "retrain": 12})
+    settings = config(
+        {"name": "coin", "rounds": 1, "probabilities": 0.3}, epochs={"search": 0, "retrain": 12}
+    )
     whole = Trial(settings, DATA)
     reports = [next(whole)]
-    while reports[-1]["cost/steps"] == 0 or len(reports) < 2 or reports[-1]["cost/steps"] > reports[-2]["cost/steps"]:
+    while (
+        reports[-1]["cost/steps"] == 0
+        or len(reports) < 2
+        or reports[-1]["cost/steps"] > reports[-2]["cost/steps"]
+    ):
         whole.save(tmp_path / "before")
         reports.append(next(whole))
-    assert reports[-1]["cost/steps"] == reports[-2]["cost/steps"] > 0, "the last epoch should be without a step"
+    assert reports[-1]["cost/steps"] == reports[-2]["cost/steps"] > 0, (
+        "the last epoch should be without a step"
+    )
     assert timeless([next(Trial.restore(tmp_path / "before"))]) == timeless(reports[-1:])
 
 
 def test_every_task_keeps_its_own_best_weights_beside_the_selected_ones(tmp_path):
-    whole = Trial(config({"name": "coin", "rounds": 3}, keep="tasks", epochs={"search": 0, "retrain": 5}), DATA)
+    whole = Trial(
+        config({"name": "coin", "rounds": 3}, keep="tasks", epochs={"search": 0, "retrain": 5}),
+        DATA,
+    )
     states, reports = [], []
     for report in whole:
         states.append({key: value.clone() for key, value in whole.model.state_dict().items()})
@@ -189,12 +243,20 @@ def test_every_task_keeps_its_own_best_weights_beside_the_selected_ones(tmp_path
         trial = Trial.restore(tmp_path / "state")
     for kept in (whole, trial, Trial.restore(tmp_path / "whole")):
         for of in ("image", "digit", None):
-            errors = [mean(report[f"val/{task}/error"] for task in (["image", "digit"] if of is None else [of])) for report in reports]
+            errors = [
+                mean(
+                    report[f"val/{task}/error"]
+                    for task in (["image", "digit"] if of is None else [of])
+                )
+                for report in reports
+            ]
             best = errors.index(min(errors))  # ties to the earliest, whatever the other task does
             assert kept.best(of)["report"] == best + 1
             weights = kept.selected_model(of).state_dict()
             assert all(torch.equal(value, states[best][key]) for key, value in weights.items())
-    assert len({whole.best(of)["report"] for of in ("image", "digit")}) == 2, "the tasks should differ for this test to tell anything"
+    assert len({whole.best(of)["report"] for of in ("image", "digit")}) == 2, (
+        "the tasks should differ for this test to tell anything"
+    )
 
 
 def test_a_trial_that_keeps_no_best_of_its_tasks_says_so():
@@ -204,7 +266,9 @@ def test_a_trial_that_keeps_no_best_of_its_tasks_says_so():
     next(trial)
     with pytest.raises(BadInput, match=r"Set `trial.keep=tasks`"):
         trial.selected_model("image")
-    with pytest.raises(BadInput, match=r"`of` should be a task.*Found `digits`. Did you mean `digit`"):
+    with pytest.raises(
+        BadInput, match=r"`of` should be a task.*Found `digits`. Did you mean `digit`"
+    ):
         trial.selected_model("digits")
 
 
@@ -224,7 +288,9 @@ def test_weights_that_are_the_best_of_several_tasks_are_written_once(tmp_path):
 
 def test_no_tasks_best_is_less_sparse_than_the_target():
     sparsity = {"mode": "target", "target": 0.5}
-    trial = Trial(config("joint", keep="tasks", sparsity=sparsity, epochs={"search": 3, "retrain": 0}), DATA)
+    trial = Trial(
+        config("joint", keep="tasks", sparsity=sparsity, epochs={"search": 3, "retrain": 0}), DATA
+    )
     reports = list(trial)
     assert reports[0]["model/sparsity_rate"] < reports[-1]["model/sparsity_rate"]
     assert {trial.best(of)["report"] for of in ("image", "digit", None)} == {3}

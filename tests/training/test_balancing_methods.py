@@ -23,7 +23,9 @@ def config(name, **more):
 
 
 def figures(trial):
-    return json.dumps([{k: v for k, v in report.items() if k != "cost/seconds"} for report in trial.reports])
+    return json.dumps(
+        [{k: v for k, v in report.items() if k != "cost/seconds"} for report in trial.reports]
+    )
 
 
 def both_levels():
@@ -33,7 +35,11 @@ def both_levels():
             yield (name, {"level": "parameter"})
 
 
-@pytest.mark.parametrize(("name", "more"), list(both_levels()), ids=lambda v: v if isinstance(v, str) else v.get("level", "default"))
+@pytest.mark.parametrize(
+    ("name", "more"),
+    list(both_levels()),
+    ids=lambda v: v if isinstance(v, str) else v.get("level", "default"),
+)
 def test_a_trial_trains_with_it_and_continues_bit_for_bit_from_its_state(name, more, tmp_path):
     trial = Trial(config(name, **more), DATA)
     next(trial)
@@ -46,10 +52,17 @@ def test_a_trial_trains_with_it_and_continues_bit_for_bit_from_its_state(name, m
 
 @pytest.mark.parametrize("architecture", ["mdmtn", "mtan"])
 def test_a_trunk_with_branches_of_the_tasks_beside_it_is_balanced_at_its_boundary(architecture):
-    trial = Trial(config("upgrad").model_copy(update={"architecture": methods("architecture")[architecture]()}), DATA)
+    trial = Trial(
+        config("upgrad").model_copy(
+            update={"architecture": methods("architecture")[architecture]()}
+        ),
+        DATA,
+    )
     before = [p.detach().clone() for p in trial.model.parameters()]
     next(trial)
-    moved = [not bool((p == q).all()) for p, q in zip(before, trial.model.parameters(), strict=True)]
+    moved = [
+        not bool((p == q).all()) for p, q in zip(before, trial.model.parameters(), strict=True)
+    ]
     assert sum(moved) > 0.9 * len(moved)
 
 

@@ -1,4 +1,5 @@
-"""Training steps through torch.compile: the same reports up to rounding, and nothing of it in a state or an export."""
+"""Training steps through torch.compile: the same reports up to rounding, and nothing of it in a
+state or an export."""
 
 import pytest
 import torch
@@ -16,7 +17,12 @@ WRN = {"name": "wrn", "depth": 10, "widen": 1}
 
 
 def config(**changes):
-    base = {"backbone": "plain", "batch_size": 64, "epochs": {"search": 0, "retrain": 2}, "optimizer": {"name": "adamw", "lr": 0.002}}
+    base = {
+        "backbone": "plain",
+        "batch_size": 64,
+        "epochs": {"search": 0, "retrain": 2},
+        "optimizer": {"name": "adamw", "lr": 0.002},
+    }
     return TrialConfig.model_validate({**base, **changes})
 
 
@@ -25,7 +31,8 @@ def timeless(reports):
 
 
 def agrees(changes, tmp_path):
-    """Compiled and plain reports agree; a compiled trial restored continues bit-identically; states go from one to the other."""
+    """Compiled and plain reports agree; a compiled trial restored continues bit-identically; states
+    go from one to the other."""
     plain = list(Trial(config(**changes), DATA))
     trial = Trial(config(compile=True, **changes), DATA)
     first = next(trial)
@@ -55,8 +62,16 @@ def test_a_compiled_trial_agrees_with_a_plain_one_and_continues_bit_identically(
         {"balancing": {"name": "upgrad", "level": "feature"}},
         {"balancing": {"name": "mgda", "level": "parameter"}},
         {"balancing": "famo"},
-        {"architecture": {"name": "hps", "norm": "task_affine"}, "backbone": "cm", "task_schedule": {"name": "coin", "rounds": 4}},
-        {"architecture": {"name": "mtln", "head_hidden": 8, "dropout": 0.5}, "backbone": WRN, "batch_size": 48},
+        {
+            "architecture": {"name": "hps", "norm": "task_affine"},
+            "backbone": "cm",
+            "task_schedule": {"name": "coin", "rounds": 4},
+        },
+        {
+            "architecture": {"name": "mtln", "head_hidden": 8, "dropout": 0.5},
+            "backbone": WRN,
+            "batch_size": 48,
+        },
         {
             "backbone": "cm",
             "epochs": {"search": 1, "retrain": 1},
@@ -70,9 +85,15 @@ def test_settings_that_touch_the_step_agree_too(changes, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in methods("architecture") if n not in ("mtln_segnet", "painted")])
+@pytest.mark.parametrize(
+    "name", [n for n in methods("architecture") if n not in ("mtln_segnet", "painted")]
+)
 def test_every_architecture_of_several_labels_compiles(name):
-    changes = {"architecture": name, "backbone": WRN if name == "mtln" else "cm", "epochs": {"search": 0, "retrain": 1}}
+    changes = {
+        "architecture": name,
+        "backbone": WRN if name == "mtln" else "cm",
+        "epochs": {"search": 0, "retrain": 1},
+    }
     if name == "kdmtl":
         changes["architecture"] = {"name": name, "teacher_epochs": 1}
     plain, trial = Trial(config(**changes), DATA), Trial(config(compile=True, **changes), DATA)

@@ -11,7 +11,10 @@ from mtsearch.models import build_model
 from mtsearch.training import Trial
 from mtsearch.training.evaluation import evaluate
 
-TASKS = [TaskCard(name="scene", outputs=3), TaskCard(name="pixels", kind="segmentation", outputs=3, ignore=3, undefined=3)]
+TASKS = [
+    TaskCard(name="scene", outputs=3),
+    TaskCard(name="pixels", kind="segmentation", outputs=3, ignore=3, undefined=3),
+]
 CPU = torch.device("cpu")
 
 
@@ -28,21 +31,29 @@ def batches(order: torch.Tensor, size: int) -> Batches:
 
 def test_evaluation_leaves_the_model_as_it_was_and_does_not_depend_on_batches_or_order():
     torch.manual_seed(0)
-    model = build_model(schema.MTLN(), schema.BackboneWRN(depth=10, widen=1), TASKS, (3, 16, 16)).train()
+    model = build_model(
+        schema.MTLN(), schema.BackboneWRN(depth=10, widen=1), TASKS, (3, 16, 16)
+    ).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     whole = evaluate(model, [(TASKS, batches(torch.arange(23), 23))], CPU)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     for size in (1, 7):
         order = torch.randperm(23, generator=torch.Generator().manual_seed(size))
-        assert evaluate(model, [(TASKS, batches(order, size))], CPU) == pytest.approx(whole, rel=1e-5)
+        assert evaluate(model, [(TASKS, batches(order, size))], CPU) == pytest.approx(
+            whole, rel=1e-5
+        )
 
 
 class Parrot(torch.nn.Module):
     """Says the class that an image's first pixel names."""
 
     def answers(self, images, labels, tasks):
-        return {"scene": torch.nn.functional.one_hot((images[:, 0, 0, 0] * 255).round().long(), 3).float()}
+        return {
+            "scene": (
+                torch.nn.functional.one_hot((images[:, 0, 0, 0] * 255).round().long(), 3).float()
+            )
+        }
 
 
 @pytest.mark.parametrize("size", [1, 16, 128, 1000])
@@ -52,13 +63,16 @@ def test_one_error_on_the_last_of_129_images_is_one_of_129_whatever_the_batches(
     said[128] = (said[128] + 1) % 3
     split = Split(said.byte().view(-1, 1, 1, 1), {"scene": labels})
     before = torch.get_rng_state()
-    figures = evaluate(Parrot(), [(TASKS[:1], Batches(split, batch_size=size, mean=(0.0,), std=(1.0,)))], CPU)
+    figures = evaluate(
+        Parrot(), [(TASKS[:1], Batches(split, batch_size=size, mean=(0.0,), std=(1.0,)))], CPU
+    )
     assert figures["scene/error"] == pytest.approx(100 / 129)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_evaluation_in_the_middle_gives_the_same_twice_and_leaves_training_as_it_was():
-    """Invariant 10 of the alternating specification: nothing of the model and no random stream is moved."""
+    """Invariant 10 of the alternating specification: nothing of the model and no random stream is
+    moved."""
     config = TrialConfig.model_validate(
         {
             "architecture": {"name": "mtln", "head_hidden": 8, "dropout": 0.5},
@@ -80,4 +94,7 @@ def test_an_evaluation_in_the_middle_gives_the_same_twice_and_leaves_training_as
     assert all(torch.equal(value, before[key]) for key, value in watched.model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), rng)
     next(watched)
-    assert all(torch.equal(value, plain.model.state_dict()[key]) for key, value in watched.model.state_dict().items())
+    assert all(
+        torch.equal(value, plain.model.state_dict()[key])
+        for key, value in watched.model.state_dict().items()
+    )

@@ -24,7 +24,15 @@ def stepper(idle):
     torch.manual_seed(0)
     model = build_model(schema.HPS(), schema.BackboneCM(), TASKS, (3, 32, 32)).train()
     optimizer = build_optimizer(Adam(lr=1e-3), model.parameters())
-    return model, Stepper(model, TASKS, build_balancing(schema.Linear(), torch.ones(2) / 2, 0.0), optimizer, None, None, idle)
+    return model, Stepper(
+        model,
+        TASKS,
+        build_balancing(schema.Linear(), torch.ones(2) / 2, 0.0),
+        optimizer,
+        None,
+        None,
+        idle,
+    )
 
 
 def step(stepper, k):
@@ -53,14 +61,23 @@ def test_a_drifting_head_moves_once_it_had_a_step_of_its_own():
     assert movement(model, drifting, 0) == 0
     step(drifting, 1)
     moved = [movement(model, drifting, 0) for _ in range(12)]
-    # Adam after one own step: 0.9 / sqrt(0.999) times the bias corrections of step two, 6.7e-4 of a learning rate of 1e-3
+    # Adam after one own step: 0.9 / sqrt(0.999) times the bias corrections of step two, 6.7e-4 of a
+    # learning rate of 1e-3
     assert moved[0] == pytest.approx(6.7e-4, rel=0.01)
     assert all(after < before for before, after in pairwise(moved)) and moved[-1] > 5e-5
 
 
 def config(**changes):
-    base = {"architecture": "hps", "backbone": "cm", "batch_size": 64, "epochs": {"search": 0, "retrain": 3}, "idle": "drift"}
-    return TrialConfig.model_validate({**base, "task_schedule": {"name": "categorical", "steps": 2}, **changes})
+    base = {
+        "architecture": "hps",
+        "backbone": "cm",
+        "batch_size": 64,
+        "epochs": {"search": 0, "retrain": 3},
+        "idle": "drift",
+    }
+    return TrialConfig.model_validate(
+        {**base, "task_schedule": {"name": "categorical", "steps": 2}, **changes}
+    )
 
 
 def test_a_drifting_trial_restored_after_any_report_continues_bit_identically(tmp_path):

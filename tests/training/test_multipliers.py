@@ -28,13 +28,21 @@ def test_each_part_moves_by_its_multiple_of_the_learning_rate():
         optimizer = build_optimizer(schema.TrialConfig(optimizer="sgd").optimizer, groups)
         for group in optimizer.param_groups:
             group["lr"] = 0.125 * group["scale"]
-        (model(torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)))["scene"].square().sum() + other.sum()).backward()
+        (
+            model(torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)))["scene"]
+            .square()
+            .sum()
+            + other.sum()
+        ).backward()
         optimizer.step()
         assert other.item() == 0.875
         moved.append({name: p.detach() - before[name] for name, p in model.named_parameters()})
     for name, step in moved[0].items():
         torch.testing.assert_close(
-            moved[1][name], {"attention": 0.5, "heads": 4.0}.get(name.split(".")[0], 1.0) * step, rtol=1e-3, atol=1e-6
+            moved[1][name],
+            {"attention": 0.5, "heads": 4.0}.get(name.split(".")[0], 1.0) * step,
+            rtol=1e-3,
+            atol=1e-6,
         )
 
 
@@ -46,6 +54,13 @@ def test_without_multipliers_there_is_one_group_in_the_models_order():
 
 def test_a_multiplier_of_no_part_is_refused_unless_it_is_1():
     model = network()
-    check_multipliers(schema.TrialConfig(architecture="mtln", lr_multipliers={"monitors": 1.0, "trunk": 0.1}), model)
-    with pytest.raises(BadInput, match=r"`trial\.lr_multipliers\.head` is 2, .* Did you mean `heads`"):
-        check_multipliers(schema.TrialConfig(architecture="mtln", lr_multipliers={"head": 2.0}), model)
+    check_multipliers(
+        schema.TrialConfig(architecture="mtln", lr_multipliers={"monitors": 1.0, "trunk": 0.1}),
+        model,
+    )
+    with pytest.raises(
+        BadInput, match=r"`trial\.lr_multipliers\.head` is 2, .* Did you mean `heads`"
+    ):
+        check_multipliers(
+            schema.TrialConfig(architecture="mtln", lr_multipliers={"head": 2.0}), model
+        )

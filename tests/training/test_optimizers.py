@@ -36,4 +36,6 @@ def test_an_optimiser_lowers_the_loss_and_continues_from_its_state(name):
     load_optimizer(other, copy.deepcopy(optimizer.state_dict()))
     for number in range(300, 305):
         assert step(network, optimizer, number) == step(again, other, number)
-    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True)
+    )

@@ -1,4 +1,5 @@
-"""Mixed precision: layers compute in bfloat16; parameters, losses and the gradients that are compared stay in float32."""
+"""Mixed precision: layers compute in bfloat16; parameters, losses and the gradients that are
+compared stay in float32."""
 
 import math
 
@@ -14,7 +15,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torchjd")
 
 
 def config(**changes):
-    base = {"precision": "bfloat16", "batch_size": 50, "epochs": {"search": 0, "retrain": 2}, "optimizer": {"name": "adamw", "lr": 0.002}}
+    base = {
+        "precision": "bfloat16",
+        "batch_size": 50,
+        "epochs": {"search": 0, "retrain": 2},
+        "optimizer": {"name": "adamw", "lr": 0.002},
+    }
     return TrialConfig.model_validate({**base, **changes})
 
 
@@ -26,8 +32,15 @@ def timeless(reports):
     "changes",
     [
         {"ema": 0.9, "augment": {"flip": True}},
-        {"architecture": "mdmtn", "epochs": {"search": 1, "retrain": 1}, "sparsity": {"mode": "target", "target": 0.5}},
-        {"architecture": {"name": "hps", "norm": "task_statistics"}, "task_schedule": {"name": "coin", "rounds": 3}},
+        {
+            "architecture": "mdmtn",
+            "epochs": {"search": 1, "retrain": 1},
+            "sparsity": {"mode": "target", "target": 0.5},
+        },
+        {
+            "architecture": {"name": "hps", "norm": "task_statistics"},
+            "task_schedule": {"name": "coin", "rounds": 3},
+        },
         {"balancing": "famo", "init": "lsuv"},
     ],
     ids=["dense", "sparse", "task-norm", "famo"],
@@ -42,7 +55,11 @@ def test_a_trial_repeats_itself_and_continues_bit_identically(changes, tmp_path)
     full = next(Trial(config(precision="float32", **changes), DATA))
     losses = [key for key in full if key.endswith("/loss")]
     assert any(full[key] != first[key] for key in losses), "bfloat16 changed nothing"
-    assert all(first[key] == pytest.approx(full[key], rel=0.1) for key in losses if key.startswith("train/"))
+    assert all(
+        first[key] == pytest.approx(full[key], rel=0.1)
+        for key in losses
+        if key.startswith("train/")
+    )
 
 
 @pytest.mark.parametrize("level", ["feature", "parameter"])
@@ -50,7 +67,11 @@ def test_gradients_that_are_compared_are_float32(level, monkeypatch):
     trial = Trial(config(balancing={"name": "upgrad", "level": level}, architecture="mtan"), DATA)
     seen = []
     inner = trial._balancing.aggregate
-    monkeypatch.setattr(trial._balancing, "aggregate", lambda jacobian, losses: seen.append((jacobian, losses)) or inner(jacobian, losses))
+    monkeypatch.setattr(
+        trial._balancing,
+        "aggregate",
+        lambda jacobian, losses: seen.append((jacobian, losses)) or inner(jacobian, losses),
+    )
     next(trial)
     assert seen
     for jacobian, losses in seen:

@@ -1,4 +1,5 @@
-"""Ranks that share each batch train what one process trains on the joint batch: weights and reports, in float64, to 1e-6."""
+"""Ranks that share each batch train what one process trains on the joint batch: weights and
+reports, in float64, to 1e-6."""
 
 import json
 import os
@@ -18,22 +19,44 @@ ROOT = Path(__file__).parents[2]
 def trained(tmp_path_factory):
     """`trained(size, rank, name)` -> (reports, weights) of a case."""
     folder = tmp_path_factory.mktemp("ranks")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "OMP_NUM_THREADS": "1",
+    }
     script = str(ROOT / "tests" / "training" / "ranks.py")
     running = [
-        subprocess.Popen([sys.executable, script, str(rank), str(size), str(folder)], env=environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, script, str(rank), str(size), str(folder)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for size in (1, 2)
         for rank in range(size)
     ]
     for process in running:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-    reports = {(s, r): json.loads((folder / f"reports-{s}-{r}.json").read_text()) for s in (1, 2) for r in range(s)}
-    weights = {(s, r): load_file(folder / f"weights-{s}-{r}.safetensors") for s in (1, 2) for r in range(s)}
+    reports = {
+        (s, r): json.loads((folder / f"reports-{s}-{r}.json").read_text())
+        for s in (1, 2)
+        for r in range(s)
+    }
+    weights = {
+        (s, r): load_file(folder / f"weights-{s}-{r}.safetensors") for s in (1, 2) for r in range(s)
+    }
 
     def of(size, rank, name):
-        own = {key.removeprefix(f"{name}/"): value for key, value in weights[size, rank].items() if key.startswith(f"{name}/")}
-        return [{k: v for k, v in report.items() if k != "cost/seconds"} for report in reports[size, rank][name]], own
+        own = {
+            key.removeprefix(f"{name}/"): value
+            for key, value in weights[size, rank].items()
+            if key.startswith(f"{name}/")
+        }
+        return [
+            {k: v for k, v in report.items() if k != "cost/seconds"}
+            for report in reports[size, rank][name]
+        ], own
 
     return of
 
@@ -51,6 +74,10 @@ def test_two_ranks_train_what_one_process_trains(trained, name):
     for mine, theirs in zip(alone, together, strict=True):
         assert mine.keys() == theirs.keys()
         for key, value in mine.items():
-            assert theirs[key] == (pytest.approx(value, rel=1e-6, abs=1e-6) if isinstance(value, float) else value), key
+            assert theirs[key] == (
+                pytest.approx(value, rel=1e-6, abs=1e-6) if isinstance(value, float) else value
+            ), key
     for key, value in weights.items():
-        assert (value - shared[key]).abs().max().item() <= 1e-6 * max(1.0, value.abs().max().item()), key
+        assert (value - shared[key]).abs().max().item() <= 1e-6 * max(
+            1.0, value.abs().max().item()
+        ), key

@@ -1,4 +1,5 @@
-"""Trials on pictures as targets: they train, continue bit-identically, and an unknown loss is told before the first step."""
+"""Trials on pictures as targets: they train, continue bit-identically, and an unknown loss is told
+before the first step."""
 
 from pathlib import Path
 
@@ -24,7 +25,10 @@ DATA = {"dataset": "patches10_sr_losses", "limit": 64}
 
 @pytest.mark.parametrize("architecture", ["hps", "mixing"])
 def test_three_losses_train_one_image_and_continue_as_if_never_stopped(tmp_path, architecture):
-    config, data = TrialConfig(architecture=architecture, **SETTINGS), DataConfig(**DATA, store=tmp_path / "store")
+    config, data = (
+        TrialConfig(architecture=architecture, **SETTINGS),
+        DataConfig(**DATA, store=tmp_path / "store"),
+    )
     whole = Trial(config, data)
     first, last = next(whole), next(whole)
     stopped = Trial(config, data)
@@ -33,12 +37,18 @@ def test_three_losses_train_one_image_and_continue_as_if_never_stopped(tmp_path,
     again = next(Trial.restore(tmp_path / "state", data))
     assert all(again[key] == value for key, value in last.items() if key != "cost/seconds")
     assert last["val/restored/psnr"] > first["val/restored/psnr"]
-    assert {f"val/{name}/ssim" for name in ("restored", "restored_l1", "restored_ssim")} <= last.keys()
+    assert {
+        f"val/{name}/ssim" for name in ("restored", "restored_l1", "restored_ssim")
+    } <= last.keys()
 
 
 def test_an_ensemble_trains_its_branches_on_what_each_of_them_sees(tmp_path):
     data = DataConfig(dataset="patches10_sr", limit=64, store=tmp_path / "store")
-    ensemble = {"name": "mixing", "branches": 2, "inputs": ["image", {"name": "resampled", "filter": "nearest"}]}
+    ensemble = {
+        "name": "mixing",
+        "branches": 2,
+        "inputs": ["image", {"name": "resampled", "filter": "nearest"}],
+    }
     settings = {**SETTINGS, "backbone": {"name": "ktde", "blocks": 1, "width": 4}}
     plain = Trial(TrialConfig(architecture=ensemble, **settings), data)
     watched = Trial(TrialConfig(architecture={**ensemble, "branch_losses": True}, **settings), data)
@@ -57,10 +67,21 @@ def test_an_unknown_loss_is_refused_before_training(tmp_path):
     path = tmp_path / "card.yaml"
     path.write_text(yaml.safe_dump(card))
     with pytest.raises(BadInput, match=r"unknown loss of restoration: `sim`. Did you mean `ssim`"):
-        Trial(TrialConfig(**SETTINGS), DataConfig(dataset=str(path), limit=16, store=tmp_path / "store"))
+        Trial(
+            TrialConfig(**SETTINGS),
+            DataConfig(dataset=str(path), limit=16, store=tmp_path / "store"),
+        )
 
 
 def test_features_of_tasks_with_networks_of_their_own_cannot_be_weighed():
-    settings = TrialConfig.model_validate({"architecture": "mixing", "backbone": "vdsr", "balancing": {"name": "mgda", "level": "feature"}})
-    with pytest.raises(BadInput, match=r"with `trial.architecture` mixing every task has features of its own"):
+    settings = TrialConfig.model_validate(
+        {
+            "architecture": "mixing",
+            "backbone": "vdsr",
+            "balancing": {"name": "mgda", "level": "feature"},
+        }
+    )
+    with pytest.raises(
+        BadInput, match=r"with `trial.architecture` mixing every task has features of its own"
+    ):
         check_trial(settings, load_card("patches10_sr_losses"))

@@ -1,4 +1,5 @@
-"""Learning-rate schedules on numbers worked by hand, and against torch's own where it has the same one."""
+"""Learning-rate schedules on numbers worked by hand, and against torch's own where it has the same
+one."""
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ def test_constant_with_warmup_rises_linearly_over_its_epochs():
 
 def test_step_drops_every_so_many_epochs():
     config = Step(every=3, gamma=0.5)
-    assert [lr_factor(config, epoch * 10, 10, 9) for epoch in (0, 2, 3, 5, 6)] == pytest.approx([1, 1, 0.5, 0.5, 0.25])
+    assert [lr_factor(config, epoch * 10, 10, 9) for epoch in (0, 2, 3, 5, 6)] == pytest.approx(
+        [1, 1, 0.5, 0.5, 0.25]
+    )
     assert lr_factor(config, 29, 10, 9) == 1
 
 
@@ -32,9 +35,13 @@ def test_onecycle_is_torchs_cosine_onecycle():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     steps = 50
-    torchs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=steps + 1, pct_start=0.3, div_factor=25, final_div_factor=1e4)
+    torchs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.0, total_steps=steps + 1, pct_start=0.3, div_factor=25, final_div_factor=1e4
+    )
     for step in range(steps):
         # torch counts its phases in steps minus one, which shifts the peak by less than a step
-        assert lr_factor(OneCycle(), step, 10, 5) == pytest.approx(torchs.get_last_lr()[0], abs=0.06)
+        assert lr_factor(OneCycle(), step, 10, 5) == pytest.approx(
+            torchs.get_last_lr()[0], abs=0.06
+        )
         optimizer.step()
         torchs.step()

@@ -14,16 +14,25 @@ ITEM, IMAGE = TaskCard(name="item", outputs=5), TaskCard(name="image", outputs=1
 
 
 def disjoint(items, images, size=1):
-    """Images whose first pixels are their number (two bytes), the first `items` of them labelled for one task, the rest for the other."""
+    """Images whose first pixels are their number (two bytes), the first `items` of them labelled
+    for one task, the rest for the other."""
     count = items + images
     number = torch.arange(count)
     pixels = torch.zeros(count, 3, size, size, dtype=torch.uint8)
-    pixels[:, 0], pixels[:, 1] = (number // 256)[:, None, None].byte(), (number % 256)[:, None, None].byte()
-    return Split(pixels, {"item": torch.where(number < items, 0, -1), "image": torch.where(number < items, -1, 0)})
+    pixels[:, 0], pixels[:, 1] = (
+        (number // 256)[:, None, None].byte(),
+        (number % 256)[:, None, None].byte(),
+    )
+    return Split(
+        pixels,
+        {"item": torch.where(number < items, 0, -1), "image": torch.where(number < items, -1, 0)},
+    )
 
 
 def streams_of(split, batch_size=128, groups=((0,), (1,)), seed=0, cached=False, augment=None):
-    batches = Batches(split, batch_size=batch_size, mean=(0.0,) * 3, std=(1.0,) * 3, augment=augment)
+    batches = Batches(
+        split, batch_size=batch_size, mean=(0.0,) * 3, std=(1.0,) * 3, augment=augment
+    )
     return Streams(batches, split, (ITEM, IMAGE), groups, seed, cached)
 
 
@@ -46,9 +55,13 @@ def test_a_step_on_a_task_sees_images_labelled_for_it_and_no_image_twice_in_a_pa
 
 
 def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
-    """Invariant 8 of the alternating specification: no image of the large set twice, and half of it in the mean of eight epochs."""
+    """Invariant 8 of the alternating specification: no image of the large set twice, and half of it
+    in the mean of eight epochs."""
     streams = streams_of(disjoint(5000, 50000))
-    schedule, coins = build_schedule(schema.Coin(), ("item", "image")), torch.Generator().manual_seed(0)
+    schedule, coins = (
+        build_schedule(schema.Coin(), ("item", "image")),
+        torch.Generator().manual_seed(0),
+    )
     shares = []
     for _ in range(8):
         streams.begin()
@@ -62,21 +75,31 @@ def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
 def test_fresh_passes_differ_and_cached_ones_are_equal_to_the_first():
     augment = schema.Augment(crop=2)
     for cached in (False, True):
-        streams = streams_of(disjoint(48, 48, size=8), batch_size=16, cached=cached, augment=augment)
+        streams = streams_of(
+            disjoint(48, 48, size=8), batch_size=16, cached=cached, augment=augment
+        )
         first, second = ([streams.next((0,))[0][1][0] for _ in range(3)] for _ in range(2))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) is cached
 
 
 @pytest.mark.parametrize(("cached", "passes"), [(True, 1), (False, 4)])
 def test_a_cached_epoch_goes_through_the_source_once(cached, passes, monkeypatch):
-    """Invariant 7 of the alternating specification; a fresh one draws every pass anew, all orders different."""
+    """Invariant 7 of the alternating specification; a fresh one draws every pass anew, all orders
+    different."""
     begun, shuffled = [], Batches.shuffled
-    monkeypatch.setattr(Batches, "shuffled", lambda self, *values: begun.append(1) or shuffled(self, *values))
+    monkeypatch.setattr(
+        Batches, "shuffled", lambda self, *values: begun.append(1) or shuffled(self, *values)
+    )
     streams = streams_of(disjoint(48, 48), batch_size=16, cached=cached)
     found = [tuple(n for _ in range(3) for n in drawn(streams, (0,))) for _ in range(4)]
-    assert len(begun) == len(set(found)) == passes and all(sorted(pass_) == list(range(48)) for pass_ in found)
+    assert len(begun) == len(set(found)) == passes and all(
+        sorted(pass_) == list(range(48)) for pass_ in found
+    )
     streams.begin()
-    assert tuple(n for _ in range(3) for n in drawn(streams, (0,))) not in found and len(begun) == passes + 1
+    assert (
+        tuple(n for _ in range(3) for n in drawn(streams, (0,))) not in found
+        and len(begun) == passes + 1
+    )
 
 
 def test_the_batches_of_a_task_do_not_depend_on_the_steps_of_others():
@@ -126,7 +149,10 @@ def sized(sizes, groups=((0,), (1,)), split=None):
 
 def test_every_task_may_have_its_own_batch_size():
     streams = sized({"item": 8, "image": 30})
-    assert {group: stream.batches for group, stream in streams.streams.items()} == {(0,): 5, (1,): 4}
+    assert {group: stream.batches for group, stream in streams.streams.items()} == {
+        (0,): 5,
+        (1,): 4,
+    }
     assert [len(drawn(streams, (0,))) for _ in range(5)] == [8] * 5
     assert [len(drawn(streams, (1,))) for _ in range(4)] == [30, 30, 30, 10]
 
@@ -142,7 +168,10 @@ def test_a_joint_epoch_lasts_until_the_set_with_the_most_batches_is_used():
     [
         ({"item": 4, "imag": 8}, "names no task of the dataset: `imag`. Did you mean `image`"),
         ({"item": 4}, "Found none for `image`"),
-        ({"item": 4, "image": 8}, "tasks with common images, which train on one batch. Found 4 for `item`, 8 for `image`"),
+        (
+            {"item": 4, "image": 8},
+            "tasks with common images, which train on one batch. Found 4 for `item`, 8 for `image`",
+        ),
     ],
 )
 def test_batch_sizes_that_no_batch_can_have_are_refused(sizes, sentence):

@@ -10,24 +10,42 @@ DATA = DataConfig(dataset="patches10_digits", limit=200)
 
 
 def config(norm, **changes):
-    base = {"architecture": {"name": "hps", "norm": norm}, "backbone": "cm", "batch_size": 64, "epochs": {"search": 0, "retrain": 1}}
+    base = {
+        "architecture": {"name": "hps", "norm": norm},
+        "backbone": "cm",
+        "batch_size": 64,
+        "epochs": {"search": 0, "retrain": 1},
+    }
     return TrialConfig.model_validate({**base, **changes})
 
 
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
-def test_gradients_are_weighed_at_the_parameters_that_tasks_share_and_not_at_features_that_they_do_not(norm):
-    with pytest.raises(BadInput, match=rf"`trial.architecture.norm` {norm} every task has features of its own. Use `level: parameter`"):
+def test_gradients_are_weighed_at_the_parameters_that_tasks_share_and_not_at_features_that_they_do_not(
+    norm,
+):
+    with pytest.raises(
+        BadInput,
+        match=(
+            rf"`trial.architecture.norm` {norm} every task has features of its own. Use `level:"
+            r" parameter`"
+        ),
+    ):
         Trial(config(norm, balancing="mgda"), DATA)
     assert list(Trial(config(norm, balancing={"name": "mgda", "level": "parameter"}), DATA))
     assert list(Trial(config("group", balancing="mgda"), DATA))
 
 
 def test_the_cost_of_a_trunk_that_runs_once_a_task_is_told():
-    shared, apart = (next(Trial(config(norm), DATA))["model/macs"] for norm in ("shared", "task_statistics"))
+    shared, apart = (
+        next(Trial(config(norm), DATA))["model/macs"] for norm in ("shared", "task_statistics")
+    )
     assert apart > 1.9 * shared
 
 
 def test_populations_refuse_norms_by_task_and_drift():
-    for changes, part in (({}, "`architecture.norm` shared or group"), ({"architecture": "hps", "idle": "drift"}, "`idle` frozen")):
+    for changes, part in (
+        ({}, "`architecture.norm` shared or group"),
+        ({"architecture": "hps", "idle": "drift"}, "`idle` frozen"),
+    ):
         with pytest.raises(ValueError, match=part):
             config("task_affine", population="mto", **changes)

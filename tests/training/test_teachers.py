@@ -11,7 +11,12 @@ DATA = DataConfig(dataset="patches10_digits", limit=200)
 
 def config(teacher_epochs=2, weight=0.5, **changes):
     student = {"name": "kdmtl", "teacher_epochs": teacher_epochs, "weight": weight}
-    base = {"architecture": student, "backbone": "cm", "batch_size": 64, "epochs": {"search": 0, "retrain": 2}}
+    base = {
+        "architecture": student,
+        "backbone": "cm",
+        "batch_size": 64,
+        "epochs": {"search": 0, "retrain": 2},
+    }
     return TrialConfig.model_validate({**base, **changes})
 
 
@@ -23,7 +28,11 @@ def timeless(reports):
     "changes",
     [
         {"preference": {"image": 0.7, "digit": 0.3}, "ema": 0.9},
-        {"sparsity": {"mode": "target", "target": 0.5}, "epochs": {"search": 1, "retrain": 1}, "task_schedule": "round_robin"},
+        {
+            "sparsity": {"mode": "target", "target": 0.5},
+            "epochs": {"search": 1, "retrain": 1},
+            "task_schedule": "round_robin",
+        },
     ],
     ids=["dense-ema", "sparse-alternating"],
 )
@@ -43,10 +52,15 @@ def test_teachers_are_the_single_task_trial_and_count_in_no_measure():
     alone = Trial(config(architecture="stl"), DATA)
     figures = [{k: v for k, v in report.items() if k.startswith("val/")} for report in alone]
     best = {k: v for k, v in alone.selected.items() if k.startswith("val/")}
-    told = [{k.replace("teacher/", "val/"): v for k, v in r.items() if k.startswith("teacher/")} for r in reports]
+    told = [
+        {k.replace("teacher/", "val/"): v for k, v in r.items() if k.startswith("teacher/")}
+        for r in reports
+    ]
     assert told[0] == figures[0] and told[1] == told[2] == told[3] == best
     assert {report["model/params"] for report in reports} == {44_852}
-    assert {report["model/macs"] for report in reports} == {Trial(config(architecture="hps"), DATA).__next__()["model/macs"]}
+    assert {report["model/macs"] for report in reports} == {
+        Trial(config(architecture="hps"), DATA).__next__()["model/macs"]
+    }
     assert [report["epoch"] for report in reports] == [1, 2, 3, 4]
     assert [report["cost/steps"] for report in reports] == [4, 8, 12, 16]
 
@@ -71,8 +85,12 @@ def test_a_finished_trial_keeps_no_teacher(tmp_path):
     assert trial.state_dict()["live"]["teachers"] is not None
     list(trial)
     trial.save(tmp_path / "state")
-    assert (tmp_path / "state" / "state.safetensors").stat().st_size < 1.05 * 4 * (44_852 + 2 * (16 + 32))
-    assert Trial.restore(tmp_path / "state").evaluate("val") == {k: v for k, v in trial.selected.items() if k.startswith("val/")}
+    assert (tmp_path / "state" / "state.safetensors").stat().st_size < 1.05 * 4 * (
+        44_852 + 2 * (16 + 32)
+    )
+    assert Trial.restore(tmp_path / "state").evaluate("val") == {
+        k: v for k, v in trial.selected.items() if k.startswith("val/")
+    }
 
 
 def test_multipliers_of_the_students_parts_hold_for_its_teachers_as_far_as_they_have_these():

@@ -1,4 +1,5 @@
-"""A trial: equal seeds give equal reports, a restored trial continues bit-identically, and its structure holds."""
+"""A trial: equal seeds give equal reports, a restored trial continues bit-identically, and its
+structure holds."""
 
 import json
 import math
@@ -37,8 +38,16 @@ def timeless(reports):
     "changes",
     [
         {},
-        {"architecture": "mdmtn", "init": "lsuv", "sparsity": {"mode": "target", "target": 0.5, "share": {"preference": 0.6}}},
-        {"sparsity": {"mode": "coefficient"}, "balancing": {"name": "chebyshev_al", "mu": 0.5, "rho": 1.5}, "clip": 1.0},
+        {
+            "architecture": "mdmtn",
+            "init": "lsuv",
+            "sparsity": {"mode": "target", "target": 0.5, "share": {"preference": 0.6}},
+        },
+        {
+            "sparsity": {"mode": "coefficient"},
+            "balancing": {"name": "chebyshev_al", "mu": 0.5, "rho": 1.5},
+            "clip": 1.0,
+        },
         {
             "sparsity": "none",
             "ema": 0.9,
@@ -46,10 +55,26 @@ def timeless(reports):
             "lr_multipliers": {"heads": 0.5},
             "augment": {"rotation": 20, "flip": True, "crop": 2},
         },
-        {"architecture": "stl", "sparsity": "none", "optimizer": "adam", "balancing": "smooth_chebyshev"},
-        {"architecture": {"name": "hps", "norm": "task_affine"}, "task_schedule": {"name": "coin", "rounds": 4}, "ema": 0.9},
+        {
+            "architecture": "stl",
+            "sparsity": "none",
+            "optimizer": "adam",
+            "balancing": "smooth_chebyshev",
+        },
+        {
+            "architecture": {"name": "hps", "norm": "task_affine"},
+            "task_schedule": {"name": "coin", "rounds": 4},
+            "ema": 0.9,
+        },
     ],
-    ids=["target", "mdmtn-shared", "coefficient-al", "dense-ema-sgd-augmented", "stl", "per-task-norm"],
+    ids=[
+        "target",
+        "mdmtn-shared",
+        "coefficient-al",
+        "dense-ema-sgd-augmented",
+        "stl",
+        "per-task-norm",
+    ],
 )
 def test_a_trial_restored_after_any_report_continues_bit_identically(changes, tmp_path):
     whole = list(Trial(config(**changes), DATA))
@@ -114,7 +139,9 @@ def test_until_a_phase_has_reported_the_one_before_it_has_the_chosen_weights(tmp
 
 def test_a_last_batch_of_one_image_is_refused_where_batch_norm_makes_nothing_of_it():
     data = DataConfig(dataset="patches10_digits", limit=49)
-    small = config(backbone="efficientnet_cifar", architecture="hps", sparsity="none", batch_size=16)
+    small = config(
+        backbone="efficientnet_cifar", architecture="hps", sparsity="none", batch_size=16
+    )
     said = r"`trial.batch_size` 16 leaves a last batch of one image of 49, .* maps have one pixel"
     with pytest.raises(BadInput, match=said):
         Trial(small, data)
@@ -123,7 +150,9 @@ def test_a_last_batch_of_one_image_is_refused_where_batch_norm_makes_nothing_of_
         check_trial(small, dataset.card, dataset.splits)
     dropped = {**small.model_dump(), "task_schedule": {"name": "sequential", "drop_last": True}}
     next(Trial(TrialConfig.model_validate(dropped), data))  # it never trains on that image
-    next(Trial(small.model_copy(update={"batch_size": 48, "backbone": config().backbone}), data))  # larger maps have statistics
+    next(
+        Trial(small.model_copy(update={"batch_size": 48, "backbone": config().backbone}), data)
+    )  # larger maps have statistics
 
 
 def test_a_preference_of_one_task_alone_leaves_the_other_untrained():
@@ -132,11 +161,15 @@ def test_a_preference_of_one_task_alone_leaves_the_other_untrained():
     next(trial)
     after = [p for p in trial.model.task_parameters("digit") if p.ndim > 1]
     # only decoupled weight decay moved them: their directions stay
-    assert all(torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0) > 0.9999 for a, b in zip(before, after, strict=True))
+    assert all(
+        torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0) > 0.9999
+        for a, b in zip(before, after, strict=True)
+    )
 
 
 def test_the_optimiser_holds_every_trained_tensor_once_so_no_gradient_is_left_over():
-    """Invariant 12 of the MDMTN specification; the original left the mixing pairs out, and their gradients added up."""
+    """Invariant 12 of the MDMTN specification; the original left the mixing pairs out, and their
+    gradients added up."""
     trial = Trial(config(architecture="mdmtn"), DATA)
     next(trial)
     named = dict(trial.model.named_parameters())
@@ -174,7 +207,9 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path):
         Trial.restore(tmp_path / "state")
 
 
-@pytest.mark.parametrize(("version", "sentence"), [(1, "Train the trial again"), (99, "Update mtsearch")])
+@pytest.mark.parametrize(
+    ("version", "sentence"), [(1, "Train the trial again"), (99, "Update mtsearch")]
+)
 def test_a_state_of_another_version_is_refused(tmp_path, version, sentence, monkeypatch):
     with monkeypatch.context() as other:
         other.setattr(state, "VERSION", version)
@@ -203,7 +238,11 @@ def test_state_survives_a_crash_between_the_renames(tmp_path):
     save_state(tmp_path / "s", {"a": torch.arange(3), "b": (1, [math.inf, None]), 3: "x"})
     (tmp_path / "s").rename(tmp_path / ".s.old")
     state = load_state(tmp_path / "s")
-    assert torch.equal(state["a"], torch.arange(3)) and state["b"] == (1, [math.inf, None]) and state[3] == "x"
+    assert (
+        torch.equal(state["a"], torch.arange(3))
+        and state["b"] == (1, [math.inf, None])
+        and state[3] == "x"
+    )
 
 
 def test_state_refuses_what_is_not_plain(tmp_path):
@@ -215,11 +254,18 @@ def test_every_layer_starts_with_unit_variance_under_lsuv():
     """Invariant 19 of the MDMTN specification, on the trial's own images."""
     trial = Trial(config(architecture="mdmtn", init="lsuv"), DATA)
     again = Trial(config(architecture="mdmtn", init="lsuv"), DATA)
-    assert all(torch.equal(a, b) for a, b in zip(trial.model.state_dict().values(), again.model.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(
+            trial.model.state_dict().values(), again.model.state_dict().values(), strict=True
+        )
+    )
     seen = {}
     for name, layer in trial.model.named_modules():
         if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
-            layer.register_forward_hook(lambda _, __, output, name=name: seen.__setitem__(name, output.std().item()))
+            layer.register_forward_hook(
+                lambda _, __, output, name=name: seen.__setitem__(name, output.std().item())
+            )
     images, _ = next(iter(trial._parts("train", 512)[0][1]))
     trial.model.eval()(images)
     assert len(seen) == 9 and all(0.9 <= deviation <= 1.1 for deviation in seen.values()), seen
@@ -231,7 +277,14 @@ def test_an_average_of_the_weights_keeps_the_zero_rows():
 
 
 def test_a_search_that_stays_short_of_its_rate_says_so_in_the_row():
-    sparsity = {"mode": "coefficient", "coefficient": 0.01, "beta1": 0.0, "beta2": 1e-9, "min_rate": 10, "share": None}
+    sparsity = {
+        "mode": "coefficient",
+        "coefficient": 0.01,
+        "beta1": 0.0,
+        "beta2": 1e-9,
+        "min_rate": 10,
+        "share": None,
+    }
     *_, last = Trial(config(sparsity=sparsity), DATA)
     assert last["search/shortfall"] == pytest.approx(10 - last["model/sparsity_rate"], abs=0.1)
 

@@ -1,6 +1,20 @@
-"""Task schedules: which tasks each step of an epoch trains. Importing this package registers them."""
+"""Task schedules: which tasks each step of an epoch trains. Importing this package registers
+them."""
 
-from mtsearch.balancing.schedules import categorical, coin, joint, proportional, round_robin, sequential  # noqa: F401
-from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule, build_schedule, task_schedule
+from mtsearch.balancing.schedules import (
+    categorical,
+    coin,
+    joint,
+    proportional,
+    round_robin,
+    sequential,
+)
+from mtsearch.balancing.schedules.base import (
+    Group,
+    Stream,
+    TaskSchedule,
+    build_schedule,
+    task_schedule,
+)
 
 __all__ = ["Group", "Stream", "TaskSchedule", "build_schedule", "task_schedule"]

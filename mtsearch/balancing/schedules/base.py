@@ -18,7 +18,8 @@ Group = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Stream:
-    """What one pass through a group's training images is: how many images, in batches of which size."""
+    """What one pass through a group's training images is: how many images, in batches of which
+    size."""
 
     images: int
     batch_size: int
@@ -30,7 +31,8 @@ class Stream:
 
 
 class TaskSchedule(ABC):
-    """Says which tasks each step of an epoch trains, from its own random stream: the same seed gives the same sequence.
+    """Says which tasks each step of an epoch trains, from its own random stream: the same seed
+    gives the same sequence.
 
     Args:
         settings: the settings model this schedule was registered for.
@@ -57,13 +59,20 @@ class TaskSchedule(ABC):
         """Steps of an epoch, where they vary on average, rounded; at least 1."""
 
     def _each(self, values: Mapping[str, float], key: str) -> list[float]:
-        """One value a task from a mapping by name. Raises BadInput for a task that is missing or unknown."""
+        """One value a task from a mapping by name. Raises BadInput for a task that is missing or
+        unknown."""
         for name in values:
             if name not in self.names:
-                raise BadInput(f"`trial.task_schedule.{key}` names no task of the dataset: `{name}`. {nearest(name, self.names)}")
+                raise BadInput(
+                    f"`trial.task_schedule.{key}` names no task of the dataset: `{name}`."
+                    f" {nearest(name, self.names)}"
+                )
         for name in self.names:
             if name not in values:
-                raise BadInput(f"`trial.task_schedule.{key}` should give every task a value. Found none for `{name}`.")
+                raise BadInput(
+                    f"`trial.task_schedule.{key}` should give every task a value. Found none for"
+                    f" `{name}`."
+                )
         return [values[name] for name in self.names]
 
 
@@ -82,12 +91,16 @@ def task_schedule(settings: type[Model]) -> Callable[[S], S]:
 
 
 def build_schedule(settings: Model, names: Sequence[str]) -> TaskSchedule:
-    """The task schedule that `settings` (a settings model of kind ``task_schedule``) asks for, over the tasks `names`.
+    """The task schedule that `settings` (a settings model of kind ``task_schedule``) asks for, over
+    the tasks `names`.
 
     Raises:
         BadInput: `settings` has no schedule, or names tasks that the dataset lacks.
     """
     if type(settings) not in _SCHEDULES:
         known = [model.__name__ for model in _SCHEDULES]
-        raise BadInput(f"`trial.task_schedule` has no schedule for {type(settings).__name__}. {nearest(type(settings).__name__, known)}")
+        raise BadInput(
+            f"`trial.task_schedule` has no schedule for {type(settings).__name__}."
+            f" {nearest(type(settings).__name__, known)}"
+        )
     return _SCHEDULES[type(settings)](settings, names)

@@ -20,7 +20,9 @@ class Drawn(TaskSchedule):
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
         weights = torch.tensor(self.probabilities(streams), dtype=torch.float64)
         steps, every = self.steps_per_epoch(streams), self.settings.every
-        drawn = torch.multinomial(weights, -(-steps // every), replacement=True, generator=generator)
+        drawn = torch.multinomial(
+            weights, -(-steps // every), replacement=True, generator=generator
+        )
         plan: list[Group] = [(task,) for task in drawn.tolist() for _ in range(every)]
         return plan[:steps]
 
@@ -34,4 +36,8 @@ class Categorical(Drawn):
 
     def probabilities(self, streams: Mapping[Group, Stream]) -> list[float]:
         given = self.settings.probabilities
-        return [1 / len(self.names)] * len(self.names) if given is None else self._each(given, "probabilities")
+        return (
+            [1 / len(self.names)] * len(self.names)
+            if given is None
+            else self._each(given, "probabilities")
+        )

@@ -12,27 +12,42 @@ from mtsearch.config import schema
 
 @task_schedule(schema.Coin)
 class Coin(TaskSchedule):
-    """Round after round each task k gets a step with probability ``p_k``, independently; a round may hold no step, or one of every task.
+    """Round after round each task k gets a step with probability ``p_k``, independently; a round
+    may hold no step, or one of every task.
 
-    With ``p = 1/2`` a quarter of the rounds is empty, and all tasks get as many steps whatever their number of images (the schedule of the
-    alternating two-set training of CIFAR-10 and FashionRGB).
+    With ``p = 1/2`` a quarter of the rounds is empty, and all tasks get as many steps whatever
+    their number of images (the schedule of the alternating two-set training of CIFAR-10 and
+    FashionRGB).
     """
 
     def __init__(self, settings: schema.Coin, names: Sequence[str]) -> None:
         super().__init__(settings, names)
         given = settings.probabilities
-        values = self._each(given, "probabilities") if isinstance(given, dict) else [given] * len(self.names)
+        values = (
+            self._each(given, "probabilities")
+            if isinstance(given, dict)
+            else [given] * len(self.names)
+        )
         self._p = torch.tensor(values, dtype=torch.float64)
 
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
         rounds, count = self._rounds(streams), len(self.names)
         heads = torch.rand(rounds, count, generator=generator, dtype=torch.float64) < self._p
         while self.settings.at_least_one and bool((empty := ~heads.any(1)).any()):
-            heads[empty] = torch.rand(int(empty.sum()), count, generator=generator, dtype=torch.float64) < self._p
+            heads[empty] = (
+                torch.rand(int(empty.sum()), count, generator=generator, dtype=torch.float64)
+                < self._p
+            )
         if self.settings.order == "fixed":
             return [(task,) for task in heads.nonzero()[:, 1].tolist()]
         order = torch.rand(rounds, count, generator=generator).argsort(1)
-        return [(task,) for task, taken in zip(order.flatten().tolist(), heads.gather(1, order).flatten().tolist(), strict=True) if taken]
+        return [
+            (task,)
+            for task, taken in zip(
+                order.flatten().tolist(), heads.gather(1, order).flatten().tolist(), strict=True
+            )
+            if taken
+        ]
 
     def steps_per_epoch(self, streams: Mapping[Group, Stream]) -> int:
         mean = float(self._p.sum())

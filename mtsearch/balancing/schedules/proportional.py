@@ -11,7 +11,8 @@ from mtsearch.config import schema
 
 @task_schedule(schema.Proportional)
 class Proportional(Drawn):
-    """``p_k`` proportional to ``n_k ** alpha`` with n_k the task's training images: alpha 0 is equal, 1 is by size."""
+    """``p_k`` proportional to ``n_k ** alpha`` with n_k the task's training images: alpha 0 is
+    equal, 1 is by size."""
 
     def probabilities(self, streams: Mapping[Group, Stream]) -> list[float]:
         sizes = [streams[(k,)].images ** self.settings.alpha for k in range(len(self.names))]

@@ -23,4 +23,6 @@ class RoundRobin(TaskSchedule):
         return len(self.names) * self.settings.every * self._rounds(streams)
 
     def _rounds(self, streams: Mapping[Group, Stream]) -> int:
-        return self.settings.rounds or math.ceil(max(stream.batches for stream in streams.values()) / self.settings.every)
+        return self.settings.rounds or math.ceil(
+            max(stream.batches for stream in streams.values()) / self.settings.every
+        )

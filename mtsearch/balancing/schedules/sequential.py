@@ -13,7 +13,8 @@ from mtsearch.config.errors import BadInput
 
 @task_schedule(schema.Sequential)
 class Sequential(TaskSchedule):
-    """All batches of each task once, in the order of the tasks (the schedule of MTLN): a task weighs as much as it has images."""
+    """All batches of each task once, in the order of the tasks (the schedule of MTLN): a task
+    weighs as much as it has images."""
 
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
         return [group for group in self.groups for _ in range(self._batches(streams[group], group))]
@@ -26,7 +27,8 @@ class Sequential(TaskSchedule):
             return stream.batches
         if stream.images < stream.batch_size:
             raise BadInput(
-                f"`trial.task_schedule.drop_last` would leave task `{self.names[group[0]]}` no batch: it has {stream.images} training "
-                f"images, `trial.batch_size` is {stream.batch_size}. Lower one or leave the other out."
+                f"`trial.task_schedule.drop_last` would leave task `{self.names[group[0]]}` no"
+                f" batch: it has {stream.images} training images, `trial.batch_size` is"
+                f" {stream.batch_size}. Lower one or leave the other out."
             )
         return stream.images // stream.batch_size

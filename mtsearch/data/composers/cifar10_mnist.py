@@ -1,4 +1,5 @@
-"""Cifar10Mnist (Hotegni et al. 2024): a digit blended over a colour image; the tasks are the image's class and the digit."""
+"""Cifar10Mnist (Hotegni et al. 2024): a digit blended over a colour image; the tasks are the
+image's class and the digit."""
 
 from __future__ import annotations
 
@@ -18,17 +19,21 @@ from mtsearch.data.splits import cut as cut_indices
 
 @composer("cifar10_mnist")
 class Cifar10Mnist(Composer):
-    """Image i and digit i of the same official side make example i, so that no digit is used twice; digits beyond the last image are left
-    out."""
+    """Image i and digit i of the same official side make example i, so that no digit is used twice;
+    digits beyond the last image are left out."""
 
     kind: Literal["cifar10_mnist"] = "cifar10_mnist"
     images: ImageSource
     digits: ImageSource
 
-    def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
+    def compose(
+        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
+    ) -> dict[str, Side]:
         need_tasks(card, 2)
         pool, test = read_sides(found["images"], self.images, card.shape, card.tasks[0].classes)
-        pool_digits, test_digits = read_sides(found["digits"], self.digits, (1, 28, 28), card.tasks[1].classes, salt="digits")
+        pool_digits, test_digits = read_sides(
+            found["digits"], self.digits, (1, 28, 28), card.tasks[1].classes, salt="digits"
+        )
         pool_side, test_side = _compose(card, pool, pool_digits), _compose(card, test, test_digits)
         train, val = cut_indices(pool.labels, cut.val_fraction, cut.seed, pool.groups)
         return {"train": _take(pool_side, train), "val": _take(pool_side, val), "test": test_side}
@@ -38,8 +43,8 @@ def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> Side:
     count = len(images)
     if len(digits) < count:
         raise BadInput(
-            f"`{card.name}` needs as many digits as images on each side. Found {len(digits)} digits for {count} images; "
-            f"complete the digits."
+            f"`{card.name}` needs as many digits as images on each side. Found {len(digits)} digits"
+            f" for {count} images; complete the digits."
         )
     height, width = images.images.shape[1:3]
     blended = blend(images.images, enlarge(digits.images[:count, ..., 0], height, width))
@@ -51,16 +56,19 @@ def _take(side: Side, index: NDArray[np.int64]) -> Side:
 
 
 def enlarge(digits: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Digits (N, h, w) scaled to (N, height, width) by Pillow's bicubic filter, its default, whose arithmetic is in integers."""
+    """Digits (N, h, w) scaled to (N, height, width) by Pillow's bicubic filter, its default, whose
+    arithmetic is in integers."""
     out = np.empty((len(digits), height, width), np.uint8)
     for place, digit in zip(out, digits, strict=True):
-        place[:] = np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC))
+        place[:] = np.asarray(
+            Image.fromarray(digit).resize((width, height), Image.Resampling.BICUBIC)
+        )
     return out
 
 
 def blend(images: NDArray[np.uint8], digits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images (N, H, W, C) with (128 d + 127 c) / 255, rounded, in every channel c where the digit (N, H, W) has ink, d > 0; unchanged
-    elsewhere."""
+    """Images (N, H, W, C) with (128 d + 127 c) / 255, rounded, in every channel c where the digit
+    (N, H, W) has ink, d > 0; unchanged elsewhere."""
     out = images.copy()
     ink = digits > 0
     pixels = out[ink].astype(np.uint32)

@@ -23,12 +23,21 @@ class Classification(Composer):
     def folded(self) -> bool:
         return self.images.folds
 
-    def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
+    def compose(
+        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
+    ) -> dict[str, Side]:
         need_tasks(card, 1)
         if cut.fold is not None:
-            parts = read_fold(found["images"], self.images, card.shape, card.tasks[0].classes, cut.fold, cut.seed)
-            return {name: Side(channels_first(part.images), (part.labels,)) for name, part in parts.items()}
+            parts = read_fold(
+                found["images"], self.images, card.shape, card.tasks[0].classes, cut.fold, cut.seed
+            )
+            return {
+                name: Side(channels_first(part.images), (part.labels,))
+                for name, part in parts.items()
+            }
         pool, test = read_sides(found["images"], self.images, card.shape, card.tasks[0].classes)
         train, val = cut_indices(pool.labels, cut.val_fraction, cut.seed, pool.groups)
         parts = {"train": pool.take(train), "val": pool.take(val), "test": test}
-        return {name: Side(channels_first(part.images), (part.labels,)) for name, part in parts.items()}
+        return {
+            name: Side(channels_first(part.images), (part.labels,)) for name, part in parts.items()
+        }

@@ -21,11 +21,13 @@ from mtsearch.data.splits import stream
 
 @composer("degraded")
 class Degraded(Composer):
-    """A network sees the degraded images; every task's label is the clean one, as bytes. With one channel that is luma, Y.
+    """A network sees the degraded images; every task's label is the clean one, as bytes. With one
+    channel that is luma, Y.
 
-    ``how: denoise`` adds Gaussian noise of standard deviation `sigma` in grey levels (of 255), drawn once per image from `seed`.
-    ``how: super_resolution`` makes images `factor` times smaller and then as large as they were, by Pillow's bicubic filter (a = -1/2,
-    which averages when it makes smaller, as MATLAB's does), with whole grey levels in between: the input of VDSR.
+    ``how: denoise`` adds Gaussian noise of standard deviation `sigma` in grey levels (of 255),
+    drawn once per image from `seed`. ``how: super_resolution`` makes images `factor` times smaller
+    and then as large as they were, by Pillow's bicubic filter (a = -1/2, which averages when it
+    makes smaller, as MATLAB's does), with whole grey levels in between: the input of VDSR.
     """
 
     kind: Literal["degraded"] = "degraded"
@@ -44,13 +46,17 @@ class Degraded(Composer):
             raise ValueError(f"`how: {self.how}` has no use for `seed`. Leave it out")
         return self
 
-    def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
+    def compose(
+        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
+    ) -> dict[str, Side]:
         self._check(card)
         sides = read_sides(found["images"], self.images, card.shape, ())
         pool, test = (fit_images(channels_first(side.images), card.shape) for side in sides)
         train, val = cut_indices(sides[0].labels, cut.val_fraction, cut.seed, sides[0].groups)
         # Degraded before the cut: an image has the same noise whatever the cut.
-        worse, worse_test = (self._degrade(images, number) for number, images in enumerate((pool, test)))
+        worse, worse_test = (
+            self._degrade(images, number) for number, images in enumerate((pool, test))
+        )
         count = len(card.tasks)
         return {
             "train": Side(worse[train], (pool[train],) * count),
@@ -63,11 +69,14 @@ class Degraded(Composer):
         for task in card.tasks:
             if task.kind != "restoration" or task.outputs != channels:
                 raise BadInput(
-                    f"The task `{task.name}` of `{card.name}` should be a restoration with outputs: {channels}, the channels. Found a "
-                    f"{task.kind} with {task.outputs}."
+                    f"The task `{task.name}` of `{card.name}` should be a restoration with outputs:"
+                    f" {channels}, the channels. Found a {task.kind} with {task.outputs}."
                 )
         if self.factor is not None and (height % self.factor or width % self.factor):
-            raise BadInput(f"The shape of `{card.name}` should be a multiple of `factor: {self.factor}`. Found {height}x{width}.")
+            raise BadInput(
+                f"The shape of `{card.name}` should be a multiple of `factor: {self.factor}`. Found"
+                f" {height}x{width}."
+            )
 
     def _degrade(self, images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         if self.factor is not None:
@@ -76,8 +85,11 @@ class Degraded(Composer):
         return noisy(images, self.sigma, stream(self.seed, side))
 
 
-def noisy(images: NDArray[np.uint8], sigma: float, random: np.random.RandomState) -> NDArray[np.uint8]:
-    """Images with Gaussian noise of standard deviation ``sigma`` grey levels, rounded and cut to 0..255."""
+def noisy(
+    images: NDArray[np.uint8], sigma: float, random: np.random.RandomState
+) -> NDArray[np.uint8]:
+    """Images with Gaussian noise of standard deviation ``sigma`` grey levels, rounded and cut to
+    0..255."""
     out = np.empty_like(images)
     for place, image in zip(out, images, strict=True):
         place[:] = np.clip(np.rint(image + sigma * random.standard_normal(image.shape)), 0, 255)
@@ -85,11 +97,14 @@ def noisy(images: NDArray[np.uint8], sigma: float, random: np.random.RandomState
 
 
 def coarsened(images: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Images (N, C, H, W) without the detail that is lost when they are made ``factor`` times smaller and enlarged again."""
+    """Images (N, C, H, W) without the detail that is lost when they are made ``factor`` times
+    smaller and enlarged again."""
     height, width = images.shape[2:]
     small = (width // factor, height // factor)
     out = np.empty_like(images)
-    for place, channel in zip(out.reshape(-1, height, width), images.reshape(-1, height, width), strict=True):
+    for place, channel in zip(
+        out.reshape(-1, height, width), images.reshape(-1, height, width), strict=True
+    ):
         picture = Image.fromarray(channel).resize(small, Image.Resampling.BICUBIC)
         place[:] = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
     return out

@@ -1,4 +1,5 @@
-"""Scenes drawn when the dataset is prepared: no files at all. The tasks are the most frequent cover, the cover of every pixel, or both."""
+"""Scenes drawn when the dataset is prepared: no files at all. The tasks are the most frequent
+cover, the cover of every pixel, or both."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from mtsearch.data.textures import COVERS
 
 @composer("drawn_scenes")
 class DrawnScenes(Composer):
-    """``count`` scenes of the covers that the card's tasks name as their classes, drawn by ``seed``."""
+    """``count`` scenes of the covers that the card's tasks name as their classes, drawn by
+    ``seed``."""
 
     kind: Literal["drawn_scenes"] = "drawn_scenes"
     count: int = Field(gt=0)
@@ -38,23 +40,35 @@ class DrawnScenes(Composer):
         return self.folds
 
     def ingredients(self) -> list[dict[str, Any]]:
-        # Folds used to be class by class, of which a limit kept only the first classes: stores of those are not taken for these.
+        # Folds used to be class by class, of which a limit kept only the first classes: stores of
+        # those are not taken for these.
         return [{"folds": "ordered by the seed"}] if self.folds else []
 
-    def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
+    def compose(
+        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
+    ) -> dict[str, Side]:
         covers = scene_classes(card)
         unknown = sorted(set(covers) - set(COVERS))
         if unknown or len(covers) < 3:
             hint = nearest(unknown[0], COVERS) if unknown else "It needs three or more."
-            raise BadInput(f"The data card of `{card.name}` should have covers as `classes`. Found {', '.join(covers) or 'none'}. {hint}")
+            raise BadInput(
+                f"The data card of `{card.name}` should have covers as `classes`. Found"
+                f" {', '.join(covers) or 'none'}. {hint}"
+            )
         scenes = draw_scenes(covers, self.count, self.seed)
         images = fit_images(channels_first(scenes.images), card.shape)
         masks = fit_labels(scenes.masks, (SIZE, SIZE), card.shape[1:])
         if cut.fold is not None:
             sides = rotation(scenes.labels, cut.fold, self.seed)
-            parts = {name: part[order(len(part), cut.seed, number)] for number, (name, part) in enumerate(sides.items())}
+            parts = {
+                name: part[order(len(part), cut.seed, number)]
+                for number, (name, part) in enumerate(sides.items())
+            }
         else:
             pool, test = cut_indices(scenes.labels, self.test_fraction, self.seed)
             train, val = cut_indices(scenes.labels[pool], cut.val_fraction, cut.seed)
             parts = {"train": pool[train], "val": pool[val], "test": test}
-        return {name: Side(images[part], scene_labels(card, scenes.labels[part], masks[part])) for name, part in parts.items()}
+        return {
+            name: Side(images[part], scene_labels(card, scenes.labels[part], masks[part]))
+            for name, part in parts.items()
+        }

@@ -1,4 +1,5 @@
-"""Labels for cards that speak of scenes: a classification of the whole image, a segmentation of its pixels, or both."""
+"""Labels for cards that speak of scenes: a classification of the whole image, a segmentation of its
+pixels, or both."""
 
 from __future__ import annotations
 
@@ -11,20 +12,27 @@ from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
 
 
-def scene_labels(card: DatasetCard, scenes: NDArray[np.int64], masks: NDArray[np.uint8] | None) -> tuple[NDArray[Any], ...]:
-    """One array a task, in the card's order: ``scenes`` (N,) for a classification, ``masks`` (N, H, W) for a segmentation."""
+def scene_labels(
+    card: DatasetCard, scenes: NDArray[np.int64], masks: NDArray[np.uint8] | None
+) -> tuple[NDArray[Any], ...]:
+    """One array a task, in the card's order: ``scenes`` (N,) for a classification, ``masks`` (N, H,
+    W) for a segmentation."""
     kinds = [task.kind for task in card.tasks]
-    known: dict[str, NDArray[Any]] = {"classification": scenes} if masks is None else {"classification": scenes, "segmentation": masks}
+    known: dict[str, NDArray[Any]] = (
+        {"classification": scenes}
+        if masks is None
+        else {"classification": scenes, "segmentation": masks}
+    )
     if not set(kinds) <= set(known) or len(set(kinds)) < len(kinds):
         raise BadInput(
-            f"The data card of `{card.name}` should have at most one task of each of {', '.join(known)}, which its source can label. Found "
-            f"{', '.join(kinds)}."
+            f"The data card of `{card.name}` should have at most one task of each of"
+            f" {', '.join(known)}, which its source can label. Found {', '.join(kinds)}."
         )
     return tuple(known[kind] for kind in kinds)
 
 
 def scene_classes(card: DatasetCard) -> tuple[str, ...]:
-    """The names of the classes that scenes and pixels have, by number: those of the first task, without an undefined one that is
-    trained."""
+    """The names of the classes that scenes and pixels have, by number: those of the first task,
+    without an undefined one that is trained."""
     task = card.tasks[0]
     return tuple(name for number, name in enumerate(task.classes) if number != task.undefined)

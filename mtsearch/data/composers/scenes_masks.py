@@ -1,4 +1,5 @@
-"""Scenes with the class of every pixel (GID-MTL): the tasks are the class of the scene, the classes of its pixels, or both."""
+"""Scenes with the class of every pixel (GID-MTL): the tasks are the class of the scene, the classes
+of its pixels, or both."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ from mtsearch.data.overlap import Overlap, cut_apart
 class ScenesMasks(Composer):
     """Images and masks of `image/<class>/<file>` and `label_gray/<class>/<file>`.
 
-    A class of the card is a folder's name, and its number the one that pixels of it have in the masks. ``overlap`` names the groups of
-    images that no split may tear apart; without it every image is alone.
+    A class of the card is a folder's name, and its number the one that pixels of it have in the
+    masks. ``overlap`` names the groups of images that no split may tear apart; without it every
+    image is alone.
     """
 
     kind: Literal["scenes_masks"] = "scenes_masks"
@@ -31,16 +33,35 @@ class ScenesMasks(Composer):
         groups = json.dumps(self.overlap.groups()) if self.overlap else ""
         return [{"overlap": hashlib.sha256(groups.encode()).hexdigest()}] if groups else []
 
-    def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
+    def compose(
+        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
+    ) -> dict[str, Side]:
         if self.images.test_fraction is None:
-            raise BadInput(f"The data card of `{card.name}` should give its images a `test_fraction`, as their files make no test side.")
+            raise BadInput(
+                f"The data card of `{card.name}` should give its images a `test_fraction`, as their"
+                " files make no test side."
+            )
         images, names = read_all(found["images"], self.images, card.shape, scene_classes(card))
         if images.masks is None:
-            raise BadInput(f"The images of `{card.name}` in {found['images'].tree.path} have no folder `label_gray` with their masks.")
+            raise BadInput(
+                f"The images of `{card.name}` in {found['images'].tree.path} have no folder"
+                " `label_gray` with their masks."
+            )
         groups = self.overlap.groups() if self.overlap else []
         known = [f"{self.overlap.set}/{name}" for name in names] if self.overlap else list(names)
-        rest, test, tested = cut_apart(known, images.labels, groups, self.images.test_fraction, self.images.order_seed)
+        rest, test, tested = cut_apart(
+            known, images.labels, groups, self.images.test_fraction, self.images.order_seed
+        )
         pool = [known[i] for i in rest]
-        train, val, _ = cut_apart(pool, images.labels[rest], groups, cut.val_fraction, cut.seed, tested)
-        sides = {"train": images.take(rest[train]), "val": images.take(rest[val]), "test": images.take(test)}
-        return {name: Side(channels_first(side.images), scene_labels(card, side.labels, side.masks)) for name, side in sides.items()}
+        train, val, _ = cut_apart(
+            pool, images.labels[rest], groups, cut.val_fraction, cut.seed, tested
+        )
+        sides = {
+            "train": images.take(rest[train]),
+            "val": images.take(rest[val]),
+            "test": images.take(test),
+        }
+        return {
+            name: Side(channels_first(side.images), scene_labels(card, side.labels, side.masks))
+            for name, side in sides.items()
+        }

@@ -31,12 +31,15 @@ Rows = dict[int, dict[str, str]]  # by their numbers in the file, where the line
 class Table(Composer):
     """The images that the rows of a CSV name, whose labels stand in the columns named as the tasks.
 
-    ``file``: the CSV, in the set's folder or archive, or in a folder of these. ``path``: the column with the images' files, relative to the
-    CSV. ``split``: a column of `train`, `val` and `test`; without one, and for what it lacks, the test images are ``images.test_fraction``
-    in the order of ``images.order_seed``, and the validation images are drawn from the training images by the configuration.
+    ``file``: the CSV, in the set's folder or archive, or in a folder of these. ``path``: the column
+    with the images' files, relative to the CSV. ``split``: a column of `train`, `val` and `test`;
+    without one, and for what it lacks, the test images are ``images.test_fraction`` in the order of
+    ``images.order_seed``, and the validation images are drawn from the training images by the
+    configuration.
 
-    Classes are cells with a class's name, or with its number where the card names none. The numbers of a regression stand in the column
-    named as the task, several of them in `<task>_0`, `<task>_1`, ... An empty cell is a missing label.
+    Classes are cells with a class's name, or with its number where the card names none. The numbers
+    of a regression stand in the column named as the task, several of them in `<task>_0`,
+    `<task>_1`, ... An empty cell is a missing label.
     """
 
     kind: Literal["table"] = "table"
@@ -47,59 +50,102 @@ class Table(Composer):
 
     @model_validator(mode="after")
     def _what_tables_have_no_use_for(self) -> Table:
-        idle = [key for key in ("shape", "group", "original_classes", "per_class", "folds") if getattr(self.images, key)]
+        idle = [
+            key
+            for key in ("shape", "group", "original_classes", "per_class", "folds")
+            if getattr(self.images, key)
+        ]
         if idle:
             raise ValueError(f"`images.{idle[0]}` has no use with a table. Leave it out")
         return self
 
     def beside(self, name: str, images: LabelledImages) -> list[str]:
-        return [file for file in images.tree.files if f"/{posixpath.normpath(file)}".endswith(f"/{self.file}")]
+        return [
+            file
+            for file in images.tree.files
+            if f"/{posixpath.normpath(file)}".endswith(f"/{self.file}")
+        ]
 
-    def compose(self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut) -> dict[str, Side]:
+    def compose(
+        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
+    ) -> dict[str, Side]:
         tree = found["images"].tree
         files = {posixpath.normpath(name): name for name in tree.files}
         file = self._file(tree, files)
         where = f"{file} in {tree.path}"
         rows = _rows(tree.read(files[file]), where)
         names = next(iter(rows.values()))
-        for column in (self.path, *([self.split] if self.split else []), *(name for task in card.tasks for name in _columns(task))):
+        for column in (
+            self.path,
+            *([self.split] if self.split else []),
+            *(name for task in card.tasks for name in _columns(task)),
+        ):
             if column not in names:
                 raise BadInput(f"{where} has no column `{column}`. {nearest(column, names)}")
         labels = [_labels(task, rows, where) for task in card.tasks]
         index = self._cut(rows, cut, where)
         places = self._places(rows, posixpath.dirname(file), files, where)
         images = self._images(tree, places, list(rows), card, where)
-        return {name: Side(channels_first(images[rest]), tuple(values[rest] for values in labels)) for name, rest in index.items()}
+        return {
+            name: Side(channels_first(images[rest]), tuple(values[rest] for values in labels))
+            for name, rest in index.items()
+        }
 
     def _file(self, tree: Tree, files: Mapping[str, str]) -> str:
-        """Where the CSV is: as the card says, or so in the one folder that has it, as archives often hold a folder around everything."""
+        """Where the CSV is: as the card says, or so in the one folder that has it, as archives
+        often hold a folder around everything."""
         tables = [name for name in files if name.lower().endswith(".csv")]
-        inside = [name for name in files if name == self.file] or [name for name in files if name.endswith(f"/{self.file}")]
+        inside = [name for name in files if name == self.file] or [
+            name for name in files if name.endswith(f"/{self.file}")
+        ]
         if len(inside) > 1:
-            raise BadInput(f"{tree.path} holds {inside[0]} and {inside[1]}; say in the data card which one `file` is.")
+            raise BadInput(
+                f"{tree.path} holds {inside[0]} and {inside[1]}; say in the data card which one"
+                " `file` is."
+            )
         if not inside:
             others = nearest(self.file, tables) if tables else "There is no other CSV either."
-            raise BadInput(f"There is no {self.file} in {tree.path}, which the data card names. {others}")
+            raise BadInput(
+                f"There is no {self.file} in {tree.path}, which the data card names. {others}"
+            )
         return inside[0]
 
-    def _places(self, rows: Rows, folder: str, files: Mapping[str, str], where: str) -> dict[str, int]:
+    def _places(
+        self, rows: Rows, folder: str, files: Mapping[str, str], where: str
+    ) -> dict[str, int]:
         """The places of the images by their files, in the order of the rows."""
         places, numbers = dict[str, int](), list(rows)
         for place, (number, row) in enumerate(rows.items()):
-            name = files.get(posixpath.normpath(posixpath.join(folder, row[self.path].replace("\\", "/"))))
+            name = files.get(
+                posixpath.normpath(posixpath.join(folder, row[self.path].replace("\\", "/")))
+            )
             if name is None:
-                raise BadInput(f"Row {number} of {where} names {row[self.path]!r}, and there is no such file.")
+                raise BadInput(
+                    f"Row {number} of {where} names {row[self.path]!r}, and there is no such file."
+                )
             if name in places:
-                raise BadInput(f"Rows {numbers[places[name]]} and {number} of {where} name the same image, {row[self.path]}; keep one.")
+                raise BadInput(
+                    f"Rows {numbers[places[name]]} and {number} of {where} name the same image,"
+                    f" {row[self.path]}; keep one."
+                )
             places[name] = place
         return places
 
-    def _images(self, tree: Tree, places: Mapping[str, int], numbers: list[int], card: DatasetCard, where: str) -> NDArray[np.uint8]:
+    def _images(
+        self,
+        tree: Tree,
+        places: Mapping[str, int],
+        numbers: list[int],
+        card: DatasetCard,
+        where: str,
+    ) -> NDArray[np.uint8]:
         channels, height, width = card.shape
         images = np.empty((len(places), height, width, channels), np.uint8)
         request = Request(card.shape, resize=self.images.resize)
         for name, content in tree.read_many(places):
-            images[places[name]] = decode(content, request, f"{name} of row {numbers[places[name]]} of {where}")
+            images[places[name]] = decode(
+                content, request, f"{name} of row {numbers[places[name]]} of {where}"
+            )
         return images
 
     def _cut(self, rows: Rows, cut: Cut, where: str) -> dict[str, NDArray[np.int64]]:
@@ -108,21 +154,33 @@ class Table(Composer):
         for place, (number, row) in enumerate(rows.items()):
             word = row[self.split].lower() if self.split else "train"
             if word not in _SPLITS:
-                raise BadInput(f"Row {number} of {where} should be of train, val or test. Found {row[str(self.split)]!r}.")
+                raise BadInput(
+                    f"Row {number} of {where} should be of train, val or test. Found"
+                    f" {row[str(self.split)]!r}."
+                )
             parts[_SPLITS[word]].append(place)
         index = {name: np.array(places, np.int64) for name, places in parts.items()}
         if not len(index["test"]):
             if self.images.test_fraction is None:
-                raise BadInput(f"{where} names no test images; add `test_fraction` to `images` in the data card, or a column by `split`.")
-            index["train"], index["test"] = self._divide(index["train"], self.images.test_fraction, self.images.order_seed)
+                raise BadInput(
+                    f"{where} names no test images; add `test_fraction` to `images` in the data"
+                    " card, or a column by `split`."
+                )
+            index["train"], index["test"] = self._divide(
+                index["train"], self.images.test_fraction, self.images.order_seed
+            )
         if not len(index["val"]):
             index["train"], index["val"] = self._divide(index["train"], cut.val_fraction, cut.seed)
         if lacking := [name for name, places in index.items() if not len(places)]:
-            raise BadInput(f"The {len(rows)} row(s) of {where} leave no images for {lacking[0]}; add some.")
+            raise BadInput(
+                f"The {len(rows)} row(s) of {where} leave no images for {lacking[0]}; add some."
+            )
         return index
 
     @staticmethod
-    def _divide(places: NDArray[np.int64], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _divide(
+        places: NDArray[np.int64], fraction: float, seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         rest, part = cut_indices(places, fraction, seed)
         return places[rest], places[part]
 
@@ -143,7 +201,8 @@ def _rows(content: bytes, where: str) -> Rows:
     for number, line in filled.items():
         if len(line) != len(names):
             raise BadInput(
-                f"Row {number} of {where} has {len(line)} cell(s), and there are {len(names)} columns; put cells with commas in quotes."
+                f"Row {number} of {where} has {len(line)} cell(s), and there are {len(names)}"
+                " columns; put cells with commas in quotes."
             )
     return {number: dict(zip(names, line, strict=True)) for number, line in filled.items()}
 
@@ -156,12 +215,18 @@ def _columns(task: TaskCard) -> list[str]:
 
 def _labels(task: TaskCard, rows: Rows, where: str) -> NDArray[Any]:
     if task.kind == "classification":
-        return np.array([_class(task, row[task.name], number, where) for number, row in rows.items()], np.int64)
+        return np.array(
+            [_class(task, row[task.name], number, where) for number, row in rows.items()], np.int64
+        )
     if task.kind == "regression":
-        cells = [[_number(row[name], name, number, where) for name in _columns(task)] for number, row in rows.items()]
+        cells = [
+            [_number(row[name], name, number, where) for name in _columns(task)]
+            for number, row in rows.items()
+        ]
         return np.array(cells, np.float32)
     raise BadInput(
-        f"A table holds classes and numbers, so task `{task.name}` should be a classification or a regression. Found {task.kind}."
+        f"A table holds classes and numbers, so task `{task.name}` should be a classification or a"
+        f" regression. Found {task.kind}."
     )
 
 
@@ -170,10 +235,16 @@ def _class(task: TaskCard, cell: str, number: int, where: str) -> int:
         return task.ignore
     if task.classes:
         if cell not in task.classes:
-            raise BadInput(f"Row {number} of {where} has the unknown class {cell!r} of `{task.name}`. {nearest(cell, task.classes)}")
+            raise BadInput(
+                f"Row {number} of {where} has the unknown class {cell!r} of `{task.name}`."
+                f" {nearest(cell, task.classes)}"
+            )
         return task.classes.index(cell)
     if not cell.isdecimal() or int(cell) >= task.outputs:
-        raise BadInput(f"Row {number} of {where} should have a class 0..{task.outputs - 1} of `{task.name}`. Found {cell!r}.")
+        raise BadInput(
+            f"Row {number} of {where} should have a class 0..{task.outputs - 1} of `{task.name}`."
+            f" Found {cell!r}."
+        )
     return int(cell)
 
 
@@ -185,5 +256,8 @@ def _number(cell: str, column: str, number: int, where: str) -> float:
     except ValueError:
         value = math.nan
     if not abs(value) <= _LARGEST:
-        raise BadInput(f"Row {number} of {where} should have a number in `{column}`, or nothing. Found {cell!r}.")
+        raise BadInput(
+            f"Row {number} of {where} should have a number in `{column}`, or nothing. Found"
+            f" {cell!r}."
+        )
     return value

@@ -14,8 +14,10 @@ from mtsearch.data.trees import Tree
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images uint8 (N, H, W, C) with one class each, int64 (N,). ``groups``, int64 (N,), marks images that must stay on one side of a
-    split; a number means the same group in all splits of a set. ``masks``, uint8 (N, H, W), are class numbers of pixels."""
+    """Images uint8 (N, H, W, C) with one class each, int64 (N,). ``groups``, int64 (N,), marks
+    images that must stay on one side of a split; a number means the same group in all splits of a
+    set. ``masks``, uint8 (N, H, W), are class numbers of pixels.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -27,14 +29,20 @@ class ImageSet:
 
     def take(self, index: NDArray[np.int64]) -> ImageSet:
         """The images of that index, in its order."""
-        more = {name: values[index] for name in ("groups", "masks") if (values := getattr(self, name)) is not None}
+        more = {
+            name: values[index]
+            for name in ("groups", "masks")
+            if (values := getattr(self, name)) is not None
+        }
         return ImageSet(self.images[index], self.labels[index], **more)
 
 
 @dataclass(frozen=True)
 class Request:
-    """How images are wanted. ``shape`` is (C, H, W); ``classes`` fixes the order of named classes; ``resize`` names Pillow's filter, None
-    refuses other sizes; ``group`` is a regular expression whose first group, in a file's stem, names the image's group."""
+    """How images are wanted. ``shape`` is (C, H, W); ``classes`` fixes the order of named classes;
+    ``resize`` names Pillow's filter, None refuses other sizes; ``group`` is a regular expression
+    whose first group, in a file's stem, names the image's group.
+    """
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...] = ()
@@ -45,8 +53,8 @@ class Request:
 class LabelledImages(ABC):
     """Images of one format found in a tree.
 
-    ``splits`` are those that the files themselves make ("train", "val", "test", or just "all"); ``ordered`` says whether the official
-    order is kept; ``lossy`` whether the files are JPEG.
+    ``splits`` are those that the files themselves make ("train", "val", "test", or just "all");
+    ``ordered`` says whether the official order is kept; ``lossy`` whether the files are JPEG.
     """
 
     name: str
@@ -60,7 +68,8 @@ class LabelledImages(ABC):
     @classmethod
     @abstractmethod
     def find(cls, tree: Tree) -> LabelledImages | None:
-        """The images of this format in the tree, judged by the names of its files alone; None when there are none."""
+        """The images of this format in the tree, judged by the names of its files alone; None when
+        there are none."""
 
     @property
     def files(self) -> Iterable[str]:
@@ -68,20 +77,22 @@ class LabelledImages(ABC):
         return self.tree.files
 
     def names(self, split: str) -> tuple[str, ...]:
-        """The images of one split as `<class>/<file name without ending>`, in the order in which they are read; none where images are no
-        files of their own."""
+        """The images of one split as `<class>/<file name without ending>`, in the order in which
+        they are read; none where images are no files of their own."""
         return ()
 
     @abstractmethod
     def read(self, split: str, request: Request) -> ImageSet:
-        """One split, in the format's own order. Raises `BadInput` for files that cannot be read or do not fit the request."""
+        """One split, in the format's own order. Raises `BadInput` for files that cannot be read or
+        do not fit the request."""
 
 
 FORMATS: dict[str, type[LabelledImages]] = {}
 
 
 def image_format(cls: type[LabelledImages]) -> type[LabelledImages]:
-    """Register a format under its ``name``; formats are tried in the order of their registration."""
+    """Register a format under its ``name``; formats are tried in the order of their
+    registration."""
     FORMATS[cls.name] = cls
     return cls
 

@@ -1,4 +1,5 @@
-"""The official CIFAR-10 python batches (`data_batch_1..5`, `test_batch`), in their folder or in `cifar-10-python.tar.gz`."""
+"""The official CIFAR-10 python batches (`data_batch_1..5`, `test_batch`), in their folder or in
+`cifar-10-python.tar.gz`."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ class Cifar10Batches(LabelledImages):
         names = set(tree.files)
         for file in tree.files:
             folder = file.removesuffix("data_batch_1")
-            if folder != file and all(folder + batch in names for batches in _BATCHES.values() for batch in batches):
+            if folder != file and all(
+                folder + batch in names for batches in _BATCHES.values() for batch in batches
+            ):
                 return cls(tree, folder)
         return None
 
@@ -44,12 +47,17 @@ class Cifar10Batches(LabelledImages):
 
     def read(self, split: str, request: Request) -> ImageSet:
         if request.shape != _SHAPE:
-            raise BadInput(f"CIFAR-10's images have shape {_SHAPE}. Found {request.shape} asked for.")
+            raise BadInput(
+                f"CIFAR-10's images have shape {_SHAPE}. Found {request.shape} asked for."
+            )
         batches = dict(self.tree.read_many(self._folder + batch for batch in _BATCHES[split]))
         images, labels = [], []
         for name in sorted(batches):
             batch = load_plain(batches[name], f"{name} in {self.tree.path}")
-            rows, classes = (batch.get(key, batch.get(key.decode())) if isinstance(batch, dict) else None for key in (b"data", b"labels"))
+            rows, classes = (
+                batch.get(key, batch.get(key.decode())) if isinstance(batch, dict) else None
+                for key in (b"data", b"labels")
+            )
             if (
                 not isinstance(rows, np.ndarray)
                 or rows.dtype != np.uint8
@@ -58,12 +66,13 @@ class Cifar10Batches(LabelledImages):
                 or not isinstance(classes, list)
             ):
                 raise BadInput(
-                    f"The file {name} in {self.tree.path} is no CIFAR-10 batch of 3,072 bytes a row; download cifar-10-python.tar.gz again."
+                    f"The file {name} in {self.tree.path} is no CIFAR-10 batch of 3,072 bytes a"
+                    " row; download cifar-10-python.tar.gz again."
                 )
             if len(rows) != len(classes):
                 raise BadInput(
-                    f"The file {name} in {self.tree.path} holds {len(rows)} images and {len(classes)} labels; download "
-                    f"cifar-10-python.tar.gz again."
+                    f"The file {name} in {self.tree.path} holds {len(rows)} images and"
+                    f" {len(classes)} labels; download cifar-10-python.tar.gz again."
                 )
             images.append(rows.reshape(-1, *_SHAPE).transpose(0, 2, 3, 1))
             labels.append(np.asarray(classes, np.int64))
@@ -71,19 +80,27 @@ class Cifar10Batches(LabelledImages):
 
 
 def load_plain(content: bytes, where: str) -> Any:
-    """Unpickle arrays of bytes, byte strings, strings, numbers, lists and dicts, and refuse everything else before it can run.
+    """Unpickle arrays of bytes, byte strings, strings, numbers, lists and dicts, and refuse
+    everything else before it can run.
 
     Arrays are rebuilt when they are the content itself or a value of the dict that it is.
     """
     try:
         loaded = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
-        return {key: _plain(value) for key, value in loaded.items()} if isinstance(loaded, dict) else _plain(loaded)
+        return (
+            {key: _plain(value) for key, value in loaded.items()}
+            if isinstance(loaded, dict)
+            else _plain(loaded)
+        )
     except _Refused as error:
         raise BadInput(
-            f"The file {where} asks for `{error}`, which no CIFAR-10 batch needs; it was not loaded, download it from its official page."
+            f"The file {where} asks for `{error}`, which no CIFAR-10 batch needs; it was not"
+            " loaded, download it from its official page."
         ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise BadInput(f"The file {where} is damaged ({type(error).__name__}: {error}); download it again.") from error
+        raise BadInput(
+            f"The file {where} is damaged ({type(error).__name__}: {error}); download it again."
+        ) from error
 
 
 class _Refused(Exception):
@@ -100,7 +117,8 @@ class _ByteType:
 
 
 class _Array:
-    """Stands for an array of bytes. What the file says of it is checked before numpy sees any of it."""
+    """Stands for an array of bytes. What the file says of it is checked before numpy sees any of
+    it."""
 
     __slots__ = ("array",)
     array: NDArray[np.uint8]
@@ -109,13 +127,20 @@ class _Array:
         shape, kind, columns_first, content = state[-4:]  # the number of a version may come before
         if type(kind) is not _ByteType:
             raise _Refused("an array of another type than bytes")
-        if type(content) is not bytes or not all(type(size) is int and size >= 0 for size in shape) or math.prod(shape) != len(content):
+        if (
+            type(content) is not bytes
+            or not all(type(size) is int and size >= 0 for size in shape)
+            or math.prod(shape) != len(content)
+        ):
             raise ValueError("an array's shape does not fit its bytes")
-        self.array = np.frombuffer(content, np.uint8).reshape(tuple(shape), order="F" if columns_first else "C")
+        self.array = np.frombuffer(content, np.uint8).reshape(
+            tuple(shape), order="F" if columns_first else "C"
+        )
 
 
 class _Global:
-    """Stands for what a file calls by name. It is never that thing, and does nothing but make one of the two stand-ins above or bytes."""
+    """Stands for what a file calls by name. It is never that thing, and does nothing but make one
+    of the two stand-ins above or bytes."""
 
     __slots__ = ("name",)
 
@@ -124,11 +149,17 @@ class _Global:
 
     def __call__(self, *given: Any) -> Any:
         first = given[0] if given else None
-        if self.name == "_codecs.encode" and type(first) is str:  # how Python 3 writes bytes under the old protocols
+        if (
+            self.name == "_codecs.encode" and type(first) is str
+        ):  # how Python 3 writes bytes under the old protocols
             return first.encode("latin1")
         if self.name == "numpy.dtype" and first in ("u1", b"u1", "|u1", b"|u1"):
             return _ByteType()
-        if self.name.endswith("._reconstruct") and type(first) is _Global and first.name == "numpy.ndarray":
+        if (
+            self.name.endswith("._reconstruct")
+            and type(first) is _Global
+            and first.name == "numpy.ndarray"
+        ):
             return _Array()
         raise _Refused(f"{self.name}({first!r})")
 
@@ -143,7 +174,12 @@ def _plain(value: Any) -> Any:
     return value.array if type(value) is _Array else value
 
 
-_NAMES = ("numpy.ndarray", "numpy.dtype", "_codecs.encode", *(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")))
+_NAMES = (
+    "numpy.ndarray",
+    "numpy.dtype",
+    "_codecs.encode",
+    *(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")),
+)
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -1,4 +1,5 @@
-"""Image files sorted into one folder per class: `<class>/<file>`, or `{train,val,test}/<class>/<file>`, in a folder, zip or tar."""
+"""Image files sorted into one folder per class: `<class>/<file>`, or
+`{train,val,test}/<class>/<file>`, in a folder, zip or tar."""
 
 from __future__ import annotations
 
@@ -15,12 +16,21 @@ from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_
 from mtsearch.data.trees import Tree
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @image_format
 class ClassFolders(LabelledImages):
-    """Classes are the folders' names; images are read class by class in the natural order of their names."""
+    """Classes are the folders' names; images are read class by class in the natural order of their
+    names."""
 
     name = "class_folders"
     ordered = False
@@ -29,7 +39,9 @@ class ClassFolders(LabelledImages):
         super().__init__(tree)
         self._files = files  # split -> [(class, file)]
         self.splits = tuple(files)
-        self.lossy = any(file.lower().endswith((".jpg", ".jpeg")) for side in files.values() for _, file in side)
+        self.lossy = any(
+            file.lower().endswith((".jpg", ".jpeg")) for side in files.values() for _, file in side
+        )
 
     @classmethod
     def find(cls, tree: Tree) -> ClassFolders | None:
@@ -64,23 +76,38 @@ class ClassFolders(LabelledImages):
 
     def read(self, split: str, request: Request) -> ImageSet:
         side = self._side(split)
-        classes = request.classes or tuple(sorted({label for entries in self._files.values() for label, _ in entries}))
+        classes = request.classes or tuple(
+            sorted({label for entries in self._files.values() for label, _ in entries})
+        )
         unknown = sorted({label for label, _ in side} - set(classes))
         if unknown:
-            raise BadInput(f"The folder `{unknown[0]}` in {self.tree.path} is no class of the data card, which names {', '.join(classes)}.")
+            raise BadInput(
+                f"The folder `{unknown[0]}` in {self.tree.path} is no class of the data card, which"
+                f" names {', '.join(classes)}."
+            )
         numbers = {label: number for number, label in enumerate(classes)}
         places = {file: place for place, (_, file) in enumerate(side)}
         channels, height, width = request.shape
         images = np.empty((len(side), height, width, channels), np.uint8)
         for file, content in self.tree.read_many(places):
             images[places[file]] = decode(content, request, f"{file} in {self.tree.path}")
-        return ImageSet(images, np.array([numbers[label] for label, _ in side], np.int64), self._groups(split, request.group))
+        return ImageSet(
+            images,
+            np.array([numbers[label] for label, _ in side], np.int64),
+            self._groups(split, request.group),
+        )
 
     def _groups(self, split: str, pattern: str | None) -> np.ndarray | None:
         if pattern is None:
             return None
-        # Numbered over all splits: a group may have images in several, which are joined and cut anew.
-        numbers = {key: number for number, key in enumerate(sorted({key for name in self.splits for key in self._keys(name, pattern)}))}
+        # Numbered over all splits: a group may have images in several, which are joined and cut
+        # anew.
+        numbers = {
+            key: number
+            for number, key in enumerate(
+                sorted({key for name in self.splits for key in self._keys(name, pattern)})
+            )
+        }
         return np.array([numbers[key] for key in self._keys(split, pattern)], np.int64)
 
     def _keys(self, split: str, pattern: str) -> list[str]:
@@ -89,8 +116,8 @@ class ClassFolders(LabelledImages):
             match = re.match(pattern, PurePosixPath(file).stem)
             if match is None or not match.groups():
                 raise BadInput(
-                    f"The pattern `group: {pattern}` of the data card should capture a group in every file's name. Found {file} "
-                    f"in {self.tree.path}."
+                    f"The pattern `group: {pattern}` of the data card should capture a group in"
+                    f" every file's name. Found {file} in {self.tree.path}."
                 )
             keys.append(f"{label}/{match[1]}")
         return keys
@@ -100,7 +127,9 @@ def decode(content: bytes, request: Request, where: str) -> np.ndarray:
     """One image file as uint8 (H, W, C) of the request's shape."""
     channels = request.shape[0]
     if channels not in (1, 3):
-        raise BadInput(f"Image files have 1 or 3 channels. Found {channels} in the data card's `shape`.")
+        raise BadInput(
+            f"Image files have 1 or 3 channels. Found {channels} in the data card's `shape`."
+        )
     return fitted(opened(content, where).convert("RGB" if channels == 3 else "L"), request, where)
 
 
@@ -110,8 +139,12 @@ def opened(content: bytes, where: str) -> Image.Image:
         image = Image.open(io.BytesIO(content))
         image.load()
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        why = "it is no picture" if isinstance(error, UnidentifiedImageError) else error  # whose own words name an object in memory
-        raise BadInput(f"The image {where} cannot be read ({why}); replace or remove it.") from error
+        why = (
+            "it is no picture" if isinstance(error, UnidentifiedImageError) else error
+        )  # whose own words name an object in memory
+        raise BadInput(
+            f"The image {where} cannot be read ({why}); replace or remove it."
+        ) from error
     return image
 
 
@@ -122,8 +155,8 @@ def fitted(image: Image.Image, request: Request, where: str) -> np.ndarray:
         if request.resize is None:
             size = f"{image.size[0]}x{image.size[1]}"
             raise BadInput(
-                f"The image {where} should measure {width}x{height}. Found {size}; add `resize: bilinear` to its source in the "
-                f"data card to scale it."
+                f"The image {where} should measure {width}x{height}. Found {size}; add `resize:"
+                " bilinear` to its source in the data card to scale it."
             )
         image = image.resize((width, height), Image.Resampling[request.resize.upper()])
     return np.asarray(image).reshape(height, width, channels)

@@ -1,4 +1,5 @@
-"""IDX files, gzipped or plain: MNIST and its kin, under the names of the official download and of torchvision's `MNIST/raw`."""
+"""IDX files, gzipped or plain: MNIST and its kin, under the names of the official download and of
+torchvision's `MNIST/raw`."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _SPLIT = {"train": "train", "t10k": "test"}
 
 @image_format
 class Idx(LabelledImages):
-    """`train-images-idx3-ubyte[.gz]` and its three companions, all in one folder. Where colour is asked for, the grey is repeated."""
+    """`train-images-idx3-ubyte[.gz]` and its three companions, all in one folder. Where colour is
+    asked for, the grey is repeated."""
 
     name = "idx"
     splits = ("train", "test")
@@ -46,16 +48,22 @@ class Idx(LabelledImages):
         labels = read_idx(self.tree, self._files[split, "labels"])
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise BadInput(
-                f"The IDX files in {self.tree.path} do not fit each other: images {images.shape}, labels {labels.shape}; "
-                f"download them again."
+                f"The IDX files in {self.tree.path} do not fit each other: images {images.shape},"
+                f" labels {labels.shape}; download them again."
             )
         if images.shape[1:] != request.shape[1:] or request.shape[0] not in (1, 3):
-            raise BadInput(f"The images in {self.tree.path} should have shape {request.shape}. Found {(1, *images.shape[1:])}.")
-        return ImageSet(np.repeat(images[..., None], request.shape[0], axis=3), labels.astype(np.int64))
+            raise BadInput(
+                f"The images in {self.tree.path} should have shape {request.shape}. Found"
+                f" {(1, *images.shape[1:])}."
+            )
+        return ImageSet(
+            np.repeat(images[..., None], request.shape[0], axis=3), labels.astype(np.int64)
+        )
 
 
 def read_idx(tree: Tree, name: str) -> NDArray[np.uint8]:
-    """The array in one IDX file of unsigned bytes: magic 0x000008DD with DD dimensions, their big-endian sizes, then the values."""
+    """The array in one IDX file of unsigned bytes: magic 0x000008DD with DD dimensions, their
+    big-endian sizes, then the values."""
     content = tree.read(name)
     try:
         if content[:2] == b"\x1f\x8b":
@@ -66,4 +74,6 @@ def read_idx(tree: Tree, name: str) -> NDArray[np.uint8]:
         values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
         return values.reshape(shape)
     except (ValueError, EOFError, OSError, zlib.error) as error:
-        raise BadInput(f"The IDX file {name} in {tree.path} is damaged ({error}); download it again.") from error
+        raise BadInput(
+            f"The IDX file {name} in {tree.path} is damaged ({error}); download it again."
+        ) from error

@@ -1,4 +1,5 @@
-"""Image files listed with their classes in JSON: `train.json` and `val.json` beside the folders `train` and `val` (FashionRGB's layout)."""
+"""Image files listed with their classes in JSON: `train.json` and `val.json` beside the folders
+`train` and `val` (FashionRGB's layout)."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ from mtsearch.data.trees import Tree
 
 @image_format
 class JsonLists(LabelledImages):
-    """`<side>.json` is a list of records whose first field is the class's name and whose second is a file in the folder `<side>`.
+    """`<side>.json` is a list of records whose first field is the class's name and whose second is
+    a file in the folder `<side>`.
 
-    Without `test.json`, what `val.json` lists is the test side: the validation images are then drawn from the training images, so that
-    nothing is selected on what is tested.
+    Without `test.json`, what `val.json` lists is the test side: the validation images are then
+    drawn from the training images, so that nothing is selected on what is tested.
     """
 
     name = "json_lists"
@@ -52,17 +54,23 @@ class JsonLists(LabelledImages):
         name = f"{self._folder}{side}.json"
         records = self._records(side)
         # Of all lists: one that lacks a class would number the others otherwise.
-        classes = request.classes or tuple(sorted({label for list_ in self._sides.values() for label, _ in self._records(list_)}))
+        classes = request.classes or tuple(
+            sorted({label for list_ in self._sides.values() for label, _ in self._records(list_)})
+        )
         unknown = sorted({label for label, _ in records} - set(classes))
         if unknown:
             raise BadInput(
-                f"The class `{unknown[0]}` in {name} in {self.tree.path} is no class of the data card, which names {', '.join(classes)}."
+                f"The class `{unknown[0]}` in {name} in {self.tree.path} is no class of the data"
+                f" card, which names {', '.join(classes)}."
             )
         known = set(self.tree.files)
         wanted = [f"{self._folder}{side}/{file}" for _, file in records]
         missing = next((file for file in wanted if file not in known), None)
         if missing is not None:
-            raise BadInput(f"The image {missing} that {name} lists is not in {self.tree.path}; complete the download.")
+            raise BadInput(
+                f"The image {missing} that {name} lists is not in {self.tree.path}; complete the"
+                " download."
+            )
         channels, height, width = request.shape
         places: dict[str, list[int]] = {}
         for place, file in enumerate(wanted):
@@ -80,14 +88,26 @@ class JsonLists(LabelledImages):
         try:
             found = json.loads(self.tree.read(name))
         except ValueError as error:
-            raise BadInput(f"The list {name} in {self.tree.path} is no JSON ({error}); download it again.") from error
+            raise BadInput(
+                f"The list {name} in {self.tree.path} is no JSON ({error}); download it again."
+            ) from error
         if not isinstance(found, list) or not found:
-            raise BadInput(f"The list {name} in {self.tree.path} should hold records of a class and a file. Found {type(found).__name__}.")
+            raise BadInput(
+                f"The list {name} in {self.tree.path} should hold records of a class and a file."
+                f" Found {type(found).__name__}."
+            )
         return found
 
 
 def _record(entry: Any, where: str) -> tuple[str, str]:
     fields = list(entry.values()) if isinstance(entry, dict) else entry
-    if not isinstance(fields, list) or len(fields) < 2 or not all(isinstance(field, str) for field in fields[:2]):
-        raise BadInput(f"Each record of {where} should begin with a class's name and a file's name. Found {entry!r}.")
+    if (
+        not isinstance(fields, list)
+        or len(fields) < 2
+        or not all(isinstance(field, str) for field in fields[:2])
+    ):
+        raise BadInput(
+            f"Each record of {where} should begin with a class's name and a file's name. Found"
+            f" {entry!r}."
+        )
     return fields[0], fields[1]

@@ -1,4 +1,5 @@
-"""Image files in any folders beside a CSV that says what they show, in a folder, zip or tar with the set's name."""
+"""Image files in any folders beside a CSV that says what they show, in a folder, zip or tar with
+the set's name."""
 
 from __future__ import annotations
 
@@ -21,10 +22,16 @@ class UnsortedFiles(LabelledImages):
 
     @classmethod
     def find(cls, tree: Tree) -> UnsortedFiles | None:
-        if isinstance(tree, Folder) and tree.shallow:  # whatever lies directly in a data root is of no set
+        if (
+            isinstance(tree, Folder) and tree.shallow
+        ):  # whatever lies directly in a data root is of no set
             return None
         endings = {file.lower().rpartition(".")[2] for file in tree.files}
-        return cls(tree) if "csv" in endings and any(ending[1:] in endings for ending in ENDINGS) else None
+        return (
+            cls(tree)
+            if "csv" in endings and any(ending[1:] in endings for ending in ENDINGS)
+            else None
+        )
 
     @property
     def files(self) -> list[str]:
@@ -32,6 +39,6 @@ class UnsortedFiles(LabelledImages):
 
     def read(self, split: str, request: Request) -> ImageSet:
         raise BadInput(
-            f"The images in {self.tree.path} lie in no folders of classes; name the CSV with their labels in the data card, by "
-            "`source: {kind: table, ...}`."
+            f"The images in {self.tree.path} lie in no folders of classes; name the CSV with their"
+            " labels in the data card, by `source: {kind: table, ...}`."
         )

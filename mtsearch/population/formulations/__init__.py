@@ -1,4 +1,5 @@
-"""Formulations: how auxiliary tasks are derived from a target. Importing this package registers them; a formulation is one file."""
+"""Formulations: how auxiliary tasks are derived from a target. Importing this package registers
+them; a formulation is one file."""
 
 from mtsearch.population.formulations import (  # noqa: F401  (importing registers them)
     bootstrap,

@@ -30,16 +30,19 @@ class Formulation(ABC):
         self.data = data
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
-        """Raises BadInput where a target of this dataset allows no such task, as far as that shows without its images."""
+        """Raises BadInput where a target of this dataset allows no such task, as far as that shows
+        without its images."""
         del target, card  # most formulations go with any
 
     @abstractmethod
     def derive(self, task: Task, noise: torch.Generator) -> Task:
-        """The auxiliary task `task.key` (from 1) made of a copy of the target with hold-out and training images of its own.
+        """The auxiliary task `task.key` (from 1) made of a copy of the target with hold-out and
+        training images of its own.
 
-        All that is random comes from `noise`, which is the task's own stream, so that a task is the same among however many others.
-        It must not train on images of `task.hold_out` or `task.select`, nor on any of the target's split outside `task.train`.
-        Raises BadInput where the target allows no such task.
+        All that is random comes from `noise`, which is the task's own stream, so that a task is the
+        same among however many others. It must not train on images of `task.hold_out` or
+        `task.select`, nor on any of the target's split outside `task.train`. Raises BadInput where
+        the target allows no such task.
         """
 
 
@@ -48,7 +51,8 @@ _FORMULATIONS: dict[type[Model], type[Formulation]] = {}
 
 
 def formulation(settings: type[Model]) -> Callable[[F], F]:
-    """Register a formulation for its settings model: ``@formulation(schema.BootstrapFormulation)``."""
+    """Register a formulation for its settings model:
+    ``@formulation(schema.BootstrapFormulation)``."""
 
     def register(cls: F) -> F:
         claim(_FORMULATIONS, settings, cls, "formulation")
@@ -58,12 +62,14 @@ def formulation(settings: type[Model]) -> Callable[[F], F]:
 
 
 def build_formulation(config: TrialConfig, data: DataConfig) -> Formulation:
-    """The formulation that `config.population.formulation` asks for. Raises BadInput for settings without a class."""
+    """The formulation that `config.population.formulation` asks for. Raises BadInput for settings
+    without a class."""
     settings = config.population.formulation
     if type(settings) not in _FORMULATIONS:
         known = [model.__name__ for model in _FORMULATIONS]
         raise BadInput(
-            f"`trial.population.formulation` has no class for {type(settings).__name__}. {nearest(type(settings).__name__, known)}"
+            f"`trial.population.formulation` has no class for {type(settings).__name__}."
+            f" {nearest(type(settings).__name__, known)}"
         )
     return _FORMULATIONS[type(settings)](settings, config, data)
 
@@ -72,6 +78,6 @@ def need_classes(target: TaskCard, name: str) -> None:
     """Raise BadInput unless the target is a classification."""
     if target.kind != "classification":
         raise BadInput(
-            f"`trial.population.formulation` is {name}, which needs a target with classes. Found `{target.name}`, a {target.kind}. "
-            "Use another formulation, such as holdout."
+            f"`trial.population.formulation` is {name}, which needs a target with classes. Found"
+            f" `{target.name}`, a {target.kind}. Use another formulation, such as holdout."
         )

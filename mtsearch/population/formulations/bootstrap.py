@@ -13,7 +13,8 @@ from mtsearch.population.task import Task
 
 @formulation(schema.BootstrapFormulation)
 class Bootstrap(Formulation):
-    """n draws with replacement from the task's n training images, after its hold-out was cut off: no image is on both sides."""
+    """n draws with replacement from the task's n training images, after its hold-out was cut off:
+    no image is on both sides."""
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         count = len(task.train)

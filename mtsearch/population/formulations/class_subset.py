@@ -21,7 +21,10 @@ class ClassSubset(Formulation):
         need_classes(target, "class_subset")
         count, total = self.settings.classes, target.outputs
         if count >= total:
-            raise BadInput(f"`trial.population.formulation.classes` should be below the target's {total} classes. Found {count}.")
+            raise BadInput(
+                f"`trial.population.formulation.classes` should be below the target's {total}"
+                f" classes. Found {count}."
+            )
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         count, total = self.settings.classes, task.card.outputs
@@ -41,7 +44,7 @@ class ClassSubset(Formulation):
         )
         if not len(found.train) or not len(found.hold_out):
             raise BadInput(
-                f"`trial.population.formulation.classes` leaves auxiliary task {task.key} no images to train on or to be judged on. "
-                f"Found {count}. Raise it, or give more data."
+                f"`trial.population.formulation.classes` leaves auxiliary task {task.key} no images"
+                f" to train on or to be judged on. Found {count}. Raise it, or give more data."
             )
         return found

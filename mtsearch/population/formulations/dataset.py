@@ -18,8 +18,10 @@ from mtsearch.population.task import Task
 
 @formulation(schema.DatasetFormulation)
 class OtherDataset(Formulation):
-    """Auxiliary task t (from 1) is the t-th of `datasets`, the list starting again at its end, with a head of its own where its labels
-    differ. Images must have the target's shape; they are normalised by their own set's statistics."""
+    """Auxiliary task t (from 1) is the t-th of `datasets`, the list starting again at its end, with
+    a head of its own where its labels differ. Images must have the target's shape; they are
+    normalised by their own set's statistics.
+    """
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
         for number in range(len(self.settings.datasets)):
@@ -30,7 +32,10 @@ class OtherDataset(Formulation):
                 raise BadInput(f"{place} cannot be used: {error}") from None
             self._label(number, found)
             if found.shape != card.shape:
-                raise BadInput(f"{place} should hold images of the target's shape {card.shape}. Found {found.shape}. Choose another set.")
+                raise BadInput(
+                    f"{place} should hold images of the target's shape {card.shape}. Found"
+                    f" {found.shape}. Choose another set."
+                )
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         number = (task.key - 1) % len(self.settings.datasets)
@@ -41,9 +46,16 @@ class OtherDataset(Formulation):
         cards = {card.name: card for card in found.card.tasks}
         card = cards[label].model_copy(update={"name": task.card.name})
         return replace(
-            task, card=card, dataset=found, split=split, label=label, train=parts.train, hold_out=parts.hold_out, select=parts.select,
+            task,
+            card=card,
+            dataset=found,
+            split=split,
+            label=label,
+            train=parts.train,
+            hold_out=parts.hold_out,
+            select=parts.select,
             sources=torch.empty(0, dtype=torch.long),
-        )  # fmt: skip
+        )
 
     def _data(self, number: int) -> DataConfig:
         name = self.settings.datasets[number].partition("/")[0]
@@ -57,7 +69,7 @@ class OtherDataset(Formulation):
             return names[0]
         if label not in names:
             raise BadInput(
-                f"`trial.population.formulation.datasets[{number}]` should name a task of {name} as `{name}/TASK`. "
-                f"Found `{self.settings.datasets[number]}`. {nearest(label, names)}"
+                f"`trial.population.formulation.datasets[{number}]` should name a task of {name} as"
+                f" `{name}/TASK`. Found `{self.settings.datasets[number]}`. {nearest(label, names)}"
             )
         return label

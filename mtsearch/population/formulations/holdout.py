@@ -16,8 +16,9 @@ from mtsearch.population.task import Task
 class Holdout(Formulation):
     """Each task trains on a random 1 - `holdout_fraction` of the data (Zhang et al. 2020).
 
-    With ``validation_policy: independent`` that is what its own hold-out leaves. Where the hold-out is shared, an auxiliary task leaves a
-    random part of the rest unused, so that the tasks' data differ and nothing that any task is judged on is trained on.
+    With ``validation_policy: independent`` that is what its own hold-out leaves. Where the hold-out
+    is shared, an auxiliary task leaves a random part of the rest unused, so that the tasks' data
+    differ and nothing that any task is judged on is trained on.
     """
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:

@@ -14,10 +14,11 @@ from mtsearch.population.task import Task
 
 @formulation(schema.HyperparametersFormulation)
 class Hyperparameters(Formulation):
-    """Learning rate and weight decay times U(1 - `spread`, 1 + `spread`) each; an SGD with momentum gets one from U(0.8, 1).
+    """Learning rate and weight decay times U(1 - `spread`, 1 + `spread`) each; an SGD with momentum
+    gets one from U(0.8, 1).
 
-    With ``optimiser_state: momentum_only`` a visitor keeps its own task's values; with ``copy`` they travel with the state, as in
-    population-based training.
+    With ``optimiser_state: momentum_only`` a visitor keeps its own task's values; with ``copy``
+    they travel with the state, as in population-based training.
     """
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
@@ -25,8 +26,12 @@ class Hyperparameters(Formulation):
         low = 1 - spread
         changes: dict[str, Any] = {}
         for key in ("lr", "weight_decay"):
-            changes[key] = getattr(settings, key) * (low + 2 * spread * torch.rand((), generator=noise).item())
+            changes[key] = getattr(settings, key) * (
+                low + 2 * spread * torch.rand((), generator=noise).item()
+            )
         drawn = 0.8 + 0.2 * torch.rand((), generator=noise).item()
         if getattr(settings, "momentum", 0):
             changes["momentum"] = drawn
-        return replace(task, optimizer=settings.model_validate({**settings.model_dump(), **changes}))
+        return replace(
+            task, optimizer=settings.model_validate({**settings.model_dump(), **changes})
+        )

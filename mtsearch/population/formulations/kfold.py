@@ -16,16 +16,21 @@ from mtsearch.population.task import Task
 
 @formulation(schema.KFoldFormulation)
 class KFold(Formulation):
-    """The images are permuted once for all tasks and cut into `folds` equal parts, the last one taking what is left.
+    """The images are permuted once for all tasks and cut into `folds` equal parts, the last one
+    taking what is left.
 
-    Auxiliary task t (from 1) trains on all but part (t - 1) mod `folds` (``train: rest``), or on it alone (``train: fold``, as the study
-    of Zhang et al. 2020 has it); images of its hold-out are left out of either.
+    Auxiliary task t (from 1) trains on all but part (t - 1) mod `folds` (``train: rest``), or on it
+    alone (``train: fold``, as the study of Zhang et al. 2020 has it); images of its hold-out are
+    left out of either.
     """
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         folds, count = self.settings.folds, len(task.split)
         if folds > count:
-            raise BadInput(f"`trial.population.formulation.folds` should be at most {count}, the training images. Found {folds}.")
+            raise BadInput(
+                f"`trial.population.formulation.folds` should be at most {count}, the training"
+                f" images. Found {folds}."
+            )
         size, number = count // folds, (task.key - 1) % folds
         order = torch.randperm(count, generator=stream(self.config.seed, "formulation", COMMON))
         fold = order[number * size : count if number == folds - 1 else (number + 1) * size]
@@ -34,7 +39,7 @@ class KFold(Formulation):
         chosen = inside[task.train] if self.settings.train == "fold" else ~inside[task.train]
         if not bool(chosen.any()):
             raise BadInput(
-                f"`trial.population.formulation.folds` should leave every task some of its {len(task.train)} training images. "
-                f"Found {folds}. Lower it."
+                "`trial.population.formulation.folds` should leave every task some of its"
+                f" {len(task.train)} training images. Found {folds}. Lower it."
             )
         return replace(task, train=task.train[chosen])

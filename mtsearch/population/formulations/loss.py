@@ -16,9 +16,10 @@ from mtsearch.tasks.registry import loss_of
 
 @formulation(schema.LossFormulation)
 class OtherLoss(Formulation):
-    """The target's images and labels, trained and judged by another loss of its kind: the t-th of `losses` for auxiliary task t (from 1),
-    the list starting again at its end, or a random one. With MSE as the target's and L1 and SSIM as `losses`, every member trying all
-    tasks' states, this is the method of chapter 4 of Zhang's thesis on multi-task optimisation."""
+    """The target's images and labels, trained and judged by another loss of its kind: the t-th of
+    `losses` for auxiliary task t (from 1), the list starting again at its end, or a random one.
+    With MSE as the target's and L1 and SSIM as `losses`, every member trying all tasks' states,
+    this is the method of chapter 4 of Zhang's thesis on multi-task optimisation."""
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
         for place in range(len(self.settings.losses)):
@@ -27,7 +28,11 @@ class OtherLoss(Formulation):
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         losses = self.settings.losses
         random = self.settings.assign == "random"
-        place = int(torch.randint(len(losses), (), generator=noise)) if random else (task.key - 1) % len(losses)
+        place = (
+            int(torch.randint(len(losses), (), generator=noise))
+            if random
+            else (task.key - 1) % len(losses)
+        )
         return replace(task, card=self._card(task.card, place))
 
     def _card(self, target: TaskCard, place: int) -> TaskCard:
@@ -35,5 +40,7 @@ class OtherLoss(Formulation):
         try:
             loss_of(card)
         except BadInput as error:
-            raise BadInput(f"`trial.population.formulation.losses[{place}]` cannot be used: {error}") from None
+            raise BadInput(
+                f"`trial.population.formulation.losses[{place}]` cannot be used: {error}"
+            ) from None
         return card

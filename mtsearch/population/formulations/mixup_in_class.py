@@ -16,10 +16,12 @@ from mtsearch.population.task import Task
 
 @formulation(schema.MixupInClassFormulation)
 class MixupInClass(Formulation):
-    """With a factor r, the task keeps floor(n / r) random images of its n and adds, for each class c with n_c images,
-    floor(n_c (r - 1) / r) mixtures a x1 + (1 - a) x2 of two distinct random images of the class, a from U(0, 1), in whole grey levels.
+    """With a factor r, the task keeps floor(n / r) random images of its n and adds, for each class
+    c with n_c images, floor(n_c (r - 1) / r) mixtures a x1 + (1 - a) x2 of two distinct random
+    images of the class, a from U(0, 1), in whole grey levels.
 
-    Classes of a single image get no mixtures. Mixtures are drawn once, from the task's training images only.
+    Classes of a single image get no mixtures. Mixtures are drawn once, from the task's training
+    images only.
     """
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
@@ -27,30 +29,48 @@ class MixupInClass(Formulation):
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         factor, labels = self.settings.factor, task.split.labels[task.label]
-        kept = task.train[torch.randperm(len(task.train), generator=noise)[: int(len(task.train) / factor)]]
+        kept = task.train[
+            torch.randperm(len(task.train), generator=noise)[: int(len(task.train) / factor)]
+        ]
         firsts, seconds = [], []
         for label in range(task.card.outputs):
             members = task.train[labels[task.train] == label]
             wanted = int(len(members) * (factor - 1) / factor)
             if len(members) > 1 and wanted:
                 first = torch.randint(len(members), (wanted,), generator=noise)
-                second = (first + torch.randint(1, len(members), (wanted,), generator=noise)) % len(members)
+                second = (first + torch.randint(1, len(members), (wanted,), generator=noise)) % len(
+                    members
+                )
                 firsts.append(members[first])
                 seconds.append(members[second])
         if not firsts:
             return replace(task, train=kept)
         one, two = torch.cat(firsts), torch.cat(seconds)
         share = torch.rand(len(one), 1, 1, 1, generator=noise)
-        split = _with(task.split, task.label, _mixed(task.split.images, one, two, share), labels[one])
+        split = _with(
+            task.split, task.label, _mixed(task.split.images, one, two, share), labels[one]
+        )
         added = torch.arange(len(task.split), len(split))
-        return replace(task, split=split, train=torch.cat([kept, added]), sources=torch.cat([kept, one, two]).unique())
+        return replace(
+            task,
+            split=split,
+            train=torch.cat([kept, added]),
+            sources=torch.cat([kept, one, two]).unique(),
+        )
 
 
 def _mixed(images: Tensor, one: Tensor, two: Tensor, share: Tensor) -> Tensor:
     """uint8 mixtures, a part at a time, as their floats take four times the memory."""
     parts = zip(one.split(1024), two.split(1024), share.split(1024), strict=True)
-    return torch.cat([torch.lerp(images[b].float(), images[a].float(), s).round_().to(torch.uint8) for a, b, s in parts])
+    return torch.cat(
+        [
+            torch.lerp(images[b].float(), images[a].float(), s).round_().to(torch.uint8)
+            for a, b, s in parts
+        ]
+    )
 
 
 def _with(split: Split, label: str, images: Tensor, labels: Tensor) -> Split:
-    return Split(torch.cat([split.images, images]), {label: torch.cat([split.labels[label], labels])})
+    return Split(
+        torch.cat([split.images, images]), {label: torch.cat([split.labels[label], labels])}
+    )

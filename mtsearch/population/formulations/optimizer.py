@@ -14,10 +14,13 @@ from mtsearch.population.task import Task
 
 @formulation(schema.OptimizerFormulation)
 class OtherOptimizer(Formulation):
-    """A random one of `optimizers` at the target's learning rate and weight decay; SGD with momentum 0.9, as it is by default."""
+    """A random one of `optimizers` at the target's learning rate and weight decay; SGD with
+    momentum 0.9, as it is by default."""
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         names = self.settings.optimizers
         name = names[int(torch.randint(len(names), (), generator=noise))]
         kept = {"lr": self.config.optimizer.lr, "weight_decay": self.config.optimizer.weight_decay}
-        return replace(task, optimizer=methods("optimizer")[name].model_validate({"name": name, **kept}))
+        return replace(
+            task, optimizer=methods("optimizer")[name].model_validate({"name": name, **kept})
+        )

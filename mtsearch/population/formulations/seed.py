@@ -11,7 +11,8 @@ from mtsearch.population.task import Task
 
 @formulation(schema.SeedFormulation)
 class Seed(Formulation):
-    """The same images and loss; the task's own streams give another initialisation, order and augmentation."""
+    """The same images and loss; the task's own streams give another initialisation, order and
+    augmentation."""
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         return task

@@ -1,0 +1,136 @@
+"""Prepare a dataset: ``python -m mtsearch.prepare dataset=NAME data.root=DIR``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mtsearch.commands.base import run_command, show
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.plugins import load_plugins, parsed
+from mtsearch.config.reading import split_pairs
+from mtsearch.config.schema import DataConfig
+from mtsearch.config.validation import validated
+
+USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]] [key=value ...]
+python -m mtsearch.prepare --list
+
+Builds the dataset's store, once, and again only when its folder is gone or a setting differs; searches do it themselves when it is missing.
+Where the files below data.root are no longer those that it was made of, by names and sizes, that is said and nothing is done. Prints what
+was built, its checksum and its folder.
+  dataset             a name that --list shows, or the path of a data card of your own
+  data.root           the folder that holds the downloaded data; else $MTSEARCH_DATA, else a cache folder of yours
+  data.store          the folder that gets the store; else ROOT/mtsearch where that can be written, else a cache folder of yours
+  data.split_seed     the seed of the split between training and validation (42)
+  data.val_fraction   the share of validation images (the card's)
+  data.size           pixels of a side, for images that can be scaled (the card's)
+  data.fold           0 to 4: one of five folds, for sets that are divided so
+  data.undefined      class: undefined pixels as a class of their own (ignore: left out of training)
+  plugins             [FILE.py, module] that register composers or task kinds which the card names"""
+
+KEYS = ("dataset", "root", "store", "split_seed", "val_fraction", "size", "fold", "undefined")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130
+    interrupted."""
+    return run_command(
+        "prepare", USAGE, _prepare, arguments, {OSError: "the store could not be written: {error}"}
+    )
+
+
+def _prepare(words: list[str]) -> int:
+    if words == ["--list"]:
+        return _list()
+    data = _data(words)
+
+    from mtsearch.data import (
+        check_sources,
+        prepare,
+        resolve,
+    )  # torch takes seconds to import: mistakes in the command are answered before
+    from mtsearch.data.store import read_manifest, verify
+
+    found = resolve(data)
+    check_sources(found)
+    print(f"data      {found.label}")
+    if found.checksum is None:
+        print(f"building  from {found.root}", flush=True)
+    path = prepare(data)
+    manifest = read_manifest(path)
+    verify(path, manifest)
+    for source in manifest["sources"].values():
+        order = "" if source["official_order"] else ", in the card's seeded order"
+        print(
+            f"source    {source['title']}: {_where(found.root, source['place'])}"
+            f" ({source['format']}{order})"
+        )
+    print(
+        "images   "
+        f" {', '.join(f'{count:,} {split}' for split, count in manifest['counts'].items())}"
+    )
+    print(
+        f"pixels    mean {manifest['statistics']['mean']}, std {manifest['statistics']['std']}"
+        " (training images, of 0..1)"
+    )
+    print(f"licence   {manifest['licence']}")
+    print(f"checksum  {manifest['checksum']}")
+    print(f"store: {path}")
+    return 0
+
+
+def _where(root: Path, place: str) -> str:
+    path = (root / place).resolve()
+    return str(path) if path.exists() else f"{place}, which is not in {root}"
+
+
+def _data(words: Sequence[str]) -> DataConfig:
+    own, rest = split_pairs(words, ("dataset", "plugins"))
+    load_plugins(parsed(own["plugins"]) if "plugins" in own else ())
+    pairs = [f"data.dataset={own['dataset']}"] if "dataset" in own else []
+    for pair in rest:
+        key = pair.partition("=")[0]
+        if not key.startswith("data.") or key.removeprefix("data.") not in KEYS:
+            raise BadInput(
+                f"unknown key `{key}`."
+                f" {nearest(key, ['plugins', *(f'data.{name}' for name in KEYS)])}"
+            )
+        pairs.append(pair)
+    try:
+        tree = OmegaConf.to_container(OmegaConf.from_dotlist(pairs), resolve=True)
+    except OmegaConfBaseException as error:
+        raise BadInput(f"the arguments cannot be read: {' '.join(str(error).split())}.") from error
+    block = tree.get("data", {}) if isinstance(tree, dict) else {}
+    if "dataset" not in block:
+        raise BadInput(
+            "`dataset` is missing. Write, for example, `python -m mtsearch.prepare"
+            " dataset=multimnist data.root=DIR`."
+        )
+    for key in {"dataset", "root", "store"} & block.keys():
+        block[key] = str(block[key])  # a folder may be called 2024
+    return validated(DataConfig, block, "data")  # type: ignore[no-any-return]
+
+
+def _list() -> int:
+    from mtsearch.data import list_cards
+
+    rows = [("dataset", "images", "tasks", "what")]
+    for name, card in list_cards().items():
+        tasks = ", ".join(f"{task.name} ({task.outputs})" for task in card.tasks)
+        rows.append((name, "x".join(map(str, card.shape)), tasks, card.title))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    show(
+        "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

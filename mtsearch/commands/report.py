@@ -1,0 +1,148 @@
+"""Rewrite the tables, the picture and the page of a run: ``python -m mtsearch.report run=RUN
+[format=html|md|csv|png|parquet]``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtsearch.commands.base import run_command
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.plugins import is_file, parsed
+from mtsearch.config.reading import split_pairs
+
+if TYPE_CHECKING:
+    from mtsearch.pareto import Outcome
+    from mtsearch.runs.directory import RunDirectory
+
+USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet] [reference=DIR] [plugins=[FILE.py]]
+
+Derives from the events of the run directory RUN: trials.parquet, history.parquet, front.parquet, front.csv, front.md, front.png
+and report.html (one page that opens without a network). With `format`, only what has that ending. It may run beside a search.
+`reference` writes README.md, config.yaml, front.csv, trials.csv and front.png to DIR, to be kept: no path of this machine is in them.
+`plugins` says where the run's plug-ins are now, when not where the run had them. Exit codes: 0 done, 1 could not be written, 2 bad
+input, 130 interrupted."""
+
+KEYS = ("run", "format", "reference", "plugins")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130
+    interrupted."""
+    return run_command(
+        "report", USAGE, _report, arguments, {OSError: "the report could not be written: {error}"}
+    )
+
+
+def write(run: RunDirectory, formats: Sequence[str] | None = None) -> Outcome:
+    """Write all of a run's tables, picture and page, or only those of the given formats, and return
+    the outcome."""
+    from mtsearch.reporting.publish import FORMATS, publish
+
+    space = run.space
+    rows, history = run.rows(), run.history()
+    return publish(
+        run.path,
+        rows,
+        history,
+        space.config,
+        run.environment,
+        configuration=space.to_yaml(),
+        formats=formats or FORMATS,
+    )
+
+
+def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
+    """Write the reference result, the data root as DATA and without where this machine keeps its
+    results."""
+    from mtsearch.config.reading import list_spaces, load_space
+    from mtsearch.config.space import dump
+    from mtsearch.reporting.reference import write_reference
+    from mtsearch.runs.commands import strip_local_paths
+
+    record, raw = run.state(), dict(run.space.raw)
+    raw.pop("results", None)
+    raw.pop("monitor", None)
+    rooted = bool(raw["data"].get("root"))
+    raw["data"].pop("store", None)
+    raw["data"] = {
+        **raw["data"],
+        "dataset": Path(raw["data"]["dataset"]).name,
+        **({"root": "DATA"} if rooted else {}),
+    }
+    if raw.get("plugins"):
+        raw["plugins"] = [Path(entry).name if is_file(entry) else entry for entry in raw["plugins"]]
+    changed = tuple(f"{key}=" for key in record.changes)
+    kept = [
+        pair
+        for pair in record.overrides
+        if not pair.startswith(("data.root=", "data.store=", "results.", "monitor", *changed))
+    ]
+    words = [
+        *strip_local_paths([f"space={record.space}"]),
+        *([f"profile={record.profile}"] if record.profile else []),
+        *(["data.root=DATA"] if rooted else []),
+    ]
+    words += map(
+        shlex.quote,
+        strip_local_paths([*kept, *(f"{key}={value}" for key, value in record.changes.items())]),
+    )
+    command = "python -m mtsearch.run " + " ".join(words)
+    for row in found.rows:
+        row["command"] = shlex.join(strip_local_paths(shlex.split(row["command"])))
+    config = run.config
+    if (
+        not config.notes and record.space in list_spaces()
+    ):  # a run made before the space had its notes
+        config = config.model_copy(update={"notes": load_space(record.space).config.notes})
+    write_reference(
+        folder, found, config, run.environment, configuration=dump(raw), command=command
+    )
+
+
+def _report(words: list[str]) -> int:
+    own, rest = split_pairs(words, KEYS)
+    if rest:
+        raise BadInput(
+            f"`{rest[0]}` is no key of the report. {nearest(rest[0].split('=')[0], KEYS)}"
+        )
+    if "run" not in own:
+        raise BadInput(
+            "`run` is missing. Write, for example, `python -m mtsearch.report"
+            " run=results/pareto_cm/20260101-120000`."
+        )
+
+    from mtsearch.reporting.publish import FORMATS
+    from mtsearch.reporting.terminal import print_front
+    from mtsearch.runs.object_store import StoreError
+    from mtsearch.runs.opening import open_run
+
+    chosen = own.get("format")
+    if chosen is not None and chosen not in FORMATS:
+        raise BadInput(f"`format` is unknown: `{chosen}`. {nearest(chosen, FORMATS)}")
+    run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
+    if "reference" in own:
+        try:
+            Path(own["reference"]).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"`reference` is no folder that can be written to: {own['reference']}"
+                f" ({error.strerror}). Give another one."
+            ) from None
+    found = write(run, [chosen] if chosen else None)
+    try:
+        run.send_tables()
+    except StoreError as error:
+        raise BadInput(f"the tables cannot be kept: {error}") from None
+    if "reference" in own:
+        _keep(run, found, own["reference"])
+    print_front(found)
+    print(f"run: {run.address}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Train one configuration of a space: ``python -m mtsearch.train space=NAME key=value ...``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from mtsearch.commands.base import run_command
+from mtsearch.config.errors import BadInput, Halt, nearest
+from mtsearch.config.plugins import parsed
+from mtsearch.config.reading import read_space, split_pairs
+from mtsearch.config.space import Space
+
+USAGE = """python -m mtsearch.train space=NAME|PATH [control=NAME] [profile=NAME] [key=value ...]
+python -m mtsearch.train resume=RUN [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]    go on after Ctrl-C or a crash
+
+Trains one configuration: the space's defaults (or one of its controls) with your changes, such as
+  trial.architecture=mdmtn  trial.optimizer.lr=0.001  'trial.preference={image: 0.7, digit: 0.3}'  data.root=DIR
+and writes a run directory with its checkpoint, which `python -m mtsearch.export run=RUN pick=trial:0000` exports (a control by
+its name: pick=trial:stl). The last line is the run directory, `run: PATH`. Exit codes: 0 done, 1 the training failed, 2 bad input,
+130 interrupted. Set trial.threads to use more than one core, plugins=[FILE.py] to use methods of your own.
+`python -m mtsearch.run space=NAME --cfg` shows every key. Those of search, workers, resources and monitor change nothing here."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The door; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    failures: dict[type[Exception], str] = {
+        Halt: "{error} Fix this, then go on with `python -m mtsearch.train resume=RUN`."
+    }
+    return run_command(
+        "train",
+        USAGE,
+        _train,
+        arguments,
+        failures,
+        "`python -m mtsearch.train resume=RUN` goes on where a run has begun.",
+    )
+
+
+def _train(words: list[str]) -> int:
+    own, overrides = split_pairs(words, ("space", "profile", "control", "resume"))
+    if "resume" in own:
+        return _resume(own, overrides)
+    if "space" not in own:
+        raise BadInput(
+            "`space` is missing. Write, for example, `python -m mtsearch.train space=pareto_cm`."
+        )
+    raw = read_space(own["space"], overrides, own.get("profile"))
+    given = raw["trial"].get("threads") if isinstance(raw.get("trial"), dict) else None
+    if isinstance(given, int):
+        os.environ["OMP_NUM_THREADS"] = str(
+            given
+        )  # before a plug-in imports torch, whose OpenMP reads it once
+    control = own.get("control")
+    if control is not None and control not in raw["controls"]:
+        raise BadInput(
+            f"`control` names no control of {raw['name']}: `{control}`."
+            f" {nearest(control, raw['controls'])}"
+        )
+    # Whatever a control that is not trained has become by the changes is no matter here.
+    space = Space(
+        {**raw, "controls": {control: raw["controls"][control]} if control else {}, "delta_m": None}
+    )
+
+    from mtsearch.jobs.single import train
+
+    return train(space, name=own["space"], profile=own.get("profile"), overrides=overrides)
+
+
+def _resume(own: dict[str, str], overrides: list[str]) -> int:
+    from mtsearch.jobs.single import resume
+    from mtsearch.runs.directory import PLACES
+
+    for key in [
+        *(key for key in own if key != "resume"),
+        *(pair.partition("=")[0] for pair in overrides),
+    ]:
+        if key not in PLACES:
+            raise BadInput(
+                f"`{key}` does not go with `resume`; only {', '.join(PLACES)} do. Start a new"
+                " training with `space=`."
+            )
+    places = dict(pair.split("=", 1) for pair in overrides)
+    return resume(
+        own["resume"],
+        {key: parsed(value) if key == "plugins" else value for key, value in places.items()},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

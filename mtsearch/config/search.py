@@ -1,0 +1,74 @@
+"""The search block of a space: sampler, scheduler, budget, slots."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mtsearch.config.base import Model
+from mtsearch.config.optimisation import Positive
+
+
+class Sampler(Model):
+    """How configurations are proposed."""
+
+    name: Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"] = "tpe"
+    startup: int = Field(
+        10,
+        gt=0,
+        description=(
+            "random trials before a model is used (tpe, gp); the population of nsga2 and nsga3"
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> Sampler:
+        if self.name in ("qmc", "random", "grid") and self.startup != 10:
+            raise ValueError(f"with `name = {self.name}` has no use for `startup`. Leave it out")
+        return self
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Scheduler(Model):
+    """Which trials are stopped before their end."""
+
+    name: Literal["none", "moasha"] = "none"
+    grace: int = Field(3, gt=0, description="the report at which trials are first compared")
+    reduction: int = Field(
+        2,
+        gt=1,
+        description=(
+            "one of so many goes on; also the factor between the reports at which trials are"
+            " compared"
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> Scheduler:
+        fields = type(self).model_fields
+        idle = [
+            name
+            for name in ("grace", "reduction")
+            if self.name == "none" and getattr(self, name) != fields[name].default
+        ]
+        if idle:
+            raise ValueError(f"with `name = none` has no use for `{idle[0]}`. Leave it out")
+        return self
+
+
+class Search(Model):
+    """How many trials, which sampler, which scheduler, how many at once."""
+
+    trials: int = Field(16, gt=0)
+    sampler: Annotated[Sampler, BeforeValidator(_named)] = Sampler()
+    scheduler: Annotated[Scheduler, BeforeValidator(_named)] = Scheduler()
+    seed: int = Field(0, ge=0)
+    slots: int | None = Field(None, gt=0)
+    budget: Positive | None = Field(None, description="seconds after which no trial starts")
+    max_failures: int = Field(
+        3, ge=0, description="times one trial is restarted after its process died"
+    )

@@ -1,0 +1,2 @@
+"""The search on Ray: cluster, trial actors, worker groups, the Tune callback. The only package that
+imports Ray."""

@@ -1,0 +1,47 @@
+"""What is refused before a search starts, without its data: sampler, names of controls, devices,
+slots."""
+
+from __future__ import annotations
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import LONGEST
+from mtsearch.config.space import Space
+from mtsearch.execution.slots import bundle, local_nodes, slots
+from mtsearch.jobs.checks import placed, variants
+from mtsearch.observers import check_observers
+from mtsearch.strategy.study import check_search
+
+
+def check_space(space: Space) -> None:
+    """Refuse what can be known without the data: the sampler, the controls' names, the devices, the
+    slots of a local cluster."""
+    check_search(space)
+    check_observers(space)
+    bundle(space.config)
+    for name in space.controls:
+        if (
+            name.isdigit()
+            or len(name) > LONGEST
+            or not name.replace("-", "").replace("_", "").isalnum()
+        ):
+            rule = f"at most {LONGEST} letters, digits, `-` and `_`, not by digits alone"
+            raise BadInput(f"`controls.{name}` should be named by {rule}. Rename it.")
+    if space.config.resources.gpu == 0:
+        for variant in variants(space, pairs=False):
+            if variant.config.device == "cuda":
+                text = (
+                    "`trial.device` is cuda, but `resources.gpu` is 0, so no slot has a GPU. Set"
+                    " resources.gpu=1 or a share."
+                )
+                raise BadInput(placed(space, variant, text))
+    if space.config.workers > 1:
+        for variant in variants(space, pairs=False):
+            if variant.config.compile and variant.config.bn == "sync":
+                text = (
+                    "`trial.compile` with several workers needs `trial.bn: local`, as with `sync`"
+                    " layers talk to other workers. Found sync."
+                )
+                raise BadInput(placed(space, variant, text))
+    here = local_nodes()
+    if here is not None:
+        slots(space.config, here)

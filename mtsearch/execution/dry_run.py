@@ -1,0 +1,72 @@
+"""What a search would do: slots, first configurations and cost, without training anything."""
+
+from __future__ import annotations
+
+import tempfile
+
+from mtsearch.config.schema import TrialConfig
+from mtsearch.config.space import Space, leaves
+from mtsearch.data import open_dataset
+from mtsearch.execution.checks import check_space
+from mtsearch.execution.cluster import cluster
+from mtsearch.execution.remarks import remarks
+from mtsearch.execution.slots import bundle, local_nodes, slots
+from mtsearch.jobs.environment import environment_of
+from mtsearch.models import build_model, model_macs
+from mtsearch.population import total_epochs_of
+from mtsearch.runs.commands import text
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import check_results
+from mtsearch.strategy.study import Study
+
+SHOWN = 3  # configurations
+
+
+def dry_run(space: Space) -> str:
+    """A page of text. Joins a cluster only where `RAY_ADDRESS` names one. Raises BadInput as the
+    search would."""
+    check_space(space)
+    check_results(space)
+    nodes = local_nodes()
+    if nodes is None:
+        with cluster() as connection:
+            nodes = connection.nodes
+    at_once = slots(space.config, nodes)
+    resources = {name: sum(node.get(name, 0) for node in nodes) for name in bundle(space.config)}
+    data, environment = environment_of(space)
+    dataset = open_dataset(data)
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory.create(space, environment, name="dry-run", root=folder)
+        study = Study(run, space, run.state())
+        count = study.size
+        first = [study.ask() for _ in range(min(SHOWN, count))]
+    images = len(dataset.splits["train"].images)
+    epochs = count * total_epochs_of(space.trial(), images)
+    epochs += sum(total_epochs_of(space.trial(tree), images) for tree in space.controls.values())
+    macs = [_macs(space.trial(trial.config), dataset) for trial in first]
+    lines = [
+        f"data     {environment['dataset']}",
+        f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",
+        (
+            f"trials   {count} by {space.config.search.sampler.name}, and the controls"
+            f" {', '.join(space.controls) or '(none)'}"
+        ),
+        *remarks(space, at_once, nodes),
+        (
+            f"cost     about {epochs:.0f} epochs of {images:,} training images,"
+            f" {epochs * images:,.0f} images in all; forward {min(macs):,} to {max(macs):,}"
+            f" multiply-adds an image, so about {3 * epochs * images * sum(macs) / len(macs):.2e}"
+            " in all with backward"
+        ),
+    ]
+    for trial in first:
+        lines.append(f"\n{trial.trial}")
+        lines += [f"  {path}={text(value)}" for path, value in leaves(trial.config, "trial")]
+    return "\n".join(lines)
+
+
+def _macs(config: TrialConfig, dataset: object) -> int:
+    card = dataset.card  # type: ignore[attr-defined]
+    return model_macs(
+        build_model(config.architecture, config.backbone, card.tasks, card.shape), card.shape
+    )

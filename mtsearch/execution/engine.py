@@ -1,0 +1,218 @@
+"""A search from start to end: Ray, the trials, the test of the front, the tables."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.config.space import Space
+from mtsearch.execution.callback import TuneCallback
+from mtsearch.execution.checks import check_space
+from mtsearch.execution.cluster import Cluster, cluster
+from mtsearch.execution.joining import check_shared
+from mtsearch.execution.metrics import RayMetrics
+from mtsearch.execution.remarks import remarks
+from mtsearch.execution.searcher import JobSearcher
+from mtsearch.execution.slots import bundle, slots
+from mtsearch.execution.trial_actor import TrialActor
+from mtsearch.jobs.conclusion import conclude, halted
+from mtsearch.jobs.environment import check_plugins, concrete_data, environment_of
+from mtsearch.jobs.interruption import interrupt_event
+from mtsearch.jobs.job import TRIAL_CLASS
+from mtsearch.observers.dispatcher import dispatch_events
+from mtsearch.reporting.live import Display
+from mtsearch.runs.directory import PLACES, RunDirectory
+from mtsearch.runs.object_store import is_url
+from mtsearch.runs.opening import check_results, create_run, open_run
+from mtsearch.runs.remote import RemoteRun
+from mtsearch.strategy.manager import TrialManager
+
+
+def run(
+    space: Space,
+    *,
+    name: str,
+    profile: str | None = None,
+    overrides: tuple[str, ...] = (),
+    trial_class: str = TRIAL_CLASS,
+    console: Console | None = None,
+) -> int:
+    """Search a space and return the exit code. `name`, `profile` and `overrides` are how the space
+    was given; rows' commands repeat them.
+
+    Raises BadInput before Ray starts where the space, its data or its resources cannot be had.
+    """
+    console = console or Console()
+    check_space(space)
+    check_results(space)
+    data, environment = environment_of(space)
+    with cluster() as connection:
+        slots(space.config, connection.nodes)
+        root = space.config.results.root
+        check_shared(None if is_url(root) else root, root=data.root, store=data.store)
+        directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
+        with directory.driver_lock():
+            return _drive(directory, space, data, connection, trial_class, console)
+
+
+def resume(
+    path: str | Path,
+    changes: dict[str, Any],
+    *,
+    trial_class: str = TRIAL_CLASS,
+    console: Console | None = None,
+) -> int:
+    """Go on with a run: finished trials are skipped, unfinished ones continue from their last
+    state, the study is the same.
+
+    `changes` may hold `search.trials`, `search.budget` and `search.slots`, and `data.root`,
+    `data.store` and `plugins`, which say where this machine has the data and the plug-ins and are
+    not kept. Where nothing is left to do nothing is changed. Raises BadInput.
+    """
+    console = console or Console()
+    directory = open_run(path, changes.get("plugins"), "resume")
+    with directory.driver_lock():
+        places = {key: value for key, value in changes.items() if key in PLACES}
+        changes = {
+            key: value
+            for key, value in changes.items()
+            if key not in PLACES and _get(directory.config, key) != value
+        }
+        space = directory.space_with(changes)
+        begun = sum(trial.kind == "search" for trial in directory.state().trials.values())
+        if "search.trials" in changes and space.config.search.trials < begun:
+            raise BadInput(
+                f"`search.trials` should be at least {begun}, the trials that the run has begun."
+                f" Found {space.config.search.trials}. Leave it out to go on with the run as it is."
+            )
+        check_space(space)
+        check_plugins(space, directory.environment)
+        data = concrete_data(directory.space_with({**changes, **places}), directory.environment)
+        if changes:
+            directory.log.append("resume", changes=changes)
+        manager = TrialManager(directory, space, data)
+        if not manager.pending and not manager.to_test():
+            return _conclude(manager, console)
+        with cluster() as connection:
+            check_shared(
+                None if isinstance(directory, RemoteRun) else directory.path,
+                root=data.root,
+                store=data.store,
+            )
+            if not changes:
+                directory.log.append("resume", changes={})
+            return _drive(directory, space, data, connection, trial_class, console)
+
+
+def _get(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def _drive(
+    directory: RunDirectory,
+    space: Space,
+    data: DataConfig,
+    connection: Cluster,
+    trial_class: str,
+    console: Console,
+) -> int:
+    manager = TrialManager(directory, space, data)
+    at_once = slots(space.config, connection.nodes)
+    banner(console, manager, at_once, connection)
+    metrics = RayMetrics(
+        directory.title, manager.total, tuple(o.metric for o in space.config.objectives)
+    )
+    with interrupt_event() as interrupt:
+        try:
+            with (
+                Display(manager, at_once, console) as display,
+                dispatch_events(manager, display.note, metrics) as dispatcher,
+            ):
+                _work(
+                    manager,
+                    at_once,
+                    trial_class,
+                    TuneCallback(manager, display, dispatcher, interrupt),
+                )
+        except KeyboardInterrupt:
+            return _conclude(manager, console, interrupted=True)
+        except Exception:  # Tune has its own for what its callbacks raise
+            if manager.halted is None:
+                raise
+            return halted(manager.run, manager.halted, console)
+        return _conclude(manager, console)
+
+
+def _conclude(manager: TrialManager, console: Console, *, interrupted: bool = False) -> int:
+    note = None
+    if manager.proposed < manager.study.size:
+        note = (
+            f"`search.budget` is used up after {manager.proposed} of {manager.study.size} trials; a"
+            " resume may raise it."
+        )
+    return conclude(
+        manager.run,
+        manager.space,
+        console,
+        interrupted=interrupted,
+        unfinished=manager.unfinished,
+        note=note,
+    )
+
+
+def banner(console: Console, manager: TrialManager, at_once: int, connection: Cluster) -> None:
+    """One block at the start: what is really trained, on what, where."""
+    config = manager.space.config
+    finished, controls = (
+        len(manager.state.trials) - len(manager.state.running),
+        len(manager.space.controls),
+    )
+    lines = [
+        f"space      {config.name}: {', '.join(o.metric for o in config.objectives)}",
+        f"data       {manager.run.environment['dataset']}",
+        f"trials     {manager.study.size} by {config.search.sampler.name} and {controls}"
+        f" control{'s' * (controls != 1)}, {at_once} at once"
+        + (f"; {finished} of them finished" if finished else ""),
+        *remarks(manager.space, at_once, connection.nodes),
+        f"run        {manager.run.place}",
+        f"dashboard  {connection.dashboard}",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _work(manager: TrialManager, at_once: int, trial_class: str, recorder: TuneCallback) -> None:
+    """Train what is to be trained, then test the front and the controls, in the same actors."""
+    config = manager.space.config
+    scratch = tempfile.mkdtemp(prefix="mtsearch-")
+    # A group's workers bring a placement group of their own; its actor only waits.
+    wanted = bundle(config) if config.workers == 1 else {"memory": 1.0}
+    try:
+        tune.run(
+            tune.with_resources(TrialActor, tune.PlacementGroupFactory([wanted])),
+            name="search",
+            storage_path=scratch,
+            search_alg=JobSearcher(manager, trial_class),
+            scheduler=recorder.scheduler,
+            num_samples=-1,
+            max_concurrent_trials=at_once,
+            max_failures=config.search.max_failures,
+            reuse_actors=True,
+            callbacks=[recorder],
+            raise_on_failed_trial=False,
+            trial_dirname_creator=lambda trial: str(trial.config["trial"]),
+            verbose=0,
+        )
+    except BaseException:
+        recorder.kill()
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,43 @@
+"""What is allowed and hardly meant: said before a search starts, and in its dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mtsearch.config.space import Space
+
+
+def remarks(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) -> list[str]:
+    """Lines about a search of `at_once` trials on these nodes (what each has, by Ray's resource
+    names)."""
+    return [
+        f"remark     {found}"
+        for found in (_crowded(space, at_once, nodes), _idle_scheduler(space))
+        if found is not None
+    ]
+
+
+def _crowded(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) -> str | None:
+    config, cores = space.config, sum(float(node.get("CPU", 0)) for node in nodes)
+    threads = max(space.trial(tree).threads for tree in (space.defaults, *space.controls.values()))
+    total = threads * config.workers * at_once
+    if threads <= max(config.resources.cpu, 1) or total <= cores:
+        return None
+    room = any(float(node.get("CPU", 0)) >= threads for node in nodes)
+    advice = f"`resources.cpu={threads}` prevents it" if room else "lower `trial.threads`"
+    return f"{total} threads of trials at once on {cores:g} cores wait for each other; {advice}"
+
+
+def _idle_scheduler(space: Space) -> str | None:
+    from mtsearch.training.phases import plan  # imports torch
+
+    scheduler, config = space.config.search.scheduler, space.trial()
+    if scheduler.name == "none" or config.population is not None:
+        return None
+    reports = sum(-(-phase.epochs // config.report_every) for phase in plan(config))
+    if scheduler.grace < reports:  # a last report is not compared
+        return None
+    return (
+        f"`search.scheduler` stops nothing: its `grace` is {scheduler.grace}, and trials make"
+        f" {reports} reports"
+    )

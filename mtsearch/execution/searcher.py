@@ -1,0 +1,77 @@
+"""The searcher that Tune asks: the unfinished, the controls, the study's proposals, and at last the
+tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from mtsearch.config.schema import TrialConfig
+from mtsearch.strategy.manager import TrialManager
+
+
+class JobSearcher(Searcher):
+    """Hands Tune one job a trial. Results do not pass through here: the manager tells the study,
+    from the events."""
+
+    def __init__(self, manager: TrialManager, trial_class: str) -> None:
+        # no metric: with one, Tune raises in its controller when a report lacks it
+        super().__init__()
+        self._manager, self._trial_class = manager, trial_class
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next job's configuration; None while there may be another one later; FINISHED."""
+        trial, purpose = self._manager.next_trial(), "train"
+        if trial is None and self._manager.unsettled:
+            return None
+        if trial is None:
+            trial, purpose = self._manager.next_test(), "test"
+        if trial is None:
+            return None if self._manager.testing else Searcher.FINISHED
+        job = {
+            "purpose": purpose,
+            **self._manager.run.states(
+                trial.trial, trial.config, expected=purpose == "test" or trial.attempts > 1
+            ),
+            "config": trial.config,
+            "plugins": list(self._manager.space.config.plugins),
+            "data": self._manager.data.model_dump(mode="json"),
+            "gpu": self._manager.space.config.resources.gpu,
+            "trial_class": self._trial_class,
+        }
+        return {
+            "trial": trial.trial,
+            "purpose": purpose,
+            "stoppable": trial.kind == "search",
+            "job": json.dumps(job),  # text, so that Tune finds nothing in it to resolve
+            "group": json.dumps(self._group(trial.config)),
+        }
+
+    def _group(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """The settings of the worker group that a trial needs, if it needs one."""
+        space = self._manager.space.config
+        if space.workers == 1:
+            return None
+        resources = space.resources
+        return {
+            "workers": space.workers,
+            "cpu": resources.cpu,
+            "gpu": resources.gpu,
+            "threads": config.get("threads", TrialConfig.model_fields["threads"].default),
+            "timeout": resources.collective_timeout,
+            "start": resources.start_timeout,
+            "deaths": space.search.max_failures,
+        }
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing is left to do."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Tune's own resume is not used."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, as `save`."""

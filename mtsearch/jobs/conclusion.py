@@ -1,0 +1,111 @@
+"""The end of a run: tables, page, picture, and the lines that are printed last."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+from rich.console import Console
+
+from mtsearch.config.space import Space
+from mtsearch.reporting.publish import publish
+from mtsearch.reporting.terminal import print_front
+from mtsearch.runs.directory import RunDirectory
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
+
+
+def conclude(
+    run: RunDirectory,
+    space: Space,
+    console: Console,
+    *,
+    interrupted: bool = False,
+    unfinished: bool = False,
+    failure: str | None = None,
+    note: str | None = None,
+) -> int:
+    """Write the tables, the picture and the page from the events; print the front of a search and
+    the run's address.
+
+    Args:
+        run: whose driver ends.
+        space: with the settings that this driver had.
+        console: takes the lines.
+        interrupted: whether SIGINT or SIGTERM ended the driver.
+        unfinished: whether a resume has something left to do.
+        failure: why a single training failed, if it did.
+        note: a line for the end of a run that is complete.
+
+    Returns:
+        The exit code: 0 done, 1 not all could be done, 130 interrupted.
+    """
+    run.log.close()
+    single = run.state().single
+    try:
+        found = publish(
+            run.path,
+            run.rows(),
+            run.history(),
+            space.config,
+            run.environment,
+            configuration=space.to_yaml(),
+        )
+    except OSError as error:
+        return halted(
+            run, f"the tables of {run.path} cannot be written ({error.strerror or error}).", console
+        )
+    if not single:
+        print_front(found, console)
+    unsaved = run.flush()
+    for line in run.pop_messages():
+        say(console, line)
+    for problem in (failure, unsaved):
+        if problem is not None:
+            print(f"mtsearch.{'train' if single else 'run'}: {problem}", file=sys.stderr)
+    if run.abort_reason is None:
+        if interrupted:
+            say(
+                console,
+                f"interrupted; everything finished is kept. Continue with: {resume_command(run)}",
+            )
+        elif unfinished:
+            say(console, f"not all is done. Continue with: {resume_command(run)}")
+        elif note is not None:
+            say(console, note)
+    say(console, f"run: {run.address}")
+    if run.abort_reason is not None:
+        return FAILED
+    if interrupted:
+        return INTERRUPTED
+    incomplete = unfinished or failure is not None or unsaved is not None
+    return FAILED if incomplete or not (single or found.front) else DONE
+
+
+def halted(run: RunDirectory, reason: str, console: Console) -> int:
+    """Print why a run stopped before its end; its tables are written by the resume. Returns the
+    exit code."""
+    run.log.close()
+    unsaved = run.flush()
+    for line in [*run.pop_messages(), *([unsaved] if unsaved is not None else [])]:
+        say(console, line)
+    say(
+        console,
+        f"stopped: {reason} Everything finished is kept. Fix this, then continue with:"
+        f" {resume_command(run)}",
+    )
+    say(console, f"run: {run.address}")
+    return FAILED
+
+
+def resume_command(run: RunDirectory) -> str:
+    """The command that continues a run: a search, or a single training."""
+    return (
+        f"python -m mtsearch.{'train' if run.state().single else 'run'}"
+        f" resume={shlex.quote(run.address)}"
+    )
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line without markup or cuts."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

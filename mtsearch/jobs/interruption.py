@@ -1,0 +1,48 @@
+"""SIGINT and SIGTERM while a search or a training runs. Only the main thread can take signals; in
+another one nothing changes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interrupt_event() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second one raises KeyboardInterrupt at
+    once."""
+    event = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        event.set()
+        signal.signal(number, signal.default_int_handler)
+
+    with _handled_by(stop):
+        yield event
+
+
+@contextmanager
+def raise_on_interrupt() -> Iterator[None]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, whatever handlers an earlier search in this
+    process has installed."""
+    with _handled_by(signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

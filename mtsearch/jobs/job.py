@@ -1,0 +1,188 @@
+"""A job: one trial trained report by report, or the test of one, in the process that has it. Knows
+nothing of Ray."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from mtsearch.config.errors import Damaged, reason_of
+from mtsearch.config.plugins import load_plugins
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.runs.checkpoints import FolderCheckpoints, ObjectStoreCheckpoints, checkpoints_of
+from mtsearch.runs.events import plain
+from mtsearch.runs.object_store import StoreError
+
+if TYPE_CHECKING:
+    from mtsearch.training import World
+
+TRIAL_CLASS = "mtsearch.population:trial_class_for"
+
+
+class Job:
+    """Trains or tests what a text of JSON describes.
+
+    It holds ``{"purpose": "train" or "test", "folder" or "store": of the checkpoint, "config":
+    tree, "data": tree, "gpu": share of one, "plugins": their names, "trial_class":
+    "module:Class"}``. Without a share of a GPU a trial sees none, as no slot counts it. After every
+    report the state is saved, atomically, before the report is returned (in a store: when it is
+    time, see `mtsearch.runs.checkpoints`). A trial that is found on disk continues from there, and
+    its first step returns all reports made so far, because some may never have reached the driver;
+    the driver drops those it has. An exception ends the trial as failed with one line; the job
+    itself never raises. Where the state cannot be written or the data are damaged, the trial is not
+    to blame, and the run has to stop.
+
+    Args:
+        text: the description.
+        world: the ranks that do this job together, each with a `Job` of its own; rank 0 keeps the
+            state. None where one process does.
+    """
+
+    def __init__(self, text: str, world: World | None = None) -> None:
+        job = json.loads(text)
+        self._ranks = () if world is None else (world,)
+        self._keeps = world is None or world.rank == 0
+        self.purpose = job["purpose"]
+        self._trial: Any = None
+        self._states: FolderCheckpoints | ObjectStoreCheckpoints | None = None
+        self._again: list[dict[str, Any]] = []
+        self._failed: str | None = None
+        self._halt: str | None = None  # why no trial can go on
+        self._note: str | None = None
+        try:
+            # Before a plug-in or the first trial imports torch, whose OpenMP reads it once; the
+            # driver has validated the tree.
+            os.environ["OMP_NUM_THREADS"] = str(
+                job["config"].get("threads", TrialConfig.model_fields["threads"].default)
+            )
+            if not job.get("gpu", 0):
+                os.environ["CUDA_VISIBLE_DEVICES"] = (
+                    ""  # likewise, and whatever Ray leaves visible to actors that ask for none
+                )
+            load_plugins(job["plugins"])
+            trial_config = TrialConfig.model_validate(job["config"])
+            trial_class = trial_class_of(job["trial_class"], trial_config)
+            data = DataConfig.model_validate(job["data"])
+            self._states = checkpoints_of(job, world)
+            self._trial = self._restore_or_none(trial_class, data)
+            if self._trial is None:
+                self._trial = trial_class(trial_config, data, *self._ranks)
+            self._again = list(self._trial.reports)
+        except Damaged as error:
+            self._halt = str(error)
+        except Exception as error:  # whatever a trial's code raises ends this trial and no other
+            self._failed = reason_of(error)
+
+    def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
+        """The trial that was saved, if any; None where an unfinished one is damaged: trained again,
+        it makes the same reports."""
+        assert self._states is not None
+        try:
+            folder = self._states.find()
+            if self.purpose == "test" or trial_class.saved(folder):
+                return trial_class.restore(folder, data, *self._ranks)
+        except Exception as error:
+            # A plain ValueError: other data than it was trained on. A StoreError: a store that is
+            # silent to this one of several ranks.
+            silent = bool(self._ranks) and isinstance(error, StoreError)
+            if self.purpose == "test" or type(error) in (ValueError, Damaged) or silent:
+                raise
+            self._note = (
+                f"trained again from its start, as its state could not be read: {reason_of(error)}"
+            )
+        return None
+
+    def step(self) -> dict[str, Any]:
+        """The next report, or those that a restored trial had made; of a test, its metrics.
+
+        Returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report
+        number or None, "halt": why the run has to stop or None, "note": what should be known or
+        None, "store": what went wrong with it or None, "gpu_memory": bytes that this process has
+        held at most, or None}``, of a test ``{"test": metrics or None, "done": True, "failed":
+        reason or None, "halt": ...}``.
+        """
+        if self.purpose == "test":
+            return self.test()
+        reports, self._again = self._again, []
+        note, self._note = self._note, None
+        selected, done = None, True
+        if self._failed is None and self._halt is None:
+            try:
+                reports = reports or self._next()
+                done = self._halt is not None or bool(self._trial.finished)
+                selected = self._trial.selected["report"] if done and self._halt is None else None
+            except Exception as error:  # as above
+                reports, self._failed, done, selected = [], reason_of(error), True, None
+        problem = self._states.problem if self._states is not None else None
+        ended = {"done": done, "failed": self._failed, "selected": selected, "halt": self._halt}
+        return {
+            "reports": reports,
+            **ended,
+            "note": note,
+            "store": problem,
+            "gpu_memory": _gpu_memory(),
+        }
+
+    def _next(self) -> list[dict[str, Any]]:
+        """The next report, its state on disk; none where that cannot be written."""
+        report = next(self._trial)
+        json.dumps(
+            plain(report), ensure_ascii=False
+        ).encode()  # what is no text or number fails the trial here and not the driver later
+        if self._keeps and self._states is not None:
+            try:
+                self._states.keep(self._trial, bool(self._trial.finished))
+            except OSError as error:
+                self._halt = (
+                    f"the state of a trial cannot be written to {error.filename or 'its folder'}"
+                    f" ({error.strerror or error})."
+                )
+                return []
+        return [report]
+
+    @property
+    def total_epochs(self) -> float | None:
+        """Epochs of the trial in all; None where it could not be made."""
+        return getattr(self._trial, "total_epochs", None)
+
+    def test(self) -> dict[str, Any]:
+        """The test metrics of the trial, as `step` returns them; raises nothing."""
+        metrics = None
+        if self._failed is None and self._halt is None:
+            try:
+                found = self._trial.evaluate("test")
+                json.dumps(plain(found), ensure_ascii=False).encode()
+                metrics = found
+            except Exception as error:  # as above
+                self._failed = reason_of(error)
+        return {"test": metrics, "done": True, "failed": self._failed, "halt": self._halt}
+
+    def close(self) -> None:
+        """Let go of the trial; the process may get another, which what this one raises now does not
+        concern."""
+        if self._trial is not None:
+            with suppress(Exception):
+                self._trial.close()
+            self._trial = None
+        if self._states is not None:
+            self._states.close()
+
+
+def _gpu_memory() -> int | None:
+    """The most bytes of GPU memory that torch has held for tensors in this process; None where it
+    has used no GPU."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return int(cuda.max_memory_allocated()) if cuda is not None and cuda.is_initialized() else None
+
+
+def trial_class_of(path: str, config: TrialConfig) -> Any:
+    """The class at ``module:Class``, or what the function there gives for the configuration. It is
+    made as ``Class(TrialConfig, DataConfig)`` and has `__next__`, `finished`, `reports`,
+    `selected`, `save`, `saved`, `restore`, `evaluate` and `close`, as `mtsearch.training.Trial`."""
+    module, _, name = path.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    return found if isinstance(found, type) else found(config)

@@ -1,0 +1,56 @@
+"""The trained network of a run's trial, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import DataConfig
+from mtsearch.population import Population, restore_trial
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.training import Trial
+from mtsearch.training.state import has_state, load_state
+
+
+def load_trial(
+    run: RunDirectory, name: str, places: Mapping[str, Any] | None = None
+) -> Trial | Population:
+    """A finished trial with its data; `selected_model` of it is the trained network.
+
+    Args:
+        run: of `open_run`.
+        name: of a trial on the front, or of a control.
+        places: `root` and `store` of the data, where they are no longer where the run had them.
+
+    Raises:
+        BadInput: the trial keeps no state, or the data found are not those that it was trained on.
+    """
+    row = next((row for row in run.rows() if row["trial"] == name), None)
+    if row is None:
+        raise BadInput(f"{run.address} has no trial `{name}`.")
+    if row["state"] != "done":
+        raise BadInput(
+            f"trial `{name}` is {row['state']}, so it has no trained network; take a finished"
+            " trial."
+        )
+    folder = run.fetch(name)
+    if not has_state(folder):
+        why = "only the front and the controls do"
+        raise BadInput(
+            f"trial `{name}` keeps no checkpoint in {run.address}: {why}. Train it again alone:"
+            f" {row['command']}"
+        )
+    given = {
+        "root": run.config.data.root,
+        "store": run.config.data.store,
+    }  # checkpoints know what they were trained on, not where it was
+    data = DataConfig.model_validate({**load_state(folder)["data"], **given, **(places or {})})
+    try:
+        return restore_trial(folder, data)
+    except ValueError as error:  # other data than the trial was trained on
+        raise (
+            error
+            if isinstance(error, BadInput)
+            else BadInput(f"trial `{name}` does not go with the data found now: {error}")
+        ) from error

@@ -1,0 +1,237 @@
+"""A single training in this process: a run of one trial, without Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mtsearch.config.errors import BadInput, Halt
+from mtsearch.config.schema import DataConfig
+from mtsearch.config.space import Space
+from mtsearch.jobs.conclusion import conclude, halted, resume_command, say
+from mtsearch.jobs.interruption import raise_on_interrupt
+from mtsearch.jobs.job import TRIAL_CLASS, Job
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import check_results, create_run, open_run
+from mtsearch.runs.state import TrialRecord
+
+
+def train(
+    space: Space,
+    *,
+    name: str,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    console: Console | None = None,
+) -> int:
+    """Train one configuration, a space's only control or else its defaults, in a new run. Returns
+    the exit code.
+
+    Raises BadInput before a directory is made where the configuration, its data or the directory
+    cannot be had.
+    """
+    _prepare_process(space)
+    from mtsearch.jobs.environment import environment_of  # imports torch
+
+    _check_device(space)
+    check_results(space)
+    data, environment = environment_of(space, _part(space))
+    run = create_run(
+        space, environment, name=name, profile=profile, overrides=overrides, single=True
+    )
+    with run.driver_lock():
+        return _drive(run, space, data, console or Console())
+
+
+def resume(path: str | Path, places: Mapping[str, Any], console: Console | None = None) -> int:
+    """Go on with a single training from the state after its last report, with the numbers it would
+    have had. Returns the exit code.
+
+    `places` may hold `data.root`, `data.store` and `plugins`, which say where this machine has
+    them. Raises BadInput where the run is a search or the training has failed.
+    """
+    run = open_run(path, places.get("plugins"), "resume")
+    if not run.state().single:
+        raise BadInput(f"{run.address} holds a search. Go on with it: {resume_command(run)}")
+    with run.driver_lock():
+        space = run.space_with(places)
+        _prepare_process(space)
+        from mtsearch.jobs.environment import check_plugins, concrete_data  # imports torch
+
+        _check_device(space)
+        check_plugins(space, run.environment)
+        known = run.state().trials.get(_name(space))
+        if known is not None and known.state == "failed":
+            raise BadInput(
+                f"the training in {run.address} has failed: {str(known.reason).rstrip('.')}. Train"
+                f" it again: {run.rows()[0]['command']}"
+            )
+        return _drive(
+            run, space, concrete_data(space, run.environment, _part(space)), console or Console()
+        )
+
+
+def _name(space: Space) -> str:
+    return next(iter(space.controls), "0000")
+
+
+def _part(space: Space) -> str:
+    return f"controls.{_name(space)}" if space.controls else "trial"
+
+
+def _tree(space: Space) -> dict[str, Any]:
+    return space.controls[_name(space)] if space.controls else space.defaults
+
+
+def _prepare_process(space: Space) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(
+        space.trial(_tree(space)).threads
+    )  # before torch is imported, whose OpenMP reads it once
+
+
+def _check_device(space: Space) -> None:
+    import torch
+
+    if space.trial(_tree(space)).device == "cuda" and not torch.cuda.is_available():
+        raise BadInput(
+            "`trial.device` is cuda, but torch finds no usable GPU here. Set trial.device=cpu or"
+            " auto."
+        )
+
+
+def _drive(run: RunDirectory, space: Space, data: DataConfig, console: Console) -> int:
+    """Train and test what is left of it, and write the tables. Returns the exit code."""
+    run.remove_partial_checkpoints()
+    say(console, f"data  {run.environment['dataset']}\nrun   {run.place}")
+    interrupted, reason = False, None
+    try:
+        with raise_on_interrupt():
+            reason = _work(run, space, data, console)
+    except KeyboardInterrupt:
+        interrupted = True
+    except Halt as error:
+        return halted(run, str(error), console)
+    return conclude(run, space, console, interrupted=interrupted, failure=reason)
+
+
+def _work(run: RunDirectory, space: Space, data: DataConfig, console: Console) -> str | None:
+    """Train to the end or to the first exception, then test. Returns why one of them failed."""
+    name, known = _name(space), run.state().trials.get(_name(space))
+    if known is not None and known.test:
+        return None
+    trained = known is not None and known.state == "done"
+    job = Job(
+        json.dumps(
+            {
+                "purpose": "test" if trained else "train",
+                **run.states(name, _tree(space), expected=known is not None),
+                "config": _tree(space),
+                "plugins": list(space.config.plugins),
+                "data": data.model_dump(mode="json"),
+                "gpu": 1,  # whatever is there: nobody else was promised it
+                "trial_class": TRIAL_CLASS,
+            }
+        )
+    )
+    try:
+        if not trained and (reason := _train(run, space, job, known, console)) is not None:
+            return f"the training failed: {reason}"
+        result = job.test()
+    finally:
+        job.close()
+    if result["halt"] is not None:
+        raise Halt(result["halt"])
+    if result["failed"] is not None:
+        return f"the test failed: {result['failed']}"
+    run.log.append("test", trial=name, metrics=result["test"])
+    trial = run.state().trials[name]
+    say(console, f"selected report {trial.selected}: {_tested(trial.result, result['test'])}")
+    return None
+
+
+def _train(
+    run: RunDirectory, space: Space, job: Job, known: TrialRecord | None, console: Console
+) -> str | None:
+    """Train to the end, every report an event once its state is on disk. Returns why it failed."""
+    name, control = _name(space), next(iter(space.controls), None)
+    about = {
+        "kind": "control" if control else "search",
+        "control": control,
+        "config": _tree(space),
+        "params": {},
+        "study": {},
+    }
+    run.log.append("start", trial=name, **about, attempt=known.attempts + 1 if known else 1)
+    seen = set(known.reports) if known else set()
+    if seen:
+        say(console, f"goes on after report {max(seen)}")
+    with _bar(console) as progress:
+        bar = progress.add_task("training", total=job.total_epochs)
+        result: dict[str, Any] = {"done": False}
+        while not result["done"]:
+            result = job.step()
+            if result["halt"] is not None or run.abort_reason is not None:
+                raise Halt(result["halt"] or run.abort_reason)
+            if result["note"] is not None:
+                run.log.append("note", trial=name, note=result["note"])
+            run.on_store_error(result["store"])
+            for line in [
+                *([result["note"]] if result["note"] is not None else []),
+                *run.pop_messages(),
+            ]:
+                say(progress.console, line)
+            for report in result["reports"]:
+                progress.update(bar, completed=report["epoch"])
+                if report["report"] not in seen:
+                    run.log.append("report", trial=name, report=report["report"], metrics=report)
+                    say(progress.console, _line(report, job.total_epochs))
+    if result["failed"] is not None:
+        run.log.append("end", trial=name, state="failed", reason=result["failed"])
+        return str(result["failed"])
+    run.log.append("end", trial=name, state="done", selected=result["selected"])
+    return None
+
+
+def _bar(console: Console) -> Progress:
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        TimeRemainingColumn(),
+    ]
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
+def _line(report: Mapping[str, Any], epochs: float | None) -> str:
+    whose = (
+        "teacher/" if report["phase"] == "teach" else "val/"
+    )  # while its teachers learn, the network itself stays as it was
+    return (
+        f"epoch {report['epoch']:>3}/{epochs}  {report['phase']:<7}  {_metrics(report, whose)} "
+        f" density {report['model/density']:.3f}"
+    )
+
+
+def _tested(selected: Mapping[str, Any], figures: Mapping[str, float]) -> str:
+    """The test's figures of the kinds that reports hold; single classes stand in the tables."""
+    return _metrics(
+        {
+            key: value
+            for key, value in figures.items()
+            if key.replace("test/", "val/", 1) in selected
+        },
+        "test/",
+    )
+
+
+def _metrics(report: Mapping[str, Any], prefix: str) -> str:
+    return "  ".join(
+        f"{key} {value:.4g}" for key, value in report.items() if key.startswith(prefix)
+    )

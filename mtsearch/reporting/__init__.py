@@ -1,0 +1,1 @@
+"""Tables, plots, the report page, the terminal and the reference pages of a run."""

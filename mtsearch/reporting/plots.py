@@ -1,0 +1,277 @@
+"""The picture of the front, fit for a paper: all trials, the front, its knee and the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from mtsearch.config.files import replacing
+from mtsearch.config.schema import Objective
+from mtsearch.pareto.columns import Row, label
+from mtsearch.pareto.front import Floats, non_dominated, values
+from mtsearch.pareto.outcome import Outcome
+from mtsearch.reporting import palette
+
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.labelsize": 9.5,
+    "axes.edgecolor": palette.INK,
+    "axes.labelcolor": palette.INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E9EC",
+    "grid.linewidth": 0.6,
+    "xtick.color": palette.INK,
+    "ytick.color": palette.INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,  # text stays text in vector files
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mtsearch",  # the same picture gives the same file
+}
+
+
+def write_front(path: Path, found: Outcome) -> None:
+    """Write the picture to `path`; the suffix (.png, .pdf, .svg) says the format. Replaced in one
+    step."""
+    with mpl.rc_context(STYLE), replacing(path) as temporary:
+        metadata = (
+            {"CreationDate": None}
+            if path.suffix == ".pdf"
+            else {"Date": None}
+            if path.suffix == ".svg"
+            else {}
+        )
+        front_figure(found).savefig(
+            temporary,
+            format=path.suffix[1:],
+            bbox_inches="tight",
+            pad_inches=0.04,
+            metadata=metadata,
+        )
+
+
+def front_figure(found: Outcome) -> Figure:
+    """One panel for one or two objectives, one panel per pair for more (three in a line), sharing
+    one legend."""
+    pairs = list(combinations(range(len(found.objectives)), 2))
+    if len(pairs) < 2:
+        figure = Figure(figsize=(4.6, 3.5), layout="constrained")
+        panels = [figure.subplots()]
+    else:
+        lines = -(-len(pairs) // 3)
+        figure = Figure(figsize=(8.6, 2.95 * lines), layout="constrained")
+        panels = list(np.atleast_1d(figure.subplots(lines, min(3, len(pairs)))).flat)
+        for spare in panels[len(pairs) :]:
+            spare.remove()
+    if pairs:
+        for axes, (i, j) in zip(panels, pairs, strict=False):
+            _pair(axes, found, found.objectives[i], found.objectives[j])
+    else:
+        _single(panels[0], found)
+    handles = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+    if handles:
+        order = list(handles)
+        columns = len(order) if len(pairs) > 1 else 3
+        figure.legend(
+            [handles[t] for t in order],
+            order,
+            loc="outside upper center",
+            ncols=columns,
+            columnspacing=1.4,
+            handletextpad=0.4,
+        )
+    return figure
+
+
+def _pair(axes: Axes, found: Outcome, x: Objective, y: Objective) -> None:
+    pair = (x, y)
+    others = values([row for row in found.eligible if not row["front"]], pair)
+    front, controls = values(found.front, pair), values(found.controls, pair)
+    breaking = values(found.infeasible, pair)
+    if len(breaking):
+        _marks(
+            axes,
+            breaking,
+            s=16,
+            marker="x",
+            color=palette.OTHER,
+            linewidths=0.9,
+            label="breaks a constraint",
+            zorder=2,
+        )
+    if len(others):
+        _marks(
+            axes,
+            others,
+            s=16,
+            color=palette.OTHER,
+            alpha=0.75,
+            linewidths=0,
+            label="dominated trial",
+            zorder=2,
+        )
+    if len(front):
+        two = len(found.objectives) == 2
+        edge = front[non_dominated(front, [o.goal for o in pair])]
+        _staircase(
+            axes,
+            edge,
+            pair,
+            linestyle="-" if two else ":",
+            name="" if two else "best of these two alone",
+        )
+        _marks(
+            axes,
+            front,
+            s=30,
+            color=palette.FRONT,
+            edgecolors="white",
+            linewidths=0.6,
+            label="front",
+            zorder=4,
+        )
+    if found.knee is not None:
+        star = {"marker": "*", "color": palette.KNEE, "edgecolors": "white", "linewidths": 0.6}
+        _marks(axes, values([found.knee], pair), s=150, label="knee", zorder=6, **star)
+    _controls(axes, found.controls, controls)
+    for axis in (axes.xaxis, axes.yaxis):
+        if max(abs(v) for v in axis.get_data_interval()) >= 1e4:
+            axis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlabel(label(x.metric, found.kinds))
+    axes.set_ylabel(label(y.metric, found.kinds))
+    _limits(axes, np.vstack([front, controls[np.isfinite(controls).all(axis=1)]]), others)
+    if not len(front):
+        axes.text(
+            0.5,
+            0.5,
+            "no finished trial yet",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            color="#6B7580",
+        )
+
+
+def _marks(axes: Axes, points: Floats, **style: Any) -> None:
+    axes.scatter(points[:, 0], points[:, 1], **style)
+
+
+def _staircase(
+    axes: Axes, edge: Floats, pair: Sequence[Objective], linestyle: str, name: str
+) -> None:
+    """The boundary of what the points dominate: between two neighbours it runs through the corner
+    that is worse in both."""
+    edge = np.unique(edge, axis=0)
+    steps: Literal["pre", "post"] = "post" if pair[0].goal == "min" else "pre"
+    axes.step(
+        edge[:, 0],
+        edge[:, 1],
+        where=steps,
+        color=palette.FRONT,
+        linewidth=1.3,
+        linestyle=linestyle,
+        alpha=0.9,
+        zorder=3,
+        label=name or None,
+    )
+
+
+def _controls(axes: Axes, rows: Sequence[Row], points: Floats) -> None:
+    for i, (row, point) in enumerate(zip(rows, points, strict=True)):
+        if np.isfinite(point).all():
+            name, which = str(row.get("control") or row["trial"]), i % len(palette.CONTROLS)
+            style = {"marker": palette.CONTROL_MARKS[which], "color": palette.CONTROLS[which]}
+            _marks(
+                axes,
+                point[None],
+                s=40,
+                edgecolors="white",
+                linewidths=0.6,
+                label=name,
+                zorder=5,
+                **style,
+            )
+
+
+def _limits(axes: Axes, important: Floats, others: Floats) -> None:
+    """Axes that hold the front, the controls and nine tenths of the other trials; how many lie
+    beyond is written in the corner."""
+    shown = (
+        np.vstack([important, np.quantile(others, [0.05, 0.95], axis=0)])
+        if len(others)
+        else important
+    )
+    if len(shown) < 2:
+        return
+    low, high = shown.min(axis=0), shown.max(axis=0)
+    margin = 0.06 * np.where(high > low, high - low, np.maximum(np.abs(high), 1e-3))
+    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
+    beyond = (
+        int(((others < low - margin) | (others > high + margin)).any(axis=1).sum())
+        if len(others)
+        else 0
+    )
+    if beyond:
+        text = f"{beyond} trial{'s' if beyond > 1 else ''} beyond the axes"
+        axes.text(
+            0.985,
+            0.015,
+            text,
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=7,
+            color="#6B7580",
+        )
+
+
+def _single(axes: Axes, found: Outcome) -> None:
+    objective = found.objectives[0]
+    points = values(found.eligible, [objective])[:, 0]
+    number = np.arange(1, len(points) + 1)
+    if len(points):
+        best = (np.minimum if objective.goal == "min" else np.maximum).accumulate(points)
+        axes.scatter(
+            number, points, s=16, color=palette.OTHER, linewidths=0, label="trial", zorder=2
+        )
+        axes.step(
+            number,
+            best,
+            where="post",
+            color=palette.FRONT,
+            linewidth=1.3,
+            label="best so far",
+            zorder=3,
+        )
+    for i, row in enumerate(found.controls):
+        level = values([row], [objective])[0, 0]
+        if np.isfinite(level):
+            colour = palette.CONTROLS[i % len(palette.CONTROLS)]
+            axes.axhline(
+                level,
+                color=colour,
+                linewidth=1.1,
+                linestyle="--",
+                label=str(row.get("control") or row["trial"]),
+                zorder=1,
+            )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("finished trials")
+    axes.set_ylabel(label(objective.metric, found.kinds))

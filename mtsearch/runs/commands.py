@@ -1,0 +1,105 @@
+"""The command that trains a trial again alone, with and without the paths of this machine."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mtsearch.config.plugins import is_file, parsed
+from mtsearch.config.space import Space
+from mtsearch.runs.state import RunState, TrialRecord
+
+
+def command_of(state: RunState, trial: TrialRecord, space: Space) -> str:
+    """The line that trains a trial again alone: the space as it was given, with every setting that
+    differs from its defaults."""
+    words = ["python -m mtsearch.train", f"space={_quoted(state.space)}"]
+    if state.profile:
+        words.append(f"profile={_quoted(state.profile)}")
+    if trial.control:
+        words.append(f"control={_quoted(trial.control)}")
+    parts = (
+        "plugins",
+        "data",
+        "trial",
+        *(["controls"] if trial.control else []),
+    )  # not search, results and the like
+    words += [
+        _quoted(pair) for pair in state.overrides if pair.split("=", 1)[0].split(".")[0] in parts
+    ]
+    if trial.control:
+        return " ".join(words)
+    dimensions = {dimension.path for dimension in space.dimensions}
+    words += [
+        _quoted(f"{path}={text(value)}")
+        for path, value in _differences(trial.config, space.defaults, "trial", dimensions)
+    ]
+    return " ".join(words)
+
+
+def _differences(
+    tree: Mapping[str, Any], base: Mapping[str, Any], prefix: str, whole: set[str]
+) -> list[tuple[str, Any]]:
+    """The settings that turn `base` into `tree`; the dimensions in `whole` and methods with another
+    name are set as a whole."""
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        path, old = f"{prefix}.{key}", base.get(key)
+        if value == old:
+            continue
+        if (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and path not in whole
+            and _same_method(value, old)
+        ):
+            found += _differences(value, old, path, whole)
+        else:
+            found.append((path, value))
+    return found
+
+
+def _same_method(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    return all(new.get(tag) == old.get(tag) for tag in ("name", "mode")) and set(old) <= set(new)
+
+
+def text(value: Any) -> str:
+    """A value as YAML on one line, as `key=value` takes it; numbers keep every digit."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(text(v) for v in value) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        digits = repr(value)
+        return (
+            digits if "e" not in digits or "." in digits else digits.replace("e", ".0e")
+        )  # YAML 1.1 reads 1e-05 as text
+    return str(value) or '""'
+
+
+def strip_local_paths(words: Iterable[str]) -> list[str]:
+    """Words of a command without the folders of this machine: the data in DATA, files of spaces,
+    cards and plug-ins by their names."""
+    found = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "data.root":
+            word = "data.root=DATA"
+        elif key == "plugins":
+            names = [Path(entry).name if is_file(entry) else entry for entry in parsed(value)]
+            word = f"plugins=[{', '.join(names)}]"
+        elif key in ("space", "data.dataset"):
+            word = f"{key}={Path(value).name}"
+        if key != "data.store":
+            found.append(word)
+    return found
+
+
+def _quoted(word: str) -> str:
+    return shlex.quote(word)

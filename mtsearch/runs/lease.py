@@ -1,0 +1,170 @@
+"""Who may write a run in a store: one driver at a time, by an object a driver."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import sys
+import time
+import uuid
+from typing import Any
+
+from mtsearch.config.errors import BadInput
+from mtsearch.runs import object_store as storage
+from mtsearch.runs.object_store import Store
+
+BEAT = 10.0  # seconds between an owner's signs of life
+TERM = 60.0  # seconds without one after which the lease is free, by the store's clock
+_FOLDER = "lease"
+
+
+class LeaseLost(RuntimeError):
+    """Another driver has the run now. One sentence."""
+
+
+class Lease:
+    """The right to write a run, held from `take` or `first` to `release`. `number` counts the
+    drivers of the run from 1."""
+
+    def __init__(self, store: Store, number: int) -> None:
+        self.store, self.number, self.token = store, number, uuid.uuid4().hex
+        self._beats = 0
+        self.segments = 0  # of events that are in the store for sure
+
+    @classmethod
+    def first(cls, store: Store) -> Lease | None:
+        """The lease of a new run; None where there is a run already."""
+        lease = cls(store, 1)
+        return lease if lease._create() else None
+
+    @classmethod
+    def take(cls, store: Store) -> Lease:
+        """The lease of a run that has one already.
+
+        Where its owner has neither released it nor been silent for its term, this waits for the
+        next sign of life: a driver that died frees it within the term. Raises BadInput that names
+        the owner where it is alive.
+        """
+        first: dict[str, Any] | None = None
+        since = time.monotonic()
+        while True:
+            number, found = newest(store)
+            if found is None or found["state"] != "held":
+                break
+            if first is not None and (found["token"], found["beat"]) != (
+                first["token"],
+                first["beat"],
+            ):
+                raise BadInput(_driven(store, found))
+            age = store.age(_key(number))
+            if (time.monotonic() - since if age is None else age) >= found["term"]:
+                break
+            if first is None:
+                first = found
+                print(
+                    f"{_owner(found)} drove {store.url} until a moment ago; waiting to see whether"
+                    " it still does.",
+                    file=sys.stderr,
+                )
+            time.sleep(min(1.0, found["every"] / 2))
+        lease = cls(store, number + 1)
+        if not lease._create():
+            raise BadInput(_driven(store, newest(store)[1] or {}))
+        return lease
+
+    def _create(self) -> bool:
+        if not self.store.create(_key(self.number), self._text("held")):
+            return False
+        if not self.store.exclusive:
+            time.sleep(storage.SETTLE)
+            return bool(json.loads(self.store.read(_key(self.number)))["token"] == self.token)
+        return True
+
+    def beat(self) -> None:
+        """Give a sign of life. Raises LeaseLost where another driver has the run now.
+
+        Where a store replaces an object in two steps, one that was cut short between them has left
+        none: it is made again as at first, so that of this driver and one that takes the run in the
+        same moment one withdraws.
+        """
+        number, found = newest(self.store)
+        self._beats += 1
+        if number < self.number:
+            if self._create():
+                return
+            number, found = newest(self.store)
+        if number != self.number or found is None or found["token"] != self.token:
+            raise LeaseLost(f"{_owner(found or {})} drives {self.store.url} now.")
+        self.store.write(_key(self.number), self._text("held"))
+
+    def release(self) -> None:
+        """Let the next driver have it at once."""
+        if newest(self.store)[0] == self.number:
+            self.store.write(_key(self.number), self._text("released"))
+
+    def _text(self, state: str) -> bytes:
+        owner = {"user": _user(), "host": socket.gethostname(), "process": os.getpid()}
+        tree = {
+            "state": state,
+            "owner": owner,
+            "token": self.token,
+            "beat": self._beats,
+            "segments": self.segments,
+        }
+        return json.dumps({**tree, "every": BEAT, "term": TERM}).encode() + b"\n"
+
+
+def newest(store: Store) -> tuple[int, dict[str, Any] | None]:
+    """The number and content of a run's newest lease; 0 and None where there is none. Raises
+    BadInput where it is damaged."""
+    numbers = [
+        int(name.partition(".")[0])
+        for name in store.list(_FOLDER)
+        if name.partition(".")[0].isdigit()
+    ]
+    if not numbers:
+        return 0, None
+    key = _key(max(numbers))
+    try:
+        found = json.loads(store.read(key))
+        (
+            found["state"],
+            found["token"],
+            found["beat"],
+            found["segments"],
+            found["every"],
+            found["term"],
+        )
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(
+            f"{store.url}/{key} is no lease of a run. Delete it if no driver works on the run."
+        ) from None
+    return max(numbers), found
+
+
+def _key(number: int) -> str:
+    return f"{_FOLDER}/{number:06d}.json"
+
+
+def _owner(found: dict[str, Any]) -> str:
+    owner = found.get("owner", {})
+    return (
+        f"process {owner.get('process', '?')} of {owner.get('user', '?')} on"
+        f" {owner.get('host', '?')}"
+    )
+
+
+def _driven(store: Store, found: dict[str, Any]) -> str:
+    return (
+        f"the run {store.url} is being driven by {_owner(found)}. Wait for its end or stop it, then"
+        " resume again."
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

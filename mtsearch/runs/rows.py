@@ -1,0 +1,76 @@
+"""The table rows of a run's trials, and its history of reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from mtsearch.config.base import methods, tag_of
+from mtsearch.config.schema import TrialConfig
+from mtsearch.config.space import leaves
+from mtsearch.runs.events import plain
+from mtsearch.runs.state import TrialRecord
+
+
+def row_of(trial: TrialRecord, dataset: str, command: str) -> dict[str, Any]:
+    """The table row of a trial: identity, state, `trial.*` configuration, the selected report's
+    metrics, test metrics, command."""
+    row: dict[str, Any] = {
+        "trial": trial.trial,
+        "state": trial.state,
+        "kind": trial.kind,
+        "control": trial.control,
+        "reason": trial.reason,
+        "attempts": trial.attempts,
+        "dataset": dataset,
+        "seed": trial.config.get("seed", 0),
+    }
+    row.update(_settings(trial.config))
+    row.update(trial.result)
+    row.update(trial.test)
+    row["command"] = command
+    return row
+
+
+def fill_defaults(rows: Sequence[dict[str, Any]], trials: Sequence[TrialRecord]) -> None:
+    """Give every row the settings that another one names and it leaves at their defaults. What
+    stays empty is a setting that the row's configuration does not have."""
+    columns = {column: None for row in rows for column in row if column.startswith("trial.")}
+    for row, trial in zip(rows, trials, strict=True):
+        missing = [column for column in columns if column not in row]
+        if not missing:
+            continue
+        try:
+            config = TrialConfig.model_validate(trial.config)
+        # of another version, which had settings that this one refuses: its defaults are not known
+        # here
+        except ValidationError:
+            continue
+        settings = _settings(config.model_dump(mode="json", exclude=_idle(config)))
+        row.update({column: settings[column] for column in missing if column in settings})
+
+
+def _idle(config: TrialConfig) -> set[str]:
+    """What has no meaning in a configuration: a population with a budget of steps has no epochs."""
+    return (
+        {"epochs"}
+        if config.population is not None and config.population.budget is not None
+        else set()
+    )
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    tree = {
+        k: {tag_of(k): v} if k in methods() and isinstance(v, str) else v for k, v in config.items()
+    }  # `hps` is short for {name: hps}
+    return {
+        path: repr(plain(v)) if isinstance(v, list | tuple | dict) else v
+        for path, v in leaves(tree, "trial")
+    }
+
+
+def history_of(trial: TrialRecord) -> list[dict[str, Any]]:
+    """One row a report, in the order of their numbers."""
+    return [{"trial": trial.trial, **trial.reports[number]} for number in sorted(trial.reports)]

@@ -1,0 +1,139 @@
+"""The export door on a real run of one trial."""
+
+import json
+
+import pytest
+import torch
+
+from mtsearch.commands import export, train
+from mtsearch.deploy.programs import onnx_answers
+from mtsearch.models import MultiTaskModel
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.training import Trial
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    words = [
+        "space=pareto_cm",
+        "data.dataset=patches10_digits",
+        "data.limit=300",
+        "trial.epochs={search: 1, retrain: 1}",
+        "trial.sparsity={mode: target, target: 0.6}",
+        "trial.preference={image: 0.7, digit: 0.3}",
+        "trial.keep=tasks",
+        f"results.root={root}",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MTSEARCH_DATA", raising=False)
+        assert train.main(words) == 0
+    (path,) = root.glob("*/*")
+    return RunDirectory(path)
+
+
+def test_a_trial_is_exported_into_the_run_with_what_is_known_of_it(run, capsys):
+    assert export.main([f"run={run.path}", "pick=trial:0000"]) == 0
+    out = run.path / "export" / "0000"
+    assert capsys.readouterr().out.splitlines()[-1] == f"export: {out}"
+    card = json.loads((out / "card.json").read_text())
+    (row,) = run.rows()
+    assert "embedded sample" in card["data"]["used"]
+    assert card["preference"] == {"image": 0.7, "digit": 0.3}
+    for metric in ("val/image/error", "test/digit/error"):
+        assert card["metrics"][metric] == row[metric]
+    assert card["origin"]["command"] == row["command"]
+    assert (
+        str(run.path.parent) not in (out / "card.json").read_text() + (out / "card.md").read_text()
+    )
+    trial = Trial.restore(run.checkpoint("0000"))
+    split = trial.dataset.splits["test"]
+    answers = torch.export.load(out / "model.pt2").module()(split.images.float() / 255)
+    for name in ("image", "digit"):
+        error = 100 * float((answers[name].argmax(1) != split.labels[name]).float().mean())
+        assert error == pytest.approx(row[f"test/{name}/error"], abs=1e-3)
+    assert card["size"]["after"]["parameters"] < 0.55 * card["size"]["before"]["parameters"]
+
+
+def test_a_tasks_own_best_weights_are_exported_under_a_name_of_their_own(run, capsys):
+    assert export.main([f"run={run.path}", "of=digit"]) == 0
+    out = run.path / "export" / "0000-digit"
+    assert capsys.readouterr().out.splitlines()[-1] == f"export: {out}"
+    card = json.loads((out / "card.json").read_text())
+    best = Trial.restore(run.checkpoint("0000")).best("digit")
+    assert card["metrics"]["val/digit/error"] == best["val/digit/error"]
+    assert not [metric for metric in card["metrics"] if metric.startswith("test/")], (
+        "the test metrics are of other weights"
+    )
+    assert export.main([f"run={run.path}", "of=digits"]) == 2
+    assert "Did you mean `digit`?" in capsys.readouterr().err
+
+
+def test_onnx_is_written_where_it_is_asked_for(run, tmp_path, capsys):
+    assert export.main([f"run={run.path}", f"out={tmp_path / 'out'}", "onnx=True"]) == 0
+    assert "model.onnx, model.pt2, model.safetensors" in capsys.readouterr().out
+    split = Trial.restore(run.checkpoint("0000")).dataset.splits["test"]
+    (row,) = run.rows()
+    answers = onnx_answers(tmp_path / "out" / "model.onnx")(split.images.float() / 255)
+    for name in ("image", "digit"):
+        error = 100 * float((answers[name].argmax(1) != split.labels[name]).float().mean())
+        assert error == pytest.approx(row[f"test/{name}/error"], abs=1e-3)
+
+
+def test_who_may_read_one_file_may_read_all(run):
+    assert export.main([f"run={run.path}"]) == 0
+    files = [
+        path
+        for folder in (run.path / "export" / "0000", run.checkpoint("0000"))
+        for path in folder.iterdir()
+    ]
+    assert len(files) == 6 and len({path.stat().st_mode for path in files}) == 1
+
+
+def test_the_knee_is_the_default_pick_and_the_folder_may_be_chosen(run, tmp_path, capsys):
+    assert export.main([f"run={run.path}", f"out={tmp_path / 'here'}"]) == 0
+    assert (tmp_path / "here" / "model.pt2").is_file()
+    assert "0000 (knee)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["pick=knee"], "`run` is missing"),
+        (["run=RUN", "picks=knee"], "Did you mean `pick`?"),
+        (["run=RUN", "pick=kneee"], "`pick` should be"),
+        (["run=RUN", "pick=trial:0009"], "0009"),
+        (["run=nowhere"], "no run directory"),
+        (["run=RUN", "onnx=yes"], "`onnx` should be true or false. Found yes."),
+        (["run=RUN", "knee"], "arguments are key=value"),
+    ],
+)
+def test_mistakes_are_answered_with_one_sentence(run, words, part, capsys):
+    assert export.main([word.replace("RUN", str(run.path)) for word in words]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("mtsearch.export: ")
+    assert part in message
+    assert len(message.splitlines()) == 1
+
+
+def test_help_is_printed_without_arguments(capsys):
+    assert export.main([]) == 2
+    assert "python -m mtsearch.export run=RUN" in capsys.readouterr().out
+
+
+def test_a_baseline_that_is_told_labels_is_no_model_to_deploy(run, capsys, monkeypatch):
+    monkeypatch.setattr(MultiTaskModel, "told", True)
+    assert export.main([f"run={run.path}"]) == 2
+    assert (
+        "is a baseline that is told labels, so there is no model to deploy"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_trial_without_a_checkpoint_says_how_to_get_one(run, capsys):
+    run.checkpoint("0000").rename(run.path / "aside")
+    try:
+        assert export.main([f"run={run.path}", "pick=trial:0000"]) == 2
+        assert "python -m mtsearch.train" in capsys.readouterr().err
+    finally:
+        (run.path / "aside").rename(run.checkpoint("0000"))

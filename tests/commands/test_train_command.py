@@ -1,0 +1,241 @@
+"""The door of a single training, with a trial that computes nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mtsearch import run as run_door
+from mtsearch.commands import train
+from mtsearch.jobs import single
+from mtsearch.runs.directory import RunDirectory
+from tests.helpers.fake import PLAN, FakeTrial, order
+from tests.helpers.spaces import space
+
+
+@pytest.fixture
+def door(tmp_path, monkeypatch, capsys):
+    """`door(words)` returns (exit code, run or None, stderr) of a fake training of 3 epochs, with
+    batch size 1."""
+    (tmp_path / "plan").mkdir()
+    monkeypatch.setenv(PLAN, str(tmp_path / "plan"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(FakeTrial, "total_epochs", 3, raising=False)
+    monkeypatch.setattr(single, "TRIAL_CLASS", "tests.helpers.fake:FakeTrial")
+    (tmp_path / "toy.yaml").write_text(space("results").to_yaml())
+
+    def call(*words):
+        code = train.main(
+            list(words) if words and words[0].startswith("resume=") else ["space=toy.yaml", *words]
+        )
+        shown = capsys.readouterr()
+        last = shown.out.splitlines()[-1] if shown.out else ""
+        return (
+            code,
+            RunDirectory(last.removeprefix("run: ")) if last.startswith("run: ") else None,
+            shown.err,
+        )
+
+    return call
+
+
+def test_a_training_is_a_run_of_one_trial_with_its_threads(door):
+    code, run, err = door("trial.threads=2")
+    assert code == 0 and err == ""
+    (row,) = run.rows()
+    assert (row["trial"], row["kind"], row["state"]) == (
+        "0000",
+        "search",
+        "done",
+    ) and "test/image/error" in row
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+    assert (run.path / "report.html").exists()
+
+
+def test_a_control_trained_alone_is_a_control(door):
+    code, run, _ = door("control=stl")
+    (row,) = run.rows()
+    assert code == 0 and (row["trial"], row["kind"], row["control"]) == ("stl", "control", "stl")
+
+
+def test_whatever_a_training_raises_is_its_reason_and_the_tables_are_written(door):
+    order("raise", 1, 2)
+    code, run, err = door()
+    (row,) = run.rows()
+    assert (
+        code == 1
+        and err == "mtsearch.train: the training failed: ValueError: the trial was told to raise\n"
+    )
+    assert (row["state"], row["reason"], row["epoch"]) == (
+        "failed",
+        "ValueError: the trial was told to raise",
+        1,
+    )
+    assert (run.path / "trials.parquet").exists()
+
+
+def test_a_test_that_fails_leaves_the_trained_trial(door):
+    order("raise", 1, 99)
+    code, run, err = door()
+    assert code == 1 and "the test failed" in err and run.rows()[0]["state"] == "done"
+    (Path(os.environ[PLAN]) / "raise-1-99").unlink()
+    code, run, _ = door(f"resume={run.path}")
+    assert code == 0 and "test/image/error" in run.rows()[0]
+
+
+def figures(run):
+    """Reports, the row and the test, but for which process it was and how often it began."""
+    reports = [
+        {key: value for key, value in report.items() if key != "process"}
+        for report in run.history()
+    ]
+    return reports, [
+        {key: value for key, value in row.items() if key not in ("process", "attempts", "command")}
+        for row in run.rows()
+    ]
+
+
+@pytest.mark.parametrize("resumed", [train.main, run_door.main])
+@pytest.mark.parametrize("report", [1, 2])
+def test_an_interrupted_training_goes_on_with_the_numbers_it_would_have_had(
+    door, capsys, report, resumed
+):
+    _, whole, _ = door("trial.seed=4")
+    order("interrupt", 1, report, os.getpid())
+    code = train.main(["space=toy.yaml", "trial.seed=4"])
+    out = capsys.readouterr().out.splitlines()
+    run = RunDirectory(out[-1].removeprefix("run: "))
+    assert (
+        code == 130
+        and out[-2]
+        == "interrupted; every report is kept. Go on with: python -m mtsearch.train"
+        f" resume={run.path}"
+    )
+    assert (run.path / "trials.parquet").exists() and len(run.history()) == report - 1
+    assert resumed([f"resume={run.path}"]) == 0
+    out = capsys.readouterr().out
+    assert f"run: {run.path}" in out and ("goes on after report 1" in out) == (report == 2)
+    assert figures(run) == figures(whole) and run.rows()[0]["attempts"] == 2
+
+
+def test_what_is_left_of_a_training_may_be_its_last_report_its_end_or_its_test(door):
+    _, whole, _ = door("trial.seed=4")
+    lines = whole.log.path.read_text().splitlines()
+    expected = figures(whole)
+    for kept in range(
+        1, len(lines) + 1
+    ):  # from the run's first line on, the state on disk being the newest
+        whole.log.path.write_text("\n".join(lines[:kept]) + "\n")
+        code, run, err = door(f"resume={whole.path}")
+        assert code == 0 and err == "" and figures(run) == expected
+        events = [event["event"] for event in run.events()]
+        assert events.count("end") == events.count("test") == 1
+
+
+def test_a_finished_training_stays_as_it_is_and_a_failed_one_says_why(door):
+    _, run, _ = door()
+    before = run.log.path.read_bytes()
+    assert door(f"resume={run.path}")[0] == 0 and run.log.path.read_bytes() == before
+    order("raise", 1, 2)
+    _, run, _ = door("trial.seed=4")
+    code, _, err = door(f"resume={run.path}")
+    assert (
+        code == 2
+        and "has failed: ValueError: the trial was told to raise. Train it again: python -m mtsearch.train"
+        in err
+    )
+
+
+def test_a_full_disk_stops_a_training_with_a_sentence(door, capsys, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "there")
+
+    monkeypatch.setattr(FakeTrial, "save", full)
+    assert train.main(["space=toy.yaml"]) == 1
+    shown = capsys.readouterr()
+    assert (
+        "stopped: the state of a trial cannot be written to there (No space left on device)."
+        in shown.out
+    )
+    assert "go on with: python -m mtsearch.train resume=" in shown.out
+
+
+def test_what_does_not_go_with_the_resume_of_a_training_is_refused(door, tmp_path):
+    _, run, _ = door()
+    for word in ("trial.seed=3", "search.trials=9", "space=toy.yaml"):
+        code, _, err = door(f"resume={run.path}", word)
+        assert (
+            code == 2
+            and f"`{word.partition('=')[0]}` does not go with `resume`" in err
+            and err.count("\n") == 1
+        )
+    made = RunDirectory.create(
+        space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy"
+    )
+    code, _, err = door(f"resume={made.path}")
+    assert (
+        code == 2
+        and f"holds a search. Go on with it: python -m mtsearch.run resume={made.path}" in err
+    )
+
+
+def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(door, tmp_path):
+    for word in (
+        "trial.device=cuda",
+        "trial.backbone={name: torchvision, model: resnet19}",
+        "data.root=nowhere",
+        "trial.select=picture",
+        "trial.task_schedule={name: coin, probabilities: {picture: 0.5, digit: 0.5}}",
+    ):
+        code, run, err = door(word)
+        assert code == 2 and run is None and err.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+    (tmp_path / "file").write_text("")
+    code, run, err = door("results.root=file")
+    assert code == 2 and "`results.root`" in err
+
+
+def test_a_training_minds_no_control_that_it_does_not_train(door, capsys):
+    code, run, _ = door("trial.balancing=upgrad")  # which the control `stl` could not take
+    assert (
+        code == 0
+        and run.config.controls == {}
+        and run.rows()[0]["trial.balancing.name"] == "upgrad"
+    )
+    code, _, err = door("trial.balancing=upgrad", "control=stl")
+    assert code == 2 and "`controls.stl.balancing` should be a loss method" in err
+    assert run_door.main(["space=toy.yaml", "trial.balancing=upgrad", "--dry-run"]) == 2
+    assert "leave it out with `controls.stl=null`" in capsys.readouterr().err
+    assert (
+        run_door.main(
+            ["space=toy.yaml", "trial.balancing=upgrad", "controls.stl=null", "--dry-run"]
+        )
+        == 0
+    )
+
+
+def test_a_resume_answers_what_is_no_yaml_in_a_sentence(tmp_path, capsys):
+    made = RunDirectory.create(
+        space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy"
+    )
+    assert run_door.main([f"resume={made.path}", "search.trials=["]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.count("\n") == 1 and "`search.trials` is no valid YAML" in shown.err
+
+
+def test_a_cluster_that_does_not_answer_is_refused(tmp_path, monkeypatch, capsys):
+    import ray
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setattr(
+        ray, "is_initialized", lambda: False
+    )  # other tests of this process may have a cluster
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    assert run_door.main(["space=pareto_cm", f"results.root={tmp_path}"]) == 2
+    shown = capsys.readouterr()
+    assert (
+        shown.err.count("\n") == 1
+        and "`RAY_ADDRESS=127.0.0.1:1` names cannot be joined" in shown.err
+    )
+    assert not list(tmp_path.glob("pareto_cm/*"))

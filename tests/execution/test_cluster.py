@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mtsearch.config.errors import BadInput
+
+LISTENING = """
+import json, os, psutil, ray
+from mtsearch.execution.cluster import cluster
+with cluster():
+    @ray.remote
+    def one():
+        return 1
+    assert ray.get(one.remote()) == 1
+    me = psutil.Process()
+    sockets = [c for process in [me, *me.children(recursive=True)] for c in process.net_connections(kind="inet")]
+    print(json.dumps([sorted({c.laddr.ip for c in sockets if c.status == psutil.CONN_LISTEN}), os.environ["RAY_AUTH_MODE"]]))
+"""
+
+
+@pytest.mark.slow
+def test_a_local_cluster_listens_on_loopback_only_and_asks_for_a_token():
+    done = subprocess.run([sys.executable, "-c", LISTENING], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    addresses, authentication = json.loads(done.stdout.splitlines()[-1])
+    assert addresses and {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
+    assert authentication == "token"
+
+
+def test_a_driver_waits_for_the_nodes_that_are_to_come(ray_cluster, monkeypatch):
+    from mtsearch.execution import joining
+
+    monkeypatch.setattr(joining, "GATHER", 0.0)
+    joining._gather(1)
+    with pytest.raises(
+        BadInput,
+        match=(
+            r"^the cluster has 1 of the 2 nodes that `MTSEARCH_NODES` asks for after 0 seconds\. "
+        ),
+    ):
+        joining._gather(2)
+
+
+@pytest.mark.parametrize("text", ["0", "two", "-1", "1.5", ""])
+def test_a_number_of_nodes_that_is_none_is_refused(monkeypatch, text):
+    from mtsearch.execution import joining
+
+    monkeypatch.setenv("MTSEARCH_NODES", text)
+    with pytest.raises(
+        BadInput, match=r"`MTSEARCH_NODES` should be the number of nodes to wait for\. Found"
+    ):
+        joining._nodes_to_await()
+
+
+def test_every_node_has_the_code_of_the_driver_or_is_named(ray_cluster, monkeypatch):
+    from mtsearch.execution import joining
+
+    joining._same_code()
+    monkeypatch.setattr(joining, "START", 0.0)
+    with pytest.raises(
+        BadInput, match=r"^node 127\.0\.0\.1 of the cluster started no process in 0 seconds\. "
+    ):
+        joining._same_code()
+
+
+def test_another_version_of_ray_is_named(monkeypatch):
+    from mtsearch.execution import joining
+
+    class Client:
+        def __init__(self, address):
+            pass
+
+        def internal_kv_get(self, key, namespace, timeout):
+            return json.dumps({"ray_version": "2.1.0", "python_version": "3.11.0"}).encode()
+
+    monkeypatch.setattr(joining, "GcsClient", Client)
+    monkeypatch.setattr(joining, "ensure_token_if_auth_enabled", lambda *given, **named: None)
+    with pytest.raises(
+        BadInput,
+        match=(
+            r"^the cluster at `RAY_ADDRESS=h:1` runs Ray 2\.1\.0 on Python 3\.11\.0, and this"
+            r" process has Ray 2\."
+        ),
+    ):
+        joining._knock("h:1")
+
+
+def test_all_nodes_see_the_results_and_the_data_or_the_one_that_does_not_is_named(
+    ray_cluster, monkeypatch, tmp_path
+):
+    from mtsearch.execution import joining
+
+    monkeypatch.setattr(joining.ray, "nodes", lambda nodes=joining.ray.nodes: 2 * nodes())
+    joining.check_shared(tmp_path / "results", root=tmp_path, store=None)
+    assert not list((tmp_path / "results").iterdir())
+    elsewhere = tmp_path / "elsewhere"
+    with pytest.raises(
+        BadInput,
+        match=(
+            rf"^node 127\.0\.0\.1 of the cluster does not see {elsewhere}\. Give `data\.root` a"
+            r" folder that all"
+        ),
+    ):
+        joining.check_shared(None, root=elsewhere)

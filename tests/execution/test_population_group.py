@@ -1,0 +1,79 @@
+"""Populations in worker groups: members on several ranks give the rows that one process gives, bit
+for bit."""
+
+import pytest
+from tests.helpers.test_search import counted, shown, told
+
+from mtsearch.config.reading import load_space
+from tests.helpers.fake import order
+
+pytestmark = pytest.mark.slow
+
+POPULATION = "mtsearch.population:trial_class_for"
+MORTAL = "tests.helpers.mortal:MortalPopulation"
+
+
+def small(root, workers):
+    """One trial of the quick profile of mto_rsscn7 and its controls, on the embedded sample."""
+    words = [
+        "search.trials=1",
+        "search.slots=1",
+        f"workers={workers}",
+        f"results.root={root}",
+        "resources.cpu=0.5",
+    ]
+    return load_space("mto_rsscn7", words, profile="quick")
+
+
+@pytest.fixture(scope="module")
+def alone(ray_cluster, tmp_path_factory):
+    """The search with one process a trial."""
+    import io
+
+    from rich.console import Console
+
+    from mtsearch.execution import engine
+    from mtsearch.runs.directory import RunDirectory
+
+    console = Console(file=io.StringIO(), width=200)
+    code = engine.run(
+        small(tmp_path_factory.mktemp("alone"), 1),
+        name="toy",
+        trial_class=POPULATION,
+        console=console,
+    )
+    assert code == 0
+    return RunDirectory(console.file.getvalue().splitlines()[-1].removeprefix("run: "))
+
+
+def differences(run, other):
+    """What differs between two runs' rows and reports, by trial and column; nothing when all is the
+    same."""
+    found = []
+    for kind, mine, theirs in (
+        ("row", shown(run), shown(other)),
+        ("report", told(run), told(other)),
+    ):
+        assert [row["trial"] for row in mine] == [row["trial"] for row in theirs], kind
+        for a, b in zip(mine, theirs, strict=True):
+            found += [
+                (kind, a["trial"], a.get("report"), key, a.get(key), b.get(key))
+                for key in a | b
+                if a.get(key) != b.get(key)
+            ]
+    return found
+
+
+def test_a_population_on_two_workers_gives_the_rows_of_one(search, alone):
+    code, run, _ = search(small(search.root, 2), trial_class=POPULATION)
+    assert code == 0
+    assert [row["state"] for row in run.rows()] == ["done"] * 6
+    assert differences(run, alone) == []
+
+
+def test_a_population_whose_rank_dies_is_continued_bit_for_bit(search, alone):
+    order("die", 32, 2)  # once, in the first trial that comes to its second report
+    code, run, _ = search(small(search.root, 2), trial_class=MORTAL)
+    assert code == 0
+    assert differences(run, alone) == []
+    assert set(counted(run, "end").values()) == {1}

@@ -1,0 +1,52 @@
+"""What is allowed and hardly meant."""
+
+from mtsearch.config.space import Space
+from mtsearch.execution.remarks import remarks
+from tests.helpers.spaces import space
+
+
+def remark(
+    tmp_path, at_once=1, nodes=(8.0,), cpu=1.0, workers=1, control=1, scheduler="none", **trial
+):
+    raw = space(tmp_path, scheduler=scheduler).raw
+    controls = {"stl": {"architecture": "stl", "batch_size": 8, "threads": control}}
+    made = {
+        **raw,
+        "workers": workers,
+        "resources": {"cpu": cpu},
+        "trial": {**raw["trial"], **trial},
+        "controls": controls,
+    }
+    return remarks(Space(made), at_once, [{"CPU": cpus} for cpus in nodes])
+
+
+def test_more_threads_than_cores(tmp_path):
+    assert (
+        not remark(tmp_path, 8, cpu=0.5)
+        and not remark(tmp_path, 2, threads=4)
+        and not remark(tmp_path, 2, cpu=4, threads=4)
+    )
+    crowd = (
+        "remark     32 threads of trials at once on 8 cores wait for each other; `resources.cpu=4`"
+        " prevents it"
+    )
+    assert remark(tmp_path, 8, threads=4) == [crowd]
+    assert remark(tmp_path, 4, workers=2, threads=4) == [crowd]
+    assert remark(tmp_path, 8, control=4) == [crowd]
+    (line,) = remark(tmp_path, 2, nodes=(2.0, 2.0), threads=4)
+    assert line.endswith(
+        "8 threads of trials at once on 4 cores wait for each other; lower `trial.threads`"
+    )
+
+
+def test_a_scheduler_that_stops_nothing(tmp_path):
+    def line(grace, **trial):
+        return remark(
+            tmp_path, scheduler={"name": "moasha", "grace": grace, "reduction": 2}, **trial
+        )
+
+    assert not line(2)
+    assert line(3) == [
+        "remark     `search.scheduler` stops nothing: its `grace` is 3, and trials make 3 reports"
+    ]
+    assert "trials make 2 reports" in line(2, report_every=2)[0]

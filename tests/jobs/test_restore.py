@@ -1,0 +1,64 @@
+"""The trained network of a run, and commands without this machine's folders."""
+
+import shlex
+
+import pytest
+import torch
+
+from mtsearch.commands import export, train
+from mtsearch.config.errors import BadInput
+from mtsearch.jobs.restore import load_trial
+from mtsearch.runs.commands import strip_local_paths
+from mtsearch.runs.opening import open_run
+
+
+def test_a_network_comes_back_with_the_data_that_its_run_had(tmp_path, monkeypatch, capsys):
+    """Also where those are not what the default root would give."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text(
+        "name: mine\ndata: {dataset: patches10_digits}\nobjectives: [val/image/error,"
+        " val/digit/error]\n"
+    )
+    words = [
+        f"space={tmp_path / 'my.yaml'}",
+        f"data.store={tmp_path / 'stores'}",
+        "data.limit=200",
+        "trial.epochs={search: 1, retrain: 1}",
+    ]
+    assert train.main([*words, "results.run=one"]) == 0
+    run = open_run("results/mine/one")
+    trial = load_trial(run, "0000")
+    assert (
+        trial.data.store == tmp_path / "stores"
+        and trial.evaluate("test") == run.state().trials["0000"].test
+    )
+    assert torch.equal(
+        next(trial.selected_model().parameters()),
+        next(load_trial(run, "0000").selected_model().parameters()),
+    )
+    with pytest.raises(BadInput, match="has no trial `0003`"):
+        load_trial(run, "0003")
+    assert export.main(["run=results/mine/one"]) == 0
+    capsys.readouterr()
+    for path in (tmp_path / "results" / "mine" / "one" / "export" / "0000").iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+
+def test_commands_without_folders():
+    given = (
+        "python -m mtsearch.train space=/home/me/a.yaml data.root=/data data.store=/fast"
+        " 'plugins=[/home/me/p.py, lib]'"
+    )
+    assert strip_local_paths(shlex.split(f"{given} data.dataset=/x/c.yaml trial.seed=3")) == [
+        *(
+            "python",
+            "-m",
+            "mtsearch.train",
+            "space=a.yaml",
+            "data.root=DATA",
+            "plugins=[p.py, lib]",
+            "data.dataset=c.yaml",
+            "trial.seed=3",
+        )
+    ]
+    assert strip_local_paths(["space=pareto_cm"]) == ["space=pareto_cm"]

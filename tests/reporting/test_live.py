@@ -1,0 +1,104 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from mtsearch.config.schema import DataConfig
+from mtsearch.reporting.live import Display
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.strategy.manager import TrialManager
+from tests.helpers.spaces import space
+
+
+@pytest.fixture
+def manager(tmp_path):
+    made = space(tmp_path, trials=3)
+    manager = TrialManager(
+        RunDirectory.create(made, {}, name="toy"), made, DataConfig(dataset="cifar10_mnist")
+    )
+    yield manager
+    manager.run.log.close()
+
+
+def finish(manager, display, trial, image, digit):
+    display.trial(trial)
+    for number in (1, 2, 3):
+        report = {
+            "report": number,
+            "epoch": number,
+            "phase": "train",
+            "val/image/error": image,
+            "val/digit/error": digit,
+        }
+        manager.reports(trial.trial, [report])
+        display.trial(trial)
+    manager.done(trial.trial, 3)
+    display.trial(trial)
+
+
+def test_without_a_terminal_each_end_is_a_line(manager):
+    console = Console(file=io.StringIO(), width=300)
+    with Display(manager, 1, console) as display:
+        finish(manager, display, manager.next_trial(), 50.0, 10.0)
+        finish(manager, display, manager.next_trial(), 40.0, 20.0)
+        trial = manager.next_trial()
+        display.trial(trial)
+        manager.failed(trial.trial, "out of memory")
+        display.trial(trial)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("[1/4] stl done") and "front 0, hypervolume -" in lines[0]
+    assert (
+        lines[1].startswith("[2/4] 0000 done  val/image/error 40  val/digit/error 20")
+        and "front 1, hypervolume 4800" in lines[1]
+    )
+    assert lines[2].startswith("[3/4] 0001 failed  out of memory")
+    assert "left" in lines[2]
+
+
+def test_on_a_terminal_running_trials_are_a_table(manager):
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with Display(manager, 2, console) as display:
+        finish(manager, display, manager.next_trial(), 50.0, 10.0)
+        trial = manager.next_trial()
+        display.trial(trial)
+        manager.reports(
+            trial.trial,
+            [
+                {
+                    "report": 1,
+                    "epoch": 1,
+                    "phase": "train",
+                    "val/image/error": 33.25,
+                    "val/digit/error": 12.5,
+                }
+            ],
+        )
+        display.refresh(force=True)
+    shown = console.file.getvalue()
+    assert (
+        "0000" in shown
+        and "1/3 train" in shown
+        and "33.25" in shown
+        and "1 running" in shown
+        and "2 waiting" in shown
+    )
+
+
+def test_a_dominated_trial_loses_its_checkpoint_when_it_is_dominated(manager):
+    console = Console(file=io.StringIO())
+    with Display(manager, 1, console) as display:
+        for image, digit in ((50.0, 10.0), (40.0, 20.0), (30.0, 15.0)):
+            trial = manager.next_trial()
+            manager.run.checkpoint(trial.trial).mkdir(parents=True)
+            finish(manager, display, trial, image, digit)
+    assert sorted(p.name for p in (manager.run.path / "checkpoints").iterdir()) == ["0001", "stl"]
+    assert [trial.trial for trial in manager.front()] == ["0001"]
+    assert [trial.trial for trial in manager.to_test()] == ["0001", "stl"]
+
+
+def test_reports_known_already_are_dropped(manager):
+    trial = manager.next_trial()
+    for _ in range(2):
+        manager.reports(trial.trial, [{"report": 1, "epoch": 1}, {"report": 2, "epoch": 2}])
+    assert [e["report"] for e in manager.run.events() if e["event"] == "report"] == [1, 2]

@@ -1,0 +1,129 @@
+"""The states of trials in a store, by jobs in this process."""
+
+import json
+from contextlib import suppress
+
+import pytest
+
+from mtsearch.config.errors import BadInput
+from mtsearch.jobs.job import Job
+from mtsearch.runs import checkpoints as states
+from mtsearch.runs.checkpoints import key_of, outbox, pack, send_outbox, unpack
+from mtsearch.runs.object_store import Store
+from tests.helpers.fixtures import FAKE, PLAN
+from tests.helpers.spaces import space
+
+
+@pytest.fixture
+def job(url, tmp_path, monkeypatch):
+    """`job(...)` is a job of trial 0000 whose state is in a store."""
+    monkeypatch.setenv(PLAN, str(tmp_path))
+    monkeypatch.setattr(states, "PATIENCE", 1.0)
+    monkeypatch.setattr(states, "LAST", 1.0)
+    config = space(url).defaults
+
+    def make(purpose="train", every=0, **changed):
+        tree = config | changed
+        store = {"url": url, "trial": "0000", "key": key_of(tree), "every": every, "patient": False}
+        made = {
+            "purpose": purpose,
+            "store": store,
+            "config": tree,
+            "data": {"dataset": "none"},
+            "gpu": 0,
+            "plugins": [],
+        }
+        return Job(json.dumps({**made, "trial_class": FAKE}))
+
+    make.store = Store(url)
+    make.key = key_of(config)
+    return make
+
+
+def told(job, steps):
+    """The reports of so many steps, without what differs between processes and whether it is
+    done."""
+    return [job.step() for _ in range(steps)]
+
+
+def test_a_job_goes_on_with_the_newest_state_and_one_object_is_left(job):
+    whole = told(job(), 3)
+    assert [result["done"] for result in whole] == [False, False, True] and whole[2][
+        "store"
+    ] is None
+    assert list(job.store.list("checkpoints")) == [f"0000/{job.key}-00000003.zip"]
+    again = job().step()
+    assert again["done"] and [report["report"] for report in again["reports"]] == [1, 2, 3]
+    assert (
+        job("test").step()["test"]["test/image/error"]
+        == whole[2]["reports"][0]["val/image/error"] + 1
+    )
+
+
+def test_states_are_uploaded_no_more_often_than_asked_and_always_at_the_end(job):
+    one = job(every=3600)
+    told(one, 2)
+    assert job.store.list("checkpoints") == {}
+    one.step()
+    assert list(job.store.list("checkpoints")) == [f"0000/{job.key}-00000003.zip"]
+
+
+def test_a_state_goes_with_no_other_configuration(job):
+    told(job(), 2)
+    assert [report["report"] for report in job(batch_size=7).step()["reports"]] == [1]
+
+
+def test_a_damaged_state_begins_anew_and_is_no_model_to_be_tested(job):
+    whole = told(job(), 3)
+    key = f"checkpoints/0000/{job.key}-00000003.zip"
+    job.store.write(key, job.store.read(key)[:-30])
+    again = told(job(), 3)
+    assert (
+        again[0].pop("note").startswith("trained again from its start")
+        and whole[0].pop("note") is None
+    )
+    assert again == whole
+    job.store.write(key, b"PK")
+    assert "is damaged" in job("test").step()["failed"]
+
+
+def test_a_store_that_is_away_is_told_and_the_state_waits_on_this_machine(job, server):
+    one = job()
+    one.step()
+    server.kill_gateway()
+    try:
+        away = told(one, 2)
+        assert away[-1]["done"] and "cannot be written" in away[-1]["store"]
+        assert [path.name for path in outbox(job.store.url).glob("0000/*.zip")] == [
+            f"{job.key}-00000003.zip"
+        ]
+        assert job("test").step()["failed"] is None, "this machine has it"
+    finally:
+        server.start()
+        server.wait()
+    send_outbox(job.store, {"0000": job.key})
+    assert f"0000/{job.key}-00000003.zip" in job.store.list("checkpoints")
+    assert not list(outbox(job.store.url).rglob("*.zip"))
+
+
+def test_what_waits_for_no_trial_any_more_is_forgotten(job, server):
+    folder = outbox(job.store.url) / "0009"
+    folder.mkdir(parents=True)
+    (folder / f"{job.key}-00000001.zip").write_bytes(b"")
+    send_outbox(job.store, {"0000": job.key})
+    assert not folder.exists() and job.store.list("checkpoints") == {}
+
+
+def test_an_archive_that_is_damaged_anywhere_is_named_and_leaves_nothing(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "state.json").write_text("{}" * 50)
+    pack(tmp_path / "in", tmp_path / "whole.zip")
+    whole = (tmp_path / "whole.zip").read_bytes()
+    for place in range(len(whole)):
+        for value in (0, 255, whole[place] ^ 1):
+            (tmp_path / "damaged.zip").write_bytes(
+                whole[:place] + bytes([value]) + whole[place + 1 :]
+            )
+            with suppress(BadInput):
+                unpack(tmp_path / "damaged.zip", tmp_path / "out", "0000")
+    assert {path.name for path in tmp_path.iterdir()} <= {"in", "out", "whole.zip", "damaged.zip"}
