@@ -37,7 +37,7 @@ lint: install-test
 	$(BIN)/mypy mtsearch
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow and not cluster" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster" $(ARGS)
 
 test-slow: install-test
 	$(BIN)/python -m pytest -m "slow" $(ARGS)

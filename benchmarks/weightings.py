@@ -29,7 +29,7 @@ from torchjd import aggregation as jd
 from torchvision.models import resnet18
 
 from mtsearch.balancing import Step, build_balancing
-from mtsearch.config.base import methods
+from mtsearch.config.registry import methods
 from mtsearch.config.weightings import GradientMethod
 
 BAR, BATCH, SIZE, CLASSES = 1.5, 64, 64, 10

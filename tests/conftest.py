@@ -26,14 +26,15 @@ pytest_plugins = ["tests.helpers.fixtures"]
 def forget_plugins():
     """`forget_plugins()` lets go of the plug-ins' files and methods, as a new process would; so
     does the end of the test."""
-    from mtsearch.config.base import methods
     from mtsearch.config.metrics import TASK_METRICS
+    from mtsearch.config.registry import _IMPLEMENTATIONS, _METHODS
     from mtsearch.data.composers import COMPOSERS
     from mtsearch.models import heads
     from mtsearch.tasks import registry
 
     tables = [
-        *methods().values(),
+        *_METHODS.values(),
+        _IMPLEMENTATIONS,
         TASK_METRICS,
         COMPOSERS,
         heads._HEADS,

@@ -51,7 +51,9 @@ def test_a_wheel_works_from_any_folder(tmp_path):
     assert not any(name.startswith(("tests/", "datasets/", "results/")) for name in names)
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = "import mtsearch, sys; assert 'site' in mtsearch.__file__, mtsearch.__file__\n"
-    code += "from mtsearch.config.space import load_space; from mtsearch.data import open_dataset\n"
+    code += (
+        "from mtsearch.config.reading import load_space; from mtsearch.data import open_dataset\n"
+    )
     code += "from mtsearch.config.schema import DataConfig\n"
     code += (
         "print(load_space('pareto_cm').config.name,"

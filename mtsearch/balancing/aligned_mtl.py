@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.AlignedMTL)
 class AlignedMTL(TorchJD):
     """Gradients whose principal components have one length, summed by preference (Senushkin et al.
     2023, algorithm 1)."""

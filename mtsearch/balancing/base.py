@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mtsearch.config.balancing import equal, idle_preference, takes_preference
-from mtsearch.config.base import Model, claim
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.base import Model
+from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import implementation_of, implements
 from mtsearch.config.trial import TrialConfig
 from mtsearch.config.validation import validated
 
@@ -134,18 +135,8 @@ class Balancing(ABC):
             )
 
 
-_METHODS: dict[type[Model], type[Balancing]] = {}
-B = TypeVar("B", bound=type[Balancing])
-
-
-def balancing(settings: type[Model]) -> Callable[[B], B]:
-    """Register a balancing method for its settings model: ``@balancing(schema.Linear)``."""
-
-    def register(cls: B) -> B:
-        claim(_METHODS, settings, cls, "balancing method of")
-        return cls
-
-    return register
+balancing = implements
+"""Register the method of a settings class: ``@balancing(MyConfig)``."""
 
 
 def build_balancing(
@@ -171,12 +162,7 @@ def build_balancing(
         else validated(TrialConfig, {"balancing": settings}, "trial").balancing
     )
     weights = torch.as_tensor(weights)
-    if type(given) not in _METHODS:
-        known = [model.__name__ for model in _METHODS]
-        raise BadInput(
-            f"`trial.balancing` has no method for {type(given).__name__}."
-            f" {nearest(type(given).__name__, known)}"
-        )
+    method: type[Balancing] = implementation_of(given)
     if (
         weights.ndim != 1
         or bool((weights < 0).any())
@@ -190,4 +176,4 @@ def build_balancing(
         raise BadInput(f"`trial.preference` {idle_preference(given, weights.tolist())}")
     if not 0 <= coefficient < 1:
         raise BadInput(f"`trial.sparsity.coefficient` should be in [0, 1). Found {coefficient}.")
-    return _METHODS[type(given)](given, weights, coefficient)
+    return method(given, weights, coefficient)

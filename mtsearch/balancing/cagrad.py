@@ -7,12 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.CAGrad)
 class CAGrad(TorchJD):
     """``max_d min_i <g_i, d>`` with ``|d - g| <= c |g|``, g the mean gradient (Liu et al. 2021,
     algorithm 1).

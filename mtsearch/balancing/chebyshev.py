@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.scalariser import Scalariser
-from mtsearch.config import schema
 
 
-@balancing(schema.Chebyshev)
 class Chebyshev(Scalariser):
     """``max_i k_i (f_i - a)`` over the tasks with ``k_i > 0`` (Bowman 1976), `a` being `reference`;
     tied tasks share the gradient.

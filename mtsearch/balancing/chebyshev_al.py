@@ -7,13 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.scalariser import Scalariser
 from mtsearch.balancing.simplex import dual_weights, level
 from mtsearch.config import schema
 
 
-@balancing(schema.ChebyshevAL)
 class ChebyshevAL(Scalariser):
     """Modified weighted Chebyshev: minimise ``max_i u_i``, ``u_i = k_i (g_i + epsilon sum_j g_j)``
     (Hotegni et al. 2024).
@@ -38,7 +36,7 @@ class ChebyshevAL(Scalariser):
     """
 
     def __init__(
-        self, settings: schema.ChebyshevAL, preference: Tensor, coefficient: float
+        self, settings: schema.ChebyshevALConfig, preference: Tensor, coefficient: float
     ) -> None:
         super().__init__(settings, preference, coefficient)
         own = self.task_weights.new_tensor([coefficient] if coefficient > 0 else [])

@@ -5,16 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import Weighting
-from mtsearch.config import schema
 
 # eigenvalues below this part of the largest are taken for zero: singular values below 1e-6, above
 # float32's rounding
 RANK = 1e-12
 
 
-@balancing(schema.ConFIG)
 class ConFIG(Weighting):
     """``g = s u``, u the unit vector along ``U^+ k`` and ``s = sum_i <g_i, u>`` (Liu et al. 2024,
     equation 2).

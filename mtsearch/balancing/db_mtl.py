@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.gradients import GradientBalancing
 from mtsearch.balancing.jacobian import Jacobian
 from mtsearch.config import schema
@@ -16,7 +15,6 @@ from mtsearch.config import schema
 EPSILON = 1e-8
 
 
-@balancing(schema.DBMTL)
 class DBMTL(GradientBalancing):
     """Dual balancing (Lin et al. 2023, algorithm 1): of the losses by ``g_i = grad log(f_i +
     1e-8)``, of the gradients by their lengths.
@@ -26,7 +24,9 @@ class DBMTL(GradientBalancing):
     The state is m, K times the parameters.
     """
 
-    def __init__(self, settings: schema.DBMTL, preference: Tensor, coefficient: float) -> None:
+    def __init__(
+        self, settings: schema.DBMTLConfig, preference: Tensor, coefficient: float
+    ) -> None:
         super().__init__(settings, preference, coefficient)
         self._steps = 0
         self._means: list[Tensor] = []

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.DualProj)
 class DualProj(TorchJD):
     """``P(sum_i k_i g_i)``, P the projection on the dual cone of the gradients (Lopez-Paz & Ranzato
     2017, equation 11)."""

@@ -7,12 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.scalariser import Scalariser
 from mtsearch.config import schema
 
 
-@balancing(schema.DWA)
 class DWA(Scalariser):
     """``sum_i w_i f_i``, ``w = K softmax(r / T)``, ``r_i`` the ratio of task i's last two losses
     (Liu et al. 2019, equation 7).
@@ -21,7 +19,7 @@ class DWA(Scalariser):
     ends of the epochs, not means over the epochs' batches; the state is the last two.
     """
 
-    def __init__(self, settings: schema.DWA, preference: Tensor, coefficient: float) -> None:
+    def __init__(self, settings: schema.DWAConfig, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
         self._past: list[list[float]] = []
 

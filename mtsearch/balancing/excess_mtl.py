@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.gradients import GradientBalancing
 from mtsearch.balancing.jacobian import Jacobian
 from mtsearch.balancing.weighting import torchjd
@@ -20,7 +19,6 @@ _TENSORS = {
 }
 
 
-@balancing(schema.ExcessMTL)
 class ExcessMTL(GradientBalancing):
     """Exponentiated gradient steps on the weights along the excess risks ``g_i^T H_i^-1 g_i`` (He
     et al. 2024, equations 6, 7 and 9).
@@ -29,7 +27,9 @@ class ExcessMTL(GradientBalancing):
     parameters, and the weights.
     """
 
-    def __init__(self, settings: schema.ExcessMTL, preference: Tensor, coefficient: float) -> None:
+    def __init__(
+        self, settings: schema.ExcessMTLConfig, preference: Tensor, coefficient: float
+    ) -> None:
         super().__init__(settings, preference, coefficient)
         options = {"robust_step_size": settings.lr, "n_warmup_steps": settings.warmup}
         self._method = torchjd(settings.name, "ExcessMTLWeighting", **options)

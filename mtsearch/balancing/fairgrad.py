@@ -7,12 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.FairGrad)
 class FairGrad(TorchJD):
     """``G w = w^(-1/alpha)``, the fair allocation of progress (Ban & Ji 2024, equation 4), by least
     squares.

@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.scalariser import Scalariser
 from mtsearch.config import schema
 
 
-@balancing(schema.FAMO)
 class FAMO(Scalariser):
     """``c sum_i z_i log f_i`` with ``z = softmax(w)`` (Liu et al. 2023, algorithm 2): Adam moves w
     towards the losses that fell least.
@@ -22,7 +20,7 @@ class FAMO(Scalariser):
     and Adam's.
     """
 
-    def __init__(self, settings: schema.FAMO, preference: Tensor, coefficient: float) -> None:
+    def __init__(self, settings: schema.FAMOConfig, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
         from torchjd.scalarization import (
             FAMO as Method,

@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.scalariser import Scalariser
-from mtsearch.config import schema
 
 
-@balancing(schema.GLS)
 class GLS(Scalariser):
     """``(prod_i f_i)^(1/K)`` (Chennupati et al. 2019). A loss of 0 has no gradient here; a negative
     one gives no number."""

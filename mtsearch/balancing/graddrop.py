@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.gradients import GradientBalancing
 from mtsearch.balancing.jacobian import Jacobian
 from mtsearch.balancing.weighting import torchjd
 from mtsearch.config import schema
 
 
-@balancing(schema.GradDrop)
 class GradDrop(GradientBalancing):
     """Gradient sign dropout (Chen et al. 2020, algorithm 1, lines 10 to 15), coordinate by
     coordinate: it has no weights of tasks."""
 
-    def __init__(self, settings: schema.GradDrop, preference: Tensor, coefficient: float) -> None:
+    def __init__(
+        self, settings: schema.GradDropConfig, preference: Tensor, coefficient: float
+    ) -> None:
         super().__init__(settings, preference, coefficient)
         self._method = torchjd(settings.name, "GradDrop")
 

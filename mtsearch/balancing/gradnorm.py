@@ -7,12 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import Weighting
 from mtsearch.config import schema
 
 
-@balancing(schema.GradNorm)
 class GradNorm(Weighting):
     """Weights that bring the lengths ``n_i = w_i |g_i|`` to ``mean(n) r_i^alpha`` (Chen et al.
     2018, equations 1 and 2).
@@ -26,7 +24,9 @@ class GradNorm(Weighting):
 
     scale_free = False
 
-    def __init__(self, settings: schema.GradNorm, preference: Tensor, coefficient: float) -> None:
+    def __init__(
+        self, settings: schema.GradNormConfig, preference: Tensor, coefficient: float
+    ) -> None:
         super().__init__(settings, preference, coefficient)
         self._logits = torch.zeros_like(self.preference).requires_grad_()
         self._optimizer = torch.optim.Adam([self._logits], lr=settings.lr)

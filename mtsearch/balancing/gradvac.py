@@ -7,12 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.GradVac)
 class GradVac(TorchJD):
     """Gradient vaccine (Wang et al. 2021): a gradient whose cosine with another lies below their
     running mean is turned to reach it.

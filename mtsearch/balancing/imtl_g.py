@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.IMTLG)
 class IMTLG(TorchJD):
     """Weights of sum 1, some of them negative, with which the sum projects equally on all unit
     gradients (Liu et al. 2021)."""

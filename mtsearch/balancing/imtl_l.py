@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.learned import Learned
-from mtsearch.config import schema
 
 
-@balancing(schema.IMTLL)
 class IMTLL(Learned):
     """``sum_i (exp(s_i) f_i - s_i)`` with learned scales ``s_i`` (Liu et al. 2021): `uncertainty`
     with another sign and factor."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtsearch.balancing.base import Step, balancing
+from mtsearch.balancing.base import Step
 from mtsearch.balancing.scalariser import Scalariser
-from mtsearch.config import schema
 
 
-@balancing(schema.Linear)
 class Linear(Scalariser):
     """``sum_i k_i f_i``, plus the constant ``k0 f_0`` where there is a sparsity objective. Reaches
     only the convex part of a front.

@@ -5,13 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.min_norm import min_norm_weights
 from mtsearch.balancing.weighting import Weighting
-from mtsearch.config import schema
 
 
-@balancing(schema.MGDA)
 class MGDA(Weighting):
     """``min |sum_i alpha_i g_i|^2`` over the simplex (Désidéri 2012; Sener & Koltun 2018, equation
     3), solved exactly.

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.min_norm import gramian_factor
 from mtsearch.balancing.weighting import Weighting, torchjd
 from mtsearch.config import schema
@@ -25,7 +24,6 @@ def _missed(gramian: Tensor, weights: Tensor) -> float:
     return math.inf if math.isnan(found) else found
 
 
-@balancing(schema.NashMTL)
 class NashMTL(Weighting):
     """``G w = 1 / w``, the Nash bargaining solution (Navon et al. 2022, algorithm 1), by a sequence
     of convex programs.
@@ -40,7 +38,9 @@ class NashMTL(Weighting):
 
     scale_free = False  # `max_norm` bounds the update itself
 
-    def __init__(self, settings: schema.NashMTL, preference: Tensor, coefficient: float) -> None:
+    def __init__(
+        self, settings: schema.NashMTLConfig, preference: Tensor, coefficient: float
+    ) -> None:
         super().__init__(settings, preference, coefficient)
         self._method = self._solver(max_norm=settings.max_norm, update_weights_every=settings.every)
 

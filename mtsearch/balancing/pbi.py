@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.scalariser import Scalariser
-from mtsearch.config import schema
 
 EPSILON = 1e-12  # keeps the distance's gradient finite on the direction itself
 LEAST = 1e-6  # a task without weight may be this much worse than one that has all
 
 
-@balancing(schema.PBI)
 class PBI(Scalariser):
     """``d_1 + theta d_2``: the length of ``f - a`` along the unit direction v, and its distance
     from it (Zhang & Li 2007).

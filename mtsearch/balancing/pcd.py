@@ -7,13 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
 
 
-@balancing(schema.PCD)
 class PCD(TorchJD):
     """The nearest step to the primary gradient that serves each other task by at least `tau` (Varam
     et al. 2026).
@@ -24,7 +22,7 @@ class PCD(TorchJD):
     method = "PCDWeighting"
     scale_free = False  # the running mean is of the lengths themselves
 
-    def __init__(self, settings: schema.PCD, preference: Tensor, coefficient: float) -> None:
+    def __init__(self, settings: schema.PCDConfig, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
         k = len(self.preference)
         if settings.primary >= k:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.PCGrad)
 class PCGrad(TorchJD):
     """Gradient surgery (Yu et al. 2020, algorithm 1): the order of the projections is drawn anew in
     each step."""

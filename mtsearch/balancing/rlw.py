@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.scalariser import Scalariser
-from mtsearch.config import schema
 
 
-@balancing(schema.RLW)
 class RLW(Scalariser):
     """``sum_i w_i f_i``, ``w = softmax(z)`` with normal z drawn anew in each step (Lin et al. 2022,
     algorithm 2)."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.SDMGrad)
 class SDMGrad(TorchJD):
     """Direction-oriented MGDA (Xiao et al. 2023): a few projected gradient steps on the weights,
     which it keeps as its state.

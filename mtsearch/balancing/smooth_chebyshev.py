@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.scalariser import Scalariser
-from mtsearch.config import schema
 
 
-@balancing(schema.SmoothChebyshev)
 class SmoothChebyshev(Scalariser):
     """``mu log sum_i exp(k_i (f_i - a) / mu)`` over the tasks with ``k_i > 0`` (Lin et al. 2024,
     equation 7).

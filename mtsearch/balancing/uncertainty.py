@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.learned import Learned
-from mtsearch.config import schema
 
 
-@balancing(schema.Uncertainty)
 class Uncertainty(Learned):
     """``sum_i (exp(-s_i) f_i + s_i) / 2``, ``s_i`` the logarithm of task i's variance, learned with
     the network (Kendall et al. 2018)."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtsearch.balancing.base import balancing
 from mtsearch.balancing.weighting import TorchJD
-from mtsearch.config import schema
 
 
-@balancing(schema.UPGrad)
 class UPGrad(TorchJD):
     """``sum_i k_i P(g_i)``, P the projection on the dual cone of the gradients, so that no task
     conflicts (Quinton & Rey 2024)."""

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, method, named
+from mtsearch.config.base import Model, named
+from mtsearch.config.registry import method
 
 
-@method("architecture", "stl")
-class STL(Model):
+@method("architecture", "stl", "mtsearch.models.stl:STL")
+class STLConfig(Model):
     """One network per task, nothing shared: the single-task control."""
 
     name: Literal["stl"] = "stl"
@@ -28,8 +29,8 @@ class _Trunk(Model):
     norm: Norm = "shared"
 
 
-@method("architecture", "hps")
-class HPS(_Trunk):
+@method("architecture", "hps", "mtsearch.models.hps:HPS")
+class HPSConfig(_Trunk):
     """Hard parameter sharing: one trunk, one head per task (Caruana 1997)."""
 
     name: Literal["hps"] = "hps"
@@ -43,8 +44,8 @@ class HPS(_Trunk):
     )
 
 
-@method("architecture", "mdmtn")
-class MDMTN(_Trunk):
+@method("architecture", "mdmtn", "mtsearch.models.mdmtn:MDMTN")
+class MDMTNConfig(_Trunk):
     """A shared trunk plus one monitor per task on the raw image, mixed by a learnable pair (Hotegni
     et al. 2024)."""
 
@@ -52,15 +53,15 @@ class MDMTN(_Trunk):
     mixing: Literal["learnable", "static"] = "learnable"
 
 
-@method("architecture", "mtan")
-class MTAN(_Trunk):
+@method("architecture", "mtan", "mtsearch.models.mtan:MTAN")
+class MTANConfig(_Trunk):
     """A shared trunk whose stages every task weighs with attention of its own (Liu et al. 2019)."""
 
     name: Literal["mtan"] = "mtan"
 
 
-@method("architecture", "kdmtl")
-class KDMTL(_Trunk):
+@method("architecture", "kdmtl", "mtsearch.models.kdmtl:KDMTL")
+class KDMTLConfig(_Trunk):
     """Hard parameter sharing drawn to the features of single-task networks, which are trained first
     (Li & Bilen 2020)."""
 
@@ -73,8 +74,8 @@ class KDMTL(_Trunk):
     )
 
 
-@method("architecture", "mtln")
-class MTLN(_Trunk):
+@method("architecture", "mtln", "mtsearch.models.mtln:MTLN")
+class MTLNConfig(_Trunk):
     """A shared trunk whose feature maps each task selects from by soft attention, for scene sets
     and pixels (Zheng et al. 2022)."""
 
@@ -109,7 +110,7 @@ class MTLN(_Trunk):
     )
 
     @model_validator(mode="after")
-    def _no_idle_settings(self) -> MTLN:
+    def _no_idle_settings(self) -> MTLNConfig:
         if self.attention == 0 and (self.ratio != 1 or self.form != "gate"):
             raise ValueError(
                 "with `attention = 0` has no use for `ratio` and `form`; leave them out. Found"
@@ -118,8 +119,8 @@ class MTLN(_Trunk):
         return self
 
 
-@method("architecture", "mtln_segnet")
-class MTLNSegNet(Model):
+@method("architecture", "mtln_segnet", "mtsearch.models.mtln_segnet:MTLNSegNet")
+class MTLNSegNetConfig(Model):
     """Attention branches over the encoder and the decoder of the backbone `segnet` (MTAN's dense
     variant with a scene task)."""
 
@@ -130,8 +131,8 @@ class MTLNSegNet(Model):
     form: Literal["gate", "residual"] = Field("gate", description="a * G, or (1 + a) * G")
 
 
-@method("architecture", "painted")
-class Painted(Model):
+@method("architecture", "painted", "mtsearch.models.painted:Painted")
+class PaintedConfig(Model):
     """Every pixel gets the class of its scene, predicted or, when evaluated, the labelled one: the
     baseline of scenes with pixels."""
 
@@ -140,14 +141,14 @@ class Painted(Model):
 
 
 @method("branch_input", "image")
-class ImageInput(Model):
+class ImageInputConfig(Model):
     """The image."""
 
     name: Literal["image"] = "image"
 
 
 @method("branch_input", "resampled")
-class ResampledInput(Model):
+class ResampledInputConfig(Model):
     """The image made `factor` times smaller and as large again by another filter."""
 
     name: Literal["resampled"] = "resampled"
@@ -156,7 +157,7 @@ class ResampledInput(Model):
 
 
 @method("branch_input", "network")
-class NetworkInput(Model):
+class NetworkInputConfig(Model):
     """What a trained network of one restoration makes of the image; it stays as it is. `weights`:
     the `model.safetensors` of its export."""
 
@@ -165,8 +166,8 @@ class NetworkInput(Model):
     weights: Path
 
 
-@method("architecture", "mixing")
-class Mixing(Model):
+@method("architecture", "mixing", "mtsearch.models.mixing:Mixing")
+class MixingConfig(Model):
     """A network per task, whose features one learnable matrix mixes with the others' between stages
     (cross-stitch by one matrix)."""
 
@@ -186,7 +187,7 @@ class Mixing(Model):
     )
 
     @model_validator(mode="after")
-    def _inputs_fit(self) -> Mixing:
+    def _inputs_fit(self) -> MixingConfig:
         if self.inputs and len(self.inputs) != self.branches:
             raise ValueError(
                 f"should have as many `inputs` as `branches`, or none. Found {len(self.inputs)} for"

@@ -7,26 +7,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 
 
-@method("backbone", "mm")
-class BackboneMM(Model):
+@method("backbone", "mm", "mtsearch.models.trunk_mm:mm")
+class BackboneMMConfig(Model):
     """The MultiMNIST trunk of MDMTN: two 5x5 convolutions and a linear layer to 50."""
 
     name: Literal["mm"] = "mm"
 
 
-@method("backbone", "cm")
-class BackboneCM(Model):
+@method("backbone", "cm", "mtsearch.models.trunk_cm:cm")
+class BackboneCMConfig(Model):
     """The Cifar10Mnist trunk of MDMTN: two 3x3 convolutions with batch norm and a linear layer to
     32."""
 
     name: Literal["cm"] = "cm"
 
 
-@method("backbone", "efficientnet_cifar")
-class BackboneEfficientNetCIFAR(Model):
+@method("backbone", "efficientnet_cifar", "mtsearch.models.trunk_efficientnet:efficientnet_cifar")
+class BackboneEfficientNetCIFARConfig(Model):
     """The simplified EfficientNet-B0 that CIFAR-10 code uses: 3x3 kernels, ReLU, no pooling, for
     images of up to 32 pixels a side."""
 
@@ -61,8 +62,8 @@ class BackboneEfficientNetCIFAR(Model):
     )
 
 
-@method("backbone", "torchvision")
-class BackboneTorchvision(Model):
+@method("backbone", "torchvision", "mtsearch.models.trunk_torchvision:network")
+class BackboneTorchvisionConfig(Model):
     """Any classification network of torchvision without its last layer; `weights` is a local state
     dict (safetensors or weights-only)."""
 
@@ -71,8 +72,8 @@ class BackboneTorchvision(Model):
     weights: Path | None = None
 
 
-@method("backbone", "wrn")
-class BackboneWRN(Model):
+@method("backbone", "wrn", "mtsearch.models.trunk_wrn:wrn")
+class BackboneWRNConfig(Model):
     """A wide residual network of `depth` layers (10, 16, 22, ...) with widths 16, 32, 64 times
     `widen` (Zagoruyko & Komodakis 2016)."""
 
@@ -91,8 +92,8 @@ class BackboneWRN(Model):
 Width = Annotated[int, Field(gt=0)]
 
 
-@method("backbone", "segnet")
-class BackboneSegNet(Model):
+@method("backbone", "segnet", "mtsearch.models.trunk_segnet:segnet")
+class BackboneSegNetConfig(Model):
     """SegNet: an encoder of five levels with `widths` channels, and its mirror that unpools
     (Badrinarayanan et al. 2017)."""
 
@@ -100,8 +101,8 @@ class BackboneSegNet(Model):
     widths: tuple[Width, Width, Width, Width, Width] = (64, 128, 256, 512, 512)
 
 
-@method("backbone", "vdsr")
-class BackboneVDSR(Model):
+@method("backbone", "vdsr", "mtsearch.models.trunk_vdsr:vdsr")
+class BackboneVDSRConfig(Model):
     """`depth` plain 3x3 convolutions of `width` filters, the head's among them; restorations add to
     the image (Kim et al. 2016)."""
 
@@ -110,8 +111,8 @@ class BackboneVDSR(Model):
     width: int = Field(64, gt=0)
 
 
-@method("backbone", "edsr")
-class BackboneEDSR(Model):
+@method("backbone", "edsr", "mtsearch.models.trunk_edsr:edsr")
+class BackboneEDSRConfig(Model):
     """`blocks` residual blocks of `width` filters on a grid `scale` times coarser than the image,
     then pixel shuffles (Lim et al. 2017)."""
 
@@ -121,8 +122,8 @@ class BackboneEDSR(Model):
     scale: Literal[1, 2, 4, 8] = 2
 
 
-@method("backbone", "ktde")
-class BackboneKTDE(Model):
+@method("backbone", "ktde", "mtsearch.models.trunk_ktde:ktde")
+class BackboneKTDEConfig(Model):
     """`blocks` residual blocks of `width` filters between two convolutions, at the image's size: a
     branch of the architecture `mixing`."""
 

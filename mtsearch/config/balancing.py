@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
 from mtsearch.config.optimisation import Positive
+from mtsearch.config.registry import method
 
 EQUAL = 1e-6  # weights that differ by no more are equal
 
@@ -33,23 +34,23 @@ def idle_preference(settings: Any, found: Any) -> str:
     )
 
 
-@method("balancing", "linear")
-class Linear(Model):
+@method("balancing", "linear", "mtsearch.balancing.linear:Linear")
+class LinearConfig(Model):
     """The preference-weighted sum of the losses."""
 
     name: Literal["linear"] = "linear"
 
 
-@method("balancing", "chebyshev")
-class Chebyshev(Model):
+@method("balancing", "chebyshev", "mtsearch.balancing.chebyshev:Chebyshev")
+class ChebyshevConfig(Model):
     """The largest preference-weighted loss above the `reference` point."""
 
     name: Literal["chebyshev"] = "chebyshev"
     reference: float = 0.0
 
 
-@method("balancing", "smooth_chebyshev")
-class SmoothChebyshev(Model):
+@method("balancing", "smooth_chebyshev", "mtsearch.balancing.smooth_chebyshev:SmoothChebyshev")
+class SmoothChebyshevConfig(Model):
     """A log-sum-exp over the preference-weighted losses, `mu` -> 0 being the maximum (Lin et al.
     2024)."""
 
@@ -58,8 +59,8 @@ class SmoothChebyshev(Model):
     reference: float = 0.0
 
 
-@method("balancing", "chebyshev_al")
-class ChebyshevAL(Model):
+@method("balancing", "chebyshev_al", "mtsearch.balancing.chebyshev_al:ChebyshevAL")
+class ChebyshevALConfig(Model):
     """Modified weighted Chebyshev with the inequality augmented Lagrangian in closed form (Hotegni
     et al. 2024).
 
@@ -77,7 +78,7 @@ class ChebyshevAL(Model):
     normalise: Literal["initial", "none"] = "initial"
 
     @model_validator(mode="after")
-    def _no_idle_settings(self) -> ChebyshevAL:
+    def _no_idle_settings(self) -> ChebyshevALConfig:
         if self.mu == 0 and self.rho != 1:
             raise ValueError(
                 "with `mu = 0` has nothing that `rho` could grow. Leave it out or raise `mu`."
@@ -86,8 +87,8 @@ class ChebyshevAL(Model):
         return self
 
 
-@method("balancing", "pbi")
-class PBI(Model):
+@method("balancing", "pbi", "mtsearch.balancing.pbi:PBI")
+class PBIConfig(Model):
     """Distance along the ray of equal weighted losses, plus `theta` times the distance from it
     (Zhang & Li 2007).
 
@@ -106,36 +107,36 @@ class Adaptive(Model):
     takes_preference: ClassVar[bool] = False
 
 
-@method("balancing", "uncertainty")
-class Uncertainty(Adaptive):
+@method("balancing", "uncertainty", "mtsearch.balancing.uncertainty:Uncertainty")
+class UncertaintyConfig(Adaptive):
     """Learned variances weigh the losses, trained with the network (Kendall et al. 2018)."""
 
     name: Literal["uncertainty"] = "uncertainty"
 
 
-@method("balancing", "imtl_l")
-class IMTLL(Adaptive):
+@method("balancing", "imtl_l", "mtsearch.balancing.imtl_l:IMTLL")
+class IMTLLConfig(Adaptive):
     """Learned scales bring the losses to one size, trained with the network (Liu et al. 2021)."""
 
     name: Literal["imtl_l"] = "imtl_l"
 
 
-@method("balancing", "gls")
-class GLS(Adaptive):
+@method("balancing", "gls", "mtsearch.balancing.gls:GLS")
+class GLSConfig(Adaptive):
     """The geometric mean of the losses, which should not be negative (Chennupati et al. 2019)."""
 
     name: Literal["gls"] = "gls"
 
 
-@method("balancing", "rlw")
-class RLW(Adaptive):
+@method("balancing", "rlw", "mtsearch.balancing.rlw:RLW")
+class RLWConfig(Adaptive):
     """Random weights, new in each step: a control (Lin et al. 2022)."""
 
     name: Literal["rlw"] = "rlw"
 
 
-@method("balancing", "dwa")
-class DWA(Adaptive):
+@method("balancing", "dwa", "mtsearch.balancing.dwa:DWA")
+class DWAConfig(Adaptive):
     """Weights follow the ratio of each loss between the last two epochs; a high `temperature` evens
     them (Liu et al. 2019)."""
 
@@ -143,8 +144,8 @@ class DWA(Adaptive):
     temperature: Positive = 2.0
 
 
-@method("balancing", "famo")
-class FAMO(Adaptive):
+@method("balancing", "famo", "mtsearch.balancing.famo:FAMO")
+class FAMOConfig(Adaptive):
     """Weights learned so that all losses fall at one rate, from the losses alone (Liu et al.
     2023)."""
 

@@ -1,14 +1,15 @@
-"""The base of all configuration models, and the registry of named methods."""
+"""The base of all configuration models, and fields that name a registered method."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from mtsearch.config.errors import BadInput, nearest, shown
+from mtsearch.config.errors import nearest, shown
+from mtsearch.config.registry import method, methods, tag_of
+
+__all__ = ["Model", "field_error", "method", "named"]  # plug-ins import `method` from here, too
 
 
 def field_error(key: str, text: str) -> ValueError:
@@ -48,58 +49,6 @@ class Model(BaseModel):
         return data
 
 
-M = TypeVar("M", bound=Model)
-_METHODS: dict[str, dict[str, type[Model]]] = {}
-_TAGS: dict[str, str] = {"sparsity": "mode"}
-
-
-def tag_of(kind: str) -> str:
-    """The key that names the method inside a block of this kind: ``name``, for sparsity
-    ``mode``."""
-    return _TAGS.get(kind, "name")
-
-
-def method(kind: str, name: str) -> Callable[[type[M]], type[M]]:
-    """Register the settings of a named method: ``@method("architecture", "hps")``. ``--list`` shows
-    the first line of its docstring."""
-
-    def register(cls: type[M]) -> type[M]:
-        claim(_METHODS.setdefault(kind, {}), name, cls, kind)
-        return cls
-
-    return register
-
-
-def claim(table: dict[Any, Any], key: Any, value: Any, what: str) -> None:
-    """Enter `value` in a registry's table. Raises BadInput where another class or function has the
-    name; the same one, whose file was read again, replaces itself."""
-    old = table.get(key)
-    if old is not None and old is not value and _home(old) != _home(value):
-        name = key if isinstance(key, str) else key.__name__
-        raise BadInput(
-            f"the {what} `{name}` of {_name(value)} is already taken by {_name(old)}. Give it"
-            " another name."
-        )
-    table[key] = value
-
-
-def _name(thing: Any) -> str:
-    return f"{thing.__module__}.{thing.__qualname__}"
-
-
-def _home(thing: Any) -> tuple[str, str]:
-    """Where a class or function is written: a file may be imported under several names."""
-    return (
-        getattr(sys.modules.get(thing.__module__), "__file__", None) or thing.__module__,
-        thing.__qualname__,
-    )
-
-
-def methods(kind: str | None = None) -> dict[str, Any]:
-    """The registered settings classes of one kind by name, or all kinds."""
-    return dict(_METHODS if kind is None else _METHODS[kind])
-
-
 def named(kind: str, optional: bool = False) -> Any:
     """A field type that takes ``name`` or ``{name: ..., settings}`` and yields that method's
     settings model; None too, if `optional`."""
@@ -113,7 +62,7 @@ def named(kind: str, optional: bool = False) -> Any:
         if not isinstance(value, dict):
             raise ValueError(f"should be a name or a mapping with `{tag}`. Found {shown(value)}")
         chosen = value.get(tag)
-        known = _METHODS.get(kind, {})
+        known = methods(kind)
         if chosen is None:
             raise ValueError(f"should have a `{tag}`. Found none. {nearest('', known)}")
         if not isinstance(chosen, str):

@@ -7,34 +7,37 @@ from typing import Literal
 
 from pydantic import Field
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 
 
-@method("formulation", "seed")
-class SeedFormulation(Model):
+@method("formulation", "seed", "mtsearch.population.formulations.seed:Seed")
+class SeedFormulationConfig(Model):
     """The target's data and loss; only initialisation, order and augmentation differ."""
 
     name: Literal["seed"] = "seed"
 
 
-@method("formulation", "holdout")
-class HoldoutFormulation(Model):
+@method("formulation", "holdout", "mtsearch.population.formulations.holdout:Holdout")
+class HoldoutFormulationConfig(Model):
     """Every task trains on another random part of the data, of 1 - `holdout_fraction` (Zhang et al.
     2020)."""
 
     name: Literal["holdout"] = "holdout"
 
 
-@method("formulation", "bootstrap")
-class BootstrapFormulation(Model):
+@method("formulation", "bootstrap", "mtsearch.population.formulations.bootstrap:Bootstrap")
+class BootstrapFormulationConfig(Model):
     """An auxiliary task trains on as many images as it had, drawn with replacement after its
     hold-out was cut off."""
 
     name: Literal["bootstrap"] = "bootstrap"
 
 
-@method("formulation", "mixup_in_class")
-class MixupInClassFormulation(Model):
+@method(
+    "formulation", "mixup_in_class", "mtsearch.population.formulations.mixup_in_class:MixupInClass"
+)
+class MixupInClassFormulationConfig(Model):
     """An auxiliary task keeps 1 / `factor` of its images; the rest are pixelwise mixtures of two
     distinct images of one class."""
 
@@ -42,8 +45,8 @@ class MixupInClassFormulation(Model):
     factor: float = Field(2.0, gt=1)
 
 
-@method("formulation", "kfold")
-class KFoldFormulation(Model):
+@method("formulation", "kfold", "mtsearch.population.formulations.kfold:KFold")
+class KFoldFormulationConfig(Model):
     """Auxiliary task t trains on all but fold t of the data (`train: rest`), or on that fold alone
     (`train: fold`)."""
 
@@ -52,8 +55,8 @@ class KFoldFormulation(Model):
     train: Literal["rest", "fold"] = "rest"
 
 
-@method("formulation", "class_subset")
-class ClassSubsetFormulation(Model):
+@method("formulation", "class_subset", "mtsearch.population.formulations.class_subset:ClassSubset")
+class ClassSubsetFormulationConfig(Model):
     """An auxiliary task tells only `classes` random classes apart, with a head of its own (no
     published method)."""
 
@@ -61,8 +64,8 @@ class ClassSubsetFormulation(Model):
     classes: int = Field(ge=2)
 
 
-@method("formulation", "dataset")
-class DatasetFormulation(Model):
+@method("formulation", "dataset", "mtsearch.population.formulations.dataset:OtherDataset")
+class DatasetFormulationConfig(Model):
     """Auxiliary task t is the t-th of `datasets`, each the name of a card, or `card/task` where
     that has several tasks."""
 
@@ -70,8 +73,8 @@ class DatasetFormulation(Model):
     datasets: tuple[str, ...] = Field(min_length=1)
 
 
-@method("formulation", "loss")
-class LossFormulation(Model):
+@method("formulation", "loss", "mtsearch.population.formulations.loss:OtherLoss")
+class LossFormulationConfig(Model):
     """An auxiliary task trains and is judged by another loss: the t-th of `losses` (`assign:
     in_order`), or a random one."""
 
@@ -80,8 +83,8 @@ class LossFormulation(Model):
     assign: Literal["in_order", "random"] = "in_order"
 
 
-@method("formulation", "optimizer")
-class OptimizerFormulation(Model):
+@method("formulation", "optimizer", "mtsearch.population.formulations.optimizer:OtherOptimizer")
+class OptimizerFormulationConfig(Model):
     """An auxiliary task trains with a random one of `optimizers` at the target's learning rate and
     weight decay."""
 
@@ -91,8 +94,12 @@ class OptimizerFormulation(Model):
     )
 
 
-@method("formulation", "hyperparameters")
-class HyperparametersFormulation(Model):
+@method(
+    "formulation",
+    "hyperparameters",
+    "mtsearch.population.formulations.hyperparameters:Hyperparameters",
+)
+class HyperparametersFormulationConfig(Model):
     """An auxiliary task's learning rate and weight decay are multiplied by U(1 - `spread`, 1 +
     `spread`), its momentum is U(0.8, 1)."""
 

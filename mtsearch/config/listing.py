@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from mtsearch.config.base import methods
 from mtsearch.config.metrics import TASK_METRICS
 from mtsearch.config.reading import list_spaces, package_folder
+from mtsearch.config.registry import methods
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, merge
 

@@ -7,19 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from mtsearch.config.base import Model, method, named
+from mtsearch.config.base import Model, named
+from mtsearch.config.registry import method
 
 
-@method("observer", "tensorboard")
-class TensorBoardObserver(Model):
+@method("observer", "tensorboard", "mtsearch.observers.tensorboard:TensorBoard")
+class TensorBoardObserverConfig(Model):
     """Event files in the run directory, `tensorboard/<trial>/`: all metrics of the reports, and a
     table of settings and results."""
 
     name: Literal["tensorboard"] = "tensorboard"
 
 
-@method("observer", "mlflow")
-class MLflowObserver(Model):
+@method("observer", "mlflow", "mtsearch.observers.mlflow:MLflow")
+class MLflowObserverConfig(Model):
     """An MLflow run for each trial. `uri`: the tracking server (else $MLFLOW_TRACKING_URI, else
     `mlflow.db` in the run directory)."""
 
@@ -28,8 +29,8 @@ class MLflowObserver(Model):
     experiment: str | None = None  # the space's name
 
 
-@method("observer", "wandb")
-class WandbObserver(Model):
+@method("observer", "wandb", "mtsearch.observers.wandb:Wandb")
+class WandbObserverConfig(Model):
     """A Weights & Biases run for each trial, a group for each search. `mode: offline` keeps them in
     the run directory for `wandb sync`."""
 

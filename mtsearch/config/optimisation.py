@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -14,7 +15,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 @method("optimizer", "adam")
-class Adam(Model):
+class AdamConfig(Model):
     """Adam (Kingma & Ba 2015)."""
 
     name: Literal["adam"] = "adam"
@@ -24,7 +25,7 @@ class Adam(Model):
 
 
 @method("optimizer", "adamw")
-class AdamW(Model):
+class AdamWConfig(Model):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
     name: Literal["adamw"] = "adamw"
@@ -34,7 +35,7 @@ class AdamW(Model):
 
 
 @method("optimizer", "sgd")
-class SGD(Model):
+class SGDConfig(Model):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"] = "sgd"
@@ -44,14 +45,14 @@ class SGD(Model):
     weight_decay: float = Field(0.0, ge=0)
 
     @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> SGD:
+    def _nesterov_needs_momentum(self) -> SGDConfig:
         if self.nesterov and self.momentum == 0:
             raise ValueError("with `nesterov` should have a `momentum` above 0. Found 0")
         return self
 
 
 @method("optimizer", "adagrad")
-class Adagrad(Model):
+class AdagradConfig(Model):
     """Steps divided by the root of all squared gradients so far (Duchi et al. 2011)."""
 
     name: Literal["adagrad"] = "adagrad"
@@ -60,7 +61,7 @@ class Adagrad(Model):
 
 
 @method("optimizer", "adadelta")
-class Adadelta(Model):
+class AdadeltaConfig(Model):
     """Steps in units of the parameters, `lr` times (Zeiler 2012)."""
 
     name: Literal["adadelta"] = "adadelta"
@@ -74,14 +75,14 @@ class _Schedule(Model):
 
 
 @method("lr_schedule", "constant")
-class Constant(_Schedule):
+class ConstantConfig(_Schedule):
     """The same learning rate throughout."""
 
     name: Literal["constant"] = "constant"
 
 
 @method("lr_schedule", "step")
-class Step(_Schedule):
+class StepConfig(_Schedule):
     """Multiply the learning rate by `gamma` every `every` epochs."""
 
     name: Literal["step"] = "step"
@@ -90,7 +91,7 @@ class Step(_Schedule):
 
 
 @method("lr_schedule", "exponential")
-class Exponential(_Schedule):
+class ExponentialConfig(_Schedule):
     """Multiply the learning rate by `gamma` each epoch, smoothly over its steps."""
 
     name: Literal["exponential"] = "exponential"
@@ -98,7 +99,7 @@ class Exponential(_Schedule):
 
 
 @method("lr_schedule", "cosine")
-class Cosine(_Schedule):
+class CosineConfig(_Schedule):
     """Half a cosine from the learning rate to `final` times it."""
 
     name: Literal["cosine"] = "cosine"
@@ -106,7 +107,7 @@ class Cosine(_Schedule):
 
 
 @method("lr_schedule", "onecycle")
-class OneCycle(Model):
+class OneCycleConfig(Model):
     """Cosine up to the learning rate over `rise` of the steps, then cosine down (Smith & Topin
     2018)."""
 

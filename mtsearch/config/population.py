@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, method, named
-from mtsearch.config.formulations import HoldoutFormulation
+from mtsearch.config.base import Model, named
+from mtsearch.config.formulations import HoldoutFormulationConfig
+from mtsearch.config.registry import method
 
 REFERENCE: dict[str, Any] = {
     "tasks": 4,
@@ -33,7 +34,7 @@ task, two members a task."""
 
 
 @method("population", "mto")
-class MTO(Model):
+class MTOConfig(Model):
     """Multi-task optimisation: a task's state is tried as the start of another's and kept where it
     wins (Zhang et al. 2020).
 
@@ -51,7 +52,7 @@ class MTO(Model):
     )
     tasks: int = Field(4, ge=1, le=16)
     group_size: int = Field(2, ge=1, description="members a task: its own and its visitors")
-    formulation: named("formulation") = HoldoutFormulation()  # type: ignore[valid-type]
+    formulation: named("formulation") = HoldoutFormulationConfig()  # type: ignore[valid-type]
     holdout_fraction: float = Field(
         0.1, ge=0.05, le=0.4, description="of the training images, on which states are judged"
     )
@@ -114,7 +115,7 @@ class MTO(Model):
         return data
 
     @model_validator(mode="after")
-    def _possible(self) -> MTO:
+    def _possible(self) -> MTOConfig:
         if self.group_size > self.tasks:
             raise ValueError(
                 "should have `group_size` of at most `tasks`, as visitors come from different"
@@ -155,7 +156,7 @@ class MTO(Model):
         return self
 
     @model_validator(mode="after")
-    def _no_idle_settings(self) -> MTO:
+    def _no_idle_settings(self) -> MTOConfig:
         idle = [
             (
                 "temperature",

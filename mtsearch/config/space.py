@@ -10,7 +10,6 @@ import yaml
 from omegaconf import OmegaConf
 
 from mtsearch.config.balancing import equal, takes_preference
-from mtsearch.config.base import tag_of
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.dimensions import (
     Dimension,
@@ -27,6 +26,7 @@ from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import metric_of, metrics_of
 from mtsearch.config.plugins import load_plugins, located
 from mtsearch.config.preferences import check_preference, task_preferences
+from mtsearch.config.registry import tag_of
 from mtsearch.config.schema import SpaceConfig, TrialConfig
 from mtsearch.config.validation import validated
 

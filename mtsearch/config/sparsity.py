@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
 from mtsearch.config.optimisation import Fraction
+from mtsearch.config.registry import method
 
 
 class Sharing(Model):
@@ -26,14 +27,14 @@ def _check_pattern(beta1: float, beta2: float) -> None:
 
 
 @method("sparsity", "none")
-class NoSparsity(Model):
+class NoSparsityConfig(Model):
     """Dense training: one phase as long as search and retrain together."""
 
     mode: Literal["none"] = "none"
 
 
-@method("sparsity", "target")
-class TargetSparsity(Model):
+@method("sparsity", "target", "mtsearch.sparsity.rules:TargetRule")
+class TargetSparsityConfig(Model):
     """A target fraction of zero rows in each eligible layer, reached on a cubic schedule by GrOWL's
     prox or by row magnitude."""
 
@@ -47,7 +48,7 @@ class TargetSparsity(Model):
     share: Sharing | None = None
 
     @model_validator(mode="after")
-    def _no_idle_settings(self) -> TargetSparsity:
+    def _no_idle_settings(self) -> TargetSparsityConfig:
         _check_pattern(self.beta1, self.beta2)
         if self.method == "magnitude" and (self.pattern, self.beta1, self.beta2) != (
             "linear",
@@ -61,8 +62,8 @@ class TargetSparsity(Model):
         return self
 
 
-@method("sparsity", "coefficient")
-class CoefficientSparsity(Model):
+@method("sparsity", "coefficient", "mtsearch.sparsity.rules:CoefficientRule")
+class CoefficientSparsityConfig(Model):
     """The papers' form: GrOWL's prox with strength `coefficient` / 0.01, under a cap of zero rows
     per layer."""
 
@@ -85,6 +86,6 @@ class CoefficientSparsity(Model):
     share: Sharing | None = Sharing()
 
     @model_validator(mode="after")
-    def _weights_do_something(self) -> CoefficientSparsity:
+    def _weights_do_something(self) -> CoefficientSparsityConfig:
         _check_pattern(self.beta1, self.beta2)
         return self

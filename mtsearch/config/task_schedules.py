@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-@method("task_schedule", "joint")
-class Joint(Model):
+@method("task_schedule", "joint", "mtsearch.balancing.schedules.joint:Joint")
+class JointConfig(Model):
     """Every step trains every task: one batch of each set of images, one sum, one update."""
 
     name: Literal["joint"] = "joint"
@@ -29,8 +30,8 @@ class Alternating(Model):
     replay: Literal["fresh", "cached"] = "fresh"
 
 
-@method("task_schedule", "coin")
-class Coin(Alternating):
+@method("task_schedule", "coin", "mtsearch.balancing.schedules.coin:Coin")
+class CoinConfig(Alternating):
     """Each round a coin per task says whether it gets a step; `rounds` an epoch, by default as many
     as the longest task has batches."""
 
@@ -56,8 +57,8 @@ class Drawn(Alternating):
     every: int = Field(1, gt=0, description="steps in a row that each draw stands for")
 
 
-@method("task_schedule", "categorical")
-class Categorical(Drawn):
+@method("task_schedule", "categorical", "mtsearch.balancing.schedules.categorical:Categorical")
+class CategoricalConfig(Drawn):
     """Each draw takes its task from `probabilities`, for `every` steps."""
 
     name: Literal["categorical"] = "categorical"
@@ -75,8 +76,8 @@ class Categorical(Drawn):
         return value
 
 
-@method("task_schedule", "proportional")
-class Proportional(Drawn):
+@method("task_schedule", "proportional", "mtsearch.balancing.schedules.proportional:Proportional")
+class ProportionalConfig(Drawn):
     """Each draw takes a task, for `every` steps, with a probability that grows with its number of
     images n as ``n ** alpha``."""
 
@@ -84,8 +85,8 @@ class Proportional(Drawn):
     alpha: float = Field(0.5, ge=0, le=1)
 
 
-@method("task_schedule", "round_robin")
-class RoundRobin(Alternating):
+@method("task_schedule", "round_robin", "mtsearch.balancing.schedules.round_robin:RoundRobin")
+class RoundRobinConfig(Alternating):
     """The tasks in turn, `every` steps each; `rounds` an epoch, by default until the longest task's
     batches are used."""
 
@@ -94,8 +95,8 @@ class RoundRobin(Alternating):
     rounds: int | None = Field(None, gt=0)
 
 
-@method("task_schedule", "sequential")
-class Sequential(Model):
+@method("task_schedule", "sequential", "mtsearch.balancing.schedules.sequential:Sequential")
+class SequentialConfig(Model):
     """All batches of the first task, then all of the second, and so on: every image once an
     epoch."""
 

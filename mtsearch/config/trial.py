@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mtsearch.config.architectures import HPS, STL
-from mtsearch.config.backbones import BackboneCM
-from mtsearch.config.balancing import Linear, equal, idle_preference, takes_preference
+from mtsearch.config.architectures import HPSConfig, STLConfig
+from mtsearch.config.backbones import BackboneCMConfig
+from mtsearch.config.balancing import LinearConfig, equal, idle_preference, takes_preference
 from mtsearch.config.base import Model, field_error, named
-from mtsearch.config.optimisation import Adam, Constant, Positive
-from mtsearch.config.sparsity import NoSparsity
-from mtsearch.config.task_schedules import Joint
+from mtsearch.config.optimisation import AdamConfig, ConstantConfig, Positive
+from mtsearch.config.sparsity import NoSparsityConfig
+from mtsearch.config.task_schedules import JointConfig
 from mtsearch.config.weightings import GradientMethod
 
 BatchSize = Annotated[int, Field(gt=0)]
@@ -60,15 +60,15 @@ class TrialConfig(Model):
     """Everything one trial needs besides its data."""
 
     seed: int = Field(0, ge=0, lt=2**32)
-    architecture: named("architecture") = HPS()  # type: ignore[valid-type]
-    backbone: named("backbone") = BackboneCM()  # type: ignore[valid-type]
+    architecture: named("architecture") = HPSConfig()  # type: ignore[valid-type]
+    backbone: named("backbone") = BackboneCMConfig()  # type: ignore[valid-type]
     init: Literal["default", "lsuv", "normal"] = Field(
         "default", description="normal: weights N(0, 0.01^2), biases 0"
     )
     preference: dict[str, float] | None = None
-    balancing: named("balancing") = Linear()  # type: ignore[valid-type]
-    task_schedule: named("task_schedule") = Joint()  # type: ignore[valid-type]
-    sparsity: named("sparsity") = NoSparsity()  # type: ignore[valid-type]
+    balancing: named("balancing") = LinearConfig()  # type: ignore[valid-type]
+    task_schedule: named("task_schedule") = JointConfig()  # type: ignore[valid-type]
+    sparsity: named("sparsity") = NoSparsityConfig()  # type: ignore[valid-type]
     population: named("population", optional=True) = None  # type: ignore[valid-type]
     epochs: Epochs = Epochs()
     batch_size: BatchSize | dict[str, BatchSize] = Field(
@@ -77,8 +77,8 @@ class TrialConfig(Model):
             "images of a step: one number, or a number by task where tasks have images of their own"
         ),
     )
-    optimizer: named("optimizer") = Adam()  # type: ignore[valid-type]
-    lr_schedule: named("lr_schedule") = Constant()  # type: ignore[valid-type]
+    optimizer: named("optimizer") = AdamConfig()  # type: ignore[valid-type]
+    lr_schedule: named("lr_schedule") = ConstantConfig()  # type: ignore[valid-type]
     lr_multipliers: dict[str, Positive] = Field(
         default_factory=dict,
         description=(
@@ -151,7 +151,7 @@ class TrialConfig(Model):
 
     @model_validator(mode="after")
     def _searches_before_it_is_sparse(self) -> TrialConfig:
-        if not isinstance(self.sparsity, NoSparsity) and self.epochs.search == 0:
+        if not isinstance(self.sparsity, NoSparsityConfig) and self.epochs.search == 0:
             raise ValueError(
                 f"with `sparsity.mode = {self.sparsity.mode}` should have `epochs.search` of at"
                 " least 1. Found 0"
@@ -171,7 +171,7 @@ class TrialConfig(Model):
             and not equal(self.preference.values())
         ):
             raise field_error("preference", idle_preference(self.balancing, self.preference))
-        if isinstance(self.architecture, STL) and isinstance(self.balancing, GradientMethod):
+        if isinstance(self.architecture, STLConfig) and isinstance(self.balancing, GradientMethod):
             name = self.balancing.name
             raise field_error(
                 "balancing",

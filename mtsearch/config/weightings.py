@@ -13,8 +13,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
 from mtsearch.config.optimisation import Positive
+from mtsearch.config.registry import method
 
 
 class GradientMethod(Model):
@@ -35,8 +36,8 @@ class Weighting(GradientMethod):
     smoothing: float = Field(0.0, ge=0, lt=1)
 
 
-@method("balancing", "mgda")
-class MGDA(Weighting):
+@method("balancing", "mgda", "mtsearch.balancing.mgda:MGDA")
+class MGDAConfig(Weighting):
     """The shortest vector between the gradients (Désidéri 2012; Sener & Koltun 2018); `level:
     feature` is MGDA-UB.
 
@@ -48,16 +49,16 @@ class MGDA(Weighting):
     normalise: Literal["none", "length", "loss", "both"] = "none"
 
 
-@method("balancing", "pcgrad")
-class PCGrad(Weighting):
+@method("balancing", "pcgrad", "mtsearch.balancing.pcgrad:PCGrad")
+class PCGradConfig(Weighting):
     """Conflicting gradients are projected on each other's normal planes, in random order (Yu et al.
     2020)."""
 
     name: Literal["pcgrad"] = "pcgrad"
 
 
-@method("balancing", "gradvac")
-class GradVac(Weighting):
+@method("balancing", "gradvac", "mtsearch.balancing.gradvac:GradVac")
+class GradVacConfig(Weighting):
     """Gradients are turned towards cosines that follow their running mean, with `rate` (Wang et al.
     2021)."""
 
@@ -65,8 +66,8 @@ class GradVac(Weighting):
     rate: float = Field(0.5, ge=0, le=1)
 
 
-@method("balancing", "upgrad")
-class UPGrad(Weighting):
+@method("balancing", "upgrad", "mtsearch.balancing.upgrad:UPGrad")
+class UPGradConfig(Weighting):
     """Each gradient is projected on the dual cone of all, then they are added (Quinton & Rey
     2024)."""
 
@@ -74,8 +75,8 @@ class UPGrad(Weighting):
     name: Literal["upgrad"] = "upgrad"
 
 
-@method("balancing", "dualproj")
-class DualProj(Weighting):
+@method("balancing", "dualproj", "mtsearch.balancing.dualproj:DualProj")
+class DualProjConfig(Weighting):
     """The weighted mean gradient is projected on the dual cone of all (Lopez-Paz & Ranzato
     2017)."""
 
@@ -83,8 +84,8 @@ class DualProj(Weighting):
     name: Literal["dualproj"] = "dualproj"
 
 
-@method("balancing", "config")
-class ConFIG(Weighting):
+@method("balancing", "config", "mtsearch.balancing.conflict_free:ConFIG")
+class ConFIGConfig(Weighting):
     """The direction whose cosines with the gradients stand in the proportion of the preference (Liu
     et al. 2024)."""
 
@@ -92,8 +93,8 @@ class ConFIG(Weighting):
     name: Literal["config"] = "config"
 
 
-@method("balancing", "aligned_mtl")
-class AlignedMTL(Weighting):
+@method("balancing", "aligned_mtl", "mtsearch.balancing.aligned_mtl:AlignedMTL")
+class AlignedMTLConfig(Weighting):
     """The gradients' principal components are brought to one `scale` (Senushkin et al. 2023)."""
 
     takes_preference: ClassVar[bool] = True
@@ -101,15 +102,15 @@ class AlignedMTL(Weighting):
     scale: Literal["min", "median", "rmse"] = "min"
 
 
-@method("balancing", "imtl_g")
-class IMTLG(Weighting):
+@method("balancing", "imtl_g", "mtsearch.balancing.imtl_g:IMTLG")
+class IMTLGConfig(Weighting):
     """The combination whose projections on all gradients are equal (Liu et al. 2021)."""
 
     name: Literal["imtl_g"] = "imtl_g"
 
 
-@method("balancing", "cagrad")
-class CAGrad(Weighting):
+@method("balancing", "cagrad", "mtsearch.balancing.cagrad:CAGrad")
+class CAGradConfig(Weighting):
     """The best worst improvement in a ball around the mean gradient (Liu et al. 2021); needs the
     extra `solvers`.
 
@@ -120,8 +121,8 @@ class CAGrad(Weighting):
     radius: float = Field(0.5, ge=0)
 
 
-@method("balancing", "nash_mtl")
-class NashMTL(Weighting):
+@method("balancing", "nash_mtl", "mtsearch.balancing.nash_mtl:NashMTL")
+class NashMTLConfig(Weighting):
     """The Nash bargaining solution, solved anew `every` steps (Navon et al. 2022); needs the extra
     `solvers`.
 
@@ -134,8 +135,8 @@ class NashMTL(Weighting):
     iterations: int = Field(20, gt=0)
 
 
-@method("balancing", "fairgrad")
-class FairGrad(Weighting):
+@method("balancing", "fairgrad", "mtsearch.balancing.fairgrad:FairGrad")
+class FairGradConfig(Weighting):
     """Alpha-fair allocation of progress: `alpha` 1 is proportional fairness, infinity the minimum
     (Ban & Ji 2024)."""
 
@@ -143,8 +144,8 @@ class FairGrad(Weighting):
     alpha: Positive = 1.0
 
 
-@method("balancing", "sdmgrad")
-class SDMGrad(Weighting):
+@method("balancing", "sdmgrad", "mtsearch.balancing.sdmgrad:SDMGrad")
+class SDMGradConfig(Weighting):
     """MGDA by projected gradient steps, pulled towards the preferred sum with strength `pull` (Xiao
     et al. 2023), on one batch.
 
@@ -160,8 +161,8 @@ class SDMGrad(Weighting):
     iterations: int = Field(20, gt=0)
 
 
-@method("balancing", "pcd")
-class PCD(Weighting):
+@method("balancing", "pcd", "mtsearch.balancing.pcd:PCD")
+class PCDConfig(Weighting):
     """The gradient of task number `primary`, bent until each other task progresses by `tau` of its
     own step (Varam et al. 2026)."""
 
@@ -171,8 +172,8 @@ class PCD(Weighting):
     rate: float = Field(0.999, ge=0, lt=1)
 
 
-@method("balancing", "gradnorm")
-class GradNorm(Weighting):
+@method("balancing", "gradnorm", "mtsearch.balancing.gradnorm:GradNorm")
+class GradNormConfig(Weighting):
     """Weights learned until the gradients' lengths follow the tasks' training rates to the power
     `alpha` (Chen et al. 2018)."""
 
@@ -181,8 +182,8 @@ class GradNorm(Weighting):
     lr: Positive = 0.025
 
 
-@method("balancing", "db_mtl")
-class DBMTL(GradientMethod):
+@method("balancing", "db_mtl", "mtsearch.balancing.db_mtl:DBMTL")
+class DBMTLConfig(GradientMethod):
     """Gradients of the losses' logarithms, averaged over the steps and brought to the longest one's
     length (Lin et al. 2023).
 
@@ -195,7 +196,7 @@ class DBMTL(GradientMethod):
     fading: float = Field(0.5, ge=0)
 
     @model_validator(mode="after")
-    def _remembers_parameters_only(self) -> DBMTL:
+    def _remembers_parameters_only(self) -> DBMTLConfig:
         if self.level == "feature" and self.memory > 0:
             raise ValueError(
                 "with `level = feature` cannot average over steps, whose images differ. Set"
@@ -204,8 +205,8 @@ class DBMTL(GradientMethod):
         return self
 
 
-@method("balancing", "excess_mtl")
-class ExcessMTL(GradientMethod):
+@method("balancing", "excess_mtl", "mtsearch.balancing.excess_mtl:ExcessMTL")
+class ExcessMTLConfig(GradientMethod):
     """Weights grow with the tasks' excess risks, estimated from gradients and their running squares
     (He et al. 2024).
 
@@ -220,8 +221,8 @@ class ExcessMTL(GradientMethod):
     warmup: int = Field(20, ge=0)
 
 
-@method("balancing", "graddrop")
-class GradDrop(GradientMethod):
+@method("balancing", "graddrop", "mtsearch.balancing.graddrop:GradDrop")
+class GradDropConfig(GradientMethod):
     """Each coordinate keeps the gradients of one sign, drawn by how pure it is (Chen et al. 2020).
 
     `leak` lets that much of the others through.

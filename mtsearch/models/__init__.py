@@ -1,26 +1,6 @@
 """Multi-task networks: architectures over backbones, their heads, initialisation and cost."""
 
-from mtsearch.models import (  # noqa: F401  (importing registers them)
-    hps,
-    kdmtl,
-    mdmtn,
-    mixing,
-    mtan,
-    mtln,
-    mtln_segnet,
-    painted,
-    restoring,
-    stl,
-    trunk_cm,
-    trunk_edsr,
-    trunk_efficientnet,
-    trunk_ktde,
-    trunk_mm,
-    trunk_segnet,
-    trunk_torchvision,
-    trunk_vdsr,
-    trunk_wrn,
-)
+from mtsearch.models import restoring  # noqa: F401  (registers a head)
 from mtsearch.models.base import Backbone, Branch, MultiTaskModel, Need
 from mtsearch.models.heads import build_head, head, need_of
 from mtsearch.models.lsuv import lsuv_

@@ -53,7 +53,7 @@ class Frozen(nn.Module):
 def build_input(settings: Model, shape: tuple[int, int, int]) -> nn.Module:
     """What a branch sees of images of `shape`. Raises BadInput for sides that are no multiple of a
     factor, and weights that do not fit."""
-    if isinstance(settings, schema.ResampledInput):
+    if isinstance(settings, schema.ResampledInputConfig):
         if shape[1] % settings.factor or shape[2] % settings.factor:
             raise BadInput(
                 f"`trial.architecture.inputs` with `factor: {settings.factor}` needs images whose"
@@ -61,12 +61,12 @@ def build_input(settings: Model, shape: tuple[int, int, int]) -> nn.Module:
                 " `factor`."
             )
         return Resampled(settings.factor, settings.filter)
-    if isinstance(settings, schema.NetworkInput):
+    if isinstance(settings, schema.NetworkInputConfig):
         return _frozen(settings, shape)
     return nn.Identity()
 
 
-def _frozen(settings: schema.NetworkInput, shape: tuple[int, int, int]) -> Frozen:
+def _frozen(settings: schema.NetworkInputConfig, shape: tuple[int, int, int]) -> Frozen:
     """The network of one restoration task that a trial with hard sharing, or none, has left:
     `model.safetensors` of an export."""
     state = load_weights(settings.weights, "trial.architecture.inputs")
@@ -87,7 +87,7 @@ def _frozen(settings: schema.NetworkInput, shape: tuple[int, int, int]) -> Froze
             " trained with `architecture: hps` on one restoration."
         )
     card = TaskCard(name=names[0], kind="restoration", outputs=shape[0])
-    network = build_model(schema.HPS(), settings.backbone, [card], shape)
+    network = build_model(schema.HPSConfig(), settings.backbone, [card], shape)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

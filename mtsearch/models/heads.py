@@ -7,15 +7,15 @@ from typing import TypeVar
 
 from torch import nn
 
-from mtsearch.config.base import claim
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import Registry
 from mtsearch.models.base import Backbone, Need
 
 HeadBuilder = Callable[[TaskCard, Backbone], nn.Module]
 H = TypeVar("H", bound=HeadBuilder)
 
-_HEADS: dict[str, HeadBuilder] = {}
+_HEADS: Registry[str, HeadBuilder] = Registry("head of the task kind")
 _NEEDS: dict[str, Need] = {}
 
 
@@ -24,7 +24,7 @@ def head(kind: str, *, need: Need) -> Callable[[H], H]:
     branch's feature vector or feature map: ``@head("classification", need="vector")``."""
 
     def register(builder: H) -> H:
-        claim(_HEADS, kind, builder, "head of the task kind")
+        _HEADS.add(kind, builder)
         _NEEDS[kind] = need
         return builder
 

@@ -12,11 +12,9 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.heads import need_of
-from mtsearch.models.registry import architecture
 from mtsearch.models.trunk_model import TrunkModel
 
 
-@architecture(schema.HPS)
 class HPS(TrunkModel):
     """One trunk shared by all tasks and one head per task (Caruana 1997). The shared boundary is
     the trunk's output.
@@ -29,7 +27,9 @@ class HPS(TrunkModel):
         BadInput: a split behind the last part; a backbone whose trunk cannot be cut.
     """
 
-    def __init__(self, settings: schema.HPS, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+    def __init__(
+        self, settings: schema.HPSConfig, backbone: Backbone, tasks: Sequence[TaskCard]
+    ) -> None:
         split = settings.split
         if split is None:
             super().__init__(backbone, tasks, settings.norm)

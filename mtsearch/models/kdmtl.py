@@ -13,7 +13,6 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.models.base import Backbone
 from mtsearch.models.heads import need_of
-from mtsearch.models.registry import architecture
 from mtsearch.models.stl import STL
 from mtsearch.models.trunk_model import TrunkModel
 
@@ -33,7 +32,6 @@ def distance(features: Tensor, target: Tensor) -> Tensor:
     return (ours - theirs).square().sum(1).mean()
 
 
-@architecture(schema.KDMTL)
 class KDMTL(TrunkModel):
     """One trunk, a head and an adaptor a task; in training, adaptors are to make a frozen
     single-task network's features of the trunk's:
@@ -49,7 +47,7 @@ class KDMTL(TrunkModel):
     """
 
     def __init__(
-        self, settings: schema.KDMTL, backbone: Backbone, tasks: Sequence[TaskCard]
+        self, settings: schema.KDMTLConfig, backbone: Backbone, tasks: Sequence[TaskCard]
     ) -> None:
         super().__init__(backbone, tasks, settings.norm)
         names = [task.name for task in tasks]

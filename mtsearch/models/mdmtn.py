@@ -11,7 +11,6 @@ from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.models.base import Backbone
 from mtsearch.models.heads import need_of
-from mtsearch.models.registry import architecture
 from mtsearch.models.trunk_model import TrunkModel
 
 
@@ -32,7 +31,6 @@ class Mix(nn.Module):
         return self.alpha[0] * trunk + self.alpha[1] * monitor
 
 
-@architecture(schema.MDMTN)
 class MDMTN(TrunkModel):
     """A trunk shared by all tasks; each head reads alpha_0 * trunk + alpha_1 * monitor, the task's
     own monitor reading the raw image.
@@ -43,7 +41,7 @@ class MDMTN(TrunkModel):
     """
 
     def __init__(
-        self, settings: schema.MDMTN, backbone: Backbone, tasks: Sequence[TaskCard]
+        self, settings: schema.MDMTNConfig, backbone: Backbone, tasks: Sequence[TaskCard]
     ) -> None:
         super().__init__(backbone, tasks, settings.norm)
         learnable = settings.mixing == "learnable"

@@ -13,7 +13,6 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Branch, MultiTaskModel
 from mtsearch.models.branch_inputs import build_input
 from mtsearch.models.heads import build_head, need_of
-from mtsearch.models.registry import architecture
 from mtsearch.models.restoring import read_out
 
 OWN = 0.8
@@ -54,7 +53,6 @@ class Ensemble(nn.Module):
         return weighted(self.weight, outputs)
 
 
-@architecture(schema.Mixing)
 class Mixing(MultiTaskModel):
     """Branches of one form on the same images, `branches` of them for each task, mixed after every
     stage but the last.
@@ -79,7 +77,7 @@ class Mixing(MultiTaskModel):
     """
 
     def __init__(
-        self, settings: schema.Mixing, backbone: Backbone, tasks: Sequence[TaskCard]
+        self, settings: schema.MixingConfig, backbone: Backbone, tasks: Sequence[TaskCard]
     ) -> None:
         super().__init__(tasks)
         if len(backbone.stages) < 2:

@@ -12,11 +12,9 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.attention import masks_of
 from mtsearch.models.base import Backbone, Need
 from mtsearch.models.heads import need_of
-from mtsearch.models.registry import architecture
 from mtsearch.models.trunk_model import TrunkModel, needs_of
 
 
-@architecture(schema.MTAN)
 class MTAN(TrunkModel):
     """Every task weighs the trunk's stages s_1, ..., s_n with masks of its own (Liu, Johns &
     Davison 2019, CVPR, arXiv 1803.10704).
@@ -32,7 +30,7 @@ class MTAN(TrunkModel):
     """
 
     def __init__(
-        self, settings: schema.MTAN, backbone: Backbone, tasks: Sequence[TaskCard]
+        self, settings: schema.MTANConfig, backbone: Backbone, tasks: Sequence[TaskCard]
     ) -> None:
         if not backbone.stages:
             raise BadInput(

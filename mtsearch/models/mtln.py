@@ -15,7 +15,6 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone
 from mtsearch.models.heads import build_head, need_of
 from mtsearch.models.norm import norm_parameters, renormalise_, turn_to
-from mtsearch.models.registry import architecture
 from mtsearch.models.restoring import read_out
 from mtsearch.models.trunk_model import TrunkModel
 
@@ -46,7 +45,6 @@ def extractor(inputs: int, outputs: int, convs: int, bias: bool, pool: int) -> n
     return nn.Sequential(*layers, *([nn.MaxPool2d(pool)] if pool > 1 else []))
 
 
-@architecture(schema.MTLN)
 class MTLN(TrunkModel):
     """A trunk with maps G_0 .. G_n, and for each task t masks a_j over them, made by modules A[t,
     j] of its own:
@@ -63,7 +61,7 @@ class MTLN(TrunkModel):
     """
 
     def __init__(
-        self, settings: schema.MTLN, backbone: Backbone, tasks: Sequence[TaskCard]
+        self, settings: schema.MTLNConfig, backbone: Backbone, tasks: Sequence[TaskCard]
     ) -> None:
         stages = backbone.stages
         if not stages:
@@ -183,7 +181,7 @@ class MTLN(TrunkModel):
 
 
 def _heads(
-    settings: schema.MTLN, branch: Backbone, tasks: Sequence[TaskCard]
+    settings: schema.MTLNConfig, branch: Backbone, tasks: Sequence[TaskCard]
 ) -> tuple[nn.ModuleDict, nn.Module | None]:
     """The heads by task, or no such and the one of all tasks; each reads the last feature map of a
     branch."""
@@ -213,7 +211,7 @@ def _heads(
     return nn.ModuleDict(), _head(settings, branch, first)
 
 
-def _head(settings: schema.MTLN, branch: Backbone, task: TaskCard) -> nn.Module:
+def _head(settings: schema.MTLNConfig, branch: Backbone, task: TaskCard) -> nn.Module:
     if need_of(task) == "map":
         return build_head(task, branch)
     layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]

@@ -15,12 +15,10 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.heads import build_head, need_of
 from mtsearch.models.mtln import attention, extractor
-from mtsearch.models.registry import architecture
 from mtsearch.models.trunk_model import needs_of
 from mtsearch.models.trunk_segnet import SegNetBranch
 
 
-@architecture(schema.MTLNSegNet)
 class MTLNSegNet(MultiTaskModel):
     """SegNet with one attention module per task and level of the encoder and, for tasks on pixels,
     of the decoder.
@@ -35,7 +33,7 @@ class MTLNSegNet(MultiTaskModel):
     """
 
     def __init__(
-        self, settings: schema.MTLNSegNet, backbone: Backbone, tasks: Sequence[TaskCard]
+        self, settings: schema.MTLNSegNetConfig, backbone: Backbone, tasks: Sequence[TaskCard]
     ) -> None:
         super().__init__(tasks)
         needs = needs_of(tasks)

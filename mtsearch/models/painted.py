@@ -13,7 +13,6 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.heads import build_head
-from mtsearch.models.registry import architecture
 
 CERTAIN = 10.0  # the logit of a class that is known
 
@@ -62,7 +61,6 @@ class Brush(nn.Module):
         return scene.index_select(1, self.order)[:, :, None, None].expand(-1, -1, *self.size)
 
 
-@architecture(schema.Painted)
 class Painted(MultiTaskModel):
     """A trunk and a head for the scene; every pixel of a segmentation gets the scene's logits.
 
@@ -71,7 +69,7 @@ class Painted(MultiTaskModel):
     """
 
     def __init__(
-        self, settings: schema.Painted, backbone: Backbone, tasks: Sequence[TaskCard]
+        self, settings: schema.PaintedConfig, backbone: Backbone, tasks: Sequence[TaskCard]
     ) -> None:
         super().__init__(tasks)
         kinds = sorted(task.kind for task in tasks)

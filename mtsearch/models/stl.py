@@ -10,15 +10,15 @@ from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.heads import build_head, need_of
-from mtsearch.models.registry import architecture
 from mtsearch.models.restoring import read_out
 
 
-@architecture(schema.STL)
 class STL(MultiTaskModel):
     """One trunk and one head per task; nothing is shared, so the shared boundary is empty."""
 
-    def __init__(self, settings: schema.STL, backbone: Backbone, tasks: Sequence[TaskCard]) -> None:
+    def __init__(
+        self, settings: schema.STLConfig, backbone: Backbone, tasks: Sequence[TaskCard]
+    ) -> None:
         super().__init__(tasks)
         self.trunks = nn.ModuleDict({task.name: backbone.trunk([need_of(task)]) for task in tasks})
         self.heads = nn.ModuleDict({task.name: build_head(task, backbone) for task in tasks})

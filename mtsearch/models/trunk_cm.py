@@ -9,14 +9,12 @@ from torch import nn
 from mtsearch.config import schema
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.flatten import FlattenPixels
-from mtsearch.models.registry import backbone
 from mtsearch.models.resize import PoolTo, convolved, map_size
 
 WIDTH = 32
 
 
-@backbone(schema.BackboneCM)
-def cm(settings: schema.BackboneCM, shape: tuple[int, int, int]) -> Backbone:
+def cm(settings: schema.BackboneCMConfig, shape: tuple[int, int, int]) -> Backbone:
     """Two 3x3 convolutions (16, 32 channels), each with a 2x2 max-pool before batch norm and ReLU,
     and a linear layer to 32.
 

@@ -10,7 +10,6 @@ from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.monitor import small_monitor
-from mtsearch.models.registry import backbone
 
 
 class Block(nn.Module):
@@ -53,8 +52,7 @@ class EDSR(nn.Module):
         return self.enlarge(coarse + self.blocks(coarse))  # type: ignore[no-any-return]
 
 
-@backbone(schema.BackboneEDSR)
-def edsr(settings: schema.BackboneEDSR, shape: tuple[int, int, int]) -> Backbone:
+def edsr(settings: schema.BackboneEDSRConfig, shape: tuple[int, int, int]) -> Backbone:
     """EDSR (Lim et al. 2017, CVPRW, arXiv 1707.02921) for images that were enlarged before the
     network sees them: it works on squares of `scale` x `scale` pixels, the grid they were enlarged
     from, at the cost of that grid. The head is a 3x3 convolution.

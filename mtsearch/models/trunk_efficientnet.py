@@ -13,7 +13,6 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.flatten import FlattenPixels
 from mtsearch.models.monitor import small_monitor
-from mtsearch.models.registry import backbone
 
 STEM = 32
 STAGES = (
@@ -59,7 +58,7 @@ class Block(nn.Module):
         outputs: int,
         expansion: int,
         stride: int,
-        settings: schema.BackboneEfficientNetCIFAR,
+        settings: schema.BackboneEfficientNetCIFARConfig,
     ) -> None:
         super().__init__()
         hidden = expansion * inputs
@@ -107,7 +106,7 @@ class EfficientNet(nn.Module):
     """A 3x3 convolution of stride 1 with BN and ReLU, and seven stages of blocks; the map's side is
     a 32nd of the images', rounded up."""
 
-    def __init__(self, channels: int, settings: schema.BackboneEfficientNetCIFAR) -> None:
+    def __init__(self, channels: int, settings: schema.BackboneEfficientNetCIFARConfig) -> None:
         super().__init__()
         widths = [
             scaled(STEM, settings.width),
@@ -152,9 +151,8 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-@backbone(schema.BackboneEfficientNetCIFAR)
 def efficientnet_cifar(
-    settings: schema.BackboneEfficientNetCIFAR, shape: tuple[int, int, int]
+    settings: schema.BackboneEfficientNetCIFARConfig, shape: tuple[int, int, int]
 ) -> Backbone:
     """2,908,879 parameters on 3 channels. Up to 32 pixels a side the map is one pixel, whose
     channels are the feature vector.

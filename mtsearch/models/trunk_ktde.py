@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from mtsearch.config import schema
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.monitor import small_monitor
-from mtsearch.models.registry import backbone
 from mtsearch.models.restoring import Correction
 
 SLOPE = 0.2
@@ -32,8 +31,7 @@ class Block(nn.Module):
         return x + self.residual(x)  # type: ignore[no-any-return]
 
 
-@backbone(schema.BackboneKTDE)
-def ktde(settings: schema.BackboneKTDE, shape: tuple[int, int, int]) -> Backbone:
+def ktde(settings: schema.BackboneKTDEConfig, shape: tuple[int, int, int]) -> Backbone:
     """3x3 convolution and leaky ReLU (slope 0.2), `blocks` residual blocks, 3x3 convolution; a
     restoration adds its head's to the image.
 

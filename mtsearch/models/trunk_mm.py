@@ -9,14 +9,12 @@ from torch import nn
 from mtsearch.config import schema
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.flatten import FlattenPixels
-from mtsearch.models.registry import backbone
 from mtsearch.models.resize import PoolTo, convolved, map_size
 
 WIDTH = 50
 
 
-@backbone(schema.BackboneMM)
-def mm(settings: schema.BackboneMM, shape: tuple[int, int, int]) -> Backbone:
+def mm(settings: schema.BackboneMMConfig, shape: tuple[int, int, int]) -> Backbone:
     """Two 5x5 convolutions (10, 20 channels), each with a 2x2 max-pool before its ReLU, and a
     linear layer to 50.
 

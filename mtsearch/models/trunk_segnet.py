@@ -14,7 +14,6 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.monitor import small_monitor
-from mtsearch.models.registry import backbone
 
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
@@ -126,8 +125,7 @@ def fine_pixels(task: TaskCard, backbone: Backbone) -> nn.Module:
     )
 
 
-@backbone(schema.BackboneSegNet)
-def segnet(settings: schema.BackboneSegNet, shape: tuple[int, int, int]) -> Backbone:
+def segnet(settings: schema.BackboneSegNetConfig, shape: tuple[int, int, int]) -> Backbone:
     """Encoder 14,723,136 and decoder 10,220,160 parameters at the published widths on 3 channels.
 
     Raises:

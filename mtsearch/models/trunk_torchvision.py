@@ -17,7 +17,6 @@ from mtsearch.config import schema
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.monitor import small_monitor
-from mtsearch.models.registry import backbone
 from mtsearch.models.weights import load_weights
 
 _CLASSES = 1000  # torchvision's default, by which the last layer is recognised
@@ -50,8 +49,7 @@ class NetworkBranch(Branch):
         return list(out) if self.extracts else [out.flatten(1)]
 
 
-@backbone(schema.BackboneTorchvision)
-def network(settings: schema.BackboneTorchvision, shape: tuple[int, int, int]) -> Backbone:
+def network(settings: schema.BackboneTorchvisionConfig, shape: tuple[int, int, int]) -> Backbone:
     """Trunks are `settings.model` without its last layer. Weights come from `settings.weights`, a
     local state dict, or are random.
 

@@ -9,15 +9,13 @@ from torch import nn
 from mtsearch.config import schema
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.monitor import small_monitor
-from mtsearch.models.registry import backbone
 from mtsearch.models.restoring import Correction
 
 # that architectures which look into the trunk see; of equal length, as the maps are of equal size
 STAGES = 4
 
 
-@backbone(schema.BackboneVDSR)
-def vdsr(settings: schema.BackboneVDSR, shape: tuple[int, int, int]) -> Backbone:
+def vdsr(settings: schema.BackboneVDSRConfig, shape: tuple[int, int, int]) -> Backbone:
     """`depth` 3x3 convolutions of `width` filters without biases, the last of which is the head's;
     ReLU after all others.
 

@@ -12,7 +12,6 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.coarse_pixels import coarse_pixels
 from mtsearch.models.monitor import small_monitor
-from mtsearch.models.registry import backbone
 
 
 class Block(nn.Module):
@@ -84,8 +83,7 @@ class WRN(nn.Module):
         return self.stages(x)[-1]
 
 
-@backbone(schema.BackboneWRN)
-def wrn(settings: schema.BackboneWRN, shape: tuple[int, int, int]) -> Backbone:
+def wrn(settings: schema.BackboneWRNConfig, shape: tuple[int, int, int]) -> Backbone:
     """WRN-depth-widen with global average pooling. On 3 channels WRN-28-4 has 5,850,528 parameters.
 
     Segmentation heads over it are `coarse_pixels`.

@@ -1,7 +1,6 @@
 """Observers: TensorBoard, MLflow, Weights & Biases and those of plug-ins, told how a search goes.
 Their packages are imported when used."""
 
-from mtsearch.observers import mlflow, tensorboard, wandb  # noqa: F401  (registers them)
 from mtsearch.observers.base import Observer, check_observers, observer
 from mtsearch.runs.status import SearchStatus
 

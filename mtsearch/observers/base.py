@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from mtsearch.config.base import Model, claim, methods, tag_of
+from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import implementation_of, implements, methods, tag_of
 from mtsearch.config.space import Space, leaves
 from mtsearch.runs.state import TrialRecord
 from mtsearch.runs.status import SearchStatus
@@ -58,19 +59,8 @@ class Observer:
         trials."""
 
 
-T = TypeVar("T", bound=type[Observer])
-_OBSERVERS: dict[type[Model], type[Observer]] = {}
-
-
-def observer(settings: type[Model]) -> Callable[[T], T]:
-    """Register the observer of a settings class, which is itself registered with
-    ``@method("observer", NAME)``."""
-
-    def register(cls: T) -> T:
-        claim(_OBSERVERS, settings, cls, "observer of")
-        return cls
-
-    return register
+observer = implements
+"""Register the observer of a settings class."""
 
 
 def check_observers(space: Space) -> None:
@@ -86,12 +76,7 @@ def check_observers(space: Space) -> None:
 
 def observer_of(settings: Model) -> type[Observer]:
     """The observer of a settings model. Raises BadInput for settings without one."""
-    if type(settings) not in _OBSERVERS:
-        raise BadInput(
-            f"`monitor` names settings without an observer: {type(settings).__name__}. Register one"
-            " with `@observer`."
-        )
-    return _OBSERVERS[type(settings)]
+    return implementation_of(settings)  # type: ignore[no-any-return]
 
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtsearch.config.observers import MLflowObserver
+from mtsearch.config.observers import MLflowObserverConfig
 from mtsearch.config.space import Space
-from mtsearch.observers.base import Observer, figures, observer, parameters
+from mtsearch.observers.base import Observer, figures, parameters
 from mtsearch.runs.state import TrialRecord
 from mtsearch.runs.status import SearchStatus
 
@@ -20,7 +20,6 @@ RUN, TRIAL = "mtsearch.run", "mtsearch.trial"  # the tags
 LONGEST = 500  # characters of a parameter
 
 
-@observer(MLflowObserver)
 class MLflow(Observer):
     """Settings are parameters, every number of a report is a metric, its step the report's number;
     ``selected/<objective>`` and ``test/...`` are the trial's result.
@@ -31,7 +30,7 @@ class MLflow(Observer):
 
     package = "mlflow"
 
-    def __init__(self, settings: MLflowObserver, run: Path, space: Space, title: str) -> None:
+    def __init__(self, settings: MLflowObserverConfig, run: Path, space: Space, title: str) -> None:
         super().__init__(settings, run, space, title)
         from mlflow import MlflowClient
 

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtsearch.config.observers import TensorBoardObserver
+from mtsearch.config.observers import TensorBoardObserverConfig
 from mtsearch.config.space import Space
-from mtsearch.observers.base import Observer, figures, observer, parameters
+from mtsearch.observers.base import Observer, figures, parameters
 from mtsearch.runs.state import TrialRecord
 from mtsearch.runs.status import SearchStatus
 
 
-@observer(TensorBoardObserver)
 class TensorBoard(Observer):
     """Every number of a report is a point, its step the report's number; ``selected/<objective>``
     are the trial's result.
@@ -27,7 +26,9 @@ class TensorBoard(Observer):
 
     package = "tensorboard"
 
-    def __init__(self, settings: TensorBoardObserver, run: Path, space: Space, title: str) -> None:
+    def __init__(
+        self, settings: TensorBoardObserverConfig, run: Path, space: Space, title: str
+    ) -> None:
         super().__init__(settings, run, space, title)
         self.folder = run / "tensorboard"
         self._writers: dict[str, Any] = {}

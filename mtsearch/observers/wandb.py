@@ -9,15 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mtsearch.config.observers import WandbObserver
+from mtsearch.config.observers import WandbObserverConfig
 from mtsearch.config.space import Space
-from mtsearch.observers.base import Observer, figures, observer, parameters
+from mtsearch.observers.base import Observer, figures, parameters
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.runs.status import SearchStatus
 
 
-@observer(WandbObserver)
 class Wandb(Observer):
     """Settings are the run's config, every number of a report is a point, its step the report's
     number; ``selected/<objective>`` and ``test/...`` are in its summary.
@@ -29,7 +28,7 @@ class Wandb(Observer):
 
     package = "wandb"
 
-    def __init__(self, settings: WandbObserver, run: Path, space: Space, title: str) -> None:
+    def __init__(self, settings: WandbObserverConfig, run: Path, space: Space, title: str) -> None:
         super().__init__(settings, run, space, title)
         import wandb
 

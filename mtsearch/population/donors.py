@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from mtsearch.config.population import MTO
+from mtsearch.config.population import MTOConfig
 from mtsearch.population.streams import stream
 
 
@@ -18,7 +18,7 @@ class Donors:
     loss) whenever a donor is tried; the other rules keep none.
     """
 
-    def __init__(self, settings: MTO, seed: int, keys: list[int]) -> None:
+    def __init__(self, settings: MTOConfig, seed: int, keys: list[int]) -> None:
         self._settings = settings
         self._seed = seed
         self._keys = keys

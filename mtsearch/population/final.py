@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from mtsearch.config.population import MTO
+from mtsearch.config.population import MTOConfig
 from mtsearch.population.member import Bench
 from mtsearch.population.rounds import Rounds
 from mtsearch.population.state import average
@@ -15,7 +15,7 @@ from mtsearch.training.world import World
 
 
 def final_weights(
-    settings: MTO, rounds: Rounds, bench: Bench, world: World
+    settings: MTOConfig, rounds: Rounds, bench: Bench, world: World
 ) -> dict[str, Tensor] | None:
     """The weights, on rank 0; None elsewhere. All ranks call this.
 

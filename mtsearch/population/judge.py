@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mtsearch.config.population import MTO
+from mtsearch.config.population import MTOConfig
 
 
 def survivor(
-    settings: MTO, task: int, own: float, visitors: Sequence[float], donors: Sequence[int]
+    settings: MTOConfig, task: int, own: float, visitors: Sequence[float], donors: Sequence[int]
 ) -> int:
     """The member whose state the task keeps: 0 for its own, m for its m-th visitor.
 

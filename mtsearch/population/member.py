@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mtsearch.balancing import build_balancing
-from mtsearch.config.balancing import Linear
-from mtsearch.config.base import Model, methods
+from mtsearch.config.balancing import LinearConfig
+from mtsearch.config.base import Model
+from mtsearch.config.registry import methods
 from mtsearch.config.schema import TrialConfig
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, normal_
 from mtsearch.population.state import State
@@ -126,7 +127,7 @@ class Bench:
         stepper = Stepper(
             model,
             [task.card],
-            build_balancing(Linear(), torch.ones(1)),
+            build_balancing(LinearConfig(), torch.ones(1)),
             optimizer,
             config.clip,
             self._autocast,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtsearch.config.population import MTO
+from mtsearch.config.population import MTOConfig
 from mtsearch.population.state import State
 from mtsearch.training.world import World
 
@@ -17,7 +17,7 @@ class Members:
     A task's state is kept on the rank of its own member.
     """
 
-    def __init__(self, settings: MTO, world: World) -> None:
+    def __init__(self, settings: MTOConfig, world: World) -> None:
         self._size = settings.group_size
         self._world = world
         self.all: list[Member] = [

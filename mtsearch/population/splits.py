@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mtsearch.config.population import MTO
+from mtsearch.config.population import MTOConfig
 from mtsearch.population.streams import stream
 
 COMMON = -1  # the key of the stream that all tasks share
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
     select: Tensor
 
 
-def parts_of(count: int, settings: MTO, seed: int, key: int) -> Parts:
+def parts_of(count: int, settings: MTOConfig, seed: int, key: int) -> Parts:
     """Cut `count` images for task `key`.
 
     ``independent``: every task's own random hold-out of floor(fraction x count), so that what one

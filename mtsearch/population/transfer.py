@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
-from mtsearch.config.population import MTO
+from mtsearch.config.population import MTOConfig
 from mtsearch.population.state import State
 
 HEAD = (  # how the names of a head's tensors begin, in every architecture that a population takes
@@ -23,13 +23,13 @@ def same_head(a: TaskCard, b: TaskCard) -> bool:
     return (a.kind, a.outputs, a.classes) == (b.kind, b.outputs, b.classes)
 
 
-def needs_own(settings: MTO) -> bool:
+def needs_own(settings: MTOConfig) -> bool:
     """Whether a visitor may keep a part of its task's own state."""
     merged = settings.merge != "replace" and settings.merge_at == "start"
     return merged or settings.layers != "all" or settings.head_policy == "keep"
 
 
-def taken(settings: MTO, names: list[str], heads_agree: bool) -> set[str]:
+def taken(settings: MTOConfig, names: list[str], heads_agree: bool) -> set[str]:
     """The names of the tensors that a visitor takes of a donor."""
     keep_head = settings.head_policy == "keep" or (
         settings.head_policy == "auto" and not heads_agree
@@ -46,7 +46,7 @@ def taken(settings: MTO, names: list[str], heads_agree: bool) -> set[str]:
     return found
 
 
-def check_layers(settings: MTO, names: list[str]) -> None:
+def check_layers(settings: MTOConfig, names: list[str]) -> None:
     """Raises BadInput where visitors would take nothing of a network with tensors of these
     names."""
     if settings.group_size > 1 and not taken(settings, names, heads_agree=True):
@@ -57,7 +57,7 @@ def check_layers(settings: MTO, names: list[str]) -> None:
         )
 
 
-def start(settings: MTO, own: State, donor: State, heads_agree: bool) -> State:
+def start(settings: MTOConfig, own: State, donor: State, heads_agree: bool) -> State:
     """The state from which a visitor trains.
 
     ``replace`` takes the donor's tensors, as all do with ``merge_at: acceptance``; ``lerp`` goes
@@ -86,7 +86,7 @@ def start(settings: MTO, own: State, donor: State, heads_agree: bool) -> State:
     )
 
 
-def accepted(settings: MTO, before: State, winner: State) -> State:
+def accepted(settings: MTOConfig, before: State, winner: State) -> State:
     """What a task becomes when it takes a member's state: that one, or with ``merge_at:
     acceptance`` `alpha` of the way from its own `before` the round to it.
 

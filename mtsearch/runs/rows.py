@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mtsearch.config.base import methods, tag_of
+from mtsearch.config.registry import methods, tag_of
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import leaves
 from mtsearch.runs.events import plain

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from mtsearch.config import schema
-from mtsearch.config.base import Model, claim
-from mtsearch.config.errors import BadInput
+from mtsearch.config.base import Model
+from mtsearch.config.registry import implementation_of
 from mtsearch.sparsity.patterns import growl_weights
 from mtsearch.sparsity.prox import growl_prox
 from mtsearch.sparsity.threshold import prox_strength
@@ -32,29 +31,11 @@ class Rule(Protocol):
         ...
 
 
-_RULES: dict[type[Model], type[Rule]] = {}
-R = TypeVar("R", bound=type[Rule])
-
-
-def rule(settings: type[Model]) -> Callable[[R], R]:
-    """Register a rule for its settings model: ``@rule(schema.TargetSparsity)``."""
-
-    def register(cls: R) -> R:
-        claim(_RULES, settings, cls, "row rule of")
-        return cls
-
-    return register
-
-
 def build_rule(config: Model) -> Rule:
     """The rule that `config` asks for. Raises BadInput where there is none (dense training has no
     sparsifier)."""
-    if type(config) not in _RULES:
-        raise BadInput(
-            f"`trial.sparsity` has no row rule for {type(config).__name__}; use mode `target` or"
-            " `coefficient`."
-        )
-    return _RULES[type(config)](config)
+    found: type[Rule] = implementation_of(config)
+    return found(config)
 
 
 def cubic_fraction(target: float, progress: float) -> float:
@@ -68,7 +49,6 @@ def row_count(fraction: float, n: int) -> int:
     return math.floor(fraction * n + _ROUNDING)
 
 
-@rule(schema.TargetSparsity)
 class TargetRule:
     """Exactly the scheduled number of rows is zero afterwards.
 
@@ -77,7 +57,7 @@ class TargetRule:
     smallest rows are zeroed, the survivors stay.
     """
 
-    def __init__(self, config: schema.TargetSparsity) -> None:
+    def __init__(self, config: schema.TargetSparsityConfig) -> None:
         self.config = config
 
     def __call__(self, norms: Tensor, progress: float) -> Tensor:
@@ -92,7 +72,6 @@ class TargetRule:
         return after.index_fill(0, smallest, 0.0)
 
 
-@rule(schema.CoefficientSparsity)
 class CoefficientRule:
     """GrOWL's prox with strength ``coefficient / 0.01`` under a cap of zero rows, which grows in
     equal stages (Hotegni et al. 2024).
@@ -101,7 +80,7 @@ class CoefficientRule:
     norm from before.
     """
 
-    def __init__(self, config: schema.CoefficientSparsity) -> None:
+    def __init__(self, config: schema.CoefficientSparsityConfig) -> None:
         self.config = config
 
     def __call__(self, norms: Tensor, progress: float) -> Tensor:

@@ -40,7 +40,7 @@ class Sparsifier:
         self,
         model: nn.Module,
         prunable: Sequence[str],
-        config: schema.TargetSparsity | schema.CoefficientSparsity,
+        config: schema.TargetSparsityConfig | schema.CoefficientSparsityConfig,
         total_steps: int,
         steps_per_epoch: int,
     ) -> None:

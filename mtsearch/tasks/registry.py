@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from mtsearch.config.base import claim
 from mtsearch.config.cards import TaskCard
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import Registry
 
 Loss = Callable[[TaskCard, Tensor, Tensor], tuple[Tensor, Tensor]]
 """(task, raw output, target) -> sum of the losses over all labelled entries and their number, both
@@ -36,30 +36,24 @@ class Meter(Protocol):
 L = TypeVar("L", bound=Loss)
 M = TypeVar("M", bound=Callable[[TaskCard, torch.device], Any])
 
-_LOSSES: dict[str, dict[str, Loss]] = {}
-_METERS: dict[str, Callable[[TaskCard, torch.device], Meter]] = {}
+_LOSSES: dict[str, Registry[str, Loss]] = {}
+_METERS: Registry[str, Callable[[TaskCard, torch.device], Meter]] = Registry(
+    "meter of the task kind"
+)
 
 
 def loss(kind: str, name: str) -> Callable[[L], L]:
     """Register a loss of a task kind by its name: ``@loss("regression", "mse")``. A kind's first
     one is its default."""
 
-    def register(function: L) -> L:
-        claim(_LOSSES.setdefault(kind, {}), name, function, f"loss of {kind}")
-        return function
-
-    return register
+    return _LOSSES.setdefault(kind, Registry(f"loss of {kind}")).register(name)
 
 
 def meter(kind: str) -> Callable[[M], M]:
     """Register the meter of a task kind, a class made from the task's card and a device:
     ``@meter("regression")``."""
 
-    def register(cls: M) -> M:
-        claim(_METERS, kind, cls, "meter of the task kind")
-        return cls
-
-    return register
+    return _METERS.register(kind)
 
 
 def task_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,9 +78,9 @@ def loss_of(task: TaskCard) -> Loss:
     if task.loss is not None and task.loss not in named:
         raise BadInput(
             f"task `{task.name}` has an unknown loss of {task.kind}: `{task.loss}`."
-            f" {nearest(task.loss, named)}"
+            f" {named.suggest(task.loss)}"
         )
-    return next(iter(named.values())) if task.loss is None else named[task.loss]
+    return named[next(iter(named)) if task.loss is None else task.loss]
 
 
 def meter_for(task: TaskCard, device: torch.device) -> Meter:

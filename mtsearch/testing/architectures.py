@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mtsearch.config.base import Model
 from mtsearch.config.cards import TaskCard
-from mtsearch.config.schema import BackboneCM
+from mtsearch.config.schema import BackboneCMConfig
 from mtsearch.models import MultiTaskModel, build_model
 from mtsearch.tasks import task_loss
 from mtsearch.testing.samples import TASKS, Shape, close, images, names_of, same, seeded, targets
@@ -28,7 +28,7 @@ class ArchitectureConformance:
     """
 
     settings: Model
-    backbone: Model = BackboneCM()
+    backbone: Model = BackboneCMConfig()
     shape: Shape = (3, 16, 16)
     tasks: Sequence[TaskCard] = TASKS
 

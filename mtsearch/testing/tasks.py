@@ -11,7 +11,7 @@ from torch import Tensor
 from mtsearch.config.base import Model
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import metrics_of
-from mtsearch.config.schema import BackboneCM
+from mtsearch.config.schema import BackboneCMConfig
 from mtsearch.models import build_head, need_of
 from mtsearch.models.registry import build_backbone
 from mtsearch.tasks import Meter, meter_for, task_loss
@@ -34,7 +34,7 @@ class TaskKindConformance:
     """
 
     task: TaskCard
-    backbone: Model = BackboneCM()
+    backbone: Model = BackboneCMConfig()
     shape: Shape = (3, 16, 16)
     per_entry: bool = True
 

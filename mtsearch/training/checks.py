@@ -17,7 +17,7 @@ from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.balancing.schedules import Stream, TaskSchedule, build_schedule
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.schema import CoefficientSparsity, TrialConfig
+from mtsearch.config.schema import CoefficientSparsityConfig, TrialConfig
 from mtsearch.data import Split
 from mtsearch.models import MultiTaskModel, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
@@ -149,7 +149,7 @@ def check_affinity(model: MultiTaskModel, sparsity: Any) -> None:
     if share is None or share.method != "affinity":
         return
     kept = 1 - (
-        sparsity.layer_cap if isinstance(sparsity, CoefficientSparsity) else sparsity.target
+        sparsity.layer_cap if isinstance(sparsity, CoefficientSparsityConfig) else sparsity.target
     )
     for name in model.prunable:
         rows = model.get_submodule(name).weight.shape[1]  # type: ignore[union-attr, index]

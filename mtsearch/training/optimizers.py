@@ -9,7 +9,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mtsearch.config.optimisation import SGD, Adadelta, Adagrad, Adam, AdamW
+from mtsearch.config.optimisation import (
+    AdadeltaConfig,
+    AdagradConfig,
+    AdamConfig,
+    AdamWConfig,
+    SGDConfig,
+)
 
 
 def scaled_groups(
@@ -41,13 +47,13 @@ def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, A
     torch has it: not for Adadelta. Parameters without a gradient are left alone."""
     settings = config.model_dump(exclude={"name"})
     classes: dict[type, Any] = {
-        Adam: torch.optim.Adam,
-        AdamW: torch.optim.AdamW,
-        SGD: torch.optim.SGD,
-        Adagrad: torch.optim.Adagrad,
-        Adadelta: torch.optim.Adadelta,
+        AdamConfig: torch.optim.Adam,
+        AdamWConfig: torch.optim.AdamW,
+        SGDConfig: torch.optim.SGD,
+        AdagradConfig: torch.optim.Adagrad,
+        AdadeltaConfig: torch.optim.Adadelta,
     }
-    fused = {} if isinstance(config, Adadelta) else {"fused": True}
+    fused = {} if isinstance(config, AdadeltaConfig) else {"fused": True}
     optimizer: Optimizer = classes[type(config)](list(parameters), **settings, **fused)
     if settings.get(
         "momentum"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mtsearch.config.schema import CoefficientSparsity, NoSparsity, TrialConfig
+from mtsearch.config.schema import CoefficientSparsityConfig, NoSparsityConfig, TrialConfig
 from mtsearch.models import MultiTaskModel
 from mtsearch.sparsity import Structure, measures
 
@@ -24,7 +24,7 @@ def plan(config: TrialConfig) -> list[Phase]:
     together, for comparisons at equal epochs."""
     epochs = config.epochs
     phases = [Phase("teach", getattr(config.architecture, "teacher_epochs", 0))]
-    if isinstance(config.sparsity, NoSparsity):
+    if isinstance(config.sparsity, NoSparsityConfig):
         phases.append(Phase("train", epochs.search + epochs.retrain))
     else:
         phases += [Phase("search", epochs.search), Phase("retrain", epochs.retrain)]
@@ -35,7 +35,7 @@ def shortfalls(model: MultiTaskModel, sparsity: Any, structure: Structure) -> di
     """What a search phase hands on with less than was asked for. `search/shortfall`: percent of
     rows that the model lacks of `min_rate`; `search/unconverged`: layers left untied."""
     found: dict[str, float] = {}
-    if isinstance(sparsity, CoefficientSparsity) and sparsity.min_rate > 0:
+    if isinstance(sparsity, CoefficientSparsityConfig) and sparsity.min_rate > 0:
         found["search/shortfall"] = max(
             0.0, sparsity.min_rate - measures(model)["model/sparsity_rate"]
         )

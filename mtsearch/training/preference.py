@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.preferences import check_preference
-from mtsearch.config.schema import CoefficientSparsity, TrialConfig
+from mtsearch.config.schema import CoefficientSparsityConfig, TrialConfig
 
 
 def weights_of(
@@ -27,4 +27,8 @@ def weights_of(
 
 def coefficient_of(config: TrialConfig) -> float:
     """The sparsity coefficient k0; 0 where sparsity is no objective."""
-    return config.sparsity.coefficient if isinstance(config.sparsity, CoefficientSparsity) else 0.0
+    return (
+        config.sparsity.coefficient
+        if isinstance(config.sparsity, CoefficientSparsityConfig)
+        else 0.0
+    )

@@ -7,28 +7,34 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from mtsearch.config.optimisation import Constant, Cosine, Exponential, OneCycle, Step
+from mtsearch.config.optimisation import (
+    ConstantConfig,
+    CosineConfig,
+    ExponentialConfig,
+    OneCycleConfig,
+    StepConfig,
+)
 
 
-def _constant(config: Constant, done: float, epochs: float) -> float:
+def _constant(config: ConstantConfig, done: float, epochs: float) -> float:
     return 1.0
 
 
-def _step(config: Step, done: float, epochs: float) -> float:
+def _step(config: StepConfig, done: float, epochs: float) -> float:
     return config.gamma ** math.floor(done / config.every + 1e-9)
 
 
-def _exponential(config: Exponential, done: float, epochs: float) -> float:
+def _exponential(config: ExponentialConfig, done: float, epochs: float) -> float:
     return config.gamma**done
 
 
-def _cosine(config: Cosine, done: float, epochs: float) -> float:
+def _cosine(config: CosineConfig, done: float, epochs: float) -> float:
     return config.final + (1 - config.final) * 0.5 * (
         1 + math.cos(math.pi * min(done / epochs, 1.0))
     )
 
 
-def _onecycle(config: OneCycle, done: float, epochs: float) -> float:
+def _onecycle(config: OneCycleConfig, done: float, epochs: float) -> float:
     part = min(done / epochs, 1.0)
     if part < config.rise:
         low, high, x = config.start, 1.0, part / config.rise
@@ -38,11 +44,11 @@ def _onecycle(config: OneCycle, done: float, epochs: float) -> float:
 
 
 _SCHEDULES: dict[type, Callable[[Any, float, float], float]] = {
-    Constant: _constant,
-    Step: _step,
-    Exponential: _exponential,
-    Cosine: _cosine,
-    OneCycle: _onecycle,
+    ConstantConfig: _constant,
+    StepConfig: _step,
+    ExponentialConfig: _exponential,
+    CosineConfig: _cosine,
+    OneCycleConfig: _onecycle,
 }
 
 

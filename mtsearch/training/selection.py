@@ -11,7 +11,7 @@ from torch import nn
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.schema import CoefficientSparsity, TrialConfig
+from mtsearch.config.schema import CoefficientSparsityConfig, TrialConfig
 from mtsearch.training.state import to_device
 
 
@@ -52,7 +52,9 @@ class Selection:
         if self._config.keep == "tasks":
             # A search phase is as sparse as it should be at its end, or where the row's rule says
             # so: no task's best comes before that.
-            ends = phase == "search" and not isinstance(self._config.sparsity, CoefficientSparsity)
+            ends = phase == "search" and not isinstance(
+                self._config.sparsity, CoefficientSparsityConfig
+            )
             better |= {
                 task.name: row if ends else (row[0], report[f"val/{task.name}/error"])
                 for task in self._tasks
@@ -127,7 +129,7 @@ def score(
     errors = [report[f"val/{task.name}/error"] for task in chosen]
     mean, latest = sum(errors) / len(errors), -float(report["report"])
     if phase == "search":
-        if isinstance(config.sparsity, CoefficientSparsity):
+        if isinstance(config.sparsity, CoefficientSparsityConfig):
             return int(report["model/sparsity_rate"] < config.sparsity.min_rate), mean
         return 0, latest
     return (0, latest) if config.select == "last" else (0, mean)

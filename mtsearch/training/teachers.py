@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mtsearch.config.schema import STL, Epochs, Linear, NoSparsity, TrialConfig
+from mtsearch.config.schema import Epochs, LinearConfig, NoSparsityConfig, STLConfig, TrialConfig
 
 _OWN = {
     "trunk": "trunks"
@@ -21,10 +21,10 @@ def lessons(config: TrialConfig) -> TrialConfig | None:
         return None
     return config.model_copy(
         update={
-            "architecture": STL(),
-            "balancing": Linear(),
+            "architecture": STLConfig(),
+            "balancing": LinearConfig(),
             "preference": None,
-            "sparsity": NoSparsity(),
+            "sparsity": NoSparsityConfig(),
             "epochs": Epochs(search=0, retrain=epochs),
             "lr_multipliers": {
                 _OWN.get(part, part): value

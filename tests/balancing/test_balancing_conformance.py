@@ -7,13 +7,13 @@ import torch
 
 from mtsearch.balancing import Linear
 from mtsearch.config import schema
-from mtsearch.config.base import methods
+from mtsearch.config.registry import methods
 from mtsearch.testing import BalancingConformance
 
 SPECIAL: dict[
     str, list[dict]
 ] = {  # what suits a method where the suite's defaults do not, and more of its settings
-    "db_mtl": [{}, {"settings": schema.DBMTL(level="feature", memory=0)}],
+    "db_mtl": [{}, {"settings": schema.DBMTLConfig(level="feature", memory=0)}],
 }
 
 
@@ -44,7 +44,7 @@ for _name, _settings in methods("balancing").items():
 class _Forgetful(BalancingConformance):
     """A method that draws from a stream of its own and keeps no state."""
 
-    settings = schema.Linear()
+    settings = schema.LinearConfig()
 
     def method(self, tasks=3, preference=None):
         class Drifting(Linear):

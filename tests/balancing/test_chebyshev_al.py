@@ -19,7 +19,7 @@ SPEC_F = torch.tensor([1.0, 2.0], dtype=torch.float64)
 
 
 def plain(**settings):
-    return schema.ChebyshevAL(normalise="none", **settings)
+    return schema.ChebyshevALConfig(normalise="none", **settings)
 
 
 def equality_weights(multipliers, values, t, mu):
@@ -127,7 +127,7 @@ def test_an_objective_without_weight_is_no_constraint_but_counts_in_the_augmenta
 
 def test_each_objective_is_divided_by_its_gap_at_the_first_call():
     scalariser = build_balancing(
-        schema.ChebyshevAL(epsilon=0.0, reference=0.5),
+        schema.ChebyshevALConfig(epsilon=0.0, reference=0.5),
         torch.tensor([0.5, 0.5], dtype=torch.float64),
     )
     assert scalariser.values(torch.tensor([1.5, 100.5])).tolist() == pytest.approx([0.5, 0.5])
@@ -136,7 +136,7 @@ def test_each_objective_is_divided_by_its_gap_at_the_first_call():
 
 def test_an_objective_that_starts_at_its_reference_point_keeps_its_own_units():
     scalariser = build_balancing(
-        schema.ChebyshevAL(epsilon=0.0),
+        schema.ChebyshevALConfig(epsilon=0.0),
         torch.tensor([0.5, 0.5], dtype=torch.float64),
         coefficient=0.5,
     )
@@ -167,7 +167,7 @@ def test_the_dual_update_takes_the_weights_every_period_and_raises_mu():
 
 def test_the_state_survives_json_and_continues_bit_identically():
     preference = torch.tensor([0.3, 0.7])
-    settings = schema.ChebyshevAL(mu=0.9, rho=1.5)
+    settings = schema.ChebyshevALConfig(mu=0.9, rho=1.5)
     one, other = (build_balancing(settings, preference, 0.02) for _ in range(2))
     one(torch.tensor([2.3, 2.2]), 41.0)
     one.end_of_epoch(1, torch.tensor([1.7, 0.3]), 37.0)

@@ -33,7 +33,9 @@ def solve(settings, weight, epochs):
 
 @pytest.fixture(scope="module")
 def reached():
-    return {k: solve(schema.ChebyshevAL(mu=10.0, normalise="none"), k, epochs=16) for k in WEIGHTS}
+    return {
+        k: solve(schema.ChebyshevALConfig(mu=10.0, normalise="none"), k, epochs=16) for k in WEIGHTS
+    }
 
 
 def test_nine_preferences_give_nine_interior_points_on_their_rays(reached):
@@ -53,5 +55,5 @@ def test_reference_optima(reached, k, f):
 
 def test_a_weighted_sum_lands_near_the_ends_only():
     for k in WEIGHTS[::2]:
-        x, _ = solve(schema.Linear(), k, epochs=30)
+        x, _ = solve(schema.LinearConfig(), k, epochs=30)
         assert x.mean().abs() > 0.67

@@ -25,7 +25,7 @@ def shared(found, net):
 
 def test_gradnorm_follows_its_equations():
     net, x, targets = net_and_batch(3)
-    method = method_of(schema.GradNorm(level="parameter", alpha=0.7, lr=0.1), 3)
+    method = method_of(schema.GradNormConfig(level="parameter", alpha=0.7, lr=0.1), 3)
     logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([logits], lr=0.1)
     first = None
@@ -48,7 +48,7 @@ def test_gradnorm_follows_its_equations():
 
 def test_gradnorm_brings_gradients_of_equal_rates_to_one_length():
     jacobian = torch.diag(torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64))
-    method = method_of(schema.GradNorm(lr=0.1), 3)
+    method = method_of(schema.GradNormConfig(lr=0.1), 3)
     for _ in range(400):
         weights = method.weights(jacobian @ jacobian.T, torch.ones(3))
     lengths = weights @ jacobian
@@ -57,7 +57,7 @@ def test_gradnorm_brings_gradients_of_equal_rates_to_one_length():
 
 def test_db_mtl_follows_its_algorithm():
     net, x, targets = net_and_batch(3)
-    method = method_of(schema.DBMTL(memory=0.6, fading=0.5), 3)
+    method = method_of(schema.DBMTLConfig(memory=0.6, fading=0.5), 3)
     mean = torch.zeros(())
     for number in range(1, 4):
         jacobian, _ = jacobian_of(net, x, targets * number, lambda loss: (loss + 1e-8).log())
@@ -72,7 +72,7 @@ def test_db_mtl_follows_its_algorithm():
 
 def test_db_mtl_without_memory_is_equal_lengths_of_logarithmic_gradients_at_the_features_too():
     net, x, targets = net_and_batch(2)
-    method = method_of(schema.DBMTL(level="feature", memory=0.0), 2)
+    method = method_of(schema.DBMTLConfig(level="feature", memory=0.0), 2)
     feature = [f.detach().requires_grad_() for f in net.share(x)]
     rows = [
         torch.autograd.grad(loss.log(), feature, retain_graph=True, allow_unused=True)

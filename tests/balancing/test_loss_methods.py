@@ -32,14 +32,20 @@ def value_and_slope(method, at=LOSSES):
 def test_value_and_gradient_are_torchjds(name):
     settings = {
         s.model_fields["name"].default: s
-        for s in (schema.Uncertainty, schema.IMTLL, schema.GLS, schema.RLW, schema.FAMO)
+        for s in (
+            schema.UncertaintyConfig,
+            schema.IMTLLConfig,
+            schema.GLSConfig,
+            schema.RLWConfig,
+            schema.FAMOConfig,
+        )
     }[name]
     ours, theirs = value_and_slope(method_of(settings(), 3)), value_and_slope(TWINS[name]())
     assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_famo_moves_towards_the_loss_that_fell_least():
-    method, twin = method_of(schema.FAMO(), 3), jd.FAMO(3).double()
+    method, twin = method_of(schema.FAMOConfig(), 3), jd.FAMO(3).double()
     for number in range(3):
         before = LOSSES * (1 + number)
         value_and_slope(method, before), value_and_slope(twin, before)
@@ -50,7 +56,7 @@ def test_famo_moves_towards_the_loss_that_fell_least():
     assert weights.argmax() == 1 and torch.equal(method.state_dict()["logits"], twin._w)
 
 
-@pytest.mark.parametrize("settings", [schema.Uncertainty(), schema.IMTLL()])
+@pytest.mark.parametrize("settings", [schema.UncertaintyConfig(), schema.IMTLLConfig()])
 def test_learned_parameters_are_given_to_the_optimiser_and_to_the_state(settings):
     method = method_of(settings, 3)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
@@ -66,49 +72,58 @@ def test_learned_parameters_are_given_to_the_optimiser_and_to_the_state(settings
 
 
 def test_dwa_weighs_the_losses_by_how_little_they_fell_in_the_last_two_epochs():
-    method = method_of(schema.DWA(temperature=2.0), 2)
+    method = method_of(schema.DWAConfig(temperature=2.0), 2)
     now = torch.tensor([1.0, 1.0], dtype=torch.float64)
     method.end_of_epoch(1, torch.tensor([2.0, 2.0]))
     assert method.weights(now).tolist() == [1.0, 1.0] and method.due(1)
     method.end_of_epoch(2, torch.tensor([1.0, 1.8]))
     shares = [math.exp(0.5 / 2), math.exp(0.9 / 2)]
     assert method.weights(now).tolist() == pytest.approx([2 * s / sum(shares) for s in shares])
-    other = method_of(schema.DWA(temperature=2.0), 2)
+    other = method_of(schema.DWAConfig(temperature=2.0), 2)
     other.load_state_dict(method.state_dict())
     assert torch.equal(other.weights(now), method.weights(now))
     with pytest.raises(ValueError, match="of 3 tasks"):
-        method_of(schema.DWA(), 3).load_state_dict(method.state_dict())
+        method_of(schema.DWAConfig(), 3).load_state_dict(method.state_dict())
 
 
 def test_pbi_is_least_on_the_ray_of_equal_weighted_losses():
     preference = torch.tensor([0.8, 0.2], dtype=torch.float64)
-    method = method_of(schema.PBI(theta=5.0), 2, preference)
+    method = method_of(schema.PBIConfig(theta=5.0), 2, preference)
     twin = jd.PBI(5.0, torch.tensor([0.2, 0.8], dtype=torch.float64))
     at = torch.tensor([0.7, 1.1], dtype=torch.float64)
     assert method(at).item() == pytest.approx(twin(at).item())
     on, off = torch.tensor([0.2, 0.8]).double(), torch.tensor([0.8, 0.2]).double()
     assert method(on) < method(off)
-    assert method_of(schema.PBI(), 2, torch.tensor([1.0, 0.0]).double())(at).isfinite()
+    assert method_of(schema.PBIConfig(), 2, torch.tensor([1.0, 0.0]).double())(at).isfinite()
 
 
 def test_pbi_raises_no_loss_of_two_equal_tasks_by_default():
     for at in ([0.1, 3.0], [3.0, 0.1], [1.0, 1.0]):
         assert (
-            value_and_slope(method_of(schema.PBI(), 2), torch.tensor(at, dtype=torch.float64))[1]
+            value_and_slope(
+                method_of(schema.PBIConfig(), 2), torch.tensor(at, dtype=torch.float64)
+            )[1]
             > 0
         ).all()
 
 
 def test_the_geometric_mean_of_a_loss_that_is_zero_has_a_finite_gradient():
     value, slope = value_and_slope(
-        method_of(schema.GLS(), 2), torch.tensor([0.0, 1.0], dtype=torch.float64)
+        method_of(schema.GLSConfig(), 2), torch.tensor([0.0, 1.0], dtype=torch.float64)
     )
     assert value.isfinite() and slope.isfinite().all()
 
 
 @pytest.mark.parametrize(
     "settings",
-    [schema.Uncertainty(), schema.IMTLL(), schema.GLS(), schema.RLW(), schema.DWA(), schema.FAMO()],
+    [
+        schema.UncertaintyConfig(),
+        schema.IMTLLConfig(),
+        schema.GLSConfig(),
+        schema.RLWConfig(),
+        schema.DWAConfig(),
+        schema.FAMOConfig(),
+    ],
 )
 def test_a_loss_that_is_no_number_reaches_the_scalar(settings):
     assert method_of(settings, 3)(torch.tensor([1.0, math.nan, 2.0], dtype=torch.float64)).isnan()
@@ -153,4 +168,4 @@ def test_a_space_refuses_a_searched_preference_where_an_option_takes_none():
 
 def test_equal_weights_of_any_number_of_tasks_are_equal():
     for k in range(1, 12):
-        method_of(schema.FAMO(), k, equal(k).float())
+        method_of(schema.FAMOConfig(), k, equal(k).float())

@@ -60,7 +60,9 @@ def test_opposed_dependent_and_zero_gradients():
 @pytest.mark.parametrize("scale", [1e-8, 1e-4, 1e4, 1e8])
 def test_the_weights_do_not_depend_on_the_scale(scale):
     jacobian = rows(5, 12, 3)
-    found = method_of(schema.MGDA(), 5).weights(scale**2 * jacobian @ jacobian.T, torch.ones(5))
+    found = method_of(schema.MGDAConfig(), 5).weights(
+        scale**2 * jacobian @ jacobian.T, torch.ones(5)
+    )
     assert torch.allclose(found, min_norm_weights(jacobian @ jacobian.T), atol=1e-8)
 
 
@@ -93,7 +95,7 @@ def test_a_factor_reproduces_gradients_of_very_different_lengths_row_by_row():
 @pytest.mark.parametrize("k", [2, 3, 7])
 def test_the_applied_gradient_is_the_weighted_sum_exactly_with_no_leftovers(k):
     net, x, targets = net_and_batch(k)
-    method = method_of(schema.MGDA(level="parameter"), k)
+    method = method_of(schema.MGDAConfig(level="parameter"), k)
     for _ in range(2):
         found = updated(method, net, x, targets)
         step = step_of(net, x, targets, "parameter")
@@ -119,7 +121,7 @@ def test_normalised_gradients_are_weighed_and_the_raw_ones_combined():
         )
         expected[loss_scaled] = tuple(min_norm_weights(scaled @ scaled.T).tolist())
     for normalise, weights in expected.items():
-        found = method_of(schema.MGDA(normalise=normalise), 2).weights(
+        found = method_of(schema.MGDAConfig(normalise=normalise), 2).weights(
             jacobian @ jacobian.T, losses
         )
         assert found.tolist() == pytest.approx(weights), normalise

@@ -6,8 +6,8 @@ from small import equal, method_of
 
 from mtsearch.balancing import Step, build_balancing
 from mtsearch.config import schema
-from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import methods
 
 
 def test_unequal_weights_are_refused_where_no_preference_is_taken():
@@ -22,9 +22,9 @@ def test_unequal_weights_are_refused_where_no_preference_is_taken():
 
 def test_a_level_that_a_method_has_not_is_refused():
     with pytest.raises(ValueError, match="parameter"):
-        schema.ExcessMTL(level="feature")
+        schema.ExcessMTLConfig(level="feature")
     with pytest.raises(ValueError, match="memory"):
-        schema.DBMTL(level="feature")
+        schema.DBMTLConfig(level="feature")
 
 
 @pytest.mark.parametrize("level", ["feature", "parameter"])
@@ -33,7 +33,7 @@ def test_a_network_that_shares_nothing_is_refused(level):
     with pytest.raises(
         BadInput, match=r"Found none\. Use `linear`, or an architecture that shares\."
     ):
-        build_balancing(schema.MGDA(level=level), equal(2)).backward(Step(losses * 1, (0, 1)))
+        build_balancing(schema.MGDAConfig(level=level), equal(2)).backward(Step(losses * 1, (0, 1)))
     with pytest.raises(ValueError, match="with `architecture: stl`, which shares nothing"):
         schema.TrialConfig.model_validate(
             {"architecture": "stl", "balancing": {"name": "mgda", "level": level}}
@@ -48,15 +48,15 @@ def test_a_solver_that_is_not_installed_is_named(monkeypatch):
         BadInput,
         match=r"`trial.balancing: nash_mtl` needs solvers .*ecos.* Install `mtsearch\[solvers\]`",
     ):
-        method_of(schema.NashMTL(), 2)
+        method_of(schema.NashMTLConfig(), 2)
 
 
 def test_a_method_may_be_named_as_in_a_space():
     named = build_balancing("upgrad", [0.5, 0.5])
-    assert named.settings == schema.UPGrad() and named.task_weights.tolist() == [0.5, 0.5]
+    assert named.settings == schema.UPGradConfig() and named.task_weights.tolist() == [0.5, 0.5]
     assert build_balancing(
         {"name": "chebyshev_al", "mu": 0.5}, [0.3, 0.7]
-    ).settings == schema.ChebyshevAL(mu=0.5)
+    ).settings == schema.ChebyshevALConfig(mu=0.5)
     for wrong, sentence in (
         ("upgrat", "Did you mean `upgrad`?"),
         ({"name": "upgrad", "levle": "feature"}, "Did you mean `trial.balancing.level`?"),

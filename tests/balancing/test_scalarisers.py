@@ -9,8 +9,8 @@ from mtsearch.balancing import build_balancing, simplex_projection
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
 
-PLAIN = [schema.Linear(), schema.Chebyshev(), schema.SmoothChebyshev(mu=0.05)]
-ALL = [*PLAIN, schema.ChebyshevAL(), schema.ChebyshevAL(mu=0.0, normalise="none")]
+PLAIN = [schema.LinearConfig(), schema.ChebyshevConfig(), schema.SmoothChebyshevConfig(mu=0.05)]
+ALL = [*PLAIN, schema.ChebyshevALConfig(), schema.ChebyshevALConfig(mu=0.0, normalise="none")]
 K = torch.tensor([0.7, 0.3], dtype=torch.float64)
 
 
@@ -24,21 +24,24 @@ def gradient(scalariser, at, penalty=0.0):
 
 
 def test_linear_is_the_weighted_sum_and_counts_the_penalty_as_a_constant():
-    scalariser = build_balancing(schema.Linear(), K, coefficient=0.1)
+    scalariser = build_balancing(schema.LinearConfig(), K, coefficient=0.1)
     at = losses(1.0, 2.0)
     assert scalariser(at, 5.0).item() == pytest.approx(0.1 * 5 + 0.63 * 1 + 0.27 * 2)
     assert gradient(scalariser, at, 5.0).tolist() == pytest.approx([0.63, 0.27])
 
 
 def test_chebyshev_is_the_largest_weighted_gap_to_the_reference_point():
-    scalariser = build_balancing(schema.Chebyshev(reference=0.5), K)
+    scalariser = build_balancing(schema.ChebyshevConfig(reference=0.5), K)
     at = losses(1.0, 2.0)
     assert scalariser(at).item() == pytest.approx(0.3 * 1.5)
     assert gradient(scalariser, at).tolist() == pytest.approx([0.0, 0.3])
 
 
 def test_chebyshev_leaves_out_tasks_without_weight_even_where_the_others_lie_below_the_reference():
-    for settings in (schema.Chebyshev(reference=3.0), schema.SmoothChebyshev(reference=3.0)):
+    for settings in (
+        schema.ChebyshevConfig(reference=3.0),
+        schema.SmoothChebyshevConfig(reference=3.0),
+    ):
         scalariser = build_balancing(settings, torch.tensor([1.0, 0.0]))
         at = losses(1.0, 2.0)
         assert scalariser(at).item() == pytest.approx(-2.0)
@@ -49,8 +52,8 @@ def test_chebyshev_leaves_out_tasks_without_weight_even_where_the_others_lie_bel
 def test_smooth_chebyshev_lies_above_the_maximum_by_at_most_mu_log_k(values, mu):
     preference = torch.full((len(values),), 1 / len(values), dtype=torch.float64)
     at = losses(*values)
-    hard = build_balancing(schema.Chebyshev(), preference)(at).item()
-    smooth = build_balancing(schema.SmoothChebyshev(mu=mu), preference)(at).item()
+    hard = build_balancing(schema.ChebyshevConfig(), preference)(at).item()
+    smooth = build_balancing(schema.SmoothChebyshevConfig(mu=mu), preference)(at).item()
     bound = mu * torch.tensor(float(len(values))).log().item()
     assert hard - 1e-9 <= smooth <= hard + bound + 1e-6
 
@@ -99,17 +102,17 @@ def test_a_method_without_a_dual_variable_has_no_state(settings):
 
 def test_unusable_weights_coefficients_and_settings_are_refused():
     with pytest.raises(BadInput, match="sum to 1"):
-        build_balancing(schema.Linear(), torch.tensor([0.7, 0.7]))
+        build_balancing(schema.LinearConfig(), torch.tensor([0.7, 0.7]))
     with pytest.raises(BadInput, match="non-negative"):
-        build_balancing(schema.Linear(), torch.tensor([1.5, -0.5]))
+        build_balancing(schema.LinearConfig(), torch.tensor([1.5, -0.5]))
     with pytest.raises(BadInput, match="coefficient"):
-        build_balancing(schema.Linear(), K, coefficient=1.0)
+        build_balancing(schema.LinearConfig(), K, coefficient=1.0)
     with pytest.raises(BadInput, match="no method for HPS"):
-        build_balancing(schema.HPS(), K)
+        build_balancing(schema.HPSConfig(), K)
 
 
 def test_every_balancing_of_the_schema_has_a_method():
-    from mtsearch.config.base import methods
+    from mtsearch.config.registry import methods
 
     for settings in methods("balancing").values():
         if issubclass(settings, schema.Model) and settings.__module__ == schema.__name__:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mtsearch.balancing.schedules import Stream, build_schedule
 from mtsearch.config import schema
-from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import methods
 
 NAMES = ("item", "image")
 STREAMS = {(0,): Stream(5000, 128), (1,): Stream(50000, 128), (0, 1): Stream(50000, 128)}
@@ -25,7 +25,7 @@ def plan(config, seed=0, streams=STREAMS, names=NAMES):
 
 def test_fair_coins_are_independent_and_leave_a_quarter_of_the_rounds_empty():
     rounds = 100_000
-    schedule = build_schedule(schema.Coin(rounds=rounds), NAMES)
+    schedule = build_schedule(schema.CoinConfig(rounds=rounds), NAMES)
     heads = (
         torch.rand(rounds, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) < 0.5
     )  # the twin
@@ -38,7 +38,7 @@ def test_fair_coins_are_independent_and_leave_a_quarter_of_the_rounds_empty():
 
 
 def test_each_task_gets_steps_at_its_own_rate():
-    steps = plan(schema.Coin(probabilities={"item": 0.2, "image": 0.9}, rounds=100_000))
+    steps = plan(schema.CoinConfig(probabilities={"item": 0.2, "image": 0.9}, rounds=100_000))
     assert steps.count((0,)) / 100_000 == pytest.approx(0.2, abs=0.01)
     assert steps.count((1,)) / 100_000 == pytest.approx(0.9, abs=0.01)
 
@@ -47,7 +47,7 @@ def test_by_default_a_coin_epoch_has_as_many_rounds_as_the_longest_task_has_batc
     counts = [
         (len(steps), steps.count((0,)), steps.count((1,)))
         for seed in range(200)
-        for steps in [plan(schema.Coin(), seed)]
+        for steps in [plan(schema.CoinConfig(), seed)]
     ]
     mean = torch.tensor(counts, dtype=torch.float64).mean(0)
     assert mean.tolist() == pytest.approx([391, 195.5, 195.5], abs=2.5)
@@ -56,64 +56,68 @@ def test_by_default_a_coin_epoch_has_as_many_rounds_as_the_longest_task_has_batc
         [(391 / 4) ** 0.5] * 2, abs=1.5
     )  # 195.5 +- 10 of each
     assert max(count for row in counts for count in row[1:]) <= 391
-    assert build_schedule(schema.Coin(), NAMES).steps_per_epoch(STREAMS) == 391
+    assert build_schedule(schema.CoinConfig(), NAMES).steps_per_epoch(STREAMS) == 391
 
 
 def test_with_certain_coins_tasks_strictly_alternate_and_with_an_impossible_one_only_the_other_trains():
-    assert plan(schema.Coin(probabilities=1.0, rounds=3)) == [(0,), (1,)] * 3
-    assert plan(schema.Coin(probabilities={"item": 1.0, "image": 0.0}, rounds=3)) == [(0,)] * 3
+    assert plan(schema.CoinConfig(probabilities=1.0, rounds=3)) == [(0,), (1,)] * 3
+    assert (
+        plan(schema.CoinConfig(probabilities={"item": 1.0, "image": 0.0}, rounds=3)) == [(0,)] * 3
+    )
 
 
 def test_at_least_one_coin_succeeds_where_asked_for():
-    config = schema.Coin(probabilities={"item": 0.05, "image": 0.05}, rounds=500, at_least_one=True)
+    config = schema.CoinConfig(
+        probabilities={"item": 0.05, "image": 0.05}, rounds=500, at_least_one=True
+    )
     assert len(plan(config)) >= 500
     expected = build_schedule(config, NAMES).steps_per_epoch(STREAMS)
     assert expected == round(500 * 0.1 / (1 - 0.95**2))
 
 
 def test_a_shuffled_order_puts_either_task_first():
-    steps = plan(schema.Coin(probabilities=1.0, rounds=400, order="shuffled"))
+    steps = plan(schema.CoinConfig(probabilities=1.0, rounds=400, order="shuffled"))
     firsts = [steps[i] for i in range(0, 800, 2)]
     assert {steps[i] for i in range(0, 2)} == {(0,), (1,)}
     assert 150 < firsts.count((0,)) < 250
 
 
 def test_sequential_has_every_batch_of_each_task_once_in_order():
-    assert plan(schema.Sequential()) == [(0,)] * 40 + [(1,)] * 391
-    assert plan(schema.Sequential(drop_last=True)) == [(0,)] * 39 + [(1,)] * 390
+    assert plan(schema.SequentialConfig()) == [(0,)] * 40 + [(1,)] * 391
+    assert plan(schema.SequentialConfig(drop_last=True)) == [(0,)] * 39 + [(1,)] * 390
 
 
 def test_sequential_without_small_batches_refuses_a_task_that_has_only_one():
     with pytest.raises(BadInput, match=r"no batch: it has 100 training images"):
         plan(
-            schema.Sequential(drop_last=True),
+            schema.SequentialConfig(drop_last=True),
             streams={(0,): Stream(100, 128), (1,): Stream(500, 128)},
         )
 
 
 def test_round_robin_takes_turns():
-    assert plan(schema.RoundRobin(every=2, rounds=2)) == [(0,), (0,), (1,), (1,)] * 2
-    assert len(plan(schema.RoundRobin(every=4))) == 2 * 4 * 98
+    assert plan(schema.RoundRobinConfig(every=2, rounds=2)) == [(0,), (0,), (1,), (1,)] * 2
+    assert len(plan(schema.RoundRobinConfig(every=4))) == 2 * 4 * 98
 
 
 def test_proportional_draws_follow_the_sizes():
-    steps = plan(schema.Proportional(alpha=1.0, steps=20_000))
+    steps = plan(schema.ProportionalConfig(alpha=1.0, steps=20_000))
     assert steps.count((1,)) / len(steps) == pytest.approx(10 / 11, abs=0.01)
-    equal = plan(schema.Proportional(alpha=0.0, steps=20_000))
+    equal = plan(schema.ProportionalConfig(alpha=0.0, steps=20_000))
     assert equal.count((1,)) / len(equal) == pytest.approx(0.5, abs=0.015)
 
 
 def test_categorical_draws_follow_their_probabilities():
-    steps = plan(schema.Categorical(probabilities={"item": 0.3, "image": 0.7}, steps=20_000))
+    steps = plan(schema.CategoricalConfig(probabilities={"item": 0.3, "image": 0.7}, steps=20_000))
     assert steps.count((0,)) / len(steps) == pytest.approx(0.3, abs=0.015)
-    assert len(plan(schema.Categorical())) == 40 + 391
+    assert len(plan(schema.CategoricalConfig())) == 40 + 391
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        schema.Categorical(steps=1001, every=10),
-        schema.Proportional(alpha=0.5, steps=1001, every=10),
+        schema.CategoricalConfig(steps=1001, every=10),
+        schema.ProportionalConfig(alpha=0.5, steps=1001, every=10),
     ],
 )
 def test_a_draw_may_stand_for_several_steps_in_a_row(config):
@@ -125,7 +129,7 @@ def test_a_draw_may_stand_for_several_steps_in_a_row(config):
 
 
 def test_joint_trains_all_tasks_in_every_step():
-    assert plan(schema.Joint()) == [(0, 1)] * 391
+    assert plan(schema.JointConfig()) == [(0, 1)] * 391
 
 
 @pytest.mark.parametrize(
@@ -148,10 +152,10 @@ def test_every_schedule_repeats_itself_and_trains_known_groups_about_as_often_as
 
 
 def test_another_seed_gives_another_sequence():
-    assert plan(schema.Coin(), 0) != plan(schema.Coin(), 1)
+    assert plan(schema.CoinConfig(), 0) != plan(schema.CoinConfig(), 1)
 
 
 @pytest.mark.parametrize("values", [{"item": 0.5}, {"item": 0.5, "image": 0.5, "imag": 0.1}])
 def test_probabilities_name_every_task_and_no_other(values):
     with pytest.raises(BadInput, match=r"trial.task_schedule.probabilities.*`ima"):
-        plan(schema.Coin(probabilities=values))
+        plan(schema.CoinConfig(probabilities=values))

@@ -11,9 +11,9 @@ from torchjd.autojac import jac_to_grad, mtl_backward
 
 from mtsearch.balancing import Jacobian, Step, build_balancing
 from mtsearch.config import schema
-from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
-from mtsearch.config.weightings import DBMTL, GradientMethod, Weighting
+from mtsearch.config.registry import methods
+from mtsearch.config.weightings import DBMTLConfig, GradientMethod, Weighting
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torchjd")
 
@@ -148,7 +148,7 @@ def test_an_update_at_the_features_is_torchjds_on_the_features_jacobian(name, k)
 
 def test_smoothing_is_that_of_cr_mogm():
     net, x, targets = net_and_batch(3)
-    method = method_of(schema.AlignedMTL(level="parameter", smoothing=0.8), 3)
+    method = method_of(schema.AlignedMTLConfig(level="parameter", smoothing=0.8), 3)
     twin = jd.GramianWeightedAggregator(jd.CRMOGMWeighting(jd.AlignedMTLWeighting(), alpha=0.8))
     for shift in range(3):
         expected = theirs_in_parameters(twin, net, x, targets + shift)
@@ -161,7 +161,7 @@ def test_heads_keep_their_own_gradient_without_a_weight(settings):
     found = updated(ours(settings, 3), net, x, targets)
     net.zero_grad()
     losses = losses_of(net, net.share(x), targets)
-    sum(loss.log() if isinstance(settings, DBMTL) else loss for loss in losses).backward()
+    sum(loss.log() if isinstance(settings, DBMTLConfig) else loss for loss in losses).backward()
     for name, p in net.heads.named_parameters():
         assert torch.allclose(found[f"heads.{name}"], p.grad, rtol=1e-7), name
 
@@ -196,7 +196,7 @@ def test_what_several_tasks_share_behind_the_boundary_gets_the_sum_at_the_featur
     separate = [
         torch.autograd.grad(term, list(behind.parameters()), retain_graph=True) for term in terms
     ]
-    build_balancing(schema.MGDA(level=level), equal(2)).backward(
+    build_balancing(schema.MGDAConfig(level=level), equal(2)).backward(
         Step(torch.stack(terms), (0, 1), [feature], [read], shared, terms=terms)
     )
     total = sum(rows[0] for rows in separate)
@@ -284,7 +284,7 @@ def test_weights_do_not_depend_on_the_scale_of_all_gradients(name):
 def test_sdmgrad_settles_where_its_objective_is_least(k):
     jacobian = torch.randn(k, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     gramian = jacobian @ jacobian.T
-    method = method_of(schema.SDMGrad(), k)
+    method = method_of(schema.SDMGradConfig(), k)
     for _ in range(10):
         weights = method.weights(gramian, torch.ones(k))
     least = weights @ gramian @ weights
@@ -299,7 +299,7 @@ def test_fairgrad_solves_its_equation_at_all_scales(scale, alpha):
         4, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64
     )
     gramian = jacobian @ jacobian.T
-    w = method_of(schema.FairGrad(alpha=alpha), 4).weights(gramian, torch.ones(4))
+    w = method_of(schema.FairGradConfig(alpha=alpha), 4).weights(gramian, torch.ones(4))
     assert torch.allclose(gramian @ w, w ** (-1 / alpha), rtol=1e-4)
 
 
@@ -356,13 +356,14 @@ def test_a_preference_turns_the_update_where_one_is_taken():
 
 def test_the_primary_task_must_be_one():
     with pytest.raises(BadInput, match=r"0 to 1\. Found 2"):
-        method_of(schema.PCD(primary=2), 2)
+        method_of(schema.PCDConfig(primary=2), 2)
     jacobian = torch.randn(3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     swapped = jacobian[[2, 0, 1]]
     last = (
-        method_of(schema.PCD(primary=2), 3).weights(jacobian @ jacobian.T, torch.ones(3)) @ jacobian
+        method_of(schema.PCDConfig(primary=2), 3).weights(jacobian @ jacobian.T, torch.ones(3))
+        @ jacobian
     )
-    first = method_of(schema.PCD(), 3).weights(swapped @ swapped.T, torch.ones(3)) @ swapped
+    first = method_of(schema.PCDConfig(), 3).weights(swapped @ swapped.T, torch.ones(3)) @ swapped
     assert torch.allclose(last, first)
 
 
@@ -381,7 +382,7 @@ def walk(method, net, x, targets, steps, start):
 
 
 @pytest.mark.parametrize(
-    "settings", [*variants(), *(pytest.param(schema.UPGrad(smoothing=0.9), id="smoothed"),)]
+    "settings", [*variants(), *(pytest.param(schema.UPGradConfig(smoothing=0.9), id="smoothed"),)]
 )
 def test_a_restored_method_continues_bit_for_bit(settings, tmp_path):
     from mtsearch.training.state import load_state, save_state
@@ -409,12 +410,12 @@ def test_the_state_before_the_first_step_is_a_state(settings):
 def test_states_of_other_tasks_are_refused():
     net, x, targets = net_and_batch(3)
     for settings in (
-        schema.GradVac(level="parameter"),
-        schema.PCD(),
-        schema.SDMGrad(),
-        schema.NashMTL(),
-        schema.GradNorm(),
-        schema.DBMTL(),
+        schema.GradVacConfig(level="parameter"),
+        schema.PCDConfig(),
+        schema.SDMGradConfig(),
+        schema.NashMTLConfig(),
+        schema.GradNormConfig(),
+        schema.DBMTLConfig(),
     ):
         method = method_of(settings, 3)
         updated(method, net, x, targets)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mtsearch.runs.state import fold
+from mtsearch.runs.state import RunState
 from tests.chaos.checks import check_run
 from tests.chaos.conftest import await_until, run_in
 from tests.cluster.packages import provide
@@ -31,7 +31,7 @@ def test_the_seconds_of_a_run_do_not_follow_the_time_of_day():
         "report": 1,
         "metrics": {},
     }
-    record = fold(
+    record = RunState.from_events(
         {**known, "kind": "search", "event": kind, "time": now, "clock": clock}
         for kind, now, clock in told
     )

@@ -13,7 +13,7 @@ from mtsearch.commands.run import main as run_door
 from mtsearch.config.errors import BadInput, Damaged
 from mtsearch.jobs.job import Job
 from mtsearch.runs.directory import RunDirectory
-from mtsearch.runs.state import fold
+from mtsearch.runs.state import RunState
 from mtsearch.training.state import load_state, save_state
 from tests.chaos.checks import check_run, counted, read
 from tests.chaos.conftest import run_in
@@ -198,7 +198,7 @@ def test_events_that_do_not_fit_are_named():
     with pytest.raises(
         BadInput, match=r"^event 2 of the run, a `report`, does not fit .* remove that line\.$"
     ):
-        fold(events)
+        RunState.from_events(events)
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_a_training_that_was_ended_goes_on_bit_for_bit(tmp_path):
         code, out, err = finished(process)
         run = RunDirectory(events.parent)
         assert code == expected, (out, err)
-        assert expected < 0 or f"Go on with: python -m mtsearch.train resume={run.path}\n" in out
+        assert expected < 0 or f"Continue with: python -m mtsearch.train resume={run.path}\n" in out
         code, out, err = finished(training(f"resume={run.path}"))
         assert code == 0, (out, err)
         check_events(run)

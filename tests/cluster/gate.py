@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from mtsearch.balancing import Linear, balancing
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 
 
 @method("balancing", "gated")

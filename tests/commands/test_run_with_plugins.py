@@ -17,7 +17,8 @@ from tests.helpers.fake import PLAN
 METHOD = """
 from typing import Literal
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 
 
 @method("balancing", "outside")

@@ -109,7 +109,7 @@ def test_an_interrupted_training_goes_on_with_the_numbers_it_would_have_had(
     assert (
         code == 130
         and out[-2]
-        == "interrupted; every report is kept. Go on with: python -m mtsearch.train"
+        == "interrupted; everything finished is kept. Continue with: python -m mtsearch.train"
         f" resume={run.path}"
     )
     assert (run.path / "trials.parquet").exists() and len(run.history()) == report - 1
@@ -158,7 +158,7 @@ def test_a_full_disk_stops_a_training_with_a_sentence(door, capsys, monkeypatch)
         "stopped: the state of a trial cannot be written to there (No space left on device)."
         in shown.out
     )
-    assert "go on with: python -m mtsearch.train resume=" in shown.out
+    assert "continue with: python -m mtsearch.train resume=" in shown.out
 
 
 def test_what_does_not_go_with_the_resume_of_a_training_is_refused(door, tmp_path):

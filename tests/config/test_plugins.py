@@ -8,18 +8,19 @@ import pytest
 
 from mtsearch.commands.run import main
 from mtsearch.config import plugins
-from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
 from mtsearch.config.listing import listing
 from mtsearch.config.plugins import checksums, load_plugins, located, parsed
 from mtsearch.config.reading import load_space
+from mtsearch.config.registry import methods
 from mtsearch.config.space import Space
 
 pytestmark = pytest.mark.usefixtures("forget_plugins")
 METHOD = '''
 from typing import Literal
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 
 
 @method("balancing", "{name}")
@@ -132,7 +133,7 @@ def test_a_name_that_is_taken_is_refused_with_both_owners(plugin):
     taken = plugin("taken", METHOD.format(name="linear"))
     text = refused(str(taken))
     assert "the balancing `linear` of mtsearch_plugin_taken_" in text
-    assert "already taken by mtsearch.config.balancing.Linear. Give it another name" in text
+    assert "already taken by mtsearch.config.balancing.LinearConfig. Give it another name" in text
     assert methods("balancing")["linear"].__module__ == "mtsearch.config.balancing"
 
 

@@ -11,7 +11,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.listing import SEARCH, resolved
 from mtsearch.config.preferences import preference_list, task_preferences
 from mtsearch.config.reading import list_spaces, load_space, read_space
-from mtsearch.config.schema import HPS, TargetSparsity
+from mtsearch.config.schema import HPSConfig, TargetSparsityConfig
 from mtsearch.config.search import Search
 from mtsearch.config.space import Space, merge
 
@@ -292,8 +292,8 @@ def test_overrides_take_scientific_numbers_lists_and_shorthands():
     )
     trial = space.trial()
     assert trial.optimizer.lr == 1e-4
-    assert trial.architecture == HPS()
-    assert trial.sparsity == TargetSparsity(target=0.3)
+    assert trial.architecture == HPSConfig()
+    assert trial.sparsity == TargetSparsityConfig(target=0.3)
 
 
 def test_a_named_method_with_another_name_replaces_the_old_settings():
@@ -316,7 +316,7 @@ def test_a_choice_may_carry_dimensions_of_its_own():
     assert "trial.sparsity" in names and "trial.sparsity@target.target" in names
     tree, params = space.sample(Ends())
     assert params["trial.sparsity"] == "target" and params["trial.sparsity@target.target"] == 0.1
-    assert space.trial(tree).sparsity == TargetSparsity(target=0.1)
+    assert space.trial(tree).sparsity == TargetSparsityConfig(target=0.1)
     assert space.trial().sparsity.mode == "none"
 
 

@@ -13,12 +13,15 @@ torch.set_num_threads(1)
 TASKS = [TaskCard(name="image", outputs=10), TaskCard(name="digit", outputs=10)]
 DENSE = [*TASKS, TaskCard(name="pixels", kind="segmentation", outputs=3)]
 ARCHITECTURES = {
-    "stl": schema.STL(),
-    "hps": schema.HPS(),
-    "mdmtn": schema.MDMTN(),
-    "static": schema.MDMTN(mixing="static"),
+    "stl": schema.STLConfig(),
+    "hps": schema.HPSConfig(),
+    "mdmtn": schema.MDMTNConfig(),
+    "static": schema.MDMTNConfig(mixing="static"),
 }
-BACKBONES = {"mm": (schema.BackboneMM(), (1, 28, 28)), "cm": (schema.BackboneCM(), (3, 32, 32))}
+BACKBONES = {
+    "mm": (schema.BackboneMMConfig(), (1, 28, 28)),
+    "cm": (schema.BackboneCMConfig(), (3, 32, 32)),
+}
 
 
 def trained(

@@ -11,18 +11,25 @@ from mtsearch.deploy import compact, export_model
 from mtsearch.models import build_model
 
 TASKS = [TaskCard(name="scene", outputs=3), TaskCard(name="pixels", kind="segmentation", outputs=3)]
-WRN, SEGNET = schema.BackboneWRN(depth=10, widen=1), schema.BackboneSegNet(widths=(4, 4, 6, 6, 8))
+WRN, SEGNET = (
+    schema.BackboneWRNConfig(depth=10, widen=1),
+    schema.BackboneSegNetConfig(widths=(4, 4, 6, 6, 8)),
+)
 NETWORKS = {
-    "mtln": (schema.MTLN(), WRN, (3, 16, 8)),
-    "own": (schema.MTLN(attention=1, extractors="per_task", form="residual"), WRN, (3, 16, 8)),
-    "segnet": (schema.MTLNSegNet(), SEGNET, (3, 35, 32)),
-    "painted": (schema.Painted(), WRN, (3, 16, 8)),
-    "mtan": (schema.MTAN(), schema.BackboneCM(), (3, 16, 16)),
-    "kdmtl": (schema.KDMTL(), schema.BackboneCM(), (3, 16, 16)),
-    "task_norms": (schema.HPS(norm="task_affine"), WRN, (3, 16, 8)),
+    "mtln": (schema.MTLNConfig(), WRN, (3, 16, 8)),
+    "own": (
+        schema.MTLNConfig(attention=1, extractors="per_task", form="residual"),
+        WRN,
+        (3, 16, 8),
+    ),
+    "segnet": (schema.MTLNSegNetConfig(), SEGNET, (3, 35, 32)),
+    "painted": (schema.PaintedConfig(), WRN, (3, 16, 8)),
+    "mtan": (schema.MTANConfig(), schema.BackboneCMConfig(), (3, 16, 16)),
+    "kdmtl": (schema.KDMTLConfig(), schema.BackboneCMConfig(), (3, 16, 16)),
+    "task_norms": (schema.HPSConfig(norm="task_affine"), WRN, (3, 16, 8)),
     "efficientnet": (
-        schema.HPS(norm="task_statistics"),
-        schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5),
+        schema.HPSConfig(norm="task_statistics"),
+        schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5),
         (3, 16, 16),
     ),
 }

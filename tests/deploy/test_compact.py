@@ -187,7 +187,9 @@ def test_tied_parametrisations_are_compacted_without_changing_the_model():
 def test_torchvision_networks_are_compacted_where_that_is_exact(name):
     torch.manual_seed(0)
     shape = (3, 32, 32)
-    model = settled(build_model(schema.HPS(), schema.BackboneTorchvision(model=name), TASKS, shape))
+    model = settled(
+        build_model(schema.HPSConfig(), schema.BackboneTorchvisionConfig(model=name), TASKS, shape)
+    )
     random_rows(model, shape)
     network = serving(model, shape)
     small = compact(network, shape)
@@ -273,7 +275,7 @@ def test_a_layer_used_twice_and_replaced_by_a_plain_one_stays_one_for_both_uses(
 def test_branches_that_share_their_first_layers_answer_as_before(norm):
     torch.manual_seed(0)
     network = build_model(
-        schema.HPS(split=1, norm=norm), schema.BackboneCM(), TASKS, (3, 32, 32)
+        schema.HPSConfig(split=1, norm=norm), schema.BackboneCMConfig(), TASKS, (3, 32, 32)
     ).eval()
     with torch.no_grad():
         for name in network.prunable:

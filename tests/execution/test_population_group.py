@@ -2,9 +2,9 @@
 for bit."""
 
 import pytest
-from tests.helpers.test_search import counted, shown, told
 
 from mtsearch.config.reading import load_space
+from tests.execution.test_search import counted, shown, told
 from tests.helpers.fake import order
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,6 @@ import threading
 
 import pytest
 from rich.console import Console
-from tests.helpers.test_search import calm, counted, shown, told
 
 from mtsearch import run as run_door
 from mtsearch.commands import export, report, train
@@ -23,6 +22,7 @@ from mtsearch.runs.lease import Lease
 from mtsearch.runs.mirror import fence, read_segments
 from mtsearch.runs.object_store import Store
 from mtsearch.runs.opening import open_run
+from tests.execution.test_search import calm, counted, shown, told
 from tests.helpers.fake import order, release, until, waits
 from tests.helpers.fixtures import FAKE, ROOT
 from tests.helpers.spaces import space
@@ -96,7 +96,7 @@ lease.BEAT, lease.TERM = 0.5, 3.0
 from tests.helpers.fake import order
 order("kill", 3, 2, os.getpid())
 from mtsearch.execution import engine
-from tests.helpers.test_remote_search import remote
+from tests.execution.test_remote_search import remote
 sys.exit(engine.run(remote({url!r}), name="toy", trial_class={trial_class!r}))
 """
 
@@ -214,7 +214,9 @@ def test_a_driver_whose_run_was_taken_over_stops_with_one(search, url, monkeypat
     thread.join()
     text = search.shown.getvalue()
     assert (
-        code == 1 and "What this driver did since then is in /" in text and "Go on with" not in text
+        code == 1
+        and "What this driver did since then is in /" in text
+        and "Continue with" not in text
     )
 
 
@@ -282,7 +284,7 @@ def test_an_interrupted_training_in_a_store_goes_on_from_there(
     out = capsys.readouterr().out.splitlines()
     place = out[-1].removeprefix("run: ")
     assert out[-2].endswith(
-        f"Go on with: python -m mtsearch.train resume={place}"
+        f"Continue with: python -m mtsearch.train resume={place}"
     ) and "report.html" in Store(place).list("")
     assert train.main([f"resume={place}"]) == 0
     (row,) = open_run(place).rows()

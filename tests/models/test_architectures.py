@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from mtsearch.config import schema
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import method
 from mtsearch.models import Backbone, MultiTaskModel, architecture, build_model, model_macs
 
 torch.set_num_threads(1)
@@ -18,14 +19,14 @@ MIXED = [
     TaskCard(name="pixels", kind="segmentation", outputs=5),
     TaskCard(name="age", kind="regression", outputs=1),
 ]
-MM, CM = (schema.BackboneMM(), (1, 28, 28)), (schema.BackboneCM(), (3, 32, 32))
-WRN = (schema.BackboneWRN(depth=10, widen=1), (3, 24, 16))
+MM, CM = (schema.BackboneMMConfig(), (1, 28, 28)), (schema.BackboneCMConfig(), (3, 32, 32))
+WRN = (schema.BackboneWRNConfig(depth=10, widen=1), (3, 24, 16))
 ARCHITECTURES = [
-    schema.STL(),
-    schema.HPS(),
-    schema.MDMTN(),
-    schema.MDMTN(mixing="static"),
-    schema.MTAN(),
+    schema.STLConfig(),
+    schema.HPSConfig(),
+    schema.MDMTNConfig(),
+    schema.MDMTNConfig(mixing="static"),
+    schema.MTANConfig(),
 ]
 
 
@@ -45,16 +46,16 @@ def rows(model: nn.Module, names: tuple[str, ...] | None = None) -> int:
 @pytest.mark.parametrize(
     ("settings", "backbone", "parameters", "total_rows", "prunable_rows"),
     [
-        (schema.STL(), MM, 2 * 21_840, 2 * 381, 2 * 330),
-        (schema.STL(), CM, 2 * 42_410, 2 * 1203, 2 * 1168),
-        (schema.HPS(), MM, 22_350, 431, 330),
-        (schema.HPS(), CM, 42_740, 1_235, 1_168),
-        (schema.MDMTN(), MM, 311_494, 6_193, 6_090),
-        (schema.MDMTN(), CM, 505_528, 15_641, 15_568),
-        (schema.MDMTN(mixing="static"), MM, 311_490, 6_193, 6_090),
-        (schema.MDMTN(mixing="static"), CM, 505_524, 15_641, 15_568),
-        (schema.MTAN(), MM, 270_150, 431 + 2 * 660, 330 + 2 * 660),
-        (schema.MTAN(), CM, 2_783_060, 1_235 + 2 * 2_336, 1_168 + 2 * 2_336),
+        (schema.STLConfig(), MM, 2 * 21_840, 2 * 381, 2 * 330),
+        (schema.STLConfig(), CM, 2 * 42_410, 2 * 1203, 2 * 1168),
+        (schema.HPSConfig(), MM, 22_350, 431, 330),
+        (schema.HPSConfig(), CM, 42_740, 1_235, 1_168),
+        (schema.MDMTNConfig(), MM, 311_494, 6_193, 6_090),
+        (schema.MDMTNConfig(), CM, 505_528, 15_641, 15_568),
+        (schema.MDMTNConfig(mixing="static"), MM, 311_490, 6_193, 6_090),
+        (schema.MDMTNConfig(mixing="static"), CM, 505_524, 15_641, 15_568),
+        (schema.MTANConfig(), MM, 270_150, 431 + 2 * 660, 330 + 2 * 660),
+        (schema.MTANConfig(), CM, 2_783_060, 1_235 + 2 * 2_336, 1_168 + 2 * 2_336),
     ],
 )
 def test_parameter_and_row_counts_are_the_papers(
@@ -67,10 +68,10 @@ def test_parameter_and_row_counts_are_the_papers(
 
 
 def test_a_trunk_layer_has_the_papers_size():
-    model = build_model(schema.MDMTN(), *[MM[0]], DIGITS, MM[1])
+    model = build_model(schema.MDMTNConfig(), *[MM[0]], DIGITS, MM[1])
     assert size(model.trunk) == 21_330
     assert size(model.monitors["left"]) == 144_570
-    model = build_model(schema.MDMTN(), CM[0], DIGITS, CM[1])
+    model = build_model(schema.MDMTNConfig(), CM[0], DIGITS, CM[1])
     assert size(model.trunk) == 42_080
     assert size(model.monitors["left"]) == 231_392
 
@@ -132,8 +133,8 @@ def test_prunable_layers_read_neither_the_image_nor_feed_out(settings):
 
 @pytest.mark.parametrize("backbone", [MM, CM], ids=["mm", "cm"])
 def test_mdmtn_starts_as_hard_sharing_with_silent_monitors(backbone):
-    hps = build_model(schema.HPS(), backbone[0], DIGITS, backbone[1])
-    mdmtn = build_model(schema.MDMTN(), backbone[0], DIGITS, backbone[1])
+    hps = build_model(schema.HPSConfig(), backbone[0], DIGITS, backbone[1])
+    mdmtn = build_model(schema.MDMTNConfig(), backbone[0], DIGITS, backbone[1])
     _, unexpected = mdmtn.load_state_dict(hps.state_dict(), strict=False)
     assert not unexpected
     x = torch.randn(8, *backbone[1])
@@ -150,21 +151,23 @@ def test_mdmtn_starts_as_hard_sharing_with_silent_monitors(backbone):
 @pytest.mark.parametrize(("count", "pair"), [(1, (1.0, 0.0)), (2, (0.75, 0.25)), (5, (0.6, 0.4))])
 def test_static_mixing_depends_on_the_number_of_tasks_and_is_no_parameter(count, pair):
     tasks = [TaskCard(name=f"task{i}", outputs=3) for i in range(count)]
-    model = build_model(schema.MDMTN(mixing="static"), MM[0], tasks, MM[1])
+    model = build_model(schema.MDMTNConfig(mixing="static"), MM[0], tasks, MM[1])
     torch.testing.assert_close(model.mixes["task0"].alpha, torch.tensor(pair))
     assert not any("alpha" in name for name, _ in model.named_parameters())
     assert "mixes.task0.alpha" in model.state_dict()
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 29, 40), (4, 64, 64)])
-@pytest.mark.parametrize("backbone", [schema.BackboneMM(), schema.BackboneCM()], ids=["mm", "cm"])
+@pytest.mark.parametrize(
+    "backbone", [schema.BackboneMMConfig(), schema.BackboneCMConfig()], ids=["mm", "cm"]
+)
 def test_sizes_follow_the_datasets_shape(shape, backbone):
-    model = build_model(schema.MDMTN(), backbone, DIGITS, shape)
+    model = build_model(schema.MDMTNConfig(), backbone, DIGITS, shape)
     assert model(torch.randn(2, *shape))["left"].shape == (2, 10)
 
 
 def test_macs_count_convolutions_and_linear_layers_per_image():
-    model = build_model(schema.HPS(), MM[0], DIGITS, MM[1])
+    model = build_model(schema.HPSConfig(), MM[0], DIGITS, MM[1])
     by_hand = 24 * 24 * 10 * 25 + 8 * 8 * 20 * 10 * 25 + 320 * 50 + 2 * 50 * 10
     assert model_macs(model, MM[1]) == by_hand
     assert model.training
@@ -172,7 +175,7 @@ def test_macs_count_convolutions_and_linear_layers_per_image():
 
 
 def test_macs_can_leave_out_zero_rows():
-    model = build_model(schema.HPS(), MM[0], DIGITS, MM[1])
+    model = build_model(schema.HPSConfig(), MM[0], DIGITS, MM[1])
     full = model_macs(model, MM[1])
     assert model_macs(model, MM[1], skip_zero_rows=True) == full
     with torch.no_grad():
@@ -194,7 +197,7 @@ def test_macs_can_leave_out_zero_rows():
 )
 def test_what_cannot_be_built_is_refused_in_a_sentence(tasks, shape, part):
     with pytest.raises(BadInput, match=part):
-        build_model(schema.HPS(), schema.BackboneMM(), tasks, shape)
+        build_model(schema.HPSConfig(), schema.BackboneMMConfig(), tasks, shape)
 
 
 def test_a_plug_in_architecture_needs_settings_and_a_builder():

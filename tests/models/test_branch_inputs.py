@@ -19,8 +19,8 @@ torch.set_num_threads(1)
 
 CARD = TaskCard(name="restored", kind="restoration", outputs=1)
 SHAPE = (1, 12, 12)
-KTDE = schema.BackboneKTDE(blocks=2, width=4)
-VDSR = schema.BackboneVDSR(depth=4, width=4)
+KTDE = schema.BackboneKTDEConfig(blocks=2, width=4)
+VDSR = schema.BackboneVDSRConfig(depth=4, width=4)
 VIEWS = (
     "image",
     {"name": "resampled", "filter": "nearest"},
@@ -32,7 +32,7 @@ def upscaler(folder, seed=3, backbone=VDSR):
     """A network of one restoration with its file."""
     torch.manual_seed(seed)
     network = build_model(
-        schema.HPS(), backbone, [CARD.model_copy(update={"name": "other"})], SHAPE
+        schema.HPSConfig(), backbone, [CARD.model_copy(update={"name": "other"})], SHAPE
     ).eval()
     save_file(network.state_dict(), folder / "model.safetensors")
     return network, {"name": "network", "backbone": VDSR, "weights": folder / "model.safetensors"}
@@ -40,12 +40,14 @@ def upscaler(folder, seed=3, backbone=VDSR):
 
 def built(inputs=VIEWS, tasks=(CARD,), **settings):
     torch.manual_seed(0)
-    settings = schema.Mixing.model_validate({"branches": len(inputs), "inputs": inputs, **settings})
+    settings = schema.MixingConfig.model_validate(
+        {"branches": len(inputs), "inputs": inputs, **settings}
+    )
     return build_model(settings, KTDE, tasks, SHAPE).eval()
 
 
 class TestDifferentInputs(ArchitectureConformance):
-    settings = schema.Mixing.model_validate({"branches": 3, "inputs": VIEWS})
+    settings = schema.MixingConfig.model_validate({"branches": 3, "inputs": VIEWS})
     backbone = KTDE
     shape = SHAPE
     tasks = (CARD, CARD.model_copy(update={"name": "again"}))
@@ -153,7 +155,7 @@ def test_every_branch_is_held_against_the_label_when_asked():
 )
 def test_what_cannot_be_is_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
-        schema.Mixing.model_validate(settings)
+        schema.MixingConfig.model_validate(settings)
 
 
 def test_files_and_factors_that_do_not_fit_are_named(tmp_path):

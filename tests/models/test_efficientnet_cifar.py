@@ -14,8 +14,8 @@ from mtsearch.models.trunk_efficientnet import Block
 torch.set_num_threads(1)
 
 TASKS = [TaskCard(name="fashion", outputs=5), TaskCard(name="object", outputs=10)]
-PUBLISHED = schema.BackboneEfficientNetCIFAR()
-SMALL = schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5)
+PUBLISHED = schema.BackboneEfficientNetCIFARConfig()
+SMALL = schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5)
 
 
 def size(module):
@@ -24,7 +24,7 @@ def size(module):
 
 def built(settings=PUBLISHED, side=32, tasks=TASKS, architecture=None):
     torch.manual_seed(1)
-    return build_model(architecture or schema.HPS(), settings, tasks, (3, side, side))
+    return build_model(architecture or schema.HPSConfig(), settings, tasks, (3, side, side))
 
 
 def test_the_published_counts():
@@ -67,7 +67,7 @@ def test_the_published_cost():
 def test_up_to_32_pixels_the_feature_is_a_pixel_of_320_channels_pooled_or_not(side):
     model, pooled = (
         built(side=side).eval(),
-        built(schema.BackboneEfficientNetCIFAR(pool=True), side).eval(),
+        built(schema.BackboneEfficientNetCIFARConfig(pool=True), side).eval(),
     )
     x = torch.randn(2, 3, side, side)
     with torch.no_grad():
@@ -84,13 +84,13 @@ def test_larger_images_are_refused_or_pooled():
         BadInput, match=r"up to 32 pixels a side.* Found 33 x 33; set `trial.backbone.pool`"
     ):
         built(side=33)
-    assert built(schema.BackboneEfficientNetCIFAR(width=0.25, pool=True), 48)(
+    assert built(schema.BackboneEfficientNetCIFARConfig(width=0.25, pool=True), 48)(
         torch.randn(2, 3, 48, 48)
     )["object"].shape == (2, 10)
 
 
 def block_of(inputs, outputs, stride, **settings):
-    return Block(inputs, outputs, 6, stride, schema.BackboneEfficientNetCIFAR(**settings))
+    return Block(inputs, outputs, 6, stride, schema.BackboneEfficientNetCIFARConfig(**settings))
 
 
 def moved(block):
@@ -132,7 +132,7 @@ def test_other_skips_of_stride_2(skip, side):
 
 
 def test_width_and_depth_scale_channels_and_blocks():
-    body = built(schema.BackboneEfficientNetCIFAR(width=0.5, depth=2)).trunk.body
+    body = built(schema.BackboneEfficientNetCIFARConfig(width=0.5, depth=2)).trunk.body
     assert [len(group) for group in body.groups] == [2, 4, 4, 6, 6, 8, 2]
     assert [group[-1].body[-1].num_features for group in body.groups] == [
         8,
@@ -145,7 +145,7 @@ def test_width_and_depth_scale_channels_and_blocks():
     ]
     assert [len(group) for group in built(SMALL).trunk.body.groups] == [1, 1, 1, 2, 2, 2, 1]
     assert (
-        built(schema.BackboneEfficientNetCIFAR(se_ratio=4))
+        built(schema.BackboneEfficientNetCIFARConfig(se_ratio=4))
         .trunk.body.groups[6][0]
         .excite[1]
         .out_channels
@@ -156,11 +156,11 @@ def test_width_and_depth_scale_channels_and_blocks():
 @pytest.mark.parametrize(
     "architecture",
     [
-        schema.STL(),
-        schema.MDMTN(),
-        schema.MTAN(),
-        schema.HPS(norm="task_affine"),
-        schema.HPS(norm="group"),
+        schema.STLConfig(),
+        schema.MDMTNConfig(),
+        schema.MTANConfig(),
+        schema.HPSConfig(norm="task_affine"),
+        schema.HPSConfig(norm="group"),
     ],
     ids=lambda settings: f"{settings.name}-{getattr(settings, 'norm', '')}",
 )
@@ -183,11 +183,11 @@ def test_squeeze_and_excitation_may_stand_before_the_projection_on_its_wider_inp
 
 
 def test_the_squeeze_has_no_fewer_units_than_asked_for():
-    body = built(schema.BackboneEfficientNetCIFAR(se_least=8)).trunk.body
+    body = built(schema.BackboneEfficientNetCIFARConfig(se_least=8)).trunk.body
     assert [group[0].excite[1].out_channels for group in body.groups] == [8, 8, 8, 8, 8, 12, 20]
 
 
 def test_all_weights_are_used_wherever_it_stands():
-    model = built(schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5, se_place="before"))
+    model = built(schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5, se_place="before"))
     sum(value.square().mean() for value in model(torch.randn(4, 3, 32, 32)).values()).backward()
     assert all(p.grad is not None for p in model.parameters())

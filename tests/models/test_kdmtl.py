@@ -17,13 +17,13 @@ torch.set_num_threads(1)
 
 DIGITS = [TaskCard(name="left", outputs=10), TaskCard(name="right", outputs=10)]
 MIXED = [TaskCard(name="scene", outputs=7), TaskCard(name="pixels", kind="segmentation", outputs=5)]
-MM, CM = (schema.BackboneMM(), (1, 28, 28)), (schema.BackboneCM(), (3, 32, 32))
+MM, CM = (schema.BackboneMMConfig(), (1, 28, 28)), (schema.BackboneCMConfig(), (3, 32, 32))
 
 
 def pair(backbone=MM, tasks=DIGITS, seed=0, **settings):
     torch.manual_seed(seed)
-    student = build_model(schema.KDMTL(**settings), backbone[0], tasks, backbone[1])
-    teachers = build_model(schema.STL(), backbone[0], tasks, backbone[1])
+    student = build_model(schema.KDMTLConfig(**settings), backbone[0], tasks, backbone[1])
+    teachers = build_model(schema.STLConfig(), backbone[0], tasks, backbone[1])
     student.learn_from(teachers)
     return student, teachers
 
@@ -108,7 +108,7 @@ def test_copies_share_the_teachers_and_outputs_do_not_ask_them():
         for p in teachers.parameters():
             p.mul_(2)
     assert torch.equal(distilled(copied, x)["left"], distilled(student, x)["left"])
-    hps = build_model(schema.HPS(), MM[0], DIGITS, MM[1])
+    hps = build_model(schema.HPSConfig(), MM[0], DIGITS, MM[1])
     hps.load_state_dict(
         {k: v for k, v in student.state_dict().items() if not k.startswith("adaptors.")}
     )
@@ -122,7 +122,7 @@ def test_an_export_holds_no_adaptor():
 
 
 def test_training_without_teachers_and_weights_of_unknown_tasks_are_refused():
-    student = build_model(schema.KDMTL(), MM[0], DIGITS, MM[1])
+    student = build_model(schema.KDMTLConfig(), MM[0], DIGITS, MM[1])
     with pytest.raises(RuntimeError, match="should be given its teachers"):
         distilled(student, torch.randn(2, *MM[1]))
     with pytest.raises(

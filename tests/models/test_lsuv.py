@@ -14,8 +14,16 @@ torch.set_num_threads(1)
 TASKS = [TaskCard(name="image", outputs=10), TaskCard(name="digit", outputs=10)]
 CASES = [
     (architecture, *backbone)
-    for architecture in (schema.STL(), schema.HPS(), schema.MDMTN(), schema.MDMTN(mixing="static"))
-    for backbone in ((schema.BackboneMM(), (1, 28, 28)), (schema.BackboneCM(), (3, 32, 32)))
+    for architecture in (
+        schema.STLConfig(),
+        schema.HPSConfig(),
+        schema.MDMTNConfig(),
+        schema.MDMTNConfig(mixing="static"),
+    )
+    for backbone in (
+        (schema.BackboneMMConfig(), (1, 28, 28)),
+        (schema.BackboneCMConfig(), (3, 32, 32)),
+    )
 ]
 
 
@@ -85,14 +93,18 @@ def test_channels_last_networks_are_initialised_alike_and_keep_their_memory_form
 
 
 def test_images_without_variation_are_refused():
-    model = build_model(schema.HPS(), schema.BackboneMM(), TASKS, (1, 28, 28))
+    model = build_model(schema.HPSConfig(), schema.BackboneMMConfig(), TASKS, (1, 28, 28))
     with pytest.raises(BadInput, match=r"trunk\.body\.0"):
         lsuv_(model, torch.zeros(8, 1, 28, 28), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("width", [0.1, 0.25, 1.0])
 def test_a_squeeze_to_one_unit_is_turned_to_the_side_that_a_relu_lets_through(width):
-    case = (schema.HPS(), schema.BackboneEfficientNetCIFAR(width=width, depth=0.5), (3, 32, 32))
+    case = (
+        schema.HPSConfig(),
+        schema.BackboneEfficientNetCIFARConfig(width=width, depth=0.5),
+        (3, 32, 32),
+    )
     for seed in range(3):
         model, images = initialised(case, seed)
         outputs = []

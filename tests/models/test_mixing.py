@@ -21,14 +21,14 @@ CLASSES = [
     TaskCard(name="right", outputs=4),
 ]
 PICTURES = [TaskCard(name=name, kind="restoration", outputs=1) for name in ("mse", "l1", "ssim")]
-KTDE = schema.BackboneKTDE(blocks=3, width=4)
-CASES = [(CLASSES, schema.BackboneCM(), (3, 20, 20)), (PICTURES, KTDE, (1, 12, 12))]
+KTDE = schema.BackboneKTDEConfig(blocks=3, width=4)
+CASES = [(CLASSES, schema.BackboneCMConfig(), (3, 20, 20)), (PICTURES, KTDE, (1, 12, 12))]
 BOTH = pytest.mark.parametrize(("tasks", "backbone", "shape"), CASES, ids=["classes", "pictures"])
 
 
 def built(tasks, backbone, shape, **settings):
     torch.manual_seed(0)
-    return build_model(schema.Mixing(**settings), backbone, tasks, shape).eval()
+    return build_model(schema.MixingConfig(**settings), backbone, tasks, shape).eval()
 
 
 def same(first, second, tolerance=0.0):
@@ -103,7 +103,7 @@ def test_four_places_are_mixed_by_one_matrix_in_the_published_branch():
 
 
 def test_every_task_trains_what_lies_before_the_last_mixing_and_nothing_behind_it():
-    model = built(CLASSES, schema.BackboneCM(), (3, 20, 20)).train()
+    model = built(CLASSES, schema.BackboneCMConfig(), (3, 20, 20)).train()
     model(torch.rand(4, 3, 20, 20), ["left"])["left"].square().sum().backward()
     assert all(p.grad is not None for p in model.shared_parameters())
     assert any(p is model.mixer.weight for p in model.shared_parameters())
@@ -112,7 +112,7 @@ def test_every_task_trains_what_lies_before_the_last_mixing_and_nothing_behind_i
 
 
 def test_a_single_network_has_nothing_to_mix():
-    model = built(CLASSES[:1], schema.BackboneCM(), (3, 20, 20))
+    model = built(CLASSES[:1], schema.BackboneCMConfig(), (3, 20, 20))
     assert model.mixer is None and not model.shared_parameters()
 
 
@@ -128,12 +128,12 @@ def test_a_copy_does_not_work_with_the_originals_layers():
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        (schema.BackboneEDSR(blocks=1, width=4), "fewer than two"),
-        (schema.BackboneSegNet(widths=(4, 4, 4, 4, 4)), "fewer than two"),
-        (schema.BackboneTorchvision(model="resnet18"), "does not run one by one"),
+        (schema.BackboneEDSRConfig(blocks=1, width=4), "fewer than two"),
+        (schema.BackboneSegNetConfig(widths=(4, 4, 4, 4, 4)), "fewer than two"),
+        (schema.BackboneTorchvisionConfig(model="resnet18"), "does not run one by one"),
     ],
     ids=["edsr", "segnet", "torchvision"],
 )
 def test_a_backbone_that_cannot_be_run_in_stages_is_refused(backbone, message):
     with pytest.raises(BadInput, match=message):
-        build_model(schema.Mixing(), backbone, CLASSES[:1], (3, 32, 32))
+        build_model(schema.MixingConfig(), backbone, CLASSES[:1], (3, 32, 32))

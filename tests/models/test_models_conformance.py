@@ -3,8 +3,8 @@
 import pytest
 
 from mtsearch.config import schema
-from mtsearch.config.base import methods
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.registry import methods
 from mtsearch.models import build_model
 from mtsearch.testing import TASKS, ArchitectureConformance, BackboneConformance
 
@@ -12,13 +12,13 @@ SCENES = (
     TaskCard(name="scene", outputs=3),
     TaskCard(name="pixels", kind="segmentation", outputs=3),
 )
-SEGNET = schema.BackboneSegNet(widths=(4, 4, 8, 8, 8))
+SEGNET = schema.BackboneSegNetConfig(widths=(4, 4, 8, 8, 8))
 
 
 def taught(suite, seed=0):
     """A student with untrained teachers."""
     model = ArchitectureConformance.model(suite, seed)
-    model.learn_from(build_model(schema.STL(), suite.backbone, suite.tasks, suite.shape))
+    model.learn_from(build_model(schema.STLConfig(), suite.backbone, suite.tasks, suite.shape))
     return model
 
 
@@ -28,34 +28,34 @@ ARCHITECTURES: dict[
     "hps": [
         {},
         *(
-            {"settings": schema.HPS(norm=norm)}
+            {"settings": schema.HPSConfig(norm=norm)}
             for norm in ("task_statistics", "task_affine", "group")
         ),
-        {"settings": schema.HPS(split=1)},
+        {"settings": schema.HPSConfig(split=1)},
         {
-            "settings": schema.HPS(split=2, norm="task_affine"),
-            "backbone": schema.BackboneWRN(depth=10, widen=1),
+            "settings": schema.HPSConfig(split=2, norm="task_affine"),
+            "backbone": schema.BackboneWRNConfig(depth=10, widen=1),
         },
         {
-            "settings": schema.HPS(split=5),
-            "backbone": schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5),
+            "settings": schema.HPSConfig(split=5),
+            "backbone": schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5),
             "shape": (3, 32, 32),
         },
     ],
     "kdmtl": [{"model": taught}],
-    "mdmtn": [{}, {"settings": schema.MDMTN(mixing="static")}],
+    "mdmtn": [{}, {"settings": schema.MDMTNConfig(mixing="static")}],
     "mixing": [
         {},
-        {"settings": schema.Mixing(branches=2)},
-        {"settings": schema.Mixing(transfer=False)},
-        {"backbone": schema.BackboneWRN(depth=10, widen=1)},
-        {"backbone": schema.BackboneKTDE(blocks=2, width=4)},
+        {"settings": schema.MixingConfig(branches=2)},
+        {"settings": schema.MixingConfig(transfer=False)},
+        {"backbone": schema.BackboneWRNConfig(depth=10, widen=1)},
+        {"backbone": schema.BackboneKTDEConfig(blocks=2, width=4)},
     ],
     "mtln": [
-        {"backbone": schema.BackboneWRN(depth=10, widen=1)},
+        {"backbone": schema.BackboneWRNConfig(depth=10, widen=1)},
         {
-            "backbone": schema.BackboneWRN(depth=10, widen=1),
-            "settings": schema.MTLN(
+            "backbone": schema.BackboneWRNConfig(depth=10, widen=1),
+            "settings": schema.MTLNConfig(
                 attention=2, form="residual", extractors="per_task", head_hidden=8, bias=True
             ),
         },
@@ -64,16 +64,24 @@ ARCHITECTURES: dict[
     "painted": [{"tasks": SCENES}],
 }
 BACKBONES: dict[str, list[dict]] = {
-    "efficientnet_cifar": [{"settings": schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5)}],
-    "edsr": [{"settings": schema.BackboneEDSR(blocks=2, width=4)}],
-    "ktde": [{"settings": schema.BackboneKTDE(blocks=2, width=4)}],
+    "efficientnet_cifar": [
+        {"settings": schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5)}
+    ],
+    "edsr": [{"settings": schema.BackboneEDSRConfig(blocks=2, width=4)}],
+    "ktde": [{"settings": schema.BackboneKTDEConfig(blocks=2, width=4)}],
     "segnet": [{"settings": SEGNET, "shapes": ((3, 32, 32), (1, 40, 34))}],
     "torchvision": [
-        {"settings": schema.BackboneTorchvision(model="squeezenet1_1"), "shapes": ((3, 32, 32),)}
+        {
+            "settings": schema.BackboneTorchvisionConfig(model="squeezenet1_1"),
+            "shapes": ((3, 32, 32),),
+        }
     ],
-    "vdsr": [{"settings": schema.BackboneVDSR(depth=6, width=4)}],
+    "vdsr": [{"settings": schema.BackboneVDSRConfig(depth=6, width=4)}],
     "wrn": [
-        {"settings": schema.BackboneWRN(depth=10, widen=1), "shapes": ((3, 16, 16), (1, 32, 24))}
+        {
+            "settings": schema.BackboneWRNConfig(depth=10, widen=1),
+            "shapes": ((3, 16, 16), (1, 32, 24)),
+        }
     ],
 }
 
@@ -101,7 +109,7 @@ def test_the_suite_has_a_task_of_each_kind():
 class _Leaky(ArchitectureConformance):
     """An architecture whose tasks are not apart: every head reads every task's part."""
 
-    settings = schema.HPS()
+    settings = schema.HPSConfig()
 
     def model(self, seed=0):
         model = super().model(seed)

@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 
 DIGITS = [TaskCard(name="left", outputs=10), TaskCard(name="right", outputs=10)]
 MIXED = [TaskCard(name="scene", outputs=7), TaskCard(name="pixels", kind="segmentation", outputs=5)]
-MM, CM = (schema.BackboneMM(), (1, 28, 28)), (schema.BackboneCM(), (3, 32, 32))
+MM, CM = (schema.BackboneMMConfig(), (1, 28, 28)), (schema.BackboneCMConfig(), (3, 32, 32))
 
 
 def size(model):
@@ -33,14 +33,14 @@ def test_attention_is_a_task_s_own_and_its_published_count_is_that_of_one_object
     backbone, shared, own
 ):
     """Invariant 17 of the MDMTN specification; defect 23 is the twin below."""
-    model = build_model(schema.MTAN(), backbone[0], DIGITS, backbone[1])
+    model = build_model(schema.MTANConfig(), backbone[0], DIGITS, backbone[1])
     assert size(model) == own
     model.attention["right"] = model.attention["left"]
     assert size(model) == shared
 
 
 def test_a_head_reads_the_vector_weighed_by_masks_over_all_stages():
-    model = build_model(schema.MTAN(), MM[0], DIGITS, MM[1]).eval()
+    model = build_model(schema.MTANConfig(), MM[0], DIGITS, MM[1]).eval()
     x = torch.randn(3, *MM[1])
     first, second, vector = model.share(x)
     assert [tuple(f.shape[1:]) for f in (first, second, vector)] == [
@@ -58,11 +58,11 @@ def test_a_head_reads_the_vector_weighed_by_masks_over_all_stages():
 
 @pytest.mark.parametrize(
     ("backbone", "shape"),
-    [(CM[0], CM[1]), (schema.BackboneTorchvision(model="mobilenet_v3_small"), (3, 64, 64))],
+    [(CM[0], CM[1]), (schema.BackboneTorchvisionConfig(model="mobilenet_v3_small"), (3, 64, 64))],
     ids=["cm", "torchvision"],
 )
 def test_gradients_reach_every_parameter_through_the_stages(backbone, shape):
-    model = build_model(schema.MTAN(), backbone, MIXED, shape)
+    model = build_model(schema.MTANConfig(), backbone, MIXED, shape)
     out = model(torch.randn(2, *shape))
     assert out["pixels"].shape == (2, 5, *shape[1:])
     assert len(model.attention["scene"]) == len(model.attention["pixels"]) + 1
@@ -74,7 +74,7 @@ def test_gradients_reach_every_parameter_through_the_stages(backbone, shape):
 def test_torchvision_networks_show_their_stages(name):
     with torch.device("meta"):
         model = build_model(
-            schema.MTAN(), schema.BackboneTorchvision(model=name), MIXED, (3, 64, 64)
+            schema.MTANConfig(), schema.BackboneTorchvisionConfig(model=name), MIXED, (3, 64, 64)
         ).eval()
         stages = model.share(torch.zeros(2, 3, 64, 64))[:-1]
         assert model(torch.zeros(2, 3, 64, 64))["scene"].shape == (2, 7)
@@ -89,12 +89,15 @@ def test_torchvision_networks_show_their_stages(name):
 def test_a_backbone_without_stages_is_refused():
     with pytest.raises(BadInput, match="mtan, which weighs the stages of a trunk"):
         build_model(
-            schema.MTAN(), schema.BackboneTorchvision(model="vit_b_32"), DIGITS, (3, 32, 32)
+            schema.MTANConfig(),
+            schema.BackboneTorchvisionConfig(model="vit_b_32"),
+            DIGITS,
+            (3, 32, 32),
         )
 
 
 def test_compaction_leaves_the_outputs():
-    model = build_model(schema.MTAN(), CM[0], DIGITS, CM[1]).eval().double()
+    model = build_model(schema.MTANConfig(), CM[0], DIGITS, CM[1]).eval().double()
     with torch.no_grad():
         for name in model.prunable:
             model.get_submodule(name).weight[:, ::3] = 0

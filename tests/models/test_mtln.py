@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 
 SCENES = [TaskCard(name=name, outputs=12) for name in ("merced", "aid", "nwpu")]
 PAIR = [TaskCard(name="scene", outputs=5), TaskCard(name="pixels", kind="segmentation", outputs=6)]
-SMALL = schema.BackboneWRN(depth=10, widen=1)
+SMALL = schema.BackboneWRNConfig(depth=10, widen=1)
 
 
 def size(parameters) -> int:
@@ -29,12 +29,12 @@ def size(parameters) -> int:
 
 def abstract(settings, backbone=None, tasks=SCENES, side=72):
     with torch.device("meta"):
-        return build_model(settings, backbone or schema.BackboneWRN(), tasks, (3, side, side))
+        return build_model(settings, backbone or schema.BackboneWRNConfig(), tasks, (3, side, side))
 
 
 def small(settings=None, tasks=SCENES, side=16):
     torch.manual_seed(0)
-    return build_model(settings or schema.MTLN(), SMALL, tasks, (3, side, side))
+    return build_model(settings or schema.MTLNConfig(), SMALL, tasks, (3, side, side))
 
 
 # ------------------------------------------------------------------ sizes
@@ -53,11 +53,14 @@ def small(settings=None, tasks=SCENES, side=16):
     ],
 )
 def test_three_tasks_of_twelve_classes_have_the_published_networks_size(depth, widen, total):
-    assert size(abstract(schema.MTLN(), schema.BackboneWRN(depth=depth, widen=widen))) == total
+    assert (
+        size(abstract(schema.MTLNConfig(), schema.BackboneWRNConfig(depth=depth, widen=widen)))
+        == total
+    )
 
 
 def test_each_part_has_its_size():
-    model = abstract(schema.MTLN())
+    model = abstract(schema.MTLNConfig())
     body = model.trunk.body
     assert size(model.trunk) == 5_850_528
     assert [size(body.stem), *map(size, body.groups), size(body.last)] == [
@@ -76,18 +79,18 @@ def test_each_part_has_its_size():
 
 
 def test_biases_another_task_and_extractors_of_ones_own_cost_what_they_should():
-    assert size(abstract(schema.MTLN(bias=True))) == 7_613_604
-    assert size(abstract(schema.MTLN(extractors="per_task"))) == 7_610_116 + 2 * 969_088
+    assert size(abstract(schema.MTLNConfig(bias=True))) == 7_613_604
+    assert size(abstract(schema.MTLNConfig(extractors="per_task"))) == 7_610_116 + 2 * 969_088
     more = [*SCENES, TaskCard(name="rs19", outputs=19)]
-    assert size(abstract(schema.MTLN(), tasks=more)) == 7_610_116 + 260_416 + 257 * 19
+    assert size(abstract(schema.MTLNConfig(), tasks=more)) == 7_610_116 + 260_416 + 257 * 19
     labels = [TaskCard(name=f"set{c}", outputs=c) for c in (21, 30, 45)]
-    assert size(abstract(schema.MTLN(), tasks=labels)) == 7_625_536
+    assert size(abstract(schema.MTLNConfig(), tasks=labels)) == 7_625_536
 
 
 @pytest.mark.parametrize(("outputs", "parameters"), [(6, 148_038), (16, 148_688)])
 def test_the_pixel_head_has_its_size_and_gives_logits_as_large_as_the_images(outputs, parameters):
     tasks = [TaskCard(name="pixels", kind="segmentation", outputs=outputs)]
-    for settings in (schema.MTLN(), schema.HPS(), schema.STL()):
+    for settings in (schema.MTLNConfig(), schema.HPSConfig(), schema.STLConfig()):
         model = abstract(settings, tasks=tasks, side=224)
         assert size(model.heads["pixels"]) == parameters
         assert model(torch.zeros(2, 3, 224, 224, device="meta"))["pixels"].shape == (
@@ -99,10 +102,10 @@ def test_the_pixel_head_has_its_size_and_gives_logits_as_large_as_the_images(out
 
 
 def test_macs_are_those_of_the_published_network():
-    assert model_macs(abstract(schema.MTLN(), tasks=SCENES[:1]), (3, 72, 72)) == pytest.approx(
-        1.588e9, rel=1e-3
-    )
-    trunk = abstract(schema.HPS(), tasks=SCENES[:1])
+    assert model_macs(
+        abstract(schema.MTLNConfig(), tasks=SCENES[:1]), (3, 72, 72)
+    ) == pytest.approx(1.588e9, rel=1e-3)
+    trunk = abstract(schema.HPSConfig(), tasks=SCENES[:1])
     assert model_macs(trunk, (3, 72, 72)) == pytest.approx(1.251e9, rel=1e-3)
 
 
@@ -118,7 +121,7 @@ def seen(model: nn.Module, parts) -> list[torch.Tensor]:
 
 
 def test_maps_masks_and_distilled_features_have_the_published_shapes_at_72_pixels():
-    model = abstract(schema.MTLN())
+    model = abstract(schema.MTLNConfig())
     masks, features = seen(model, model.attention["aid"]), seen(model, model.extractors)
     x = torch.zeros(2, 3, 72, 72, device="meta")
     shared = model.share(x)
@@ -154,7 +157,7 @@ def test_masks_lie_between_0_and_1_so_gated_maps_shrink():
 
 @pytest.mark.parametrize("form", ["gate", "residual"])
 def test_masks_of_one_leave_nothing_of_the_task_but_its_head(form):
-    model = small(schema.MTLN(form=form)).eval()
+    model = small(schema.MTLNConfig(form=form)).eval()
     for modules in model.attention.values():
         for module in modules:
             module.register_forward_hook(lambda m, i, out: torch.ones_like(out))
@@ -166,7 +169,7 @@ def test_masks_of_one_leave_nothing_of_the_task_but_its_head(form):
 
 
 def test_without_attention_the_branches_are_the_last_extractor():
-    model = small(schema.MTLN(attention=0))
+    model = small(schema.MTLNConfig(attention=0))
     assert len(model.extractors) == 1
     assert not any(True for _ in model.attention.parameters())
     assert len(model.share(torch.zeros(2, 3, 16, 16))) == 1
@@ -176,7 +179,7 @@ def test_without_attention_the_branches_are_the_last_extractor():
 def test_a_block_without_attention_has_a_mask_of_one(attention):
     """All blocks built, the masks of the first ones forced to 1: the same outputs as the network
     that leaves out what is not read."""
-    whole, cut = small().eval(), small(schema.MTLN(attention=attention)).eval()
+    whole, cut = small().eval(), small(schema.MTLNConfig(attention=attention)).eval()
     cut.trunk.load_state_dict(whole.trunk.state_dict())
     pairs = [(whole.extractors, cut.extractors)] + [
         (whole.attention[t.name], cut.attention[t.name]) for t in SCENES
@@ -219,14 +222,14 @@ def test_sixteen_ways_to_switch_attention_by_block_make_five_networks():
 
 
 VARIANTS = [
-    schema.MTLN(),
-    schema.MTLN(attention=0),
-    schema.MTLN(attention=2, ratio=0.25, form="residual"),
-    schema.MTLN(extractors="per_task", convs=3, width=0.5),
-    schema.MTLN(width=2, bias=True, head_hidden=7, dropout=0.5),
-    schema.MTLN(norm="task_statistics"),
-    schema.MTLN(norm="task_affine", attention=3),
-    schema.MTLN(norm="group", extractors="per_task"),
+    schema.MTLNConfig(),
+    schema.MTLNConfig(attention=0),
+    schema.MTLNConfig(attention=2, ratio=0.25, form="residual"),
+    schema.MTLNConfig(extractors="per_task", convs=3, width=0.5),
+    schema.MTLNConfig(width=2, bias=True, head_hidden=7, dropout=0.5),
+    schema.MTLNConfig(norm="task_statistics"),
+    schema.MTLNConfig(norm="task_affine", attention=3),
+    schema.MTLNConfig(norm="group", extractors="per_task"),
 ]
 
 
@@ -260,21 +263,21 @@ def test_prunable_layers_are_all_but_the_first_and_the_heads(settings):
 
 def test_a_shared_head_takes_tasks_that_name_the_same_classes():
     cards = [TaskCard(name=n, outputs=3, classes=("forest", "lake", "port")) for n in ("a", "b")]
-    model = small(schema.MTLN(head_mode="shared"), cards)
+    model = small(schema.MTLNConfig(head_mode="shared"), cards)
     assert size(model.task_parameters("a")) == size(model.attention["a"])
     assert set(model(torch.zeros(2, 3, 16, 16))) == {"a", "b"}
     other = TaskCard(name="b", outputs=3, classes=("lake", "forest", "port"))
     for tasks in ([cards[0], other], SCENES, PAIR):
         with pytest.raises(BadInput, match=r"`trial\.architecture\.head_mode`"):
-            small(schema.MTLN(head_mode="shared"), tasks)
+            small(schema.MTLNConfig(head_mode="shared"), tasks)
 
 
 @pytest.mark.parametrize(
     ("settings", "backbone", "tasks", "part"),
     [
-        (schema.MTLN(), schema.BackboneCM(), SCENES, "choose `wrn`"),
-        (schema.MTLN(attention=5), SMALL, SCENES, "has 4. Found 5"),
-        (schema.MTLN(dropout=0.1), SMALL, PAIR[1:], r"head_hidden` and `\.dropout"),
+        (schema.MTLNConfig(), schema.BackboneCMConfig(), SCENES, "choose `wrn`"),
+        (schema.MTLNConfig(attention=5), SMALL, SCENES, "has 4. Found 5"),
+        (schema.MTLNConfig(dropout=0.1), SMALL, PAIR[1:], r"head_hidden` and `\.dropout"),
     ],
 )
 def test_what_would_do_nothing_is_refused(settings, backbone, tasks, part):
@@ -284,10 +287,10 @@ def test_what_would_do_nothing_is_refused(settings, backbone, tasks, part):
 
 def test_settings_refuse_what_would_do_nothing():
     with pytest.raises(ValidationError, match="has no use for `ratio`"):
-        schema.MTLN(attention=0, ratio=0.5)
+        schema.MTLNConfig(attention=0, ratio=0.5)
     for depth in (4, 11, 27):
         with pytest.raises(ValidationError, match="10, 16, 22, 28"):
-            schema.BackboneWRN(depth=depth)
+            schema.BackboneWRNConfig(depth=depth)
 
 
 @pytest.mark.parametrize("side", [16, 24, 32, 40, 64, 72, 224])
@@ -303,7 +306,7 @@ def test_other_sides_are_refused(side):
 
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
 def test_statistics_of_ones_own_reach_the_extractors_and_no_other_tasks_images(norm):
-    model = small(schema.MTLN(norm=norm))
+    model = small(schema.MTLNConfig(norm=norm))
     before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
     model(3 * torch.randn(8, 3, 16, 16) + 5, ["aid"])
     after = dict(model.named_buffers())

@@ -13,7 +13,7 @@ from mtsearch.models.trunk_segnet import unpool
 
 torch.set_num_threads(1)
 
-NARROW = schema.BackboneSegNet(widths=(4, 6, 8, 10, 12))
+NARROW = schema.BackboneSegNetConfig(widths=(4, 6, 8, 10, 12))
 
 
 def pair(classes: int) -> list[TaskCard]:
@@ -31,13 +31,16 @@ def size(module) -> int:
 def abstract(tasks, settings=None):
     with torch.device("meta"):
         return build_model(
-            settings or schema.MTLNSegNet(), schema.BackboneSegNet(), tasks, (3, 224, 224)
+            settings or schema.MTLNSegNetConfig(),
+            schema.BackboneSegNetConfig(),
+            tasks,
+            (3, 224, 224),
         )
 
 
 def narrow(tasks=None, shape=(3, 40, 33), settings=None):
     torch.manual_seed(0)
-    return build_model(settings or schema.MTLNSegNet(), NARROW, tasks or pair(3), shape)
+    return build_model(settings or schema.MTLNSegNetConfig(), NARROW, tasks or pair(3), shape)
 
 
 @pytest.mark.parametrize(("classes", "total"), [(5, 40_023_563), (15, 40_029_343)])
@@ -85,10 +88,10 @@ def test_scenes_need_no_decoder():
 @pytest.mark.parametrize(
     "settings",
     [
-        schema.MTLNSegNet(),
-        schema.MTLNSegNet(ratio=0.25, form="residual"),
-        schema.HPS(),
-        schema.STL(),
+        schema.MTLNSegNetConfig(),
+        schema.MTLNSegNetConfig(ratio=0.25, form="residual"),
+        schema.HPSConfig(),
+        schema.STLConfig(),
     ],
 )
 def test_outputs_have_the_images_size_and_every_parameter_has_its_place(settings):
@@ -125,8 +128,13 @@ def test_masks_lie_between_0_and_1():
 @pytest.mark.parametrize(
     ("settings", "backbone", "side", "part"),
     [
-        (schema.MTLNSegNet(), schema.BackboneWRN(depth=10, widen=1), 32, "choose `segnet`"),
-        (schema.HPS(), NARROW, 24, "at least 32 x 32"),
+        (
+            schema.MTLNSegNetConfig(),
+            schema.BackboneWRNConfig(depth=10, widen=1),
+            32,
+            "choose `segnet`",
+        ),
+        (schema.HPSConfig(), NARROW, 24, "at least 32 x 32"),
     ],
 )
 def test_what_does_not_fit_is_refused(settings, backbone, side, part):

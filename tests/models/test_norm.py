@@ -23,11 +23,11 @@ TASKS = [
 ]
 NAMES = [task.name for task in TASKS]
 SHAPE = (3, 32, 32)
-CM = schema.BackboneCM()
-ALL = [schema.HPS, schema.MDMTN, schema.MTAN]
+CM = schema.BackboneCMConfig()
+ALL = [schema.HPSConfig, schema.MDMTNConfig, schema.MTANConfig]
 
 
-def built(norm, architecture=schema.HPS, backbone=CM):
+def built(norm, architecture=schema.HPSConfig, backbone=CM):
     torch.manual_seed(3)
     return build_model(architecture(norm=norm), backbone, TASKS, SHAPE)
 
@@ -159,9 +159,9 @@ def test_group_norm_has_groups_of_at_least_four_channels():
 
 
 def test_torchvision_blocks_are_normalised_too():
-    backbone = schema.BackboneTorchvision(model="resnet18")
+    backbone = schema.BackboneTorchvisionConfig(model="resnet18")
     for tasks in (TASKS[:2], TASKS):
-        model = build_model(schema.HPS(norm="task_affine"), backbone, tasks, SHAPE)
+        model = build_model(schema.HPSConfig(norm="task_affine"), backbone, tasks, SHAPE)
         assert len([m for m in model.trunk.modules() if isinstance(m, nn.BatchNorm2d)]) == 20 * len(
             tasks
         )
@@ -192,11 +192,13 @@ def test_a_trunk_without_batch_norm_and_a_single_task_are_refused():
     with pytest.raises(
         BadInput, match=r"`trial.architecture.norm` is task_affine, but there is one task alone"
     ):
-        build_model(schema.HPS(norm="task_affine"), CM, TASKS[:1], SHAPE)
+        build_model(schema.HPSConfig(norm="task_affine"), CM, TASKS[:1], SHAPE)
     with pytest.raises(
         BadInput,
         match=(
             r"`trial.architecture.norm` is task_affine, but the backbone's trunk has no batch norm"
         ),
     ):
-        build_model(schema.HPS(norm="task_affine"), schema.BackboneMM(), TASKS[:2], (1, 28, 28))
+        build_model(
+            schema.HPSConfig(norm="task_affine"), schema.BackboneMMConfig(), TASKS[:2], (1, 28, 28)
+        )

@@ -25,12 +25,12 @@ TRAINED = TaskCard(
     classes=("field", "lake", "forest", "undefined"),
     undefined=3,
 )
-WRN = schema.BackboneWRN(depth=10, widen=1)
+WRN = schema.BackboneWRNConfig(depth=10, widen=1)
 
 
 def painted(scene="predicted", pixels=PIXELS):
     torch.manual_seed(0)
-    return build_model(schema.Painted(scene=scene), WRN, [SCENE, pixels], (3, 16, 8))
+    return build_model(schema.PaintedConfig(scene=scene), WRN, [SCENE, pixels], (3, 16, 8))
 
 
 @pytest.mark.parametrize("pixels", [PIXELS, TRAINED])
@@ -88,4 +88,4 @@ def test_painting_the_most_frequent_class_misses_the_other_pixels():
 )
 def test_what_cannot_be_painted_is_refused(tasks, part):
     with pytest.raises(BadInput, match=part):
-        build_model(schema.Painted(), WRN, tasks, (3, 16, 16))
+        build_model(schema.PaintedConfig(), WRN, tasks, (3, 16, 16))

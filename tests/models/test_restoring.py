@@ -18,8 +18,11 @@ THREE = [
     TaskCard(name="by_l1", kind="restoration", outputs=1, loss="l1"),
     TaskCard(name="kind", outputs=4),
 ]
-VDSR, EDSR = schema.BackboneVDSR(depth=4, width=6), schema.BackboneEDSR(blocks=2, width=6)
-ARCHITECTURES = [schema.STL(), schema.HPS(), schema.MDMTN()]
+VDSR, EDSR = (
+    schema.BackboneVDSRConfig(depth=4, width=6),
+    schema.BackboneEDSRConfig(blocks=2, width=6),
+)
+ARCHITECTURES = [schema.STLConfig(), schema.HPSConfig(), schema.MDMTNConfig()]
 
 
 def size(model: nn.Module) -> int:
@@ -27,9 +30,15 @@ def size(model: nn.Module) -> int:
 
 
 def test_vdsr_has_the_papers_size():
-    assert size(build_model(schema.STL(), schema.BackboneVDSR(), ONE, (1, 32, 32))) == 664_704
     assert (
-        model_macs(build_model(schema.STL(), schema.BackboneVDSR(), ONE, (1, 32, 32)), (1, 32, 32))
+        size(build_model(schema.STLConfig(), schema.BackboneVDSRConfig(), ONE, (1, 32, 32)))
+        == 664_704
+    )
+    assert (
+        model_macs(
+            build_model(schema.STLConfig(), schema.BackboneVDSRConfig(), ONE, (1, 32, 32)),
+            (1, 32, 32),
+        )
         == 664_704 * 32 * 32
     )
 
@@ -38,7 +47,10 @@ def test_vdsr_has_the_papers_size():
 def test_vdsr_has_the_size_that_its_page_says(depth, width, channels):
     task = TaskCard(name="t", kind="restoration", outputs=channels)
     model = build_model(
-        schema.HPS(), schema.BackboneVDSR(depth=depth, width=width), [task], (channels, 8, 8)
+        schema.HPSConfig(),
+        schema.BackboneVDSRConfig(depth=depth, width=width),
+        [task],
+        (channels, 8, 8),
     )
     assert size(model) == 18 * channels * width + 9 * (depth - 2) * width**2
 
@@ -47,9 +59,9 @@ def test_vdsr_has_the_size_that_its_page_says(depth, width, channels):
     ("blocks", "width", "scale", "channels"), [(18, 64, 2, 1), (1, 4, 1, 3), (2, 6, 8, 1)]
 )
 def test_edsr_has_the_size_that_its_page_says(blocks, width, scale, channels):
-    settings = schema.BackboneEDSR(blocks=blocks, width=width, scale=scale)
+    settings = schema.BackboneEDSRConfig(blocks=blocks, width=width, scale=scale)
     model = build_model(
-        schema.HPS(),
+        schema.HPSConfig(),
         settings,
         [TaskCard(name="t", kind="restoration", outputs=1)],
         (channels, 16, 16),
@@ -62,7 +74,7 @@ def test_edsr_has_the_size_that_its_page_says(blocks, width, scale, channels):
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.name)
 @pytest.mark.parametrize(
     "backbone",
-    [VDSR, EDSR, schema.BackboneCM(), schema.BackboneWRN(depth=10, widen=1)],
+    [VDSR, EDSR, schema.BackboneCMConfig(), schema.BackboneWRNConfig(depth=10, widen=1)],
     ids=lambda b: b.name,
 )
 def test_an_image_comes_out_for_an_image_of_any_backbone(settings, backbone):
@@ -89,7 +101,7 @@ def test_a_correction_of_nothing_gives_the_image_back(settings):
 
 
 def test_several_losses_share_a_trunk_and_have_a_convolution_each():
-    model = build_model(schema.HPS(), VDSR, THREE[:2], (1, 12, 12))
+    model = build_model(schema.HPSConfig(), VDSR, THREE[:2], (1, 12, 12))
     assert size(model.trunk) == 9 * 6 + 2 * 9 * 36 and len(model.task_parameters("by_l1")) == 1
     model(torch.rand(2, 1, 12, 12))["restored"].square().sum().backward()
     assert all(p.grad is None for p in model.task_parameters("by_l1"))
@@ -97,7 +109,7 @@ def test_several_losses_share_a_trunk_and_have_a_convolution_each():
 
 
 def test_a_linear_edsr_still_reaches_every_pixel():
-    model = build_model(schema.STL(), EDSR, ONE, (1, 8, 8))
+    model = build_model(schema.STLConfig(), EDSR, ONE, (1, 8, 8))
     x = torch.rand(1, 1, 8, 8, requires_grad=True)
     model(x)["restored"].sum().backward()
     assert (x.grad != 0).all()
@@ -105,7 +117,7 @@ def test_a_linear_edsr_still_reaches_every_pixel():
 
 @pytest.mark.parametrize("backbone", [VDSR, EDSR], ids=lambda b: b.name)
 def test_their_layers_can_be_pruned_and_scaled(backbone):
-    model = build_model(schema.HPS(), backbone, ONE, (1, 16, 16))
+    model = build_model(schema.HPSConfig(), backbone, ONE, (1, 16, 16))
     assert model.prunable and all(name.startswith("trunk.") for name in model.prunable)
     lsuv_(model, torch.rand(16, 1, 16, 16), torch.Generator().manual_seed(0))
     assert torch.isfinite(model(torch.rand(1, 1, 16, 16))["restored"]).all()
@@ -120,19 +132,19 @@ def test_their_layers_can_be_pruned_and_scaled(backbone):
 )
 def test_images_that_do_not_fit_are_refused(backbone, task, shape, message):
     with pytest.raises(BadInput, match=message):
-        build_model(schema.STL(), backbone, [task], shape)
+        build_model(schema.STLConfig(), backbone, [task], shape)
 
 
 def test_an_architecture_that_hands_no_image_on_is_told():
-    head = build_model(schema.STL(), VDSR, ONE, (1, 8, 8)).heads["restored"]
+    head = build_model(schema.STLConfig(), VDSR, ONE, (1, 8, 8)).heads["restored"]
     with pytest.raises(BadInput, match="does not give to its heads"):
         head(torch.rand(1, 6, 8, 8))
 
 
-@pytest.mark.parametrize("backbone", [VDSR, schema.BackboneKTDE(blocks=2, width=4)])
+@pytest.mark.parametrize("backbone", [VDSR, schema.BackboneKTDEConfig(blocks=2, width=4)])
 def test_mtln_corrects_the_image_where_its_backbone_does(backbone):
     images = torch.rand(2, 1, 12, 12)
-    model = build_model(schema.MTLN(attention=3), backbone, ONE, (1, 12, 12)).eval()
+    model = build_model(schema.MTLNConfig(attention=3), backbone, ONE, (1, 12, 12)).eval()
     assert model(images)["restored"].shape == images.shape
     for weight in model.heads.parameters():
         nn.init.zeros_(weight)

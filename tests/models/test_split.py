@@ -24,8 +24,8 @@ def size(module):
 def built(split, backbone=None, tasks=TASKS, side=32):
     torch.manual_seed(0)
     return build_model(
-        schema.HPS(split=split),
-        backbone or schema.BackboneEfficientNetCIFAR(width=0.25, depth=0.5),
+        schema.HPSConfig(split=split),
+        backbone or schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5),
         tasks,
         (3, side, side),
     )
@@ -34,7 +34,7 @@ def built(split, backbone=None, tasks=TASKS, side=32):
 @pytest.mark.parametrize("split", range(1, 9))
 def test_a_branch_from_a_stage_on_adds_the_later_stages_once_more_a_task(split):
     with torch.device("meta"):
-        model = built(split, schema.BackboneEfficientNetCIFAR())
+        model = built(split, schema.BackboneEfficientNetCIFARConfig())
     assert size(model) == 2_913_694 + sum(STAGES[split:])
     assert size(model.trunk) == sum(STAGES[:split])
     assert sum(p.numel() for p in model.shared_parameters()) == sum(STAGES[:split])
@@ -60,7 +60,7 @@ def test_branches_with_equal_weights_are_the_whole_trunk(split):
 
 
 def test_only_what_makes_the_vector_may_be_the_tasks_own():
-    model = built(2, schema.BackboneCM())
+    model = built(2, schema.BackboneCMConfig())
     assert len(model.share(torch.zeros(2, 3, 32, 32))) == 1
     assert [type(layer).__name__ for layer in model.branches["object"][0]] == [
         "FlattenPixels",
@@ -72,7 +72,7 @@ def test_only_what_makes_the_vector_may_be_the_tasks_own():
 def test_a_task_that_reads_a_map_has_its_branch_end_there():
     model = built(
         1,
-        schema.BackboneWRN(depth=10, widen=1),
+        schema.BackboneWRNConfig(depth=10, widen=1),
         [TASKS[0], TaskCard(name="pixels", kind="segmentation", outputs=3)],
     )
     assert {name: tuple(v.shape) for name, v in model(torch.zeros(2, 3, 32, 32)).items()} == {
@@ -91,11 +91,11 @@ def test_what_cannot_be_cut_is_refused():
     ):
         built(9)
     with pytest.raises(BadInput, match="cannot be cut"):
-        built(1, schema.BackboneTorchvision(model="squeezenet1_1"))
+        built(1, schema.BackboneTorchvisionConfig(model="squeezenet1_1"))
 
 
 def test_zero_rows_of_a_branch_are_compacted_away():
-    model = built(1, schema.BackboneCM()).eval().double()
+    model = built(1, schema.BackboneCMConfig()).eval().double()
     with torch.no_grad():
         for name in model.prunable:
             model.get_submodule(name).weight[:, ::3] = 0

@@ -33,10 +33,10 @@ PIXELS = TaskCard(name="pixels", kind="segmentation", outputs=3)
     ],
 )
 def test_a_network_without_its_last_layer_is_a_trunk(name, side, width, has_map):
-    backbone = schema.BackboneTorchvision(model=name)
+    backbone = schema.BackboneTorchvisionConfig(model=name)
     with torch.device("meta"):
         model = build_model(
-            schema.MDMTN(), backbone, [SCENE, PIXELS] if has_map else [SCENE], (3, side, side)
+            schema.MDMTNConfig(), backbone, [SCENE, PIXELS] if has_map else [SCENE], (3, side, side)
         ).eval()
         out = model(torch.zeros(2, 3, side, side))
         assert model.heads["scene"].in_features == width
@@ -45,13 +45,16 @@ def test_a_network_without_its_last_layer_is_a_trunk(name, side, width, has_map)
         assert out["pixels"].shape == (2, 3, side, side)
     else:
         with pytest.raises(BadInput, match="no feature map"):
-            build_model(schema.HPS(), backbone, [PIXELS], (3, side, side))
+            build_model(schema.HPSConfig(), backbone, [PIXELS], (3, side, side))
 
 
 def test_training_and_evaluation_both_run_and_grey_images_are_repeated():
     for tasks in ([SCENE], [SCENE, PIXELS]):
         model = build_model(
-            schema.HPS(), schema.BackboneTorchvision(model="resnet18"), tasks, (1, 32, 32)
+            schema.HPSConfig(),
+            schema.BackboneTorchvisionConfig(model="resnet18"),
+            tasks,
+            (1, 32, 32),
         )
         x = torch.randn(2, 1, 32, 32)
         sum(v.mean() for v in model(x).values()).backward()
@@ -61,8 +64,8 @@ def test_training_and_evaluation_both_run_and_grey_images_are_repeated():
 
 
 def test_a_copy_made_in_training_evaluates_like_the_original():
-    backbone = schema.BackboneTorchvision(model="efficientnet_b0")
-    model = build_model(schema.HPS(), backbone, [SCENE, PIXELS], (3, 32, 32)).train()
+    backbone = schema.BackboneTorchvisionConfig(model="efficientnet_b0")
+    model = build_model(schema.HPSConfig(), backbone, [SCENE, PIXELS], (3, 32, 32)).train()
     copied = copy.deepcopy(model).eval()
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
@@ -74,7 +77,12 @@ def test_the_seed_decides_the_weights_whatever_the_probe_does():
     def weight(name):
         torch.manual_seed(5)
         return (
-            build_model(schema.HPS(), schema.BackboneTorchvision(model=name), [SCENE], (3, 32, 32))
+            build_model(
+                schema.HPSConfig(),
+                schema.BackboneTorchvisionConfig(model=name),
+                [SCENE],
+                (3, 32, 32),
+            )
             .heads["scene"]
             .weight
         )
@@ -84,7 +92,7 @@ def test_the_seed_decides_the_weights_whatever_the_probe_does():
     expected = torchvision.models.get_model("resnet18", weights=None).conv1.weight
     torch.manual_seed(5)
     model = build_model(
-        schema.HPS(), schema.BackboneTorchvision(model="resnet18"), [SCENE], (3, 32, 32)
+        schema.HPSConfig(), schema.BackboneTorchvisionConfig(model="resnet18"), [SCENE], (3, 32, 32)
     )
     assert torch.equal(model.trunk.network.conv1.weight, expected)
 
@@ -99,11 +107,11 @@ def test_weights_come_from_a_local_file(tmp_path, suffix):
         if suffix == ".safetensors"
         else torch.save(source.state_dict(), path)
     )
-    backbone = schema.BackboneTorchvision(model="resnet18", weights=path)
+    backbone = schema.BackboneTorchvisionConfig(model="resnet18", weights=path)
     x = torch.randn(2, 3, 64, 64)
     source.fc = torch.nn.Identity()
     for tasks, slot in (([SCENE], 0), ([PIXELS, SCENE], 1)):
-        model = build_model(schema.HPS(), backbone, tasks, (3, 64, 64)).eval()
+        model = build_model(schema.HPSConfig(), backbone, tasks, (3, 64, 64)).eval()
         with torch.no_grad():
             torch.testing.assert_close(model.share(x)[slot], source.eval()(x))
 
@@ -127,8 +135,8 @@ def test_the_networks_of_mto_have_the_published_sizes_and_take_64_to_128_pixels(
     for side in (64, 128):
         with torch.device("meta"):
             model = build_model(
-                schema.STL(),
-                schema.BackboneTorchvision(model=name),
+                schema.STLConfig(),
+                schema.BackboneTorchvisionConfig(model=name),
                 [TaskCard(name="scene", outputs=7)],
                 (3, side, side),
             ).eval()
@@ -150,8 +158,8 @@ def test_weights_leave_the_last_layer_out_whatever_it_is_called(tmp_path, name):
         assert "features.denseblock1.denselayer1.norm.1.weight" in state
     torch.save(state, tmp_path / "net.pth")
     model = build_model(
-        schema.HPS(),
-        schema.BackboneTorchvision(model=name, weights=tmp_path / "net.pth"),
+        schema.HPSConfig(),
+        schema.BackboneTorchvisionConfig(model=name, weights=tmp_path / "net.pth"),
         [SCENE],
         (3, 64, 64),
     )
@@ -162,7 +170,9 @@ def test_weights_leave_the_last_layer_out_whatever_it_is_called(tmp_path, name):
 
 def test_bad_backbones_are_refused_in_a_sentence(tmp_path):
     def build(shape=(3, 32, 32), **settings):
-        return build_model(schema.HPS(), schema.BackboneTorchvision(**settings), [SCENE], shape)
+        return build_model(
+            schema.HPSConfig(), schema.BackboneTorchvisionConfig(**settings), [SCENE], shape
+        )
 
     with pytest.raises(BadInput, match="Did you mean `resnet18`"):
         build(model="resnet_18")
@@ -188,16 +198,22 @@ def test_bad_backbones_are_refused_in_a_sentence(tmp_path):
 
 def test_prunable_layers_exclude_the_stem_grouped_convolutions_and_attention():
     resnet = build_model(
-        schema.HPS(), schema.BackboneTorchvision(model="resnet18"), [SCENE], (3, 32, 32)
+        schema.HPSConfig(), schema.BackboneTorchvisionConfig(model="resnet18"), [SCENE], (3, 32, 32)
     )
     assert len(resnet.prunable) == 19
     assert "trunk.network.conv1" not in resnet.prunable
     with torch.device("meta"):
         mobile = build_model(
-            schema.HPS(), schema.BackboneTorchvision(model="mobilenet_v2"), [SCENE], (3, 32, 32)
+            schema.HPSConfig(),
+            schema.BackboneTorchvisionConfig(model="mobilenet_v2"),
+            [SCENE],
+            (3, 32, 32),
         )
         vit = build_model(
-            schema.HPS(), schema.BackboneTorchvision(model="vit_b_32"), [SCENE], (3, 32, 32)
+            schema.HPSConfig(),
+            schema.BackboneTorchvisionConfig(model="vit_b_32"),
+            [SCENE],
+            (3, 32, 32),
         )
     assert all(mobile.get_submodule(name).groups == 1 for name in mobile.prunable)
     assert not any("out_proj" in name or "conv_proj" in name for name in vit.prunable)

@@ -10,16 +10,15 @@ import pytest
 
 import mtsearch
 from mtsearch.commands.run import main
-from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
-from mtsearch.execution.metrics import RayMetrics
-from mtsearch.observers import check_observers, watch
+from mtsearch.observers import check_observers
 from mtsearch.observers.base import observer_of
 from mtsearch.observers.dispatcher import dispatch_events
 from mtsearch.runs import object_store as storage
-from mtsearch.runs import remote
+from mtsearch.runs import opening
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.strategy.manager import TrialManager
 from tests.helpers.fake import order
@@ -282,7 +281,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("MTSEARCH_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setattr(storage, "SETTLE", 0.0)
     monkeypatch.setattr(
-        remote, "check_url", lambda *words: None
+        opening, "check_url", lambda *words: None
     )  # which sends `file://` to the plain path
     return f"file://{tmp_path}/bucket"
 
@@ -292,7 +291,7 @@ def drive_at(url, monitor, name="first", stop=None, plugins=()):
     Returns its store and the notes."""
     made = watched(url, monitor, plugins, trials=2)
     made = Space({**made.raw, "results": {"root": url, "run": name}})
-    run = remote.named_run(made) or remote.create_run(made, {}, name="toy")
+    run = opening.named_run(made) or opening.create_run(made, {}, name="toy")
     with run.driver_lock():
         _, notes = work(TrialManager(run, made, DataConfig(dataset="cifar10_mnist")), stop)
         assert run.flush() is None
@@ -304,7 +303,8 @@ TITLES = '''
 
 from typing import Literal
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 from mtsearch.observers import Observer, observer
 
 
@@ -324,16 +324,11 @@ class InTitles(Observer):
 
 
 def test_runs_at_a_url_have_titles_of_their_own_that_stay_over_a_resume(
-    place, tmp_path, monkeypatch, forget_plugins
+    place, tmp_path, forget_plugins
 ):
     (tmp_path / "titles.py").write_text(TITLES.replace("PATH", repr(str(tmp_path / "titles.txt"))))
-    labels = []
-    monkeypatch.setattr(
-        watch, "RayMetrics", lambda title, *rest: labels.append(title) or RayMetrics(title, *rest)
-    )
     for name, stop in (("first", ("0000", 2)), ("first", None), ("second", None)):
         drive_at(place, "titles", name, stop, [str(tmp_path / "titles.py")])
-    assert labels == ["toy/first", "toy/first", "toy/second"]
     told = [tuple(line.split()) for line in (tmp_path / "titles.txt").read_text().splitlines()]
     first = [("toy/first", trial) for trial in ("stl", "0000", "0000", "0001")]
     assert told == [*first, *(("toy/second", trial) for trial in ("stl", "0000", "0001"))]
@@ -355,7 +350,7 @@ def test_a_resumed_run_at_a_url_has_no_point_twice_in_tensorboard(place, tmp_pat
 
 def test_of_a_trial_kept_offline_for_wandb_a_url_has_one_folder(place):
     made = watched(place, [], trials=2)
-    run = remote.create_run(made, {}, name="toy")
+    run = opening.create_run(made, {}, name="toy")
     for stamp, trials in (("20260101_000000", ("0000", "0001")), ("20260102_000000", ("0001",))):
         with run.driver_lock():
             for trial in trials:
@@ -363,7 +358,7 @@ def test_of_a_trial_kept_offline_for_wandb_a_url_has_one_folder(place):
                 folder.mkdir(parents=True)
                 (folder / "config.yaml").write_text("{}")
             assert run.flush() is None
-        run = remote.open_run(run.address)
+        run = opening.open_run(run.address)
     assert {name.partition("/")[0] for name in run.store.list("wandb")} == {
         "offline-run-20260101_000000-toy-first-0000",
         "offline-run-20260102_000000-toy-first-0001",
@@ -377,7 +372,8 @@ PRINTS = '''
 
 from typing import Literal
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 from mtsearch.observers import Observer, observer
 
 
@@ -493,28 +489,28 @@ def test_an_observer_without_its_package_is_refused_with_the_way_to_get_it(
 
 
 def test_settings_without_an_observer_are_refused(tmp_path):
-    from mtsearch.config.observers import TensorBoardObserver
+    from mtsearch.config.observers import TensorBoardObserverConfig
 
-    class Other(TensorBoardObserver):
+    class Other(TensorBoardObserverConfig):
         """Registered nowhere."""
 
-    with pytest.raises(BadInput, match="settings without an observer: Other"):
+    with pytest.raises(BadInput, match="`Other` has no implementation"):
         observer_of(Other())
 
 
 def test_every_trial_state_is_counted(tmp_path):
     manager = opened(space(tmp_path, trials=3))
-    with dispatch_events(manager, print) as watch:
+    with dispatch_events(manager, print) as dispatcher:
         first, second = manager.next_trial(), manager.next_trial()
         manager.failed(first.trial, "it was told to")
         third = manager.next_trial()
         manager.reports(third.trial, [report(1)])
         manager.done(third.trial, 1)
         assert (
-            watch._standing.states == {"running": 1, "failed": 1, "done": 1}
+            dispatcher._status.states == {"running": 1, "failed": 1, "done": 1}
             and second.state == "running"
         )
-        assert watch._standing.front == 1
+        assert dispatcher._status.front == 1
     manager.run.log.close()
 
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mtsearch.config.schema import MTO
+from mtsearch.config.schema import MTOConfig
 from mtsearch.population.donors import Donors
 from mtsearch.population.judge import survivor
 
 
 def settings(**changes):
-    return MTO.model_validate({"tasks": 5, "group_size": 3, **changes})
+    return MTOConfig.model_validate({"tasks": 5, "group_size": 3, **changes})
 
 
 @given(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.schema import MTO
+from mtsearch.config.schema import MTOConfig
 from mtsearch.population import tasks
 from mtsearch.population.formulations import build_formulation
 from mtsearch.population.splits import overlap, parts_of
@@ -66,7 +66,7 @@ def same(a, b):
 @pytest.mark.parametrize("policy", ["independent", "shared", "shared_select"])
 def test_splits_are_disjoint_whole_and_as_large_as_said(policy):
     """Invariant 12."""
-    settings = MTO(tasks=4, group_size=2, holdout_fraction=0.15, validation_policy=policy)
+    settings = MTOConfig(tasks=4, group_size=2, holdout_fraction=0.15, validation_policy=policy)
     parts = [parts_of(123, settings, 0, key) for key in range(4)]
     size = math.floor(0.15 * 123)
     for train, hold_out, select in parts:
@@ -85,7 +85,9 @@ def test_a_shared_hold_out_is_trained_on_by_nobody_and_an_own_one_by_nearly_all_
         "population/overlap"
     ] == pytest.approx(0.9, abs=0.06)
     assert next(population(tasks=1, group_size=1))["population/overlap"] == 0
-    settings = MTO(tasks=6, group_size=2, holdout_fraction=0.1, validation_policy="independent")
+    settings = MTOConfig(
+        tasks=6, group_size=2, holdout_fraction=0.1, validation_policy="independent"
+    )
     parts = [parts_of(2800, settings, 0, key) for key in range(6)]
     found = overlap(
         [set(p.hold_out.tolist()) for p in parts], [set(p.train.tolist()) for p in parts]

@@ -1,17 +1,17 @@
 """Every registered formulation passes the public suite."""
 
 from mtsearch.config import schema
-from mtsearch.config.base import methods
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.registry import methods
 from mtsearch.testing import FormulationConformance
 
-LOSSES = {"settings": schema.LossFormulation(losses=("cross_entropy",))}
+LOSSES = {"settings": schema.LossFormulationConfig(losses=("cross_entropy",))}
 SPECIAL: dict[
     str, list[dict]
 ] = {  # what suits a formulation where the suite's defaults do not, and more of its settings
-    "class_subset": [{"settings": schema.ClassSubsetFormulation(classes=2)}],
+    "class_subset": [{"settings": schema.ClassSubsetFormulationConfig(classes=2)}],
     "dataset": [],  # opens datasets by name: its tests are in test_rounds.py
-    "kfold": [{}, {"settings": schema.KFoldFormulation(folds=4, train="fold")}],
+    "kfold": [{}, {"settings": schema.KFoldFormulationConfig(folds=4, train="fold")}],
     "loss": [LOSSES] if "loss" in TaskCard.model_fields else [],
     "optimizer": [{"population": {"optimiser_state": "reset"}}],
 }

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtsearch.config.schema import MTO
+from mtsearch.config.schema import MTOConfig
 from mtsearch.population.state import State, average
 from mtsearch.population.transfer import start, taken
 from tests.population.tiny import equal, population
@@ -15,7 +15,7 @@ SUBSET = {"name": "class_subset", "classes": 2}
 
 
 def settings(**changes):
-    return MTO.model_validate({"tasks": 3, "group_size": 2, **changes})
+    return MTOConfig.model_validate({"tasks": 3, "group_size": 2, **changes})
 
 
 def state(seed, kind="sgd", moments=True):

@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
 from mtsearch.config.cards import DatasetCard, TaskCard
+from mtsearch.config.registry import method
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Dataset, Split
 from mtsearch.models import Backbone, Branch, backbone

@@ -10,8 +10,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.files import write_atomic
 from mtsearch.config.reading import load_space, split_pairs
 from mtsearch.config.space import Space
-from mtsearch.runs import directory as rundir
-from mtsearch.runs import remote
+from mtsearch.runs import folders, opening
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.state import RunState
 from tests.helpers.spaces import space
@@ -111,15 +110,15 @@ def test_a_run_has_the_name_that_it_is_given_once(tmp_path):
 def test_a_killed_creation_leaves_no_half_of_a_run(tmp_path, monkeypatch):
     named = Space({**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}})
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-        killed.setattr(rundir, "EventLog", lambda path: (_ for _ in ()).throw(KeyboardInterrupt()))
+        killed.setattr(folders, "EventLog", lambda path: (_ for _ in ()).throw(KeyboardInterrupt()))
         RunDirectory.create(named, {}, name="toy")
-    assert remote.named_run(named) is None
+    assert opening.named_run(named) is None
     assert RunDirectory.create(named, {}, name="toy").path.name == "first"
 
 
 def test_the_run_of_a_name_is_found_where_its_settings_are_the_same(tmp_path):
     raw = {**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}}
-    assert remote.named_run(Space(raw)) is None
+    assert opening.named_run(Space(raw)) is None
     made = RunDirectory.create(Space(raw), {}, name="toy")
     again = Space(
         {
@@ -128,17 +127,17 @@ def test_the_run_of_a_name_is_found_where_its_settings_are_the_same(tmp_path):
             "data": {**raw["data"], "root": str(tmp_path)},
         }
     )
-    assert remote.named_run(again).path == made.path
+    assert opening.named_run(again).path == made.path
     with pytest.raises(
         BadInput,
         match=r"other settings: .*first has `search\.seed: None`, and here it is 7\. Give the same",
     ):
-        remote.named_run(Space({**raw, "search": {**raw["search"], "seed": 7}}))
+        opening.named_run(Space({**raw, "search": {**raw["search"], "seed": 7}}))
     with pytest.raises(
         BadInput,
         match=r"`--or-resume` goes on with the run of a given name\. .*`results\.run=first`",
     ):
-        remote.named_run(space(tmp_path))
+        opening.named_run(space(tmp_path))
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):

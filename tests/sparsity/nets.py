@@ -9,10 +9,10 @@ from mtsearch.models import build_model
 
 TASKS = [TaskCard(name="one", outputs=10), TaskCard(name="other", outputs=10)]
 STUDIES = {
-    "MM-HPS": (schema.HPS(), schema.BackboneMM(), (1, 28, 28)),
-    "MM-MDMTN": (schema.MDMTN(), schema.BackboneMM(), (1, 28, 28)),
-    "CM-HPS": (schema.HPS(), schema.BackboneCM(), (3, 32, 32)),
-    "CM-MDMTN": (schema.MDMTN(), schema.BackboneCM(), (3, 32, 32)),
+    "MM-HPS": (schema.HPSConfig(), schema.BackboneMMConfig(), (1, 28, 28)),
+    "MM-MDMTN": (schema.MDMTNConfig(), schema.BackboneMMConfig(), (1, 28, 28)),
+    "CM-HPS": (schema.HPSConfig(), schema.BackboneCMConfig(), (3, 32, 32)),
+    "CM-MDMTN": (schema.MDMTNConfig(), schema.BackboneCMConfig(), (3, 32, 32)),
 }
 
 

@@ -17,7 +17,7 @@ from mtsearch.sparsity import Sparsifier, measures, row_matrix, row_norms, zero_
 from mtsearch.sparsity.rules import build_rule, cubic_fraction, row_count
 
 TARGETS = [
-    schema.TargetSparsity(target=0.5, method=m, pattern=p)
+    schema.TargetSparsityConfig(target=0.5, method=m, pattern=p)
     for m, p in [("growl", "linear"), ("growl", "spike"), ("magnitude", "linear")]
 ]
 
@@ -58,11 +58,19 @@ def test_the_schedule_rises_cubically_to_its_target():
 def test_applications_are_spread_over_each_epoch_and_the_last_is_at_the_end():
     net, prunable = small()
     sparsifier = Sparsifier(
-        net, prunable, schema.TargetSparsity(applications=4), total_steps=20, steps_per_epoch=10
+        net,
+        prunable,
+        schema.TargetSparsityConfig(applications=4),
+        total_steps=20,
+        steps_per_epoch=10,
     )
     assert [step for step in range(1, 21) if sparsifier.due(step)] == [3, 5, 8, 10, 13, 15, 18, 20]
     often = Sparsifier(
-        net, prunable, schema.TargetSparsity(applications=99), total_steps=3, steps_per_epoch=2
+        net,
+        prunable,
+        schema.TargetSparsityConfig(applications=99),
+        total_steps=3,
+        steps_per_epoch=2,
     )
     assert [step for step in range(1, 4) if often.due(step)] == [1, 2, 3]
 
@@ -88,7 +96,7 @@ def test_exactly_the_scheduled_rows_are_zero_and_stay_so_at_every_step(config):
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
 @pytest.mark.parametrize("pattern", ["linear", "spike", "dejiao"])
 def test_a_target_is_met_to_the_row_whatever_the_pattern(pattern, share):
-    rule = build_rule(schema.TargetSparsity(target=share, pattern=pattern))
+    rule = build_rule(schema.TargetSparsityConfig(target=share, pattern=pattern))
     for norms in (
         torch.rand(50).double() + 0.1,
         torch.ones(50).double(),
@@ -104,7 +112,7 @@ def test_growl_shrinks_the_survivors_and_magnitude_leaves_them():
         net, prunable = small()
         before = row_matrix(net[5].weight).clone()
         Sparsifier(
-            net, prunable, schema.TargetSparsity(target=0.5, method=method), 1, 1
+            net, prunable, schema.TargetSparsityConfig(target=0.5, method=method), 1, 1
         ).after_step(1)
         after = row_matrix(net[5].weight)
         alive = ~zero_rows(net[5].weight)
@@ -131,7 +139,7 @@ def test_momentum_never_moves_a_zero_row(optimizer):
     train(
         net,
         prunable,
-        schema.TargetSparsity(applications=2),
+        schema.TargetSparsityConfig(applications=2),
         20,
         10,
         optimizer=optimizer(net.parameters(), lr=0.05),
@@ -140,7 +148,9 @@ def test_momentum_never_moves_a_zero_row(optimizer):
     assert held["5"].any()
 
 
-@pytest.mark.parametrize("config", [*TARGETS, schema.CoefficientSparsity(applications=2)], ids=str)
+@pytest.mark.parametrize(
+    "config", [*TARGETS, schema.CoefficientSparsityConfig(applications=2)], ids=str
+)
 def test_continuing_from_a_state_is_bit_identical(config):
     whole, prunable = small()
     train(whole, prunable, config, 12, 6)
@@ -173,7 +183,7 @@ def test_continuing_from_a_state_is_bit_identical(config):
 def test_an_average_of_the_weights_can_be_held_too():
     net, prunable = small()
     average = copy.deepcopy(net)
-    sparsifier = Sparsifier(net, prunable, schema.TargetSparsity(), 1, 1)
+    sparsifier = Sparsifier(net, prunable, schema.TargetSparsityConfig(), 1, 1)
     sparsifier.after_step(1)
     sparsifier.hold(average)
     for name in prunable:
@@ -184,7 +194,7 @@ def test_an_average_of_the_weights_can_be_held_too():
 
 def test_the_penalty_is_growls_value_over_the_prunable_layers():
     net, prunable = small()
-    config = schema.CoefficientSparsity(beta1=0.8, beta2=0.2, pattern="spike")
+    config = schema.CoefficientSparsityConfig(beta1=0.8, beta2=0.2, pattern="spike")
     wanted = 0.0
     for name in prunable:
         norms = row_norms(net.get_submodule(name).weight)
@@ -197,7 +207,7 @@ def test_the_penalty_is_growls_value_over_the_prunable_layers():
 
 def uncapped(**settings):
     """The rule's settings without a cap, which users cannot have: a layer needs a row."""
-    return schema.CoefficientSparsity(cap_stages=1, **settings).model_copy(
+    return schema.CoefficientSparsityConfig(cap_stages=1, **settings).model_copy(
         update={"layer_cap": 1.0}
     )
 
@@ -213,7 +223,7 @@ def test_the_cap_is_never_passed_and_the_largest_rows_come_back_unshrunk(
     n, cap, stages, progress, seed
 ):
     norms = 0.3 * torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    rule = build_rule(schema.CoefficientSparsity(layer_cap=cap, cap_stages=stages))
+    rule = build_rule(schema.CoefficientSparsityConfig(layer_cap=cap, cap_stages=stages))
     after = rule(norms, progress)
     stage = min(max(math.ceil(progress * stages - 1e-9), 1), stages)
     assert (after == 0).sum() <= math.floor(cap * stage / stages * n + 1e-9)
@@ -237,7 +247,7 @@ def test_zero_rows_grow_with_the_coefficient_and_there_are_none_without():
 
 def test_the_stages_of_the_cap_follow_the_search_phase():
     norms = torch.full((7200,), 0.05, dtype=torch.float64)
-    rule = build_rule(schema.CoefficientSparsity(layer_cap=0.3, cap_stages=3))
+    rule = build_rule(schema.CoefficientSparsityConfig(layer_cap=0.3, cap_stages=3))
     assert [(rule(norms, step / 9) == 0).sum().item() for step in range(1, 10)] == [720] * 3 + [
         1440
     ] * 3 + [2160] * 3
@@ -255,7 +265,7 @@ BOUNDS = {  # percent, rounded up, in the three stages of the cap
 def test_sparsity_rates_meet_the_papers_bounds_where_the_prox_would_zero_everything(name):
     cap, bounds = BOUNDS[name]
     net = study(name)
-    config = schema.CoefficientSparsity(coefficient=0.5, layer_cap=cap, cap_stages=3)
+    config = schema.CoefficientSparsityConfig(coefficient=0.5, layer_cap=cap, cap_stages=3)
     sparsifier = Sparsifier(net, net.prunable, config, 9, 3)
     for iteration, bound in enumerate(bounds, 1):
         sparsifier.apply(iteration / 3)
@@ -265,16 +275,16 @@ def test_sparsity_rates_meet_the_papers_bounds_where_the_prox_would_zero_everyth
 def test_a_search_phase_without_steps_and_settings_without_a_rule_are_refused():
     net, prunable = small()
     with pytest.raises(BadInput, match=r"trial\.epochs\.search"):
-        Sparsifier(net, prunable, schema.TargetSparsity(), 0, 10)
+        Sparsifier(net, prunable, schema.TargetSparsityConfig(), 0, 10)
     with pytest.raises(BadInput, match="NoSparsity"):
-        Sparsifier(net, prunable, schema.NoSparsity(), 1, 1)
+        Sparsifier(net, prunable, schema.NoSparsityConfig(), 1, 1)
 
 
 def test_steps_count_from_one():
     sparsifier = Sparsifier(
         nn.Sequential(nn.Linear(4, 4)),
         ["0"],
-        schema.TargetSparsity(target=0.5),
+        schema.TargetSparsityConfig(target=0.5),
         total_steps=3,
         steps_per_epoch=3,
     )

@@ -25,7 +25,7 @@ class Bench:
         self.study = Study(self.run, space, self.state)
 
     def write(self, event, **fields):
-        self.state.add(self.run.log.append(event, **fields))
+        self.state.apply(self.run.log.append(event, **fields))
 
     def ask(self):
         t = self.study.ask()

@@ -4,7 +4,8 @@ from typing import Literal
 
 from torch import nn
 
-from mtsearch.config.base import Model, method
+from mtsearch.config.base import Model
+from mtsearch.config.registry import method
 from mtsearch.models import Backbone, Branch, backbone
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
-from mtsearch.config.base import methods
+from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.training import Trial, World
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mtsearch.config.base import methods
+from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.training import Trial
 

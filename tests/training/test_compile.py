@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import tests.training.plain  # noqa: F401  (registers the backbone)
-from mtsearch.config.base import methods
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.training import Trial
 from mtsearch.training.compiling import check_compile

@@ -32,7 +32,7 @@ def batches(order: torch.Tensor, size: int) -> Batches:
 def test_evaluation_leaves_the_model_as_it_was_and_does_not_depend_on_batches_or_order():
     torch.manual_seed(0)
     model = build_model(
-        schema.MTLN(), schema.BackboneWRN(depth=10, widen=1), TASKS, (3, 16, 16)
+        schema.MTLNConfig(), schema.BackboneWRNConfig(depth=10, widen=1), TASKS, (3, 16, 16)
     ).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     whole = evaluate(model, [(TASKS, batches(torch.arange(23), 23))], CPU)

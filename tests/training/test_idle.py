@@ -9,7 +9,7 @@ from mtsearch.balancing import build_balancing
 from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
-from mtsearch.config.optimisation import Adam
+from mtsearch.config.optimisation import AdamConfig
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.models import build_model
 from mtsearch.training import Trial
@@ -22,12 +22,12 @@ DATA = DataConfig(dataset="patches10_digits", limit=200)
 
 def stepper(idle):
     torch.manual_seed(0)
-    model = build_model(schema.HPS(), schema.BackboneCM(), TASKS, (3, 32, 32)).train()
-    optimizer = build_optimizer(Adam(lr=1e-3), model.parameters())
+    model = build_model(schema.HPSConfig(), schema.BackboneCMConfig(), TASKS, (3, 32, 32)).train()
+    optimizer = build_optimizer(AdamConfig(lr=1e-3), model.parameters())
     return model, Stepper(
         model,
         TASKS,
-        build_balancing(schema.Linear(), torch.ones(2) / 2, 0.0),
+        build_balancing(schema.LinearConfig(), torch.ones(2) / 2, 0.0),
         optimizer,
         None,
         None,

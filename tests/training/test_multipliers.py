@@ -15,7 +15,9 @@ TASKS = [TaskCard(name="scene", outputs=3)]
 
 def network():
     torch.manual_seed(0)
-    return build_model(schema.MTLN(), schema.BackboneWRN(depth=10, widen=1), TASKS, (3, 8, 8))
+    return build_model(
+        schema.MTLNConfig(), schema.BackboneWRNConfig(depth=10, widen=1), TASKS, (3, 8, 8)
+    )
 
 
 def test_each_part_moves_by_its_multiple_of_the_learning_rate():

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from mtsearch.config.base import methods
+from mtsearch.config.registry import methods
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
 
 

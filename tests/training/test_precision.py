@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mtsearch.config.base import methods
+from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.training import Trial
 

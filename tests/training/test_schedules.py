@@ -4,17 +4,23 @@ one."""
 import pytest
 import torch
 
-from mtsearch.config.optimisation import Constant, Cosine, Exponential, OneCycle, Step
+from mtsearch.config.optimisation import (
+    ConstantConfig,
+    CosineConfig,
+    ExponentialConfig,
+    OneCycleConfig,
+    StepConfig,
+)
 from mtsearch.training.schedules import lr_factor
 
 
 def test_constant_with_warmup_rises_linearly_over_its_epochs():
-    factors = [lr_factor(Constant(warmup=1), step, 4, 3) for step in range(6)]
+    factors = [lr_factor(ConstantConfig(warmup=1), step, 4, 3) for step in range(6)]
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
 
 
 def test_step_drops_every_so_many_epochs():
-    config = Step(every=3, gamma=0.5)
+    config = StepConfig(every=3, gamma=0.5)
     assert [lr_factor(config, epoch * 10, 10, 9) for epoch in (0, 2, 3, 5, 6)] == pytest.approx(
         [1, 1, 0.5, 0.5, 0.25]
     )
@@ -22,13 +28,13 @@ def test_step_drops_every_so_many_epochs():
 
 
 def test_exponential_multiplies_by_gamma_each_epoch():
-    assert lr_factor(Exponential(gamma=0.9), 20, 10, 5) == pytest.approx(0.81)
+    assert lr_factor(ExponentialConfig(gamma=0.9), 20, 10, 5) == pytest.approx(0.81)
 
 
 def test_cosine_ends_at_its_final_fraction():
-    assert lr_factor(Cosine(final=0.1), 0, 10, 5) == pytest.approx(1)
-    assert lr_factor(Cosine(final=0.1), 25, 10, 5) == pytest.approx(0.55)
-    assert lr_factor(Cosine(final=0.1), 50, 10, 5) == pytest.approx(0.1)
+    assert lr_factor(CosineConfig(final=0.1), 0, 10, 5) == pytest.approx(1)
+    assert lr_factor(CosineConfig(final=0.1), 25, 10, 5) == pytest.approx(0.55)
+    assert lr_factor(CosineConfig(final=0.1), 50, 10, 5) == pytest.approx(0.1)
 
 
 def test_onecycle_is_torchs_cosine_onecycle():
@@ -40,7 +46,7 @@ def test_onecycle_is_torchs_cosine_onecycle():
     )
     for step in range(steps):
         # torch counts its phases in steps minus one, which shifts the peak by less than a step
-        assert lr_factor(OneCycle(), step, 10, 5) == pytest.approx(
+        assert lr_factor(OneCycleConfig(), step, 10, 5) == pytest.approx(
             torchs.get_last_lr()[0], abs=0.06
         )
         optimizer.step()

@@ -59,7 +59,7 @@ def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
     in the mean of eight epochs."""
     streams = streams_of(disjoint(5000, 50000))
     schedule, coins = (
-        build_schedule(schema.Coin(), ("item", "image")),
+        build_schedule(schema.CoinConfig(), ("item", "image")),
         torch.Generator().manual_seed(0),
     )
     shares = []

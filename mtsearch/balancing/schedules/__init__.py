@@ -1,14 +1,6 @@
 """Task schedules: which tasks each step of an epoch trains. Importing this package registers
 them."""
 
-from mtsearch.balancing.schedules import (
-    categorical,
-    coin,
-    joint,
-    proportional,
-    round_robin,
-    sequential,
-)
 from mtsearch.balancing.schedules.base import (
     Group,
     Stream,

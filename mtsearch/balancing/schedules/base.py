@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.registry import implementation_of, implements
 
 Group = tuple[int, ...]
 """The indices of the tasks that one step trains."""
@@ -76,18 +77,8 @@ class TaskSchedule(ABC):
         return [values[name] for name in self.names]
 
 
-_SCHEDULES: dict[type[Model], type[TaskSchedule]] = {}
-S = TypeVar("S", bound=type[TaskSchedule])
-
-
-def task_schedule(settings: type[Model]) -> Callable[[S], S]:
-    """Register a task schedule for its settings model: ``@task_schedule(schema.Coin)``."""
-
-    def register(cls: S) -> S:
-        _SCHEDULES[settings] = cls
-        return cls
-
-    return register
+task_schedule = implements
+"""Register the task schedule of a settings class."""
 
 
 def build_schedule(settings: Model, names: Sequence[str]) -> TaskSchedule:
@@ -97,10 +88,5 @@ def build_schedule(settings: Model, names: Sequence[str]) -> TaskSchedule:
     Raises:
         BadInput: `settings` has no schedule, or names tasks that the dataset lacks.
     """
-    if type(settings) not in _SCHEDULES:
-        known = [model.__name__ for model in _SCHEDULES]
-        raise BadInput(
-            f"`trial.task_schedule` has no schedule for {type(settings).__name__}."
-            f" {nearest(type(settings).__name__, known)}"
-        )
-    return _SCHEDULES[type(settings)](settings, names)
+    schedule: type[TaskSchedule] = implementation_of(settings)
+    return schedule(settings, names)

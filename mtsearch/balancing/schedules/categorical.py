@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule, task_schedule
-from mtsearch.config import schema
+from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule
 
 
 class Drawn(TaskSchedule):
@@ -30,7 +29,6 @@ class Drawn(TaskSchedule):
         return self.settings.steps or sum(stream.batches for stream in streams.values())
 
 
-@task_schedule(schema.Categorical)
 class Categorical(Drawn):
     """Task k with the probability that the settings give it."""
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule, task_schedule
+from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule
 from mtsearch.config import schema
 
 
-@task_schedule(schema.Coin)
 class Coin(TaskSchedule):
     """Round after round each task k gets a step with probability ``p_k``, independently; a round
     may hold no step, or one of every task.
@@ -20,7 +19,7 @@ class Coin(TaskSchedule):
     FashionRGB).
     """
 
-    def __init__(self, settings: schema.Coin, names: Sequence[str]) -> None:
+    def __init__(self, settings: schema.CoinConfig, names: Sequence[str]) -> None:
         super().__init__(settings, names)
         given = settings.probabilities
         values = (

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule, task_schedule
+from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule
 from mtsearch.config import schema
 
 
-@task_schedule(schema.Joint)
 class Joint(TaskSchedule):
     """One pass through the largest set of images an epoch; smaller sets are gone through again."""
 
-    def __init__(self, settings: schema.Joint, names: Sequence[str]) -> None:
+    def __init__(self, settings: schema.JointConfig, names: Sequence[str]) -> None:
         super().__init__(settings, names)
         self.groups = (tuple(range(len(names))),)
 

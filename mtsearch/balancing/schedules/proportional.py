@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mtsearch.balancing.schedules.base import Group, Stream, task_schedule
+from mtsearch.balancing.schedules.base import Group, Stream
 from mtsearch.balancing.schedules.categorical import Drawn
-from mtsearch.config import schema
 
 
-@task_schedule(schema.Proportional)
 class Proportional(Drawn):
     """``p_k`` proportional to ``n_k ** alpha`` with n_k the task's training images: alpha 0 is
     equal, 1 is by size."""

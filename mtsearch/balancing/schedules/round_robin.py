@@ -7,11 +7,9 @@ from collections.abc import Mapping
 
 import torch
 
-from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule, task_schedule
-from mtsearch.config import schema
+from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule
 
 
-@task_schedule(schema.RoundRobin)
 class RoundRobin(TaskSchedule):
     """`every` steps of the first task, then of the second, and so on; then again."""
 

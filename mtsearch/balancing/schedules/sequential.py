@@ -6,12 +6,10 @@ from collections.abc import Mapping
 
 import torch
 
-from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule, task_schedule
-from mtsearch.config import schema
+from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule
 from mtsearch.config.errors import BadInput
 
 
-@task_schedule(schema.Sequential)
 class Sequential(TaskSchedule):
     """All batches of each task once, in the order of the tasks (the schedule of MTLN): a task
     weighs as much as it has images."""

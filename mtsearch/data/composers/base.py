@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mtsearch.config.base import Model, claim
+from mtsearch.config.base import Model
 from mtsearch.config.cards import DatasetCard, TaskCard
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
+from mtsearch.config.registry import Registry
 from mtsearch.config.validation import sentence
 from mtsearch.data.find import ImageSource
 from mtsearch.data.formats import LabelledImages
@@ -97,17 +98,13 @@ class Composer(Model):
 
 
 C = TypeVar("C", bound=Composer)
-COMPOSERS: dict[str, type[Composer]] = {}
+COMPOSERS: Registry[str, type[Composer]] = Registry("composer")
 
 
 def composer(kind: str) -> Callable[[type[C]], type[C]]:
     """Register the composer of `source.kind`."""
 
-    def register(cls: type[C]) -> type[C]:
-        claim(COMPOSERS, kind, cls, "composer")
-        return cls
-
-    return register
+    return COMPOSERS.register(kind)
 
 
 def read_source(card: DatasetCard) -> Composer:
@@ -121,7 +118,7 @@ def as_composer(whose: str, source: dict[str, Any], path: str) -> Composer:
     if kind not in COMPOSERS:
         raise BadInput(
             f"The data card {whose} has an unknown `{path}.kind`: `{kind}`."
-            f" {nearest(kind, COMPOSERS)}"
+            f" {COMPOSERS.suggest(kind)}"
         )
     try:
         return COMPOSERS[kind].model_validate(source)

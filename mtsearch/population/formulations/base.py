@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-from mtsearch.config.base import Model, claim
 from mtsearch.config.cards import DatasetCard, TaskCard
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import implementation_of, implements
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.population.task import Task
 
@@ -46,32 +45,16 @@ class Formulation(ABC):
         """
 
 
-F = TypeVar("F", bound=type[Formulation])
-_FORMULATIONS: dict[type[Model], type[Formulation]] = {}
-
-
-def formulation(settings: type[Model]) -> Callable[[F], F]:
-    """Register a formulation for its settings model:
-    ``@formulation(schema.BootstrapFormulation)``."""
-
-    def register(cls: F) -> F:
-        claim(_FORMULATIONS, settings, cls, "formulation")
-        return cls
-
-    return register
+formulation = implements
+"""Register the formulation of a settings class."""
 
 
 def build_formulation(config: TrialConfig, data: DataConfig) -> Formulation:
     """The formulation that `config.population.formulation` asks for. Raises BadInput for settings
     without a class."""
     settings = config.population.formulation
-    if type(settings) not in _FORMULATIONS:
-        known = [model.__name__ for model in _FORMULATIONS]
-        raise BadInput(
-            f"`trial.population.formulation` has no class for {type(settings).__name__}."
-            f" {nearest(type(settings).__name__, known)}"
-        )
-    return _FORMULATIONS[type(settings)](settings, config, data)
+    found: type[Formulation] = implementation_of(settings)
+    return found(settings, config, data)
 
 
 def need_classes(target: TaskCard, name: str) -> None:

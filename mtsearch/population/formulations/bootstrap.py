@@ -6,12 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from mtsearch.config import schema
-from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.formulations.base import Formulation
 from mtsearch.population.task import Task
 
 
-@formulation(schema.BootstrapFormulation)
 class Bootstrap(Formulation):
     """n draws with replacement from the task's n training images, after its hold-out was cut off:
     no image is on both sides."""

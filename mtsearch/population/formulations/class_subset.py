@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import torch
 
-from mtsearch.config import schema
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
-from mtsearch.population.formulations.base import Formulation, formulation, need_classes
+from mtsearch.population.formulations.base import Formulation, need_classes
 from mtsearch.population.task import Task
 
 
-@formulation(schema.ClassSubsetFormulation)
 class ClassSubset(Formulation):
     """The images of `classes` random classes, with a head of that many outputs."""
 

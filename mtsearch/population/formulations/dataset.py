@@ -6,17 +6,15 @@ from dataclasses import replace
 
 import torch
 
-from mtsearch.config import schema
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset, resolve
-from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.formulations.base import Formulation
 from mtsearch.population.splits import parts_of
 from mtsearch.population.task import Task
 
 
-@formulation(schema.DatasetFormulation)
 class OtherDataset(Formulation):
     """Auxiliary task t (from 1) is the t-th of `datasets`, the list starting again at its end, with
     a head of its own where its labels differ. Images must have the target's shape; they are

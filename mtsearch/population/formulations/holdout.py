@@ -7,12 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from mtsearch.config import schema
-from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.formulations.base import Formulation
 from mtsearch.population.task import Task
 
 
-@formulation(schema.HoldoutFormulation)
 class Holdout(Formulation):
     """Each task trains on a random 1 - `holdout_fraction` of the data (Zhang et al. 2020).
 

@@ -7,12 +7,10 @@ from typing import Any
 
 import torch
 
-from mtsearch.config import schema
-from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.formulations.base import Formulation
 from mtsearch.population.task import Task
 
 
-@formulation(schema.HyperparametersFormulation)
 class Hyperparameters(Formulation):
     """Learning rate and weight decay times U(1 - `spread`, 1 + `spread`) each; an SGD with momentum
     gets one from U(0.8, 1).

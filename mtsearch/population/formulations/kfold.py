@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import torch
 
-from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
-from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.formulations.base import Formulation
 from mtsearch.population.splits import COMMON
 from mtsearch.population.streams import stream
 from mtsearch.population.task import Task
 
 
-@formulation(schema.KFoldFormulation)
 class KFold(Formulation):
     """The images are permuted once for all tasks and cut into `folds` equal parts, the last one
     taking what is left.

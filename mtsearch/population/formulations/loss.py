@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import torch
 
-from mtsearch.config import schema
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
-from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.formulations.base import Formulation
 from mtsearch.population.task import Task
 from mtsearch.tasks.registry import loss_of
 
 
-@formulation(schema.LossFormulation)
 class OtherLoss(Formulation):
     """The target's images and labels, trained and judged by another loss of its kind: the t-th of
     `losses` for auxiliary task t (from 1), the list starting again at its end, or a random one.

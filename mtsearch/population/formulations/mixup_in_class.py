@@ -7,14 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mtsearch.config import schema
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.data import Split
-from mtsearch.population.formulations.base import Formulation, formulation, need_classes
+from mtsearch.population.formulations.base import Formulation, need_classes
 from mtsearch.population.task import Task
 
 
-@formulation(schema.MixupInClassFormulation)
 class MixupInClass(Formulation):
     """With a factor r, the task keeps floor(n / r) random images of its n and adds, for each class
     c with n_c images, floor(n_c (r - 1) / r) mixtures a x1 + (1 - a) x2 of two distinct random

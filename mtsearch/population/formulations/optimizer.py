@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import torch
 
-from mtsearch.config import schema
-from mtsearch.config.base import methods
-from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.config.registry import methods
+from mtsearch.population.formulations.base import Formulation
 from mtsearch.population.task import Task
 
 
-@formulation(schema.OptimizerFormulation)
 class OtherOptimizer(Formulation):
     """A random one of `optimizers` at the target's learning rate and weight decay; SGD with
     momentum 0.9, as it is by default."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from mtsearch.config import schema
-from mtsearch.population.formulations.base import Formulation, formulation
+from mtsearch.population.formulations.base import Formulation
 from mtsearch.population.task import Task
 
 
-@formulation(schema.SeedFormulation)
 class Seed(Formulation):
     """The same images and loss; the task's own streams give another initialisation, order and
     augmentation."""
