@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from mtsearch.config.balancing import equal, idle_preference, takes_preference
+from mtsearch.config.balancing import equal, takes_preference, unused_preference
 from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput
 from mtsearch.config.registry import implementation_of, implements
 from mtsearch.config.trial import TrialConfig
-from mtsearch.config.validation import validated
+from mtsearch.config.validation import validate_tree
 
 Level = Literal["loss", "feature", "parameter"]
 """Where a method acts: on the losses alone, on their gradients at the shared boundary, or on their
@@ -159,7 +159,7 @@ def build_balancing(
     given = (
         settings
         if isinstance(settings, Model)
-        else validated(TrialConfig, {"balancing": settings}, "trial").balancing
+        else validate_tree(TrialConfig, {"balancing": settings}, "trial").balancing
     )
     weights = torch.as_tensor(weights)
     method: type[Balancing] = implementation_of(given)
@@ -173,7 +173,7 @@ def build_balancing(
             f" {weights.tolist()}."
         )
     if not takes_preference(given) and not equal(weights.tolist()):
-        raise BadInput(f"`trial.preference` {idle_preference(given, weights.tolist())}")
+        raise BadInput(f"`trial.preference` {unused_preference(given, weights.tolist())}")
     if not 0 <= coefficient < 1:
         raise BadInput(f"`trial.sparsity.coefficient` should be in [0, 1). Found {coefficient}.")
     return method(given, weights, coefficient)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mtsearch.commands.base import run_command
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.plugins import parsed
+from mtsearch.config.plugins import parse_plugins
 from mtsearch.config.reading import split_pairs
 
 USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [of=TASK] [out=DIR] [onnx=true] [data.root=DIR] [data.store=DIR] [plugins=[FILE]]
@@ -54,7 +54,7 @@ def _export(words: list[str]) -> int:
     from mtsearch.runs.object_store import is_url
     from mtsearch.runs.opening import open_run
 
-    run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
+    run = open_run(own["run"], parse_plugins(own["plugins"]) if "plugins" in own else None)
 
     from mtsearch.deploy import (
         export_model,

@@ -11,10 +11,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mtsearch.commands.base import run_command, show
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.plugins import load_plugins, parsed
+from mtsearch.config.plugins import load_plugins, parse_plugins
 from mtsearch.config.reading import split_pairs
 from mtsearch.config.schema import DataConfig
-from mtsearch.config.validation import validated
+from mtsearch.config.validation import validate_tree
 
 USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]] [key=value ...]
 python -m mtsearch.prepare --list
@@ -90,7 +90,7 @@ def _where(root: Path, place: str) -> str:
 
 def _data(words: Sequence[str]) -> DataConfig:
     own, rest = split_pairs(words, ("dataset", "plugins"))
-    load_plugins(parsed(own["plugins"]) if "plugins" in own else ())
+    load_plugins(parse_plugins(own["plugins"]) if "plugins" in own else ())
     pairs = [f"data.dataset={own['dataset']}"] if "dataset" in own else []
     for pair in rest:
         key = pair.partition("=")[0]
@@ -112,7 +112,7 @@ def _data(words: Sequence[str]) -> DataConfig:
         )
     for key in {"dataset", "root", "store"} & block.keys():
         block[key] = str(block[key])  # a folder may be called 2024
-    return validated(DataConfig, block, "data")  # type: ignore[no-any-return]
+    return validate_tree(DataConfig, block, "data")  # type: ignore[no-any-return]
 
 
 def _list() -> int:

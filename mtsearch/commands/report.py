@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mtsearch.commands.base import run_command
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.plugins import is_file, parsed
+from mtsearch.config.plugins import is_file, parse_plugins
 from mtsearch.config.reading import split_pairs
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _report(words: list[str]) -> int:
     chosen = own.get("format")
     if chosen is not None and chosen not in FORMATS:
         raise BadInput(f"`format` is unknown: `{chosen}`. {nearest(chosen, FORMATS)}")
-    run = open_run(own["run"], parsed(own["plugins"]) if "plugins" in own else None)
+    run = open_run(own["run"], parse_plugins(own["plugins"]) if "plugins" in own else None)
     if "reference" in own:
         try:
             Path(own["reference"]).mkdir(parents=True, exist_ok=True)

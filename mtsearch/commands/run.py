@@ -11,7 +11,7 @@ import yaml
 
 from mtsearch.commands.base import run_command, show
 from mtsearch.config.errors import BadInput, Halt
-from mtsearch.config.plugins import load_plugins, parsed
+from mtsearch.config.plugins import load_plugins, parse_plugins
 from mtsearch.config.reading import load_space, split_pairs
 
 USAGE = """python -m mtsearch.run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
@@ -108,7 +108,7 @@ def _list(own: dict[str, str], overrides: list[str]) -> int:
                 f"`{rest[0].partition('=')[0]}` does not go with `--list`. Give `plugins=` or"
                 " `space=`, or nothing."
             )
-        load_plugins(parsed(plugins["plugins"]) if plugins else ())
+        load_plugins(parse_plugins(plugins["plugins"]) if plugins else ())
     show(listing())
     return 0
 
@@ -132,7 +132,7 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
             )
         try:
             changes[key] = (
-                parsed(value)
+                parse_plugins(value)
                 if key == "plugins"
                 else value
                 if key in PLACES

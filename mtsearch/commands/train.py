@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mtsearch.commands.base import run_command
 from mtsearch.config.errors import BadInput, Halt, nearest
-from mtsearch.config.plugins import parsed
+from mtsearch.config.plugins import parse_plugins
 from mtsearch.config.reading import read_space, split_pairs
 from mtsearch.config.space import Space
 
@@ -84,7 +84,7 @@ def _resume(own: dict[str, str], overrides: list[str]) -> int:
     places = dict(pair.split("=", 1) for pair in overrides)
     return resume(
         own["resume"],
-        {key: parsed(value) if key == "plugins" else value for key, value in places.items()},
+        {key: parse_plugins(value) if key == "plugins" else value for key, value in places.items()},
     )
 
 

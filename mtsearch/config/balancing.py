@@ -26,7 +26,7 @@ def equal(weights: Iterable[float]) -> bool:
     return not weights or max(weights) - min(weights) <= EQUAL
 
 
-def idle_preference(settings: Any, found: Any) -> str:
+def unused_preference(settings: Any, found: Any) -> str:
     """What follows the place of a preference with unequal weights, for a method that takes none."""
     return (
         f"should be equal or left out with `balancing: {settings.name}`, which takes no preference."

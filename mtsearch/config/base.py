@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from mtsearch.config.errors import nearest, shown
+from mtsearch.config.errors import format_value, nearest
 from mtsearch.config.registry import method, methods, tag_of
 
 __all__ = ["Model", "field_error", "method", "named"]  # plug-ins import `method` from here, too
@@ -45,7 +45,7 @@ class Model(BaseModel):
                 if key not in cls.model_fields:
                     raise ValueError(f"unknown key `{key}`. {nearest(key, cls.model_fields)}")
                 if isinstance(data[key], bool) and _is_number(cls.model_fields[key].annotation):
-                    raise field_error(key, f"should be a number. Found {shown(data[key])}")
+                    raise field_error(key, f"should be a number. Found {format_value(data[key])}")
         return data
 
 
@@ -60,13 +60,15 @@ def named(kind: str, optional: bool = False) -> Any:
         if isinstance(value, str):
             value = {tag: value}
         if not isinstance(value, dict):
-            raise ValueError(f"should be a name or a mapping with `{tag}`. Found {shown(value)}")
+            raise ValueError(
+                f"should be a name or a mapping with `{tag}`. Found {format_value(value)}"
+            )
         chosen = value.get(tag)
         known = methods(kind)
         if chosen is None:
             raise ValueError(f"should have a `{tag}`. Found none. {nearest('', known)}")
         if not isinstance(chosen, str):
-            raise field_error(tag, f"should be a name. Found {shown(chosen)}")
+            raise field_error(tag, f"should be a name. Found {format_value(chosen)}")
         if chosen not in known:
             raise ValueError(f"is unknown: {chosen!r}. {nearest(chosen, known)}")
         return known[chosen].model_validate(value)

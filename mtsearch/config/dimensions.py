@@ -206,7 +206,7 @@ def default_of(dimension: Dimension) -> Any:
     )
 
 
-def typical(dimension: Dimension) -> Any:
+def representative(dimension: Dimension) -> Any:
     """What stands for a dimension while others are looked at: its default, but for a preference an
     unequal one, as nearly all draws are."""
     if dimension.kind == "simplex" and len(dimension.default) > 1:
@@ -223,10 +223,10 @@ def typical(dimension: Dimension) -> Any:
     return default_of(dimension)
 
 
-def ends(dimension: Dimension) -> list[Any]:
+def bounds(dimension: Dimension) -> list[Any]:
     """What bounds the values of a dimension: a choice's options, both ends of a range, and for the
     simplex what is typical."""
-    return [typical(dimension)] if dimension.kind == "simplex" else list(dimension.spec)
+    return [representative(dimension)] if dimension.kind == "simplex" else list(dimension.spec)
 
 
 def dimensions_of(

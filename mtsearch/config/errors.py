@@ -33,7 +33,7 @@ def nearest(word: str, names: Iterable[str]) -> str:
     return f"Known here: {shown}{', ...' if len(names) > 24 else ''}."
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value that was found, as a user would write it, cut where it is long."""
     text = (
         {None: "null", True: "true", False: "false"}[value]

@@ -35,7 +35,7 @@ def is_file(entry: str) -> bool:
     return entry.endswith(".py") or os.sep in entry
 
 
-def located(entries: Any, folder: Path | None = None) -> list[str]:
+def absolute_plugins(entries: Any, folder: Path | None = None) -> list[str]:
     """The entries of a `plugins` key, the files by their absolute paths: beside `folder`'s files if
     they are there, else from the working folder. So the run directory that keeps them is understood
     from any folder. Raises BadInput for what is no list of names.
@@ -51,14 +51,14 @@ def located(entries: Any, folder: Path | None = None) -> list[str]:
             f"`plugins` should list modules and Python files. Found {entries!r}. Write, for"
             " example, `plugins=[my_methods.py]`."
         )
-    return [absolute(entry, folder) if is_file(entry) else entry for entry in entries]
+    return [absolute_path(entry, folder) if is_file(entry) else entry for entry in entries]
 
 
-def parsed(text: str) -> list[str]:
+def parse_plugins(text: str) -> list[str]:
     """The entries of ``plugins=TEXT`` on a command line, where TEXT is one name or a list in
     brackets. Raises BadInput."""
     try:
-        return located(yaml.safe_load(text))
+        return absolute_plugins(yaml.safe_load(text))
     except yaml.YAMLError:
         raise BadInput(
             f"the value of `plugins` is no valid YAML: {text!r}. Write, for example,"
@@ -66,7 +66,7 @@ def parsed(text: str) -> list[str]:
         ) from None
 
 
-def absolute(path: str, folder: Path | None = None) -> str:
+def absolute_path(path: str, folder: Path | None = None) -> str:
     """The absolute path of a file named in a space: beside the space's file in `folder` if it is
     there, else from the working folder."""
     if "${" in path:  # an interpolation that is not resolved yet

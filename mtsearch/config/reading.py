@@ -12,11 +12,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import mtsearch
-from mtsearch.config.errors import BadInput, nearest, shown
-from mtsearch.config.plugins import absolute, located
+from mtsearch.config.errors import BadInput, format_value, nearest
+from mtsearch.config.plugins import absolute_path, absolute_plugins
 from mtsearch.config.schema import takes_text
 from mtsearch.config.space import Space, merge
-from mtsearch.config.validation import unquoted
+from mtsearch.config.validation import quote_hint
 
 
 def package_folder(name: str) -> Path:
@@ -46,7 +46,7 @@ def space_path(name: str) -> Path:
     raise BadInput(f"unknown space `{name}`. {nearest(name, shipped)} `--list` shows all.")
 
 
-def split_pairs(pairs: Sequence[str], doors: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def split_pairs(pairs: Sequence[str], known: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Separate a door's own keys (such as `space`, `resume`) from configuration overrides. Raises
     BadInput on a word without `=` and on a value that is empty, as ``data.root=$DATA`` is where the
     variable is not set."""
@@ -61,14 +61,14 @@ def split_pairs(pairs: Sequence[str], doors: Sequence[str]) -> tuple[dict[str, s
             )
         if not sign or not key:
             raise BadInput(
-                f"arguments are key=value. Found `{pair}`. Write, for example, `{doors[0]}=VALUE`;"
+                f"arguments are key=value. Found `{pair}`. Write, for example, `{known[0]}=VALUE`;"
                 " `--help` shows the keys."
             )
         if not value.strip():
             raise BadInput(f"`{key}` has no value. Found `{pair}`. Give it one, or leave it out.")
         if key in own:
             raise BadInput(f"`{key}` is given twice: `{own[key]}` and `{value}`. Give it once.")
-        if key in doors:
+        if key in known:
             own[key] = value
         else:
             rest.append(pair)
@@ -108,7 +108,7 @@ def read_space(
         if not isinstance(key, str):
             raise BadInput(
                 f"`profiles` of {space['name']} should have text as its keys. Found"
-                f" {shown(key)}{unquoted(key)}."
+                f" {format_value(key)}{quote_hint(key)}."
             )
     for where, part in (
         ("profiles", profiles),
@@ -119,7 +119,8 @@ def read_space(
     ):
         if not isinstance(part, dict):
             raise BadInput(
-                f"`{where}` of {space['name']} should map keys to values. Found {shown(part)}."
+                f"`{where}` of {space['name']} should map keys to values. Found"
+                f" {format_value(part)}."
             )
     for part in (space, *(changes for changes in profiles.values() if changes)):
         _place(part, path.parent)
@@ -160,14 +161,14 @@ def _interpolation(name: str, error: OmegaConfBaseException) -> str:
 def _place(tree: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     """Make the paths of plug-ins and of a data card in a tree absolute, in place."""
     if "plugins" in tree:
-        tree["plugins"] = located(tree["plugins"], folder)
+        tree["plugins"] = absolute_plugins(tree["plugins"], folder)
     data = tree.get("data")
     if (
         isinstance(data, dict)
         and isinstance(card := data.get("dataset"), str)
         and card.endswith((".yaml", ".yml"))
     ):
-        data["dataset"] = absolute(card, folder)
+        data["dataset"] = absolute_path(card, folder)
     return tree
 
 

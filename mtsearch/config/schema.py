@@ -49,7 +49,7 @@ from mtsearch.config.balancing import (
     UncertaintyConfig,
 )
 from mtsearch.config.base import Model
-from mtsearch.config.errors import shown
+from mtsearch.config.errors import format_value
 from mtsearch.config.formulations import (
     BootstrapFormulationConfig,
     ClassSubsetFormulationConfig,
@@ -345,7 +345,7 @@ class SpaceConfig(Model):
         if not 0 < len(name) <= LONGEST or not name.strip("."):
             raise ValueError(
                 f"should be a name of at most {LONGEST} characters, not of dots alone. Found"
-                f" {shown(name)}"
+                f" {format_value(name)}"
             )
         return name
 

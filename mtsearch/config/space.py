@@ -14,21 +14,21 @@ from mtsearch.config.cards import DatasetCard
 from mtsearch.config.dimensions import (
     Dimension,
     Suggest,
+    bounds,
     default_of,
     dimensions_of,
-    ends,
     is_dimension,
     label,
+    representative,
     resolve,
-    typical,
 )
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import metric_of, metrics_of
-from mtsearch.config.plugins import load_plugins, located
+from mtsearch.config.plugins import absolute_plugins, load_plugins
 from mtsearch.config.preferences import check_preference, task_preferences
 from mtsearch.config.registry import tag_of
 from mtsearch.config.schema import SpaceConfig, TrialConfig
-from mtsearch.config.validation import validated
+from mtsearch.config.validation import validate_tree
 
 _register = (
     getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver
@@ -87,12 +87,12 @@ class Space:
         BadInput."""
         raw = dict(raw)
         if "plugins" in raw:
-            raw["plugins"] = located(raw["plugins"])
+            raw["plugins"] = absolute_plugins(raw["plugins"])
         load_plugins(raw.get("plugins", ()))
         raw["objectives"] = [_objective(entry) for entry in _list(raw, "objectives")]
         self.raw = raw
         self._refuse_misplaced()
-        self.config: SpaceConfig = validated(SpaceConfig, raw, "")
+        self.config: SpaceConfig = validate_tree(SpaceConfig, raw, "")
         self.tree: dict[str, Any] = dict(self.config.trial)
         self.dimensions: list[Dimension] = list(dimensions_of(self.tree, "trial"))
         self.defaults: dict[str, Any] = resolve(self.tree, "trial", default_of)
@@ -102,7 +102,7 @@ class Space:
             try:
                 self.controls[name] = self._control(name)
             except BadInput as error:
-                raise BadInput(f"{error} {self.without(name)}") from None
+                raise BadInput(f"{error} {self.removal_hint(name)}") from None
         names = [o.metric for o in self.config.objectives]
         if len(set(names)) < len(names):
             raise BadInput(f"`objectives` should name each metric once. Found {', '.join(names)}.")
@@ -125,7 +125,7 @@ class Space:
 
         return resolve(self.tree, "trial", pick), params
 
-    def without(self, control: str) -> str:
+    def removal_hint(self, control: str) -> str:
         """How a search goes without a control, to end the sentence that refuses it."""
         compared = (
             " delta_m=null"
@@ -136,7 +136,7 @@ class Space:
 
     def trial(self, tree: Mapping[str, Any] | None = None) -> TrialConfig:
         """The validated configuration of one trial; of the defaults when no tree is given."""
-        return validated(TrialConfig, dict(self.defaults if tree is None else tree), "trial")
+        return validate_tree(TrialConfig, dict(self.defaults if tree is None else tree), "trial")
 
     def check(self, card: DatasetCard) -> None:
         """Hold the space against the dataset: objectives, constraints and preferences must speak of
@@ -164,7 +164,7 @@ class Space:
             check_preference(f"{where}.preference", tree.get("preference"), tasks, card.name)
             population = tree.get("population")
             if population is not None:
-                target_of(
+                population_target(
                     population.get("target") if isinstance(population, Mapping) else None,
                     tasks,
                     card.name,
@@ -215,7 +215,7 @@ class Space:
         tree: dict[str, Any] = resolve(
             merge(base, changes, f"controls.{name}"), f"controls.{name}", default_of
         )
-        validated(TrialConfig, tree, f"controls.{name}")
+        validate_tree(TrialConfig, tree, f"controls.{name}")
         return tree
 
     def _check_values(self) -> None:
@@ -227,19 +227,19 @@ class Space:
         """
         self.trial()
         for target in self.dimensions:
-            for value in ends(target):
+            for value in bounds(target):
 
                 def pick(
                     dimension: Dimension, value: Any = value, target: Dimension = target
                 ) -> Any:
                     if dimension.path == target.path:
                         return value
-                    return dict(target.parents).get(dimension.path, typical(dimension))
+                    return dict(target.parents).get(dimension.path, representative(dimension))
 
                 tree = resolve(self.tree, "trial", pick)
                 note = f" (as drawn from `{target.path}`)"
                 self._refuse_idle_search(tree, note)
-                validated(TrialConfig, tree, "trial", note)
+                validate_tree(TrialConfig, tree, "trial", note)
 
     def _refuse_idle_search(self, tree: dict[str, Any], note: str) -> None:
         """A preference is searched for methods that take one. (The values in `tree` only stand for
@@ -251,7 +251,7 @@ class Space:
             or equal(weights.values())
         ):
             return
-        method = validated(TrialConfig, {**tree, "preference": None}, "trial", note).balancing
+        method = validate_tree(TrialConfig, {**tree, "preference": None}, "trial", note).balancing
         if not takes_preference(method):
             raise BadInput(
                 f"`trial.preference` is searched, but may meet `trial.balancing` {method.name},"
@@ -265,7 +265,9 @@ def dump(raw: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True)
 
 
-def target_of(target: str | None, tasks: Sequence[str], dataset: str, where: str = "trial") -> str:
+def population_target(
+    target: str | None, tasks: Sequence[str], dataset: str, where: str = "trial"
+) -> str:
     """The name of a population's target among the tasks of a dataset. Raises BadInput where it is
     none, or none of several is named."""
     if target is None and len(tasks) == 1:

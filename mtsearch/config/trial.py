@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.architectures import HPSConfig, STLConfig
 from mtsearch.config.backbones import BackboneCMConfig
-from mtsearch.config.balancing import LinearConfig, equal, idle_preference, takes_preference
+from mtsearch.config.balancing import LinearConfig, equal, takes_preference, unused_preference
 from mtsearch.config.base import Model, field_error, named
 from mtsearch.config.optimisation import AdamConfig, ConstantConfig, Positive
 from mtsearch.config.sparsity import NoSparsityConfig
@@ -170,7 +170,7 @@ class TrialConfig(Model):
             and not takes_preference(self.balancing)
             and not equal(self.preference.values())
         ):
-            raise field_error("preference", idle_preference(self.balancing, self.preference))
+            raise field_error("preference", unused_preference(self.balancing, self.preference))
         if isinstance(self.architecture, STLConfig) and isinstance(self.balancing, GradientMethod):
             name = self.balancing.name
             raise field_error(

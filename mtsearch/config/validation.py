@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mtsearch.config.errors import BadInput, nearest, shown
+from mtsearch.config.errors import BadInput, format_value, nearest
 
 _SHAPES = {
     "int": "should be a whole number",
@@ -26,19 +26,21 @@ _SHAPES = {
 """What each of pydantic's types is to a user, by the first word of its errors' names."""
 
 
-def validated(model: type[BaseModel], tree: Mapping[str, Any], path: str, note: str = "") -> Any:
+def validate_tree(
+    model: type[BaseModel], tree: Mapping[str, Any], path: str, note: str = ""
+) -> Any:
     """The model of a tree that stands at `path`. Raises BadInput with the first mistake, `note`
     behind it."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        text = sentence(error, tree, path, model)
+        text = error_sentence(error, tree, path, model)
         raise BadInput(
             f"{text.removesuffix('.')}{note}{'.' if text.endswith('.') else ''}"
         ) from None
 
 
-def sentence(
+def error_sentence(
     error: ValidationError, tree: Any, path: str = "", model: type[BaseModel] | None = None
 ) -> str:
     """The first mistake that pydantic found in `tree`, which stands at `path` and should have made
@@ -68,9 +70,9 @@ def sentence(
     elif kind == "literal_error":
         names = re.findall(r"'([^']*)'", found["ctx"]["expected"])
         if not names:
-            text = f"should be {found['ctx']['expected']}. Found {shown(value)}"
+            text = f"should be {found['ctx']['expected']}. Found {format_value(value)}"
         else:
-            text = f"is unknown: {shown(value)}. {nearest(str(value), names)}"
+            text = f"is unknown: {format_value(value)}. {nearest(str(value), names)}"
     elif kind in ("too_short", "too_long"):
         bound, count = (
             ("least", found["ctx"]["min_length"])
@@ -79,17 +81,17 @@ def sentence(
         )
         text = (
             f"should hold at {bound} {count} entr{'y' if count == 1 else 'ies'}. Found"
-            f" {shown(value)}"
+            f" {format_value(value)}"
         )
     elif found["loc"][-1:] == ("[key]",):
-        text = f"should have text as its keys. Found {shown(value)}{unquoted(value)}"
+        text = f"should have text as its keys. Found {format_value(value)}{quote_hint(value)}"
     else:
         text = (
             f"{' or '.join(dict.fromkeys(map(_wanted, forms))).replace(' or should be', ' or')}."
-            f" Found {shown(value)}"
+            f" Found {format_value(value)}"
         )
         if kind in ("string_type", "path_type") and len(forms) == 1:
-            text += unquoted(value)
+            text += quote_hint(value)
         if kind == "model_type" and (keys := _keys(model, found["loc"])):
             text += (
                 f". Did you mean `{where}.{keys[0]}`?"
@@ -99,7 +101,7 @@ def sentence(
     return f"`{where}` {text}{'' if text.endswith(('.', '?')) else '.'}" if where else f"{text}."
 
 
-def unquoted(value: Any) -> str:
+def quote_hint(value: Any) -> str:
     """What to do where YAML made a number, or true or false, of a text; which text it was cannot be
     told from the value."""
     return (

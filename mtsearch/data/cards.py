@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.reading import package_folder
-from mtsearch.config.validation import sentence
+from mtsearch.config.validation import error_sentence
 
 
 def datasets_folder() -> Path:
@@ -66,7 +66,7 @@ def _read(path: Path) -> DatasetCard:
         card = DatasetCard.model_validate(tree)
     except ValidationError as error:
         raise BadInput(
-            f"The data card {path} is wrong: {sentence(error, tree, model=DatasetCard)}"
+            f"The data card {path} is wrong: {error_sentence(error, tree, model=DatasetCard)}"
         ) from error
     if not re.fullmatch(r"\w[\w.-]*", card.name):
         raise BadInput(

@@ -7,7 +7,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import LONGEST
 from mtsearch.config.space import Space
 from mtsearch.execution.slots import bundle, local_nodes, slots
-from mtsearch.jobs.checks import placed, variants
+from mtsearch.jobs.checks import locate_error, variants
 from mtsearch.observers import check_observers
 from mtsearch.strategy.study import check_search
 
@@ -33,7 +33,7 @@ def check_space(space: Space) -> None:
                     "`trial.device` is cuda, but `resources.gpu` is 0, so no slot has a GPU. Set"
                     " resources.gpu=1 or a share."
                 )
-                raise BadInput(placed(space, variant, text))
+                raise BadInput(locate_error(space, variant, text))
     if space.config.workers > 1:
         for variant in variants(space, pairs=False):
             if variant.config.compile and variant.config.bn == "sync":
@@ -41,7 +41,7 @@ def check_space(space: Space) -> None:
                     "`trial.compile` with several workers needs `trial.bn: local`, as with `sync`"
                     " layers talk to other workers. Found sync."
                 )
-                raise BadInput(placed(space, variant, text))
+                raise BadInput(locate_error(space, variant, text))
     here = local_nodes()
     if here is not None:
         slots(space.config, here)

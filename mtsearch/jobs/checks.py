@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.base import Model
-from mtsearch.config.dimensions import Dimension, ends, label, resolve, typical
+from mtsearch.config.dimensions import Dimension, bounds, label, representative, resolve
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.config.space import Space
@@ -72,11 +72,11 @@ def check_trials(
             with _borrowed_random():
                 check_trial(variant.config, data, card, dataset, build)
         except BadInput as error:
-            raise BadInput(placed(space, variant, str(error))) from None
+            raise BadInput(locate_error(space, variant, str(error))) from None
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise BadInput(
-                placed(
+                locate_error(
                     space,
                     variant,
                     f"no network for {card.name} comes of it: {type(error).__name__}: {reason}.",
@@ -102,7 +102,7 @@ def variants(space: Space, pairs: bool = True) -> Iterator[Variant]:
     yield Variant("trial", space.trial())
     for name, tree in space.controls.items():
         yield Variant(f"controls.{name}", space.trial(tree))
-    named = [(dimension, value) for dimension in space.dimensions for value in ends(dimension)]
+    named = [(dimension, value) for dimension in space.dimensions for value in bounds(dimension)]
     for chosen in named:
         yield _drawn(space, (chosen,))
     if not pairs:
@@ -133,7 +133,7 @@ def _drawn(space: Space, chosen: tuple[Choice, ...]) -> Variant:
     tree = resolve(
         copy.deepcopy(space.tree),
         "trial",
-        lambda dimension: values.get(dimension.path, typical(dimension)),
+        lambda dimension: values.get(dimension.path, representative(dimension)),
     )
     drawn = tuple((dimension.path, label(value)) for dimension, value in chosen)
     try:
@@ -142,13 +142,13 @@ def _drawn(space: Space, chosen: tuple[Choice, ...]) -> Variant:
         raise BadInput(_noted(str(error), drawn)) from None
 
 
-def placed(space: Space, variant: Variant, text: str) -> str:
+def locate_error(space: Space, variant: Variant, text: str) -> str:
     """A refusal by where its variant stands: a trial's own keys become a control's."""
     where = variant.where
     text = text if text.startswith("`trial") else f"`{where}` cannot be trained: {text}"
     if where != "trial":
         control = where.partition(".")[2]
-        return f"{text.replace('`trial.', f'`{where}.')} {space.without(control)}"
+        return f"{text.replace('`trial.', f'`{where}.')} {space.removal_hint(control)}"
     return _noted(text, variant.drawn)
 
 

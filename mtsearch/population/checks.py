@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mtsearch.balancing.schedules import Stream
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.config.space import target_of
+from mtsearch.config.space import population_target
 from mtsearch.data import Dataset
 from mtsearch.models import build_model
 from mtsearch.population.formulations import build_formulation
@@ -38,7 +38,7 @@ def check_population(
     """
     settings = config.population
     tasks = {task.name: task for task in card.tasks}
-    target = tasks[target_of(settings.target, list(tasks), card.name)]
+    target = tasks[population_target(settings.target, list(tasks), card.name)]
     if dataset is not None:
         found = build_tasks(config, data, dataset)
         heads = [task.card for task in found]

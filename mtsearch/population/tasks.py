@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.config.space import target_of
+from mtsearch.config.space import population_target
 from mtsearch.data import Dataset
 from mtsearch.population.formulations import build_formulation
 from mtsearch.population.splits import parts_of
@@ -21,7 +21,7 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
     """
     cards = {card.name: card for card in dataset.card.tasks}
     split, settings = dataset.splits["train"], config.population
-    card = cards[target_of(settings.target, list(cards), dataset.card.name)]
+    card = cards[population_target(settings.target, list(cards), dataset.card.name)]
     labelled = split.labelled(card).nonzero().flatten()
     formulation = build_formulation(config, data)
     if settings.tasks > 1:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtsearch.config.plugins import is_file, parsed
+from mtsearch.config.plugins import is_file, parse_plugins
 from mtsearch.config.space import Space
 from mtsearch.runs.state import RunState, TrialRecord
 
@@ -92,7 +92,9 @@ def strip_local_paths(words: Iterable[str]) -> list[str]:
         if key == "data.root":
             word = "data.root=DATA"
         elif key == "plugins":
-            names = [Path(entry).name if is_file(entry) else entry for entry in parsed(value)]
+            names = [
+                Path(entry).name if is_file(entry) else entry for entry in parse_plugins(value)
+            ]
             word = f"plugins=[{', '.join(names)}]"
         elif key in ("space", "data.dataset"):
             word = f"{key}={Path(value).name}"

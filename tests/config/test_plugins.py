@@ -10,7 +10,7 @@ from mtsearch.commands.run import main
 from mtsearch.config import plugins
 from mtsearch.config.errors import BadInput
 from mtsearch.config.listing import listing
-from mtsearch.config.plugins import checksums, load_plugins, located, parsed
+from mtsearch.config.plugins import absolute_plugins, checksums, load_plugins, parse_plugins
 from mtsearch.config.reading import load_space
 from mtsearch.config.registry import methods
 from mtsearch.config.space import Space
@@ -138,12 +138,16 @@ def test_a_name_that_is_taken_is_refused_with_both_owners(plugin):
 
 
 def test_plugins_are_a_list_of_names():
-    assert located(None) == [] and located("a.b") == ["a.b"] and parsed("[a.b, c]") == ["a.b", "c"]
+    assert (
+        absolute_plugins(None) == []
+        and absolute_plugins("a.b") == ["a.b"]
+        and parse_plugins("[a.b, c]") == ["a.b", "c"]
+    )
     for wrong in ({"a": 1}, [1], [""], 3):
         with pytest.raises(BadInput, match="`plugins` should list modules and Python files"):
-            located(wrong)
+            absolute_plugins(wrong)
     with pytest.raises(BadInput, match="no valid YAML"):
-        parsed("[a")
+        parse_plugins("[a")
 
 
 def test_a_changed_file_has_another_checksum(plugin):

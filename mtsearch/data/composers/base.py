@@ -17,7 +17,7 @@ from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.config.registry import Registry
-from mtsearch.config.validation import sentence
+from mtsearch.config.validation import error_sentence
 from mtsearch.data.find import ImageSource
 from mtsearch.data.formats import LabelledImages
 
@@ -124,7 +124,7 @@ def as_composer(whose: str, source: dict[str, Any], path: str) -> Composer:
         return COMPOSERS[kind].model_validate(source)
     except ValidationError as error:
         raise BadInput(
-            f"The data card {whose} is wrong: {sentence(error, source, path)}"
+            f"The data card {whose} is wrong: {error_sentence(error, source, path)}"
         ) from error
 
 
