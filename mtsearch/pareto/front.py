@@ -11,9 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto.columns import Row, number
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from mtsearch.pareto.constraints import Floats, Mask, feasible
 
 
 def minimised(points: ArrayLike, goals: Sequence[str]) -> Floats:
@@ -70,21 +68,6 @@ def values(rows: Sequence[Row], objectives: Sequence[Objective]) -> Floats:
     return np.array(
         [[number(row, o.metric) for o in objectives] for row in rows], dtype=np.float64
     ).reshape(len(rows), len(objectives))
-
-
-def feasible(rows: Sequence[Row], constraints: Sequence[Constraint]) -> Mask:
-    """Which rows keep every bound, as a mask (n,). A row that lacks a bounded metric does not keep
-    it."""
-    mask = np.ones(len(rows), dtype=np.bool_)
-    for c in constraints:
-        column = np.array([number(row, c.metric) for row in rows], dtype=np.float64)
-        with np.errstate(invalid="ignore"):
-            mask &= (
-                column <= c.max
-                if c.max is not None
-                else column >= (c.min if c.min is not None else -np.inf)
-            )
-    return mask
 
 
 def front_mask(

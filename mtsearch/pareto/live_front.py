@@ -10,7 +10,8 @@ import numpy as np
 
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto.columns import Kinds
-from mtsearch.pareto.front import feasible, non_dominated, values
+from mtsearch.pareto.constraints import feasible
+from mtsearch.pareto.front import non_dominated, values
 from mtsearch.pareto.indicators import Reference, hypervolume, reference_point
 
 SETTLED = 5  # trials after which a reference that is the worst seen stands

@@ -12,9 +12,11 @@ import numpy as np
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto.choice import knee
 from mtsearch.pareto.columns import Kinds, Row, searched
+from mtsearch.pareto.constraints import feasible
 from mtsearch.pareto.delta import with_delta_m
-from mtsearch.pareto.front import feasible, front_mask, values
+from mtsearch.pareto.front import front_mask, values
 from mtsearch.pareto.indicators import Reference, hypervolume_series, reference_point
+from mtsearch.pareto.trial_order import trial_order
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def outcome(
         key=lambda row: (
             row.get("kind") == "control",
             str(row.get("control") or ""),
-            _numbered(row),
+            _order(row),
         ),
     )
     ordered = with_delta_m(ordered, control, kinds)
@@ -142,13 +144,11 @@ def outcome(
     front = [row for row in ordered if row["front"]]
     if front:
         front[knee(values(front, objectives), [o.goal for o in objectives])]["knee"] = True
-    reports = sorted(history, key=lambda entry: (_numbered(entry), entry.get("report") or 0))
+    reports = sorted(history, key=lambda entry: (_order(entry), entry.get("report") or 0))
     return Outcome(
         ordered, reports, tuple(objectives), tuple(constraints), control, dict(kinds or {}), notes
     )
 
 
-def _numbered(row: Row) -> tuple[bool, int, str]:
-    """Sorts trials by number, however many digits it has, before those with names."""
-    name = str(row.get("trial"))
-    return not name.isdigit(), len(name) if name.isdigit() else 0, name
+def _order(row: Row) -> tuple[bool, int, str]:
+    return trial_order(str(row.get("trial")), row.get("kind") == "control")

@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 import mtsearch
 from mtsearch.config.files import replacing
 from mtsearch.pareto.columns import CONFIGURATION, Row, arranged, label, number, show
-from mtsearch.pareto.front import feasible
+from mtsearch.pareto.constraints import feasible
 from mtsearch.pareto.outcome import Outcome
 from mtsearch.reporting import palette
 from mtsearch.reporting.shown import SETTINGS, Shown, head, remarks, shown

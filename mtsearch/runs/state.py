@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mtsearch.config.errors import BadInput
+from mtsearch.pareto import trial_order
 
 
 @dataclass
@@ -155,6 +156,5 @@ class RunState:
 
 
 def order(trial: TrialRecord) -> tuple[bool, int, str]:
-    """The key that sorts search trials by number, however many digits it has, then controls by
-    name."""
-    return trial.kind == "control", len(trial.trial) if trial.kind == "search" else 0, trial.trial
+    """The key that sorts search trials by number, then controls by name (see `trial_order`)."""
+    return trial_order(trial.trial, trial.kind == "control")

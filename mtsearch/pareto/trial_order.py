@@ -1,0 +1,18 @@
+"""The order of trials in tables and messages."""
+
+from __future__ import annotations
+
+import re
+
+
+def trial_order(trial: str, control: bool = False) -> tuple[bool, int, str]:
+    """The sort key of a trial by its identifier: search trials by number, then controls by name.
+
+    The number of `0012`, of a repeat `0012.s1` and of a point `0012@03` is 12, however many digits
+    it is written with; equal numbers are sorted by the rest of the identifier. Identifiers without
+    a number come last among the search trials.
+    """
+    match = None if control else re.match(r"[0-9]+", trial)
+    if match is None:
+        return control, 0 if control else 2**63, trial
+    return control, int(match[0]), trial[match.end() :]
