@@ -89,14 +89,14 @@ def serve(config):
     from mtsearch.training import World
 
     job = Job(config["job"], World(dist.get_rank(), dist.get_world_size()))
-    result = {"done": False}
-    while not result["done"]:
+    result = job.step()
+    while True:
+        train.report({"done": result.done})
+        if result.done:
+            break
         result = job.step()
-        train.report({"done": result["done"]})
     if dist.get_rank() == 0:
-        Path(config["errors"]).write_text(
-            json.dumps([result["reports"][-1][name] for name in ERRORS])
-        )
+        Path(config["errors"]).write_text(json.dumps([result.reports[-1][name] for name in ERRORS]))
     job.close()
 
 

@@ -15,6 +15,7 @@ from mtsearch.execution.cleanup import TrialCleanup
 from mtsearch.execution.scheduler import JobScheduler
 from mtsearch.observers.dispatcher import ObserverDispatcher
 from mtsearch.reporting.live import Display
+from mtsearch.runs.messages import StepResult
 from mtsearch.strategy.manager import TrialManager
 
 CAUSE = 400  # characters of a reason
@@ -61,22 +62,23 @@ class TuneCallback(tune.Callback):
     ) -> None:
         name = trial.config["trial"]
         self._heard[trial.trial_id] = time.monotonic()
-        if result.get("halt") is not None:
-            self._manager.halt(result["halt"])
+        step = StepResult.from_dict(result)
+        if step.halt is not None:
+            self._manager.halt(step.halt)
         if trial.config["purpose"] == "test":
-            self._tested(name, result["test"], result["failed"])
+            self._tested(name, step.test, step.failed)
             return
-        self._started_again(name, result.get("starts", 1))
-        self._manager.run.on_store_error(result.get("store"))
-        self._dispatcher.memory(name, result.get("gpu_memory"))
-        if result.get("note") is not None:
-            self._manager.note(name, result["note"])
-            self._display.note(f"{name}: {result['note']}")
-        self._manager.reports(name, result["reports"], self.scheduler.stopped.get(name))
-        if result["failed"] is not None:
-            self._manager.failed(name, result["failed"])
-        elif result["selected"] is not None:
-            self._manager.done(name, result["selected"])
+        self._started_again(name, step.starts)
+        self._manager.run.on_store_error(step.store_error)
+        self._dispatcher.memory(name, step.gpu_memory)
+        if step.note is not None:
+            self._manager.note(name, step.note)
+            self._display.note(f"{name}: {step.note}")
+        self._manager.reports(name, step.reports, self.scheduler.stopped.get(name))
+        if step.failed is not None:
+            self._manager.failed(name, step.failed)
+        elif step.selected is not None:
+            self._manager.done(name, step.selected)
         elif name in self.scheduler.stopped:
             self._manager.stopped(name, self.scheduler.stopped.pop(name))
         self._show(trial)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
 
 import ray
+
+from mtsearch.runs.messages import StepResult
 
 
 @ray.remote(num_cpus=0)
@@ -32,7 +34,7 @@ class Mailbox:
         self._decided: list[tuple[int, str]] = []
         self._failed: dict[int, str] = {}  # reasons by rank, of the current job in this incarnation
         self._reason = ""  # the last one, of the current job
-        self._results: list[dict[str, Any]] = []
+        self._results: list[StepResult] = []
         self._asked = False  # whether the actor waits for the next result
         self._changed = asyncio.Condition()
 
@@ -54,7 +56,7 @@ class Mailbox:
             self._changed.notify_all()
             return self._number
 
-    async def result(self, seconds: float) -> dict[str, Any] | None:
+    async def result(self, seconds: float) -> StepResult | None:
         """The next result of the current job; None if there is none in this time."""
         try:
             async with asyncio.timeout(seconds), self._changed:
@@ -91,14 +93,8 @@ class Mailbox:
                 while (
                     not self._gone(incarnation) and not self._closed and self._starts > self._deaths
                 ):
-                    self._end(
-                        {
-                            "failed": (
-                                f"its workers died {self._starts}"
-                                f" times{self._reason and f': {self._reason}'}"
-                            )
-                        }
-                    )
+                    cause = f": {self._reason}" if self._reason else ""
+                    self._end(f"its workers died {self._starts} times{cause}")
                     await self._changed.wait_for(
                         lambda: self._gone(incarnation) or self._number > self._done
                     )
@@ -115,7 +111,7 @@ class Mailbox:
             )
             return (0, "") if self._gone(incarnation) else self._decided[place]
 
-    async def put(self, incarnation: int, number: int, result: dict[str, Any]) -> bool:
+    async def put(self, incarnation: int, number: int, result: StepResult) -> bool:
         """A result of a step, from rank 0. Returns whether the job is to go on, once the actor asks
         for the next result: until then the search may still stop the trial, and take away its
         state. Never in an incarnation that is gone, whose last calls may come late.
@@ -123,11 +119,11 @@ class Mailbox:
         async with self._changed:
             if self._gone(incarnation) or number != self._number or number <= self._done:
                 return False
-            self._results.append({**result, "starts": self._starts})
-            if result["done"]:
+            self._results.append(replace(result, starts=self._starts))
+            if result.done:
                 self._done = number
             self._changed.notify_all()
-            if result["done"]:
+            if result.done:
                 return False
             await self._changed.wait_for(
                 lambda: (
@@ -154,7 +150,7 @@ class Mailbox:
                 self._failed[rank] = reason
                 self._reason = reason
                 if len(self._failed) == self._ranks and number > self._done:
-                    self._end({"failed": self._failed[min(self._failed)]})
+                    self._end(self._failed[min(self._failed)])
                 self._changed.notify_all()
         try:
             async with asyncio.timeout(seconds), self._changed:
@@ -168,17 +164,8 @@ class Mailbox:
         except TimeoutError:
             return False
 
-    def _end(self, result: dict[str, Any]) -> None:
-        self._results.append(
-            {
-                "reports": [],
-                "done": True,
-                "selected": None,
-                "test": None,
-                "starts": self._starts,
-                **result,
-            }
-        )
+    def _end(self, reason: str) -> None:
+        self._results.append(StepResult(done=True, failed=reason, starts=self._starts))
         self._done = self._number
         self._changed.notify_all()
 

@@ -16,7 +16,8 @@ class TrialActor(tune.Trainable):
     """Runs one job after another in a process that keeps its imports and data (`reuse_actors`), or
     in a worker group that stays.
 
-    A job is text under ``job`` (see `mtsearch.jobs.job.Job`), and what a step returns is the job's.
+    A job is text under ``job`` (see `mtsearch.jobs.job.Job`), and a step returns the job's
+    `StepResult` as a mapping.
     ``group`` holds the settings of a `WorkerGroup` as JSON where a trial has several workers, else
     null. Only the death of this process makes Tune start a trial again.
     """
@@ -43,13 +44,13 @@ class TrialActor(tune.Trainable):
         self._job = Job(job)
 
     def step(self) -> dict[str, Any]:
-        """The next report."""
+        """The next `StepResult`, as a mapping."""
         if self._next is not None:
             job, self._next = self._next, None
             self._begin(job)
         runner = self._group or self._job
         assert runner is not None
-        return runner.step()
+        return runner.step().to_dict()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the state is in the run directory already. (Tune pickles what is returned

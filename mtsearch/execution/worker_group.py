@@ -19,6 +19,7 @@ import ray
 from mtsearch.config.errors import reason_of
 from mtsearch.execution.mailbox import Mailbox
 from mtsearch.jobs.job import Job
+from mtsearch.runs.messages import StepResult
 
 POLL = 2.0  # seconds between looks at a group that says nothing
 TOGETHER = (
@@ -64,24 +65,16 @@ class WorkerGroup:
         self._posted = time.monotonic()
         ray.get(self._box.post.remote(job))
 
-    def step(self) -> dict[str, Any]:
-        """The job's next result (see `Job.step`) with ``starts``, how often its group began it.
-        Never waits for ever: a group that does not come up, or is lost for good, fails the trial
-        with a sentence."""
+    def step(self) -> StepResult:
+        """The job's next result. Never waits for ever: a group that does not come up, or is lost
+        for good, fails the trial with a sentence."""
         while True:
-            result = ray.get(self._box.result.remote(POLL))
+            result: StepResult | None = ray.get(self._box.result.remote(POLL))
             if result is not None:
                 return result
             reason = self._lost()
             if reason is not None:
-                return {
-                    "reports": [],
-                    "done": True,
-                    "failed": reason,
-                    "selected": None,
-                    "test": None,
-                    "starts": 0,
-                }
+                return StepResult(done=True, failed=reason, starts=0)
 
     def _lost(self) -> str | None:
         if not self._thread.is_alive():
@@ -192,11 +185,11 @@ def _serve(box: Any) -> None:
 def _work(box: Any, incarnation: int, number: int, job: Job, world: Any) -> None:
     while True:
         result = job.step()
-        if result["failed"] is not None:
+        if result.failed is not None:
             if not ray.get(
-                box.fail.remote(incarnation, number, world.rank, result["failed"], TOGETHER)
+                box.fail.remote(incarnation, number, world.rank, result.failed, TOGETHER)
             ):
-                raise Broken(result["failed"])
+                raise Broken(result.failed)
             return
         if not world.tell(
             ray.get(box.put.remote(incarnation, number, result)) if world.rank == 0 else None

@@ -15,6 +15,7 @@ from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.runs.checkpoints import FolderCheckpoints, ObjectStoreCheckpoints, checkpoints_of
 from mtsearch.runs.events import plain
+from mtsearch.runs.messages import StepResult
 from mtsearch.runs.object_store import StoreError
 
 if TYPE_CHECKING:
@@ -96,15 +97,8 @@ class Job:
             )
         return None
 
-    def step(self) -> dict[str, Any]:
-        """The next report, or those that a restored trial had made; of a test, its metrics.
-
-        Returns ``{"reports": [...], "done": bool, "failed": reason or None, "selected": report
-        number or None, "halt": why the run has to stop or None, "note": what should be known or
-        None, "store": what went wrong with it or None, "gpu_memory": bytes that this process has
-        held at most, or None}``, of a test ``{"test": metrics or None, "done": True, "failed":
-        reason or None, "halt": ...}``.
-        """
+    def step(self) -> StepResult:
+        """The next report, or all reports of a restored trial; of a test, its metrics."""
         if self.purpose == "test":
             return self.test()
         reports, self._again = self._again, []
@@ -117,15 +111,16 @@ class Job:
                 selected = self._trial.selected["report"] if done and self._halt is None else None
             except Exception as error:  # as above
                 reports, self._failed, done, selected = [], reason_of(error), True, None
-        problem = self._states.problem if self._states is not None else None
-        ended = {"done": done, "failed": self._failed, "selected": selected, "halt": self._halt}
-        return {
-            "reports": reports,
-            **ended,
-            "note": note,
-            "store": problem,
-            "gpu_memory": _gpu_memory(),
-        }
+        return StepResult(
+            reports=tuple(reports),
+            done=done,
+            failed=self._failed,
+            selected=selected,
+            halt=self._halt,
+            note=note,
+            store_error=self._states.problem if self._states is not None else None,
+            gpu_memory=_gpu_memory(),
+        )
 
     def _next(self) -> list[dict[str, Any]]:
         """The next report, its state on disk; none where that cannot be written."""
@@ -149,8 +144,8 @@ class Job:
         """Epochs of the trial in all; None where it could not be made."""
         return getattr(self._trial, "total_epochs", None)
 
-    def test(self) -> dict[str, Any]:
-        """The test metrics of the trial, as `step` returns them; raises nothing."""
+    def test(self) -> StepResult:
+        """The test metrics of the trial; raises nothing."""
         metrics = None
         if self._failed is None and self._halt is None:
             try:
@@ -159,7 +154,7 @@ class Job:
                 metrics = found
             except Exception as error:  # as above
                 self._failed = reason_of(error)
-        return {"test": metrics, "done": True, "failed": self._failed, "halt": self._halt}
+        return StepResult(done=True, test=metrics, failed=self._failed, halt=self._halt)
 
     def close(self) -> None:
         """Let go of the trial; the process may get another, which what this one raises now does not

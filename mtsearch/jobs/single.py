@@ -18,6 +18,7 @@ from mtsearch.jobs.conclusion import conclude, halted, resume_command, say
 from mtsearch.jobs.interruption import raise_on_interrupt
 from mtsearch.jobs.job import TRIAL_CLASS, Job
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.messages import StepResult
 from mtsearch.runs.opening import check_results, create_run, open_run
 from mtsearch.runs.state import TrialRecord
 
@@ -145,13 +146,13 @@ def _work(run: RunDirectory, space: Space, data: DataConfig, console: Console) -
         result = job.test()
     finally:
         job.close()
-    if result["halt"] is not None:
-        raise Halt(result["halt"])
-    if result["failed"] is not None:
-        return f"the test failed: {result['failed']}"
-    run.log.append("test", trial=name, metrics=result["test"])
+    if result.halt is not None:
+        raise Halt(result.halt)
+    if result.failed is not None or result.test is None:
+        return f"the test failed: {result.failed}"
+    run.log.append("test", trial=name, metrics=result.test)
     trial = run.state().trials[name]
-    say(console, f"selected report {trial.selected}: {_tested(trial.result, result['test'])}")
+    say(console, f"selected report {trial.selected}: {_tested(trial.result, result.test)}")
     return None
 
 
@@ -173,28 +174,26 @@ def _train(
         say(console, f"goes on after report {max(seen)}")
     with _bar(console) as progress:
         bar = progress.add_task("training", total=job.total_epochs)
-        result: dict[str, Any] = {"done": False}
-        while not result["done"]:
+        result = StepResult()
+        while not result.done:
             result = job.step()
-            if result["halt"] is not None or run.abort_reason is not None:
-                raise Halt(result["halt"] or run.abort_reason)
-            if result["note"] is not None:
-                run.log.append("note", trial=name, note=result["note"])
-            run.on_store_error(result["store"])
-            for line in [
-                *([result["note"]] if result["note"] is not None else []),
-                *run.pop_messages(),
-            ]:
+            if result.halt is not None or run.abort_reason is not None:
+                raise Halt(result.halt or run.abort_reason)
+            if result.note is not None:
+                run.log.append("note", trial=name, note=result.note)
+                say(progress.console, result.note)
+            run.on_store_error(result.store_error)
+            for line in run.pop_messages():
                 say(progress.console, line)
-            for report in result["reports"]:
+            for report in result.reports:
                 progress.update(bar, completed=report["epoch"])
                 if report["report"] not in seen:
                     run.log.append("report", trial=name, report=report["report"], metrics=report)
                     say(progress.console, _line(report, job.total_epochs))
-    if result["failed"] is not None:
-        run.log.append("end", trial=name, state="failed", reason=result["failed"])
-        return str(result["failed"])
-    run.log.append("end", trial=name, state="done", selected=result["selected"])
+    if result.failed is not None:
+        run.log.append("end", trial=name, state="failed", reason=result.failed)
+        return result.failed
+    run.log.append("end", trial=name, state="done", selected=result.selected)
     return None
 
 

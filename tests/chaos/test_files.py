@@ -175,11 +175,7 @@ def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp
         "trial_class": "mtsearch.training:Trial",
     }
     result = Job(json.dumps(job)).step()
-    assert (
-        result["done"]
-        and result["failed"] is None
-        and "prepare the dataset again" in result["halt"]
-    )
+    assert result.done and result.failed is None and "prepare the dataset again" in result.halt
     with pytest.raises(Damaged, match="prepare the dataset again"):
         from mtsearch.config.schema import DataConfig
         from mtsearch.data import open_dataset
@@ -263,7 +259,7 @@ for module, name in ((pickle, "load"), (pickle, "loads"), (torch, "load")):
     setattr(module, name, watched(f"{module.__name__}.{name}", getattr(module, name)))
 pickle.Unpickler = Unpickler
 export_model, mtsearch.deploy.export_model = mtsearch.deploy.export_model, write_only
-failed = [Job(job).step()["failed"]]
+failed = [Job(job).step().failed]
 codes = [
     mtsearch.run.main([f"resume={run}"]),
     mtsearch.report.main([f"run={run}"]),
@@ -287,7 +283,7 @@ def test_no_file_of_a_run_is_read_as_a_pickle(undisturbed, tmp_path):
         "plugins": [],
         "trial_class": "mtsearch.training:Trial",
     }
-    assert Job(json.dumps(job)).step()["failed"] is None
+    assert Job(json.dumps(job)).step().failed is None
     words = [
         sys.executable,
         "-c",

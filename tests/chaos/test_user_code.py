@@ -78,7 +78,7 @@ def test_a_trial_that_diverges_fails_with_the_reason_and_what_to_do(tmp_path):
     }
     result = Job(json.dumps(job)).step()
     assert (
-        result["done"]
-        and "Lower `trial.optimizer.lr`" in result["failed"]
+        result.done
+        and "Lower `trial.optimizer.lr`" in result.failed
         and not (tmp_path / "0000").exists()
     )

@@ -121,4 +121,4 @@ def test_a_job_loads_them_before_it_reads_its_configuration(
     if found:
         assert job._failed is None and job._trial.config.balancing.name == "outside"
     else:
-        assert "none.py" in job.step()["failed"]
+        assert "none.py" in job.step().failed

@@ -3,6 +3,7 @@
 import asyncio
 
 from mtsearch.execution.mailbox import Mailbox
+from mtsearch.runs.messages import StepResult
 
 
 def test_a_rank_that_died_while_it_waited_decides_nothing_for_the_next_incarnation():
@@ -11,7 +12,7 @@ def test_a_rank_that_died_while_it_waited_decides_nothing_for_the_next_incarnati
         await box.post("one")
         first = await box.begin()
         assert await box.next(first, 0, 0) == await box.next(first, 0, 1) == (1, "one")
-        assert not await box.put(first, 1, {"done": True})
+        assert not await box.put(first, 1, StepResult(done=True))
         waiting = asyncio.create_task(box.next(first, 1, 0))
         await asyncio.sleep(0)
         second = await box.begin()
@@ -34,10 +35,10 @@ def test_late_calls_of_an_incarnation_that_died_say_nothing_of_the_next():
         assert await failing is False, "it does not wait for ranks that are gone"
         assert await box.next(second, 0, 0) == await box.next(second, 0, 1) == (1, "one")
         assert not await box.fail(first, 1, 0, "late", 60)
-        assert not await box.put(first, 1, {"done": True})
+        assert not await box.put(first, 1, StepResult(done=True))
         assert await box.result(0) is None
-        told = asyncio.create_task(box.put(second, 1, {"done": False, "report": 1}))
-        assert (await box.result(60))["report"] == 1
+        told = asyncio.create_task(box.put(second, 1, StepResult(reports=({"report": 1},))))
+        assert (await box.result(60)).reports == ({"report": 1},)
         asked = asyncio.create_task(box.result(60))
         assert await told, "the job goes on in the second"
         asked.cancel()
@@ -54,8 +55,8 @@ def test_a_group_waits_until_its_next_report_is_asked_for_and_trains_no_stopped_
         await box.post("one")
         first = await box.begin()
         assert await box.next(first, 0, 0) == (1, "one")
-        told = asyncio.create_task(box.put(first, 1, {"done": False, "report": 1}))
-        assert (await box.result(60))["report"] == 1
+        told = asyncio.create_task(box.put(first, 1, StepResult(reports=({"report": 1},))))
+        assert (await box.result(60)).reports == ({"report": 1},)
         await asyncio.sleep(0)
         assert not told.done(), "whether the trial goes on is not decided yet"
         await box.post("two")

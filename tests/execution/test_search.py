@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -183,7 +184,7 @@ def job(tmp_path, monkeypatch):
 
 def test_a_trial_without_a_share_of_a_gpu_sees_none(job):
     for gpu, seen in ((0.5, "0,1"), (0, "")):
-        assert not job(gpu=gpu).step()["failed"] and os.environ["CUDA_VISIBLE_DEVICES"] == seen
+        assert not job(gpu=gpu).step().failed and os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
 def test_an_unfinished_trial_whose_checkpoint_is_damaged_makes_the_same_reports_from_the_first(
@@ -194,13 +195,10 @@ def test_an_unfinished_trial_whose_checkpoint_is_damaged_makes_the_same_reports_
     (tmp_path / "0000" / "state.json").write_text('{"config"')
     two = job()
     again = [two.step() for _ in range(3)]
-    assert (
-        again[0].pop("note").startswith("trained again from its start")
-        and whole[0].pop("note") is None
-    )
-    assert again == whole
+    assert again[0].note.startswith("trained again from its start") and whole[0].note is None
+    assert [replace(again[0], note=None), *again[1:]] == whole
     (tmp_path / "0000" / "state.json").write_text('{"config"')
-    assert "JSONDecodeError" in job(purpose="test").step()["failed"], (
+    assert "JSONDecodeError" in job(purpose="test").step().failed, (
         "a finished trial is not trained again"
     )
 
@@ -350,9 +348,9 @@ def test_a_driver_that_died_between_a_last_report_and_the_end_it_decides_has_dec
 
 def test_a_test_that_no_file_could_hold_fails_its_trial_alone(job, monkeypatch):
     whole = job()
-    while not whole.step()["done"]:
+    while not whole.step().done:
         pass
     one = job(purpose="test")
     monkeypatch.setattr(FakeTrial, "evaluate", lambda trial, split: {"test/image/error": {1, 2}})
     told = one.step()
-    assert told["test"] is None and "not JSON serializable" in told["failed"] and told["done"]
+    assert told.test is None and "not JSON serializable" in told.failed and told.done

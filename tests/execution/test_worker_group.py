@@ -51,7 +51,7 @@ def train(group, tmp_path):
         }
         group.begin(json.dumps(job))
         found = [group.step()]
-        while not found[-1]["done"]:
+        while not found[-1].done:
             found.append(group.step())
         return found
 
@@ -59,7 +59,7 @@ def train(group, tmp_path):
 
 
 def numbers(results):
-    return [report["report"] for result in results for report in result["reports"]]
+    return [report["report"] for result in results for report in result.reports]
 
 
 def reports(results):
@@ -67,7 +67,7 @@ def reports(results):
     return {
         report["report"]: {key: value for key, value in report.items() if key != "cost/seconds"}
         for result in results
-        for report in result["reports"]
+        for report in result.reports
     }
 
 
@@ -76,8 +76,8 @@ def test_one_group_trains_trial_after_trial(train, group):
         results = train(batch_size)
         assert (
             numbers(results) == [1, 2, 3]
-            and results[-1]["selected"] == 3
-            and results[-1]["failed"] is None
+            and results[-1].selected == 3
+            and results[-1].failed is None
         )
     assert ray.get(group._box.incarnation.remote()) == 1
 
@@ -86,7 +86,7 @@ def test_what_every_rank_raises_fails_the_trial_and_not_the_group(train, group):
     before = ray.get(group._box.incarnation.remote())
     order("raise", 7, 2)
     results = train(7)
-    assert results[-1]["failed"] == "ValueError: the trial was told to raise"
+    assert results[-1].failed == "ValueError: the trial was told to raise"
     assert numbers(train(8)) == [1, 2, 3]
     assert ray.get(group._box.incarnation.remote()) == before
 
@@ -101,13 +101,13 @@ def test_a_real_trial_in_a_group_is_the_one_that_two_ranks_train(train):
     }
     data = {"dataset": "patches10_digits", "limit": 75}
     results = train(9, "mtsearch.training:Trial", config, data)
-    assert results[-1]["failed"] is None and numbers(results) == [1, 2]
+    assert results[-1].failed is None and numbers(results) == [1, 2]
     from mtsearch.config.schema import DataConfig, TrialConfig
     from mtsearch.training import Trial
 
     alone = list(Trial(TrialConfig.model_validate(config), DataConfig.model_validate(data)))
     for mine, theirs in zip(
-        alone, [report for result in results for report in result["reports"]], strict=True
+        alone, [report for result in results for report in result.reports], strict=True
     ):
         assert theirs["train/image/loss"] == pytest.approx(mine["train/image/loss"], rel=1e-4)
 
@@ -118,7 +118,7 @@ def test_a_real_trial_whose_rank_dies_while_the_other_waits_for_it_is_continued(
     calm = reports(train(34, "mtsearch.training:Trial", config, data))
     order("die", 33, 2)
     results = train(33, "tests.helpers.mortal:MortalTrial", config, data)
-    assert results[-1]["failed"] is None and results[-1]["starts"] == 2
+    assert results[-1].failed is None and results[-1].starts == 2
     assert reports(results) == calm and list(calm) == [1, 2]
 
 
@@ -129,9 +129,9 @@ def test_a_group_that_cannot_come_up_says_what_it_waits_for(ray_cluster):
         ray.get(group.begin.remote("{}"))
         result = ray.get(group.step.remote())
         assert (
-            result["done"]
-            and "group of 2 workers with 64 CPU" in result["failed"]
-            and "within 5 seconds" in result["failed"]
+            result.done
+            and "group of 2 workers with 64 CPU" in result.failed
+            and "within 5 seconds" in result.failed
         )
     finally:
         ray.kill(group)

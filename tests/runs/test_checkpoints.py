@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -48,16 +49,13 @@ def told(job, steps):
 
 def test_a_job_goes_on_with_the_newest_state_and_one_object_is_left(job):
     whole = told(job(), 3)
-    assert [result["done"] for result in whole] == [False, False, True] and whole[2][
-        "store"
-    ] is None
+    assert [result.done for result in whole] == [False, False, True] and whole[
+        2
+    ].store_error is None
     assert list(job.store.list("checkpoints")) == [f"0000/{job.key}-00000003.zip"]
     again = job().step()
-    assert again["done"] and [report["report"] for report in again["reports"]] == [1, 2, 3]
-    assert (
-        job("test").step()["test"]["test/image/error"]
-        == whole[2]["reports"][0]["val/image/error"] + 1
-    )
+    assert again.done and [report["report"] for report in again.reports] == [1, 2, 3]
+    assert job("test").step().test["test/image/error"] == whole[2].reports[0]["val/image/error"] + 1
 
 
 def test_states_are_uploaded_no_more_often_than_asked_and_always_at_the_end(job):
@@ -70,7 +68,7 @@ def test_states_are_uploaded_no_more_often_than_asked_and_always_at_the_end(job)
 
 def test_a_state_goes_with_no_other_configuration(job):
     told(job(), 2)
-    assert [report["report"] for report in job(batch_size=7).step()["reports"]] == [1]
+    assert [report["report"] for report in job(batch_size=7).step().reports] == [1]
 
 
 def test_a_damaged_state_begins_anew_and_is_no_model_to_be_tested(job):
@@ -78,13 +76,10 @@ def test_a_damaged_state_begins_anew_and_is_no_model_to_be_tested(job):
     key = f"checkpoints/0000/{job.key}-00000003.zip"
     job.store.write(key, job.store.read(key)[:-30])
     again = told(job(), 3)
-    assert (
-        again[0].pop("note").startswith("trained again from its start")
-        and whole[0].pop("note") is None
-    )
-    assert again == whole
+    assert again[0].note.startswith("trained again from its start") and whole[0].note is None
+    assert [replace(again[0], note=None), *again[1:]] == whole
     job.store.write(key, b"PK")
-    assert "is damaged" in job("test").step()["failed"]
+    assert "is damaged" in job("test").step().failed
 
 
 def test_a_store_that_is_away_is_told_and_the_state_waits_on_this_machine(job, server):
@@ -93,11 +88,11 @@ def test_a_store_that_is_away_is_told_and_the_state_waits_on_this_machine(job, s
     server.kill_gateway()
     try:
         away = told(one, 2)
-        assert away[-1]["done"] and "cannot be written" in away[-1]["store"]
+        assert away[-1].done and "cannot be written" in away[-1].store_error
         assert [path.name for path in outbox(job.store.url).glob("0000/*.zip")] == [
             f"{job.key}-00000003.zip"
         ]
-        assert job("test").step()["failed"] is None, "this machine has it"
+        assert job("test").step().failed is None, "this machine has it"
     finally:
         server.start()
         server.wait()
