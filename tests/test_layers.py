@@ -13,7 +13,7 @@ import mtsearch
 ROOT = Path(mtsearch.__file__).parent
 ORDER = [
     ("testing",),
-    ("run", "train", "prepare", "report", "export"),
+    ("api", "run", "train", "prepare", "report", "export"),
     ("commands",),
     ("execution",),
     ("strategy",),

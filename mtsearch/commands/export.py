@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from mtsearch.commands.base import run_command
 from mtsearch.config.errors import BadInput, nearest
@@ -51,88 +48,18 @@ def _export(words: list[str]) -> int:
     if onnx not in ("true", "false"):
         raise BadInput(f"`onnx` should be true or false. Found {own['onnx']}.")
 
-    from mtsearch.runs.object_store import is_url
+    from mtsearch.jobs.run import Run
     from mtsearch.runs.opening import open_run
 
     run = open_run(own["run"], parse_plugins(own["plugins"]) if "plugins" in own else None)
 
-    from mtsearch.deploy import (
-        export_model,
-        need_onnx,
-    )  # torch takes seconds to import: a wrong folder is answered before
-    from mtsearch.jobs.restore import load_trial
-    from mtsearch.pareto import choose
-    from mtsearch.population import Population
-
-    if onnx == "true":
-        need_onnx()
-    pick = own.get("pick", "knee")
-    row = choose(run.rows(), run.config.objectives, pick, run.config.constraints)
-    name = row["trial"]
-    trial = load_trial(
-        run,
-        name,
-        {key.removeprefix("data."): value for key, value in own.items() if key.startswith("data.")},
-    )
-    model, of = trial.selected_model(), own.get("of")
-    if model.told:
-        raise BadInput(
-            f"trial `{name}` is a baseline that is told labels, so there is no model to deploy."
-            " Pick another trial."
-        )
-    if of is not None:
-        if isinstance(trial, Population):
-            raise BadInput(
-                f"trial `{name}` is a population, which has one target task and one model. Leave"
-                " `of` out."
-            )
-        model = trial.selected_model(of)
-        row = {
-            key: value for key, value in row.items() if not key.startswith(("val/", "test/"))
-        } | trial.best(of)
-        name, pick = f"{name}-{of}", f"{pick}, best of {of}"
-    out = (
-        Path(own["out"])
-        if "out" in own
-        else (Path() if is_url(run.address) else run.path) / "export" / name
-    )
-    export_model(
-        model,
-        trial.dataset,
-        trial.tasks,
-        out,
-        _facts(run.name, run.environment, row, pick, trial.config),
-        onnx=onnx == "true",
-    )
-    print(
-        f"data    {trial.dataset.label}\ntrial   {name} ({pick})\nfiles  "
-        f" {', '.join(sorted(path.name for path in out.iterdir()))}"
-    )
+    places = {k.removeprefix("data."): v for k, v in own.items() if k.startswith("data.")}
+    picked = Run(run).pick(own.get("pick", "knee"), of=own.get("of"))
+    out = picked.export(own.get("out"), onnx=onnx == "true", places=places)
+    print(f"trial   {picked.name} ({picked.how})")
+    print(f"files   {', '.join(sorted(path.name for path in out.iterdir()))}")
     print(f"export: {out}")
     return 0
-
-
-def _facts(
-    run: str, environment: Mapping[str, Any], row: Mapping[str, Any], pick: str, config: Any
-) -> dict[str, Any]:
-    """What the card tells of the trial; the run by its name only and files by theirs, as folders
-    mean nothing elsewhere."""
-    from mtsearch.runs.commands import strip_local_paths
-
-    return {
-        "run": run,
-        "trial": row["trial"],
-        "pick": pick,
-        "command": shlex.join(strip_local_paths(shlex.split(row["command"]))),
-        "preference": config.preference,
-        "metrics": {
-            key: value
-            for key, value in row.items()
-            if key.startswith(("val/", "test/")) and isinstance(value, int | float)
-        },
-        "config": config.model_dump(mode="json"),
-        "environment": dict(environment),
-    }
 
 
 if __name__ == "__main__":

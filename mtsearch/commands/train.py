@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 from mtsearch.commands.base import run_command
-from mtsearch.config.errors import BadInput, Halt, nearest
+from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.plugins import parse_plugins
-from mtsearch.config.reading import read_space, split_pairs
-from mtsearch.config.space import Space
+from mtsearch.config.reading import load_training, split_pairs
 
 USAGE = """python -m mtsearch.train space=NAME|PATH [control=NAME] [profile=NAME] [key=value ...]
 python -m mtsearch.train resume=RUN [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]    go on after Ctrl-C or a crash
@@ -46,22 +44,7 @@ def _train(words: list[str]) -> int:
         raise BadInput(
             "`space` is missing. Write, for example, `python -m mtsearch.train space=pareto_cm`."
         )
-    raw = read_space(own["space"], overrides, own.get("profile"))
-    given = raw["trial"].get("threads") if isinstance(raw.get("trial"), dict) else None
-    if isinstance(given, int):
-        os.environ["OMP_NUM_THREADS"] = str(
-            given
-        )  # before a plug-in imports torch, whose OpenMP reads it once
-    control = own.get("control")
-    if control is not None and control not in raw["controls"]:
-        raise BadInput(
-            f"`control` names no control of {raw['name']}: `{control}`."
-            f" {nearest(control, raw['controls'])}"
-        )
-    # Whatever a control that is not trained has become by the changes is no matter here.
-    space = Space(
-        {**raw, "controls": {control: raw["controls"][control]} if control else {}, "delta_m": None}
-    )
+    space = load_training(own["space"], overrides, own.get("profile"), own.get("control"))
 
     from mtsearch.jobs.single import train
 

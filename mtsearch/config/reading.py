@@ -81,6 +81,28 @@ def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
     return Space(read_space(name, overrides, profile))
 
 
+def load_training(
+    name: str, overrides: Sequence[str] = (), profile: str | None = None, control: str | None = None
+) -> Space:
+    """The space of a single training: its defaults, or its control of that name, and nothing else.
+
+    Sets ``OMP_NUM_THREADS`` to the trial's threads before a plug-in imports torch, whose OpenMP
+    reads it once. Raises BadInput as `load_space`, and for an unknown control.
+    """
+    raw = read_space(name, overrides, profile)
+    threads = raw["trial"].get("threads") if isinstance(raw.get("trial"), dict) else None
+    if isinstance(threads, int):
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    if control is not None and control not in raw["controls"]:
+        raise BadInput(
+            f"`control` names no control of {raw['name']}: `{control}`."
+            f" {nearest(control, raw['controls'])}"
+        )
+    # The other controls are not trained, so that overrides need not fit them.
+    controls = {control: raw["controls"][control]} if control else {}
+    return Space({**raw, "controls": controls, "delta_m": None})
+
+
 def read_space(
     name: str, overrides: Sequence[str] = (), profile: str | None = None
 ) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ def run(
     overrides: tuple[str, ...] = (),
     trial_class: str = TRIAL_CLASS,
     console: Console | None = None,
+    created: Callable[[RunDirectory], object] = lambda run: None,
 ) -> int:
     """Search a space and return the exit code. `name`, `profile` and `overrides` are how the space
-    was given; rows' commands repeat them.
+    was given; rows' commands repeat them. `created` is called with the run once it is made.
 
     Raises BadInput before Ray starts where the space, its data or its resources cannot be had.
     """
@@ -58,6 +60,7 @@ def run(
         root = space.config.results.root
         check_shared(None if is_url(root) else root, root=data.root, store=data.store)
         directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
+        created(directory)
         with directory.driver_lock():
             return _drive(directory, space, data, connection, trial_class, console)
 

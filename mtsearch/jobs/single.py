@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def train(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     console: Console | None = None,
+    created: Callable[[RunDirectory], object] = lambda run: None,
 ) -> int:
     """Train one configuration, a space's only control or else its defaults, in a new run. Returns
     the exit code.
@@ -46,6 +47,7 @@ def train(
     run = create_run(
         space, environment, name=name, profile=profile, overrides=overrides, single=True
     )
+    created(run)
     with run.driver_lock():
         return _drive(run, space, data, console or Console())
 

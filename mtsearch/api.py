@@ -1,0 +1,215 @@
+"""The functions behind `mtsearch.search`, `train_one`, `prepare_data`, `load_run`, `load_space`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtsearch.config import reading
+from mtsearch.config.schema import DataConfig
+from mtsearch.config.space import Space
+from mtsearch.config.validation import validate_tree
+from mtsearch.jobs.run import Run
+from mtsearch.runs.commands import text
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import open_run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def load_space(
+    space: str | Path, *, overrides: Mapping[str, Any] | None = None, profile: str | None = None
+) -> Space:
+    """A validated search space.
+
+    Args:
+        space: the name of a shipped space, such as ``pareto_cm``, or the path of a YAML file.
+        overrides: values by key path, such as ``{"trial.optimizer.lr": 0.001, "data.root": DIR}``.
+        profile: one of the space's short forms, such as ``quick``.
+
+    Raises:
+        BadInput: no such space, key or value.
+
+    Example:
+        >>> load_space("pareto_cm", profile="quick").config.search.trials
+        6
+    """
+    return reading.load_space(str(space), _pairs(overrides), profile)
+
+
+def search(
+    space: str | Path,
+    *,
+    trials: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    profile: str | None = None,
+    progress: bool = True,
+) -> Run:
+    """Search a space: train its trials on Ray, test the front and write the run directory.
+
+    Starts Ray on this machine, or joins the cluster that ``RAY_ADDRESS`` names. SIGINT (the stop
+    button of a notebook) ends the search; everything finished is kept, and `resume` continues.
+
+    Args:
+        space: as for `load_space`.
+        trials: how many trials to propose; the space's number where None.
+        overrides: as for `load_space`.
+        profile: as for `load_space`.
+        progress: whether progress is printed: a live table on a terminal, lines elsewhere.
+
+    Returns:
+        The run, also where trials failed or the search was interrupted.
+
+    Raises:
+        BadInput: before anything starts, where the space, its data or its resources are not usable.
+
+    Example:
+        >>> run = search("pareto_cm", trials=20, overrides={"data.root": "data"})  # doctest: +SKIP
+        >>> run.front.to_pandas()  # doctest: +SKIP
+    """
+    from mtsearch.execution import engine
+
+    pairs = _pairs({**(overrides or {}), **({} if trials is None else {"search.trials": trials})})
+    made: list[RunDirectory] = []
+    engine.run(
+        reading.load_space(str(space), pairs, profile),
+        name=str(space),
+        profile=profile,
+        overrides=tuple(pairs),
+        console=_console(progress),
+        created=made.append,
+    )
+    return Run(open_run(made[0].address))
+
+
+def resume(
+    run: Run | str | Path, *, overrides: Mapping[str, Any] | None = None, progress: bool = True
+) -> Run:
+    """Continue a search, or extend it.
+
+    Args:
+        run: a run, its folder or its URL.
+        overrides: what a resume may change: ``search.trials``, ``search.budget``, ``search.slots``,
+            and ``data.root``, ``data.store``, ``plugins`` where they have moved.
+        progress: as for `search`.
+
+    Raises:
+        BadInput: there is no such run, it cannot continue, or another driver has it.
+    """
+    from mtsearch.execution import engine
+
+    address = run.address if isinstance(run, Run) else str(run)
+    engine.resume(address, dict(overrides or {}), console=_console(progress))
+    return Run(open_run(address))
+
+
+def train_one(
+    space: str | Path,
+    *,
+    control: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    profile: str | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train one configuration of a space in this process, without Ray.
+
+    Args:
+        space: as for `load_space`.
+        control: the name of one of the space's controls; None trains the space's defaults.
+        overrides: as for `load_space`.
+        profile: as for `load_space`.
+        progress: whether reports are printed.
+
+    Returns:
+        A run of one trial, which ``run.pick()`` picks.
+
+    Raises:
+        BadInput: before a run directory is made.
+
+    Example:
+        >>> run = train_one("pareto_cm", overrides={"trial.sparsity": "none"})  # doctest: +SKIP
+    """
+    from mtsearch.jobs import single
+
+    pairs = _pairs(overrides)
+    made: list[RunDirectory] = []
+    single.train(
+        reading.load_training(str(space), pairs, profile, control),
+        name=str(space),
+        profile=profile,
+        overrides=pairs,
+        console=_console(progress),
+        created=made.append,
+    )
+    return Run(open_run(made[0].address))
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A dataset whose store is built.
+
+    Attributes:
+        label: the dataset that is really used, as tables print it.
+        path: of the store.
+        counts: images by split.
+        checksum: SHA-256 of its content, which checkpoints and runs are bound to.
+    """
+
+    label: str
+    path: Path
+    counts: Mapping[str, int]
+    checksum: str
+
+
+def prepare_data(dataset: str | Path, **settings: Any) -> PreparedData:
+    """Build a dataset's store, or verify the one that is there.
+
+    Args:
+        dataset: the name of a shipped data card, or the path of a card.
+        settings: of the ``data`` block of a space: ``root`` (the folder of the downloaded files),
+            ``store``, ``split_seed``, ``val_fraction``, ``size`` (pixels per side), ``fold``,
+            ``undefined``.
+
+    Raises:
+        BadInput: the data are not found, or the card does not fit them.
+
+    Example:
+        >>> prepare_data("multidigits").counts["train"]
+        3200
+    """
+    from mtsearch.data import check_sources, prepare, resolve
+    from mtsearch.data.store import read_manifest, verify
+
+    data = validate_tree(DataConfig, {"dataset": str(dataset), **settings}, "data")
+    check_sources(resolve(data))
+    path = prepare(data)
+    manifest = read_manifest(path)
+    verify(path, manifest)
+    return PreparedData(resolve(data).label, path, manifest["counts"], manifest["checksum"])
+
+
+def load_run(run: str | Path, *, plugins: Sequence[str] | None = None) -> Run:
+    """A run on disk or in an object store, finished or not.
+
+    Args:
+        run: its folder or URL, as its last printed line names it.
+        plugins: where its plug-ins are now.
+
+    Raises:
+        BadInput: there is no run.
+    """
+    return Run(open_run(run, plugins))
+
+
+def _pairs(overrides: Mapping[str, Any] | None) -> list[str]:
+    return [f"{key}={text(value)}" for key, value in (overrides or {}).items()]
+
+
+def _console(progress: bool) -> Console | None:
+    from rich.console import Console
+
+    return None if progress else Console(file=io.StringIO())

@@ -1,0 +1,154 @@
+"""Predictions in the user's terms: files or arrays in; classes, values and masks by task out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.config.metrics import has_values
+from mtsearch.data import Dataset
+from mtsearch.data.formats.base import Request
+from mtsearch.data.formats.class_folders import decode
+from mtsearch.deploy.serving import Serving
+
+Image = str | Path | NDArray[np.uint8] | Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network predicts for one task on one image.
+
+    Attributes:
+        task: its name.
+        kind: `classification`, `regression`, `segmentation`, `restoration` or a plug-in's.
+        label: of a classification, the name of the most probable class (its number as text where
+            the data card names no classes); else None.
+        probabilities: of a classification, the softmax of the logits by class name; else None.
+        value: of any other kind. Regression: a float, or (outputs,) floats; segmentation: the most
+            probable class of each pixel, int64 (H, W); else the raw output of the network.
+    """
+
+    task: str
+    kind: str
+    label: str | None = None
+    probabilities: dict[str, float] | None = None
+    value: Any = None
+
+    @property
+    def probability(self) -> float | None:
+        """Of `label`, in [0, 1]; None where there is no label."""
+        if self.label is None or self.probabilities is None:
+            return None
+        return self.probabilities[self.label]
+
+
+class Predictor(nn.Module):
+    """A trained multi-task network with what it needs to read images.
+
+    Calling it maps float images (B, C, H, W) in [0, 1] to raw outputs by task; `predict` takes
+    files and arrays.
+
+    Args:
+        network: on normalised images, in eval mode.
+        dataset: what it was trained on: gives the shape, the normalisation and the class names.
+        tasks: that the network answers.
+    """
+
+    def __init__(self, network: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard]) -> None:
+        super().__init__()
+        self.serving = Serving(network, dataset.mean, dataset.std)
+        self.shape = dataset.card.shape
+        self.tasks = tuple(tasks)
+        self.resize = _resize_of(dataset.card.source)
+        self.eval()
+
+    @property
+    def network(self) -> nn.Module:
+        """The multi-task network itself, on normalised images."""
+        return self.serving.model
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Raw outputs by task of float images (B, C, H, W) in [0, 1]."""
+        return self.serving(images)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def predict(
+        self, images: Sequence[Image] | Image, batch_size: int = 64
+    ) -> list[dict[str, Prediction]]:
+        """One prediction per task for each image.
+
+        Args:
+            images: paths of image files, uint8 arrays (H, W, C) or (H, W), or tensors (C, H, W):
+                uint8, or float in [0, 1]. Files are scaled to the size of the training images as
+                these were; arrays and tensors must have that size.
+            batch_size: images that the network gets at once.
+
+        Returns:
+            A dict by task for each image, in their order.
+
+        Raises:
+            BadInput: a file that cannot be read, or an array of another size.
+        """
+        if isinstance(images, str | Path | np.ndarray) or (
+            isinstance(images, Tensor) and images.dim() == 3
+        ):
+            images = [images]
+        device = next(self.parameters()).device
+        found: list[dict[str, Prediction]] = []
+        for start in range(0, len(images), batch_size):
+            chunk = [self._pixels(image) for image in images[start : start + batch_size]]
+            outputs = self(torch.stack(chunk).to(device))
+            found += [
+                {task.name: _prediction(task, outputs[task.name][i].cpu()) for task in self.tasks}
+                for i in range(len(chunk))
+            ]
+        return found
+
+    def _pixels(self, image: Image) -> Tensor:
+        """An image as float (C, H, W) in [0, 1]."""
+        if isinstance(image, str | Path):
+            try:
+                content = Path(image).read_bytes()
+            except OSError as error:
+                raise BadInput(
+                    f"the image {image} cannot be read ({error.strerror}). Give another path."
+                ) from None
+            image = decode(content, Request(self.shape, resize=self.resize), str(image))
+        if isinstance(image, np.ndarray):
+            array = np.array(image if image.ndim == 3 else image[..., None])
+            image = torch.from_numpy(array).movedim(-1, 0)
+        if tuple(image.shape) != self.shape:
+            raise BadInput(
+                f"`images` should have the shape {self.shape} (channels, height, width) of the"
+                f" training images. Found {tuple(image.shape)}. Scale them, or give paths of files."
+            )
+        return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+
+
+def _resize_of(source: dict[str, Any]) -> str:
+    """The filter by which the files of a source were scaled; bilinear where it names none."""
+    nested = [value for value in source.values() if isinstance(value, dict)]
+    filters = {part["resize"] for part in (source, *nested) if part.get("resize")}
+    return str(filters.pop()) if len(filters) == 1 else "bilinear"
+
+
+def _prediction(task: TaskCard, output: Tensor) -> Prediction:
+    if task.kind == "classification":
+        names = task.classes or tuple(str(number) for number in range(task.outputs))
+        shares = output.float().softmax(0).tolist()
+        label = names[int(output.argmax())]
+        return Prediction(task.name, task.kind, label, dict(zip(names, shares, strict=True)))
+    if task.kind == "segmentation":
+        return Prediction(task.name, task.kind, value=output.argmax(0))
+    if has_values(task.kind) and output.numel() == 1:
+        return Prediction(task.name, task.kind, value=float(output))
+    return Prediction(task.name, task.kind, value=output)

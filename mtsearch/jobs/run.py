@@ -1,0 +1,310 @@
+"""A run from Python: its tables, its front, and the models of its trials."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import SpaceConfig
+from mtsearch.config.space import Space
+from mtsearch.pareto.choice import choose
+from mtsearch.pareto.columns import Row, arranged
+from mtsearch.pareto.outcome import Outcome, outcome
+from mtsearch.runs.commands import strip_local_paths
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.object_store import is_url
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+    from mtsearch.deploy.predictor import Predictor
+    from mtsearch.population import Population
+    from mtsearch.training import Trial
+
+
+class Table(Sequence[Row]):
+    """Rows of a run, each a dict by column. A notebook shows it as a table.
+
+    Args:
+        rows: with the same keys or some of them.
+        first: columns that stand before the others, after the identity.
+    """
+
+    def __init__(self, rows: Sequence[Row], first: Sequence[str] = ()) -> None:
+        self._rows, self.columns = list(rows), arranged(rows, first)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A data frame with a row per row, in the order of `columns`."""
+        import pandas
+
+        return pandas.DataFrame.from_records(self._rows, columns=self.columns)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        return self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Table({len(self)} rows, {len(self.columns)} columns)"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas()._repr_html_())  # type: ignore[operator]
+
+
+class Run:
+    """A search or a single training that has begun, read from its run directory.
+
+    `mtsearch.search`, `mtsearch.train_one` and `mtsearch.load_run` return one. Its tables are those
+    at the time of their first use; `reload` reads the events again.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+
+    @property
+    def address(self) -> str:
+        """The run's folder or URL: what ``run=`` and ``resume=`` take on the command line."""
+        return self.directory.address
+
+    @property
+    def space(self) -> Space:
+        """The space that was searched, with the settings that resumes changed."""
+        return self.directory.space
+
+    @property
+    def config(self) -> SpaceConfig:
+        """The validated configuration of the space."""
+        return self.directory.config
+
+    def reload(self) -> Run:
+        """The same run with what has been written since."""
+        return Run(self.directory)
+
+    # ------------------------------------------------------------ tables
+
+    @cached_property
+    def _result(self) -> Outcome:
+        config, environment = self.config, self.directory.environment
+        return outcome(
+            self.directory.rows(),
+            self.directory.history(),
+            config.objectives,
+            config.constraints,
+            control=config.delta_m,
+            kinds=environment.get("tasks"),
+            notes=config.notes or "",
+        )
+
+    @property
+    def trials(self) -> Table:
+        """One row per trial: search trials by number, then controls by name. Columns: ``trial``,
+        ``state``, settings (``trial.*``), the selected report's metrics (``val/...``,
+        ``model/...``, ``cost/...``), those of the test split (``test/...``), ``front``, ``knee``
+        and the command that trains it again."""
+        return Table(self._result.rows, self._result.metrics)
+
+    @property
+    def history(self) -> Table:
+        """One row per report: ``trial``, ``report``, ``epoch``, ``phase`` and its metrics."""
+        return Table(self._result.history)
+
+    @property
+    def front(self) -> Table:
+        """The non-dominated trials, from the best to the worst of the first objective."""
+        return Table(self._result.front, self._result.metrics)
+
+    @property
+    def hypervolume(self) -> float:
+        """Of the front, in the product of the objectives' units; NaN where the front is empty."""
+        found = self._result.hypervolumes
+        return found[-1] if found else float("nan")
+
+    def plot_front(self, path: str | Path | None = None) -> Figure:
+        """The front, the other trials and the controls, a panel per pair of objectives.
+
+        Args:
+            path: a file to write the figure to, too; its suffix (.png, .pdf, .svg) is the format.
+        """
+        from mtsearch.reporting.plots import front_figure, write_front
+
+        if path is not None:
+            write_front(Path(path), self._result)
+        return front_figure(self._result)
+
+    # ------------------------------------------------------------ models
+
+    def pick(self, how: str = "auto", *, of: str | None = None, **weights: float) -> PickedTrial:
+        """One trial, as ``pick=`` of ``mtsearch export`` chooses it.
+
+        Args:
+            how: ``auto`` (the only point; equal preference for two; the knee from three points
+                on), ``knee``, ``preference`` with a weight per task as keyword arguments,
+                ``best:METRIC``, ``bound:METRIC<=VALUE``, or ``trial:NAME`` for a trial or control.
+            of: a task whose own best report is meant, where the trial had ``keep: tasks``.
+            weights: of ``preference``, non-negative, by task.
+
+        Raises:
+            BadInput: nothing fits, or `how` is no such form.
+
+        Example:
+            >>> run.pick("preference", image=0.7, digit=0.3).export("out")  # doctest: +SKIP
+        """
+        if weights:
+            if how != "preference":
+                given = ", ".join(sorted(weights))
+                raise BadInput(f"`{given}` goes with `preference` only. Found `{how}`.")
+            how = "preference:" + ",".join(f"{task}={value!r}" for task, value in weights.items())
+        if how == "auto" and self.directory.state().single:
+            how = f"trial:{self.trials[0]['trial']}"
+        row = choose(self.directory.rows(), self.config.objectives, how, self.config.constraints)
+        return PickedTrial(self, row, how, of)
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{n} {name}" for name, n in sorted(self._result.states.items()))
+        return f"Run({self.address!r}: {states or 'no trial'}; front {len(self._result.front)})"
+
+    def _repr_html_(self) -> str:
+        return f"<p><code>{self.address}</code></p>{self.front._repr_html_()}"
+
+
+class PickedTrial:
+    """A trial of a run whose network can be loaded, exported and used.
+
+    Attributes:
+        run: it belongs to.
+        row: of the tables, of the trial.
+        how: it was picked.
+        of: the task whose own best report is meant; None for the selected one.
+    """
+
+    def __init__(self, run: Run, row: Row, how: str, of: str | None = None) -> None:
+        self.run, self.row, self.how, self.of = run, row, how, of
+
+    @property
+    def name(self) -> str:
+        """Of the trial: its number, or the control's name."""
+        return str(self.row["trial"])
+
+    @property
+    def command(self) -> str:
+        """The command that trains it again, alone."""
+        return str(self.row["command"])
+
+    def trial(self, places: Mapping[str, Any] | None = None) -> Trial | Population:
+        """The finished trial with its data and its trained network.
+
+        Args:
+            places: `root` and `store` of the data, where they are no longer where the run had them.
+
+        Raises:
+            BadInput: the trial keeps no checkpoint, or other data are found than it was trained on.
+        """
+        from mtsearch.jobs.restore import load_trial
+
+        return load_trial(self.run.directory, self.name, places)
+
+    def load(self, places: Mapping[str, Any] | None = None) -> Predictor:
+        """The trained network as a torch module with `predict`. Arguments and errors as `trial`."""
+        from mtsearch.deploy.predictor import Predictor
+
+        trial, network = self._network(places)
+        return Predictor(network, trial.dataset, trial.tasks)
+
+    def export(
+        self,
+        out: str | Path | None = None,
+        *,
+        onnx: bool = False,
+        places: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Compact the network, check it and write `model.safetensors`, `model.pt2` and its card.
+
+        Args:
+            out: the folder to make; by default `export/<trial>` in the run's folder, in the working
+                folder for a run at a URL. An earlier export there is replaced.
+            onnx: whether to write `model.onnx` too (needs the extra ``onnx``).
+            places: as for `trial`.
+
+        Returns:
+            `out`.
+
+        Raises:
+            BadInput: as `trial`, or `out` holds something else.
+            RuntimeError: the exported network would not answer as the trained one.
+        """
+        from mtsearch.deploy import export_model, need_onnx
+
+        if onnx:
+            need_onnx()
+        trial, network = self._network(places)
+        name = self.name if self.of is None else f"{self.name}-{self.of}"
+        if out is None:
+            parent = Path() if is_url(self.run.address) else self.run.directory.path
+            out = parent / "export" / name
+        return export_model(
+            network, trial.dataset, trial.tasks, Path(out), self._facts(trial), onnx=onnx
+        )
+
+    def _network(self, places: Mapping[str, Any] | None) -> tuple[Trial | Population, Any]:
+        from mtsearch.population import Population
+
+        trial = self.trial(places)
+        if not isinstance(trial, Population):
+            network = trial.selected_model(self.of)
+        elif self.of is None:
+            network = trial.selected_model()
+        else:
+            raise BadInput(
+                f"trial `{self.name}` is a population, which has one target task and one model."
+                " Leave `of` out."
+            )
+        if network.told:
+            raise BadInput(
+                f"trial `{self.name}` is a baseline that reads ground-truth labels, so there is no"
+                " model to deploy. Pick another trial."
+            )
+        return trial, network
+
+    def _facts(self, trial: Trial | Population) -> dict[str, Any]:
+        """What the card tells of the trial; the run and files by their names only, as folders mean
+        nothing elsewhere."""
+        from mtsearch.population import Population
+
+        row, how = self.row, self.how
+        if self.of is not None and not isinstance(trial, Population):
+            row = {k: v for k, v in row.items() if not k.startswith(("val/", "test/"))}
+            row |= trial.best(self.of)
+            how = f"{how}, best of {self.of}"
+        return {
+            "run": self.run.directory.name,
+            "trial": self.name,
+            "pick": how,
+            "command": shlex.join(strip_local_paths(shlex.split(self.command))),
+            "preference": trial.config.preference,
+            "metrics": {
+                key: value
+                for key, value in row.items()
+                if key.startswith(("val/", "test/")) and isinstance(value, int | float)
+            },
+            "config": trial.config.model_dump(mode="json"),
+            "environment": dict(self.run.directory.environment),
+        }
+
+    def __repr__(self) -> str:
+        return f"PickedTrial({self.name!r} of {self.run.address!r}, picked by {self.how!r})"
