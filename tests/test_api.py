@@ -107,7 +107,7 @@ def test_predict_refuses_other_sizes_and_missing_files(trained):
     model = trained.pick().load()
     with pytest.raises(BadInput, match=r"should have the shape \(3, 32, 32\)"):
         model.predict(np.zeros((5, 5, 3), np.uint8))
-    with pytest.raises(BadInput, match="none.png cannot be read"):
+    with pytest.raises(BadInput, match=r"none\.png cannot be read"):
         model.predict(["none.png"])
 
 
