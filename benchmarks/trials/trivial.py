@@ -24,6 +24,11 @@ class TrivialTrial:
         return len(self.reports) >= REPORTS
 
     @property
+    def total_epochs(self) -> int:
+        """As many as reports."""
+        return REPORTS
+
+    @property
     def selected(self) -> dict[str, Any]:
         """The last report."""
         return self.reports[-1]

@@ -19,7 +19,7 @@ from mtsearch.runs.messages import StepResult
 from mtsearch.runs.object_store import StoreError
 
 if TYPE_CHECKING:
-    from mtsearch.training import World
+    from mtsearch.training import TrialProtocol, World
 
 TRIAL_CLASS = "mtsearch.population:trial_class_for"
 
@@ -48,7 +48,7 @@ class Job:
         self._ranks = () if world is None else (world,)
         self._keeps = world is None or world.rank == 0
         self.purpose = job["purpose"]
-        self._trial: Any = None
+        self._trial: TrialProtocol | None = None
         self._states: FolderCheckpoints | ObjectStoreCheckpoints | None = None
         self._again: list[dict[str, Any]] = []
         self._failed: str | None = None
@@ -78,7 +78,9 @@ class Job:
         except Exception as error:  # whatever a trial's code raises ends this trial and no other
             self._failed = reason_of(error)
 
-    def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
+    def _restore_or_none(
+        self, trial_class: type[TrialProtocol], data: DataConfig
+    ) -> TrialProtocol | None:
         """The trial that was saved, if any; None where an unfinished one is damaged: trained again,
         it makes the same reports."""
         assert self._states is not None
@@ -106,7 +108,8 @@ class Job:
         selected, done = None, True
         if self._failed is None and self._halt is None:
             try:
-                reports = reports or self._next()
+                assert self._trial is not None
+                reports = reports or self._next(self._trial)
                 done = self._halt is not None or bool(self._trial.finished)
                 selected = self._trial.selected["report"] if done and self._halt is None else None
             except Exception as error:  # as above
@@ -122,15 +125,15 @@ class Job:
             gpu_memory=_gpu_memory(),
         )
 
-    def _next(self) -> list[dict[str, Any]]:
+    def _next(self, trial: TrialProtocol) -> list[dict[str, Any]]:
         """The next report, its state on disk; none where that cannot be written."""
-        report = next(self._trial)
+        report = next(trial)
         json.dumps(
             plain(report), ensure_ascii=False
         ).encode()  # what is no text or number fails the trial here and not the driver later
         if self._keeps and self._states is not None:
             try:
-                self._states.keep(self._trial, bool(self._trial.finished))
+                self._states.keep(trial, bool(trial.finished))
             except OSError as error:
                 self._halt = (
                     f"the state of a trial cannot be written to {error.filename or 'its folder'}"
@@ -142,13 +145,14 @@ class Job:
     @property
     def total_epochs(self) -> float | None:
         """Epochs of the trial in all; None where it could not be made."""
-        return getattr(self._trial, "total_epochs", None)
+        return None if self._trial is None else self._trial.total_epochs
 
     def test(self) -> StepResult:
         """The test metrics of the trial; raises nothing."""
         metrics = None
         if self._failed is None and self._halt is None:
             try:
+                assert self._trial is not None
                 found = self._trial.evaluate("test")
                 json.dumps(plain(found), ensure_ascii=False).encode()
                 metrics = found
@@ -174,10 +178,10 @@ def _gpu_memory() -> int | None:
     return int(cuda.max_memory_allocated()) if cuda is not None and cuda.is_initialized() else None
 
 
-def trial_class_of(path: str, config: TrialConfig) -> Any:
-    """The class at ``module:Class``, or what the function there gives for the configuration. It is
-    made as ``Class(TrialConfig, DataConfig)`` and has `__next__`, `finished`, `reports`,
-    `selected`, `save`, `saved`, `restore`, `evaluate` and `close`, as `mtsearch.training.Trial`."""
+def trial_class_of(path: str, config: TrialConfig) -> type[TrialProtocol]:
+    """The class at ``module:Class``, or the class that the function there returns for the
+    configuration."""
     module, _, name = path.partition(":")
     found = getattr(importlib.import_module(module), name)
-    return found if isinstance(found, type) else found(config)
+    trial_class: type[TrialProtocol] = found if isinstance(found, type) else found(config)
+    return trial_class

@@ -22,7 +22,7 @@ from mtsearch.population.transfer import HEAD, check_layers
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
 from mtsearch.training.parts import evaluation_batch
-from mtsearch.training.randomness import Lent
+from mtsearch.training.randomness import fork_rng
 from mtsearch.training.schedules import lr_factor
 from mtsearch.training.state import to_device
 from mtsearch.training.steps import Stepper
@@ -71,7 +71,7 @@ class Bench:
     def begin(self, task: Task) -> State:
         """The task's initial state, from its own stream."""
         config, seed = self._config, seed_of(self._config.seed, "init", task.key)
-        with Lent(seed, None):
+        with fork_rng(seed):
             model = build_model(
                 config.architecture, config.backbone, [task.card], task.dataset.card.shape
             )
@@ -91,7 +91,7 @@ class Bench:
         use."""
         key = (task.card.kind, task.card.outputs)
         if key not in self._networks:
-            with Lent(None, None):
+            with fork_rng():
                 model = build_model(
                     self._config.architecture,
                     self._config.backbone,
@@ -133,7 +133,7 @@ class Bench:
             self._autocast,
         )
         total, examples = torch.zeros((), device=self.device), 0
-        with Lent(None, None):
+        with fork_rng():
             for step in range(first, first + steps):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.lr * lr_factor(  # type: ignore[attr-defined]

@@ -10,15 +10,19 @@ from mtsearch.data import Dataset
 from mtsearch.models import build_model
 from mtsearch.population.checks import check_population
 from mtsearch.population.population import Population
-from mtsearch.training import Trial, World
+from mtsearch.training import Trial, TrialProtocol, World
 from mtsearch.training.checks import Build
 from mtsearch.training.checks import check_trial as check_one
 from mtsearch.training.phases import plan
 from mtsearch.training.state import load_state
 
 
-def trial_class_for(config: TrialConfig) -> type[Trial] | type[Population]:
-    """The class that trains this configuration; both have the same methods."""
+def trial_class_for(config: TrialConfig) -> type[TrialProtocol]:
+    """The class that trains this configuration."""
+    return _class_for(config)
+
+
+def _class_for(config: TrialConfig) -> type[Trial] | type[Population]:
     return Trial if config.population is None else Population
 
 
@@ -26,7 +30,7 @@ def open_trial(
     config: TrialConfig, data: DataConfig, world: World | None = None
 ) -> Trial | Population:
     """A new trial. Raises BadInput."""
-    return trial_class_for(config)(config, data, world)
+    return _class_for(config)(config, data, world)
 
 
 def check_trial(
@@ -53,7 +57,7 @@ def restore_trial(
     """The trial that was saved in a folder; `data` replaces where its data are found. Raises
     BadInput when the folder is damaged."""
     config = TrialConfig.model_validate(load_state(folder)["config"])
-    return trial_class_for(config).restore(folder, data, world)
+    return _class_for(config).restore(folder, data, world)
 
 
 def total_epochs_of(config: TrialConfig, images: int) -> float:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.data import device_of, open_dataset
-from mtsearch.models import MultiTaskModel, build_model, model_macs
+from mtsearch.models import MultiTaskModel, model_macs
 from mtsearch.population.checks import check_length
 from mtsearch.population.final import final_weights
 from mtsearch.population.member import Bench
@@ -23,13 +21,13 @@ from mtsearch.population.splits import overlap
 from mtsearch.population.task import Stock
 from mtsearch.population.tasks import build_tasks, in_steps, passes, rounds_of
 from mtsearch.sparsity import measures
-from mtsearch.training import Diverged, World
-from mtsearch.training.randomness import Lent
+from mtsearch.training import World
+from mtsearch.training.checkpointed import CheckpointedTrial, check_finite
 from mtsearch.training.schedules import lr_factor
-from mtsearch.training.state import has_state, load_state, save_state, to_device
+from mtsearch.training.state import to_device
 
 
-class Population:
+class Population(CheckpointedTrial):
     """Train a population on one target task; each `next` runs up to `report_every` rounds and
     returns a report.
 
@@ -62,13 +60,7 @@ class Population:
         world: World | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.config = config
-        self.data = data
-        self.world = world or World()
-        self._clock = clock
-        torch.set_num_threads(config.threads)
-        self.device = device_of(config.device)
-        self.dataset = open_dataset(data)
+        super().__init__(config, data, world, clock)
         self._tasks = build_tasks(config, data, self.dataset)
         check_length(config, self._tasks)
         self.tasks = (self._tasks[0].card,)
@@ -76,7 +68,6 @@ class Population:
         plan = in_steps(config, self._epoch)
         self._interval = plan.population.interval
         self.rounds = rounds_of(plan, self._epoch)
-        self.reports: list[dict[str, Any]] = []
         self._seconds = 0.0
         self._final: dict[str, Tensor] | None = None
         self._over = False
@@ -95,9 +86,6 @@ class Population:
         )
 
     # ------------------------------------------------------------ iteration
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self
 
     def __next__(self) -> dict[str, Any]:
         """Run up to the next report. Raises StopIteration at the end and `Diverged` when the
@@ -157,12 +145,7 @@ class Population:
             f"train/{task}/loss": sum(losses) / len(losses),
         }
         report |= self.world.tell(self._figures() if self.world.rank == 0 else None)
-        for key, value in report.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise Diverged(
-                    f"`{key}` is {value} after round {rounds.number}. Lower `trial.optimizer.lr` or"
-                    " set `trial.clip`."
-                )
+        check_finite(report, f"after round {rounds.number}")
         report |= {
             "cost/seconds": self._seconds,
             "cost/steps": rounds.counts["steps"],
@@ -221,11 +204,7 @@ class Population:
 
     def selected_model(self) -> MultiTaskModel:
         """The model of the last report, in eval mode: at the end the one that is handed out."""
-        with Lent(None, None):  # the weights that are drawn here are not used
-            model = build_model(
-                self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape
-            )
-        model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = self._uninitialised_model()
         model.load_state_dict(self._weights())
         return model.eval()
 
@@ -242,12 +221,7 @@ class Population:
         """Everything needed to continue bit-identically, on rank 0, where the last report brought
         it. A finished population's is small."""
         return {
-            "config": self.config.model_dump(mode="json"),
-            "data": self.data.model_dump(
-                mode="json", exclude={"root", "store"}
-            ),  # where data lie is the machine's matter
-            "checksum": self.dataset.checksum,
-            "reports": self.reports,
+            **self._identity(),
             "seconds": self._seconds,
             "final": self._final,
             "live": self._gathered,
@@ -256,12 +230,7 @@ class Population:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a `state_dict` of the same configuration. Raises ValueError when the data
         differ."""
-        if state["checksum"] != self.dataset.checksum:
-            raise ValueError(
-                f"Trial state was made on data with checksum {state['checksum']}. Found"
-                f" {self.dataset.checksum}."
-            )
-        self.reports = [dict(report) for report in state["reports"]]
+        self._load_identity(state)
         self._seconds = state["seconds"]
         self._final = (
             None
@@ -272,30 +241,6 @@ class Population:
         if state["live"] is not None:
             self._rounds.load_state_dict(state["live"])
         self._gathered = state["live"]
-
-    def save(self, folder: Path) -> None:
-        """Write the state to a folder, atomically; on rank 0."""
-        save_state(folder, self.state_dict())
-
-    @classmethod
-    def restore(
-        cls, folder: Path, data: DataConfig | None = None, world: World | None = None
-    ) -> Population:
-        """The population that was saved in a folder; `data` replaces where its data are found.
-        Raises BadInput when it is damaged."""
-        state = load_state(folder)
-        trial = cls(
-            TrialConfig.model_validate(state["config"]),
-            data or DataConfig.model_validate(state["data"]),
-            world,
-        )
-        trial.load_state_dict(state)
-        return trial
-
-    @staticmethod
-    def saved(folder: Path) -> bool:
-        """Whether a trial was saved there."""
-        return has_state(folder)
 
     def close(self) -> None:
         """Drop the states and networks; the dataset stays for the next trial in this process."""

@@ -1,7 +1,8 @@
 """Training: one trial as an object that yields reports. Plain PyTorch; imports neither Ray nor
 Optuna."""
 
-from mtsearch.training.trial import Diverged, Trial
+from mtsearch.training.protocol import Diverged, TrialProtocol
+from mtsearch.training.trial import Trial
 from mtsearch.training.world import World
 
-__all__ = ["Diverged", "Trial", "World"]
+__all__ = ["Diverged", "Trial", "TrialProtocol", "World"]

@@ -24,10 +24,10 @@ from mtsearch.sparsity import AFFINITY_LIMIT
 from mtsearch.tasks import loss_of
 from mtsearch.training.optimizers import part_of
 from mtsearch.training.preference import coefficient_of, weights_of
-from mtsearch.training.randomness import Lent
+from mtsearch.training.randomness import fork_rng
 from mtsearch.training.selection import check_selection
 from mtsearch.training.streams import Pools, size_of
-from mtsearch.training.teachers import lessons
+from mtsearch.training.teachers import teacher_config
 
 Build = Callable[..., MultiTaskModel]
 
@@ -63,7 +63,7 @@ def check_trial(
                 for s in found["train"].streams(group, config.batch_size)
             ],
         )
-    taught = lessons(config)
+    taught = teacher_config(config)
     if taught is not None:
         check_trial(taught, card, splits, build)
 
@@ -117,7 +117,7 @@ def check_lone_images(config: TrialConfig, card: DatasetCard, streams: Iterable[
     )
     if lone is None:
         return
-    with Lent(config.seed, None), torch.no_grad():
+    with fork_rng(config.seed), torch.no_grad():
         model = build_model(config.architecture, config.backbone, card.tasks, card.shape).train()
         try:
             model(torch.zeros(1, *card.shape))

@@ -1,31 +1,29 @@
-"""Torch's global generators, lent to a trial."""
+"""Torch's global random generators, seeded for a block of code and restored after it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 
-class Lent:
-    """A context in which torch's global generators are seeded, or at a CPU state kept from before;
-    afterwards the caller has its own back.
+@contextmanager
+def fork_rng(seed: int | None = None, state: Tensor | None = None) -> Iterator[None]:
+    """Run a block with torch's global generators seeded, then restore their previous states.
 
-    Dropout on a GPU is seeded, but its position in the stream is not kept: bit-identical
-    continuation is a promise for CPUs.
+    On a GPU the generator is seeded, but its position is not saved, so bit-identical continuation
+    holds on CPUs only.
+
+    Args:
+        seed: the seed of all generators.
+        state: a state of the CPU generator from `torch.get_rng_state`, used where `seed` is None.
+            With neither, the generators keep their states inside the block.
     """
-
-    def __init__(self, seed: int | None, state: Tensor | None) -> None:
-        self._seed, self._state = seed, state
-        self._fork = torch.random.fork_rng()
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        if self._seed is not None:
-            torch.manual_seed(self._seed)
-        elif self._state is not None:
-            torch.set_rng_state(self._state)
-
-    def __exit__(self, *exception: Any) -> None:
-        self._fork.__exit__(*exception)
+    with torch.random.fork_rng():
+        if seed is not None:
+            torch.manual_seed(seed)
+        elif state is not None:
+            torch.set_rng_state(state)
+        yield

@@ -21,13 +21,9 @@ from torch import Tensor
 
 from mtsearch.config.errors import BadInput
 
-VERSION, OLDEST = (
-    4,
-    2,
-    # 2: a trial counts the ticks of its streams; 3: checksums; 4: weights that are the best of
-    # several once, and the
-)
-# version is in the checksum, so that a damaged one is not taken for another version
+# 2: trials count sparsifier ticks; 3: checksums; 4: weights selected for several tasks are stored
+# once, and the checksum covers the version; 5: `handed` is `carried_metrics`
+VERSION, OLDEST = 5, 2
 _TENSORS, _TREE = "state.safetensors", "state.json"
 
 

@@ -17,7 +17,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import task_loss
 from mtsearch.training.compiling import compiled
-from mtsearch.training.randomness import Lent
+from mtsearch.training.randomness import fork_rng
 from mtsearch.training.reduction import sum_gradients_
 from mtsearch.training.streams import Batch
 from mtsearch.training.sync_norm import has_local_norm
@@ -187,7 +187,7 @@ class Stepper:
         if self._world.size == 1:
             self._balancing.backward(step)
             return
-        with Lent(self._steps, None):
+        with fork_rng(self._steps):
             self._balancing.backward(step)
 
     @contextmanager

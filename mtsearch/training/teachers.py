@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 from mtsearch.config.schema import Epochs, LinearConfig, NoSparsityConfig, STLConfig, TrialConfig
+from mtsearch.training.protocol import TrialProtocol
 
-_OWN = {
-    "trunk": "trunks"
-}  # what single-task networks call a part of the student; they have no adaptors
+_TEACHER_PART = {"trunk": "trunks"}  # parts of the student that teachers name differently
 
 
-def lessons(config: TrialConfig) -> TrialConfig | None:
-    """How a trial's teachers are trained: as single-task networks of the same backbone, seed, data,
-    schedule and optimiser, dense and without preference, for `trial.architecture.teacher_epochs`.
-    None where the architecture has no such setting.
+def teacher_config(config: TrialConfig) -> TrialConfig | None:
+    """The configuration of a trial's teachers: single-task networks of the same backbone, seed,
+    data, schedule and optimiser, dense and without preference, trained for
+    `trial.architecture.teacher_epochs`. None where the architecture has no teachers.
     """
     epochs = getattr(config.architecture, "teacher_epochs", 0)
     if not epochs:
@@ -27,9 +26,9 @@ def lessons(config: TrialConfig) -> TrialConfig | None:
             "sparsity": NoSparsityConfig(),
             "epochs": Epochs(search=0, retrain=epochs),
             "lr_multipliers": {
-                _OWN.get(part, part): value
+                _TEACHER_PART.get(part, part): value
                 for part, value in config.lr_multipliers.items()
-                if part != "adaptors"
+                if part != "adaptors"  # teachers have none
             },
             "ema": None,
             "select": "best",
@@ -37,17 +36,32 @@ def lessons(config: TrialConfig) -> TrialConfig | None:
     )
 
 
-def lesson(teachers: Any) -> tuple[int, float, int, int, dict[str, float]]:
-    """Train the teachers up to their next report, the student staying as it is.
+class TeacherStep(NamedTuple):
+    """Progress of the teachers after a report of theirs.
 
-    Returns:
-        Their epoch, learning rate, steps and examples so far, and ``teacher/<task>/<metric>``: what
-        the chosen ones reach on the validation split.
+    Attributes:
+        epoch: epochs so far.
+        lr: learning rate of the last step.
+        steps: optimiser steps so far.
+        examples: training images so far.
+        metrics: ``teacher/<task>/<metric>`` of their selected networks on the validation split.
     """
+
+    epoch: int
+    lr: float
+    steps: int
+    examples: int
+    metrics: dict[str, float]
+
+
+def teacher_step(teachers: TrialProtocol) -> TeacherStep:
+    """Train the teachers up to their next report; the student does not change."""
     report = next(teachers)
-    figures = {
+    metrics = {
         f"teacher/{key.removeprefix('val/')}": value
         for key, value in teachers.selected.items()
         if key.startswith("val/")
     }
-    return report["epoch"], report["lr"], report["cost/steps"], report["cost/examples"], figures
+    return TeacherStep(
+        report["epoch"], report["lr"], report["cost/steps"], report["cost/examples"], metrics
+    )

@@ -21,7 +21,6 @@ def door(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(PLAN, str(tmp_path / "plan"))
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(FakeTrial, "total_epochs", 3, raising=False)
     monkeypatch.setattr(single, "TRIAL_CLASS", "tests.helpers.fake:FakeTrial")
     (tmp_path / "toy.yaml").write_text(space("results").to_yaml())
 

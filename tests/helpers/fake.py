@@ -128,6 +128,10 @@ class FakeTrial:
         return len(self.reports) >= self.total
 
     @property
+    def total_epochs(self) -> int:
+        return self.total
+
+    @property
     def selected(self) -> dict:
         return self.reports[-1]
 

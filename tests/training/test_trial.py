@@ -173,20 +173,20 @@ def test_the_optimiser_holds_every_trained_tensor_once_so_no_gradient_is_left_ov
     trial = Trial(config(architecture="mdmtn"), DATA)
     next(trial)
     named = dict(trial.model.named_parameters())
-    held = [id(p) for group in trial._optimizer.param_groups for p in group["params"]]
+    held = [id(p) for group in trial._trainer.optimizer.param_groups for p in group["params"]]
     assert sorted(held) == sorted(map(id, named.values()))
-    trial._optimizer.zero_grad()
+    trial._trainer.optimizer.zero_grad()
     assert all(p.grad is None or not p.grad.any() for p in named.values())
 
     mixings = [p for name, p in named.items() if name.endswith("alpha")]
     faulty = torch.optim.SGD([p for name, p in named.items() if not name.endswith("alpha")], lr=0.0)
     images, seen = torch.rand(4, 3, 32, 32), {}
-    for optimizer in (trial._optimizer, faulty):
+    for optimizer in (trial._trainer.optimizer, faulty):
         for _ in range(2):
             optimizer.zero_grad()
             sum(out.logsumexp(1).sum() for out in trial.model.eval()(images).values()).backward()
             seen.setdefault(optimizer, []).append(torch.stack([p.grad.clone() for p in mixings]))
-        trial._optimizer.zero_grad()
+        trial._trainer.optimizer.zero_grad()
     (first, again), (once, twice) = seen.values()
     assert torch.equal(first, again) and torch.allclose(twice, 2 * once)
 
@@ -218,7 +218,7 @@ def test_a_state_of_another_version_is_refused(tmp_path, version, sentence, monk
         load_state(tmp_path / "s")
 
 
-@pytest.mark.parametrize("version", [2, 3, 5, 99])
+@pytest.mark.parametrize("version", [2, 3, 4, 99])
 def test_a_damaged_version_is_no_other_version(tmp_path, version):
     save_state(tmp_path / "s", {"a": 1})
     file = tmp_path / "s" / "state.json"

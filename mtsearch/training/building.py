@@ -1,0 +1,93 @@
+"""The network and the batches of a trial, checked against its configuration and dataset."""
+
+from __future__ import annotations
+
+import torch
+
+from mtsearch.balancing import Balancing, build_balancing
+from mtsearch.balancing.schedules import TaskSchedule
+from mtsearch.config.schema import TrialConfig
+from mtsearch.data import Dataset
+from mtsearch.models import MultiTaskModel, build_model, lsuv_, normal_
+from mtsearch.training.checks import check_images, check_lone_images, check_parts
+from mtsearch.training.compiling import check_compile
+from mtsearch.training.parts import batches_of, parts_of
+from mtsearch.training.preference import coefficient_of, weights_of
+from mtsearch.training.streams import Pools, Streams
+from mtsearch.training.sync_norm import synchronise_
+from mtsearch.training.world import World
+
+LSUV_IMAGES = 512  # training images on which LSUV initialisation measures activations
+
+
+def build_network(
+    config: TrialConfig, dataset: Dataset, device: torch.device, world: World
+) -> MultiTaskModel:
+    """The initialised network on the device, channels-last. Draws from torch's global
+    generators."""
+    card = dataset.card
+    model = build_model(config.architecture, config.backbone, card.tasks, card.shape)
+    if config.init == "lsuv":
+        parts = parts_of(dataset, dataset.splits["train"], card.tasks, device, LSUV_IMAGES)
+        first = [next(iter(batches))[0] for _, batches in parts]
+        generator = torch.Generator().manual_seed(config.seed)
+        lsuv_(model, torch.cat(first)[:: len(first)].cpu(), generator)
+    elif config.init == "normal":
+        normal_(model)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.bn == "sync":
+        synchronise_(model, world)
+    return model
+
+
+def build_trial_balancing(config: TrialConfig, dataset: Dataset, device: torch.device) -> Balancing:
+    """The balancing method with the trial's preference."""
+    weights = weights_of(config, dataset.card, device)
+    return build_balancing(config.balancing, weights, coefficient_of(config))
+
+
+def build_streams(
+    config: TrialConfig,
+    dataset: Dataset,
+    schedule: TaskSchedule,
+    device: torch.device,
+    world: World,
+) -> Streams:
+    """The training batches of the groups of tasks that the schedule trains."""
+    train = dataset.splits["train"]
+    return Streams(
+        batches_of(dataset, train, config.batch, device, config.augment),
+        train,
+        dataset.card.tasks,
+        schedule.groups,
+        config.seed,
+        getattr(config.task_schedule, "replay", "fresh") == "cached",
+        world,
+        config.batch_size,
+    )
+
+
+def check_built(
+    config: TrialConfig,
+    dataset: Dataset,
+    schedule: TaskSchedule,
+    balancing: Balancing,
+    model: MultiTaskModel,
+    streams: Streams,
+    device: torch.device,
+) -> None:
+    """Raises BadInput for a configuration that cannot train on this dataset."""
+    card = dataset.card
+    check_parts(config, card, schedule, balancing, model)
+    others = {
+        name: Pools(split, card.tasks) for name, split in dataset.splits.items() if name != "train"
+    }
+    check_images(config, schedule, balancing, {"train": streams.pools, **others})
+    passes = [
+        stream
+        for group in schedule.groups
+        for stream in streams.pools.streams(group, config.batch_size)
+    ]
+    check_lone_images(config, card, passes)
+    if config.compile:
+        check_compile(model, device)

@@ -1,0 +1,188 @@
+"""The epochs of one phase: steps in the order of the task schedule, with the learning rate, the
+sparsity and the weight average of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from mtsearch.balancing import Balancing
+from mtsearch.balancing.schedules import TaskSchedule
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.schema import TrialConfig
+from mtsearch.models import MultiTaskModel
+from mtsearch.sparsity import Sparsifier
+from mtsearch.training.ema import Average
+from mtsearch.training.optimizers import build_optimizer, load_optimizer, scaled_groups
+from mtsearch.training.phases import Phase
+from mtsearch.training.preference import coefficient_of
+from mtsearch.training.reduction import copy_from_first_
+from mtsearch.training.schedules import lr_factor
+from mtsearch.training.state import to_device
+from mtsearch.training.steps import Stepper
+from mtsearch.training.streams import Streams
+from mtsearch.training.world import World
+
+
+class Epoch(NamedTuple):
+    """The result of one epoch.
+
+    Attributes:
+        losses: ``train/<task>/loss`` of the tasks that had a step: means over the labels, each
+            taken when its batch was trained.
+        penalty: the sparsity objective at the start of the epoch; 0 where it is no objective.
+        lr: learning rate of the last step.
+        steps: optimiser steps.
+        images: training images of all ranks.
+    """
+
+    losses: dict[str, float]
+    penalty: float
+    lr: float
+    steps: int
+    images: int
+
+
+class PhaseTrainer:
+    """Trains the model through the epochs of one phase with a fresh optimiser.
+
+    Args:
+        config: the trial's configuration.
+        phase: the phase.
+        model: the network, with its structure tied.
+        tasks: all tasks of the trial.
+        balancing: combines the losses of a step.
+        schedule: which tasks each step trains.
+        streams: the batches of each group of tasks.
+        plan_rng: the generator that the schedule draws from.
+        average: whether to keep the moving average of `trial.ema`.
+        autocast: the type of mixed precision, if any.
+        device: where the model is.
+        world: the ranks that train together.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        phase: Phase,
+        model: MultiTaskModel,
+        tasks: Sequence[TaskCard],
+        balancing: Balancing,
+        schedule: TaskSchedule,
+        streams: Streams,
+        plan_rng: torch.Generator,
+        average: bool,
+        autocast: torch.dtype | None,
+        device: torch.device,
+        world: World,
+    ) -> None:
+        self._config, self._phase, self._model, self._tasks = config, phase, model, tasks
+        self._schedule, self._streams, self._plan_rng = schedule, streams, plan_rng
+        self._device, self._world = device, world
+        self.ticks = 0  # of the sparsifier in this phase
+        self.optimizer = build_optimizer(
+            config.optimizer, scaled_groups(model, config.lr_multipliers, balancing.parameters())
+        )
+        self._stepper = Stepper(
+            model,
+            tasks,
+            balancing,
+            self.optimizer,
+            config.clip,
+            autocast,
+            config.idle,
+            world,
+            config.compile,
+        )
+        self._sparsifier: Sparsifier | None = None
+        if phase.name == "search":
+            steps = schedule.steps_per_epoch(streams.streams)
+            self._sparsifier = Sparsifier(
+                model,
+                model.prunable,
+                config.sparsity,
+                total_steps=phase.epochs * steps,
+                steps_per_epoch=steps,
+            )
+        self._average = Average(model, config.ema) if average and config.ema is not None else None
+
+    @property
+    def weights(self) -> MultiTaskModel:
+        """The network that is evaluated and selected: the average, where there is one."""
+        return self._model if self._average is None else self._average.model
+
+    def train_epoch(self, epoch: int) -> Epoch:
+        """One epoch as the task schedule plans it; `epoch` counts those of this phase from 0."""
+        sums = torch.zeros(2, len(self._tasks), dtype=torch.float64, device=self._device)
+        images, lr, penalty = 0, 0.0, self._penalty()
+        self._model.train()
+        self._streams.begin()
+        plan = self._schedule.epoch(self._streams.streams, self._plan_rng)
+        for number, group in enumerate(plan):
+            lr = self._set_lr(epoch * len(plan) + number, len(plan))
+            parts = self._streams.next(group)
+            sums[:, list(group)] += torch.stack(self._stepper.step(parts, penalty))
+            self._sparsify(epoch, number + 1, len(plan))
+            if self._average is not None:
+                self._average.update()
+                if self._sparsifier is not None:
+                    self._sparsifier.hold(self._average.model)
+            images += sum(len(batch) for _, (batch, _) in parts)
+        self._sparsify(epoch, 1, 1)
+        averaged = () if self._average is None else self._average.model.buffers()
+        copy_from_first_([*self._model.buffers(), *averaged], self._world)
+        images = int(self._world.sum_(torch.tensor(images)))
+        self._world.sum_(sums)
+        means = (sums[0] / sums[1].clamp(min=1)).tolist()
+        losses = {
+            f"train/{self._tasks[k].name}/loss": means[k]
+            for k, count in enumerate(sums[1].tolist())
+            if count
+        }
+        return Epoch(losses, penalty, lr, len(plan), images)
+
+    def _penalty(self) -> float:
+        if self._sparsifier is None or coefficient_of(self._config) == 0:
+            return 0.0
+        return self._sparsifier.penalty()
+
+    def _set_lr(self, step: int, steps_per_epoch: int) -> float:
+        factor = lr_factor(self._config.lr_schedule, step, steps_per_epoch, self._phase.epochs)
+        lr: float = self._config.optimizer.lr * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group.get("scale", 1.0)
+        return lr
+
+    def _sparsify(self, epoch: int, done: int, of: int) -> None:
+        """Advance the sparsifier to step `done` of `of` in this epoch. Its clock has as many ticks
+        an epoch as the schedule has steps on average."""
+        if self._sparsifier is None:
+            return
+        ticks = self._sparsifier.steps_per_epoch
+        now = epoch * ticks + done * ticks // of
+        if now == self.ticks:
+            self._sparsifier.hold()
+        for tick in range(self.ticks + 1, now + 1):
+            self._sparsifier.after_step(tick)
+        self.ticks = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of everything but the model, the balancing and the streams."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "stepper": self._stepper.state_dict(),
+            "sparsifier": None if self._sparsifier is None else self._sparsifier.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], ticks: int) -> None:
+        """Continue from a state and a count of sparsifier ticks."""
+        self.ticks = ticks
+        load_optimizer(self.optimizer, to_device(state["optimizer"], self._device))
+        self._stepper.load_state_dict(state["stepper"])
+        if self._sparsifier is not None:
+            self._sparsifier.load_state_dict(to_device(state["sparsifier"], self._device))
+        if self._average is not None:
+            self._average.load_state_dict(to_device(state["average"], self._device))
