@@ -28,7 +28,7 @@ def forget_plugins():
     does the end of the test."""
     from mtsearch.config.metrics import TASK_METRICS
     from mtsearch.config.registry import _IMPLEMENTATIONS, _METHODS
-    from mtsearch.data.composers import COMPOSERS
+    from mtsearch.data.builders import DATASET_BUILDERS
     from mtsearch.models import heads
     from mtsearch.tasks import registry
 
@@ -36,7 +36,7 @@ def forget_plugins():
         *_METHODS.values(),
         _IMPLEMENTATIONS,
         TASK_METRICS,
-        COMPOSERS,
+        DATASET_BUILDERS,
         heads._HEADS,
         registry._LOSSES,
         registry._METERS,

@@ -30,7 +30,7 @@ was built, its checksum and its folder.
   data.size           pixels of a side, for images that can be scaled (the card's)
   data.fold           0 to 4: one of five folds, for sets that are divided so
   data.undefined      class: undefined pixels as a class of their own (ignore: left out of training)
-  plugins             [FILE.py, module] that register composers or task kinds which the card names"""
+  plugins             [FILE.py, module] that register dataset builders or task kinds which the card names"""
 
 KEYS = ("dataset", "root", "store", "split_seed", "val_fraction", "size", "fold", "undefined")
 

@@ -67,7 +67,7 @@ class TaskCard(Model):
 class DatasetCard(Model):
     """A dataset as a file `datasets/<name>.yaml` describes it.
 
-    `source` is read by the composer named in it (see `mtsearch.data`); `sample` names the embedded
+    `source` is read by the builder named in it (see `mtsearch.data`); `sample` names the embedded
     dataset that stands in when no data root was given.
     """
 

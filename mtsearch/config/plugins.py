@@ -1,5 +1,5 @@
 """Plug-ins: Python modules and files outside the package whose import registers methods, task kinds
-and composers.
+and dataset builders.
 
 A plug-in is code that the user names, or has installed: nothing else that is read runs code.
 """

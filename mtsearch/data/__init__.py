@@ -2,9 +2,9 @@
 
 from mtsearch.data.batches import Batches
 from mtsearch.data.cards import list_cards, load_card
+from mtsearch.data.devices import device_of
 from mtsearch.data.inventory import check_sources
 from mtsearch.data.opening import open_dataset, open_labels, prepare, resolve
-from mtsearch.data.placing import device_of
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
 __all__ = [

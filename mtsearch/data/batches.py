@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.schema import Augment
-from mtsearch.data.placing import sent
+from mtsearch.data.devices import to_device
 from mtsearch.data.transforms import (
     Move,
     bordered,
@@ -153,7 +153,7 @@ class Batches:
         """The examples at ``index`` (B,), on any device, as a batch, or one ``share`` of them.
         ``generator`` draws the augmentation of all B, where there is one."""
         part = slice(*(len(index) * (share[0] + end) // share[1] for end in (0, 1)))
-        mine = sent(index[part], self.scale.device)
+        mine = to_device(index[part], self.scale.device)
         labels = {name: values.index_select(0, mine) for name, values in self.labels.items()}
         if self.augment is None:
             return self._finish(self.rows.index_select(0, mine).to(self.scale.dtype)), _floats(
@@ -170,7 +170,7 @@ class Batches:
         self, move: Move, index: Tensor, labels: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         channels, height, width = self.shape
-        source = sent(source_pixels(move, height, width), index.device)
+        source = to_device(source_pixels(move, height, width), index.device)
         words = [word.index_select(0, index).gather(1, source) for word in self.words]
         values = torch.empty(len(index), height * width * channels, device=index.device)
         if self.channels_last:
@@ -178,7 +178,7 @@ class Batches:
         else:
             unpack(words, values.view(-1, channels, height * width))
         if move.light is not None:
-            lit_(values, sent(move.light, values.device))
+            lit_(values, to_device(move.light, values.device))
         moved = {
             name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self.dense
         }

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtsearch.config.errors import BadInput
-from mtsearch.data.find import ImageSource, read_all
 from mtsearch.data.formats import ImageSet, LabelledImages
+from mtsearch.data.sources import ImageSource, read_all
 from mtsearch.data.splits import Index, order
 from mtsearch.data.trees import Tree, is_archive, open_tree, stem
 

@@ -13,23 +13,23 @@ from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.data import store
-from mtsearch.data.composers import Composer, read_source
-from mtsearch.data.find import locate
+from mtsearch.data.builders import DatasetBuilder, read_source
 from mtsearch.data.folds import fold_lists, list_files
 from mtsearch.data.formats import LabelledImages
+from mtsearch.data.sources import locate
 from mtsearch.data.trees import Tar, Tree, Zip
 from mtsearch.data.types import Resolved
 
 
 def inventories(
-    composer: Composer, name: str, images: LabelledImages, fold: int | None
+    builder: DatasetBuilder, name: str, images: LabelledImages, fold: int | None
 ) -> list[dict[str, Any]]:
-    """The inventory of the set in a field of a composer, and that of the lists of folds beside it
+    """The inventory of the set in a field of a builder, and that of the lists of folds beside it
     when a fold is asked for.
 
     Other files in the same place, such as notes, runs and stores, do not count.
     """
-    return [inventory(tree, names) for tree, names in _parts(composer, name, images, fold)]
+    return [inventory(tree, names) for tree, names in _parts(builder, name, images, fold)]
 
 
 def inventory(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
@@ -76,11 +76,11 @@ def check_sources(found: Resolved, *, begun: bool = False) -> None:
 def _check(
     found: Resolved, name: str, source: dict[str, Any], fold: int | None, begun: bool
 ) -> None:
-    composer = read_source(found.card)
-    images = locate(found.root, composer.sources()[name])
+    builder = read_source(found.card)
+    images = locate(found.root, builder.sources()[name])
     if images is None:
         return
-    parts = _parts(composer, name, images, fold)
+    parts = _parts(builder, name, images, fold)
     for then, part in zip_longest(source["made_of"], parts):
         tree, now = (part[0], inventory(*part)) if part else (images.tree, None)
         if then and now and (then == now or then.get("tar") != now.get("tar")):
@@ -101,10 +101,10 @@ def _check(
 
 
 def _parts(
-    composer: Composer, name: str, images: LabelledImages, fold: int | None
+    builder: DatasetBuilder, name: str, images: LabelledImages, fold: int | None
 ) -> list[tuple[Tree, set[str]]]:
     """The files that are read, by the tree that they are in."""
-    source, own = composer.sources()[name], {*images.files, *composer.beside(name, images)}
+    source, own = builder.sources()[name], {*images.files, *builder.beside(name, images)}
     lists = fold_lists(images, source) if source.folds and fold is not None else None
     if lists is None:
         return [(images.tree, own)]

@@ -16,13 +16,13 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
-from mtsearch.data.chosen import chosen_card
-from mtsearch.data.composers import Cut, Side, check_classes, read_source
-from mtsearch.data.find import locate, unclaimed
+from mtsearch.data.builders import SplitArrays, SplitSpec, check_classes, read_source
+from mtsearch.data.configured import configured_card
 from mtsearch.data.folds import fold_lists
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.inventory import inventories
-from mtsearch.data.places import cache_folder, given_root, recipe, sample_folder, store_place
+from mtsearch.data.locations import cache_folder, configured_root, recipe, sample_folder, store_path
+from mtsearch.data.sources import locate, unclaimed
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
 _opened: dict[Path, tuple[dict[str, Any], dict[str, Split]]] = {}
@@ -48,20 +48,20 @@ def resolve(data: DataConfig) -> Resolved:
 
 
 def _resolve(data: DataConfig) -> Resolved:
-    card = chosen_card(data.dataset, data)
+    card = configured_card(data.dataset, data)
     if card.embedded and data.root is None:
         return _at(card, data, sample_folder(), f"the installation at {sample_folder()}")
-    given = given_root(data)
+    given = configured_root(data)
     if given is not None:
         return _at(card, data, given[0], f"the data root `{given[1]}`")
     root = cache_folder() / "data"
     if (
-        store.exists(store_place(card, data, root))
+        store.exists(store_path(card, data, root))
         or (root.is_dir() and not _missing(card, root))
         or card.sample is None
     ):
         return _at(card, data, root, f"the data root {root} (no `data.root` was given)")
-    sample = chosen_card(card.sample, data)
+    sample = configured_card(card.sample, data)
     found = _at(sample, data, sample_folder(), f"the installation at {sample_folder()}")
     return Resolved(
         sample,
@@ -141,7 +141,7 @@ def _dataset(
 
 
 def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved:
-    place = store_place(card, data, root)
+    place = store_path(card, data, root)
     if store.exists(place):
         manifest = store.read_manifest(place)
         _check_normalisation(card, place, manifest)
@@ -210,7 +210,7 @@ def _build(resolved: Resolved, data: DataConfig) -> None:
     found, _ = source.choose(_find(card, root))
     made_of = recipe(card, data)
     sides = source.compose(
-        card, found, Cut(made_of["split_seed"], made_of["val_fraction"], data.fold)
+        card, found, SplitSpec(made_of["split_seed"], made_of["val_fraction"], data.fold)
     )
     arrays: store.Arrays = {}
     for name in SPLITS:
@@ -269,7 +269,7 @@ def _place(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _check(card: DatasetCard, name: str, side: Side) -> None:
+def _check(card: DatasetCard, name: str, side: SplitArrays) -> None:
     if not len(side.images) or side.images.shape[1:] != card.shape:
         raise BadInput(
             f"The {name} split of `{card.name}` should hold images of shape {card.shape}. Found"

@@ -49,7 +49,7 @@ class Overlap(Model):
         ]
 
 
-def cut_apart(
+def split_groups(
     names: Sequence[str],
     labels: NDArray[np.int64],
     groups: Groups,
@@ -57,13 +57,22 @@ def cut_apart(
     seed: int,
     taken: frozenset[int] = frozenset(),
 ) -> tuple[Index, Index, frozenset[int]]:
-    """Cut N images, named as in ``groups``, into the rest and a part of about ``fraction`` of every
-    class, both in an order fixed by the seed; no group is on both sides. Groups whose numbers are
-    in ``taken`` have been dealt out before and are not drawn again. Returns also the numbers of the
-    groups that went to the part.
+    """Split N images into the rest and a part with about ``fraction`` of every class, without
+    splitting a group.
 
-    Groups go to the part in a random order while they bring it nearer to its size in each class;
-    then single images fill it.
+    Groups are added to the part in a random order while they reduce the distance to its target size
+    in each class; single images fill the remainder.
+
+    Args:
+        names: the images' names as in ``groups``.
+        labels: their classes, (N,).
+        groups: groups of images that overlap.
+        fraction: target share of each class in the part, in (0, 1).
+        seed: of the order of both results and of the selection.
+        taken: numbers of groups that an earlier split has assigned; they stay in the rest.
+
+    Returns:
+        Indices of the rest, indices of the part, and the numbers of the groups in the part.
     """
     part = deal(groups, fraction, seed, taken)
     group_of = {name: number for number, group in enumerate(groups) for name in group}

@@ -1,5 +1,8 @@
-"""Seeded orders and splits. NumPy's `RandomState` is used throughout, because its streams are
-frozen for ever: a seed means the same dataset on any version."""
+"""Seeded orders and splits.
+
+All use NumPy's `RandomState`, whose random streams are frozen: a seed gives the same dataset with
+every NumPy version.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def stream(*seed: int) -> np.random.RandomState:
     )
 
 
-def cut(
+def split_indices(
     labels: NDArray[np.int64],
     fraction: float,
     seed: int,
@@ -29,12 +32,21 @@ def cut(
     *,
     salt: tuple[int, ...] = (),
 ) -> tuple[Index, Index]:
-    """Cut N items into the rest and a part of ``fraction``, both in an order fixed by the seed and
-    the salt.
+    """Split N items into the rest and a part.
 
-    Without groups the part has round(N * fraction) items. With groups (int64 (N,), each within one
-    class) no group is on both sides: in each class, whole groups go to the part until it holds at
-    least ``fraction`` of the class, and a class's last group always stays in the rest.
+    Without groups the part has round(N * fraction) items. With groups no group is in both: in each
+    class, whole groups are added to the part until it holds at least ``fraction`` of the class; the
+    last group of a class always stays in the rest.
+
+    Args:
+        labels: class of each item, (N,).
+        fraction: share of the part, in (0, 1).
+        seed: of the order of both results.
+        groups: group of each item, (N,); a group lies within one class.
+        salt: further words of the seed.
+
+    Returns:
+        Indices of the rest and of the part.
     """
     shuffled = order(len(labels), seed, *salt)
     if groups is None:

@@ -1,4 +1,4 @@
-"""What every dataset, its card and its composer keep to."""
+"""What every dataset, its card and its builder keep to."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from PIL import Image
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
-from mtsearch.data.composers import COMPOSERS, Cut, read_source
-from mtsearch.data.composers.cifar10_mnist import blend, enlarge
-from mtsearch.data.composers.multimnist import overlay, shrink
-from mtsearch.data.find import locate
-from mtsearch.data.splits import cut, order
+from mtsearch.data.builders import DATASET_BUILDERS, SplitSpec, read_source
+from mtsearch.data.builders.cifar10_mnist import blend, enlarge
+from mtsearch.data.builders.multimnist import overlay, shrink
+from mtsearch.data.sources import locate
+from mtsearch.data.splits import order, split_indices
 
 
 def arrays(split):
@@ -42,7 +42,7 @@ def test_cifar10_mnist_composes_image_i_with_digit_i_of_its_side(tmp_path):
     )
     sizes = {name: len(split) for name, split in dataset.splits.items()}
     assert sizes == {"train": 40, "val": 10, "test": 20}
-    train, val = cut(np.zeros(50, np.int64), 0.2, 42)
+    train, val = split_indices(np.zeros(50, np.int64), 0.2, 42)
     assert sorted([*train, *val]) == list(range(50))
     sides = {
         "train": (train, colours(50), digits(60)),
@@ -87,7 +87,7 @@ def test_class_folders_on_both_sides_pair_classes_and_digits_by_chance(tmp_path,
     }
     made = read_source(card.model_copy(update={"source": source}))
     found = {name: locate(tmp_path, part) for name, part in made.sources().items()}
-    for name, side in made.compose(card, found, Cut(42, 0.4)).items():
+    for name, side in made.compose(card, found, SplitSpec(42, 0.4)).items():
         image, digit = side.labels
         assert len(image) >= 100
         assert 0.01 < (image == digit).mean() < 0.25, name
@@ -153,7 +153,7 @@ def test_multimnist_draws_partners_from_the_own_side_of_the_split(tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw", train=60, test=20)
     dataset = open_dataset(DataConfig(dataset="multimnist", root=tmp_path, val_fraction=0.25))
     images, numbers = digits(60)
-    train, val = cut(numbers.astype(np.int64), 0.25, 42)
+    train, val = split_indices(numbers.astype(np.int64), 0.25, 42)
     for name, index, (pool, labels) in (
         ("train", train, (images, numbers)),
         ("val", val, (images, numbers)),
@@ -193,12 +193,15 @@ def test_the_same_seed_gives_the_same_checksum(tmp_path, name):
     assert sums[0] == sums[1]
 
 
-# ---------------------------------------------------------------- splits and composers
+# ---------------------------------------------------------------- splits and dataset builders
 
 
 def test_the_splits_of_the_sources_have_their_sizes():
     sizes = {
-        name: [len(part) for part in cut(np.zeros(n, np.int64), load_card(name).val_fraction, 42)]
+        name: [
+            len(part)
+            for part in split_indices(np.zeros(n, np.int64), load_card(name).val_fraction, 42)
+        ]
         for name, n in (("multimnist", 60_000), ("cifar10_mnist", 50_000))
     }
     assert sizes == {"multimnist": [50_000, 10_000], "cifar10_mnist": [40_000, 10_000]}
@@ -206,9 +209,9 @@ def test_the_splits_of_the_sources_have_their_sizes():
 
 @given(st.integers(2, 200), st.floats(0.05, 0.6), st.integers(0, 2**70))
 def test_a_cut_uses_every_item_once(count, fraction, seed):
-    rest, part = cut(np.zeros(count, np.int64), fraction, seed)
+    rest, part = split_indices(np.zeros(count, np.int64), fraction, seed)
     assert sorted([*rest, *part]) == list(range(count)) and len(part) == round(count * fraction)
-    again = cut(np.zeros(count, np.int64), fraction, seed)
+    again = split_indices(np.zeros(count, np.int64), fraction, seed)
     assert (again[0] == rest).all() and (again[1] == part).all()
 
 
@@ -220,7 +223,7 @@ def test_a_cut_uses_every_item_once(count, fraction, seed):
 def test_a_cut_keeps_groups_whole_and_every_class_in_the_rest(items, fraction, seed):
     labels = np.array([label for label, _ in items])
     groups = np.array([label * 10 + group for label, group in items])
-    rest, part = cut(labels, fraction, seed, groups)
+    rest, part = split_indices(labels, fraction, seed, groups)
     assert sorted([*rest, *part]) == list(range(len(items)))
     assert not set(groups[rest]) & set(groups[part])
     assert set(labels[rest]) == set(labels)
@@ -243,4 +246,4 @@ def test_a_card_with_an_unknown_kind_or_wrong_tasks_is_refused(tmp_path):
         read_source(card.model_copy(update={"source": {"kind": "multimnist"}}))
     with pytest.raises(BadInput, match=r"should have 2 task"):
         read_source(card).compose(card.model_copy(update={"tasks": card.tasks[:1]}), {}, None)
-    assert {"classification", "multimnist", "cifar10_mnist"} <= set(COMPOSERS)
+    assert {"classification", "multimnist", "cifar10_mnist"} <= set(DATASET_BUILDERS)

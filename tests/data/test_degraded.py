@@ -13,7 +13,7 @@ from PIL import Image
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import Augment, DataConfig
 from mtsearch.data import Batches, open_dataset
-from mtsearch.data.composers.degraded import coarsened, noisy
+from mtsearch.data.builders.degraded import coarsened, noisy
 from mtsearch.data.splits import stream
 
 TASK = {"name": "restored", "kind": "restoration", "outputs": 1}

@@ -15,8 +15,8 @@ from PIL import Image
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import list_cards, load_card, open_dataset, prepare, resolve
-from mtsearch.data.composers.fitting import fit_images, fit_labels
-from mtsearch.data.find import ImageSource, locate, read_sides
+from mtsearch.data.builders.fitting import fit_images, fit_labels
+from mtsearch.data.sources import ImageSource, locate, read_train_test
 
 LEFT, RIGHT = (
     ("agricultural", "beach", "forest"),
@@ -366,7 +366,7 @@ def test_the_substitute_takes_the_first_of_each_of_five_classes_on_each_side(tmp
     write_fashion_mnist(tmp_path / "FashionMNIST" / "raw")
     source = load_card("fashion_mnist5").source["images"]
     source = ImageSource.model_validate({**source, "per_class": 3})
-    pool, test = read_sides(
+    pool, test = read_train_test(
         locate(tmp_path, source),
         source,
         (3, 28, 28),
@@ -503,4 +503,4 @@ def test_original_classes_must_hold_the_tasks_names(tmp_path):
     write_mnist(tmp_path / "MNIST")
     source = ImageSource(title="MNIST", names=("MNIST",), original_classes=tuple("0123456789"))
     with pytest.raises(BadInput, match=r"should be named among `original_classes`. Found ten"):
-        read_sides(locate(tmp_path, source), source, (1, 28, 28), ("ten",))
+        read_train_test(locate(tmp_path, source), source, (1, 28, 28), ("ten",))

@@ -20,9 +20,9 @@ from fake import (
 )
 
 from mtsearch.config.errors import BadInput
-from mtsearch.data.find import ImageSource, locate, read_sides
 from mtsearch.data.formats.cifar10_batches import load_plain
 from mtsearch.data.formats.class_folders import natural
+from mtsearch.data.sources import ImageSource, locate, read_train_test
 
 MNIST = ImageSource(title="MNIST", names=("MNIST", "raw"))
 CIFAR = ImageSource(title="CIFAR-10", names=("cifar-10-batches-py", "cifar-10-python", "cifar10"))
@@ -32,7 +32,7 @@ SHAPE = (3, 32, 32)
 def read(root, source, shape, classes=()):
     found = locate(root, source)
     assert found is not None
-    return read_sides(found, source, shape, classes)
+    return read_train_test(found, source, shape, classes)
 
 
 @pytest.mark.parametrize("place", ["MNIST/raw", "mnist", "."])

@@ -9,9 +9,9 @@ from PIL import Image
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset
-from mtsearch.data.find import ImageSource, read_sides
 from mtsearch.data.formats import find_images
-from mtsearch.data.splits import cut
+from mtsearch.data.sources import ImageSource, read_train_test
+from mtsearch.data.splits import split_indices
 from mtsearch.data.trees import Folder
 
 
@@ -30,10 +30,10 @@ def test_pictures_of_one_group_in_several_folders_stay_on_one_side_of_a_cut(tmp_
                 folder / f"t{tile:02d}_{side}.png"
             )
     source = ImageSource(title="x", names=("x",), group=r"(t\d+)_")
-    pool, _ = read_sides(find_images(Folder(tmp_path)), source, (3, 8, 8), ("a",))
+    pool, _ = read_train_test(find_images(Folder(tmp_path)), source, (3, 8, 8), ("a",))
     train, val = (
         set(pool.images[part][:, 0, 0, 0].tolist())
-        for part in cut(pool.labels, 0.5, 0, pool.groups)
+        for part in split_indices(pool.labels, 0.5, 0, pool.groups)
     )
     assert train and val and not train & val
 
@@ -49,7 +49,7 @@ def test_lists_without_named_classes_are_numbered_together(tmp_path):
         (tmp_path / f"{side}.json").write_text(
             json.dumps([[name, f"{name}.png"] for name in classes])
         )
-    pool, test = read_sides(
+    pool, test = read_train_test(
         find_images(Folder(tmp_path)), ImageSource(title="x", names=("x",)), (3, 8, 8), ()
     )
     assert (pool.labels.tolist(), test.labels.tolist()) == ([0, 1, 2], [2, 1])

@@ -12,7 +12,7 @@ from fake import image_files, write_batches, write_mnist, write_root, write_zip
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import Batches, list_cards, load_card, open_dataset, prepare, resolve
-from mtsearch.data.places import writable
+from mtsearch.data.locations import writable
 from mtsearch.data.store import MANIFEST
 
 MM = DataConfig(dataset="multimnist")
@@ -238,7 +238,7 @@ def test_a_users_card_needs_no_code(tmp_path):
     ("change", "message"),
     [
         (("title: Pets", "titel: Pets"), "unknown key `titel`"),
-        (("outputs: 10", "outputs: 4"), "mend `outputs`"),
+        (("outputs: 10", "outputs: 4"), "correct `outputs`"),
         (("mean: [0.5, 0.5, 0.5]", "mean: [0.5]"), "one `mean`"),
         (("name: pets", "name: ../pets"), "as it names folders"),
         (("names: [pets]", "names: []"), "source.images.names"),

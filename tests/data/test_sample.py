@@ -9,10 +9,10 @@ import pytest
 import mtsearch
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
+from mtsearch.data.builders import read_source
 from mtsearch.data.cards import datasets_folder
-from mtsearch.data.composers import read_source
-from mtsearch.data.find import locate, read_sides
-from mtsearch.data.splits import cut
+from mtsearch.data.sources import locate, read_train_test
+from mtsearch.data.splits import split_indices
 
 SAMPLE = datasets_folder() / "sample"
 ROOT = Path(mtsearch.__file__).parent.parent
@@ -65,10 +65,10 @@ def test_train_val_and_test_share_no_cell_of_a_photograph():
     assert not cells["train"] & cells["test"]
     card = load_card("patches10_digits")
     source = read_source(card).sources()["images"]
-    pool, _ = read_sides(locate(SAMPLE, source), source, card.shape, card.tasks[0].classes)
+    pool, _ = read_train_test(locate(SAMPLE, source), source, card.shape, card.tasks[0].classes)
     assert len(set(pool.groups.tolist())) == len(cells["train"])
     for seed in (42, 43):
-        train, val = cut(pool.labels, card.val_fraction, seed, pool.groups)
+        train, val = split_indices(pool.labels, card.val_fraction, seed, pool.groups)
         assert not set(pool.groups[train]) & set(pool.groups[val])
         assert 0.15 < len(val) / len(pool) < 0.3
 

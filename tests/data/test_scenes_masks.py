@@ -18,7 +18,7 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
 from mtsearch.data.cards import datasets_folder
 from mtsearch.data.formats.mask_folders import cropped
-from mtsearch.data.overlap import Overlap, cut_apart, deal
+from mtsearch.data.overlap import Overlap, deal, split_groups
 
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
 MTL5 = {"builtup": 288, "farmland": 399, "forest": 177, "meadow": 84, "water": 443}
@@ -163,11 +163,11 @@ def test_another_split_seed_changes_train_and_val_and_never_test(opened):
     names = [f"gid_mtl15/{name}" for name in names_of("gid_mtl15")]
     labels = np.array([list(MTL15).index(name.split("/")[1]) for name in names])
     groups = Overlap(list="joint", set="gid_mtl15").groups()
-    rest, test, tested = cut_apart(names, labels, groups, 0.2, 0)
+    rest, test, tested = split_groups(names, labels, groups, 0.2, 0)
     assert set(test.tolist()) == members(one)["test"]
     vals = []
     for seed in range(5):
-        train, val, dealt = cut_apart(
+        train, val, dealt = split_groups(
             [names[i] for i in rest], labels[rest], groups, 0.25, seed, tested
         )
         assert not dealt & tested and not set(rest[train]) & set(rest[val])
@@ -191,7 +191,7 @@ def test_groups_are_dealt_out_by_the_list_and_the_seed_alone():
 
 def test_without_groups_every_class_is_cut_by_its_share():
     labels = np.repeat(np.arange(5), list(MTL5.values()))
-    rest, part, _ = cut_apart([str(i) for i in range(len(labels))], labels, [], 0.2, 0)
+    rest, part, _ = split_groups([str(i) for i in range(len(labels))], labels, [], 0.2, 0)
     assert sorted([*rest, *part]) == list(range(len(labels)))
     assert np.bincount(labels[part]).tolist() == [round(0.2 * n) for n in MTL5.values()]
 

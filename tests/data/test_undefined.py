@@ -10,7 +10,7 @@ from mtsearch.commands import prepare
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset, resolve
-from mtsearch.data.chosen import chosen_card
+from mtsearch.data.configured import configured_card
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,8 @@ from mtsearch.data.chosen import chosen_card
 )
 def test_undefined_pixels_are_ignored_or_the_class_after_the_others(name, classes):
     ignored, trained = (
-        chosen_card(name, DataConfig(dataset=name, undefined=how)) for how in ("ignore", "class")
+        configured_card(name, DataConfig(dataset=name, undefined=how))
+        for how in ("ignore", "class")
     )
     pixels = ignored.tasks[1]
     assert (pixels.outputs, pixels.ignore, pixels.undefined) == (classes, classes, classes)
@@ -34,7 +35,7 @@ def test_undefined_pixels_are_ignored_or_the_class_after_the_others(name, classe
 
 def test_a_set_without_undefined_pixels_has_no_use_for_them():
     with pytest.raises(BadInput, match=r"`data\.undefined` should be left out with `drawn_scenes`"):
-        chosen_card("drawn_scenes", DataConfig(dataset="drawn_scenes", undefined="class"))
+        configured_card("drawn_scenes", DataConfig(dataset="drawn_scenes", undefined="class"))
 
 
 def member_card(folder, **changes):

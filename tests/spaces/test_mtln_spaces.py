@@ -4,7 +4,7 @@ profiles."""
 import pytest
 
 from mtsearch.config.reading import load_space
-from mtsearch.data.chosen import chosen_card
+from mtsearch.data.configured import configured_card
 from mtsearch.jobs.checks import check_trials
 
 
@@ -12,7 +12,7 @@ from mtsearch.jobs.checks import check_trials
 def test_scenes(profile):
     space = load_space("mtln_scenes", profile=profile)
     for name in ("rsscn7_gid_scenes", "drawn_scenes_two"):
-        card = chosen_card(name, space.config.data)
+        card = configured_card(name, space.config.data)
         space.check(card)
         check_trials(space, space.config.data, card)
 
@@ -38,7 +38,7 @@ def test_every_task_schedule_is_searched():
 def test_scenes_with_pixels(profile, undefined):
     space = load_space("mtln_gid", [f"data.undefined={undefined}"], profile)
     for name in ("gid_mtl5", "drawn_scenes_masks"):
-        card = chosen_card(name, space.config.data)
+        card = configured_card(name, space.config.data)
         space.check(card)
         check_trials(space, space.config.data, card)
 

@@ -11,7 +11,7 @@ from mtsearch.data.trees import Folder, Tree
 
 @image_format
 class UnsortedFiles(LabelledImages):
-    """What only the composer `table` can read."""
+    """What only the builder `table` can read."""
 
     name = "unsorted_files"
     splits = ("all",)

@@ -1,6 +1,6 @@
-"""The composers of datasets. Importing this package registers them."""
+"""The dataset builders. Importing this package registers them."""
 
-from mtsearch.data.composers import (
+from mtsearch.data.builders import (
     cifar10_mnist,
     classification,
     degraded,
@@ -10,26 +10,26 @@ from mtsearch.data.composers import (
     scenes_masks,
     table,
 )
-from mtsearch.data.composers.base import (
-    COMPOSERS,
-    Composer,
-    Cut,
-    Side,
+from mtsearch.data.builders.base import (
+    DATASET_BUILDERS,
+    DatasetBuilder,
+    SplitArrays,
+    SplitSpec,
     check_classes,
-    composer,
+    dataset_builder,
     need_tasks,
     read_source,
 )
 
 __all__ = [
-    "COMPOSERS",
-    "Composer",
-    "Cut",
-    "Side",
+    "DATASET_BUILDERS",
+    "DatasetBuilder",
+    "SplitArrays",
+    "SplitSpec",
     "check_classes",
     "cifar10_mnist",
     "classification",
-    "composer",
+    "dataset_builder",
     "degraded",
     "disjoint",
     "drawn_scenes",

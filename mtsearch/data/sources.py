@@ -14,7 +14,7 @@ from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput
 from mtsearch.data.formats import ImageSet, LabelledImages, Request, find_images
 from mtsearch.data.formats.unsorted_files import UnsortedFiles
-from mtsearch.data.splits import cut, order
+from mtsearch.data.splits import order, split_indices
 from mtsearch.data.trees import is_archive, open_tree, stem
 
 _COMMON = "raw"  # the name of a folder in every set of torchvision's that is made of IDX files
@@ -117,7 +117,7 @@ def _inside(folder: Path, names: set[str]) -> Iterator[tuple[Path, bool]]:
     yield from ((entry, False) for entry in entries if entry.is_file() and is_archive(entry))
 
 
-def read_sides(
+def read_train_test(
     found: LabelledImages,
     source: ImageSource,
     shape: tuple[int, int, int],
@@ -146,7 +146,7 @@ def read_sides(
                 f"The {source.title} images in {found.tree.path} make no test side; add"
                 " `test_fraction` to their source in the data card."
             )
-        rest, part = cut(
+        rest, part = split_indices(
             pool.labels, source.test_fraction, source.order_seed, pool.groups, salt=salted
         )
         return pool.take(rest), pool.take(part)

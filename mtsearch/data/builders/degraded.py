@@ -11,16 +11,21 @@ from pydantic import Field, model_validator
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
-from mtsearch.data.composers.base import Composer, Cut, Side, channels_first, composer
-from mtsearch.data.composers.fitting import fit_images
-from mtsearch.data.find import ImageSource, read_sides
+from mtsearch.data.builders.base import (
+    DatasetBuilder,
+    SplitArrays,
+    SplitSpec,
+    channels_first,
+    dataset_builder,
+)
+from mtsearch.data.builders.fitting import fit_images
 from mtsearch.data.formats import LabelledImages
-from mtsearch.data.splits import cut as cut_indices
-from mtsearch.data.splits import stream
+from mtsearch.data.sources import ImageSource, read_train_test
+from mtsearch.data.splits import split_indices, stream
 
 
-@composer("degraded")
-class Degraded(Composer):
+@dataset_builder("degraded")
+class Degraded(DatasetBuilder):
     """A network sees the degraded images; every task's label is the clean one, as bytes. With one
     channel that is luma, Y.
 
@@ -47,21 +52,21 @@ class Degraded(Composer):
         return self
 
     def compose(
-        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
-    ) -> dict[str, Side]:
+        self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
+    ) -> dict[str, SplitArrays]:
         self._check(card)
-        sides = read_sides(found["images"], self.images, card.shape, ())
+        sides = read_train_test(found["images"], self.images, card.shape, ())
         pool, test = (fit_images(channels_first(side.images), card.shape) for side in sides)
-        train, val = cut_indices(sides[0].labels, cut.val_fraction, cut.seed, sides[0].groups)
+        train, val = split_indices(sides[0].labels, spec.val_fraction, spec.seed, sides[0].groups)
         # Degraded before the cut: an image has the same noise whatever the cut.
         worse, worse_test = (
             self._degrade(images, number) for number, images in enumerate((pool, test))
         )
         count = len(card.tasks)
         return {
-            "train": Side(worse[train], (pool[train],) * count),
-            "val": Side(worse[val], (pool[val],) * count),
-            "test": Side(worse_test, (test,) * count),
+            "train": SplitArrays(worse[train], (pool[train],) * count),
+            "val": SplitArrays(worse[val], (pool[val],) * count),
+            "test": SplitArrays(worse_test, (test,) * count),
         }
 
     def _check(self, card: DatasetCard) -> None:

@@ -24,7 +24,7 @@ def device_of(name: str) -> torch.device:
     )
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on a device. To a GPU it goes from pinned memory, and the CPU does not
     wait for it: torch keeps the pinned copy until the transfer is over. Nothing is copied where it
     lies there already."""

@@ -9,15 +9,21 @@ from typing import Any, Literal
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
-from mtsearch.data.composers.base import Composer, Cut, Side, channels_first, composer
-from mtsearch.data.composers.scene_tasks import scene_classes, scene_labels
-from mtsearch.data.find import ImageSource, read_all
+from mtsearch.data.builders.base import (
+    DatasetBuilder,
+    SplitArrays,
+    SplitSpec,
+    channels_first,
+    dataset_builder,
+)
+from mtsearch.data.builders.scene_tasks import scene_classes, scene_labels
 from mtsearch.data.formats import LabelledImages
-from mtsearch.data.overlap import Overlap, cut_apart
+from mtsearch.data.overlap import Overlap, split_groups
+from mtsearch.data.sources import ImageSource, read_all
 
 
-@composer("scenes_masks")
-class ScenesMasks(Composer):
+@dataset_builder("scenes_masks")
+class ScenesMasks(DatasetBuilder):
     """Images and masks of `image/<class>/<file>` and `label_gray/<class>/<file>`.
 
     A class of the card is a folder's name, and its number the one that pixels of it have in the
@@ -34,8 +40,8 @@ class ScenesMasks(Composer):
         return [{"overlap": hashlib.sha256(groups.encode()).hexdigest()}] if groups else []
 
     def compose(
-        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
-    ) -> dict[str, Side]:
+        self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
+    ) -> dict[str, SplitArrays]:
         if self.images.test_fraction is None:
             raise BadInput(
                 f"The data card of `{card.name}` should give its images a `test_fraction`, as their"
@@ -49,12 +55,12 @@ class ScenesMasks(Composer):
             )
         groups = self.overlap.groups() if self.overlap else []
         known = [f"{self.overlap.set}/{name}" for name in names] if self.overlap else list(names)
-        rest, test, tested = cut_apart(
+        rest, test, tested = split_groups(
             known, images.labels, groups, self.images.test_fraction, self.images.order_seed
         )
         pool = [known[i] for i in rest]
-        train, val, _ = cut_apart(
-            pool, images.labels[rest], groups, cut.val_fraction, cut.seed, tested
+        train, val, _ = split_groups(
+            pool, images.labels[rest], groups, spec.val_fraction, spec.seed, tested
         )
         sides = {
             "train": images.take(rest[train]),
@@ -62,6 +68,8 @@ class ScenesMasks(Composer):
             "test": images.take(test),
         }
         return {
-            name: Side(channels_first(side.images), scene_labels(card, side.labels, side.masks))
+            name: SplitArrays(
+                channels_first(side.images), scene_labels(card, side.labels, side.masks)
+            )
             for name, side in sides.items()
         }

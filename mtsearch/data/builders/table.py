@@ -15,11 +15,17 @@ from pydantic import model_validator
 
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.data.composers.base import Composer, Cut, Side, channels_first, composer
-from mtsearch.data.find import ImageSource
+from mtsearch.data.builders.base import (
+    DatasetBuilder,
+    SplitArrays,
+    SplitSpec,
+    channels_first,
+    dataset_builder,
+)
 from mtsearch.data.formats import LabelledImages, Request
 from mtsearch.data.formats.class_folders import decode
-from mtsearch.data.splits import cut as cut_indices
+from mtsearch.data.sources import ImageSource
+from mtsearch.data.splits import split_indices
 from mtsearch.data.trees import Tree
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -27,8 +33,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 Rows = dict[int, dict[str, str]]  # by their numbers in the file, where the line of names is 1
 
 
-@composer("table")
-class Table(Composer):
+@dataset_builder("table")
+class Table(DatasetBuilder):
     """The images that the rows of a CSV name, whose labels stand in the columns named as the tasks.
 
     ``file``: the CSV, in the set's folder or archive, or in a folder of these. ``path``: the column
@@ -67,8 +73,8 @@ class Table(Composer):
         ]
 
     def compose(
-        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
-    ) -> dict[str, Side]:
+        self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
+    ) -> dict[str, SplitArrays]:
         tree = found["images"].tree
         files = {posixpath.normpath(name): name for name in tree.files}
         file = self._file(tree, files)
@@ -83,11 +89,13 @@ class Table(Composer):
             if column not in names:
                 raise BadInput(f"{where} has no column `{column}`. {nearest(column, names)}")
         labels = [_labels(task, rows, where) for task in card.tasks]
-        index = self._cut(rows, cut, where)
+        index = self._split(rows, spec, where)
         places = self._places(rows, posixpath.dirname(file), files, where)
         images = self._images(tree, places, list(rows), card, where)
         return {
-            name: Side(channels_first(images[rest]), tuple(values[rest] for values in labels))
+            name: SplitArrays(
+                channels_first(images[rest]), tuple(values[rest] for values in labels)
+            )
             for name, rest in index.items()
         }
 
@@ -148,7 +156,7 @@ class Table(Composer):
             )
         return images
 
-    def _cut(self, rows: Rows, cut: Cut, where: str) -> dict[str, NDArray[np.int64]]:
+    def _split(self, rows: Rows, spec: SplitSpec, where: str) -> dict[str, NDArray[np.int64]]:
         """Places of rows by split."""
         parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
         for place, (number, row) in enumerate(rows.items()):
@@ -170,7 +178,9 @@ class Table(Composer):
                 index["train"], self.images.test_fraction, self.images.order_seed
             )
         if not len(index["val"]):
-            index["train"], index["val"] = self._divide(index["train"], cut.val_fraction, cut.seed)
+            index["train"], index["val"] = self._divide(
+                index["train"], spec.val_fraction, spec.seed
+            )
         if lacking := [name for name, places in index.items() if not len(places)]:
             raise BadInput(
                 f"The {len(rows)} row(s) of {where} leave no images for {lacking[0]}; add some."
@@ -181,7 +191,7 @@ class Table(Composer):
     def _divide(
         places: NDArray[np.int64], fraction: float, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        rest, part = cut_indices(places, fraction, seed)
+        rest, part = split_indices(places, fraction, seed)
         return places[rest], places[part]
 
 

@@ -15,8 +15,8 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.plugins import code_of
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
+from mtsearch.data.builders import read_source
 from mtsearch.data.cards import datasets_folder
-from mtsearch.data.composers import read_source
 
 VARIABLE = "MTSEARCH_DATA"
 
@@ -26,7 +26,7 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("mtsearch", appauthor=False)
 
 
-def given_root(data: DataConfig) -> tuple[Path, str] | None:
+def configured_root(data: DataConfig) -> tuple[Path, str] | None:
     """The data root that the user gave, by `data.root` or else by the environment, with how they
     gave it.
 
@@ -76,12 +76,12 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
         **({"ingredients": others} if others else {}),
         **(
             {"code": code} if code else {}
-        ),  # a plug-in's composer that was changed makes the dataset again
+        ),  # a plug-in's builder that was changed makes the dataset again
         **({} if data.fold is None else {"fold": data.fold}),
     }
 
 
-def store_places(card: DatasetCard, data: DataConfig, root: Path) -> list[Path]:
+def store_candidates(card: DatasetCard, data: DataConfig, root: Path) -> list[Path]:
     """Where this dataset's store may be, best first: below `data.store`; else below the root; else
     below the cache folder, by the root's path."""
     made_of = recipe(card, data)
@@ -100,10 +100,10 @@ def store_places(card: DatasetCard, data: DataConfig, root: Path) -> list[Path]:
     return [cached] if root == sample_folder() else [root / "mtsearch" / card.name / leaf, cached]
 
 
-def store_place(card: DatasetCard, data: DataConfig, root: Path) -> Path:
+def store_path(card: DatasetCard, data: DataConfig, root: Path) -> Path:
     """Where this dataset's store is, or is to be built: the first place that has it, else the first
     that can be written to."""
-    places = store_places(card, data, root)
+    places = store_candidates(card, data, root)
     chosen = next((place for place in places if store.exists(place)), None) or next(
         (place for place in places if writable(place)), None
     )

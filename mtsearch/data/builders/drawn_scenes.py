@@ -9,19 +9,24 @@ from pydantic import Field
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.data.composers.base import Composer, Cut, Side, channels_first, composer
-from mtsearch.data.composers.fitting import fit_images, fit_labels
-from mtsearch.data.composers.scene_tasks import scene_classes, scene_labels
+from mtsearch.data.builders.base import (
+    DatasetBuilder,
+    SplitArrays,
+    SplitSpec,
+    channels_first,
+    dataset_builder,
+)
+from mtsearch.data.builders.fitting import fit_images, fit_labels
+from mtsearch.data.builders.scene_tasks import scene_classes, scene_labels
 from mtsearch.data.drawing import SIZE, draw_scenes
 from mtsearch.data.folds import rotation
 from mtsearch.data.formats import LabelledImages
-from mtsearch.data.splits import cut as cut_indices
-from mtsearch.data.splits import order
+from mtsearch.data.splits import order, split_indices
 from mtsearch.data.textures import COVERS
 
 
-@composer("drawn_scenes")
-class DrawnScenes(Composer):
+@dataset_builder("drawn_scenes")
+class DrawnScenes(DatasetBuilder):
     """``count`` scenes of the covers that the card's tasks name as their classes, drawn by
     ``seed``."""
 
@@ -45,8 +50,8 @@ class DrawnScenes(Composer):
         return [{"folds": "ordered by the seed"}] if self.folds else []
 
     def compose(
-        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
-    ) -> dict[str, Side]:
+        self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
+    ) -> dict[str, SplitArrays]:
         covers = scene_classes(card)
         unknown = sorted(set(covers) - set(COVERS))
         if unknown or len(covers) < 3:
@@ -58,17 +63,17 @@ class DrawnScenes(Composer):
         scenes = draw_scenes(covers, self.count, self.seed)
         images = fit_images(channels_first(scenes.images), card.shape)
         masks = fit_labels(scenes.masks, (SIZE, SIZE), card.shape[1:])
-        if cut.fold is not None:
-            sides = rotation(scenes.labels, cut.fold, self.seed)
+        if spec.fold is not None:
+            sides = rotation(scenes.labels, spec.fold, self.seed)
             parts = {
-                name: part[order(len(part), cut.seed, number)]
+                name: part[order(len(part), spec.seed, number)]
                 for number, (name, part) in enumerate(sides.items())
             }
         else:
-            pool, test = cut_indices(scenes.labels, self.test_fraction, self.seed)
-            train, val = cut_indices(scenes.labels[pool], cut.val_fraction, cut.seed)
+            pool, test = split_indices(scenes.labels, self.test_fraction, self.seed)
+            train, val = split_indices(scenes.labels[pool], spec.val_fraction, spec.seed)
             parts = {"train": pool[train], "val": pool[val], "test": test}
         return {
-            name: Side(images[part], scene_labels(card, scenes.labels[part], masks[part]))
+            name: SplitArrays(images[part], scene_labels(card, scenes.labels[part], masks[part]))
             for name, part in parts.items()
         }

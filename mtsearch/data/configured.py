@@ -6,11 +6,11 @@ from __future__ import annotations
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
+from mtsearch.data.builders import read_source
 from mtsearch.data.cards import load_card
-from mtsearch.data.composers import read_source
 
 
-def chosen_card(name: str, data: DataConfig) -> DatasetCard:
+def configured_card(name: str, data: DataConfig) -> DatasetCard:
     """The card of that name or path, its shape replaced by `data.size`, undefined pixels made a
     class where `data.undefined` asks for it.
 

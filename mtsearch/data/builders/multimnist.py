@@ -15,17 +15,22 @@ from numpy.typing import NDArray
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
-from mtsearch.data.composers.base import Composer, Cut, Side, composer, need_tasks
-from mtsearch.data.find import ImageSource, read_sides
+from mtsearch.data.builders.base import (
+    DatasetBuilder,
+    SplitArrays,
+    SplitSpec,
+    dataset_builder,
+    need_tasks,
+)
 from mtsearch.data.formats import ImageSet, LabelledImages
-from mtsearch.data.splits import cut as cut_indices
-from mtsearch.data.splits import stream
+from mtsearch.data.sources import ImageSource, read_train_test
+from mtsearch.data.splits import split_indices, stream
 
 DIGIT, SHIFT, CANVAS = 28, 6, 36
 
 
-@composer("multimnist")
-class MultiMnist(Composer):
+@dataset_builder("multimnist")
+class MultiMnist(DatasetBuilder):
     """The left digit at rows and columns 0-27 of a 36x36 canvas, the right one at 6-33, the
     pixelwise maximum where they overlap, scaled to 28x28."""
 
@@ -34,16 +39,18 @@ class MultiMnist(Composer):
     partner_seed: int = 0
 
     def compose(
-        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
-    ) -> dict[str, Side]:
+        self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
+    ) -> dict[str, SplitArrays]:
         need_tasks(card, 2)
         if card.shape != (1, DIGIT, DIGIT):
             raise BadInput(
                 f"The data card of `{card.name}` should have shape (1, {DIGIT}, {DIGIT}), which"
                 f" MultiMNIST is made in. Found {card.shape}."
             )
-        pool, test = read_sides(found["digits"], self.digits, card.shape, card.tasks[0].classes)
-        train, val = cut_indices(pool.labels, cut.val_fraction, cut.seed, pool.groups)
+        pool, test = read_train_test(
+            found["digits"], self.digits, card.shape, card.tasks[0].classes
+        )
+        train, val = split_indices(pool.labels, spec.val_fraction, spec.seed, pool.groups)
         parts = {"train": pool.take(train), "val": pool.take(val), "test": test}
         # A stream per split: the test split is the same whatever the cut.
         return {
@@ -52,7 +59,7 @@ class MultiMnist(Composer):
         }
 
 
-def _pair(digits: ImageSet, random: np.random.RandomState) -> Side:
+def _pair(digits: ImageSet, random: np.random.RandomState) -> SplitArrays:
     partner = random.randint(0, len(digits), size=len(digits))
     images = np.empty((len(digits), 1, DIGIT, DIGIT), np.uint8)
     flat = digits.images[..., 0]
@@ -61,7 +68,7 @@ def _pair(digits: ImageSet, random: np.random.RandomState) -> Side:
     ):  # in pieces: the canvases of 60,000 pairs would need a gigabyte
         piece = slice(start, start + 4096)
         images[piece, 0] = shrink(overlay(flat[piece], flat[partner[piece]]))
-    return Side(images, (digits.labels, digits.labels[partner]))
+    return SplitArrays(images, (digits.labels, digits.labels[partner]))
 
 
 def overlay(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:

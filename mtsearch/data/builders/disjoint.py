@@ -1,4 +1,4 @@
-"""Several image sets behind each other, each labelled for its own tasks only (the sets of MTLN, and
+"""Several image sets in one dataset, each labelled for its own tasks only (the sets of MTLN, and
 CIFAR-10 with FashionRGB)."""
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
 from mtsearch.config.base import Model
-from mtsearch.config.cards import DatasetCard, TaskCard
+from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import has_values
-from mtsearch.data.cards import load_card
-from mtsearch.data.composers.base import (
-    Composer,
-    Cut,
-    Side,
-    as_composer,
+from mtsearch.data.builders.base import (
+    DatasetBuilder,
+    SplitArrays,
+    SplitSpec,
+    as_builder,
     check_classes,
-    composer,
+    dataset_builder,
     read_source,
 )
-from mtsearch.data.composers.fitting import fit_images, fit_labels
-from mtsearch.data.find import ImageSource
+from mtsearch.data.builders.fitting import fit_images, fit_labels
+from mtsearch.data.builders.label_mapping import any_labelled, map_labels
+from mtsearch.data.cards import load_card
 from mtsearch.data.formats import LabelledImages
+from mtsearch.data.sources import ImageSource
 
 
 def _pairs(value: Any) -> Any:
@@ -39,15 +40,17 @@ def _several(value: Any) -> Any:
 
 
 class Member(Model):
-    """One of the sets: the name or path of its card (of several, the first whose files are there is
-    used), or a `source` written here.
+    """One of the sets, given by a card or by a `source` block.
 
-    ``tasks``: which task of ours each task of the member is, as `{ours: theirs}`, or a list where
-    the names are the same. A source written here labels our tasks in the order of this list.
-    ``classes``: for a task of ours, the class (name or number) that each class of theirs is;
-    classes that are not named here are left out. Without it classes go by their names where both
-    cards give names, else by their numbers. ``shape``: the shape that a source written here is read
-    in; else ours.
+    Attributes:
+        card: name or path of a card; of several, the first one whose files exist is used.
+        source: a source block, in place of a card.
+        shape: the shape (C, H, W) in which a `source` is read; by default the dataset's shape.
+        tasks: `{task of this dataset: task of the member}`, or a list where the names are equal. A
+            `source` labels the tasks in the order of this list.
+        classes: by task of this dataset, `{class of the member: class of this dataset}`, the latter
+            by name or number. Classes that are not named are left out. By default classes are
+            mapped by name where both cards have names, else by number.
     """
 
     card: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
@@ -73,25 +76,24 @@ class Member(Model):
 
 @dataclass(frozen=True)
 class _Origin:
-    """What a member may be made from: its card (None for a source written in ours), its composer
-    and the prefix of its fields."""
+    """One alternative of a member: its card (None for a `source` block), its builder and the prefix
+    of its fields."""
 
     card: DatasetCard | None
-    composer: Composer
+    builder: DatasetBuilder
     prefix: str
 
     def fields(self) -> dict[str, ImageSource]:
-        return {f"{self.prefix}.{name}": source for name, source in self.composer.sources().items()}
+        return {f"{self.prefix}.{name}": source for name, source in self.builder.sources().items()}
 
 
-@composer("disjoint")
-class Disjoint(Composer):
-    """The members' splits, each as its own card makes it, behind each other in the members' order,
-    fitted to the card's shape.
+@dataset_builder("disjoint")
+class Disjoint(DatasetBuilder):
+    """The concatenated splits of all members, scaled to the card's shape.
 
-    The tasks that a member does not label get `ignore` there. `data.val_fraction` cuts every
-    member; otherwise a member with a card keeps that card's fraction, and so has the very splits
-    that it has alone.
+    Images have the label `ignore` for tasks that their member does not label. A member with a card
+    of its own keeps that card's `val_fraction` unless `data.val_fraction` is given, so that its
+    splits are those that it has alone.
     """
 
     kind: Literal["disjoint"] = "disjoint"
@@ -103,7 +105,7 @@ class Disjoint(Composer):
 
     @property
     def folded(self) -> bool:
-        return all(origin.composer.folded for origins in self._origins for origin in origins)
+        return all(origin.builder.folded for origins in self._origins for origin in origins)
 
     @cached_property
     def _origins(self) -> tuple[tuple[_Origin, ...], ...]:
@@ -142,7 +144,7 @@ class Disjoint(Composer):
         origin = next(
             origin for origins in self._origins for origin in origins if name in origin.fields()
         )
-        return origin.composer.beside(name.removeprefix(f"{origin.prefix}."), images)
+        return origin.builder.beside(name.removeprefix(f"{origin.prefix}."), images)
 
     def ingredients(self) -> list[dict[str, Any]]:
         cards = [
@@ -156,21 +158,20 @@ class Disjoint(Composer):
             part
             for origins in self._origins
             for origin in origins
-            for part in origin.composer.ingredients()
+            for part in origin.builder.ingredients()
         ]
         return [*(card.model_dump(mode="json", include=keys) for card in cards), *inner]
 
     def compose(
-        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
-    ) -> dict[str, Side]:
+        self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
+    ) -> dict[str, SplitArrays]:
         _check_tasks(card, self.members)
         composed = []
         for member, origins in zip(self.members, self._origins, strict=True):
             origin = next(o for o in origins if o.fields().keys() <= found.keys())
-            composed.append(_compose(card, member, origin, found, cut))
+            composed.append(_compose(card, member, origin, found, spec))
         return {
-            split: _behind_each_other(card, [sides[split] for sides in composed])
-            for split in composed[0]
+            split: _concatenate(card, [sides[split] for sides in composed]) for split in composed[0]
         }
 
 
@@ -179,7 +180,7 @@ def _origins_of(number: int, member: Member) -> tuple[_Origin, ...]:
         return (
             _Origin(
                 None,
-                as_composer("of this set", member.source, f"source.members.{number}.source"),
+                as_builder("of this set", member.source, f"source.members.{number}.source"),
                 f"members.{number}",
             ),
         )
@@ -210,11 +211,12 @@ def _check_tasks(card: DatasetCard, members: tuple[Member, ...]) -> None:
             )
 
 
-# ---------------------------------------------------------------- one member
-
-
 def _compose(
-    card: DatasetCard, member: Member, origin: _Origin, found: dict[str, LabelledImages], cut: Cut
+    card: DatasetCard,
+    member: Member,
+    origin: _Origin,
+    found: dict[str, LabelledImages],
+    spec: SplitSpec,
 ) -> dict[str, tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]:
     """Images of the card's shape and labels by our task's name, by split."""
     ours = {task.name: task for task in card.tasks}
@@ -225,9 +227,8 @@ def _compose(
             "source": member.source,
         }
     )
-    if (
-        origin.composer.scalable
-    ):  # once, from the files: what is scaled down first and up again is blurred
+    if origin.builder.scalable:
+        # Scaled once, from the files: scaling down and up again would blur the images.
         own = own.model_copy(update={"shape": (own.shape[0], *card.shape[1:])})
     theirs = {task.name: number for number, task in enumerate(own.tasks)}
     for name in member.tasks.values():
@@ -236,11 +237,11 @@ def _compose(
                 f"A member of `{card.name}` takes a task that `{own.name}` lacks: `{name}`."
                 f" {nearest(name, theirs)}"
             )
-    fraction = own.val_fraction if cut.val_fraction == card.val_fraction else cut.val_fraction
+    fraction = own.val_fraction if spec.val_fraction == card.val_fraction else spec.val_fraction
     fields = {name.removeprefix(f"{origin.prefix}."): found[name] for name in origin.fields()}
     out = {}
-    for split, side in origin.composer.compose(
-        own, fields, Cut(cut.seed, fraction, cut.fold)
+    for split, side in origin.builder.compose(
+        own, fields, SplitSpec(spec.seed, fraction, spec.fold)
     ).items():
         labels = {}
         for mine, its in member.tasks.items():
@@ -248,11 +249,11 @@ def _compose(
             values = side.labels[theirs[its]]
             if origin.card is not None:
                 check_classes(own, task, values, split)
-                values = _translated(card, ours[mine], task, values, member.classes.get(mine))
+                values = map_labels(card, ours[mine], task, values, member.classes.get(mine))
             elif not has_values(task.kind):
-                values = values.astype(np.int64)  # a mask's bytes have no room for `ignore`
+                values = values.astype(np.int64)  # a mask's uint8 cannot represent `ignore`
             labels[mine] = fit_labels(values, side.images.shape[-2:], card.shape[1:])
-        kept = np.flatnonzero(_known(ours, labels, len(side.images)))
+        kept = np.flatnonzero(any_labelled(ours, labels, len(side.images)))
         images = side.images if len(kept) == len(side.images) else side.images[kept]
         out[split] = (
             fit_images(images, card.shape),
@@ -261,108 +262,9 @@ def _compose(
     return out
 
 
-def _translated(
-    card: DatasetCard,
-    ours: TaskCard,
-    theirs: TaskCard,
-    values: NDArray[Any],
-    classes: dict[str, str | int] | None,
-) -> NDArray[Any]:
-    """Labels of a member's task as labels of ours; `ignore` for what is not labelled and for
-    classes that are left out. What a member ignores as undefined is our undefined label, which may
-    be a class."""
-    if ours.kind != theirs.kind:
-        raise BadInput(
-            f"The task `{ours.name}` of `{card.name}` is a {ours.kind}, but a member gives it"
-            f" `{theirs.name}`, a {theirs.kind}."
-        )
-    if has_values(ours.kind):
-        return values
-    numbers = np.full(
-        theirs.outputs + 1, ours.ignore, np.int64
-    )  # the last for what is not labelled
-    numbers[:-1] = _class_numbers(card, ours, theirs, classes)
-    if _adds_undefined(ours, theirs):
-        assert ours.undefined is not None
-        numbers[-1] = ours.undefined
-    return numbers[np.where(values == theirs.ignore, theirs.outputs, values)]
-
-
-def _adds_undefined(ours: TaskCard, theirs: TaskCard) -> bool:
-    """Whether undefined pixels, which the member ignores, are a class of ours."""
-    return (
-        theirs.undefined is not None
-        and theirs.undefined == theirs.ignore
-        and ours.undefined not in (None, ours.ignore)
-    )
-
-
-def _class_numbers(
-    card: DatasetCard, ours: TaskCard, theirs: TaskCard, classes: dict[str, str | int] | None
-) -> list[int]:
-    """Our number of each class of theirs."""
-    where = f"The task `{ours.name}` of `{card.name}`"
-    if classes is None:
-        if not (ours.classes and theirs.classes):
-            numbers = [
-                number
-                for number in range(ours.outputs)
-                if number != ours.undefined or not _adds_undefined(ours, theirs)
-            ]
-            if len(numbers) != theirs.outputs:
-                raise BadInput(
-                    f"{where} has {len(numbers)} classes, but a member gives it {theirs.outputs};"
-                    " name the classes in both cards, or map them in the member's `classes`."
-                )
-            return numbers
-        unknown = next((name for name in theirs.classes if name not in ours.classes), None)
-        if unknown is not None:
-            raise BadInput(
-                f"{where} has no class `{unknown}`, which a member labels; map it, or leave it out,"
-                " in the member's `classes`."
-            )
-        return [ours.classes.index(name) for name in theirs.classes]
-    for name, target in classes.items():
-        if name not in theirs.classes:
-            raise BadInput(
-                f"{where}: a member's `classes` names a class it lacks: `{name}`."
-                f" {nearest(name, theirs.classes)}"
-            )
-        if target not in ours.classes and not (
-            isinstance(target, int) and 0 <= target < ours.outputs
-        ):
-            raise BadInput(
-                f"{where}: a member's `classes` maps `{name}` to `{target}`, which is no class of"
-                " the task."
-            )
-    to = {
-        name: target if isinstance(target, int) else ours.classes.index(target)
-        for name, target in classes.items()
-    }
-    return [to.get(name, ours.ignore) for name in theirs.classes]
-
-
-def _known(
-    ours: dict[str, TaskCard], labels: dict[str, NDArray[Any]], count: int
-) -> NDArray[np.bool_]:
-    """Which images (count,) have a label for some task."""
-    known = np.zeros(count, bool)
-    for name, values in labels.items():
-        flat = values.reshape(count, -1)
-        known |= (
-            ~np.isnan(flat)
-            if np.issubdtype(values.dtype, np.floating)
-            else flat != ours[name].ignore
-        ).any(1)
-    return known
-
-
-# ---------------------------------------------------------------- all members
-
-
-def _behind_each_other(
+def _concatenate(
     card: DatasetCard, parts: list[tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]
-) -> Side:
+) -> SplitArrays:
     columns = []
     for task in card.tasks:
         given = [labels[task.name] for _, labels in parts if task.name in labels]
@@ -391,7 +293,7 @@ def _behind_each_other(
                 ]
             )
         )
-    return Side(
+    return SplitArrays(
         np.concatenate([images for images, _ in parts]),
         tuple(columns),
         tuple(len(images) for images, _ in parts),

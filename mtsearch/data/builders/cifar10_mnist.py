@@ -11,14 +11,21 @@ from PIL import Image
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
-from mtsearch.data.composers.base import Composer, Cut, Side, channels_first, composer, need_tasks
-from mtsearch.data.find import ImageSource, read_sides
+from mtsearch.data.builders.base import (
+    DatasetBuilder,
+    SplitArrays,
+    SplitSpec,
+    channels_first,
+    dataset_builder,
+    need_tasks,
+)
 from mtsearch.data.formats import ImageSet, LabelledImages
-from mtsearch.data.splits import cut as cut_indices
+from mtsearch.data.sources import ImageSource, read_train_test
+from mtsearch.data.splits import split_indices
 
 
-@composer("cifar10_mnist")
-class Cifar10Mnist(Composer):
+@dataset_builder("cifar10_mnist")
+class Cifar10Mnist(DatasetBuilder):
     """Image i and digit i of the same official side make example i, so that no digit is used twice;
     digits beyond the last image are left out."""
 
@@ -27,19 +34,21 @@ class Cifar10Mnist(Composer):
     digits: ImageSource
 
     def compose(
-        self, card: DatasetCard, found: dict[str, LabelledImages], cut: Cut
-    ) -> dict[str, Side]:
+        self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
+    ) -> dict[str, SplitArrays]:
         need_tasks(card, 2)
-        pool, test = read_sides(found["images"], self.images, card.shape, card.tasks[0].classes)
-        pool_digits, test_digits = read_sides(
+        pool, test = read_train_test(
+            found["images"], self.images, card.shape, card.tasks[0].classes
+        )
+        pool_digits, test_digits = read_train_test(
             found["digits"], self.digits, (1, 28, 28), card.tasks[1].classes, salt="digits"
         )
         pool_side, test_side = _compose(card, pool, pool_digits), _compose(card, test, test_digits)
-        train, val = cut_indices(pool.labels, cut.val_fraction, cut.seed, pool.groups)
+        train, val = split_indices(pool.labels, spec.val_fraction, spec.seed, pool.groups)
         return {"train": _take(pool_side, train), "val": _take(pool_side, val), "test": test_side}
 
 
-def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> Side:
+def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> SplitArrays:
     count = len(images)
     if len(digits) < count:
         raise BadInput(
@@ -48,11 +57,11 @@ def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> Side:
         )
     height, width = images.images.shape[1:3]
     blended = blend(images.images, enlarge(digits.images[:count, ..., 0], height, width))
-    return Side(channels_first(blended), (images.labels, digits.labels[:count]))
+    return SplitArrays(channels_first(blended), (images.labels, digits.labels[:count]))
 
 
-def _take(side: Side, index: NDArray[np.int64]) -> Side:
-    return Side(side.images[index], tuple(labels[index] for labels in side.labels))
+def _take(side: SplitArrays, index: NDArray[np.int64]) -> SplitArrays:
+    return SplitArrays(side.images[index], tuple(labels[index] for labels in side.labels))
 
 
 def enlarge(digits: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

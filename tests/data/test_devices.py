@@ -6,7 +6,7 @@ import torch
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import device_of
-from mtsearch.data.placing import sent
+from mtsearch.data.devices import to_device
 from mtsearch.training import Trial
 
 
@@ -23,14 +23,14 @@ def test_a_gpu_that_there_is_not_is_refused():
 
 def test_a_tensor_that_is_there_already_is_not_copied():
     tensor = torch.arange(6)
-    assert sent(tensor, torch.device("cpu")) is tensor
-    assert sent(tensor, torch.device("meta")).device.type == "meta"
+    assert to_device(tensor, torch.device("cpu")) is tensor
+    assert to_device(tensor, torch.device("meta")).device.type == "meta"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_tensor_for_a_gpu_arrives_whole():
     tensor = torch.randn(1000)
-    assert torch.equal(sent(tensor, torch.device("cuda")).cpu(), tensor)
+    assert torch.equal(to_device(tensor, torch.device("cuda")).cpu(), tensor)
 
 
 def test_weights_and_images_of_a_trial_are_channels_last():
