@@ -1,4 +1,5 @@
-"""What Tune tells of trials, written into the manager and shown; silent processes are ended."""
+"""The callback of Tune: it records what happens to trials and kills processes that stop
+reporting."""
 
 from __future__ import annotations
 
@@ -11,18 +12,26 @@ from typing import Any
 import ray
 from ray import tune
 
-from mtsearch.execution.cleanup import TrialCleanup
+from mtsearch.execution.compat import TrialCleanup, actor_of
 from mtsearch.execution.scheduler import JobScheduler
 from mtsearch.observers.dispatcher import ObserverDispatcher
 from mtsearch.reporting.live import Display
 from mtsearch.runs.messages import StepResult
 from mtsearch.strategy.manager import TrialManager
 
-CAUSE = 400  # characters of a reason
+REASON_LENGTH = 400  # characters
+SILENCE_CHECK = 1.0  # seconds between checks for processes that stopped reporting
 
 
 class TuneCallback(tune.Callback):
-    """Writes what Tune hears into the manager."""
+    """Records the events of Tune's trials in the manager and shows them.
+
+    Args:
+        manager: of the run.
+        display: shows trials and notes.
+        dispatcher: passes events to the observers.
+        interrupt: the search ends with KeyboardInterrupt once this is set.
+    """
 
     def __init__(
         self,
@@ -31,29 +40,24 @@ class TuneCallback(tune.Callback):
         dispatcher: ObserverDispatcher,
         interrupt: threading.Event,
     ) -> None:
-        self._manager, self._display, self._dispatcher, self._interrupt = (
-            manager,
-            display,
-            dispatcher,
-            interrupt,
-        )
-        self.scheduler = JobScheduler(manager.halving)
-        self._starts: dict[str, int] = {}  # by trial, of the group that has it
-        self._heard: dict[str, float] = {}  # when, by Tune's name of a trial
+        self._manager, self._display = manager, display
+        self._dispatcher, self._interrupt = dispatcher, interrupt
+        self.scheduler = JobScheduler(manager.scheduler)
+        self._group_starts: dict[str, int] = {}  # by trial: how often its worker group began it
+        self._last_result: dict[str, float] = {}  # by Tune's name of a trial: the time
         self._running: dict[str, Any] = {}  # by Tune's name
-        self._due = 0.0  # when to look for silent ones again
-        self._unbegun: Counter[tuple[str, str]] = (
-            Counter()
-        )  # how often a trial or its test was lost before it began
+        self._next_check = 0.0  # for silent processes
+        # by trial and purpose: how often its process died before it began
+        self._lost_before_start: Counter[tuple[str, str]] = Counter()
         self._ended: list[Any] = []
-        self._forget = TrialCleanup()
+        self._clean_up = TrialCleanup()
         self._trials: list[Any] = []
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._trials = trials
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._heard[trial.trial_id] = time.monotonic()
+        self._last_result[trial.trial_id] = time.monotonic()
         self._running[trial.trial_id] = trial
         self._show(trial)
 
@@ -61,14 +65,14 @@ class TuneCallback(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         name = trial.config["trial"]
-        self._heard[trial.trial_id] = time.monotonic()
+        self._last_result[trial.trial_id] = time.monotonic()
         step = StepResult.from_dict(result)
         if step.halt is not None:
             self._manager.halt(step.halt)
         if trial.config["purpose"] == "test":
             self._tested(name, step.test, step.failed)
             return
-        self._started_again(name, step.starts)
+        self._record_group_starts(name, step.starts)
         self._manager.run.on_store_error(step.store_error)
         self._dispatcher.memory(name, step.gpu_memory)
         if step.note is not None:
@@ -86,44 +90,38 @@ class TuneCallback(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         name = trial.config["trial"]
         if trial.config["purpose"] == "test":
-            self._display.note(f"{name}: the process of its test died; it is tested again")
+            self._display.note(f"{name}: the process of its test died; the test is repeated")
             return
         reports = self._manager.state.trials[name].reports
-        self._display.note(
-            f"{name}: its process died; it goes on"
-            f" {f'after report {max(reports)}' if reports else 'from its start'}"
-        )
+        place = f"after report {max(reports)}" if reports else "from its start"
+        self._display.note(f"{name}: its process died; it continues {place}")
         self._manager.start(self._manager.state.trials[name])
-        self._starts.pop(name, None)
+        self._group_starts.pop(name, None)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._leave(trial)
+        self._remove(trial)
 
-    def _leave(self, trial: Any) -> None:
-        self._heard.pop(trial.trial_id, None)
+    def _remove(self, trial: Any) -> None:
+        self._last_result.pop(trial.trial_id, None)
         self._running.pop(trial.trial_id, None)
-        self._starts.pop(trial.config["trial"], None)
+        self._group_starts.pop(trial.config["trial"], None)
         self._ended.append(trial)
 
-    def _started_again(self, name: str, starts: int) -> None:
-        """A group that lost a worker has begun its trial anew without this process: write that
-        down, too."""
-        for _ in range(self._starts.get(name, 1), starts):
+    def _record_group_starts(self, name: str, starts: int) -> None:
+        """Record that a worker group restarted its trial by itself after it lost a worker."""
+        for _ in range(self._group_starts.get(name, 1), starts):
             self._manager.start(self._manager.state.trials[name])
-        self._starts[name] = max(starts, self._starts.get(name, 1))
+        self._group_starts[name] = max(starts, self._group_starts.get(name, 1))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        name, purpose, allowed = (
-            trial.config["trial"],
-            trial.config["purpose"],
-            self._manager.space.config.search.max_failures,
-        )
-        self._leave(trial)
-        if trial.num_failures <= allowed and self._unbegun[name, purpose] < allowed:
-            # Tune restarts what runs, but gives up a trial that it hands to a process which has
-            # died while it had nothing to do.
-            self._unbegun[name, purpose] += 1
-            self._manager.again(name, purpose)
+        name, purpose = trial.config["trial"], trial.config["purpose"]
+        allowed = self._manager.space.config.search.max_failures
+        self._remove(trial)
+        if trial.num_failures <= allowed and self._lost_before_start[name, purpose] < allowed:
+            # Tune restarts trials that run, but not one that it assigns to an idle process which
+            # has died.
+            self._lost_before_start[name, purpose] += 1
+            self._manager.reschedule(name, purpose)
             return
         reason = f"its process died {trial.num_failures} times: {cause_of_death(trial.error_file)}"
         if purpose == "test":
@@ -137,39 +135,39 @@ class TuneCallback(tune.Callback):
             self._display.note(line)
         self._display.refresh()
         self._dispatcher.renew()
-        self._give_up_the_silent()
+        self._kill_silent_processes()
         while self._ended:
-            self._forget(self._ended.pop())
+            self._clean_up(self._ended.pop())
         if self._interrupt.is_set() or self._manager.run.abort_reason:
             raise KeyboardInterrupt
 
-    def _give_up_the_silent(self) -> None:
-        """Kill processes that make no report, stopped or hanging: Ray sees only those die that end.
-        Tune then starts their trials again."""
-        bound = self._manager.space.config.resources.report_timeout
+    def _kill_silent_processes(self) -> None:
+        """Kill processes that hang or were stopped, after which Tune restarts their trials: Ray
+        notices only processes that end."""
+        timeout = self._manager.space.config.resources.report_timeout
         now = time.monotonic()
-        if now < self._due:
+        if now < self._next_check:
             return
-        self._due = now + 1.0
+        self._next_check = now + SILENCE_CHECK
         for trial in self._running.values():
-            actor = trial.temporary_state.ray_actor
+            actor = actor_of(trial)
             if (
                 trial.status == "RUNNING"
                 and actor is not None
-                and now - self._heard.get(trial.trial_id, now) > bound
+                and now - self._last_result.get(trial.trial_id, now) > timeout
             ):
-                del self._heard[trial.trial_id]
+                del self._last_result[trial.trial_id]
                 self._display.note(
                     f"{trial.config['trial']}: no report within `resources.report_timeout`"
-                    f" ({bound:g} s), its process is killed"
+                    f" ({timeout:g} s), its process is killed"
                 )
                 ray.kill(actor)
 
     def kill(self) -> None:
-        """End the processes of all trials."""
+        """Kill the processes of all trials."""
         for trial in self._trials:
-            if trial.temporary_state.ray_actor is not None:
-                ray.kill(trial.temporary_state.ray_actor)
+            if (actor := actor_of(trial)) is not None:
+                ray.kill(actor)
 
     def _tested(self, name: str, metrics: dict[str, Any] | None, failed: str | None) -> None:
         self._manager.tested(name, metrics)
@@ -183,8 +181,8 @@ class TuneCallback(tune.Callback):
 
 
 def cause_of_death(file: str | None) -> str:
-    """What Ray says of the last of the failures in Tune's error file of a trial, without names and
-    numbers that only Ray knows."""
+    """The reason of the last failure in Tune's error file of a trial, without Ray's own names and
+    numbers."""
     if file is None or not Path(file).exists():
         return "no reason given"
     text = (
@@ -195,13 +193,12 @@ def cause_of_death(file: str | None) -> str:
         .strip()
     )
     if "Traceback" in text:
-        return text.splitlines()[-1][:CAUSE]
-    told = " ".join(line for line in text.splitlines() if not line.startswith("\t"))
+        return text.splitlines()[-1][:REASON_LENGTH]
+    reason = " ".join(line for line in text.splitlines() if not line.startswith("\t"))
     for opening in (
         "The actor died unexpectedly before finishing this task. ",
         "Worker exit detail: ",
     ):
-        told = told.rpartition(opening)[2]
-    return (
-        told.partition(" If the process was killed by the kernel")[0][:CAUSE] or "no reason given"
-    )
+        reason = reason.rpartition(opening)[2]
+    reason = reason.partition(" If the process was killed by the kernel")[0]
+    return reason[:REASON_LENGTH] or "no reason given"

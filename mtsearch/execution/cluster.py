@@ -1,23 +1,26 @@
-"""Starting Ray on this machine, or joining a cluster that runs."""
+"""Starting Ray on this machine, or joining a running cluster."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
-from ray._private import ray_constants, worker
 
+from mtsearch.config.errors import Halt
+from mtsearch.execution import compat
 from mtsearch.execution.joining import join
+from mtsearch.execution.session import prepare_token, session_folder
 
-STARTS = 3  # attempts to start a local cluster
+START_ATTEMPTS = 3  # to start a local cluster
 OBJECT_STORE = 256 * 2**20  # bytes; trials exchange small mappings only
 
-_SETTINGS = {  # Tune's own files, logs and tables: the run directory has better ones
+# Tune writes no files, logs and tables of its own: the run directory has them.
+_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -33,7 +36,7 @@ _SETTINGS = {  # Tune's own files, logs and tables: the run directory has better
 
 @dataclass(frozen=True)
 class Cluster:
-    """A connection: what each node has and how the dashboard is reached."""
+    """A connection: the resources of each node, by Ray's names, and how to reach the dashboard."""
 
     nodes: list[dict[str, float]]
     dashboard: str
@@ -44,44 +47,47 @@ def cluster() -> Iterator[Cluster]:
     """Connect to the cluster that `RAY_ADDRESS` names, or start one on the loopback interface that
     ends with the context.
 
-    Of a running cluster, `MTSEARCH_NODES` says how many nodes to wait for: the number of trials at
-    once is computed from what is there. Ray's token authentication stays on. A connection that the
-    caller already has is used and left open.
+    On a running cluster, `MTSEARCH_NODES` says how many nodes to wait for, because the number of
+    trials at once is computed from the nodes. Ray's token authentication stays on. A connection
+    that the caller already has is used and left open. Raises BadInput where a cluster cannot be
+    joined, Halt where Ray does not start.
     """
     set_ray_defaults()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    worker.stdout_deduplicator.skip_re = re.compile(
-        "A worker died or was killed"
-    )  # the manager says it shorter
+    compat.hide_worker_deaths()
     if ray.is_initialized():
         yield _describe()
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS")
-    if address:
-        join(address)
-    else:
-        start()
-    try:
+    with ExitStack() as stack:
+        if address:
+            join(address)
+        else:
+            start(stack.enter_context(session_folder()))
+        stack.callback(ray.shutdown)
         yield _describe()
-    finally:
-        ray.shutdown()
 
 
 def set_ray_defaults() -> None:
-    """Set Ray's environment variables, as far as the user has not."""
+    """Set Ray's environment variables where the user has not."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
 
 
-def start(dashboard: bool | None = None) -> None:
-    """Start a local cluster; with its dashboard, unless False, if that can be had.
+def start(folder: Path, *, dashboard: bool | None = None) -> None:
+    """Start a local cluster with its session in `folder`. Raises Halt where Ray does not start.
 
-    Ray gives its processes half a minute, which a machine under load may exceed: then it is tried
-    again.
+    Ray gives its processes half a minute, which a machine under load may exceed: the start is
+    repeated then.
+
+    Args:
+        folder: see `mtsearch.execution.session.session_folder`.
+        dashboard: whether to start the dashboard; None starts it where it is installed.
     """
-    bind_to_loopback()
-    for left in reversed(range(STARTS)):
+    compat.bind_to_loopback()
+    prepare_token()
+    for attempt in range(1, START_ATTEMPTS + 1):
         try:
             ray.init(
                 address="local",
@@ -90,30 +96,33 @@ def start(dashboard: bool | None = None) -> None:
                 object_store_memory=OBJECT_STORE,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                _temp_dir=str(folder),
             )
             return
         except Exception as error:  # Ray raises plain ones here
             ray.shutdown()
-            if not left or "timed out" not in str(error).lower():
-                raise
-
-
-def bind_to_loopback() -> None:
-    """Have all servers of a local cluster listen on 127.0.0.1 only. Ray does so by itself on
-    desktop systems; elsewhere it must be told, by a constant that it reads when it is imported, and
-    by the environment for its processes."""
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    ray_constants.ENABLE_RAY_CLUSTER = False
+            timed_out = "timed out" in str(error).lower()
+            if timed_out and attempt < START_ATTEMPTS:
+                continue
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            advice = "The machine is too busy; try again later." if timed_out else ""
+            raise Halt(
+                f"Ray did not start on this machine after {attempt} attempt{'s' * (attempt > 1)}:"
+                f" {reason}. {advice}".rstrip()
+            ) from error
 
 
 def _describe() -> Cluster:
     nodes = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
-    url = worker.get_dashboard_url()
+    url = compat.dashboard_url()
     if not url:
         return Cluster(nodes, "not running")
     port = url.rsplit(":", 1)[-1]
-    how = (
-        f"http://{url} (from elsewhere: ssh -L {port}:{url} THIS_MACHINE; `ray get-auth-token`"
-        " prints its token)"
+    token = (
+        "its token is in RAY_AUTH_TOKEN, which you may set before a search"
+        if "RAY_AUTH_TOKEN" in os.environ
+        else "`ray get-auth-token` prints its token"
     )
-    return Cluster(nodes, how)
+    return Cluster(
+        nodes, f"http://{url} (from elsewhere: ssh -L {port}:{url} THIS_MACHINE; {token})"
+    )

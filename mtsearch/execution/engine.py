@@ -17,7 +17,7 @@ from mtsearch.config.space import Space
 from mtsearch.execution.callback import TuneCallback
 from mtsearch.execution.checks import check_space
 from mtsearch.execution.cluster import Cluster, cluster
-from mtsearch.execution.joining import check_shared
+from mtsearch.execution.joining import check_shared_folders
 from mtsearch.execution.metrics import RayMetrics
 from mtsearch.execution.remarks import remarks
 from mtsearch.execution.searcher import JobSearcher
@@ -46,10 +46,16 @@ def run(
     console: Console | None = None,
     created: Callable[[RunDirectory], object] = lambda run: None,
 ) -> int:
-    """Search a space and return the exit code. `name`, `profile` and `overrides` are how the space
-    was given; rows' commands repeat them. `created` is called with the run once it is made.
+    """Search a space and return the exit code.
 
-    Raises BadInput before Ray starts where the space, its data or its resources cannot be had.
+    Raises BadInput before Ray starts where the space, its data or its resources cannot be used.
+
+    Args:
+        space: what is searched.
+        name, profile, overrides: how the space was given; the commands of rows repeat them.
+        trial_class: ``module:Class`` of the trials, see `mtsearch.jobs.job.trial_class_of`.
+        console: takes the output; None prints to standard output.
+        created: is called with the run once its directory exists.
     """
     console = console or Console()
     check_space(space)
@@ -58,7 +64,7 @@ def run(
     with cluster() as connection:
         slots(space.config, connection.nodes)
         root = space.config.results.root
-        check_shared(None if is_url(root) else root, root=data.root, store=data.store)
+        check_shared_folders(None if is_url(root) else root, root=data.root, store=data.store)
         directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
         created(directory)
         with directory.driver_lock():
@@ -72,12 +78,12 @@ def resume(
     trial_class: str = TRIAL_CLASS,
     console: Console | None = None,
 ) -> int:
-    """Go on with a run: finished trials are skipped, unfinished ones continue from their last
-    state, the study is the same.
+    """Continue a run: finished trials are skipped, unfinished ones continue from their last state,
+    and the study makes the same proposals.
 
     `changes` may hold `search.trials`, `search.budget` and `search.slots`, and `data.root`,
     `data.store` and `plugins`, which say where this machine has the data and the plug-ins and are
-    not kept. Where nothing is left to do nothing is changed. Raises BadInput.
+    not recorded. Where nothing is left to do, nothing is changed. Raises BadInput.
     """
     console = console or Console()
     directory = open_run(path, changes.get("plugins"), "resume")
@@ -93,7 +99,7 @@ def resume(
         if "search.trials" in changes and space.config.search.trials < begun:
             raise BadInput(
                 f"`search.trials` should be at least {begun}, the trials that the run has begun."
-                f" Found {space.config.search.trials}. Leave it out to go on with the run as it is."
+                f" Found {space.config.search.trials}. Leave it out to continue the run as it is."
             )
         check_space(space)
         check_plugins(space, directory.environment)
@@ -104,7 +110,7 @@ def resume(
         if not manager.pending and not manager.to_test():
             return _conclude(manager, console)
         with cluster() as connection:
-            check_shared(
+            check_shared_folders(
                 None if isinstance(directory, RemoteRun) else directory.path,
                 root=data.root,
                 store=data.store,
@@ -192,11 +198,11 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _work(manager: TrialManager, at_once: int, trial_class: str, recorder: TuneCallback) -> None:
-    """Train what is to be trained, then test the front and the controls, in the same actors."""
+def _work(manager: TrialManager, at_once: int, trial_class: str, callback: TuneCallback) -> None:
+    """Train all trials, then test the front and the controls in the same actors."""
     config = manager.space.config
     scratch = tempfile.mkdtemp(prefix="mtsearch-")
-    # A group's workers bring a placement group of their own; its actor only waits.
+    # A worker group has a placement group of its own; its actor only waits.
     wanted = bundle(config) if config.workers == 1 else {"memory": 1.0}
     try:
         tune.run(
@@ -204,18 +210,18 @@ def _work(manager: TrialManager, at_once: int, trial_class: str, recorder: TuneC
             name="search",
             storage_path=scratch,
             search_alg=JobSearcher(manager, trial_class),
-            scheduler=recorder.scheduler,
+            scheduler=callback.scheduler,
             num_samples=-1,
             max_concurrent_trials=at_once,
             max_failures=config.search.max_failures,
             reuse_actors=True,
-            callbacks=[recorder],
+            callbacks=[callback],
             raise_on_failed_trial=False,
             trial_dirname_creator=lambda trial: str(trial.config["trial"]),
             verbose=0,
         )
     except BaseException:
-        recorder.kill()
+        callback.kill()
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,10 +1,9 @@
-"""Joining a cluster that runs: what would make a search hang or fail there is found out first, and
-said in one sentence."""
+"""Joining a running cluster. What would make a search hang or fail there is checked first and
+reported in one sentence."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -18,37 +17,34 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.authentication.authentication_token_setup import (
-    ensure_token_if_auth_enabled,
-    maybe_enable_token_auth_if_token_available,
-)
-from ray._private.utils import check_version_info, compute_version_info
-from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import mtsearch
 from mtsearch.config.errors import BadInput
+from mtsearch.execution import compat
 
-ANSWER = 10.0  # seconds in which a running cluster takes a connection
-GATHER = 300.0  # seconds in which the nodes that MTSEARCH_NODES counts should have joined it
-START = 120.0  # seconds in which each node starts a process that can import mtsearch
+CONNECT_TIMEOUT = 10.0  # seconds until a running cluster accepts a connection
+NODES_TIMEOUT = 300.0  # seconds until as many nodes as `MTSEARCH_NODES` says have joined
+NODE_START_TIMEOUT = 120.0  # seconds until a node has started a process that imports mtsearch
 
 
 def join(address: str) -> None:
-    """Connect to the cluster at `address` ("HOST:PORT"); raises BadInput where that, or a search on
-    it, cannot be.
+    """Connect to the cluster at `address` (``HOST:PORT``, or ``auto`` for the one on this machine).
 
-    A host that does not answer, a missing or wrong token and other versions are known in seconds, a
-    server that is not Ray's after 40 (Ray's own patience), a node without this mtsearch after two
-    minutes at most. `ray.init` alone tries for minutes, or for ever.
+    Raises BadInput where the connection, or a search on the cluster, is impossible: within seconds
+    for a host that does not answer, a missing or wrong token and other versions; within 40 seconds
+    (a limit of Ray) for a server that is not Ray's; within two minutes for a node without this
+    mtsearch. `ray.init` alone tries for minutes, or never ends.
     """
     nodes = _nodes_to_await()
     try:
+        if address == "auto":
+            address = compat.address_on_this_machine()
         host, _, port = address.rpartition(":")
         if "://" not in address and host and port.isdigit():
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER).close()
-            _knock(address)
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
+            _check_connection(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except BadInput:
         raise
@@ -60,41 +56,32 @@ def join(address: str) -> None:
             " correct RAY_ADDRESS, or unset it."
         ) from error
     try:
-        _gather(nodes)
-        _same_code()
+        _wait_for_nodes(nodes)
+        _check_code()
     except BadInput:
         ray.shutdown()
         raise
 
 
-def _knock(address: str) -> None:
-    """Ask for the cluster's versions, with the token that this process has."""
+def _check_connection(address: str) -> None:
+    """The cluster accepts this process's token and has its versions of Ray and Python."""
     try:
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as `ray.init` does
-        ensure_token_if_auth_enabled(
-            None, create_token_if_missing=False
-        )  # the client below aborts the process without one
-        found = GcsClient(address=address).internal_kv_get(
-            b"CLUSTER_METADATA", b"cluster", timeout=ANSWER
-        )
+        compat.require_token()
+        there = compat.cluster_versions(address, CONNECT_TIMEOUT)
     except AuthenticationError as error:
         raise BadInput(
-            f"the cluster at `RAY_ADDRESS={address}` asks for a token, and the one of this process"
+            f"the cluster at `RAY_ADDRESS={address}` requires a token, and the one of this process"
             " is missing or another. Set RAY_AUTH_TOKEN to what `ray get-auth-token` prints on the"
             " cluster's head, or copy its ~/.ray/auth_token here."
         ) from error
-    if not found:
-        return
-    there, (ray_here, python_here) = json.loads(found), compute_version_info()
-    try:
-        check_version_info(there, "this machine")
-    except RuntimeError as error:
+    if there is not None and not compat.compatible(there):
+        ray_here, python_here = compat.own_versions()
         raise BadInput(
             f"the cluster at `RAY_ADDRESS={address}` runs Ray {there['ray_version']} on Python"
             f" {there['python_version']}, and this process has Ray {ray_here} on Python"
             f" {python_here}. Install the cluster's versions here, or run the search there: `ray"
             " job submit`."
-        ) from error
+        )
 
 
 def _nodes_to_await() -> int:
@@ -106,57 +93,59 @@ def _nodes_to_await() -> int:
     return int(text)
 
 
-def _gather(wanted: int) -> None:
-    """Wait until so many nodes have joined. Ray has no event for it that a driver can await."""
-    end = time.monotonic() + GATHER
+def _wait_for_nodes(wanted: int) -> None:
+    """Poll until `wanted` nodes have joined: Ray has no event for it that a driver can await."""
+    end = time.monotonic() + NODES_TIMEOUT
     while (there := sum(node["Alive"] for node in ray.nodes())) < wanted:
         if time.monotonic() > end:
             raise BadInput(
-                f"the cluster has {there} of the {wanted} nodes that `MTSEARCH_NODES` asks for"
-                f" after {GATHER:g} seconds. Look into the logs of those that are missing, or"
-                " lower it."
+                f"the cluster has {there} of the {wanted} nodes that `MTSEARCH_NODES` requires"
+                f" after {NODES_TIMEOUT:g} seconds. Read the logs of the missing nodes, or lower"
+                " `MTSEARCH_NODES`."
             )
         time.sleep(0.5)
 
 
 def fingerprint() -> str:
-    """Of this mtsearch: its version, and eight digits that change with any of its source files."""
+    """The version of this mtsearch, and eight digits that change with any of its source files."""
     folder, digest = Path(mtsearch.__file__).parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return f"{mtsearch.__version__} ({digest.hexdigest()[:8]})"
 
 
-def _on_each(function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, ray.ObjectRef]]:
-    """Run a function on every node at once; yields the node's address and the answer's reference.
-    Raises BadInput for a silent node."""
+def _run_on_nodes(
+    function: Callable[..., Any], *arguments: Any
+) -> Iterator[tuple[str, ray.ObjectRef]]:
+    """Run a function on every node at once; yields each node's address and the reference of its
+    result. Raises BadInput where a node does not start the function in time."""
     nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
     task = ray.remote(num_cpus=0, max_retries=0)(function)
-    place = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes}
-    asked = {
-        task.options(scheduling_strategy=place[node]).remote(*arguments): node for node in nodes
+    strategies = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes}
+    results = {
+        task.options(scheduling_strategy=strategies[node]).remote(*arguments): node
+        for node in nodes
     }
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=START)
-    yield from ((nodes[asked[answer]], answer) for answer in answered)
-    if silent:
-        names = ", ".join(sorted(nodes[asked[answer]] for answer in silent))
+    done, missing = ray.wait(list(results), num_returns=len(results), timeout=NODE_START_TIMEOUT)
+    yield from ((nodes[results[result]], result) for result in done)
+    if missing:
+        names = ", ".join(sorted(nodes[results[result]] for result in missing))
         raise BadInput(
-            f"node {names} of the cluster started no process in {START:g} seconds. Look into its"
-            " logs, or take it out."
+            f"node {names} of the cluster started no process in {NODE_START_TIMEOUT:g} seconds."
+            " Read its logs, or remove it from the cluster."
         )
 
 
-def _same_code() -> None:
-    """Every node can import the mtsearch of this process; elsewhere each trial would fail, or
-    worse, train something else."""
+def _check_code() -> None:
+    """Every node imports the same mtsearch as this process; otherwise trials would fail, or train
+    something else."""
     here = fingerprint()
-    for name, answer in _on_each(fingerprint):
+    for name, result in _run_on_nodes(fingerprint):
         try:
-            there = ray.get(answer)
-        except Exception as error:  # what Ray makes of it depends on where the import fails
-            lines = (
-                str(getattr(error, "cause", None) or error).strip().splitlines()
-            )  # the cause keeps the traceback of the node
+            there = ray.get(result)
+        except Exception as error:  # its class depends on where the import fails
+            # the cause keeps the traceback of the node
+            lines = str(getattr(error, "cause", None) or error).strip().splitlines()
             missing = re.search(r"No module named 'mtsearch['.]", lines[-1])
             reason = (
                 "has no mtsearch" if missing else f"cannot run mtsearch: {lines[-1][-200:].strip()}"
@@ -174,16 +163,16 @@ def _same_code() -> None:
             )
 
 
-def _seen(paths: Sequence[str]) -> list[bool]:
+def _existing(paths: Sequence[str]) -> list[bool]:
     return [os.path.exists(path) for path in paths]
 
 
-def check_shared(results: str | Path | None, **data: Path | None) -> None:
-    """Every node sees the folder of the results and the places of the data (`root`, `store`); None
-    is not asked for. Raises BadInput.
+def check_shared_folders(results: str | Path | None, **data: Path | None) -> None:
+    """Every node sees the results folder and the data folders (`root`, `store`); None is not
+    checked. Raises BadInput.
 
-    Where a node does not, it would keep the states of its trials to itself, and fail each trial
-    that another node has begun.
+    A node that does not see them would keep the states of its trials to itself, and fail each
+    trial that another node has begun.
     """
     if sum(node["Alive"] for node in ray.nodes()) < 2:
         return
@@ -193,7 +182,7 @@ def check_shared(results: str | Path | None, **data: Path | None) -> None:
         }
         if results is not None:
             Path(results).mkdir(parents=True, exist_ok=True)
-            # A file of this moment: another machine may well have a folder of the same name.
+            # A new file: another machine may have a folder of the same name.
             marker = stack.enter_context(
                 tempfile.NamedTemporaryFile(dir=results, prefix=".seen-by-all-nodes-")
             )
@@ -201,8 +190,8 @@ def check_shared(results: str | Path | None, **data: Path | None) -> None:
                 str(Path(results).resolve()),
                 str(Path(marker.name).resolve()),
             )
-        for name, answer in _on_each(_seen, [asked for _, asked in places.values()]):
-            for (key, (path, _)), seen in zip(places.items(), ray.get(answer), strict=True):
+        for name, result in _run_on_nodes(_existing, [checked for _, checked in places.values()]):
+            for (key, (path, _)), seen in zip(places.items(), ray.get(result), strict=True):
                 if not seen:
                     store = (
                         ", or an object store such as s3://BUCKET/PREFIX"

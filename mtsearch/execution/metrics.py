@@ -1,5 +1,4 @@
-"""Ray's own metrics of a search, which its dashboard, Prometheus and Grafana show. They are always
-on."""
+"""Ray metrics of a search, for Ray's dashboard, Prometheus and Grafana. They are always on."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ from mtsearch.observers.base import figures
 from mtsearch.runs.state import TrialRecord
 from mtsearch.runs.status import SearchStatus
 
-# seconds; Ray (2.60) forgets a gauge that was not set for two export intervals of 10 s, so what
-# holds is said again
+# seconds; Ray (2.60) drops a gauge that was not set for two export intervals of 10 s, so that
+# values are set again although they have not changed
 RENEWAL = 5.0
 STATES = ("running", "done", "stopped", "failed", "waiting")
 
@@ -47,10 +46,10 @@ COUNTERS: dict[str, str] = {
 
 
 class RayMetrics:
-    """Gauges and counters with the labels of `GAUGES` and ``run``, set by the driver; a trial's own
+    """Gauges and counters with the labels of `GAUGES` and ``run``, set by the driver. A trial's own
     gauges end with the trial.
 
-    Each call costs microseconds, whatever the number of trials: only running trials are kept.
+    The cost of a call does not depend on the number of trials: only running trials are kept.
     """
 
     def __init__(self, title: str, total: int, objectives: tuple[str, ...]) -> None:
@@ -62,16 +61,14 @@ class RayMetrics:
         for metric in (*self._gauges.values(), *self._counters.values()):
             metric.set_default_tags({"run": title})
         self._status = SearchStatus({}, 0, math.nan)
-        self._running: dict[
-            str, dict[tuple[str, str], float]
-        ] = {}  # by trial: values by (gauge, objective)
-        self._last: dict[
-            str, tuple[float, float]
-        ] = {}  # by trial: seconds and examples at its last report
+        # by trial: values by (gauge, objective)
+        self._running: dict[str, dict[tuple[str, str], float]] = {}
+        # by trial: seconds and examples at its last report
+        self._last: dict[str, tuple[float, float]] = {}
         self._due = 0.0
 
     def trial(self, trial: TrialRecord, status: SearchStatus) -> None:
-        """A trial starts or goes on."""
+        """A trial starts or continues."""
         last = trial.reports[max(trial.reports)] if trial.reports else {}
         self._running[trial.trial], self._last[trial.trial] = {}, _cost(last)
         self._set_status(status)
@@ -98,17 +95,17 @@ class RayMetrics:
         self._set_trial(trial.trial)
 
     def memory(self, trial: str, size: float) -> None:
-        """What a running trial's GPU has held at most, in bytes."""
+        """The peak GPU memory of a running trial, in bytes."""
         self._running.setdefault(trial, {})["mtsearch_trial_gpu_memory_bytes", ""] = size
 
     def ended(self, trial: TrialRecord, status: SearchStatus) -> None:
-        """A trial is done or failed: nothing of its own is told any more."""
+        """A trial has ended: its own gauges are not set any more."""
         self._running.pop(trial.trial, None)
         self._last.pop(trial.trial, None)
         self._set_status(status)
 
     def renew(self) -> None:
-        """Set everything that holds again, when that is due."""
+        """Set all current values again, every `RENEWAL` seconds."""
         if time.monotonic() >= self._due:
             self._set_status(self._status)
             for trial in self._running:

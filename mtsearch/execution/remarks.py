@@ -1,4 +1,5 @@
-"""What is allowed and hardly meant: said before a search starts, and in its dry run."""
+"""Settings that are allowed but hardly intended: printed before a search starts and in its dry
+run."""
 
 from __future__ import annotations
 
@@ -8,23 +9,20 @@ from mtsearch.config.space import Space
 
 
 def remarks(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) -> list[str]:
-    """Lines about a search of `at_once` trials on these nodes (what each has, by Ray's resource
+    """Lines about a search of `at_once` trials on `nodes` (the resources of each, by Ray's
     names)."""
-    return [
-        f"remark     {found}"
-        for found in (_crowded(space, at_once, nodes), _idle_scheduler(space))
-        if found is not None
-    ]
+    found = (_oversubscribed(space, at_once, nodes), _idle_scheduler(space))
+    return [f"remark     {text}" for text in found if text is not None]
 
 
-def _crowded(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) -> str | None:
+def _oversubscribed(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) -> str | None:
     config, cores = space.config, sum(float(node.get("CPU", 0)) for node in nodes)
     threads = max(space.trial(tree).threads for tree in (space.defaults, *space.controls.values()))
     total = threads * config.workers * at_once
     if threads <= max(config.resources.cpu, 1) or total <= cores:
         return None
-    room = any(float(node.get("CPU", 0)) >= threads for node in nodes)
-    advice = f"`resources.cpu={threads}` prevents it" if room else "lower `trial.threads`"
+    fits = any(float(node.get("CPU", 0)) >= threads for node in nodes)
+    advice = f"`resources.cpu={threads}` prevents it" if fits else "lower `trial.threads`"
     return f"{total} threads of trials at once on {cores:g} cores wait for each other; {advice}"
 
 
@@ -35,7 +33,7 @@ def _idle_scheduler(space: Space) -> str | None:
     if scheduler.name == "none" or config.population is not None:
         return None
     reports = sum(-(-phase.epochs // config.report_every) for phase in plan(config))
-    if scheduler.grace < reports:  # a last report is not compared
+    if scheduler.grace < reports:  # trials are not compared at their last report
         return None
     return (
         f"`search.scheduler` stops nothing: its `grace` is {scheduler.grace}, and trials make"

@@ -1,5 +1,4 @@
-"""The scheduler that Tune asks after every report: it stops what ours would stop, and nothing
-else."""
+"""The scheduler that Tune calls after every report."""
 
 from __future__ import annotations
 
@@ -11,32 +10,32 @@ from mtsearch.strategy.moasha import MOASHA
 
 
 class JobScheduler(FIFOScheduler):
-    """Trials start in the order of the searcher. `stopped` holds why a trial was stopped, until who
-    writes that down takes it out.
+    """Starts trials in the order of the searcher and stops those that the search's scheduler stops.
 
-    No metric is named: Tune's own schedulers take one, and raise where a report lacks it.
+    `stopped` holds, by trial, why it was stopped, until `TuneCallback` has recorded it. No metric
+    is passed to Tune: with one, Tune raises where a report lacks it.
     """
 
-    def __init__(self, halving: MOASHA | None) -> None:
+    def __init__(self, scheduler: MOASHA | None) -> None:
         super().__init__()
-        self._halving = halving
+        self._scheduler = scheduler
         self.stopped: dict[str, str] = {}
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """None ahead of its turn. The inherited method looks at all trials, ended ones too, to find
-        the first, which Tune starts anyway."""
+        """None: Tune starts pending trials in order itself. The inherited method scans all trials,
+        ended ones included, to find the first pending one."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stop a search trial whose reports say so. Tune does not ask about results that end a
-        trial."""
+        """Whether a search trial continues after these reports. Tune does not call this for results
+        that end a trial."""
         name = trial.config["trial"]
         if (
-            self._halving is None
+            self._scheduler is None
             or trial.config["purpose"] != "train"
             or not trial.config["stoppable"]
         ):
             return TrialScheduler.CONTINUE
-        reason = self._halving.judge(name, result["reports"])
+        reason = self._scheduler.judge(name, result["reports"])
         if reason is None:
             return TrialScheduler.CONTINUE
         self.stopped[name] = reason

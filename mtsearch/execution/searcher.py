@@ -1,5 +1,4 @@
-"""The searcher that Tune asks: the unfinished, the controls, the study's proposals, and at last the
-tests."""
+"""The searcher that Tune calls for jobs: unfinished trials, controls, proposals, then tests."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ from mtsearch.strategy.manager import TrialManager
 
 
 class JobSearcher(Searcher):
-    """Hands Tune one job a trial. Results do not pass through here: the manager tells the study,
-    from the events."""
+    """Gives Tune one job a trial. Results do not pass through here: the manager reports them to the
+    study."""
 
     def __init__(self, manager: TrialManager, trial_class: str) -> None:
         # no metric: with one, Tune raises in its controller when a report lacks it
@@ -22,14 +21,14 @@ class JobSearcher(Searcher):
         self._manager, self._trial_class = manager, trial_class
 
     def suggest(self, trial_id: str) -> Any:
-        """The next job's configuration; None while there may be another one later; FINISHED."""
+        """The next job; None while another one may follow later; FINISHED at the end."""
         trial, purpose = self._manager.next_trial(), "train"
-        if trial is None and self._manager.unsettled:
+        if trial is None and self._manager.has_running_trials:
             return None
         if trial is None:
             trial, purpose = self._manager.next_test(), "test"
         if trial is None:
-            return None if self._manager.testing else Searcher.FINISHED
+            return None if self._manager.has_running_tests else Searcher.FINISHED
         job = {
             "purpose": purpose,
             **self._manager.run.states(
@@ -45,12 +44,12 @@ class JobSearcher(Searcher):
             "trial": trial.trial,
             "purpose": purpose,
             "stoppable": trial.kind == "search",
-            "job": json.dumps(job),  # text, so that Tune finds nothing in it to resolve
+            "job": json.dumps(job),  # text: Tune would resolve a tree
             "group": json.dumps(self._group(trial.config)),
         }
 
     def _group(self, config: dict[str, Any]) -> dict[str, Any] | None:
-        """The settings of the worker group that a trial needs, if it needs one."""
+        """The settings of a trial's worker group; None where one process trains it."""
         space = self._manager.space.config
         if space.workers == 1:
             return None
@@ -68,7 +67,7 @@ class JobSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing is left to do."""
+        """Nothing: `TuneCallback` records results."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: Tune's own resume is not used."""

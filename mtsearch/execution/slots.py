@@ -1,5 +1,5 @@
-"""How many trials run at once: computed before launch, and refused at once where it can never
-be."""
+"""How many trials run at once: computed before launch; a request that no node can serve is
+refused."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from mtsearch.config.schema import SpaceConfig
 
 
 def worker(config: SpaceConfig) -> dict[str, float]:
-    """What one worker of a trial asks of its node, by Ray's resource names."""
+    """The resources that one worker of a trial needs on its node, by Ray's resource names."""
     wanted = {"CPU": config.resources.cpu, "GPU": config.resources.gpu}
     return {name: amount for name, amount in wanted.items() if amount > 0}
 
 
 def bundle(config: SpaceConfig) -> dict[str, float]:
-    """What one trial asks of the cluster: what all its workers ask."""
+    """The resources that all workers of one trial need together."""
     return {name: config.workers * amount for name, amount in worker(config).items()}
 
 
 def slots(config: SpaceConfig, nodes: Sequence[Mapping[str, float]]) -> int:
-    """Trials at once: as many as fit the nodes, each worker on one node, or `search.slots` of them.
-    Raises BadInput naming what is missing.
+    """The number of trials that run at once: `search.slots`, else as many as fit the nodes.
+
+    Every worker runs on one node. Raises BadInput that names the missing resource.
 
     Args:
         config: the search.
-        nodes: what each node of the cluster has, by Ray's resource names.
+        nodes: the resources of each node of the cluster, by Ray's resource names.
     """
     wanted, workers = worker(config), config.workers
     one = "one trial" if workers == 1 else "one worker of a trial"
@@ -75,9 +76,8 @@ def slots(config: SpaceConfig, nodes: Sequence[Mapping[str, float]]) -> int:
             where = ", each worker on one node" if workers > 1 else ", each on one node"
         raise BadInput(
             f"`search.slots` asks for {config.search.slots} trials at once, but {scarce} ({there:g}"
-            " in the cluster,"
-            f" {a_trial}{where})"
-            f" is enough for {possible}. Lower `search.slots` or `resources.{scarce.lower()}`."
+            f" in the cluster, {a_trial}{where}) is enough for {possible}. Lower `search.slots` or"
+            f" `resources.{scarce.lower()}`."
         )
     return config.search.slots
 
@@ -87,12 +87,10 @@ def _fits(there: float, amount: float) -> int:
 
 
 def local_nodes() -> list[dict[str, float]] | None:
-    """What the one node of a local cluster will have, before it is started; None when `RAY_ADDRESS`
-    names a running one."""
+    """The resources of the one node of a local cluster, before it is started; None where
+    `RAY_ADDRESS` names a running cluster."""
     if os.environ.get("RAY_ADDRESS"):
         return None
-    from ray._private.accelerators import NvidiaGPUAcceleratorManager
-    from ray._private.utils import get_num_cpus
+    from mtsearch.execution.compat import cpu_count, gpu_count  # imports Ray
 
-    gpus = NvidiaGPUAcceleratorManager.get_current_node_num_accelerators()
-    return [{"CPU": float(get_num_cpus()), "GPU": float(gpus)}]
+    return [{"CPU": float(cpu_count()), "GPU": float(gpu_count())}]

@@ -1,5 +1,5 @@
-"""The trial actor: a Tune class trainable whose step is one report of a trial, kept on disk before
-it is told."""
+"""The trial actor: a Tune class trainable whose step is one report of a trial. The state is on disk
+before a report is returned."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from mtsearch.jobs.job import Job
 
 
 class TrialActor(tune.Trainable):
-    """Runs one job after another in a process that keeps its imports and data (`reuse_actors`), or
-    in a worker group that stays.
+    """Runs one job after another in one process, which keeps its imports and data, or in one
+    resident worker group.
 
-    A job is text under ``job`` (see `mtsearch.jobs.job.Job`), and a step returns the job's
-    `StepResult` as a mapping.
-    ``group`` holds the settings of a `WorkerGroup` as JSON where a trial has several workers, else
-    null. Only the death of this process makes Tune start a trial again.
+    The configuration has a ``job`` (text, see `mtsearch.jobs.job.Job`), whose `StepResult` a step
+    returns as a mapping, and a ``group`` (JSON): the settings of a `WorkerGroup` where a trial has
+    several workers, else null. Tune restarts a trial only when this process dies.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take the first job. It begins with its first step: while Tune sets an actor up it neither
-        watches nor restarts it."""
+        """Store the first job. It begins in `step`: Tune does not restart an actor that dies in
+        `setup`."""
         self._job: Job | None = None
         settings = json.loads(config["group"])
         self._group = None if settings is None else WorkerGroup(settings)
         self._next: str | None = config["job"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next job in the same process or group."""
+        """Store the next job for the same process or group."""
         self._next = new_config["job"]
         return True
 
@@ -53,14 +52,13 @@ class TrialActor(tune.Trainable):
         return runner.step().to_dict()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the state is in the run directory already. (Tune pickles what is returned
-        here.)"""
+        """Nothing: the run directory has the state. (Tune pickles what is returned here.)"""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing, as `save_checkpoint`."""
+        """Nothing, as in `save_checkpoint`."""
 
     def cleanup(self) -> None:
-        """Let go of the job and the group."""
+        """Close the job and the group."""
         if self._group is not None:
             self._group.close()
         if self._job is not None:

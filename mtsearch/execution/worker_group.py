@@ -1,8 +1,8 @@
 """Resident worker groups: a Ray Train worker group that is started once and trains one trial after
 another.
 
-What the documented way pays for every trial (controller, workers, their imports, the process group:
-half a minute) is paid once a slot.
+Starting a group (controller, workers, their imports, the process group) takes half a minute. Ray
+Train starts one for every trial; here it is started once a slot.
 """
 
 from __future__ import annotations
@@ -21,14 +21,11 @@ from mtsearch.execution.mailbox import Mailbox
 from mtsearch.jobs.job import Job
 from mtsearch.runs.messages import StepResult
 
-POLL = 2.0  # seconds between looks at a group that says nothing
-TOGETHER = (
-    10.0  # seconds in which all ranks should have raised alike, else the group is started again
-)
-SHUTDOWN_TIMEOUT = 20.0  # seconds in which a group should have gone home
+POLL_INTERVAL = 2.0  # seconds between checks of a group that returns no result
+FAILURE_TIMEOUT = 10.0  # seconds in which all ranks raise, else the group is started again
+SHUTDOWN_TIMEOUT = 20.0  # seconds
 
-# of Ray Train: a death is noticed within a second, and nothing watches for what a slot does not
-# have
+# Ray Train notices a dead worker within a second and runs no watchers that are not needed here.
 _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
@@ -39,16 +36,16 @@ _SETTINGS = {
 
 
 class WorkerGroup:
-    """Workers that train one trial together, by data parallelism, and stay for the next one.
+    """Workers that train one trial after another together, by data parallelism.
 
-    One `TorchTrainer` runs in a thread for as long as the group lives. When a worker dies, Ray
-    Train starts the group again and the current trial continues from its last state; a trial that
-    loses its group too often fails.
+    One `TorchTrainer` runs in a thread until the group is closed. When a worker dies, Ray Train
+    starts the group again and the current trial continues from its last state; a trial that loses
+    its group more than ``deaths`` times fails.
 
     Args:
-        settings: ``{"workers": n, "cpu": a worker, "gpu": a worker, "threads": a worker, "timeout":
-            seconds that a collective may take, "start": seconds that the group may take to come up,
-            "deaths": how often a trial may lose its group}``.
+        settings: ``workers`` (their number), ``cpu``, ``gpu`` and ``threads`` (of each worker),
+            ``timeout`` (seconds that a collective may take), ``start`` (seconds that the group may
+            take to start), ``deaths`` (how many times a trial may lose its group).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -57,30 +54,30 @@ class WorkerGroup:
         self._error: str | None = None
         self._posted = 0.0
         self._scratch = tempfile.TemporaryDirectory(prefix="mtsearch-group-")
-        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread = threading.Thread(target=self._run_trainer, daemon=True)
         self._thread.start()
 
     def begin(self, job: str) -> None:
-        """Give the group its next job, whatever became of the one before."""
+        """Start the next job, whether or not the one before has ended."""
         self._posted = time.monotonic()
         ray.get(self._box.post.remote(job))
 
     def step(self) -> StepResult:
-        """The job's next result. Never waits for ever: a group that does not come up, or is lost
-        for good, fails the trial with a sentence."""
+        """The job's next result. Where the group does not start, or has ended, the result is a
+        failure with the reason."""
         while True:
-            result: StepResult | None = ray.get(self._box.result.remote(POLL))
+            result: StepResult | None = ray.get(self._box.result.remote(POLL_INTERVAL))
             if result is not None:
                 return result
-            reason = self._lost()
+            reason = self._loss_reason()
             if reason is not None:
                 return StepResult(done=True, failed=reason, starts=0)
 
-    def _lost(self) -> str | None:
+    def _loss_reason(self) -> str | None:
         if not self._thread.is_alive():
             return (
-                f"its group of {self.settings['workers']} workers is lost:"
-                f" {self._error or 'it went home'}"
+                f"its group of {self.settings['workers']} workers has ended"
+                f"{f': {self._error}' if self._error else ''}"
             )
         if (
             ray.get(self._box.incarnation.remote()) == 0
@@ -91,20 +88,20 @@ class WorkerGroup:
                 f" {self.settings['gpu']:g} GPU each"
             )
             return (
-                f"its group of {wanted} has not come up within {self.settings['start']:g} seconds:"
-                " something else holds these resources, or a node lacks mtsearch. `ray status`"
-                " shows who waits for what"
+                f"its group of {wanted} has not started within {self.settings['start']:g} seconds:"
+                " these resources are in use, or a node lacks mtsearch. `ray status` shows what is"
+                " waited for"
             )
         return None
 
     def close(self) -> None:
-        """Send the group home."""
+        """End the workers."""
         ray.get(self._box.post.remote(None))
         self._thread.join(SHUTDOWN_TIMEOUT)
         ray.kill(self._box)
         self._scratch.cleanup()
 
-    def _live(self) -> None:
+    def _run_trainer(self) -> None:
         os.environ.update(
             {name: value for name, value in _SETTINGS.items() if name not in os.environ}
         )
@@ -119,14 +116,14 @@ class WorkerGroup:
         }
         threads = str(settings["threads"])
         trainer = TorchTrainer(
-            serve,
+            run_worker,
             train_loop_config={"box": self._box},
             scaling_config=ScalingConfig(
                 num_workers=settings["workers"],
                 use_gpu=settings["gpu"] > 0,
                 resources_per_worker=resources,
             ),
-            # The checker sees the class of Ray Train's first version.
+            # mypy resolves the class of Ray Train V1
             run_config=RunConfig(  # type: ignore[call-arg]
                 name="group",
                 storage_path=self._scratch.name,
@@ -142,54 +139,52 @@ class WorkerGroup:
         )
         try:
             trainer.fit()
-        except Exception as error:  # told by the next step
+        except Exception as error:  # the next `step` returns it
             self._error = reason_of(error)
 
 
-class Broken(RuntimeError):
-    """One rank's trial raised and the others wait for it in a collective: only a new start of the
-    group frees them."""
+class GroupRestart(RuntimeError):
+    """One rank's trial raised while the others wait for it in a collective, which only a new start
+    of the group ends."""
 
 
-def serve(config: dict[str, Any]) -> None:
-    """What every worker of a group does: job after job until there is none, or nobody is left to
-    ask for one."""
-    with suppress(
-        ray.exceptions.RayActorError
-    ):  # else Ray Train would start a group for ever whose actor is gone
-        _serve(config["box"])
+def run_worker(config: dict[str, Any]) -> None:
+    """The main function of a worker: it runs jobs until the group is closed or its actor is
+    dead."""
+    # Ray Train would restart a group without end whose trial actor is dead.
+    with suppress(ray.exceptions.RayActorError):
+        _run_jobs(config["box"])
 
 
-def _serve(box: Any) -> None:
+def _run_jobs(box: Any) -> None:
     import torch.distributed as dist
 
     from mtsearch.training import World
 
-    # Before this was called, Ray Train made the worker's own GPU, where it has one, torch's current
-    # device.
+    # Ray Train has made the worker's own GPU torch's current device.
     world = World(dist.get_rank(), dist.get_world_size())
     incarnation = world.tell(ray.get(box.begin.remote()) if world.rank == 0 else None)
-    place = 0
+    index = 0
     while True:
-        number, text = ray.get(box.next.remote(incarnation, place, world.rank))
+        number, text = ray.get(box.next.remote(incarnation, index, world.rank))
         if not text:
             return
-        place += 1
+        index += 1
         job = Job(text, world)
         try:
-            _work(box, incarnation, number, job, world)
+            _run_job(box, incarnation, number, job, world)
         finally:
             job.close()
 
 
-def _work(box: Any, incarnation: int, number: int, job: Job, world: Any) -> None:
+def _run_job(box: Any, incarnation: int, number: int, job: Job, world: Any) -> None:
     while True:
         result = job.step()
         if result.failed is not None:
             if not ray.get(
-                box.fail.remote(incarnation, number, world.rank, result.failed, TOGETHER)
+                box.fail.remote(incarnation, number, world.rank, result.failed, FAILURE_TIMEOUT)
             ):
-                raise Broken(result.failed)
+                raise GroupRestart(result.failed)
             return
         if not world.tell(
             ray.get(box.put.remote(incarnation, number, result)) if world.rank == 0 else None

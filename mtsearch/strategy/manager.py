@@ -41,7 +41,7 @@ class TrialManager:
         run.remove_partial_checkpoints()
         for trial in self.state.ended:
             self._place(trial)
-        self.halving = self._scheduler()
+        self.scheduler = self._scheduler()
         self._waiting = sorted(self.state.running.values(), key=order)
         self._sweep()
 
@@ -101,13 +101,13 @@ class TrialManager:
         return self.pending or bool(self.to_test()) or bool(self.state.running)
 
     @property
-    def unsettled(self) -> bool:
-        """Whether trials are running, so that the front may change."""
+    def has_running_trials(self) -> bool:
+        """Whether trials run, so that the front may change."""
         return bool(self.state.running)
 
     @property
-    def testing(self) -> bool:
-        """Whether tests are out, any of which may have to be given out again."""
+    def has_running_tests(self) -> bool:
+        """Whether tests run, each of which may have to be repeated."""
         return bool(self._testing)
 
     def next_test(self) -> TrialRecord | None:
@@ -121,8 +121,8 @@ class TrialManager:
         self._testing.add(trial.trial)
         return trial
 
-    def again(self, name: str, purpose: str) -> None:
-        """Give a trial, or its test, out once more: its process was lost before it had begun."""
+    def reschedule(self, name: str, purpose: str) -> None:
+        """Schedule a trial, or its test, once more: its process died before it began."""
         trial = self.state.trials[name]
         if purpose == "train":
             self._waiting.append(trial)
@@ -160,8 +160,8 @@ class TrialManager:
                     "report", trial=name, report=report["report"], metrics=report, **verdict
                 )
                 self.listener("report", trial, report)
-                if self.halving is not None and trial.kind == "search":
-                    self.halving.add(name, report)
+                if self.scheduler is not None and trial.kind == "search":
+                    self.scheduler.add(name, report)
 
     def done(self, name: str, selected: int) -> None:
         """A trial came to its end. Without finite objectives it counts as failed."""

@@ -52,7 +52,7 @@ def test_a_process_that_dies_or_stops_before_its_trials_first_report_is_replaced
     assert counted(run, "start") == {
         row["trial"]: 2 if row["trial"] in ("0001", "0003") else 1 for row in run.rows()
     }
-    assert "0001: its process died; it goes on from its start" in text
+    assert "0001: its process died; it continues from its start" in text
 
 
 def test_a_test_whose_process_died_while_it_had_nothing_to_do_is_made_by_another(search, calm):

@@ -177,7 +177,7 @@ def test_what_a_search_on_the_cluster_lacks_is_one_sentence(launched):
         )
 
     wrong = (
-        "asks for a token, and the one of this process is missing or another. Set RAY_AUTH_TOKEN to"
+        "requires a token, and the one of this process is missing or another. Set RAY_AUTH_TOKEN to"
         " what `ray get-auth-token` prints"
     )
     refused = after(30, rf"the cluster at `RAY_ADDRESS={HEAD}:6379` {wrong}.*")

@@ -32,15 +32,15 @@ def test_a_local_cluster_listens_on_loopback_only_and_asks_for_a_token():
 def test_a_driver_waits_for_the_nodes_that_are_to_come(ray_cluster, monkeypatch):
     from mtsearch.execution import joining
 
-    monkeypatch.setattr(joining, "GATHER", 0.0)
-    joining._gather(1)
+    monkeypatch.setattr(joining, "NODES_TIMEOUT", 0.0)
+    joining._wait_for_nodes(1)
     with pytest.raises(
         BadInput,
         match=(
-            r"^the cluster has 1 of the 2 nodes that `MTSEARCH_NODES` asks for after 0 seconds\. "
+            r"^the cluster has 1 of the 2 nodes that `MTSEARCH_NODES` requires after 0 seconds\. "
         ),
     ):
-        joining._gather(2)
+        joining._wait_for_nodes(2)
 
 
 @pytest.mark.parametrize("text", ["0", "two", "-1", "1.5", ""])
@@ -57,26 +57,20 @@ def test_a_number_of_nodes_that_is_none_is_refused(monkeypatch, text):
 def test_every_node_has_the_code_of_the_driver_or_is_named(ray_cluster, monkeypatch):
     from mtsearch.execution import joining
 
-    joining._same_code()
-    monkeypatch.setattr(joining, "START", 0.0)
+    joining._check_code()
+    monkeypatch.setattr(joining, "NODE_START_TIMEOUT", 0.0)
     with pytest.raises(
         BadInput, match=r"^node 127\.0\.0\.1 of the cluster started no process in 0 seconds\. "
     ):
-        joining._same_code()
+        joining._check_code()
 
 
 def test_another_version_of_ray_is_named(monkeypatch):
     from mtsearch.execution import joining
 
-    class Client:
-        def __init__(self, address):
-            pass
-
-        def internal_kv_get(self, key, namespace, timeout):
-            return json.dumps({"ray_version": "2.1.0", "python_version": "3.11.0"}).encode()
-
-    monkeypatch.setattr(joining, "GcsClient", Client)
-    monkeypatch.setattr(joining, "ensure_token_if_auth_enabled", lambda *given, **named: None)
+    versions = {"ray_version": "2.1.0", "python_version": "3.11.0"}
+    monkeypatch.setattr(joining.compat, "cluster_versions", lambda address, timeout: versions)
+    monkeypatch.setattr(joining.compat, "require_token", lambda: None)
     with pytest.raises(
         BadInput,
         match=(
@@ -84,7 +78,7 @@ def test_another_version_of_ray_is_named(monkeypatch):
             r" process has Ray 2\."
         ),
     ):
-        joining._knock("h:1")
+        joining._check_connection("h:1")
 
 
 def test_all_nodes_see_the_results_and_the_data_or_the_one_that_does_not_is_named(
@@ -93,7 +87,7 @@ def test_all_nodes_see_the_results_and_the_data_or_the_one_that_does_not_is_name
     from mtsearch.execution import joining
 
     monkeypatch.setattr(joining.ray, "nodes", lambda nodes=joining.ray.nodes: 2 * nodes())
-    joining.check_shared(tmp_path / "results", root=tmp_path, store=None)
+    joining.check_shared_folders(tmp_path / "results", root=tmp_path, store=None)
     assert not list((tmp_path / "results").iterdir())
     elsewhere = tmp_path / "elsewhere"
     with pytest.raises(
@@ -103,4 +97,4 @@ def test_all_nodes_see_the_results_and_the_data_or_the_one_that_does_not_is_name
             r" folder that all"
         ),
     ):
-        joining.check_shared(None, root=elsewhere)
+        joining.check_shared_folders(None, root=elsewhere)

@@ -246,7 +246,8 @@ def test_the_driver_keeps_nothing_of_tunes_ended_trials(search, monkeypatch):
     assert code == 0 and len(run.rows()) == 6
     (recorder,) = made
     assert (
-        len(recorder._trials) > 6 and recorder._running == recorder._heard == {} == recorder._starts
+        len(recorder._trials) > 6
+        and recorder._running == recorder._last_result == recorder._group_starts == {}
     )
     for trial in recorder._trials:
         assert (

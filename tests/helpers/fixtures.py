@@ -65,11 +65,13 @@ def ray_cluster(tmp_path_factory, store_ports):
     import ray
 
     from mtsearch.execution.cluster import set_ray_defaults, start
+    from mtsearch.execution.session import session_folder
 
     set_ray_defaults()
-    start(dashboard=False)
-    yield
-    ray.shutdown()
+    with session_folder() as folder:
+        start(folder, dashboard=False)
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture
