@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help install install-test run test test-slow test-spaces test-cluster lint bench clean
+.PHONY: help install install-test run test test-slow test-spaces test-cluster lint docs coverage bench clean
 
 help:
 	@echo "make run          search space=pareto_cm on the embedded sample (ARGS='data.root=DIR search.trials=50' adds settings)"
@@ -12,6 +12,8 @@ help:
 	@echo "make test-slow    the tests that take minutes"
 	@echo "make test-spaces  two trials of every shipped space"
 	@echo "make test-cluster launch/ on a real SLURM and by ssh, two nodes each, and its panels on a real Prometheus (Debian, as root: installs what is missing)"
+	@echo "make docs         the documentation site, in site/"
+	@echo "make coverage     the tests with branch coverage by package"
 	@echo "make bench        the benchmarks"
 
 $(BIN)/python:
@@ -47,6 +49,13 @@ test-spaces: install-test
 
 test-cluster: install-test
 	$(BIN)/python -m pytest -m "cluster" $(ARGS)
+
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+coverage: install-test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster" --cov=mtsearch --cov-branch --cov-report=term $(ARGS)
 
 bench: install
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

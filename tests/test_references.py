@@ -65,9 +65,18 @@ def test_the_references_of_the_main_job_are_there():
     assert {page.parent.name for page in REFERENCES} >= {"pareto_cm", "pareto_mm"}
 
 
-def test_the_readme_shows_the_table_of_the_reference():
-    shown = re.search(
-        r"<!-- front -->\n(.*?)\n<!-- /front -->", (ROOT / "README.md").read_text(), re.S
-    )
-    page = (ROOT / "results" / "reference" / "pareto_cm" / "README.md").read_text()
-    assert shown is not None and shown.group(1).strip() in page
+def readme_line(row):
+    """A row of the README's table, from a row of `front.csv`."""
+    name = f"control {row['control']}" if row["kind"] == "control" else row["trial"]
+    star = " ★" if row["knee"] == "true" else ""
+    nonzero = round(float(row["model/params"]) * float(row["model/density"]))
+    errors = " | ".join(f"{float(row[f'test/{task}/error']):.2f}" for task in ("image", "digit"))
+    return f"| {name}{star} | {row['trial.architecture.name']} | {errors} | {nonzero:,} |"
+
+
+def test_the_readme_shows_the_reference_front():
+    readme = (ROOT / "README.md").read_text()
+    shown = re.search(r"<!-- front -->\n.*?\n.*?\n(.*?)\n<!-- /front -->", readme, re.S)
+    rows = csv.DictReader((ROOT / "results" / "reference" / "pareto_cm" / "front.csv").open())
+    assert shown is not None and shown.group(1).splitlines() == [readme_line(row) for row in rows]
+    assert len(readme.splitlines()) <= 120
