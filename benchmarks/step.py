@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from mtsearch.config.schema import Augment, DataConfig, TrialConfig
 from mtsearch.data import open_dataset
 from mtsearch.training import Trial
-from mtsearch.training.parts import batches_of
+from mtsearch.training.loaders import make_batches
 
 BAR, BATCH, STEPS = 1.10, 256, 10
 DATA = DataConfig(dataset="patches10_digits", limit=BATCH * STEPS)
@@ -67,7 +67,7 @@ class Plain:
             self.model.parameters(), lr=1e-3, weight_decay=0.01, fused=True
         )
         self.rotated = (
-            batches_of(dataset, split, BATCH, torch.device("cpu"), Augment(rotation=rotation))
+            make_batches(dataset, split, BATCH, torch.device("cpu"), Augment(rotation=rotation))
             if rotation
             else None
         )

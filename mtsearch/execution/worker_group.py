@@ -163,7 +163,7 @@ def _run_jobs(box: Any) -> None:
 
     # Ray Train has made the worker's own GPU torch's current device.
     world = World(dist.get_rank(), dist.get_world_size())
-    incarnation = world.tell(ray.get(box.begin.remote()) if world.rank == 0 else None)
+    incarnation = world.broadcast(ray.get(box.begin.remote()) if world.rank == 0 else None)
     index = 0
     while True:
         number, text = ray.get(box.next.remote(incarnation, index, world.rank))
@@ -186,7 +186,7 @@ def _run_job(box: Any, incarnation: int, number: int, job: Job, world: Any) -> N
             ):
                 raise GroupRestart(result.failed)
             return
-        if not world.tell(
+        if not world.broadcast(
             ray.get(box.put.remote(incarnation, number, result)) if world.rank == 0 else None
         ):
             return

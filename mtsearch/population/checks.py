@@ -12,7 +12,7 @@ from mtsearch.data import Dataset
 from mtsearch.models import build_model
 from mtsearch.population.formulations import build_formulation
 from mtsearch.population.task import Task
-from mtsearch.population.tasks import build_tasks, in_steps, passes, rounds_of
+from mtsearch.population.tasks import build_tasks, passes, round_count, with_interval_in_steps
 from mtsearch.population.transfer import check_layers
 from mtsearch.tasks import loss_of
 from mtsearch.training.checks import Build, check_lone_images
@@ -59,7 +59,7 @@ def check_length(config: TrialConfig, tasks: Sequence[Task]) -> None:
     """Raises BadInput where there is no whole round, or a task's last batch of a pass is one image
     that batch norm makes nothing of."""
     steps = passes(tasks[0], config.batch)
-    rounds_of(in_steps(config, steps), steps)
+    round_count(with_interval_in_steps(config, steps), steps)
     for task in tasks:
         card = task.dataset.card.model_copy(update={"tasks": (task.card,)})
         check_lone_images(config, card, [Stream(len(task.train), config.batch)])

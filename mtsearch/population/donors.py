@@ -7,7 +7,7 @@ import math
 import torch
 
 from mtsearch.config.population import MTOConfig
-from mtsearch.population.streams import stream
+from mtsearch.population.seeding import generator_of
 
 
 class Donors:
@@ -36,7 +36,7 @@ class Donors:
             others = others[task:] + others[:task]  # those after the task first
             return [others[(number * count + m) % len(others)] for m in range(count)]
         # A key's noise is its own, so that tasks may be renamed.
-        noise = stream(self._seed, "donor", self._keys[task], number)
+        noise = generator_of(self._seed, "donor", self._keys[task], number)
         width = max(self._keys) + 1
         gumbel = -torch.log(
             -torch.log(

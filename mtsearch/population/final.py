@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from mtsearch.config.population import MTOConfig
-from mtsearch.population.member import Bench
+from mtsearch.population.member import MemberTrainer
 from mtsearch.population.rounds import Rounds
 from mtsearch.population.state import average
 from mtsearch.training.state import to_device
@@ -15,7 +15,7 @@ from mtsearch.training.world import World
 
 
 def final_weights(
-    settings: MTOConfig, rounds: Rounds, bench: Bench, world: World
+    settings: MTOConfig, rounds: Rounds, trainer: MemberTrainer, world: World
 ) -> dict[str, Tensor] | None:
     """The weights, on rank 0; None elsewhere. All ranks call this.
 
@@ -28,7 +28,7 @@ def final_weights(
         return rounds.snapshots.get(0)
     if settings.final == "average":
         moved = [
-            world.move(
+            world.send(
                 rounds.states[i].model if i in rounds.states else None,
                 rounds.members.rank((i, 0)),
                 0,
@@ -36,7 +36,7 @@ def final_weights(
             for i in range(len(rounds.tasks))
         ]
         return (
-            average([to_device(weights, bench.device) for weights in moved])
+            average([to_device(weights, trainer.device) for weights in moved])
             if world.rank == 0
             else None
         )
@@ -46,12 +46,12 @@ def final_weights(
         hold_outs = hold_outs[:1]
     means = {}
     for i, weights in rounds.snapshots.items():
-        losses = [bench.figures(target, weights, part)["loss"] for part in hold_outs]
+        losses = [trainer.figures(target, weights, part)["loss"] for part in hold_outs]
         means[i, 0] = [sum(losses) / len(losses)]
     table = rounds.members.gather(means, 1)
     best = min(
         range(len(rounds.tasks)),
         key=lambda i: math.inf if math.isnan(table[i, 0][0]) else table[i, 0][0],
     )
-    found = world.move(rounds.snapshots.get(best), rounds.members.rank((best, 0)), 0)
-    return None if found is None else to_device(found, bench.device)
+    found = world.send(rounds.snapshots.get(best), rounds.members.rank((best, 0)), 0)
+    return None if found is None else to_device(found, trainer.device)

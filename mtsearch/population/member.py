@@ -15,13 +15,13 @@ from mtsearch.config.base import Model
 from mtsearch.config.registry import methods
 from mtsearch.config.schema import TrialConfig
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, normal_
-from mtsearch.population.state import State
-from mtsearch.population.streams import seed_globally, seed_of, stream
-from mtsearch.population.task import Stock, Task
+from mtsearch.population.seeding import derive_seed, generator_of, seed_global_generators
+from mtsearch.population.state import MemberState
+from mtsearch.population.task import BatchSource, Task
 from mtsearch.population.transfer import HEAD, check_layers
 from mtsearch.training.evaluation import evaluate
+from mtsearch.training.loaders import evaluation_batch_size
 from mtsearch.training.optimizers import build_optimizer, load_optimizer
-from mtsearch.training.parts import evaluation_batch
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.schedules import lr_factor
 from mtsearch.training.state import to_device
@@ -31,21 +31,21 @@ LSUV_IMAGES = 512
 
 
 @dataclass(frozen=True)
-class Round:
+class MemberResult:
     """What a round came to: the state after it and the mean loss of its training steps."""
 
-    state: State
+    state: MemberState
     loss: float
     examples: int
 
 
-class Bench:
+class MemberTrainer:
     """Trains and judges any member of any task, one after another. What it does depends on its
     arguments alone, so any process may do it.
 
     Args:
         config: the trial's configuration.
-        stock: the images.
+        source: the images.
         device: where to train.
         total_steps: optimiser steps of a member in all, over which the learning-rate schedule runs.
         epoch_steps: steps of an epoch of the target, in which the schedule counts.
@@ -54,13 +54,13 @@ class Bench:
     def __init__(
         self,
         config: TrialConfig,
-        stock: Stock,
+        source: BatchSource,
         device: torch.device,
         total_steps: int,
         epoch_steps: int,
     ) -> None:
         self._config = config
-        self._stock = stock
+        self._source = source
         self.device = device
         self._total, self._epoch = total_steps, epoch_steps
         self._autocast = torch.bfloat16 if config.precision == "bfloat16" else None
@@ -68,26 +68,28 @@ class Bench:
 
     # ------------------------------------------------------------ states
 
-    def begin(self, task: Task) -> State:
+    def begin(self, task: Task) -> MemberState:
         """The task's initial state, from its own stream."""
-        config, seed = self._config, seed_of(self._config.seed, "init", task.key)
+        config, seed = self._config, derive_seed(self._config.seed, "init", task.key)
         with fork_rng(seed):
             model = build_model(
                 config.architecture, config.backbone, [task.card], task.dataset.card.shape
             )
             if config.init == "lsuv":
                 images, _ = next(
-                    self._stock.passing(task, task.train[:LSUV_IMAGES], LSUV_IMAGES, None)
+                    self._source.passing(task, task.train[:LSUV_IMAGES], LSUV_IMAGES, None)
                 )
                 lsuv_(model, images.cpu(), torch.Generator().manual_seed(seed))
             elif config.init == "normal":
                 normal_(model)
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
         check_layers(config.population, list(weights))
-        return State(to_device(weights, self.device), {}, task.optimizer.model_dump(mode="json"))
+        return MemberState(
+            to_device(weights, self.device), {}, task.optimizer.model_dump(mode="json")
+        )
 
     def network(self, task: Task, weights: dict[str, Tensor]) -> MultiTaskModel:
-        """The bench's network for heads as the task's, with these weights in it until its next
+        """The trainer's network for heads as the task's, with these weights in it until its next
         use."""
         key = (task.card.kind, task.card.outputs)
         if key not in self._networks:
@@ -107,12 +109,12 @@ class Bench:
     def train(
         self,
         task: Task,
-        start: State,
+        start: MemberState,
         first: int,
         steps: int,
         lane: int = 0,
         head_only: bool = False,
-    ) -> Round:
+    ) -> MemberResult:
         """`steps` optimiser steps of the task from step `first` (from 0). `head_only` leaves the
         other parameters as they are."""
         config = self._config
@@ -139,8 +141,10 @@ class Bench:
                     group["lr"] = settings.lr * lr_factor(  # type: ignore[attr-defined]
                         config.lr_schedule, step, self._epoch, self._total / self._epoch
                     )
-                images, labels = self._stock.batch(task, step, lane)
-                seed_globally(seed_of(config.seed, "dropout", task.key, step, lane), self.device)
+                images, labels = self._source.batch(task, step, lane)
+                seed_global_generators(
+                    derive_seed(config.seed, "dropout", task.key, step, lane), self.device
+                )
                 sums, counts = stepper.step([((0,), (images, {task.card.name: labels}))], 0.0)
                 total += sums[0] / counts[0].clamp(min=1)
                 examples += len(images)
@@ -150,8 +154,8 @@ class Bench:
             name: _moments(optimizer.state[p]) for name, p in named.items() if p in optimizer.state
         }
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        return Round(
-            State(weights, {n: m for n, m in moments.items() if m}, start.optimizer),
+        return MemberResult(
+            MemberState(weights, {n: m for n, m in moments.items() if m}, start.optimizer),
             (total / steps).item(),
             examples,
         )
@@ -160,7 +164,7 @@ class Bench:
         """The task's mean loss on its images at `index`. With the training transform, all members
         of a task see one draw a round."""
         drawn = self._config.population.eval_transform == "train"
-        noise = stream(self._config.seed, "evaluate", task.key, number) if drawn else None
+        noise = generator_of(self._config.seed, "evaluate", task.key, number) if drawn else None
         return self.figures(task, weights, index, noise)["loss"]
 
     def figures(
@@ -173,7 +177,7 @@ class Bench:
     ) -> dict[str, float]:
         """All metrics of the task on its images at `index`; `by_class` with those of single
         classes."""
-        batches = self._stock.passing(task, index, evaluation_batch(task.dataset), noise)
+        batches = self._source.passing(task, index, evaluation_batch_size(task.dataset), noise)
         found = evaluate(
             self.network(task, weights),
             [([task.card], batches)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mtsearch.config.population import MTOConfig
-from mtsearch.population.state import State
+from mtsearch.population.state import MemberState
 from mtsearch.training.world import World
 
 Member = tuple[int, int]
@@ -30,23 +30,23 @@ class Members:
         """The rank that trains a member."""
         return (member[0] * self._size + member[1]) % self._world.size
 
-    def here(self, member: Member) -> bool:
+    def is_local(self, member: Member) -> bool:
         """Whether this process trains it."""
         return self.rank(member) == self._world.rank
 
-    def move(self, state: State | None, source: Member, target: Member) -> State | None:
+    def send(self, state: MemberState | None, source: Member, target: Member) -> MemberState | None:
         """The state that is where `source` is, also where `target` is; None elsewhere. All ranks
         call this."""
         start, end = self.rank(source), self.rank(target)
         if start == end:
             return state if self._world.rank == end else None
-        tree = self._world.move(None if state is None else state.tree(), start, end)
-        return None if tree is None else State.of(tree)
+        tree = self._world.send(None if state is None else state.tree(), start, end)
+        return None if tree is None else MemberState.of(tree)
 
     def gather(self, found: dict[Member, list[float]], width: int) -> dict[Member, list[float]]:
         """The figures of all members, `width` each, on every rank."""
         mine = [value for member in self.all for value in found.get(member, [float("nan")] * width)]
-        ranks = self._world.gather(mine)
+        ranks = self._world.all_gather(mine)
         return {
             member: ranks[self.rank(member)][i * width : (i + 1) * width]
             for i, member in enumerate(self.all)

@@ -15,11 +15,11 @@ from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.models import MultiTaskModel, model_macs
 from mtsearch.population.checks import check_length
 from mtsearch.population.final import final_weights
-from mtsearch.population.member import Bench
+from mtsearch.population.member import MemberTrainer
 from mtsearch.population.rounds import Rounds
 from mtsearch.population.splits import overlap
-from mtsearch.population.task import Stock
-from mtsearch.population.tasks import build_tasks, in_steps, passes, rounds_of
+from mtsearch.population.task import BatchSource
+from mtsearch.population.tasks import build_tasks, passes, round_count, with_interval_in_steps
 from mtsearch.sparsity import measures
 from mtsearch.training import World
 from mtsearch.training.checkpointed import CheckpointedTrial, check_finite
@@ -65,17 +65,17 @@ class Population(CheckpointedTrial):
         check_length(config, self._tasks)
         self.tasks = (self._tasks[0].card,)
         self._epoch = passes(self._tasks[0], config.batch)
-        plan = in_steps(config, self._epoch)
+        plan = with_interval_in_steps(config, self._epoch)
         self._interval = plan.population.interval
-        self.rounds = rounds_of(plan, self._epoch)
+        self.rounds = round_count(plan, self._epoch)
         self._seconds = 0.0
         self._final: dict[str, Tensor] | None = None
         self._over = False
-        self._stock = Stock(config, self.device)
-        self._bench = Bench(
-            plan, self._stock, self.device, self.rounds * self._interval, self._epoch
+        self._source = BatchSource(config, self.device)
+        self._trainer = MemberTrainer(
+            plan, self._source, self.device, self.rounds * self._interval, self._epoch
         )
-        self._rounds = Rounds(plan, self._tasks, self._bench, self.world, self.device)
+        self._rounds = Rounds(plan, self._tasks, self._trainer, self.world, self.device)
         self._rounds.begin()
         self._gathered: dict[str, Any] | None = (
             self._rounds.state_dict()
@@ -102,7 +102,7 @@ class Population(CheckpointedTrial):
         over = self._rounds.number >= self.rounds or self._rounds.over
         if over:
             self._final = final_weights(
-                self.config.population, self._rounds, self._bench, self.world
+                self.config.population, self._rounds, self._trainer, self.world
             )
         report = self._report(losses)
         self._over = over
@@ -144,7 +144,7 @@ class Population(CheckpointedTrial):
             "lr": lr,
             f"train/{task}/loss": sum(losses) / len(losses),
         }
-        report |= self.world.tell(self._figures() if self.world.rank == 0 else None)
+        report |= self.world.broadcast(self._figures() if self.world.rank == 0 else None)
         check_finite(report, f"after round {rounds.number}")
         report |= {
             "cost/seconds": self._seconds,
@@ -185,7 +185,7 @@ class Population(CheckpointedTrial):
         images = self.dataset.splits[split]
         task = replace(self._tasks[0], split=images)
         labelled = images.labelled(self.tasks[0]).nonzero().flatten()
-        figures = self._bench.figures(task, self._weights(), labelled, by_class=by_class)
+        figures = self._trainer.figures(task, self._weights(), labelled, by_class=by_class)
         return {f"{self.tasks[0].name}/{key}": value for key, value in figures.items()}
 
     # ------------------------------------------------------------ the chosen model
@@ -213,7 +213,7 @@ class Population(CheckpointedTrial):
         That split is for the end of a search. All ranks call this."""
         torch.set_num_threads(self.config.threads)
         figures = self._evaluated(split, by_class=split == "test") if self.world.rank == 0 else None
-        return {f"{split}/{key}": value for key, value in self.world.tell(figures).items()}
+        return {f"{split}/{key}": value for key, value in self.world.broadcast(figures).items()}
 
     # ------------------------------------------------------------ state
 
@@ -244,4 +244,4 @@ class Population(CheckpointedTrial):
 
     def close(self) -> None:
         """Drop the states and networks; the dataset stays for the next trial in this process."""
-        del self._rounds, self._bench, self._stock, self._final, self._gathered
+        del self._rounds, self._trainer, self._source, self._final, self._gathered

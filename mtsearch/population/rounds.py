@@ -12,11 +12,11 @@ from torch import Tensor
 from mtsearch.config.schema import TrialConfig
 from mtsearch.population.donors import Donors
 from mtsearch.population.judge import survivor
-from mtsearch.population.member import Bench, Round
+from mtsearch.population.member import MemberResult, MemberTrainer
 from mtsearch.population.members import Member, Members
-from mtsearch.population.state import State
+from mtsearch.population.state import MemberState
 from mtsearch.population.task import Task
-from mtsearch.population.transfer import accepted, needs_own, same_head, start
+from mtsearch.population.transfer import accepted, needs_own_state, same_head, start
 from mtsearch.training.state import to_device
 from mtsearch.training.world import World
 
@@ -34,12 +34,12 @@ class Rounds:
         self,
         config: TrialConfig,
         tasks: list[Task],
-        bench: Bench,
+        trainer: MemberTrainer,
         world: World,
         device: torch.device,
     ) -> None:
         self._config, self._settings = config, config.population
-        self._bench, self._world, self._device = bench, world, device
+        self._trainer, self._world, self._device = trainer, world, device
         self.tasks = tasks
         self.members = Members(self._settings, world)
         self.donors = Donors(self._settings, config.seed, [task.key for task in tasks])
@@ -63,15 +63,15 @@ class Rounds:
         )  # the lowest loss that a task's snapshot is chosen by
         self._chosen = [0] * len(tasks)  # the round of that snapshot
         self._sizes = [0.0] * len(tasks)
-        self.states: dict[int, State] = {}
+        self.states: dict[int, MemberState] = {}
         self.snapshots: dict[int, dict[str, Tensor]] = {}
 
     def begin(self) -> None:
         """Initialise the tasks that are kept here."""
         self.states = {
-            i: self._bench.begin(task)
+            i: self._trainer.begin(task)
             for i, task in enumerate(self.tasks)
-            if self.members.here((i, 0))
+            if self.members.is_local((i, 0))
         }
         self._measure({(i, 0): [float(state.bytes)] for i, state in self.states.items()})
 
@@ -88,12 +88,12 @@ class Rounds:
         live = [i for i in range(len(self.tasks)) if i not in self.stopped]
         donors = {i: self.donors.draw(i, self.number) for i in live}
         starts = self._assign(live, donors)
-        results: dict[Member, Round] = {}
+        results: dict[Member, MemberResult] = {}
         figures: dict[Member, list[float]] = {}
         for member, begun in starts.items():
             results[member] = self._train(member, begun, donors)
             task, state = self.tasks[member[0]], results[member].state
-            loss = self._bench.loss(task, state.model, task.hold_out, self.number)
+            loss = self._trainer.loss(task, state.model, task.hold_out, self.number)
             figures[member] = [
                 loss,
                 results[member].loss,
@@ -105,17 +105,17 @@ class Rounds:
 
     # ------------------------------------------------------------ ASSIGN
 
-    def _assign(self, live: list[int], donors: dict[int, list[int]]) -> dict[Member, State]:
+    def _assign(self, live: list[int], donors: dict[int, list[int]]) -> dict[Member, MemberState]:
         """The states from which the members that train here begin."""
-        found: dict[Member, State] = {}
+        found: dict[Member, MemberState] = {}
         for i in live:
-            if self.members.here((i, 0)):
+            if self.members.is_local((i, 0)):
                 found[i, 0] = self.states[i]
             for m, donor in enumerate(donors[i], 1):
                 agree = same_head(self.tasks[i].card, self.tasks[donor].card)
                 theirs = self._moved(self.states.get(donor), (donor, 0), (i, m))
                 self.counts["bytes"] += int(self._sizes[donor])
-                if needs_own(self._settings) or not agree:
+                if needs_own_state(self._settings) or not agree:
                     own = self._moved(self.states.get(i), (i, 0), (i, m))
                     self.counts["bytes"] += int(self._sizes[i])
                 else:
@@ -124,25 +124,29 @@ class Rounds:
                     found[i, m] = self._begun(i, own, theirs, agree)
         return found
 
-    def _begun(self, i: int, own: State, donor: State, agree: bool) -> State:
+    def _begun(self, i: int, own: MemberState, donor: MemberState, agree: bool) -> MemberState:
         """A visitor's start. Where nothing of its own state is needed, `own` only lends its names
         and settings are the task's."""
         settings = self.tasks[i].optimizer.model_dump(mode="json")
         return start(
             self._settings,
-            State(own.model, own.moments, settings if own is donor else own.optimizer),
+            MemberState(own.model, own.moments, settings if own is donor else own.optimizer),
             donor,
             agree,
         )
 
-    def _moved(self, state: State | None, source: Member, target: Member) -> State | None:
-        found = self.members.move(state, source, target)
-        return None if found is None else State.of(to_device(found.tree(), self._device))
+    def _moved(
+        self, state: MemberState | None, source: Member, target: Member
+    ) -> MemberState | None:
+        found = self.members.send(state, source, target)
+        return None if found is None else MemberState.of(to_device(found.tree(), self._device))
 
-    def _train(self, member: Member, begun: State, donors: dict[int, list[int]]) -> Round:
+    def _train(
+        self, member: Member, begun: MemberState, donors: dict[int, list[int]]
+    ) -> MemberResult:
         i, m = member
         foreign = m > 0 and not same_head(self.tasks[i].card, self.tasks[donors[i][m - 1]].card)
-        return self._bench.train(
+        return self._trainer.train(
             self.tasks[i],
             begun,
             self.number * self._settings.interval,
@@ -157,7 +161,7 @@ class Rounds:
         self,
         live: list[int],
         donors: dict[int, list[int]],
-        results: dict[Member, Round],
+        results: dict[Member, MemberResult],
         table: dict[Member, list[float]],
     ) -> None:
         self.number += 1
@@ -181,7 +185,7 @@ class Rounds:
             if state is not None:
                 if self._merges(kept):
                     state = accepted(self._settings, self.states[i], state)
-                    loss = self._bench.loss(
+                    loss = self._trainer.loss(
                         self.tasks[i], state.model, self.tasks[i].hold_out, self.number - 1
                     )
                 self.states[i] = state
@@ -204,12 +208,12 @@ class Rounds:
             kept > 0 or self._settings.accept == "argmin"
         )
 
-    def _score(self, i: int, loss: float, state: State) -> float:
+    def _score(self, i: int, loss: float, state: MemberState) -> float:
         """What a task's snapshot is chosen by: the loss on its hold-out, or on the part that is
         kept for choosing."""
         if self._settings.validation_policy != "shared_select":
             return loss
-        return self._bench.loss(self.tasks[i], state.model, self.tasks[i].select, self.number)
+        return self._trainer.loss(self.tasks[i], state.model, self.tasks[i].select, self.number)
 
     def _choose(self, live: list[int], scores: dict[Member, list[float]]) -> None:
         for i in live:
@@ -244,11 +248,11 @@ class Rounds:
         states, snapshots = {}, {}
         for i in range(len(self.tasks)):
             home = self.members.rank((i, 0))
-            states[i] = self._world.move(
+            states[i] = self._world.send(
                 self.states[i].tree() if i in self.states else None, home, 0
             )
             if i == 0 or self._settings.final == "best_across":
-                snapshots[i] = self._world.move(self.snapshots.get(i), home, 0)
+                snapshots[i] = self._world.send(self.snapshots.get(i), home, 0)
         return {
             "states": states,
             "snapshots": snapshots,
@@ -265,8 +269,8 @@ class Rounds:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what rank 0's `state_dict` gave."""
-        here = [i for i in range(len(self.tasks)) if self.members.here((i, 0))]
-        self.states = {i: State.of(to_device(state["states"][i], self._device)) for i in here}
+        here = [i for i in range(len(self.tasks)) if self.members.is_local((i, 0))]
+        self.states = {i: MemberState.of(to_device(state["states"][i], self._device)) for i in here}
         kept = {
             i: weights
             for i, weights in state["snapshots"].items()

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.population import MTOConfig
-from mtsearch.population.streams import stream
+from mtsearch.population.seeding import generator_of
 
 COMMON = -1  # the key of the stream that all tasks share
 
 
-class Parts(NamedTuple):
+class SplitIndices(NamedTuple):
     """Indices into one training split, disjoint."""
 
     train: Tensor
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
     select: Tensor
 
 
-def parts_of(count: int, settings: MTOConfig, seed: int, key: int) -> Parts:
+def split_indices(count: int, settings: MTOConfig, seed: int, key: int) -> SplitIndices:
     """Cut `count` images for task `key`.
 
     ``independent``: every task's own random hold-out of floor(fraction x count), so that what one
@@ -31,10 +31,10 @@ def parts_of(count: int, settings: MTOConfig, seed: int, key: int) -> Parts:
     """
     size = math.floor(settings.holdout_fraction * count + 1e-9)
     own = settings.validation_policy == "independent" and settings.formulation.name != "seed"
-    order = torch.randperm(count, generator=stream(seed, "split", key if own else COMMON))
+    order = torch.randperm(count, generator=generator_of(seed, "split", key if own else COMMON))
     chosen = size if settings.validation_policy == "shared_select" else 0
     kept = count - size - chosen
-    return Parts(
+    return SplitIndices(
         order[:kept], order[kept : kept + size], order[kept + size :] if chosen else order[:0]
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class State:
+class MemberState:
     """A network with its optimiser. States are values: nobody writes into their tensors, so they
     may be handed around.
 
@@ -30,7 +30,7 @@ class State:
         return {"model": self.model, "moments": self.moments, "optimizer": self.optimizer}
 
     @classmethod
-    def of(cls, tree: dict[str, Any]) -> State:
+    def of(cls, tree: dict[str, Any]) -> MemberState:
         """The state that `tree` was made of."""
         return cls(tree["model"], tree["moments"], tree["optimizer"])
 

@@ -13,8 +13,8 @@ from mtsearch.config.base import Model
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import TrialConfig
 from mtsearch.data import Batches, Dataset, Split
-from mtsearch.population.streams import stream
-from mtsearch.training.parts import batches_of
+from mtsearch.population.seeding import generator_of
+from mtsearch.training.loaders import make_batches
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Task:
         return set((self.train if self.sources is None else self.sources).tolist())
 
 
-class Stock:
+class BatchSource:
     """The images of all tasks on the device, each split once, and the batches of any task at any
     step."""
 
@@ -73,12 +73,13 @@ class Stock:
         known = self._orders.get((task.key, lane))
         if known is None or known[0] != done:
             order = torch.randperm(
-                len(task.train), generator=stream(self._config.seed, "order", task.key, done, lane)
+                len(task.train),
+                generator=generator_of(self._config.seed, "order", task.key, done, lane),
             )
             known = self._orders[task.key, lane] = (done, task.train[order])
         index = known[1][place * self._config.batch : (place + 1) * self._config.batch]
         images, labels = self._of(task, train=True).take(
-            index, stream(self._config.seed, "augment", task.key, step, lane)
+            index, generator_of(self._config.seed, "augment", task.key, step, lane)
         )
         return images, self._labels(task, labels)
 
@@ -103,7 +104,7 @@ class Stock:
         key = (id(task.split), train)
         if key not in self._batches:
             augment = self._config.augment if train else None
-            self._batches[key] = batches_of(
+            self._batches[key] = make_batches(
                 task.dataset, task.split, self._config.batch, self._device, augment
             )
         return self._batches[key]

@@ -7,8 +7,8 @@ from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.config.space import population_target
 from mtsearch.data import Dataset
 from mtsearch.population.formulations import build_formulation
-from mtsearch.population.splits import parts_of
-from mtsearch.population.streams import stream
+from mtsearch.population.seeding import generator_of
+from mtsearch.population.splits import split_indices
 from mtsearch.population.task import Task
 
 
@@ -28,7 +28,7 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
         formulation.check(card, dataset.card)
     tasks = []
     for key in keys(settings.tasks):
-        parts = parts_of(len(labelled), settings, config.seed, key)
+        parts = split_indices(len(labelled), settings, config.seed, key)
         if not len(parts.hold_out) or not len(parts.train):
             raise BadInput(
                 "`trial.population.holdout_fraction` should leave images on both sides. Found"
@@ -37,7 +37,7 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
         train, hold_out, select = (labelled[index] for index in parts)
         task = Task(key, card, dataset, split, card.name, train, hold_out, select, config.optimizer)
         tasks.append(
-            formulation.derive(task, stream(config.seed, "formulation", key)) if key else task
+            formulation.derive(task, generator_of(config.seed, "formulation", key)) if key else task
         )
     return tasks
 
@@ -52,7 +52,7 @@ def passes(task: Task, batch_size: int) -> int:
     return -(-len(task.train) // batch_size)
 
 
-def in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialConfig:
+def with_interval_in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialConfig:
     """The configuration with its rounds counted in steps. Raises BadInput when the budget is too
     small for one round."""
     settings = config.population
@@ -70,7 +70,7 @@ def in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialConfig:
     return config.model_copy(update={"population": found})
 
 
-def rounds_of(config: TrialConfig, steps_per_epoch: int) -> int:
+def round_count(config: TrialConfig, steps_per_epoch: int) -> int:
     """How many whole rounds a population lasts, their `interval` being steps: what its budget of
     steps over all members allows, else `trial.epochs` of each member. Raises BadInput where that is
     not one."""

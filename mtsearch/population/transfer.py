@@ -11,7 +11,7 @@ from torch import Tensor
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.population import MTOConfig
-from mtsearch.population.state import State
+from mtsearch.population.state import MemberState
 
 HEAD = (  # how the names of a head's tensors begin, in every architecture that a population takes
     "heads."
@@ -23,7 +23,7 @@ def same_head(a: TaskCard, b: TaskCard) -> bool:
     return (a.kind, a.outputs, a.classes) == (b.kind, b.outputs, b.classes)
 
 
-def needs_own(settings: MTOConfig) -> bool:
+def needs_own_state(settings: MTOConfig) -> bool:
     """Whether a visitor may keep a part of its task's own state."""
     merged = settings.merge != "replace" and settings.merge_at == "start"
     return merged or settings.layers != "all" or settings.head_policy == "keep"
@@ -57,7 +57,9 @@ def check_layers(settings: MTOConfig, names: list[str]) -> None:
         )
 
 
-def start(settings: MTOConfig, own: State, donor: State, heads_agree: bool) -> State:
+def start(
+    settings: MTOConfig, own: MemberState, donor: MemberState, heads_agree: bool
+) -> MemberState:
     """The state from which a visitor trains.
 
     ``replace`` takes the donor's tensors, as all do with ``merge_at: acceptance``; ``lerp`` goes
@@ -77,16 +79,16 @@ def start(settings: MTOConfig, own: State, donor: State, heads_agree: bool) -> S
         for name, value in own.model.items()
     }
     if settings.optimiser_state == "reset":
-        return State(model, {}, own.optimizer)
+        return MemberState(model, {}, own.optimizer)
     if alpha == 0 or not names:
-        return State(model, own.moments, own.optimizer)
+        return MemberState(model, own.moments, own.optimizer)
     moments = _moments(own, donor, names, alpha)
-    return State(
+    return MemberState(
         model, moments, donor.optimizer if settings.optimiser_state == "copy" else own.optimizer
     )
 
 
-def accepted(settings: MTOConfig, before: State, winner: State) -> State:
+def accepted(settings: MTOConfig, before: MemberState, winner: MemberState) -> MemberState:
     """What a task becomes when it takes a member's state: that one, or with ``merge_at:
     acceptance`` `alpha` of the way from its own `before` the round to it.
 
@@ -104,20 +106,22 @@ def accepted(settings: MTOConfig, before: State, winner: State) -> State:
     model = {
         name: _between(value, winner.model[name], alpha) for name, value in before.model.items()
     }
-    return State(model, _moments(before, winner, names, alpha), winner.optimizer)
+    return MemberState(model, _moments(before, winner, names, alpha), winner.optimizer)
 
 
-def _convolutions(own: State, donor: State, names: set[str], alpha: float, reset: bool) -> State:
+def _convolutions(
+    own: MemberState, donor: MemberState, names: set[str], alpha: float, reset: bool
+) -> MemberState:
     moved = {name for name in names if own.model[name].ndim == 4}
     model = {
         name: _between(value, donor.model[name], alpha) if name in moved else value
         for name, value in own.model.items()
     }
-    return State(model, {} if reset else own.moments, own.optimizer)
+    return MemberState(model, {} if reset else own.moments, own.optimizer)
 
 
 def _moments(
-    own: State, donor: State, names: set[str], alpha: float
+    own: MemberState, donor: MemberState, names: set[str], alpha: float
 ) -> dict[str, dict[str, Tensor]]:
     """The optimiser's moments of the tensors in `names` between the two states, the others its
     own."""

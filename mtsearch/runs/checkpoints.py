@@ -90,7 +90,7 @@ class ObjectStoreCheckpoints:
         StoreError where it cannot be had."""
         folder = self._scratch / self._trial
         told = self._ask() if self._world is None or self._world.rank == 0 else None
-        name = told if self._world is None else self._world.tell(told)
+        name = told if self._world is None else self._world.broadcast(told)
         if name is None:
             return folder
         path = self._out / name

@@ -11,9 +11,8 @@ from mtsearch.data import Dataset
 from mtsearch.models import MultiTaskModel, build_model, lsuv_, normal_
 from mtsearch.training.checks import check_images, check_lone_images, check_parts
 from mtsearch.training.compiling import check_compile
-from mtsearch.training.parts import batches_of, parts_of
+from mtsearch.training.loaders import GroupLoader, ImagePools, labelled_batches, make_batches
 from mtsearch.training.preference import coefficient_of, weights_of
-from mtsearch.training.streams import Pools, Streams
 from mtsearch.training.sync_norm import synchronise_
 from mtsearch.training.world import World
 
@@ -28,7 +27,7 @@ def build_network(
     card = dataset.card
     model = build_model(config.architecture, config.backbone, card.tasks, card.shape)
     if config.init == "lsuv":
-        parts = parts_of(dataset, dataset.splits["train"], card.tasks, device, LSUV_IMAGES)
+        parts = labelled_batches(dataset, dataset.splits["train"], card.tasks, device, LSUV_IMAGES)
         first = [next(iter(batches))[0] for _, batches in parts]
         generator = torch.Generator().manual_seed(config.seed)
         lsuv_(model, torch.cat(first)[:: len(first)].cpu(), generator)
@@ -46,17 +45,17 @@ def build_trial_balancing(config: TrialConfig, dataset: Dataset, device: torch.d
     return build_balancing(config.balancing, weights, coefficient_of(config))
 
 
-def build_streams(
+def build_loader(
     config: TrialConfig,
     dataset: Dataset,
     schedule: TaskSchedule,
     device: torch.device,
     world: World,
-) -> Streams:
+) -> GroupLoader:
     """The training batches of the groups of tasks that the schedule trains."""
     train = dataset.splits["train"]
-    return Streams(
-        batches_of(dataset, train, config.batch, device, config.augment),
+    return GroupLoader(
+        make_batches(dataset, train, config.batch, device, config.augment),
         train,
         dataset.card.tasks,
         schedule.groups,
@@ -73,20 +72,22 @@ def check_built(
     schedule: TaskSchedule,
     balancing: Balancing,
     model: MultiTaskModel,
-    streams: Streams,
+    loader: GroupLoader,
     device: torch.device,
 ) -> None:
     """Raises BadInput for a configuration that cannot train on this dataset."""
     card = dataset.card
     check_parts(config, card, schedule, balancing, model)
     others = {
-        name: Pools(split, card.tasks) for name, split in dataset.splits.items() if name != "train"
+        name: ImagePools(split, card.tasks)
+        for name, split in dataset.splits.items()
+        if name != "train"
     }
-    check_images(config, schedule, balancing, {"train": streams.pools, **others})
+    check_images(config, schedule, balancing, {"train": loader.pools, **others})
     passes = [
         stream
         for group in schedule.groups
-        for stream in streams.pools.streams(group, config.batch_size)
+        for stream in loader.pools.streams(group, config.batch_size)
     ]
     check_lone_images(config, card, passes)
     if config.compile:

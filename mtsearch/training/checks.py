@@ -22,11 +22,11 @@ from mtsearch.data import Split
 from mtsearch.models import MultiTaskModel, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
 from mtsearch.tasks import loss_of
+from mtsearch.training.loaders import ImagePools, batch_size_of
 from mtsearch.training.optimizers import part_of
 from mtsearch.training.preference import coefficient_of, weights_of
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.selection import check_selection
-from mtsearch.training.streams import Pools, size_of
 from mtsearch.training.teachers import teacher_config
 
 Build = Callable[..., MultiTaskModel]
@@ -52,7 +52,7 @@ def check_trial(
     balancing = build_balancing(config.balancing, weights_of(config, card), coefficient_of(config))
     check_parts(config, card, schedule, balancing, model)
     if splits is not None:
-        found = {name: Pools(split, card.tasks) for name, split in splits.items()}
+        found = {name: ImagePools(split, card.tasks) for name, split in splits.items()}
         check_images(config, schedule, balancing, found)
         check_lone_images(
             config,
@@ -78,7 +78,7 @@ def check_parts(
     """What shows without images. Raises BadInput."""
     for k, task in enumerate(card.tasks):
         loss_of(task)
-        size_of((k,), card.tasks, config.batch_size)
+        batch_size_of((k,), card.tasks, config.batch_size)
     check_affinity(model, config.sparsity)
     check_multipliers(config, model)
     check_idle(config, schedule)
@@ -87,7 +87,10 @@ def check_parts(
 
 
 def check_images(
-    config: TrialConfig, schedule: TaskSchedule, balancing: Balancing, pools: Mapping[str, Pools]
+    config: TrialConfig,
+    schedule: TaskSchedule,
+    balancing: Balancing,
+    pools: Mapping[str, ImagePools],
 ) -> None:
     """What shows by the images that the tasks have labels of, by split. Raises BadInput."""
     every = tuple(range(len(schedule.names)))

@@ -15,15 +15,14 @@ from mtsearch.config.schema import TrialConfig
 from mtsearch.models import MultiTaskModel
 from mtsearch.sparsity import Sparsifier
 from mtsearch.training.ema import Average
+from mtsearch.training.loaders import GroupLoader
 from mtsearch.training.optimizers import build_optimizer, load_optimizer, scaled_groups
 from mtsearch.training.phases import Phase
 from mtsearch.training.preference import coefficient_of
-from mtsearch.training.reduction import copy_from_first_
 from mtsearch.training.schedules import lr_factor
 from mtsearch.training.state import to_device
 from mtsearch.training.steps import Stepper
-from mtsearch.training.streams import Streams
-from mtsearch.training.world import World
+from mtsearch.training.world import World, broadcast_tensors_
 
 
 class Epoch(NamedTuple):
@@ -55,7 +54,7 @@ class PhaseTrainer:
         tasks: all tasks of the trial.
         balancing: combines the losses of a step.
         schedule: which tasks each step trains.
-        streams: the batches of each group of tasks.
+        loader: the batches of each group of tasks.
         plan_rng: the generator that the schedule draws from.
         average: whether to keep the moving average of `trial.ema`.
         autocast: the type of mixed precision, if any.
@@ -71,7 +70,7 @@ class PhaseTrainer:
         tasks: Sequence[TaskCard],
         balancing: Balancing,
         schedule: TaskSchedule,
-        streams: Streams,
+        loader: GroupLoader,
         plan_rng: torch.Generator,
         average: bool,
         autocast: torch.dtype | None,
@@ -79,9 +78,10 @@ class PhaseTrainer:
         world: World,
     ) -> None:
         self._config, self._phase, self._model, self._tasks = config, phase, model, tasks
-        self._schedule, self._streams, self._plan_rng = schedule, streams, plan_rng
+        self._schedule, self._loader, self._plan_rng = schedule, loader, plan_rng
         self._device, self._world = device, world
         self.ticks = 0  # of the sparsifier in this phase
+        self._coefficient = coefficient_of(config)
         self.optimizer = build_optimizer(
             config.optimizer, scaled_groups(model, config.lr_multipliers, balancing.parameters())
         )
@@ -98,7 +98,7 @@ class PhaseTrainer:
         )
         self._sparsifier: Sparsifier | None = None
         if phase.name == "search":
-            steps = schedule.steps_per_epoch(streams.streams)
+            steps = schedule.steps_per_epoch(loader.passes)
             self._sparsifier = Sparsifier(
                 model,
                 model.prunable,
@@ -118,11 +118,11 @@ class PhaseTrainer:
         sums = torch.zeros(2, len(self._tasks), dtype=torch.float64, device=self._device)
         images, lr, penalty = 0, 0.0, self._penalty()
         self._model.train()
-        self._streams.begin()
-        plan = self._schedule.epoch(self._streams.streams, self._plan_rng)
+        self._loader.start_epoch()
+        plan = self._schedule.epoch(self._loader.passes, self._plan_rng)
         for number, group in enumerate(plan):
             lr = self._set_lr(epoch * len(plan) + number, len(plan))
-            parts = self._streams.next(group)
+            parts = self._loader.next_batches(group)
             sums[:, list(group)] += torch.stack(self._stepper.step(parts, penalty))
             self._sparsify(epoch, number + 1, len(plan))
             if self._average is not None:
@@ -132,9 +132,9 @@ class PhaseTrainer:
             images += sum(len(batch) for _, (batch, _) in parts)
         self._sparsify(epoch, 1, 1)
         averaged = () if self._average is None else self._average.model.buffers()
-        copy_from_first_([*self._model.buffers(), *averaged], self._world)
-        images = int(self._world.sum_(torch.tensor(images)))
-        self._world.sum_(sums)
+        broadcast_tensors_([*self._model.buffers(), *averaged], self._world)
+        images = int(self._world.all_reduce_(torch.tensor(images)))
+        self._world.all_reduce_(sums)
         means = (sums[0] / sums[1].clamp(min=1)).tolist()
         losses = {
             f"train/{self._tasks[k].name}/loss": means[k]
@@ -144,7 +144,7 @@ class PhaseTrainer:
         return Epoch(losses, penalty, lr, len(plan), images)
 
     def _penalty(self) -> float:
-        if self._sparsifier is None or coefficient_of(self._config) == 0:
+        if self._sparsifier is None or self._coefficient == 0:
             return 0.0
         return self._sparsifier.penalty()
 
@@ -169,7 +169,7 @@ class PhaseTrainer:
         self.ticks = now
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of everything but the model, the balancing and the streams."""
+        """The state of everything but the model, the balancing and the loader."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "stepper": self._stepper.state_dict(),

@@ -49,7 +49,7 @@ def evaluate(
                 meters[name].update(outputs[name], labels[name])
     model.train(was_training)
     for meter in meters.values():
-        world.sum_(meter.totals)
+        world.all_reduce_(meter.totals)
     found = {
         f"{name}/{key}": value
         for name, meter in meters.items()

@@ -17,11 +17,10 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import task_loss
 from mtsearch.training.compiling import compiled
+from mtsearch.training.loaders import Batch
 from mtsearch.training.randomness import fork_rng
-from mtsearch.training.reduction import sum_gradients_
-from mtsearch.training.streams import Batch
 from mtsearch.training.sync_norm import has_local_norm
-from mtsearch.training.world import World
+from mtsearch.training.world import World, all_reduce_gradients_
 
 Features = list[Tensor]
 
@@ -102,11 +101,11 @@ class Stepper:
             self._shared,
             penalty,
             terms,
-            self._world.sum_,
+            self._world.all_reduce_,
         )
         self._optimizer.zero_grad(set_to_none=self._frozen)
         self._balance(step)
-        sum_gradients_(self._parameters, self._world, [*step.summed, *self._alike])
+        all_reduce_gradients_(self._parameters, self._world, [*step.summed, *self._alike])
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
         self._optimizer.step()
@@ -168,7 +167,7 @@ class Stepper:
                 *(counts[k].new_tensor(images[k]).double() for k in order),
             ]
         )
-        labels, of = self._world.sum_(own).chunk(2)
+        labels, of = self._world.all_reduce_(own).chunk(2)
         losses = {
             k: sums[k] / labels[place].to(sums[k].dtype).clamp(min=1)
             for place, k in enumerate(order)
@@ -177,7 +176,7 @@ class Stepper:
             if k in extras:
                 losses[k] = losses[k] + extras[k] * (images[k] / of[place]).to(extras[k].dtype)
         local = torch.stack([losses[k] for k in order]).detach()
-        others = self._world.sum_(local.clone()) - local
+        others = self._world.all_reduce_(local.clone()) - local
         return {k: losses[k] + other for k, other in zip(order, others, strict=True)}
 
     def _balance(self, step: Step) -> None:

@@ -25,11 +25,11 @@ class _Normalise(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         axes, shape = [0, *range(2, x.dim())], [1, -1, *([1] * (x.dim() - 2))]
         count = x.numel() // x.shape[1] if len(x) else 0
-        first = world.sum_(torch.cat([x.sum(axes), x.new_tensor([count])]))
+        first = world.all_reduce_(torch.cat([x.sum(axes), x.new_tensor([count])]))
         total = first[-1]
         mean = first[:-1] / total
         centred = x - mean.view(shape)
-        var = world.sum_(centred.square().sum(axes)) / total
+        var = world.all_reduce_(centred.square().sum(axes)) / total
         inverse = (var + eps).rsqrt()
         y = centred * inverse.view(shape)
         ctx.save_for_backward(y, inverse, total)
@@ -42,7 +42,7 @@ class _Normalise(torch.autograd.Function):
         y, inverse, total = ctx.saved_tensors
         g = gradients[0]
         axes, shape = [0, *range(2, g.dim())], [1, -1, *([1] * (g.dim() - 2))]
-        sums = ctx.world.sum_(torch.stack([g.sum(axes), (g * y).sum(axes)])) / total
+        sums = ctx.world.all_reduce_(torch.stack([g.sum(axes), (g * y).sum(axes)])) / total
         return (g - sums[0].view(shape) - y * sums[1].view(shape)) * inverse.view(shape), None, None
 
 

@@ -16,8 +16,8 @@ from mtsearch.data import Batches
 from mtsearch.models import MultiTaskModel, model_macs
 from mtsearch.sparsity import Structure, find_sharing, measures, tie_, untie_
 from mtsearch.training.building import (
+    build_loader,
     build_network,
-    build_streams,
     build_trial_balancing,
     check_built,
 )
@@ -25,14 +25,13 @@ from mtsearch.training.checkpointed import CheckpointedTrial, check_finite
 from mtsearch.training.compiling import forget
 from mtsearch.training.epochs import PhaseTrainer
 from mtsearch.training.evaluation import evaluate
-from mtsearch.training.parts import parts_of
+from mtsearch.training.loaders import labelled_batches
 from mtsearch.training.phases import Phase, plan, shortfalls
 from mtsearch.training.randomness import fork_rng
-from mtsearch.training.reduction import gathered
 from mtsearch.training.selection import Selection
 from mtsearch.training.state import to_device
 from mtsearch.training.teachers import teacher_config, teacher_step
-from mtsearch.training.world import World
+from mtsearch.training.world import World, all_gather_bytes
 
 DUAL_IMAGES = 1024  # training images on which the losses of a dual update are measured
 
@@ -74,13 +73,13 @@ class Trial(CheckpointedTrial):
         self._carried_metrics: dict[str, float] = {}
         self._schedule = build_schedule(config.task_schedule, [task.name for task in self.tasks])
         self._plan_rng = torch.Generator().manual_seed(config.seed)
-        self._streams = build_streams(config, self.dataset, self._schedule, self.device, self.world)
+        self._loader = build_loader(config, self.dataset, self._schedule, self.device, self.world)
         with fork_rng(config.seed):
             self.model = build_network(config, self.dataset, self.device, self.world)
             if self.world.rank:  # ranks drop out independently of each other
                 torch.manual_seed((self.world.rank << 32) ^ config.seed)
             self._rng = torch.get_rng_state()
-        self._rngs = gathered(self._rng, self.world)
+        self._rngs = all_gather_bytes(self._rng, self.world)
         self._balancing = build_trial_balancing(config, self.dataset, self.device)
         check_built(
             config,
@@ -88,7 +87,7 @@ class Trial(CheckpointedTrial):
             self._schedule,
             self._balancing,
             self.model,
-            self._streams,
+            self._loader,
             self.device,
         )
         self._val = self._parts("val")
@@ -120,7 +119,7 @@ class Trial(CheckpointedTrial):
             self._seconds += self._clock() - start
             report = self._report(phase, losses)
             self._rng = torch.get_rng_state()
-        self._rngs = gathered(self._rng, self.world)
+        self._rngs = all_gather_bytes(self._rng, self.world)
         self.reports.append(report)
         if self._epoch == phase.epochs and self._phase + 1 < len(self.phases):
             self._next_phase()
@@ -170,7 +169,7 @@ class Trial(CheckpointedTrial):
             self.tasks,
             self._balancing,
             self._schedule,
-            self._streams,
+            self._loader,
             self._plan_rng,
             self._phase == len(self.phases) - 1,
             self._autocast,
@@ -214,7 +213,9 @@ class Trial(CheckpointedTrial):
     # ------------------------------------------------------------ reports
 
     def _parts(self, split: str, first: int | None = None) -> list[tuple[list[TaskCard], Batches]]:
-        return parts_of(self.dataset, self.dataset.splits[split], self.tasks, self.device, first)
+        return labelled_batches(
+            self.dataset, self.dataset.splits[split], self.tasks, self.device, first
+        )
 
     def _evaluated(
         self,
@@ -302,7 +303,7 @@ class Trial(CheckpointedTrial):
             **self._trainer.state_dict(),
             "balancing": self._balancing.state_dict(),
             "teachers": None if self._teachers is None else self._teachers.state_dict(),
-            "streams": self._streams.state_dict(),
+            "streams": self._loader.state_dict(),
             "schedule": self._plan_rng.get_state(),
             "rngs": self._rngs,
         }
@@ -331,7 +332,7 @@ class Trial(CheckpointedTrial):
         self.model.load_state_dict(to_device(live["model"], self.device))
         self._trainer.load_state_dict(live, state["ticks"])
         self._balancing.load_state_dict(live["balancing"])
-        self._streams.load_state_dict(live["streams"])
+        self._loader.load_state_dict(live["streams"])
         self._plan_rng.set_state(live["schedule"])
         self._rngs = live["rngs"]
         self._rng = self._rngs[self.world.rank]

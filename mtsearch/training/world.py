@@ -1,56 +1,65 @@
-"""The ranks that train one trial together, and the few collectives they need: nothing that comes
-from another rank can run code."""
+"""The ranks that train one trial together, and their collectives. Values are sent as JSON and raw
+tensors, so that no message can run code."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtsearch.training.state import decode, encode
+
+BUCKET = 25 * 2**20  # bytes of gradients that are reduced at once
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that train one trial: rank 0 of 1 unless told otherwise.
+    """This process among those that train one trial.
 
-    With more than one, torch's default process group should be connected before (gloo for states on
-    CPUs). All ranks call the collectives in the same order; with one rank these do nothing.
+    With more than one rank, torch's default process group has to be initialised before (gloo for
+    states on CPUs). All ranks call the collectives in the same order; with one rank these return
+    their argument.
+
+    Args:
+        rank: of this process, from 0.
+        size: number of ranks.
     """
 
     rank: int = 0
     size: int = 1
 
-    def sum_(self, tensor: Tensor) -> Tensor:
-        """Replace a tensor by its sum over all ranks, and return it. All get the same bits."""
+    def all_reduce_(self, tensor: Tensor) -> Tensor:
+        """Replace a tensor by its sum over all ranks, and return it. All ranks get the same
+        bits."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
-    def gather(self, values: list[float]) -> list[list[float]]:
-        """The lists of all ranks, which are equally long, by rank."""
+    def all_gather(self, values: list[float]) -> list[list[float]]:
+        """The lists of all ranks, by rank. Their lengths are equal."""
         if self.size == 1:
             return [values]
-        mine = torch.tensor(values, dtype=torch.float64)
-        found = [torch.empty_like(mine) for _ in range(self.size)]
-        dist.all_gather(found, mine)
+        own = torch.tensor(values, dtype=torch.float64)
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(found, own)
         return [part.tolist() for part in found]
 
-    def tell(self, tree: Any, source: int = 0) -> Any:
-        """What rank `source` gives, on every rank: a tree of tensors and plain values. What the
-        others give is not looked at."""
+    def broadcast(self, tree: Any, source: int = 0) -> Any:
+        """The tree of tensors and plain values of rank `source`, on every rank. The other ranks'
+        argument is ignored."""
         if self.size == 1:
             return tree
         return self._receive(source, None) if self.rank != source else self._send(tree, None)
 
-    def move(self, tree: Any, source: int, target: int) -> Any:
-        """The tree that rank `source` gives, on rank `target`; None on ranks that are neither, and
-        what they give is not looked at."""
+    def send(self, tree: Any, source: int, target: int) -> Any:
+        """The tree of rank `source`, on rank `target`; None on the other ranks. Only the argument
+        of rank `source` is used."""
         if source == target or self.rank not in (source, target):
             return tree if self.rank == target else None
         return self._send(tree, target) if self.rank == source else self._receive(source, target)
@@ -58,21 +67,17 @@ class World:
     def _send(self, tree: Any, target: int | None) -> Any:
         tensors: dict[str, Tensor] = {}
         text = encode(tree, "", tensors)
-        head = json.dumps(
-            [
-                text,
-                [
-                    [name, str(t.dtype).removeprefix("torch."), list(t.shape)]
-                    for name, t in tensors.items()
-                ],
-            ]
-        )
-        self._pass(torch.frombuffer(bytearray(head.encode()), dtype=torch.uint8), target)
+        layout = [
+            [name, str(t.dtype).removeprefix("torch."), list(t.shape)]
+            for name, t in tensors.items()
+        ]
+        head = json.dumps([text, layout])
+        self._send_bytes(torch.frombuffer(bytearray(head.encode()), dtype=torch.uint8), target)
         body = [t.reshape(-1).view(torch.uint8) for t in tensors.values() if t.numel()]
-        self._pass(torch.cat(body) if body else torch.empty(0, dtype=torch.uint8), target)
+        self._send_bytes(torch.cat(body) if body else torch.empty(0, dtype=torch.uint8), target)
         return tree if target is None else None
 
-    def _pass(self, data: Tensor, target: int | None) -> None:
+    def _send_bytes(self, data: Tensor, target: int | None) -> None:
         for part in (torch.tensor([data.numel()]), data):
             if target is None:
                 dist.broadcast(part, src=self.rank)
@@ -80,8 +85,10 @@ class World:
                 dist.send(part, dst=target)
 
     def _receive(self, source: int, target: int | None) -> Any:
-        text, layout = json.loads(bytes(self._get(source, target).tolist()).decode())
-        body, tensors, start = self._get(source, target), {}, 0
+        head = self._receive_bytes(source, target)
+        text, layout = json.loads(bytes(head.tolist()).decode())
+        body, start = self._receive_bytes(source, target), 0
+        tensors: dict[str, Tensor] = {}
         for name, kind, shape in layout:
             dtype = getattr(torch, kind)
             size = math.prod(shape) * dtype.itemsize
@@ -93,7 +100,7 @@ class World:
             start += size
         return decode(text, tensors)
 
-    def _get(self, source: int, target: int | None) -> Tensor:
+    def _receive_bytes(self, source: int, target: int | None) -> Tensor:
         count = torch.zeros(1, dtype=torch.int64)
         dist.broadcast(count, src=source) if target is None else dist.recv(count, src=source)
         data = torch.empty(int(count), dtype=torch.uint8)
@@ -102,3 +109,62 @@ class World:
         elif data.numel():
             dist.recv(data, src=source)
         return data
+
+
+def all_reduce_gradients_(
+    parameters: Sequence[nn.Parameter], world: World, done: Iterable[nn.Parameter] = ()
+) -> None:
+    """Replace each gradient by its sum over all ranks, in a few large messages.
+
+    Losses are divided by the label count of all ranks, so the sum is the gradient on the global
+    batch. Every rank has the same parameters with a gradient, because all ranks train the same
+    tasks in a step.
+
+    Args:
+        parameters: those that are trained; gradients of None are skipped.
+        world: the ranks.
+        done: parameters whose gradients are sums already.
+    """
+    if world.size == 1:
+        return
+    skipped = {id(p) for p in done}
+    waiting: list[Tensor] = []
+    size = 0
+    for parameter in parameters:
+        if parameter.grad is None or id(parameter) in skipped:
+            continue
+        waiting.append(parameter.grad)
+        size += parameter.grad.numel() * parameter.grad.element_size()
+        if size >= BUCKET:
+            _reduce_bucket_(waiting, world)
+            waiting, size = [], 0
+    _reduce_bucket_(waiting, world)
+
+
+def _reduce_bucket_(gradients: list[Tensor], world: World) -> None:
+    by_type: dict[torch.dtype, list[Tensor]] = {}
+    for gradient in gradients:
+        by_type.setdefault(gradient.dtype, []).append(gradient)
+    for same in by_type.values():
+        flat = world.all_reduce_(torch.cat([g.flatten() for g in same]))
+        for gradient, part in zip(same, flat.split([g.numel() for g in same]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+@torch.no_grad()
+def broadcast_tensors_(tensors: Iterable[Tensor], world: World) -> None:
+    """Give every rank the tensors of rank 0, in place: running statistics, which each rank computes
+    from its own images."""
+    if world.size == 1:
+        return
+    for tensor in tensors:
+        if world.rank:
+            tensor.zero_()
+        world.all_reduce_(tensor)
+
+
+def all_gather_bytes(state: Tensor, world: World) -> list[Tensor]:
+    """A uint8 tensor of every rank, by rank. Their shapes are equal."""
+    rows = torch.zeros((world.size, *state.shape), dtype=torch.int32)
+    rows[world.rank] = state
+    return list(world.all_reduce_(rows).to(state.dtype))

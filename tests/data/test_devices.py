@@ -40,5 +40,5 @@ def test_weights_and_images_of_a_trial_are_channels_last():
     )
     weights = [p for p in trial.model.parameters() if p.dim() == 4]
     assert weights and all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
-    [(_, (images, _))] = trial._streams.next((0, 1))
+    [(_, (images, _))] = trial._loader.next_batches((0, 1))
     assert images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()

@@ -15,7 +15,7 @@ def tiny_data(monkeypatch):
     """Every population of this room opens the tiny dataset."""
     from tests.population.tiny import opened
 
-    monkeypatch.setattr("mtsearch.population.population.open_dataset", opened)
+    monkeypatch.setattr("mtsearch.training.checkpointed.open_dataset", opened)
     monkeypatch.setattr("mtsearch.population.formulations.dataset.open_dataset", opened)
     monkeypatch.setattr(
         "mtsearch.population.formulations.dataset.resolve", opened

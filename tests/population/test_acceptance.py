@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mtsearch.population.transfer import accepted, needs_own, start
+from mtsearch.population.transfer import accepted, needs_own_state, start
 from tests.population.test_transfer import DONOR, OWN, settings
 from tests.population.tiny import config, equal, population
 
@@ -22,7 +22,9 @@ def test_a_visitor_is_taken_whole_unless_told_otherwise(found):
 @pytest.mark.parametrize("merge", ["lerp", "conv_lerp"])
 def test_visitors_start_from_the_whole_donor_when_the_merge_comes_later(merge):
     assert equal(start(at_acceptance(0.3, merge), OWN, DONOR, True).tree(), DONOR.tree())
-    assert not needs_own(at_acceptance(0.3, merge)) and needs_own(settings(merge="lerp", alpha=0.3))
+    assert not needs_own_state(at_acceptance(0.3, merge)) and needs_own_state(
+        settings(merge="lerp", alpha=0.3)
+    )
 
 
 def test_both_ends_are_exact():
@@ -51,11 +53,13 @@ def test_a_task_that_takes_a_visitor_goes_part_of_the_way_and_is_judged_there(me
     next(trial)
     before = dict(trial._rounds.states)
     task = trial._tasks[0]
-    visitor = trial._bench.train(task, before[1], 4, 4).state
+    visitor = trial._trainer.train(task, before[1], 4, 4).state
     report = next(trial)
     after = trial._rounds.states[0]
     assert equal(after.tree(), accepted(trial.config.population, before[0], visitor).tree())
-    assert report["population/task0/loss"] == trial._bench.loss(task, after.model, task.hold_out, 1)
+    assert report["population/task0/loss"] == trial._trainer.loss(
+        task, after.model, task.hold_out, 1
+    )
 
 
 def test_a_task_that_keeps_its_own_member_is_not_merged():

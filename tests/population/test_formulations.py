@@ -10,7 +10,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import MTOConfig
 from mtsearch.population import tasks
 from mtsearch.population.formulations import build_formulation
-from mtsearch.population.splits import overlap, parts_of
+from mtsearch.population.splits import overlap, split_indices
 from mtsearch.population.tasks import build_tasks
 from tests.population.tiny import DATA, config, dataset, equal, population, states, timeless
 
@@ -67,7 +67,7 @@ def same(a, b):
 def test_splits_are_disjoint_whole_and_as_large_as_said(policy):
     """Invariant 12."""
     settings = MTOConfig(tasks=4, group_size=2, holdout_fraction=0.15, validation_policy=policy)
-    parts = [parts_of(123, settings, 0, key) for key in range(4)]
+    parts = [split_indices(123, settings, 0, key) for key in range(4)]
     size = math.floor(0.15 * 123)
     for train, hold_out, select in parts:
         assert (len(hold_out), len(select)) == (size, size if policy == "shared_select" else 0)
@@ -88,7 +88,7 @@ def test_a_shared_hold_out_is_trained_on_by_nobody_and_an_own_one_by_nearly_all_
     settings = MTOConfig(
         tasks=6, group_size=2, holdout_fraction=0.1, validation_policy="independent"
     )
-    parts = [parts_of(2800, settings, 0, key) for key in range(6)]
+    parts = [split_indices(2800, settings, 0, key) for key in range(6)]
     found = overlap(
         [set(p.hold_out.tolist()) for p in parts], [set(p.train.tolist()) for p in parts]
     )
@@ -141,7 +141,7 @@ def test_a_task_among_two_or_six_begins_and_trains_alike(formulation):
     assert all(equal(states(few)[i], states(many)[i]) for i in range(2))
     for i in range(2):
         for step in range(14):
-            one, other = (trial._stock.batch(trial._tasks[i], step, 0) for trial in (few, many))
+            one, other = (trial._source.batch(trial._tasks[i], step, 0) for trial in (few, many))
             assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
     list(few), list(many)
     assert all(equal(states(few)[i], states(many)[i]) for i in range(2))
@@ -223,7 +223,7 @@ def test_classes_are_renumbered_for_the_subset():
     task = built(2, formulation={"name": "class_subset", "classes": 2})[1]
     assert task.card.outputs == 2 and len(task.card.classes) == 2
     trial = population(formulation={"name": "class_subset", "classes": 2})
-    images, labels = trial._stock.batch(trial._tasks[1], 0, 0)
+    images, labels = trial._source.batch(trial._tasks[1], 0, 0)
     assert len(images) == len(labels) and set(labels.tolist()) <= {0, 1}
     with pytest.raises(BadInput, match=r"should be below the target's 3 classes\. Found 3"):
         built(2, formulation={"name": "class_subset", "classes": 3})
@@ -294,24 +294,25 @@ def test_members_that_are_not_paired_see_other_batches():
     paired, independent = population(), population(pairing="independent")
     task = paired._tasks[0]
     one, two = (
-        trial._stock.batch(task, 3, lane)[0] for trial, lane in ((paired, 0), (independent, 1))
+        trial._source.batch(task, 3, lane)[0] for trial, lane in ((paired, 0), (independent, 1))
     )
     assert not torch.equal(one, two)
-    assert torch.equal(one, independent._stock.batch(task, 3, 0)[0])
+    assert torch.equal(one, independent._source.batch(task, 3, 0)[0])
 
 
 def test_the_batch_of_a_step_does_not_depend_on_what_was_drawn_before():
     trial = population()
     task = trial._tasks[1]
-    late = trial._stock.batch(task, 17, 0)[0]
+    late = trial._source.batch(task, 17, 0)[0]
     for step in (3, 40, 0):
-        trial._stock.batch(task, step, 0)
-    assert torch.equal(trial._stock.batch(task, 17, 0)[0], late)
+        trial._source.batch(task, step, 0)
+    assert torch.equal(trial._source.batch(task, 17, 0)[0], late)
 
 
 def test_a_formulation_without_a_class_is_refused(monkeypatch):
-    from mtsearch.population.formulations import base
+    from mtsearch.config import registry
 
-    monkeypatch.setattr(base, "_FORMULATIONS", {})
-    with pytest.raises(BadInput, match="has no class for HoldoutFormulation"):
+    settings = type(config().population.formulation)
+    monkeypatch.setattr(registry, "_IMPLEMENTATIONS", {})
+    with pytest.raises(BadInput, match=f"`{settings.__name__}` has no implementation"):
         build_formulation(config(), DATA)

@@ -12,7 +12,7 @@ from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.data import Dataset, Split
 from mtsearch.models import build_model
 from mtsearch.population import Population
-from mtsearch.population.streams import seed_of, stream
+from mtsearch.population.seeding import derive_seed, generator_of
 from mtsearch.training.optimizers import build_optimizer
 from tests.population import tiny
 
@@ -46,7 +46,7 @@ def directly(trial, losses, alpha=1.0):
     networks, optimizers = [], []
     with torch.random.fork_rng():
         for key in range(len(losses)):
-            torch.manual_seed(seed_of(config.seed, "init", key))
+            torch.manual_seed(derive_seed(config.seed, "init", key))
             networks.append(
                 build_model(config.architecture, config.backbone, [TASK], (1, 8, 8)).to(
                     memory_format=torch.channels_last
@@ -54,7 +54,7 @@ def directly(trial, losses, alpha=1.0):
             )
             optimizers.append(build_optimizer(config.optimizer, networks[-1].parameters()))
         passes = math.ceil(len(target.train) / SIZE)
-        held, wanted = trial._stock._of(target, False).take(target.hold_out)
+        held, wanted = trial._source._of(target, False).take(target.hold_out)
         for number in range(ROUNDS):
             kept = []
             for i, loss in enumerate(losses):
@@ -67,13 +67,14 @@ def directly(trial, losses, alpha=1.0):
                         done, place = divmod(step, passes)
                         order = target.train[
                             torch.randperm(
-                                len(target.train), generator=stream(config.seed, "order", i, done)
+                                len(target.train),
+                                generator=generator_of(config.seed, "order", i, done),
                             )
                         ]
-                        images, labels = trial._stock._of(target, False).take(
+                        images, labels = trial._source._of(target, False).take(
                             order[place * SIZE : (place + 1) * SIZE]
                         )
-                        torch.manual_seed(seed_of(config.seed, "dropout", i, step))
+                        torch.manual_seed(derive_seed(config.seed, "dropout", i, step))
                         mine.zero_grad()
                         functions[loss](candidate(images)["level"], labels["level"]).backward()
                         mine.step()
@@ -105,7 +106,7 @@ def blended(network, winner, alpha):
 
 @pytest.mark.parametrize("alpha", [1.0, 0.3])
 def test_losses_as_tasks_are_the_chapters_algorithm(monkeypatch, alpha):
-    monkeypatch.setattr("mtsearch.population.population.open_dataset", lambda data: toy())
+    monkeypatch.setattr("mtsearch.training.checkpointed.open_dataset", lambda data: toy())
     population = {
         "formulation": {"name": "loss", "losses": ["l1", "mse"]},
         "donor_rule": "all",

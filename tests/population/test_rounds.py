@@ -10,9 +10,9 @@ import torch
 from mtsearch.config.errors import BadInput
 from mtsearch.models import build_model
 from mtsearch.population import Population
-from mtsearch.population.member import Bench
-from mtsearch.population.streams import seed_of, stream
-from mtsearch.population.task import Stock
+from mtsearch.population.member import MemberTrainer
+from mtsearch.population.seeding import derive_seed, generator_of
+from mtsearch.population.task import BatchSource
 from mtsearch.tasks import task_loss
 from mtsearch.training.optimizers import build_optimizer
 from mtsearch.training.schedules import lr_factor
@@ -30,7 +30,7 @@ def alone(key, path=None, tasks=2, **changes):
     settings, task, interval = trial.config, trial._tasks[key], trial.config.population.interval
     path = path or [key] * 3
     with torch.random.fork_rng():
-        torch.manual_seed(seed_of(settings.seed, "init", key))
+        torch.manual_seed(derive_seed(settings.seed, "init", key))
         model = build_model(settings.architecture, settings.backbone, [task.card], (1, 8, 8)).to(
             memory_format=torch.channels_last
         )
@@ -43,15 +43,15 @@ def alone(key, path=None, tasks=2, **changes):
             key, task = path[step // interval], trial._tasks[path[step // interval]]
             done, place = divmod(step, math.ceil(len(task.train) / settings.batch_size))
             order = torch.randperm(
-                len(task.train), generator=stream(settings.seed, "order", key, done)
+                len(task.train), generator=generator_of(settings.seed, "order", key, done)
             )
             index = task.train[order][
                 place * settings.batch_size : (place + 1) * settings.batch_size
             ]
-            images, labels = trial._stock._of(task, True).take(
-                index, stream(settings.seed, "augment", key, step)
+            images, labels = trial._source._of(task, True).take(
+                index, generator_of(settings.seed, "augment", key, step)
             )
-            torch.manual_seed(seed_of(settings.seed, "dropout", key, step))
+            torch.manual_seed(derive_seed(settings.seed, "dropout", key, step))
             optimizer.param_groups[0]["lr"] = settings.optimizer.lr * lr_factor(
                 settings.lr_schedule, step, epoch, steps / epoch
             )
@@ -152,7 +152,7 @@ def test_a_dataset_of_two_tasks_is_no_target(monkeypatch):
         two.card.model_copy(update={"tasks": (*two.card.tasks, *tiny.OTHER.card.tasks)}),
         *list(vars(two).values())[1:],
     )
-    monkeypatch.setattr("mtsearch.population.population.open_dataset", lambda data: two)
+    monkeypatch.setattr("mtsearch.training.checkpointed.open_dataset", lambda data: two)
     with pytest.raises(
         BadInput, match=r"target` should be a task of tiny: scene, kind\. Found none\."
     ):
@@ -165,7 +165,7 @@ def test_a_taken_state_is_complete_and_is_nobodys_memory():
     trial = population(accept="always", trial__optimizer={"name": "adam", "lr": 0.01})
     next(trial)
     donor = trial._rounds.states[1]
-    continued = trial._bench.train(trial._tasks[0], donor, 4, 4)
+    continued = trial._trainer.train(trial._tasks[0], donor, 4, 4)
     before = {name: value.clone() for name, value in donor.model.items()}
     next(trial)
     taken = trial._rounds.states[0]
@@ -281,7 +281,7 @@ def test_a_task_never_gets_worse_by_a_judgement_and_the_best_visitor_wins():
             assert report[f"population/task{i}/loss"] == min(losses) <= losses[0]
             state = trial._rounds.states[i]
             assert equal(state.tree(), results[i, kept].state.tree())
-            assert trial._bench.loss(
+            assert trial._trainer.loss(
                 trial._tasks[i], state.model, trial._tasks[i].hold_out, 0
             ) == min(losses)
     assert taken == {
@@ -496,7 +496,7 @@ def test_what_is_handed_out():
     target, parts = across._tasks[0], [task.hold_out for task in across._tasks]
     losses = [
         sum(
-            across._bench.figures(target, across._rounds.snapshots[i], part)["loss"]
+            across._trainer.figures(target, across._rounds.snapshots[i], part)["loss"]
             for part in parts
         )
         / len(parts)
@@ -540,7 +540,7 @@ def test_a_round_may_be_as_long_as_passes_through_the_targets_images():
 
 def test_a_tasks_members_train_on_the_same_batches_and_are_judged_on_the_same_images(monkeypatch):
     """Invariant 12."""
-    seen, batch, loss = {}, Stock.batch, Bench.loss
+    seen, batch, loss = {}, BatchSource.batch, MemberTrainer.loss
 
     def taken(self, task, step, lane):
         found = batch(self, task, step, lane)
@@ -551,8 +551,8 @@ def test_a_tasks_members_train_on_the_same_batches_and_are_judged_on_the_same_im
         seen.setdefault(("judge", task.key, number), []).append(index)
         return loss(self, task, weights, index, number)
 
-    monkeypatch.setattr(Stock, "batch", taken)
-    monkeypatch.setattr(Bench, "loss", judged)
+    monkeypatch.setattr(BatchSource, "batch", taken)
+    monkeypatch.setattr(MemberTrainer, "loss", judged)
     list(population(tasks=3, group_size=3, validation_policy="independent", budget=2 * 36))
     assert set(seen) == {("train", i, step) for i in range(3) for step in range(8)} | {
         ("judge", i, n) for i in range(3) for n in range(2)

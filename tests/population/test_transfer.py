@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtsearch.config.schema import MTOConfig
-from mtsearch.population.state import State, average
+from mtsearch.population.state import MemberState, average
 from mtsearch.population.transfer import start, taken
 from tests.population.tiny import equal, population
 
@@ -36,7 +36,7 @@ def state(seed, kind="sgd", moments=True):
         if moments
         else {}
     )
-    return State(model, held, {"name": kind, "lr": float(seed)})
+    return MemberState(model, held, {"name": kind, "lr": float(seed)})
 
 
 OWN, DONOR = state(1), state(2)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mtsearch.population.member import Bench
+from mtsearch.population.member import MemberTrainer
 from mtsearch.population.rounds import Rounds
 from mtsearch.training import World
 from tests.population.conftest import ROOT
@@ -47,8 +47,8 @@ PROCESS = """
 import sys, json, pathlib, torch.distributed as dist
 sys.path.insert(0, {root!r})
 from tests.population import tiny
-import mtsearch.population.population as room
-room.open_dataset = tiny.opened
+import mtsearch.training.checkpointed as checkpointed
+checkpointed.open_dataset = tiny.opened
 from mtsearch.population import Population
 from mtsearch.training import World
 folder, rank = pathlib.Path({folder!r}), int(sys.argv[1])
@@ -118,15 +118,15 @@ def test_a_process_for_every_member_gives_what_one_for_all_gives(tmp_path):
 
 
 def test_a_member_may_be_trained_anywhere_and_again():
-    """Invariant 14: a job depends on its arguments alone, so a bench that has trained others, or a
+    """Invariant 14: a job depends on its arguments alone, so a trainer that has trained others, or a
     new one, gives the same."""
     trial = population(tasks=3)
     start = trial._rounds.states[1]
-    first = trial._bench.train(trial._tasks[0], start, 0, 4)
-    trial._bench.train(trial._tasks[2], trial._rounds.states[2], 8, 4)
+    first = trial._trainer.train(trial._tasks[0], start, 0, 4)
+    trial._trainer.train(trial._tasks[2], trial._rounds.states[2], 8, 4)
     other = population(tasks=3)
-    for bench in (trial._bench, other._bench):
-        again = bench.train(trial._tasks[0], start, 0, 4)
+    for trainer in (trial._trainer, other._trainer):
+        again = trainer.train(trial._tasks[0], start, 0, 4)
         assert equal(again.state.tree(), first.state.tree()) and again.loss == first.loss
 
 
@@ -156,7 +156,7 @@ def test_a_member_talks_to_nobody_while_it_trains(monkeypatch):
 
         return guarded
 
-    train = Bench.train
+    train = MemberTrainer.train
 
     def quiet(self, *values, **named):
         silent["now"] = True
@@ -165,9 +165,9 @@ def test_a_member_talks_to_nobody_while_it_trains(monkeypatch):
         finally:
             silent["now"] = False
 
-    for name in ("gather", "tell", "move"):
+    for name in ("all_reduce_", "all_gather", "broadcast", "send"):
         monkeypatch.setattr(World, name, collective(name))
-    monkeypatch.setattr(Bench, "train", quiet)
+    monkeypatch.setattr(MemberTrainer, "train", quiet)
     trial = population()
     list(trial)
     assert set(states(trial)) == {0, 1}

@@ -44,9 +44,9 @@ def test_an_impossible_coin_leaves_its_head_as_it_was_and_the_run_is_single_task
     optimizer = torch.optim.SGD(
         [*model.trunk.parameters(), *model.heads["image"].parameters()], lr=0.05, momentum=0.9
     )
-    twin._streams.begin()
+    twin._loader.start_epoch()
     for _ in range(4):
-        ((_, (images, labels)),) = twin._streams.next((0,))
+        ((_, (images, labels)),) = twin._loader.next_batches((0,))
         optimizer.zero_grad()
         F.cross_entropy(model(images, ["image"])["image"], labels["image"]).backward()
         optimizer.step()
@@ -164,7 +164,7 @@ def test_the_size_of_the_images_is_that_of_what_is_trained_on():
             config("coin", epochs={"search": 0, "retrain": 1}),
             DataConfig(dataset="drawn_scenes_two", limit=40, size=size),
         )
-        assert trial._streams.next((0,))[0][1][0].shape[1:] == (3, size, size)
+        assert trial._loader.next_batches((0,))[0][1][0].shape[1:] == (3, size, size)
         costs.append(next(trial)["model/macs"])
     assert costs[0] < costs[1]
 

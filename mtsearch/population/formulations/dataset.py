@@ -11,7 +11,7 @@ from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset, resolve
 from mtsearch.population.formulations.base import Formulation
-from mtsearch.population.splits import parts_of
+from mtsearch.population.splits import split_indices
 from mtsearch.population.task import Task
 
 
@@ -40,7 +40,7 @@ class OtherDataset(Formulation):
         found = open_dataset(self._data(number))
         label = self._label(number, found.card)
         split = found.splits["train"]
-        parts = parts_of(len(split), self.config.population, self.config.seed, task.key)
+        parts = split_indices(len(split), self.config.population, self.config.seed, task.key)
         cards = {card.name: card for card in found.card.tasks}
         card = cards[label].model_copy(update={"name": task.card.name})
         return replace(

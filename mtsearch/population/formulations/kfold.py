@@ -8,8 +8,8 @@ import torch
 
 from mtsearch.config.errors import BadInput
 from mtsearch.population.formulations.base import Formulation
+from mtsearch.population.seeding import generator_of
 from mtsearch.population.splits import COMMON
-from mtsearch.population.streams import stream
 from mtsearch.population.task import Task
 
 
@@ -30,7 +30,9 @@ class KFold(Formulation):
                 f" images. Found {folds}."
             )
         size, number = count // folds, (task.key - 1) % folds
-        order = torch.randperm(count, generator=stream(self.config.seed, "formulation", COMMON))
+        order = torch.randperm(
+            count, generator=generator_of(self.config.seed, "formulation", COMMON)
+        )
         fold = order[number * size : count if number == folds - 1 else (number + 1) * size]
         inside = torch.zeros(count, dtype=torch.bool)
         inside[fold] = True

@@ -13,7 +13,7 @@ Purpose = Literal[
 ]
 
 
-def seed_of(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0) -> int:
+def derive_seed(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0) -> int:
     """A 63-bit seed for one purpose of a task at a position (a step, a pass or a round).
 
     `lane` is 0 for all members that share their draws, else the member's number.
@@ -22,7 +22,7 @@ def seed_of(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") >> 1
 
 
-def seed_globally(seed: int, device: torch.device) -> None:
+def seed_global_generators(seed: int, device: torch.device) -> None:
     """Set the global generators that dropout draws from. (`torch.manual_seed` formats a stack trace
     for each kind of device.)"""
     torch.default_generator.manual_seed(seed)
@@ -30,8 +30,8 @@ def seed_globally(seed: int, device: torch.device) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def stream(
+def generator_of(
     seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0
 ) -> torch.Generator:
     """A fresh CPU generator at the start of that stream."""
-    return torch.Generator().manual_seed(seed_of(seed, purpose, task, position, lane))
+    return torch.Generator().manual_seed(derive_seed(seed, purpose, task, position, lane))

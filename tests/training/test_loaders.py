@@ -1,4 +1,4 @@
-"""Streams: which images the steps of an epoch see."""
+"""GroupLoader: which images the steps of an epoch see."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.data import Batches, Split
-from mtsearch.training.streams import Streams, pools
+from mtsearch.training.loaders import GroupLoader, image_pools
 
 ITEM, IMAGE = TaskCard(name="item", outputs=5), TaskCard(name="image", outputs=10)
 
@@ -29,11 +29,11 @@ def disjoint(items, images, size=1):
     )
 
 
-def streams_of(split, batch_size=128, groups=((0,), (1,)), seed=0, cached=False, augment=None):
+def loader_of(split, batch_size=128, groups=((0,), (1,)), seed=0, cached=False, augment=None):
     batches = Batches(
         split, batch_size=batch_size, mean=(0.0,) * 3, std=(1.0,) * 3, augment=augment
     )
-    return Streams(batches, split, (ITEM, IMAGE), groups, seed, cached)
+    return GroupLoader(batches, split, (ITEM, IMAGE), groups, seed, cached)
 
 
 def numbers(batch):
@@ -41,32 +41,32 @@ def numbers(batch):
     return (images[:, 0] * 256 + images[:, 1]).flatten().tolist()
 
 
-def drawn(streams, group):
-    ((members, batch),) = streams.next(group)
+def drawn(loader, group):
+    ((members, batch),) = loader.next_batches(group)
     assert members == group
     return numbers(batch)
 
 
 def test_a_step_on_a_task_sees_images_labelled_for_it_and_no_image_twice_in_a_pass():
-    streams = streams_of(disjoint(40, 100), batch_size=16)
-    seen = [n for _ in range(3) for n in drawn(streams, (0,))]
+    loader = loader_of(disjoint(40, 100), batch_size=16)
+    seen = [n for _ in range(3) for n in drawn(loader, (0,))]
     assert sorted(seen) == list(range(40))
-    assert sorted(n for _ in range(7) for n in drawn(streams, (1,))) == list(range(40, 140))
+    assert sorted(n for _ in range(7) for n in drawn(loader, (1,))) == list(range(40, 140))
 
 
 def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
     """Invariant 8 of the alternating specification: no image of the large set twice, and half of it
     in the mean of eight epochs."""
-    streams = streams_of(disjoint(5000, 50000))
+    loader = loader_of(disjoint(5000, 50000))
     schedule, coins = (
         build_schedule(schema.CoinConfig(), ("item", "image")),
         torch.Generator().manual_seed(0),
     )
     shares = []
     for _ in range(8):
-        streams.begin()
-        plan = schedule.epoch(streams.streams, coins)
-        seen = [n for group in plan if group == (1,) for n in drawn(streams, group)]
+        loader.start_epoch()
+        plan = schedule.epoch(loader.passes, coins)
+        seen = [n for group in plan if group == (1,) for n in drawn(loader, group)]
         assert plan.count((1,)) <= 391 and len(seen) == len(set(seen)) <= 50000
         shares.append(len(seen) / 50000)
     assert sum(shares) / 8 == pytest.approx(0.5, abs=0.03) and len(set(shares)) > 1
@@ -75,10 +75,8 @@ def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
 def test_fresh_passes_differ_and_cached_ones_are_equal_to_the_first():
     augment = schema.Augment(crop=2)
     for cached in (False, True):
-        streams = streams_of(
-            disjoint(48, 48, size=8), batch_size=16, cached=cached, augment=augment
-        )
-        first, second = ([streams.next((0,))[0][1][0] for _ in range(3)] for _ in range(2))
+        loader = loader_of(disjoint(48, 48, size=8), batch_size=16, cached=cached, augment=augment)
+        first, second = ([loader.next_batches((0,))[0][1][0] for _ in range(3)] for _ in range(2))
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)) is cached
 
 
@@ -90,20 +88,20 @@ def test_a_cached_epoch_goes_through_the_source_once(cached, passes, monkeypatch
     monkeypatch.setattr(
         Batches, "shuffled", lambda self, *values: begun.append(1) or shuffled(self, *values)
     )
-    streams = streams_of(disjoint(48, 48), batch_size=16, cached=cached)
-    found = [tuple(n for _ in range(3) for n in drawn(streams, (0,))) for _ in range(4)]
+    loader = loader_of(disjoint(48, 48), batch_size=16, cached=cached)
+    found = [tuple(n for _ in range(3) for n in drawn(loader, (0,))) for _ in range(4)]
     assert len(begun) == len(set(found)) == passes and all(
         sorted(pass_) == list(range(48)) for pass_ in found
     )
-    streams.begin()
+    loader.start_epoch()
     assert (
-        tuple(n for _ in range(3) for n in drawn(streams, (0,))) not in found
+        tuple(n for _ in range(3) for n in drawn(loader, (0,))) not in found
         and len(begun) == passes + 1
     )
 
 
 def test_the_batches_of_a_task_do_not_depend_on_the_steps_of_others():
-    alone, mixed = (streams_of(disjoint(64, 64), batch_size=16) for _ in range(2))
+    alone, mixed = (loader_of(disjoint(64, 64), batch_size=16) for _ in range(2))
     found = []
     for _ in range(4):
         drawn(mixed, (1,))
@@ -112,55 +110,55 @@ def test_the_batches_of_a_task_do_not_depend_on_the_steps_of_others():
 
 
 def test_a_joint_step_on_disjoint_sets_takes_a_batch_of_each():
-    streams = streams_of(disjoint(32, 320), batch_size=16, groups=((0, 1),))
-    assert streams.streams[(0, 1)].batches == 20
-    assert not streams.common
-    parts = streams.next((0, 1))
+    loader = loader_of(disjoint(32, 320), batch_size=16, groups=((0, 1),))
+    assert loader.passes[(0, 1)].batches == 20
+    assert not loader.common
+    parts = loader.next_batches((0, 1))
     assert [members for members, _ in parts] == [(0,), (1,)]
 
 
 def test_tasks_with_a_common_labelled_image_are_one_pool():
     split = disjoint(4, 4)
     split.labels["image"][0] = 3  # one image has both labels
-    ((members, index),) = pools(split, (ITEM, IMAGE), (0, 1))
+    ((members, index),) = image_pools(split, (ITEM, IMAGE), (0, 1))
     assert members == (0, 1) and index is None
 
 
 def test_the_state_between_epochs_continues_with_the_same_batches():
-    one, other = (streams_of(disjoint(64, 64), batch_size=16, seed=3) for _ in range(2))
-    one.begin()
+    one, other = (loader_of(disjoint(64, 64), batch_size=16, seed=3) for _ in range(2))
+    one.start_epoch()
     drawn(one, (0,))
     other.load_state_dict(one.state_dict())
-    one.begin()
-    other.begin()
+    one.start_epoch()
+    other.start_epoch()
     assert drawn(one, (0,)) == drawn(other, (0,))
 
 
 def test_a_task_without_labelled_images_is_refused():
     with pytest.raises(BadInput, match="task `item` has no labelled image among 8"):
-        streams_of(disjoint(0, 8))
+        loader_of(disjoint(0, 8))
 
 
 def sized(sizes, groups=((0,), (1,)), split=None):
     split = disjoint(40, 100) if split is None else split
     batches = Batches(split, batch_size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return Streams(batches, split, (ITEM, IMAGE), groups, 0, sizes=sizes)
+    return GroupLoader(batches, split, (ITEM, IMAGE), groups, 0, sizes=sizes)
 
 
 def test_every_task_may_have_its_own_batch_size():
-    streams = sized({"item": 8, "image": 30})
-    assert {group: stream.batches for group, stream in streams.streams.items()} == {
+    loader = sized({"item": 8, "image": 30})
+    assert {group: stream.batches for group, stream in loader.passes.items()} == {
         (0,): 5,
         (1,): 4,
     }
-    assert [len(drawn(streams, (0,))) for _ in range(5)] == [8] * 5
-    assert [len(drawn(streams, (1,))) for _ in range(4)] == [30, 30, 30, 10]
+    assert [len(drawn(loader, (0,))) for _ in range(5)] == [8] * 5
+    assert [len(drawn(loader, (1,))) for _ in range(4)] == [30, 30, 30, 10]
 
 
 def test_a_joint_epoch_lasts_until_the_set_with_the_most_batches_is_used():
-    streams = sized({"item": 4, "image": 50}, groups=((0, 1),))
-    assert streams.streams[(0, 1)].batches == 10
-    assert [len(batch[0]) for _, batch in streams.next((0, 1))] == [4, 50]
+    loader = sized({"item": 4, "image": 50}, groups=((0, 1),))
+    assert loader.passes[(0, 1)].batches == 10
+    assert [len(batch[0]) for _, batch in loader.next_batches((0, 1))] == [4, 50]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +168,7 @@ def test_a_joint_epoch_lasts_until_the_set_with_the_most_batches_is_used():
         ({"item": 4}, "Found none for `image`"),
         (
             {"item": 4, "image": 8},
-            "tasks with common images, which train on one batch. Found 4 for `item`, 8 for `image`",
+            "tasks with common images, which train on the same batch. Found 4 for `item`, 8 for `image`",
         ),
     ],
 )

@@ -26,7 +26,7 @@ def _class_for(config: TrialConfig) -> type[Trial] | type[Population]:
     return Trial if config.population is None else Population
 
 
-def open_trial(
+def build_trial(
     config: TrialConfig, data: DataConfig, world: World | None = None
 ) -> Trial | Population:
     """A new trial. Raises BadInput."""
@@ -40,7 +40,7 @@ def check_trial(
     dataset: Dataset | None = None,
     build: Build = build_model,
 ) -> None:
-    """Raises BadInput for what `open_trial` would refuse: what shows by the dataset's card, and by
+    """Raises BadInput for what `build_trial` would refuse: what shows by the dataset's card, and by
     its labels where it is given.
 
     `build` makes the networks, as `build_model`; they need hold no numbers.

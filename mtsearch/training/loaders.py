@@ -1,0 +1,279 @@
+"""Batches of a split by the tasks that its images are labelled for: endless shuffled batches for
+training steps, and ordered ones for evaluation."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtsearch.balancing.schedules import Group, Stream
+from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.schema import Augment
+from mtsearch.data import Batches, Dataset, Split
+from mtsearch.training.world import World
+
+Batch = tuple[Tensor, dict[str, Tensor]]
+Pool = tuple[Group, Tensor | None]
+"""Tasks with common images, and the indices of the images that are labelled for one of them; None
+stands for all images."""
+
+EVALUATION_BATCH = 1000  # images
+EVALUATION_PIXELS = 1 << 21  # of a batch's images together; bounds the memory of activations
+
+
+def image_pools(split: Split, tasks: Sequence[TaskCard], group: Group) -> list[Pool]:
+    """The pools of a group of tasks: tasks are in one pool if they have a labelled image in common,
+    directly or through other tasks.
+
+    Raises:
+        BadInput: a task has no labelled image in this split.
+    """
+    labelled = {k: split.labelled(tasks[k]) for k in group}
+    for k, has in labelled.items():
+        if not bool(has.any()):
+            raise BadInput(
+                f"task `{tasks[k].name}` has no labelled image among {len(split)}. Raise"
+                " `data.limit` or add labels to the dataset."
+            )
+    found: list[tuple[list[int], Tensor]] = []
+    for k, has in labelled.items():
+        joined = [pool for pool in found if bool((pool[1] & has).any())]
+        members, union = [k], has
+        for pool in joined:
+            found.remove(pool)
+            members, union = pool[0] + members, pool[1] | union
+        found.append((sorted(members), union))
+    return [
+        (tuple(members), None if bool(union.all()) else union.nonzero().flatten())
+        for members, union in sorted(found, key=lambda p: p[0])
+    ]
+
+
+class ImagePools:
+    """The pools of groups of tasks in a split, each computed once. Raises BadInput as `image_pools`
+    does."""
+
+    def __init__(self, split: Split, tasks: Sequence[TaskCard]) -> None:
+        self._split, self._tasks = split, tasks
+        self._found: dict[Group, list[Pool]] = {}
+
+    def of(self, group: Group) -> list[Pool]:
+        """The result of `image_pools` for a group."""
+        if group not in self._found:
+            self._found[group] = image_pools(self._split, self._tasks, group)
+        return self._found[group]
+
+    def common(self, groups: Sequence[Group]) -> bool:
+        """Whether each group has a single pool."""
+        return all(len(self.of(group)) == 1 for group in groups)
+
+    def streams(self, group: Group, sizes: int | Mapping[str, int]) -> list[Stream]:
+        """The number of images and the batch size of each of a group's pools."""
+        return [
+            Stream(
+                len(self._split) if index is None else len(index),
+                batch_size_of(members, self._tasks, sizes),
+            )
+            for members, index in self.of(group)
+        ]
+
+    def passes(
+        self, groups: Sequence[Group], sizes: int | Mapping[str, int]
+    ) -> dict[Group, Stream]:
+        """The same of each group's pool with the most batches, which is what one pass through the
+        group's images lasts."""
+        return {
+            group: max(
+                self.streams(group, sizes), key=lambda stream: (stream.batches, stream.images)
+            )
+            for group in groups
+        }
+
+
+class GroupLoader:
+    """Endless batches for each group of tasks that a schedule's steps train.
+
+    A step on a group takes one batch of each of its pools, so that tasks without common images may
+    be trained by one update. Each pass through a pool has a new random order. The generator of a
+    pool is its own, so that its batches do not depend on other tasks' steps.
+
+    Args:
+        batches: the training split.
+        split: the same.
+        tasks: the trial's tasks.
+        groups: the groups that steps may train.
+        seed: of the random orders.
+        cached: within an epoch, repeat the first pass without new random numbers.
+        world: ranks that share each batch: all draw the same order, and each takes its part.
+        sizes: images of a batch, one number or a number by task; None for that of `batches`.
+
+    Raises:
+        BadInput: `sizes` names other tasks, or differs among tasks with common images.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        split: Split,
+        tasks: Sequence[TaskCard],
+        groups: Sequence[Group],
+        seed: int,
+        cached: bool = False,
+        world: World | None = None,
+        sizes: int | Mapping[str, int] | None = None,
+    ) -> None:
+        self._batches, self._cached = batches, cached
+        self._world = world or World()
+        self._groups, self.pools = tuple(groups), ImagePools(split, tasks)
+        self._given = batches.batch_size if sizes is None else sizes
+        self._index = {
+            members: index for group in groups for members, index in self.pools.of(group)
+        }
+        self._sizes = {
+            members: batch_size_of(members, tasks, self._given) for members in self._index
+        }
+        self._names = {members: "+".join(tasks[k].name for k in members) for members in self._index}
+        # the pool of all tasks on all images has the trial's seed itself
+        alone = len(self._index) == 1 and next(iter(self._index)) == tuple(range(len(tasks)))
+        self._generators = {
+            members: torch.Generator().manual_seed(
+                seed if alone else (seed << 32) ^ zlib.crc32(name.encode())
+            )
+            for members, name in self._names.items()
+        }
+        self._running: dict[Group, Iterator[Batch]] = {}
+
+    @property
+    def passes(self) -> dict[Group, Stream]:
+        """By group, the number of images and the batch size of one pass through its images."""
+        return self.pools.passes(self._groups, self._given)
+
+    @property
+    def common(self) -> bool:
+        """Whether the tasks of each group have common images."""
+        return self.pools.common(self._groups)
+
+    def start_epoch(self) -> None:
+        """Start an epoch: every pool's next batch is the first of a new pass."""
+        self._running = {}
+
+    def next_batches(self, group: Group) -> list[tuple[Group, Batch]]:
+        """One batch of each pool of the group, with the tasks that it is labelled for."""
+        found = []
+        for members, _ in self.pools.of(group):
+            if members not in self._running:
+                self._running[members] = self._endless(members)
+            found.append((members, next(self._running[members])))
+        return found
+
+    def _endless(self, members: Group) -> Iterator[Batch]:
+        generator, index = self._generators[members], self._index[members]
+        share, size = (self._world.rank, self._world.size), self._sizes[members]
+        if self._cached:
+            first = []
+            for batch in self._batches.shuffled(generator, index, share, size):
+                first.append(batch)
+                yield batch
+            while True:
+                yield from first
+        while True:
+            yield from self._batches.shuffled(generator, index, share, size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generators' states, by the names of their tasks. This is the whole state between
+        epochs only."""
+        return {
+            self._names[members]: generator.get_state()
+            for members, generator in self._generators.items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state."""
+        for members, generator in self._generators.items():
+            generator.set_state(state[self._names[members]])
+
+
+def batch_size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mapping[str, int]) -> int:
+    """Images of a batch of a pool.
+
+    Raises:
+        BadInput: `sizes` names an unknown task, misses one, or differs among the pool's tasks.
+    """
+    if isinstance(sizes, int):
+        return sizes
+    known = [task.name for task in tasks]
+    for name in sizes:
+        if name not in known:
+            raise BadInput(
+                f"`trial.batch_size` names no task of the dataset: `{name}`. {nearest(name, known)}"
+            )
+    names = [known[k] for k in members]
+    for name in names:
+        if name not in sizes:
+            raise BadInput(
+                "`trial.batch_size` should be one number or give every task one. Found none for"
+                f" `{name}`."
+            )
+    if len({sizes[name] for name in names}) > 1:
+        found = ", ".join(f"{sizes[name]} for `{name}`" for name in names)
+        raise BadInput(
+            "`trial.batch_size` should be equal for tasks with common images, which train on the"
+            f" same batch. Found {found}."
+        )
+    return sizes[names[0]]
+
+
+def make_batches(
+    dataset: Dataset, split: Split, size: int, device: torch.device, augment: Augment | None = None
+) -> Batches:
+    """Channels-last batches of `size` images of a split, normalised with the dataset's mean and
+    standard deviation."""
+    return Batches(
+        split,
+        batch_size=size,
+        mean=dataset.mean,
+        std=dataset.std,
+        augment=augment,
+        device=device,
+        memory_format=torch.channels_last,
+        ignore={task.name: task.missing for task in dataset.card.tasks},
+    )
+
+
+def evaluation_batch_size(dataset: Dataset) -> int:
+    """How many images of a dataset are evaluated at once."""
+    _, height, width = dataset.card.shape
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (height * width)))
+
+
+def labelled_batches(
+    dataset: Dataset,
+    split: Split,
+    tasks: Sequence[TaskCard],
+    device: torch.device,
+    first: int | None = None,
+) -> list[tuple[list[TaskCard], Batches]]:
+    """A split in its order: for each pool of tasks its tasks and batches of its images.
+
+    Args:
+        dataset: whose split it is.
+        split: the images.
+        tasks: all tasks of the trial.
+        device: of the batches.
+        first: use only so many images of each pool; None for all.
+
+    Raises:
+        BadInput: a task has no labelled image in this split.
+    """
+    size = evaluation_batch_size(dataset)
+    found = []
+    for members, index in image_pools(split, tasks, tuple(range(len(tasks)))):
+        part = split if index is None else split.take(index)
+        part = part if first is None else part.head(first)
+        found.append(([tasks[k] for k in members], make_batches(dataset, part, size, device)))
+    return found
