@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mtsearch.commands.base import run_command
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.overrides import split_pairs
 from mtsearch.config.plugins import parse_plugins
-from mtsearch.config.reading import split_pairs
 
 USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [of=TASK] [out=DIR] [onnx=true] [data.root=DIR] [data.store=DIR] [plugins=[FILE]]
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from typing import Any
 
 from mtsearch.commands.base import run_command, show
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.overrides import parse_override, split_pairs
 from mtsearch.config.plugins import load_plugins, parse_plugins
-from mtsearch.config.reading import split_pairs
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.validation import validate_tree
 
@@ -100,18 +98,14 @@ def _data(words: Sequence[str]) -> DataConfig:
                 f" {nearest(key, ['plugins', *(f'data.{name}' for name in KEYS)])}"
             )
         pairs.append(pair)
-    try:
-        tree = OmegaConf.to_container(OmegaConf.from_dotlist(pairs), resolve=True)
-    except OmegaConfBaseException as error:
-        raise BadInput(f"the arguments cannot be read: {' '.join(str(error).split())}.") from error
-    block = tree.get("data", {}) if isinstance(tree, dict) else {}
+    block: dict[str, Any] = {}
+    for pair in pairs:
+        block |= parse_override(pair)["data"]
     if "dataset" not in block:
         raise BadInput(
             "`dataset` is missing. Write, for example, `python -m mtsearch.prepare"
             " dataset=multimnist data.root=DIR`."
         )
-    for key in {"dataset", "root", "store"} & block.keys():
-        block[key] = str(block[key])  # a folder may be called 2024
     return validate_tree(DataConfig, block, "data")  # type: ignore[no-any-return]
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from mtsearch.commands.base import run_command
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.overrides import split_pairs
 from mtsearch.config.plugins import is_file, parse_plugins
-from mtsearch.config.reading import split_pairs
 
 if TYPE_CHECKING:
     from mtsearch.pareto import Outcome
@@ -59,7 +59,7 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     """Write the reference result, the data root as DATA and without where this machine keeps its
     results."""
     from mtsearch.config.reading import list_spaces, load_space
-    from mtsearch.config.space import dump
+    from mtsearch.config.yaml_text import dump_yaml
     from mtsearch.reporting.reference import write_reference
     from mtsearch.runs.commands import strip_local_paths
 
@@ -99,7 +99,7 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     ):  # a run made before the space had its notes
         config = config.model_copy(update={"notes": load_space(record.space).config.notes})
     write_reference(
-        folder, found, config, run.environment, configuration=dump(raw), command=command
+        folder, found, config, run.environment, configuration=dump_yaml(raw), command=command
     )
 
 

@@ -7,12 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from mtsearch.commands.base import run_command, show
 from mtsearch.config.errors import BadInput, Halt
+from mtsearch.config.overrides import parse_value, split_pairs, text_kind
 from mtsearch.config.plugins import load_plugins, parse_plugins
-from mtsearch.config.reading import load_space, split_pairs
+from mtsearch.config.reading import load_space
 
 USAGE = """python -m mtsearch.run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
 python -m mtsearch.run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]
@@ -130,19 +129,12 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
                 f"`{key}` cannot change on resume; only {', '.join((*RESUMABLE, *PLACES))} can."
                 " Start a new run with `space=`."
             )
-        try:
-            changes[key] = (
-                parse_plugins(value)
-                if key == "plugins"
-                else value
-                if key in PLACES
-                else yaml.safe_load(value)
-            )
-        except yaml.YAMLError:
-            raise BadInput(
-                f"the value of `{key}` is no valid YAML: {value!r}. Write, for example,"
-                " `search.trials=100`."
-            ) from None
+        if key == "plugins":
+            changes[key] = parse_plugins(value)
+        elif key in PLACES:
+            changes[key] = value
+        else:
+            changes[key] = parse_value(key, value, text_kind(key.split(".")))
     run = open_run(own["resume"], changes.get("plugins"), "resume")
     if run.state().single:
         from mtsearch.commands.train import main as train

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from mtsearch.commands.base import run_command
 from mtsearch.config.errors import BadInput, Halt
+from mtsearch.config.overrides import split_pairs
 from mtsearch.config.plugins import parse_plugins
-from mtsearch.config.reading import load_training, split_pairs
+from mtsearch.config.reading import load_training
 
 USAGE = """python -m mtsearch.train space=NAME|PATH [control=NAME] [profile=NAME] [key=value ...]
 python -m mtsearch.train resume=RUN [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]    go on after Ctrl-C or a crash

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, named
+from mtsearch.config.base import MethodConfig, Named
 from mtsearch.config.registry import method
 
 
 @method("architecture", "stl", "mtsearch.models.stl:STL")
-class STLConfig(Model):
+class STLConfig(MethodConfig):
     """One network per task, nothing shared: the single-task control."""
 
     name: Literal["stl"] = "stl"
@@ -22,7 +22,7 @@ Weight = Annotated[float, Field(ge=0)]
 Norm = Literal["shared", "task_statistics", "task_affine", "group"]
 
 
-class _Trunk(Model):
+class _Trunk(MethodConfig):
     """An architecture over one trunk; `norm` says whose batch statistics the trunk uses (see
     `mtsearch.models.norm`)."""
 
@@ -120,7 +120,7 @@ class MTLNConfig(_Trunk):
 
 
 @method("architecture", "mtln_segnet", "mtsearch.models.mtln_segnet:MTLNSegNet")
-class MTLNSegNetConfig(Model):
+class MTLNSegNetConfig(MethodConfig):
     """Attention branches over the encoder and the decoder of the backbone `segnet` (MTAN's dense
     variant with a scene task)."""
 
@@ -132,7 +132,7 @@ class MTLNSegNetConfig(Model):
 
 
 @method("architecture", "painted", "mtsearch.models.painted:Painted")
-class PaintedConfig(Model):
+class PaintedConfig(MethodConfig):
     """Every pixel gets the class of its scene, predicted or, when evaluated, the labelled one: the
     baseline of scenes with pixels."""
 
@@ -141,14 +141,14 @@ class PaintedConfig(Model):
 
 
 @method("branch_input", "image")
-class ImageInputConfig(Model):
+class ImageInputConfig(MethodConfig):
     """The image."""
 
     name: Literal["image"] = "image"
 
 
 @method("branch_input", "resampled")
-class ResampledInputConfig(Model):
+class ResampledInputConfig(MethodConfig):
     """The image made `factor` times smaller and as large again by another filter."""
 
     name: Literal["resampled"] = "resampled"
@@ -157,17 +157,17 @@ class ResampledInputConfig(Model):
 
 
 @method("branch_input", "network")
-class NetworkInputConfig(Model):
+class NetworkInputConfig(MethodConfig):
     """What a trained network of one restoration makes of the image; it stays as it is. `weights`:
     the `model.safetensors` of its export."""
 
     name: Literal["network"] = "network"
-    backbone: named("backbone")  # type: ignore[valid-type]
+    backbone: Annotated[MethodConfig, Named("backbone")]
     weights: Path
 
 
 @method("architecture", "mixing", "mtsearch.models.mixing:Mixing")
-class MixingConfig(Model):
+class MixingConfig(MethodConfig):
     """A network per task, whose features one learnable matrix mixes with the others' between stages
     (cross-stitch by one matrix)."""
 
@@ -179,7 +179,7 @@ class MixingConfig(Model):
         description="networks per task; their outputs are summed with learnable weights",
     )
     transfer: bool = Field(True, description="false: no mixing, the ablation")
-    inputs: tuple[named("branch_input"), ...] = Field(  # type: ignore[valid-type]
+    inputs: tuple[Annotated[MethodConfig, Named("branch_input")], ...] = Field(
         (), description="what each of a task's branches sees; the image when empty"
     )
     branch_losses: bool = Field(

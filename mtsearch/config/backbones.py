@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import MethodConfig
 from mtsearch.config.registry import method
 
 
 @method("backbone", "mm", "mtsearch.models.trunk_mm:mm")
-class BackboneMMConfig(Model):
+class BackboneMMConfig(MethodConfig):
     """The MultiMNIST trunk of MDMTN: two 5x5 convolutions and a linear layer to 50."""
 
     name: Literal["mm"] = "mm"
 
 
 @method("backbone", "cm", "mtsearch.models.trunk_cm:cm")
-class BackboneCMConfig(Model):
+class BackboneCMConfig(MethodConfig):
     """The Cifar10Mnist trunk of MDMTN: two 3x3 convolutions with batch norm and a linear layer to
     32."""
 
@@ -27,7 +27,7 @@ class BackboneCMConfig(Model):
 
 
 @method("backbone", "efficientnet_cifar", "mtsearch.models.trunk_efficientnet:efficientnet_cifar")
-class BackboneEfficientNetCIFARConfig(Model):
+class BackboneEfficientNetCIFARConfig(MethodConfig):
     """The simplified EfficientNet-B0 that CIFAR-10 code uses: 3x3 kernels, ReLU, no pooling, for
     images of up to 32 pixels a side."""
 
@@ -63,7 +63,7 @@ class BackboneEfficientNetCIFARConfig(Model):
 
 
 @method("backbone", "torchvision", "mtsearch.models.trunk_torchvision:network")
-class BackboneTorchvisionConfig(Model):
+class BackboneTorchvisionConfig(MethodConfig):
     """Any classification network of torchvision without its last layer; `weights` is a local state
     dict (safetensors or weights-only)."""
 
@@ -73,7 +73,7 @@ class BackboneTorchvisionConfig(Model):
 
 
 @method("backbone", "wrn", "mtsearch.models.trunk_wrn:wrn")
-class BackboneWRNConfig(Model):
+class BackboneWRNConfig(MethodConfig):
     """A wide residual network of `depth` layers (10, 16, 22, ...) with widths 16, 32, 64 times
     `widen` (Zagoruyko & Komodakis 2016)."""
 
@@ -93,7 +93,7 @@ Width = Annotated[int, Field(gt=0)]
 
 
 @method("backbone", "segnet", "mtsearch.models.trunk_segnet:segnet")
-class BackboneSegNetConfig(Model):
+class BackboneSegNetConfig(MethodConfig):
     """SegNet: an encoder of five levels with `widths` channels, and its mirror that unpools
     (Badrinarayanan et al. 2017)."""
 
@@ -102,7 +102,7 @@ class BackboneSegNetConfig(Model):
 
 
 @method("backbone", "vdsr", "mtsearch.models.trunk_vdsr:vdsr")
-class BackboneVDSRConfig(Model):
+class BackboneVDSRConfig(MethodConfig):
     """`depth` plain 3x3 convolutions of `width` filters, the head's among them; restorations add to
     the image (Kim et al. 2016)."""
 
@@ -112,7 +112,7 @@ class BackboneVDSRConfig(Model):
 
 
 @method("backbone", "edsr", "mtsearch.models.trunk_edsr:edsr")
-class BackboneEDSRConfig(Model):
+class BackboneEDSRConfig(MethodConfig):
     """`blocks` residual blocks of `width` filters on a grid `scale` times coarser than the image,
     then pixel shuffles (Lim et al. 2017)."""
 
@@ -123,7 +123,7 @@ class BackboneEDSRConfig(Model):
 
 
 @method("backbone", "ktde", "mtsearch.models.trunk_ktde:ktde")
-class BackboneKTDEConfig(Model):
+class BackboneKTDEConfig(MethodConfig):
     """`blocks` residual blocks of `width` filters between two convolutions, at the image's size: a
     branch of the architecture `mixing`."""
 

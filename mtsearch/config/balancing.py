@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import MethodConfig, Model
 from mtsearch.config.optimisation import Positive
 from mtsearch.config.registry import method
 
 EQUAL = 1e-6  # weights that differ by no more are equal
 
 
-def takes_preference(settings: Model) -> bool:
+def takes_preference(settings: Model | type[Model]) -> bool:
     """Whether the method weighs the tasks by the preference; otherwise it finds their weights
     itself."""
     return getattr(settings, "takes_preference", True)
@@ -35,14 +35,14 @@ def unused_preference(settings: Any, found: Any) -> str:
 
 
 @method("balancing", "linear", "mtsearch.balancing.linear:Linear")
-class LinearConfig(Model):
+class LinearConfig(MethodConfig):
     """The preference-weighted sum of the losses."""
 
     name: Literal["linear"] = "linear"
 
 
 @method("balancing", "chebyshev", "mtsearch.balancing.chebyshev:Chebyshev")
-class ChebyshevConfig(Model):
+class ChebyshevConfig(MethodConfig):
     """The largest preference-weighted loss above the `reference` point."""
 
     name: Literal["chebyshev"] = "chebyshev"
@@ -50,7 +50,7 @@ class ChebyshevConfig(Model):
 
 
 @method("balancing", "smooth_chebyshev", "mtsearch.balancing.smooth_chebyshev:SmoothChebyshev")
-class SmoothChebyshevConfig(Model):
+class SmoothChebyshevConfig(MethodConfig):
     """A log-sum-exp over the preference-weighted losses, `mu` -> 0 being the maximum (Lin et al.
     2024)."""
 
@@ -60,7 +60,7 @@ class SmoothChebyshevConfig(Model):
 
 
 @method("balancing", "chebyshev_al", "mtsearch.balancing.chebyshev_al:ChebyshevAL")
-class ChebyshevALConfig(Model):
+class ChebyshevALConfig(MethodConfig):
     """Modified weighted Chebyshev with the inequality augmented Lagrangian in closed form (Hotegni
     et al. 2024).
 
@@ -88,7 +88,7 @@ class ChebyshevALConfig(Model):
 
 
 @method("balancing", "pbi", "mtsearch.balancing.pbi:PBI")
-class PBIConfig(Model):
+class PBIConfig(MethodConfig):
     """Distance along the ray of equal weighted losses, plus `theta` times the distance from it
     (Zhang & Li 2007).
 
@@ -101,7 +101,7 @@ class PBIConfig(Model):
     reference: float = 0.0
 
 
-class Adaptive(Model):
+class Adaptive(MethodConfig):
     """Methods that find the tasks' weights themselves and take no preference."""
 
     takes_preference: ClassVar[bool] = False

@@ -2,75 +2,175 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from mtsearch.config.errors import format_value, nearest
 from mtsearch.config.registry import method, methods, tag_of
 
-__all__ = ["Model", "field_error", "method", "named"]  # plug-ins import `method` from here, too
+__all__ = [  # plug-ins import `method` from here, too
+    "MethodConfig",
+    "Model",
+    "Named",
+    "field_error",
+    "method",
+]
+
+_OFF = (False, "no", "off", "false", "none", "null")
+_NUMERIC = re.compile(r"[-+]?\.?[0-9][0-9a-zA-Z_.:+-]*")
 
 
 def field_error(key: str, text: str) -> ValueError:
-    """For a validator of a whole model: what is wrong with one of its keys, in a sentence that
-    begins behind that key."""
+    """The error of a whole model's validator about one of its keys.
+
+    Args:
+        key: of the model, such as ``betas`` or ``betas[0]``.
+        text: the sentence after the key, such as ``should be positive. Found -1``.
+    """
     return ValueError(f"`.{key}` {text}")
 
 
-def _is_number(annotation: Any) -> bool:
-    """Whether a field takes numbers and not true and false, which pydantic takes for 1 and 0."""
-    kinds = {
-        annotation,
-        *(
-            kind
-            for part in get_args(annotation)
-            for kind in (part, *get_args(part))
-            if isinstance(kind, type)
-        ),
-    }
-    return bool(kinds & {int, float}) and bool not in kinds
-
-
 class Model(BaseModel):
-    """A frozen model that refuses unknown keys and names the nearest right one."""
+    """A frozen model that refuses unknown keys and names the nearest known one.
+
+    A key that takes numbers takes no texts and no true or false, and a key that takes true or false
+    takes nothing else: pydantic alone would read ``1_000``, ``"8"`` and ``yes``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _known_keys(cls, data: Any) -> Any:
+    def _check_keys(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            for key in data:
+            for key, value in data.items():
                 if key not in cls.model_fields:
                     raise ValueError(f"unknown key `{key}`. {nearest(key, cls.model_fields)}")
-                if isinstance(data[key], bool) and _is_number(cls.model_fields[key].annotation):
-                    raise field_error(key, f"should be a number. Found {format_value(data[key])}")
+                kinds = _leaf_types(cast(Hashable, cls.model_fields[key].annotation))
+                if kinds <= {int, float, NoneType}:
+                    _check_numbers(key, value)
+                elif kinds <= {bool, NoneType}:
+                    _check_switch(key, value)
         return data
 
 
-def named(kind: str, optional: bool = False) -> Any:
-    """A field type that takes ``name`` or ``{name: ..., settings}`` and yields that method's
-    settings model; None too, if `optional`."""
-    tag = tag_of(kind)
+class MethodConfig(Model):
+    """Settings of a method that a space names."""
 
-    def parse(value: Any) -> Any:
-        if isinstance(value, Model) or (value is None and optional):
+    name: str
+
+
+def _check_numbers(key: str, value: Any) -> None:
+    for where, leaf in _leaves(key, value):
+        if isinstance(leaf, bool):
+            raise field_error(where, f"should be a number. Found {format_value(leaf)}")
+        if isinstance(leaf, str) and _is_numeric(leaf):
+            raise field_error(
+                where,
+                f"should be a number. Found the text {format_value(leaf)}. Write decimal digits"
+                " without quotes, such as 10, 0.001 or 1e-3",
+            )
+
+
+def _check_switch(key: str, value: Any) -> None:
+    if value is not None and not isinstance(value, bool):
+        right = {"yes": "true", "on": "true", "1": "true"}.get(str(value).lower())
+        right = right or {"no": "false", "off": "false", "0": "false"}.get(str(value).lower())
+        hint = f". Write `{right}`" if right else ""
+        raise field_error(key, f"should be true or false. Found {format_value(value)}{hint}")
+
+
+def _is_numeric(text: str) -> bool:
+    """Whether pydantic would take the text as a number, or it has the look of one."""
+    try:
+        float(text)
+    except ValueError:
+        return _NUMERIC.fullmatch(text.strip()) is not None
+    return True
+
+
+def _leaves(where: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _leaves(f"{where}.{key}", part)
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from _leaves(f"{where}[{number}]", part)
+    else:
+        yield where, value
+
+
+@cache
+def _leaf_types(annotation: Hashable) -> frozenset[Any]:
+    """The types of the values in a field: of a mapping those of its values, without its keys."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _leaf_types(args[0])
+    if not args:
+        return frozenset({annotation})
+    if origin is Literal:
+        return frozenset({Literal})
+    kinds = [_leaf_types(part) for part in (args[1:] if origin is dict else args)]
+    return frozenset[Any]().union(*kinds) - {Ellipsis}
+
+
+@dataclass(frozen=True)
+class Named:
+    """Marks a field that takes ``name`` or ``{name: ..., settings}`` of a registered method and
+    holds that method's settings: ``Annotated[MethodConfig, Named("balancing")]``.
+
+    Args:
+        kind: of the method, as in `mtsearch.config.registry.method`.
+        optional: whether the field takes None, too.
+    """
+
+    kind: str
+    optional: bool = False
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._parse)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"x-method": self.kind, "x-optional": self.optional}  # `json_schema` fills it
+
+    def _parse(self, value: Any) -> Any:
+        if isinstance(value, Model) or (value is None and self.optional):
             return value
+        tag, known = tag_of(self.kind), methods(self.kind)
+        off = "none" if "none" in known else "null" if self.optional else None
+        if off and (value is None or value is False or value in _OFF) and value not in known:
+            raise ValueError(
+                f"should be a name or a mapping with `{tag}`. Found {format_value(value)}. Write"
+                f" `{off}` to switch it off"
+            )
         if isinstance(value, str):
             value = {tag: value}
         if not isinstance(value, dict):
-            raise ValueError(
-                f"should be a name or a mapping with `{tag}`. Found {format_value(value)}"
-            )
+            found = format_value(value)
+            raise ValueError(f"should be a name or a mapping with `{tag}`. Found {found}")
         chosen = value.get(tag)
-        known = methods(kind)
         if chosen is None:
             raise ValueError(f"should have a `{tag}`. Found none. {nearest('', known)}")
         if not isinstance(chosen, str):
             raise field_error(tag, f"should be a name. Found {format_value(chosen)}")
         if chosen not in known:
-            raise ValueError(f"is unknown: {chosen!r}. {nearest(chosen, known)}")
+            raise ValueError(f"is unknown: {format_value(chosen)}. {nearest(chosen, known)}")
         return known[chosen].model_validate(value)
-
-    return Annotated[Any, BeforeValidator(parse)]

@@ -7,19 +7,19 @@ from typing import Literal
 
 from pydantic import Field
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import MethodConfig
 from mtsearch.config.registry import method
 
 
 @method("formulation", "seed", "mtsearch.population.formulations.seed:Seed")
-class SeedFormulationConfig(Model):
+class SeedFormulationConfig(MethodConfig):
     """The target's data and loss; only initialisation, order and augmentation differ."""
 
     name: Literal["seed"] = "seed"
 
 
 @method("formulation", "holdout", "mtsearch.population.formulations.holdout:Holdout")
-class HoldoutFormulationConfig(Model):
+class HoldoutFormulationConfig(MethodConfig):
     """Every task trains on another random part of the data, of 1 - `holdout_fraction` (Zhang et al.
     2020)."""
 
@@ -27,7 +27,7 @@ class HoldoutFormulationConfig(Model):
 
 
 @method("formulation", "bootstrap", "mtsearch.population.formulations.bootstrap:Bootstrap")
-class BootstrapFormulationConfig(Model):
+class BootstrapFormulationConfig(MethodConfig):
     """An auxiliary task trains on as many images as it had, drawn with replacement after its
     hold-out was cut off."""
 
@@ -37,7 +37,7 @@ class BootstrapFormulationConfig(Model):
 @method(
     "formulation", "mixup_in_class", "mtsearch.population.formulations.mixup_in_class:MixupInClass"
 )
-class MixupInClassFormulationConfig(Model):
+class MixupInClassFormulationConfig(MethodConfig):
     """An auxiliary task keeps 1 / `factor` of its images; the rest are pixelwise mixtures of two
     distinct images of one class."""
 
@@ -46,7 +46,7 @@ class MixupInClassFormulationConfig(Model):
 
 
 @method("formulation", "kfold", "mtsearch.population.formulations.kfold:KFold")
-class KFoldFormulationConfig(Model):
+class KFoldFormulationConfig(MethodConfig):
     """Auxiliary task t trains on all but fold t of the data (`train: rest`), or on that fold alone
     (`train: fold`)."""
 
@@ -56,7 +56,7 @@ class KFoldFormulationConfig(Model):
 
 
 @method("formulation", "class_subset", "mtsearch.population.formulations.class_subset:ClassSubset")
-class ClassSubsetFormulationConfig(Model):
+class ClassSubsetFormulationConfig(MethodConfig):
     """An auxiliary task tells only `classes` random classes apart, with a head of its own (no
     published method)."""
 
@@ -65,7 +65,7 @@ class ClassSubsetFormulationConfig(Model):
 
 
 @method("formulation", "dataset", "mtsearch.population.formulations.dataset:OtherDataset")
-class DatasetFormulationConfig(Model):
+class DatasetFormulationConfig(MethodConfig):
     """Auxiliary task t is the t-th of `datasets`, each the name of a card, or `card/task` where
     that has several tasks."""
 
@@ -74,7 +74,7 @@ class DatasetFormulationConfig(Model):
 
 
 @method("formulation", "loss", "mtsearch.population.formulations.loss:OtherLoss")
-class LossFormulationConfig(Model):
+class LossFormulationConfig(MethodConfig):
     """An auxiliary task trains and is judged by another loss: the t-th of `losses` (`assign:
     in_order`), or a random one."""
 
@@ -84,7 +84,7 @@ class LossFormulationConfig(Model):
 
 
 @method("formulation", "optimizer", "mtsearch.population.formulations.optimizer:OtherOptimizer")
-class OptimizerFormulationConfig(Model):
+class OptimizerFormulationConfig(MethodConfig):
     """An auxiliary task trains with a random one of `optimizers` at the target's learning rate and
     weight decay."""
 
@@ -99,7 +99,7 @@ class OptimizerFormulationConfig(Model):
     "hyperparameters",
     "mtsearch.population.formulations.hyperparameters:Hyperparameters",
 )
-class HyperparametersFormulationConfig(Model):
+class HyperparametersFormulationConfig(MethodConfig):
     """An auxiliary task's learning rate and weight decay are multiplied by U(1 - `spread`, 1 +
     `spread`), its momentum is U(0.8, 1)."""
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
-from mtsearch.config.base import Model, named
+from mtsearch.config.base import MethodConfig, Named
 from mtsearch.config.registry import method
 
 
 @method("observer", "tensorboard", "mtsearch.observers.tensorboard:TensorBoard")
-class TensorBoardObserverConfig(Model):
+class TensorBoardObserverConfig(MethodConfig):
     """Event files in the run directory, `tensorboard/<trial>/`: all metrics of the reports, and a
     table of settings and results."""
 
@@ -20,7 +20,7 @@ class TensorBoardObserverConfig(Model):
 
 
 @method("observer", "mlflow", "mtsearch.observers.mlflow:MLflow")
-class MLflowObserverConfig(Model):
+class MLflowObserverConfig(MethodConfig):
     """An MLflow run for each trial. `uri`: the tracking server (else $MLFLOW_TRACKING_URI, else
     `mlflow.db` in the run directory)."""
 
@@ -30,7 +30,7 @@ class MLflowObserverConfig(Model):
 
 
 @method("observer", "wandb", "mtsearch.observers.wandb:Wandb")
-class WandbObserverConfig(Model):
+class WandbObserverConfig(MethodConfig):
     """A Weights & Biases run for each trial, a group for each search. `mode: offline` keeps them in
     the run directory for `wandb sync`."""
 
@@ -40,20 +40,12 @@ class WandbObserverConfig(Model):
     mode: Literal["online", "offline"] = "online"
 
 
-def observers() -> Any:
-    """A field type that takes a list of observers, or one alone, each as ``name`` or ``{name: ...,
-    settings}``."""
-    return Annotated[
-        tuple[named("observer"), ...], BeforeValidator(_listed), AfterValidator(_refuse_twins)  # type: ignore[misc]
-    ]
-
-
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """One observer given without a list, as a list of one."""
     return [value] if isinstance(value, str | dict) else value
 
 
-def _refuse_twins(observers: tuple[Any, ...]) -> tuple[Any, ...]:
+def _refuse_duplicates(observers: tuple[MethodConfig, ...]) -> tuple[MethodConfig, ...]:
     """Raises ValueError where an observer is named twice."""
     names = [observer.name for observer in observers]
     for name in names:
@@ -62,3 +54,12 @@ def _refuse_twins(observers: tuple[Any, ...]) -> tuple[Any, ...]:
                 f"should name each observer once. Found `{name}` {names.count(name)} times"
             )
     return observers
+
+
+Observers = Annotated[
+    tuple[Annotated[MethodConfig, Named("observer")], ...],
+    BeforeValidator(_as_list),
+    AfterValidator(_refuse_duplicates),
+]
+"""A field that takes a list of observers, or one alone, each as ``name`` or ``{name: ...,
+settings}``."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import MethodConfig
 from mtsearch.config.registry import method
 
 Positive = Annotated[float, Field(gt=0)]
@@ -14,8 +14,15 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
+class OptimizerConfig(MethodConfig):
+    """Settings of an optimiser: its learning rate and weight decay."""
+
+    lr: Positive
+    weight_decay: float = Field(0.0, ge=0)
+
+
 @method("optimizer", "adam")
-class AdamConfig(Model):
+class AdamConfig(OptimizerConfig):
     """Adam (Kingma & Ba 2015)."""
 
     name: Literal["adam"] = "adam"
@@ -25,7 +32,7 @@ class AdamConfig(Model):
 
 
 @method("optimizer", "adamw")
-class AdamWConfig(Model):
+class AdamWConfig(OptimizerConfig):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
     name: Literal["adamw"] = "adamw"
@@ -35,7 +42,7 @@ class AdamWConfig(Model):
 
 
 @method("optimizer", "sgd")
-class SGDConfig(Model):
+class SGDConfig(OptimizerConfig):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"] = "sgd"
@@ -52,7 +59,7 @@ class SGDConfig(Model):
 
 
 @method("optimizer", "adagrad")
-class AdagradConfig(Model):
+class AdagradConfig(OptimizerConfig):
     """Steps divided by the root of all squared gradients so far (Duchi et al. 2011)."""
 
     name: Literal["adagrad"] = "adagrad"
@@ -61,7 +68,7 @@ class AdagradConfig(Model):
 
 
 @method("optimizer", "adadelta")
-class AdadeltaConfig(Model):
+class AdadeltaConfig(OptimizerConfig):
     """Steps in units of the parameters, `lr` times (Zeiler 2012)."""
 
     name: Literal["adadelta"] = "adadelta"
@@ -70,7 +77,7 @@ class AdadeltaConfig(Model):
     weight_decay: float = Field(0.0, ge=0)
 
 
-class _Schedule(Model):
+class _Schedule(MethodConfig):
     warmup: float = Field(0.0, ge=0, description="epochs of linear warm-up from zero")
 
 
@@ -107,7 +114,7 @@ class CosineConfig(_Schedule):
 
 
 @method("lr_schedule", "onecycle")
-class OneCycleConfig(Model):
+class OneCycleConfig(MethodConfig):
     """Cosine up to the learning rate over `rise` of the steps, then cosine down (Smith & Topin
     2018)."""
 

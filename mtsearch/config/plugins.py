@@ -19,9 +19,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-import yaml
-
 from mtsearch.config.errors import BadInput
+from mtsearch.config.yaml_text import parse_inline
 
 GROUP = "mtsearch.plugins"
 """The entry points that an installed package lists its plug-in modules under."""
@@ -55,11 +54,15 @@ def absolute_plugins(entries: Any, folder: Path | None = None) -> list[str]:
 
 
 def parse_plugins(text: str) -> list[str]:
-    """The entries of ``plugins=TEXT`` on a command line, where TEXT is one name or a list in
-    brackets. Raises BadInput."""
+    """The entries of ``plugins=TEXT`` on a command line, where TEXT is a list in brackets, or one
+    name or path that is taken as it stands. Raises BadInput."""
+    if text.lstrip()[:1] not in ("[", "'", '"'):
+        return [] if text.strip() in ("null", "~") else absolute_plugins(text)
     try:
-        return absolute_plugins(yaml.safe_load(text))
-    except yaml.YAMLError:
+        return absolute_plugins(parse_inline(text, "the value of `plugins`"))
+    except BadInput as error:
+        if "is no valid YAML" not in str(error):
+            raise
         raise BadInput(
             f"the value of `plugins` is no valid YAML: {text!r}. Write, for example,"
             " `plugins=[my_methods.py]`."

@@ -4,11 +4,11 @@ states."""
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model, named
+from mtsearch.config.base import MethodConfig, Named
 from mtsearch.config.formulations import HoldoutFormulationConfig
 from mtsearch.config.registry import method
 
@@ -34,7 +34,7 @@ task, two members a task."""
 
 
 @method("population", "mto")
-class MTOConfig(Model):
+class MTOConfig(MethodConfig):
     """Multi-task optimisation: a task's state is tried as the start of another's and kept where it
     wins (Zhang et al. 2020).
 
@@ -52,7 +52,7 @@ class MTOConfig(Model):
     )
     tasks: int = Field(4, ge=1, le=16)
     group_size: int = Field(2, ge=1, description="members a task: its own and its visitors")
-    formulation: named("formulation") = HoldoutFormulationConfig()  # type: ignore[valid-type]
+    formulation: Annotated[MethodConfig, Named("formulation")] = HoldoutFormulationConfig()
     holdout_fraction: float = Field(
         0.1, ge=0.05, le=0.4, description="of the training images, on which states are judged"
     )

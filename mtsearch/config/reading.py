@@ -1,4 +1,4 @@
-"""Reading a space: YAML, a profile and key=value overrides become one tree."""
+"""Reading a space: a YAML file, a profile and ``key=value`` overrides become one tree."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 import mtsearch
 from mtsearch.config.errors import BadInput, format_value, nearest
+from mtsearch.config.interpolation import interpolate
+from mtsearch.config.overrides import parse_override
 from mtsearch.config.plugins import absolute_path, absolute_plugins
-from mtsearch.config.schema import takes_text
 from mtsearch.config.space import Space, merge
 from mtsearch.config.validation import quote_hint
+from mtsearch.config.yaml_text import load_yaml
 
 
 def package_folder(name: str) -> Path:
-    """`search_spaces` or `datasets`, inside the installed package or beside it in a clone."""
+    """The folder `search_spaces` or `datasets`, inside the installed package or beside it in a
+    clone."""
     inside = Path(mtsearch.__file__).parent / name
     return inside if inside.is_dir() else Path(mtsearch.__file__).parent.parent / name
 
@@ -31,14 +30,16 @@ def list_spaces() -> dict[str, Path]:
 
 
 def space_path(name: str) -> Path:
-    """The file of a space given by name or path. Raises BadInput with the nearest name."""
+    """The file of a space given by name or path. Raises BadInput with the nearest name where there
+    is none."""
     shipped = list_spaces()
     if name in shipped:
         return shipped[name]
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    if path.suffix in (".yaml", ".yml") or os.sep in name:
+    is_path = name.endswith((".yaml", ".yml")) or os.sep in name
+    expanded = os.path.expanduser(name)
+    if (is_path and os.path.lexists(expanded)) or os.path.isfile(expanded):
+        return Path(expanded)
+    if is_path:
         raise BadInput(
             f"`space` names a file that does not exist: {name}. Give a path to a YAML file or a"
             f" shipped space: {', '.join(shipped)}."
@@ -46,38 +47,17 @@ def space_path(name: str) -> Path:
     raise BadInput(f"unknown space `{name}`. {nearest(name, shipped)} `--list` shows all.")
 
 
-def split_pairs(pairs: Sequence[str], known: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Separate a door's own keys (such as `space`, `resume`) from configuration overrides. Raises
-    BadInput on a word without `=` and on a value that is empty, as ``data.root=$DATA`` is where the
-    variable is not set."""
-    own: dict[str, str] = {}
-    rest: list[str] = []
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign and pair.startswith("-"):
-            raise BadInput(
-                f"`{pair}` is no option that goes with key=value. Leave it out; `--help` shows what"
-                " there is."
-            )
-        if not sign or not key:
-            raise BadInput(
-                f"arguments are key=value. Found `{pair}`. Write, for example, `{known[0]}=VALUE`;"
-                " `--help` shows the keys."
-            )
-        if not value.strip():
-            raise BadInput(f"`{key}` has no value. Found `{pair}`. Give it one, or leave it out.")
-        if key in own:
-            raise BadInput(f"`{key}` is given twice: `{own[key]}` and `{value}`. Give it once.")
-        if key in known:
-            own[key] = value
-        else:
-            rest.append(pair)
-    return own, rest
-
-
 def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = None) -> Space:
-    """Read a space by name or path, lay its profile and then `key=value` overrides on it. Raises
-    BadInput before anything starts."""
+    """Read and validate a space.
+
+    Args:
+        name: of a shipped space, or the path of a YAML file.
+        overrides: words ``key.path=value``, which are merged after the profile.
+        profile: a key of the file's `profiles`, whose changes are merged into the space.
+
+    Raises:
+        BadInput: the space cannot be read or is not valid.
+    """
     return Space(read_space(name, overrides, profile))
 
 
@@ -106,121 +86,82 @@ def load_training(
 def read_space(
     name: str, overrides: Sequence[str] = (), profile: str | None = None
 ) -> dict[str, Any]:
-    """The merged tree that `load_space` makes a space of, before any plug-in is loaded. Paths of
-    plug-ins and data cards become absolute: those that the space's file gives are looked for beside
-    it first. Raises BadInput.
+    """The merged tree of a space, before its plug-ins are loaded and it is validated.
+
+    Paths of plug-ins and data cards become absolute: those of the file are looked for beside it
+    first. Arguments are those of `load_space`. Raises BadInput.
     """
     path = space_path(name)
-    try:
-        tree = OmegaConf.to_container(
-            OmegaConf.create(path.read_text(encoding="utf-8")), resolve=False
-        )
-    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise BadInput(
-            f"the space {name} is no valid YAML: {' '.join(str(error).split())}."
-        ) from None
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
-        raise BadInput(
-            f"the space {name} should be a mapping of named keys. Found {type(tree).__name__}."
-        )
-    space: dict[str, Any] = {str(key): value for key, value in tree.items()}
-    profiles = space.pop("profiles", None) or {}
-    space.setdefault("name", path.stem)
-    for key in profiles if isinstance(profiles, dict) else ():
-        if not isinstance(key, str):
-            raise BadInput(
-                f"`profiles` of {space['name']} should have text as its keys. Found"
-                f" {format_value(key)}{quote_hint(key)}."
-            )
-    for where, part in (
-        ("profiles", profiles),
-        *(
-            (f"profiles.{n}", c or {})
-            for n, c in (profiles.items() if isinstance(profiles, dict) else ())
-        ),
-    ):
-        if not isinstance(part, dict):
-            raise BadInput(
-                f"`{where}` of {space['name']} should map keys to values. Found"
-                f" {format_value(part)}."
-            )
-    for part in (space, *(changes for changes in profiles.values() if changes)):
-        _place(part, path.parent)
+    space, profiles = _read_file(path, name)
     if profile is not None:
         if profile not in profiles:
             raise BadInput(
                 f"`profile` is unknown to {space['name']}: `{profile}`."
                 f" {nearest(profile, profiles)}"
             )
-        space = merge(space, profiles[profile] or {})
+        space = merge(space, profiles[profile])
     for pair in overrides:
-        space = merge(space, _override(pair))
-    try:
-        resolved = OmegaConf.to_container(OmegaConf.create(space), resolve=True)
-    except OmegaConfBaseException as error:
-        raise BadInput(_interpolation(str(space["name"]), error)) from None
-    assert isinstance(resolved, dict)
-    if not isinstance(resolved.get("controls") or {}, dict):
+        space = merge(space, parse_override(pair))
+    tree = interpolate(space, str(space["name"]))
+    controls = tree.get("controls") or {}
+    if not isinstance(controls, dict):
         raise BadInput(
-            f"`controls` should map names to changes of the trial. Found {resolved['controls']!r}."
+            f"`controls` should map names to changes of the trial. Found {format_value(controls)}."
         )
-    resolved["controls"] = {
-        k: v for k, v in (resolved.get("controls") or {}).items() if v is not None
-    }
-    return _place({str(k): v for k, v in resolved.items()}, None)
+    tree["controls"] = {key: value for key, value in controls.items() if value is not None}
+    return _absolute(tree, None)
 
 
-def _interpolation(name: str, error: OmegaConfBaseException) -> str:
-    """What is wrong with a ``${...}``, without OmegaConf's own words around it."""
-    reason = error.msg.splitlines()[0] if isinstance(error.msg, str) else str(error)
-    reason = reason.rpartition("raised while resolving interpolation: ")[2].rstrip(".")
-    return (
-        f"`{error.full_key}` cannot be resolved in {name}: {reason}. Write, for example,"
-        " `${trial.batch_size}`."
-    )
+def read_profiles(name: str) -> list[str]:
+    """The names of a space's profiles. Raises BadInput."""
+    return list(_read_file(space_path(name), name)[1])
 
 
-def _place(tree: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+def _read_file(path: Path, name: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The tree of a space's file without its profiles, and the profiles."""
+    what = f"the space {name}"
+    space = load_yaml(path, what)
+    if not isinstance(space, dict) or not all(isinstance(key, str) for key in space):
+        raise BadInput(f"{what} should be a mapping of named keys. Found {type(space).__name__}.")
+    profiles = space.pop("profiles", None)
+    profiles = {} if profiles is None else profiles
+    space.setdefault("name", path.stem)
+    _check_profiles(str(space["name"]), profiles)
+    profiles = {key: changes or {} for key, changes in profiles.items()}
+    for part in (space, *profiles.values()):
+        _absolute(part, path.parent)
+    return space, profiles
+
+
+def _check_profiles(name: str, profiles: Any) -> None:
+    nested = profiles.items() if isinstance(profiles, dict) else ()
+    for key, _ in nested:
+        if not isinstance(key, str):
+            raise BadInput(
+                f"`profiles` of {name} should have text as its keys. Found"
+                f" {format_value(key)}{quote_hint(key)}."
+            )
+    named = [("profiles", profiles), *((f"profiles.{key}", part) for key, part in nested)]
+    for where, part in named:
+        if not isinstance(part, dict) and (part is not None or where == "profiles"):
+            raise BadInput(
+                f"`{where}` of {name} should map keys to values. Found {format_value(part)}."
+            )
+        for key in part or {}:
+            if not isinstance(key, str):
+                raise BadInput(
+                    f"`{where}` of {name} should have text as its keys. Found"
+                    f" {format_value(key)}{quote_hint(key)}."
+                )
+
+
+def _absolute(tree: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     """Make the paths of plug-ins and of a data card in a tree absolute, in place."""
     if "plugins" in tree:
         tree["plugins"] = absolute_plugins(tree["plugins"], folder)
     data = tree.get("data")
-    if (
-        isinstance(data, dict)
-        and isinstance(card := data.get("dataset"), str)
-        and card.endswith((".yaml", ".yml"))
-    ):
-        data["dataset"] = absolute_path(card, folder)
-    return tree
-
-
-def _override(pair: str) -> dict[str, Any]:
-    key, _, value = pair.partition("=")
-    if not all(key.split(".")):
-        raise BadInput(f"`{key}` is no key path. Write, for example, `trial.optimizer.lr=0.001`.")
-    try:
-        parsed = OmegaConf.to_container(OmegaConf.create(f"value: {value}"), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException):
-        raise BadInput(
-            f"the value of `{key}` is no valid YAML: {value!r}. Quote it, for example"
-            f" '{key}=\"text\"'."
-        ) from None
-    assert isinstance(parsed, dict)
-    tree: Any = parsed["value"]
-    if isinstance(tree, int | float) and takes_text(key.split(".")):
-        tree = (
-            value.strip()
-        )  # a name: YAML reads 0012 as 10, 2026_01_01 as 20260101 and 12:30 as 750
-    glued = (
-        next((k for k, v in tree.items() if v is None and ":" in str(k)), None)
-        if isinstance(tree, dict)
-        else None
-    )
-    if glued is not None:
-        raise BadInput(
-            f"the value of `{key}` lacks a space behind a colon: {value!r}. Write"
-            f" `{glued.replace(':', ': ', 1)}`."
-        )
-    for part in reversed(key.split(".")):
-        tree = {part: tree}
+    if isinstance(data, dict):
+        card = data.get("dataset")
+        if isinstance(card, str) and card.endswith((".yaml", ".yml")):
+            data["dataset"] = absolute_path(card, folder)
     return tree

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.architectures import (
     HPSConfig,
@@ -64,12 +63,11 @@ from mtsearch.config.formulations import (
 )
 from mtsearch.config.observers import (
     MLflowObserverConfig,
+    Observers,
     TensorBoardObserverConfig,
     WandbObserverConfig,
-    observers,
 )
 from mtsearch.config.population import MTOConfig
-from mtsearch.config.registry import methods
 from mtsearch.config.search import Sampler, Search
 from mtsearch.config.sparsity import (
     CoefficientSparsityConfig,
@@ -195,12 +193,13 @@ __all__ = [
 
 
 class DataConfig(Model):
-    """Which dataset, where from, and how it is split. `limit` keeps the first so many training
-    images of each member set (and a fifth of it of the others).
+    """The dataset, its folders and its splits. `limit` keeps that many of the first training images
+    of each member set, and a fifth of that number of the other splits.
 
-    `size` scales the images to a square of so many pixels a side, where the dataset allows it.
-    `fold` takes one of its five folds, listed in CSV files beside the images or drawn by class; all
-    three splits are fixed then, and `split_seed` only orders their images. `undefined: class`
+    `size` is the side of the square, in pixels, that images are scaled to, where the dataset allows
+    it.
+    `fold` selects one of five folds, read from CSV files beside the images or drawn by class; it
+    fixes all three splits, and `split_seed` then only orders their images. `undefined: class`
     trains pixels of no named class as a class of their own; by default they are not trained on.
     """
 
@@ -225,33 +224,32 @@ class DataConfig(Model):
 
 
 class Resources(Model):
-    """What one worker of a trial asks of the cluster, and how long several workers wait for each
-    other."""
+    """CPUs and GPUs that one worker of a trial needs, and time limits in seconds."""
 
     cpu: float = Field(1, gt=0)
     gpu: float = Field(0, ge=0)
     start_timeout: float = Field(
         300,
         gt=0,
-        description="seconds in which a group of workers should have come up (workers > 1)",
+        description="seconds within which all workers of a trial must start (workers > 1)",
     )
     report_timeout: float = Field(
         3600,
         gt=0,
         description=(
-            "seconds after which a trial's process that makes no report is given up and the trial"
+            "seconds without a report after which a trial's process is ended and the trial is"
             " started again"
         ),
     )
     collective_timeout: int = Field(
         300,
         gt=0,
-        description="seconds after which a worker that says nothing is given up (workers > 1)",
+        description="seconds that a collective operation waits for the other workers (workers > 1)",
     )
 
 
 class Objective(Model):
-    """A metric that the front is over."""
+    """A metric that the search optimises; the front has one axis for each objective."""
 
     metric: str
     goal: Literal["min", "max"]
@@ -276,22 +274,23 @@ class Constraint(Model):
 
 
 class Results(Model):
-    """Where run directories are made, a folder or a URL that fsspec can write to, such as
-    ``s3://bucket/prefix``, and the name of this run's; by default the time of its start."""
+    """Where run directories are written: `root` is a folder, or a URL that fsspec can write to,
+    such as ``s3://bucket/prefix``. `run` names this run's directory, which by default is
+    its start time."""
 
     root: str = Field("results", min_length=1)
     run: str | None = Field(
         None,
         description=(
-            "a folder name for this run instead of the time; a job that starts again finds it by"
-            " that"
+            "the folder name of this run instead of its start time; a job that is started again"
+            " finds its run by this name"
         ),
     )
     upload_every: float = Field(
         30.0,
         ge=0,
         description=(
-            "seconds of reports and of training that a URL may lack; a folder lacks nothing"
+            "seconds between uploads to a URL: the most that is lost when the machine is lost"
         ),
     )
 
@@ -322,7 +321,7 @@ class SpaceConfig(Model):
     notes: str = Field(
         "",
         description=(
-            "Markdown for the page of a reference result: what its numbers are to be held against"
+            "Markdown for the page of a reference result: what its numbers are compared with"
         ),
     )
     data: DataConfig
@@ -332,12 +331,12 @@ class SpaceConfig(Model):
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     results: Results = Results()
-    monitor: observers() = Field(  # type: ignore[valid-type]
-        (), description="observers: tensorboard, mlflow, wandb, or a plug-in's"
+    monitor: Observers = Field(
+        (), description="observers: tensorboard, mlflow, wandb, or one of a plug-in"
     )
     delta_m: str | None = Field("stl", description="the control that Delta-m is measured against")
-    controls: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    trial: dict[str, Any] = Field(default_factory=dict)
+    controls: dict[str, dict[str, object]] = Field(default_factory=dict)
+    trial: dict[str, object] = Field(default_factory=dict)
 
     @field_validator("name")
     @classmethod
@@ -352,28 +351,3 @@ class SpaceConfig(Model):
 
 LONGEST = 100
 """Characters of a name that becomes a folder's."""
-
-
-def takes_text(path: Sequence[str], model: type[BaseModel] = SpaceConfig) -> bool:
-    """Whether the key at this path of a space takes text, such as a name or a path, and no number.
-    Of a named method's keys it is known once the method is registered."""
-    key, *rest = path
-    field = model.model_fields.get(key)
-    if field is None or (rest and key == "controls" and len(rest) < 2):
-        return False
-    if rest and model is SpaceConfig and key in ("trial", "controls"):
-        return takes_text(rest if key == "trial" else rest[1:], TrialConfig)
-    kinds = set(_kinds(field.annotation))
-    if not rest:
-        return bool(kinds & {str, Path}) and not kinds & {int, float, bool, dict, tuple}
-    inner = {
-        kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)
-    } or set(methods().get(key, {}).values())
-    return any(takes_text(rest, kind) for kind in inner)
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """The types that an annotation is made of."""
-    yield get_origin(annotation) or annotation
-    for part in get_args(annotation):
-        yield from _kinds(part)

@@ -1,13 +1,10 @@
-"""A space: YAML, a profile and key=value overrides become a validated search."""
+"""A space: a tree becomes a validated search."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import yaml
-from omegaconf import OmegaConf
 
 from mtsearch.config.balancing import equal, takes_preference
 from mtsearch.config.cards import DatasetCard
@@ -25,15 +22,12 @@ from mtsearch.config.dimensions import (
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import metric_of, metrics_of
 from mtsearch.config.plugins import absolute_plugins, load_plugins
-from mtsearch.config.preferences import check_preference, task_preferences
-from mtsearch.config.registry import tag_of
+from mtsearch.config.preferences import check_preference
+from mtsearch.config.registry import methods, tag_of
 from mtsearch.config.schema import SpaceConfig, TrialConfig
+from mtsearch.config.secrets import refuse_secrets
 from mtsearch.config.validation import validate_tree
-
-_register = (
-    getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver
-)  # the older name is deprecated
-_register("preferences", lambda k0, a, b: task_preferences(float(k0), a, b), replace=True)
+from mtsearch.config.yaml_text import dump_yaml, parse_yaml
 
 _NAMED = (
     "architecture",
@@ -50,9 +44,9 @@ _NAMED = (
 )
 
 
-def merge(base: dict[str, Any], over: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """`over` laid on `base`, in a new tree. Mappings merge, but an empty one replaces what was
-    there, as does a dimension, or a method with another name."""
+def merge(base: Mapping[str, Any], over: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """`over` merged into `base`, as a new tree. Mappings are merged key by key. An empty mapping, a
+    search dimension and a method with another name replace the old value."""
     out = dict(base)
     for key, value in over.items():
         where = f"{path}.{key}" if path else key
@@ -79,18 +73,31 @@ def merge(base: dict[str, Any], over: Mapping[str, Any], path: str = "") -> dict
 
 
 class Space:
-    """A validated search: `config` (everything but the tree), `tree` (the trial with its
-    dimensions) and `controls` (fixed trials)."""
+    """A validated search.
+
+    Attributes:
+        raw: the merged tree.
+        config: everything but the search dimensions, validated.
+        tree: the tree of `trial` with its search dimensions.
+        dimensions: the search dimensions below `trial`.
+        defaults: the tree of `trial` with each dimension at its default.
+        controls: the trees of the fixed configurations that are trained beside the search.
+    """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        """`raw` is the merged tree as YAML holds it; its plug-ins are loaded first. Raises
-        BadInput."""
+        """Load the plug-ins of a merged tree, as a YAML file holds it, and validate it.
+
+        Raises:
+            BadInput: the tree is not valid, or a text in it holds a secret.
+        """
         raw = dict(raw)
+        refuse_secrets(raw)
         if "plugins" in raw:
             raw["plugins"] = absolute_plugins(raw["plugins"])
         load_plugins(raw.get("plugins", ()))
         raw["objectives"] = [_objective(entry) for entry in _list(raw, "objectives")]
         self.raw = raw
+        self._trials: dict[str, TrialConfig] = {}
         self._refuse_misplaced()
         self.config: SpaceConfig = validate_tree(SpaceConfig, raw, "")
         self.tree: dict[str, Any] = dict(self.config.trial)
@@ -125,8 +132,18 @@ class Space:
 
         return resolve(self.tree, "trial", pick), params
 
+    def combine(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The tree of a trial with these values, by the paths of their dimensions, and the other
+        dimensions at representative values."""
+
+        def pick(dimension: Dimension) -> Any:
+            path = dimension.path
+            return values[path] if path in values else representative(dimension)
+
+        return resolve(self.tree, "trial", pick)  # type: ignore[no-any-return]
+
     def removal_hint(self, control: str) -> str:
-        """How a search goes without a control, to end the sentence that refuses it."""
+        """The end of a sentence that refuses a control: how to search without it."""
         compared = (
             " delta_m=null"
             if self.config.delta_m == control and len(self.config.controls) > 1
@@ -134,21 +151,31 @@ class Space:
         )
         return f"Fix the control, or leave it out with `controls.{control}=null{compared}`."
 
-    def trial(self, tree: Mapping[str, Any] | None = None) -> TrialConfig:
-        """The validated configuration of one trial; of the defaults when no tree is given."""
-        return validate_tree(TrialConfig, dict(self.defaults if tree is None else tree), "trial")
+    def trial(
+        self, tree: Mapping[str, Any] | None = None, where: str = "trial", note: str = ""
+    ) -> TrialConfig:
+        """The validated configuration of one trial. Equal trees are validated once.
+
+        Args:
+            tree: of the trial; None for the defaults.
+            where: the key path of the tree, for the error sentence.
+            note: the end of the error sentence.
+
+        Raises:
+            BadInput: the tree is not valid.
+        """
+        tree = dict(self.defaults if tree is None else tree)
+        key = repr(tree)  # tells 1, 1.0, true and "1" apart
+        if key not in self._trials:
+            self._trials[key] = validate_tree(TrialConfig, tree, where, note)
+        return self._trials[key]
 
     def check(self, card: DatasetCard) -> None:
-        """Hold the space against the dataset: objectives, constraints and preferences must speak of
-        its tasks. Raises BadInput."""
+        """Compare the space with a dataset: objectives, constraints, preferences and the targets of
+        populations must name its tasks. Raises BadInput."""
         config, known = self.config, metrics_of(card.tasks)
-        named = [
-            (f"objectives[{i}]", objective.metric) for i, objective in enumerate(config.objectives)
-        ]
-        named += [
-            (f"constraints[{i}]", constraint.metric)
-            for i, constraint in enumerate(config.constraints)
-        ]
+        named = [(f"objectives[{i}]", entry.metric) for i, entry in enumerate(config.objectives)]
+        named += [(f"constraints[{i}]", entry.metric) for i, entry in enumerate(config.constraints)]
         for where, metric in named:
             if metric not in known:
                 raise BadInput(
@@ -164,12 +191,8 @@ class Space:
             check_preference(f"{where}.preference", tree.get("preference"), tasks, card.name)
             population = tree.get("population")
             if population is not None:
-                population_target(
-                    population.get("target") if isinstance(population, Mapping) else None,
-                    tasks,
-                    card.name,
-                    where,
-                )
+                target = population.get("target") if isinstance(population, Mapping) else None
+                population_target(target, tasks, card.name, where)
         for dimension in self.dimensions:
             if dimension.kind == "simplex":
                 check_preference(dimension.path, dimension.default, tasks, card.name)
@@ -186,14 +209,25 @@ class Space:
     # ------------------------------------------------------------ text
 
     def to_yaml(self) -> str:
-        """The resolved configuration, which `Space.from_yaml` reads back."""
-        return dump(self.raw)
+        """The merged tree as YAML, which `Space.from_yaml` reads back."""
+        return dump_yaml(self.raw)
 
     @classmethod
     def from_yaml(cls, text: str, plugins: Sequence[str] | None = None) -> Space:
-        """A space from what `to_yaml` wrote, with these plug-ins in place of its own, where they
-        have moved."""
-        raw = yaml.safe_load(text)
+        """A space from the text of `to_yaml`.
+
+        Args:
+            text: YAML.
+            plugins: modules and files in place of the text's own, where these have moved.
+
+        Raises:
+            BadInput: the text is no valid space.
+        """
+        raw = parse_yaml(text, "the configuration")
+        if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
+            raise BadInput(
+                f"the configuration should be a mapping of named keys. Found {type(raw).__name__}."
+            )
         return cls(raw if plugins is None else {**raw, "plugins": list(plugins)})
 
     # ------------------------------------------------------------ checks
@@ -209,67 +243,58 @@ class Space:
 
     def _control(self, name: str) -> dict[str, Any]:
         changes = self.config.controls[name]
-        base = (
-            {**self.defaults, "preference": None} if "preference" in changes else self.defaults
-        )  # weights are given as a whole
-        tree: dict[str, Any] = resolve(
-            merge(base, changes, f"controls.{name}"), f"controls.{name}", default_of
-        )
-        validate_tree(TrialConfig, tree, f"controls.{name}")
+        # a preference is given as a whole: its weights are not merged
+        base = {**self.defaults, "preference": None} if "preference" in changes else self.defaults
+        where = f"controls.{name}"
+        tree: dict[str, Any] = resolve(merge(base, changes, where), where, default_of)
+        self.trial(tree, where)
         return tree
 
     def _check_values(self) -> None:
-        """Every option of every choice and both ends of every range make a valid trial, the other
-        dimensions being at their defaults.
-
-        A searched preference is unequal in all trials but its default, so unequal weights stand in
-        for its default.
-        """
+        """Validate the defaults, then every option of every choice and both bounds of every range,
+        with the other dimensions at representative values."""
         self.trial()
         for target in self.dimensions:
             for value in bounds(target):
-
-                def pick(
-                    dimension: Dimension, value: Any = value, target: Dimension = target
-                ) -> Any:
-                    if dimension.path == target.path:
-                        return value
-                    return dict(target.parents).get(dimension.path, representative(dimension))
-
-                tree = resolve(self.tree, "trial", pick)
+                values = {**dict(target.parents), target.path: value}
+                tree = self.combine(values)
                 note = f" (as drawn from `{target.path}`)"
-                self._refuse_idle_search(tree, note)
-                validate_tree(TrialConfig, tree, "trial", note)
+                self._refuse_unused_search(tree)
+                self.trial(tree, note=note)
 
-    def _refuse_idle_search(self, tree: dict[str, Any], note: str) -> None:
-        """A preference is searched for methods that take one. (The values in `tree` only stand for
-        those that would be drawn.)"""
-        weights = tree.get("preference")
+    def _refuse_unused_search(self, tree: Mapping[str, Any]) -> None:
+        """Refuse a searched preference beside a balancing method that takes none."""
+        weights, balancing = tree.get("preference"), tree.get("balancing")
         if (
             not any(d.path == "trial.preference" for d in self.dimensions)
             or not isinstance(weights, Mapping)
             or equal(weights.values())
         ):
             return
-        method = validate_tree(TrialConfig, {**tree, "preference": None}, "trial", note).balancing
-        if not takes_preference(method):
+        name = balancing.get("name") if isinstance(balancing, Mapping) else balancing
+        method = methods("balancing").get(name) if isinstance(name, str) else None
+        if method is not None and not takes_preference(method):
             raise BadInput(
-                f"`trial.preference` is searched, but may meet `trial.balancing` {method.name},"
-                " which takes no preference. Give it up with `trial.preference=null`, or take"
-                f" {method.name} out of `trial.balancing`."
+                "`trial.preference` is searched, but may be combined with `trial.balancing`"
+                f" {name}, which takes no preference. Leave the preference out with"
+                f" `trial.preference=null`, or remove {name} from `trial.balancing`."
             )
-
-
-def dump(raw: Mapping[str, Any]) -> str:
-    """A space's tree as YAML."""
-    return yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True)
 
 
 def population_target(
     target: str | None, tasks: Sequence[str], dataset: str, where: str = "trial"
 ) -> str:
-    """The name of a population's target among the tasks of a dataset. Raises BadInput where it is
-    none, or none of several is named."""
+    """The name of a population's target task.
+
+    Args:
+        target: as the configuration gives it.
+        tasks: of the dataset.
+        dataset: its name, for the error sentence.
+        where: the key path of the trial, for the error sentence.
+
+    Raises:
+        BadInput: `target` is no task of the dataset, or is None where the dataset has several.
+    """
     if target is None and len(tasks) == 1:
         return tasks[0]
     if target not in tasks:
@@ -292,9 +317,6 @@ def _objective(entry: Any) -> Any:
 def _list(raw: Mapping[str, Any], key: str) -> list[Any]:
     value = raw.get(key) or []
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-# ---------------------------------------------------------------- loading
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,12 +11,29 @@ from mtsearch.config.optimisation import Fraction
 from mtsearch.config.registry import method
 
 
+class SparsityConfig(Model):
+    """Settings of a sparsity method."""
+
+    mode: str
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """How rows are tied after the search phase; None where they are not."""
+        return getattr(self, "share", None)
+
+
 class Sharing(Model):
     """Tie rows whose similarity exceeds `preference`; the retrain phase then trains the unique
     rows."""
 
     preference: Fraction = 0.8
     method: Literal["complete", "affinity"] = "complete"
+
+
+class SparsityRuleConfig(SparsityConfig):
+    """Settings of a method that zeroes rows during the search phase."""
+
+    applications: int = Field(gt=0, description="times an epoch")
 
 
 def _check_pattern(beta1: float, beta2: float) -> None:
@@ -27,14 +44,14 @@ def _check_pattern(beta1: float, beta2: float) -> None:
 
 
 @method("sparsity", "none")
-class NoSparsityConfig(Model):
+class NoSparsityConfig(SparsityConfig):
     """Dense training: one phase as long as search and retrain together."""
 
     mode: Literal["none"] = "none"
 
 
 @method("sparsity", "target", "mtsearch.sparsity.rules:TargetRule")
-class TargetSparsityConfig(Model):
+class TargetSparsityConfig(SparsityRuleConfig):
     """A target fraction of zero rows in each eligible layer, reached on a cubic schedule by GrOWL's
     prox or by row magnitude."""
 
@@ -63,7 +80,7 @@ class TargetSparsityConfig(Model):
 
 
 @method("sparsity", "coefficient", "mtsearch.sparsity.rules:CoefficientRule")
-class CoefficientSparsityConfig(Model):
+class CoefficientSparsityConfig(SparsityRuleConfig):
     """The papers' form: GrOWL's prox with strength `coefficient` / 0.01, under a cap of zero rows
     per layer."""
 

@@ -6,20 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import MethodConfig
 from mtsearch.config.registry import method
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 @method("task_schedule", "joint", "mtsearch.balancing.schedules.joint:Joint")
-class JointConfig(Model):
+class JointConfig(MethodConfig):
     """Every step trains every task: one batch of each set of images, one sum, one update."""
 
     name: Literal["joint"] = "joint"
 
 
-class Alternating(Model):
+class Alternating(MethodConfig):
     """What schedules share whose steps train one task.
 
     ``replay: fresh`` goes through a task's images anew, in another order and with other
@@ -96,7 +96,7 @@ class RoundRobinConfig(Alternating):
 
 
 @method("task_schedule", "sequential", "mtsearch.balancing.schedules.sequential:Sequential")
-class SequentialConfig(Model):
+class SequentialConfig(MethodConfig):
     """All batches of the first task, then all of the second, and so on: every image once an
     epoch."""
 

@@ -9,9 +9,10 @@ from pydantic import Field, field_validator, model_validator
 from mtsearch.config.architectures import HPSConfig, STLConfig
 from mtsearch.config.backbones import BackboneCMConfig
 from mtsearch.config.balancing import LinearConfig, equal, takes_preference, unused_preference
-from mtsearch.config.base import Model, field_error, named
-from mtsearch.config.optimisation import AdamConfig, ConstantConfig, Positive
-from mtsearch.config.sparsity import NoSparsityConfig
+from mtsearch.config.base import MethodConfig, Model, Named, field_error
+from mtsearch.config.optimisation import AdamConfig, ConstantConfig, OptimizerConfig, Positive
+from mtsearch.config.population import MTOConfig
+from mtsearch.config.sparsity import NoSparsityConfig, SparsityConfig
 from mtsearch.config.task_schedules import JointConfig
 from mtsearch.config.weightings import GradientMethod
 
@@ -60,16 +61,16 @@ class TrialConfig(Model):
     """Everything one trial needs besides its data."""
 
     seed: int = Field(0, ge=0, lt=2**32)
-    architecture: named("architecture") = HPSConfig()  # type: ignore[valid-type]
-    backbone: named("backbone") = BackboneCMConfig()  # type: ignore[valid-type]
+    architecture: Annotated[MethodConfig, Named("architecture")] = HPSConfig()
+    backbone: Annotated[MethodConfig, Named("backbone")] = BackboneCMConfig()
     init: Literal["default", "lsuv", "normal"] = Field(
         "default", description="normal: weights N(0, 0.01^2), biases 0"
     )
     preference: dict[str, float] | None = None
-    balancing: named("balancing") = LinearConfig()  # type: ignore[valid-type]
-    task_schedule: named("task_schedule") = JointConfig()  # type: ignore[valid-type]
-    sparsity: named("sparsity") = NoSparsityConfig()  # type: ignore[valid-type]
-    population: named("population", optional=True) = None  # type: ignore[valid-type]
+    balancing: Annotated[MethodConfig, Named("balancing")] = LinearConfig()
+    task_schedule: Annotated[MethodConfig, Named("task_schedule")] = JointConfig()
+    sparsity: Annotated[SparsityConfig, Named("sparsity")] = NoSparsityConfig()
+    population: Annotated[MTOConfig | None, Named("population", optional=True)] = None
     epochs: Epochs = Epochs()
     batch_size: BatchSize | dict[str, BatchSize] = Field(
         256,
@@ -77,8 +78,8 @@ class TrialConfig(Model):
             "images of a step: one number, or a number by task where tasks have images of their own"
         ),
     )
-    optimizer: named("optimizer") = AdamConfig()  # type: ignore[valid-type]
-    lr_schedule: named("lr_schedule") = ConstantConfig()  # type: ignore[valid-type]
+    optimizer: Annotated[OptimizerConfig, Named("optimizer")] = AdamConfig()
+    lr_schedule: Annotated[MethodConfig, Named("lr_schedule")] = ConstantConfig()
     lr_multipliers: dict[str, Positive] = Field(
         default_factory=dict,
         description=(
@@ -141,6 +142,13 @@ class TrialConfig(Model):
         return (
             self.batch_size if isinstance(self.batch_size, int) else max(self.batch_size.values())
         )
+
+    @property
+    def mto(self) -> MTOConfig:
+        """The population's settings. Raises ValueError where the trial is no population."""
+        if self.population is None:
+            raise ValueError("Parameter `population` should be set. Found `population = None`.")
+        return self.population
 
     @field_validator("batch_size")
     @classmethod

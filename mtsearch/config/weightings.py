@@ -13,16 +13,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import Model
+from mtsearch.config.base import MethodConfig
 from mtsearch.config.optimisation import Positive
 from mtsearch.config.registry import method
 
 
-class GradientMethod(Model):
+class GradientMethod(MethodConfig):
     """What all of them have: whether they take a preference, and where they act."""
 
     takes_preference: ClassVar[bool] = False
-    name: str
     level: Literal["feature", "parameter"] = "feature"
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.reading import package_folder
 from mtsearch.config.validation import error_sentence
+from mtsearch.config.yaml_text import load_yaml
 
 
 def datasets_folder() -> Path:
@@ -56,12 +54,7 @@ def load_card(name_or_path: str | Path) -> DatasetCard:
 
 
 def _read(path: Path) -> DatasetCard:
-    try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise BadInput(
-            f"The data card {path} is no readable YAML: {' '.join(str(error).split())}."
-        ) from error
+    tree = load_yaml(path, f"The data card {path}")
     try:
         card = DatasetCard.model_validate(tree)
     except ValidationError as error:

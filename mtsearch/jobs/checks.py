@@ -3,7 +3,6 @@ builder can do."""
 
 from __future__ import annotations
 
-import copy
 import itertools
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.base import Model
-from mtsearch.config.dimensions import Dimension, bounds, label, representative, resolve
+from mtsearch.config.dimensions import Dimension, bounds, label
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.config.space import Space
@@ -130,11 +129,7 @@ def _exclude(one: Choice, two: Choice) -> bool:
 def _drawn(space: Space, chosen: tuple[Choice, ...]) -> Variant:
     values = {path: option for dimension, _ in chosen for path, option in dimension.parents}
     values |= {dimension.path: value for dimension, value in chosen}
-    tree = resolve(
-        copy.deepcopy(space.tree),
-        "trial",
-        lambda dimension: values.get(dimension.path, representative(dimension)),
-    )
+    tree = space.combine(values)
     drawn = tuple((dimension.path, label(value)) for dimension, value in chosen)
     try:
         return Variant("trial", space.trial(tree), drawn)

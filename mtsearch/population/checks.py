@@ -36,7 +36,7 @@ def check_population(
         build: makes the network, as `build_model`; of its parameters only names and shapes are
             looked at.
     """
-    settings = config.population
+    settings = config.mto
     tasks = {task.name: task for task in card.tasks}
     target = tasks[population_target(settings.target, list(tasks), card.name)]
     if dataset is not None:

@@ -65,7 +65,7 @@ def total_epochs_of(config: TrialConfig, images: int) -> float:
     of a population together."""
     if config.population is None:
         return sum(phase.epochs for phase in plan(config))
-    settings = config.population
+    settings = config.mto
     steps = settings.budget
     if steps is None:
         steps = (

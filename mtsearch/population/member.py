@@ -83,7 +83,7 @@ class MemberTrainer:
             elif config.init == "normal":
                 normal_(model)
         weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        check_layers(config.population, list(weights))
+        check_layers(config.mto, list(weights))
         return MemberState(
             to_device(weights, self.device), {}, task.optimizer.model_dump(mode="json")
         )
@@ -163,7 +163,7 @@ class MemberTrainer:
     def loss(self, task: Task, weights: dict[str, Tensor], index: Tensor, number: int) -> float:
         """The task's mean loss on its images at `index`. With the training transform, all members
         of a task see one draw a round."""
-        drawn = self._config.population.eval_transform == "train"
+        drawn = self._config.mto.eval_transform == "train"
         noise = generator_of(self._config.seed, "evaluate", task.key, number) if drawn else None
         return self.figures(task, weights, index, noise)["loss"]
 

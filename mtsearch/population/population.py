@@ -66,7 +66,7 @@ class Population(CheckpointedTrial):
         self.tasks = (self._tasks[0].card,)
         self._epoch = passes(self._tasks[0], config.batch)
         plan = with_interval_in_steps(config, self._epoch)
-        self._interval = plan.population.interval
+        self._interval = plan.mto.interval
         self.rounds = round_count(plan, self._epoch)
         self._seconds = 0.0
         self._final: dict[str, Tensor] | None = None
@@ -102,7 +102,7 @@ class Population(CheckpointedTrial):
         over = self._rounds.number >= self.rounds or self._rounds.over
         if over:
             self._final = final_weights(
-                self.config.population, self._rounds, self._trainer, self.world
+                self.config.mto, self._rounds, self._trainer, self.world
             )
         report = self._report(losses)
         self._over = over
@@ -160,7 +160,7 @@ class Population(CheckpointedTrial):
         facts |= {
             key: rounds.counts[key] for key in ("accepted", "rejected", "transfers", "bytes")
         } | rounds.facts
-        if config.population.donor_rule == "softmax_score":
+        if config.mto.donor_rule == "softmax_score":
             facts |= {
                 f"task{i}/score{j}": s
                 for i, row in enumerate(rounds.donors.scores)

@@ -38,7 +38,7 @@ class Rounds:
         world: World,
         device: torch.device,
     ) -> None:
-        self._config, self._settings = config, config.population
+        self._config, self._settings = config, config.mto
         self._trainer, self._world, self._device = trainer, world, device
         self.tasks = tasks
         self.members = Members(self._settings, world)

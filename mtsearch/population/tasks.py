@@ -20,7 +20,7 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
             the formulation does not go with the target.
     """
     cards = {card.name: card for card in dataset.card.tasks}
-    split, settings = dataset.splits["train"], config.population
+    split, settings = dataset.splits["train"], config.mto
     card = cards[population_target(settings.target, list(cards), dataset.card.name)]
     labelled = split.labelled(card).nonzero().flatten()
     formulation = build_formulation(config, data)
@@ -55,7 +55,7 @@ def passes(task: Task, batch_size: int) -> int:
 def with_interval_in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialConfig:
     """The configuration with its rounds counted in steps. Raises BadInput when the budget is too
     small for one round."""
-    settings = config.population
+    settings = config.mto
     if settings.interval_unit == "steps":
         return config
     found = settings.model_copy(
@@ -74,7 +74,7 @@ def round_count(config: TrialConfig, steps_per_epoch: int) -> int:
     """How many whole rounds a population lasts, their `interval` being steps: what its budget of
     steps over all members allows, else `trial.epochs` of each member. Raises BadInput where that is
     not one."""
-    settings = config.population
+    settings = config.mto
     if settings.budget is not None:
         return int(settings.budget // settings.per_round)
     steps = (config.epochs.search + config.epochs.retrain) * steps_per_epoch

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mtsearch.config.errors import BadInput
-from mtsearch.config.space import Space, dump, leaves
+from mtsearch.config.space import Space, leaves
+from mtsearch.config.yaml_text import dump_yaml, parse_yaml
 from mtsearch.runs.checkpoints import outbox
 from mtsearch.runs.directory import PLACES, RESUMABLE, RunDirectory
 from mtsearch.runs.folders import begin, folder_name, new_run_name, runs_of, try_results
@@ -107,7 +106,9 @@ def named_run(space: Space) -> RunDirectory | None:
     if not (_begun(str(path)) if is_url(root) else Path(path).exists()):
         return None
     run = open_run(path, key="results.root")
-    given, stored = (_fixed(yaml.safe_load(dump(tree.raw))) for tree in (space, run.space))
+    given, stored = (
+        _fixed(parse_yaml(dump_yaml(tree.raw), "the space")) for tree in (space, run.space)
+    )
     for key in [*given, *stored]:
         if given.get(key) != stored.get(key):
             raise BadInput(

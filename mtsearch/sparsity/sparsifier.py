@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
+from mtsearch.config.sparsity import SparsityRuleConfig
 from mtsearch.sparsity.owl import owl_value
 from mtsearch.sparsity.patterns import growl_weights
 from mtsearch.sparsity.rows import prunable_layers, row_norms, scale_rows_
@@ -40,7 +40,7 @@ class Sparsifier:
         self,
         model: nn.Module,
         prunable: Sequence[str],
-        config: schema.TargetSparsityConfig | schema.CoefficientSparsityConfig,
+        config: SparsityRuleConfig,
         total_steps: int,
         steps_per_epoch: int,
     ) -> None:

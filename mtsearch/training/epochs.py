@@ -4,7 +4,7 @@ sparsity and the weight average of each step."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -12,6 +12,7 @@ from mtsearch.balancing import Balancing
 from mtsearch.balancing.schedules import TaskSchedule
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import TrialConfig
+from mtsearch.config.sparsity import SparsityRuleConfig
 from mtsearch.models import MultiTaskModel
 from mtsearch.sparsity import Sparsifier
 from mtsearch.training.ema import Average
@@ -102,7 +103,7 @@ class PhaseTrainer:
             self._sparsifier = Sparsifier(
                 model,
                 model.prunable,
-                config.sparsity,
+                cast(SparsityRuleConfig, config.sparsity),
                 total_steps=phase.epochs * steps,
                 steps_per_epoch=steps,
             )

@@ -185,7 +185,7 @@ class Trial(CheckpointedTrial):
         if self.phases[self._phase].name == "retrain":
             self.model.load_state_dict(self._selection.best()["model"])
             self._structure = find_sharing(
-                self.model, self.model.prunable, config.sparsity.share, config.seed
+                self.model, self.model.prunable, config.sparsity.sharing, config.seed
             )
             self._carried_metrics |= shortfalls(self.model, config.sparsity, self._structure)
         self._balancing = build_trial_balancing(config, self.dataset, self.device)

@@ -121,13 +121,10 @@ def test_help_is_printed_without_arguments(capsys):
     assert "python -m mtsearch.export run=RUN" in capsys.readouterr().out
 
 
-def test_a_baseline_that_is_told_labels_is_no_model_to_deploy(run, capsys, monkeypatch):
+def test_a_label_reading_baseline_is_not_exported(run, capsys, monkeypatch):
     monkeypatch.setattr(MultiTaskModel, "told", True)
     assert export.main([f"run={run.path}"]) == 2
-    assert (
-        "is a baseline that is told labels, so there is no model to deploy"
-        in capsys.readouterr().err
-    )
+    assert "is a baseline that reads ground-truth labels" in capsys.readouterr().err
 
 
 def test_a_trial_without_a_checkpoint_says_how_to_get_one(run, capsys):

@@ -15,7 +15,8 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 import mtsearch
-from mtsearch.config.reading import load_space, split_pairs
+from mtsearch.config.overrides import split_pairs
+from mtsearch.config.reading import load_space
 
 ROOT = Path(mtsearch.__file__).parents[1]
 LAUNCH = ROOT / "launch"

@@ -8,7 +8,8 @@ import pytest
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.files import write_atomic
-from mtsearch.config.reading import load_space, split_pairs
+from mtsearch.config.overrides import split_pairs
+from mtsearch.config.reading import load_space
 from mtsearch.config.space import Space
 from mtsearch.runs import folders, opening
 from mtsearch.runs.directory import RunDirectory

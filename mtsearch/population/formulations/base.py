@@ -52,7 +52,7 @@ formulation = implements
 def build_formulation(config: TrialConfig, data: DataConfig) -> Formulation:
     """The formulation that `config.population.formulation` asks for. Raises BadInput for settings
     without a class."""
-    settings = config.population.formulation
+    settings = config.mto.formulation
     found: type[Formulation] = implementation_of(settings)
     return found(settings, config, data)
 

@@ -40,7 +40,7 @@ class OtherDataset(Formulation):
         found = open_dataset(self._data(number))
         label = self._label(number, found.card)
         split = found.splits["train"]
-        parts = split_indices(len(split), self.config.population, self.config.seed, task.key)
+        parts = split_indices(len(split), self.config.mto, self.config.seed, task.key)
         cards = {card.name: card for card in found.card.tasks}
         card = cards[label].model_copy(update={"name": task.card.name})
         return replace(

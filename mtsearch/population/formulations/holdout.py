@@ -20,8 +20,8 @@ class Holdout(Formulation):
     """
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
-        if self.config.population.validation_policy == "independent":
+        if self.config.mto.validation_policy == "independent":
             return task
         count = len(task.train)
-        kept = count - math.floor(self.config.population.holdout_fraction * count + 1e-9)
+        kept = count - math.floor(self.config.mto.holdout_fraction * count + 1e-9)
         return replace(task, train=task.train[torch.randperm(count, generator=noise)[:kept]])
