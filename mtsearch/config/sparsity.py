@@ -31,9 +31,16 @@ class Sharing(Model):
 
 
 class SparsityRuleConfig(SparsityConfig):
-    """Settings of a method that zeroes rows during the search phase."""
+    """Settings of a method that zeroes rows during the search phase.
 
-    applications: int = Field(gt=0, description="times an epoch")
+    `pattern` and `beta1`, `beta2` give the weights of GrOWL's sorted norm.
+    """
+
+    pattern: Literal["linear", "spike", "dejiao"] = "linear"
+    beta1: float = Field(0.8, ge=0)
+    beta2: float = Field(0.2, ge=0)
+    applications: int = Field(4, gt=0, description="times an epoch")
+    share: Sharing | None = None
 
 
 def _check_pattern(beta1: float, beta2: float) -> None:
@@ -58,11 +65,6 @@ class TargetSparsityConfig(SparsityRuleConfig):
     mode: Literal["target"] = "target"
     target: float = Field(0.5, ge=0, lt=1)
     method: Literal["growl", "magnitude"] = "growl"
-    pattern: Literal["linear", "spike", "dejiao"] = "linear"
-    beta1: float = Field(0.8, ge=0)
-    beta2: float = Field(0.2, ge=0)
-    applications: int = Field(4, gt=0, description="times an epoch")
-    share: Sharing | None = None
 
     @model_validator(mode="after")
     def _no_idle_settings(self) -> TargetSparsityConfig:
@@ -87,8 +89,6 @@ class CoefficientSparsityConfig(SparsityRuleConfig):
     mode: Literal["coefficient"] = "coefficient"
     coefficient: float = Field(0.01, ge=0, lt=1)
     pattern: Literal["linear", "spike", "dejiao"] = "spike"
-    beta1: float = Field(0.8, ge=0)
-    beta2: float = Field(0.2, ge=0)
     applications: int = Field(1, gt=0, description="times an epoch")
     layer_cap: float = Field(0.3, ge=0, lt=1)
     cap_stages: int = Field(

@@ -243,7 +243,7 @@ def test_a_users_card_needs_no_code(tmp_path):
         (("name: pets", "name: ../pets"), "as it names folders"),
         (("names: [pets]", "names: []"), "source.images.names"),
         (("names: [pets]", "name: [pets]"), "unknown key `source.images.name`"),
-        (("shape: [3, 32, 32]", "shape: {"), "no readable YAML"),
+        (("shape: [3, 32, 32]", "shape: {"), "is no valid YAML"),
         (("kind: classification", "kind: clasification"), "Did you mean `classification`"),
     ],
 )
