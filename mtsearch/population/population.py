@@ -101,9 +101,7 @@ class Population(CheckpointedTrial):
         self._seconds += self._clock() - start
         over = self._rounds.number >= self.rounds or self._rounds.over
         if over:
-            self._final = final_weights(
-                self.config.mto, self._rounds, self._trainer, self.world
-            )
+            self._final = final_weights(self.config.mto, self._rounds, self._trainer, self.world)
         report = self._report(losses)
         self._over = over
         self._gathered = None if over else self._rounds.state_dict()
