@@ -1,4 +1,4 @@
-"""What a search would do: slots, first configurations and cost, without training anything."""
+"""The dry run of a search: slots, first configurations and cost, without training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mtsearch.config.space import Space, leaves
 from mtsearch.data import open_dataset
 from mtsearch.execution.checks import check_space
 from mtsearch.execution.cluster import cluster
+from mtsearch.execution.engine import exhausted
 from mtsearch.execution.remarks import remarks
 from mtsearch.execution.slots import bundle, local_nodes, slots
 from mtsearch.jobs.environment import environment_of
@@ -23,8 +24,8 @@ SHOWN = 3  # configurations
 
 
 def dry_run(space: Space) -> str:
-    """A page of text. Joins a cluster only where `RAY_ADDRESS` names one. Raises BadInput as the
-    search would."""
+    """The page of a dry run. It joins a cluster only where `RAY_ADDRESS` names one. Raises BadInput
+    where the search would."""
     check_space(space)
     check_results(space)
     nodes = local_nodes()
@@ -51,6 +52,7 @@ def dry_run(space: Space) -> str:
             f"trials   {count} by {space.config.search.sampler.name}, and the controls"
             f" {', '.join(space.controls) or '(none)'}"
         ),
+        *([exhausted(space, count)] if count < space.config.search.trials else []),
         *remarks(space, at_once, nodes),
         (
             f"cost     about {epochs:.0f} epochs of {images:,} training images,"

@@ -168,6 +168,8 @@ def _conclude(manager: TrialManager, console: Console, *, interrupted: bool = Fa
             f"`search.budget` is used up after {manager.proposed} of {manager.study.size} trials; a"
             " resume may raise it."
         )
+    elif manager.study.size < manager.space.config.search.trials:
+        note = exhausted(manager.space, manager.study.size)
     return conclude(
         manager.run,
         manager.space,
@@ -175,6 +177,14 @@ def _conclude(manager: TrialManager, console: Console, *, interrupted: bool = Fa
         interrupted=interrupted,
         unfinished=manager.unfinished,
         note=note,
+    )
+
+
+def exhausted(space: Space, count: int) -> str:
+    """A line about a space that has fewer configurations than `search.trials`."""
+    return (
+        f"the space has {count} different configurations, so the search has {count} trials instead"
+        f" of `search.trials` = {space.config.search.trials}. Search `trial.seed` to repeat them."
     )
 
 

@@ -1,5 +1,4 @@
-"""The driver's book: what is to be done next, what came back, and what may be thrown away. Every
-entry is an event on disk first."""
+"""The trial manager of a run's driver."""
 
 from __future__ import annotations
 
@@ -15,23 +14,33 @@ from mtsearch.pareto import LiveFront
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
+from mtsearch.strategy.journal import objective_values
 from mtsearch.strategy.moasha import MOASHA
-from mtsearch.strategy.study import Study, objective_values
+from mtsearch.strategy.study import Study
 
 
 class TrialManager:
-    """Holds a run for its one driver. `data` is where the driver found the data, with nothing left
-    to resolve."""
+    """Answers four questions about a run: what is next, what came back, which checkpoints may be
+    deleted, what is left to test.
+
+    Every change is an event on disk before anything follows from it, so that a new manager on the
+    same run continues where this one ended.
+
+    Args:
+        run: the run, whose lock the driver holds.
+        space: what is searched, with the settings of this driver.
+        data: where the driver found the data.
+    """
 
     def __init__(self, run: RunDirectory, space: Space, data: DataConfig) -> None:
         self.run, self.space, self.data = run, space, data
-        self.halted: str | None = None  # why the run cannot go on
+        self.halted: str | None = None  # why the run cannot continue
         self.state = run.state(slim=True)
         self.listener: Listener = lambda event, trial, metrics: None
         with self._writing():
             self.study = Study(run, space, self.state)
-        self.before = self.state.seconds  # seconds of earlier drivers
-        self.since = time.monotonic()
+        self._earlier = self.state.seconds  # of earlier drivers
+        self._began = time.monotonic()
         self._tests: list[TrialRecord] | None = None
         self._testing: set[str] = set()
         self._controls = [name for name in space.controls if name not in self.state.trials]
@@ -40,50 +49,50 @@ class TrialManager:
         )
         run.remove_partial_checkpoints()
         for trial in self.state.ended:
-            self._place(trial)
-        self.scheduler = self._scheduler()
+            self._add_to_front(trial)
+        self.scheduler = self._make_scheduler()
         self._waiting = sorted(self.state.running.values(), key=order)
-        self._sweep()
+        self._delete_stale_checkpoints()
 
     # ------------------------------------------------------------ what is next
 
     @property
     def elapsed(self) -> float:
         """Seconds that drivers have worked on this run."""
-        return self.before + time.monotonic() - self.since
+        return self._earlier + time.monotonic() - self._began
 
     @property
-    def exhausted(self) -> bool:
-        """Whether `search.budget` is used up, so that no trial starts any more."""
+    def budget_spent(self) -> bool:
+        """Whether `search.budget` is used up, so that no more trials start."""
         budget = self.space.config.search.budget
         return budget is not None and self.elapsed >= budget
 
     @property
     def total(self) -> int:
-        """Trials and controls that there are to be."""
+        """The number of trials and controls of the whole run."""
         return max(self.study.size, self.proposed) + len(self.space.controls)
 
     @property
     def proposed(self) -> int:
-        """How many search trials there are so far."""
+        """The number of search trials so far."""
         return self.state.kinds["search"]
 
     @property
     def pending(self) -> bool:
         """Whether any trial is left to run."""
         return bool(self._waiting) or (
-            not self.exhausted and (bool(self._controls) or self.proposed < self.study.size)
+            not self.budget_spent and (bool(self._controls) or self.proposed < self.study.size)
         )
 
     def next_trial(self) -> TrialRecord | None:
-        """The next trial to run, its start written down: the unfinished, then the controls, then
+        """The next trial to run, its start recorded: unfinished trials, then controls, then
         proposals; None at the end."""
         while self._waiting and self._waiting[0].verdict is not None:
             decided = self._waiting.pop(0)
             self.stopped(decided.trial, str(decided.verdict))
         if self._waiting:
             trial = self._waiting.pop(0)
-        elif self.exhausted:
+        elif self.budget_spent:
             return None
         elif self._controls:
             name = self._controls.pop(0)
@@ -111,8 +120,8 @@ class TrialManager:
         return bool(self._testing)
 
     def next_test(self) -> TrialRecord | None:
-        """The next trial whose selected model is to be tested, once no trial is running any more;
-        each is given out once."""
+        """The next trial whose selected model is to be tested, None at the end. Call it when no
+        trial runs; it returns each trial once."""
         if self._tests is None:
             self._tests = self.to_test()
         if not self._tests:
@@ -133,7 +142,7 @@ class TrialManager:
     # ------------------------------------------------------------ what came back
 
     def start(self, trial: TrialRecord) -> TrialRecord:
-        """Write down that a trial starts, or starts again after its process died."""
+        """Record that a trial starts, or starts again after its process died."""
         self._write(
             "start",
             trial=trial.trial,
@@ -150,8 +159,8 @@ class TrialManager:
     def reports(
         self, name: str, reports: Sequence[dict[str, Any]], stop: str | None = None
     ) -> None:
-        """Write down the reports that are new; those of a number known already are dropped. `stop`:
-        why the trial ends with the last."""
+        """Record new reports; those with a known number are dropped. `stop` is why the trial ends
+        with the last one."""
         for report in reports:
             trial = self.state.trials[name]
             if trial.state == "running" and report["report"] not in trial.reports:
@@ -164,7 +173,7 @@ class TrialManager:
                     self.scheduler.add(name, report)
 
     def done(self, name: str, selected: int) -> None:
-        """A trial came to its end. Without finite objectives it counts as failed."""
+        """Record that a trial ended. Without finite objectives it counts as failed."""
         trial = self.state.trials[name]
         metrics = trial.reports[selected]
         wrong = [
@@ -178,20 +187,20 @@ class TrialManager:
             self._end(name, state="done", selected=selected)
 
     def failed(self, name: str, reason: str) -> None:
-        """A trial ended without a result."""
+        """Record that a trial ended without a result."""
         self._end(name, state="failed", reason=" ".join(reason.split()))
 
     def stopped(self, name: str, reason: str) -> None:
-        """A trial was stopped before its end, because others are better."""
+        """Record that the scheduler stopped a trial before its end."""
         self._end(name, state="stopped", reason=reason)
 
     def note(self, name: str, text: str) -> None:
-        """Something that should be known of a trial."""
+        """Record a remark about a trial."""
         self._write("note", trial=name, note=text)
 
     def tested(self, name: str, metrics: dict[str, Any] | None) -> None:
-        """The test metrics of a trial's selected model; None where the test failed, which a resume
-        repeats."""
+        """Record the test metrics of a trial's selected model; None where the test failed, which a
+        resume repeats."""
         self._testing.discard(name)
         if metrics is not None:
             self._write("test", trial=name, metrics=metrics)
@@ -202,13 +211,13 @@ class TrialManager:
         trial = self.state.trials[name]
         with self._writing():
             self.study.tell(trial)
-        for gone in self._place(trial):
+        for gone in self._add_to_front(trial):
             self.run.drop_checkpoint(gone)
         self.listener("ended", trial, trial.result)
 
     def halt(self, reason: str) -> NoReturn:
-        """The run cannot go on, for this reason: what is unfinished stays so, until a resume.
-        Raises Halt, whose text it keeps."""
+        """End the run for this reason; a resume continues it. Raises Halt with the reason, which
+        stays in `halted`."""
         self.halted = reason
         raise Halt(reason)
 
@@ -226,17 +235,17 @@ class TrialManager:
         except OSError as error:  # of the study's journal
             self.halt(f"{self.run.path} cannot be written ({error.strerror or error}).")
 
-    # ------------------------------------------------------------ the front
+    # ------------------------------------------------------------ what is left to test
 
     @property
     def hypervolume(self) -> float:
-        """Of the finished trials that keep the constraints; NaN while there is none, see
-        `LiveFront`."""
+        """Hypervolume of the finished trials that keep the constraints, NaN while there is none
+        (see `LiveFront`)."""
         return self._front.hypervolume
 
     @property
     def front_size(self) -> int:
-        """How many trials are non-dominated."""
+        """The number of non-dominated trials."""
         return len(self._front.keys)
 
     def front(self) -> list[TrialRecord]:
@@ -244,39 +253,8 @@ class TrialManager:
         return sorted((self.state.trials[name] for name in self._front.keys), key=order)
 
     def to_test(self) -> list[TrialRecord]:
-        """The front and the controls, as far as they have no test metrics yet."""
+        """The trials of the front and the controls that have no test metrics yet."""
         return [trial for trial in [*self.front(), *self._controls_done()] if not trial.test]
-
-    def _scheduler(self) -> MOASHA | None:
-        """The search's successive halving, knowing what all trials so far have reported; None where
-        nothing is stopped early."""
-        search, config = self.space.config.search, self.space.config
-        if search.scheduler.name == "none":
-            return None
-        halving = MOASHA(
-            search.scheduler.grace,
-            search.scheduler.reduction,
-            config.objectives,
-            config.constraints,
-        )
-        for event in self.run.events():
-            if event["event"] == "report" and self.state.trials[event["trial"]].kind == "search":
-                halving.add(event["trial"], event["metrics"])
-        return halving
-
-    def _place(self, trial: TrialRecord) -> list[str]:
-        """Take in a trial that ended; returns those that nobody will continue, test or export any
-        more: failed and dominated ones."""
-        if trial.state != "done":
-            return [trial.trial]
-        return self._front.add(trial.trial, trial.result) if trial.kind == "search" else []
-
-    def _sweep(self) -> None:
-        """Delete the checkpoints that an earlier driver had no time to delete."""
-        keep = {*self._front.keys, *self.state.running, *(t.trial for t in self._controls_done())}
-        for name in self.run.kept_checkpoints():
-            if name not in keep:
-                self.run.drop_checkpoint(name)
 
     def _controls_done(self) -> list[TrialRecord]:
         found = [
@@ -285,3 +263,38 @@ class TrialManager:
             if name in self.state.trials
         ]
         return [trial for trial in found if trial.kind == "control" and trial.state == "done"]
+
+    # ------------------------------------------------------------ what may be deleted
+
+    def _add_to_front(self, trial: TrialRecord) -> list[str]:
+        """Add a trial that ended. Returns the trials whose checkpoints are not needed any more:
+        failed and dominated ones."""
+        if trial.state != "done":
+            return [trial.trial]
+        return self._front.add(trial.trial, trial.result) if trial.kind == "search" else []
+
+    def _delete_stale_checkpoints(self) -> None:
+        """Delete the checkpoints that an earlier driver has left."""
+        keep = {*self._front.keys, *self.state.running, *(t.trial for t in self._controls_done())}
+        for name in self.run.kept_checkpoints():
+            if name not in keep:
+                self.run.drop_checkpoint(name)
+
+    # ------------------------------------------------------------ the scheduler
+
+    def _make_scheduler(self) -> MOASHA | None:
+        """The search's scheduler, with the reports of all trials so far; None where no trial is
+        stopped early."""
+        search, config = self.space.config.search, self.space.config
+        if search.scheduler.name == "none":
+            return None
+        scheduler = MOASHA(
+            search.scheduler.grace,
+            search.scheduler.reduction,
+            config.objectives,
+            config.constraints,
+        )
+        for event in self.run.events():
+            if event["event"] == "report" and self.state.trials[event["trial"]].kind == "search":
+                scheduler.add(event["trial"], event["metrics"])
+        return scheduler

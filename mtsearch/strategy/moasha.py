@@ -8,24 +8,23 @@ from typing import Any
 import numpy as np
 
 from mtsearch.config.schema import Constraint, Objective
-from mtsearch.pareto import best_first
+from mtsearch.pareto import best_first, constraint_excess, total_excess
 
 
 class MOASHA:
     """Stops a trial at a rung where too many trials are better (Schmucker et al. 2021,
     "Multi-objective Asynchronous Successive Halving").
 
-    The rungs are the reports of number g, g*r, g*r^2, ... A trial that reaches one is put in order
-    with all trials that were there before it, by the objectives of that report (`best_first`:
-    layers of non-dominance, spread inside a layer), and goes on if it is among the first floor(n /
-    r) of the n. The first r - 1 at a rung always go on, nobody waits for anybody, and a trial is
-    never taken up again.
+    The rungs are the reports of number g, g*r, g*r^2, ... A trial that reaches a rung is sorted
+    with all trials that reached it before, by the objectives of that report (`best_first`: layers
+    of non-dominance, spread inside a layer), and continues if it is among the first floor(n / r) of
+    the n. The first r - 1 trials at a rung always continue. No trial waits for another one, and a
+    stopped trial is not continued later.
 
     Args:
         grace: the report g of the first rung.
-        reduction: the factor r between rungs, and how many trials there are to one that goes on.
-        objectives, constraints: what the search is over. A report that lacks an objective is no
-            rung.
+        reduction: the factor r between rungs; one of r trials continues.
+        objectives, constraints: of the search. A report without all objectives is no rung.
     """
 
     def __init__(
@@ -37,21 +36,20 @@ class MOASHA:
     ) -> None:
         self.grace, self.reduction = grace, reduction
         self.objectives, self.constraints = tuple(objectives), tuple(constraints)
-        self.rungs: dict[
-            int, dict[str, tuple[list[float], float]]
-        ] = {}  # by report: each trial's objectives, and its excess
+        # by report and trial: the objectives, and the excess over the constraints
+        self.rungs: dict[int, dict[str, tuple[list[float], float]]] = {}
 
     def is_rung(self, report: int) -> bool:
-        """Whether trials are compared at the report of that number."""
+        """Whether trials are compared at this report."""
         while report > self.grace and report % self.reduction == 0:
             report //= self.reduction
         return report == self.grace
 
     def add(self, trial: str, report: Mapping[str, Any]) -> bool:
-        """Take note of a trial's report; whether it is one at which the trial is compared.
+        """Record a trial's report. Returns whether the trial is compared at it.
 
-        Each is noted once: a trial that goes on after an interruption tells its earlier reports
-        again, and is not held against those that came to its rungs in the meantime.
+        Each report is recorded once: a trial that continues after an interruption repeats its
+        earlier reports, and is not compared with trials that reached its rungs in the meantime.
         """
         number = int(report["report"])
         values = [report.get(o.metric) for o in self.objectives]
@@ -60,21 +58,20 @@ class MOASHA:
             return False
         self.rungs.setdefault(number, {})[trial] = (
             [float(v) for v in values if v is not None],
-            self._excess(report),
+            float(total_excess(constraint_excess([report], self.constraints))[0]),
         )
         return True
 
     def judge(self, trial: str, reports: Sequence[Mapping[str, Any]]) -> str | None:
-        """Take note of a trial's next reports. Returns why it should stop, None while it should go
-        on."""
+        """Record a trial's next reports. Returns why it should stop; None where it continues."""
         for report in reports:
             if self.add(trial, report):
                 number = int(report["report"])
-                place, there = self._place(trial, number), len(self.rungs[number])
-                if there >= self.reduction and place > there // self.reduction:
+                place, count = self._place(trial, number), len(self.rungs[number])
+                if count >= self.reduction and place > count // self.reduction:
                     return (
-                        f"number {place} of {there} trials at report {number}; the first"
-                        f" {there // self.reduction} go on"
+                        f"number {place} of {count} trials at report {number}; the first"
+                        f" {count // self.reduction} continue"
                     )
         return None
 
@@ -84,15 +81,3 @@ class MOASHA:
         values, excess = zip(*entries.values(), strict=True)
         order = best_first(values, [o.goal for o in self.objectives], excess)
         return int(np.flatnonzero(order == list(entries).index(trial))[0]) + 1
-
-    def _excess(self, report: Mapping[str, Any]) -> float:
-        total = 0.0
-        for c in self.constraints:
-            value = report.get(c.metric)
-            if value is None:
-                return float("inf")
-            over = (
-                value - c.max if c.max is not None else c.min - value if c.min is not None else 0.0
-            )
-            total += max(float(over), 0.0) if over == over else float("inf")
-        return total

@@ -355,3 +355,33 @@ def test_a_test_that_no_file_could_hold_fails_its_trial_alone(job, monkeypatch):
     monkeypatch.setattr(FakeTrial, "evaluate", lambda trial, split: {"test/image/error": {1, 2}})
     told = one.step()
     assert told.test is None and "not JSON serializable" in told.failed and told.done
+
+
+def test_small_space_ends_early_and_says_so(search):
+    raw = space(search.root, trials=5, sampler={"name": "tpe", "startup": 1}).raw
+    raw["trial"] = {
+        "epochs": {"search": 1, "retrain": 1},
+        "batch_size": {"choice": [8, 7], "default": 8},  # 8 is the control's, too
+    }
+    code, run, text = search(Space(raw))
+    assert code == 0
+    assert [row["trial.batch_size"] for row in run.rows() if row["kind"] == "search"] in (
+        [8, 7],
+        [7, 8],
+    )
+    assert [row["state"] for row in run.rows()] == ["done"] * 3
+    sentence = "the space has 2 different configurations, so the search has 2 trials instead of"
+    assert text.splitlines()[-2].startswith(sentence)
+    code, again, text = search.resume(run, {"search.trials": 9})
+    assert code == 0 and len(again.rows()) == 3
+    assert "instead of `search.trials` = 9" in text
+
+
+def test_dry_run_names_a_small_space(tmp_path):
+    from mtsearch.execution.dry_run import dry_run
+
+    raw = space(tmp_path, trials=5, sampler="random").raw
+    raw["trial"] = {"batch_size": {"choice": [8, 7], "default": 8}}
+    page = dry_run(Space(raw))
+    assert "trials   2 by random" in page
+    assert "the space has 2 different configurations" in page

@@ -37,12 +37,12 @@ def test_the_first_go_on_and_then_one_in_three():
     assert halving.judge("1", [report(1, 60, 60)]) is None
     assert (
         halving.judge("2", [report(1, 70, 70)])
-        == "number 3 of 3 trials at report 1; the first 1 go on"
+        == "number 3 of 3 trials at report 1; the first 1 continue"
     )
     assert halving.judge("3", [report(1, 40, 40)]) is None
     assert (
         halving.judge("4", [report(1, 45, 45)])
-        == "number 2 of 5 trials at report 1; the first 1 go on"
+        == "number 2 of 5 trials at report 1; the first 1 continue"
     )
 
 
