@@ -113,7 +113,7 @@ def start(folder: Path, *, dashboard: bool | None = None) -> None:
 
 
 def _describe() -> Cluster:
-    nodes = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    nodes = [dict(node["Resources"]) for node in compat.alive_nodes()]
     url = compat.dashboard_url()
     if not url:
         return Cluster(nodes, "not running")

@@ -10,6 +10,7 @@ import os
 import re
 from typing import Any
 
+import ray
 from ray._private import ray_constants, worker
 from ray._private.accelerators import NvidiaGPUAcceleratorManager
 from ray._private.authentication.authentication_token_setup import (
@@ -17,6 +18,7 @@ from ray._private.authentication.authentication_token_setup import (
     ensure_token_if_auth_enabled,
     maybe_enable_token_auth_if_token_available,
 )
+from ray._private.ray_logging import stdout_deduplicator
 from ray._private.services import get_ray_address_from_environment
 from ray._private.utils import check_version_info, compute_version_info, get_num_cpus
 from ray._raylet import AuthenticationTokenLoader, GcsClient  # type: ignore[attr-defined]
@@ -50,13 +52,13 @@ def hide_worker_deaths() -> None:
     Replaces a setting of Ray's log deduplicator, which reads its pattern from the environment at
     import.
     """
-    worker.stdout_deduplicator.skip_re = re.compile("A worker died or was killed")
+    stdout_deduplicator.skip_re = re.compile("A worker died or was killed")
 
 
 def dashboard_url() -> str:
     """The address of the dashboard, empty where it does not run. Replaces the return value of
     `ray.init`, which a connection that exists already does not give."""
-    return worker.get_dashboard_url() or ""
+    return str(worker.get_dashboard_url() or "")  # type: ignore[no-untyped-call]
 
 
 # ---------------------------------------------------------------- tokens
@@ -106,7 +108,7 @@ def cluster_versions(address: str, timeout: float) -> dict[str, str] | None:
 
 def own_versions() -> tuple[str, str]:
     """The versions of Ray and Python of this process, as `cluster_versions` spells them."""
-    ray_version, python_version = compute_version_info()
+    ray_version, python_version = compute_version_info()  # type: ignore[no-untyped-call]
     return ray_version, python_version
 
 
@@ -118,6 +120,11 @@ def compatible(versions: dict[str, str]) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def alive_nodes() -> list[dict[str, Any]]:
+    """The nodes that are alive, as `ray.nodes` describes them (which is public but untyped)."""
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 # ---------------------------------------------------------------- trials of Tune

@@ -96,7 +96,7 @@ def _nodes_to_await() -> int:
 def _wait_for_nodes(wanted: int) -> None:
     """Poll until `wanted` nodes have joined: Ray has no event for it that a driver can await."""
     end = time.monotonic() + NODES_TIMEOUT
-    while (there := sum(node["Alive"] for node in ray.nodes())) < wanted:
+    while (there := len(compat.alive_nodes())) < wanted:
         if time.monotonic() > end:
             raise BadInput(
                 f"the cluster has {there} of the {wanted} nodes that `MTSEARCH_NODES` requires"
@@ -114,12 +114,10 @@ def fingerprint() -> str:
     return f"{mtsearch.__version__} ({digest.hexdigest()[:8]})"
 
 
-def _run_on_nodes(
-    function: Callable[..., Any], *arguments: Any
-) -> Iterator[tuple[str, ray.ObjectRef]]:
+def _run_on_nodes(function: Callable[..., Any], *arguments: Any) -> Iterator[tuple[str, Any]]:
     """Run a function on every node at once; yields each node's address and the reference of its
     result. Raises BadInput where a node does not start the function in time."""
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in compat.alive_nodes()}
     task = ray.remote(num_cpus=0, max_retries=0)(function)
     strategies = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes}
     results = {
@@ -174,7 +172,7 @@ def check_shared_folders(results: str | Path | None, **data: Path | None) -> Non
     A node that does not see them would keep the states of its trials to itself, and fail each
     trial that another node has begun.
     """
-    if sum(node["Alive"] for node in ray.nodes()) < 2:
+    if len(compat.alive_nodes()) < 2:
         return
     with ExitStack() as stack:
         places = {

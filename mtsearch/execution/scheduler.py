@@ -17,7 +17,7 @@ class JobScheduler(FIFOScheduler):
     """
 
     def __init__(self, scheduler: MOASHA | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._scheduler = scheduler
         self.stopped: dict[str, str] = {}
 

@@ -13,6 +13,7 @@ import optuna
 from optuna.distributions import json_to_distribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mtsearch.config.schema import Objective, SpaceConfig
@@ -21,6 +22,7 @@ from mtsearch.runs.events import cut_torn_line
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.strategy import compat
 
+_DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
 UNUSABLE = "an objective or constraint is missing or not finite"
 
 
@@ -49,7 +51,7 @@ def _load(path: Path, config: SpaceConfig) -> optuna.Study | None:
             storage = JournalStorage(JournalFileBackend(str(path)))
             if storage.get_all_studies():  # `create_study` would write to the journal in any case
                 return optuna.load_study(study_name=config.name, storage=storage)
-            directions = ["minimize" if o.goal == "min" else "maximize" for o in config.objectives]
+            directions = [_DIRECTIONS[o.goal] for o in config.objectives]
             return optuna.create_study(
                 storage=storage, study_name=config.name, directions=directions
             )

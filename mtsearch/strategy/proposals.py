@@ -181,7 +181,11 @@ def _model_sampler(
         return optuna.samplers.GPSampler(
             n_startup_trials=startup, independent_sampler=None, seed=seed
         )
-    genetic = {"nsga2": optuna.samplers.NSGAIISampler, "nsga3": optuna.samplers.NSGAIIISampler}
-    sampler = genetic[name](population_size=startup, seed=seed)
-    compat.share_search_space(sampler, common)
-    return sampler
+    if name == "nsga2":
+        genetic: optuna.samplers.BaseSampler = optuna.samplers.NSGAIISampler(
+            population_size=startup, seed=seed
+        )
+    else:
+        genetic = optuna.samplers.NSGAIIISampler(population_size=startup, seed=seed)
+    compat.share_search_space(genetic, common)
+    return genetic
