@@ -1,7 +1,7 @@
-"""What each rank of `test_ranks` runs: every case trained, in float64, and its weights and reports
-kept.
+"""The process of each rank of `test_ranks`: trains the cases of a tier in float64 and writes their
+weights and reports.
 
-python tests/training/ranks.py RANK SIZE FOLDER
+python tests/training/ranks.py RANK SIZE FOLDER TIER
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.training import Trial, World
 
-RANDOM = (
-    "rlw",
-    "graddrop",
-    "pcgrad",
-    "gradvac",
-    "sdmgrad",
-)  # they draw: equal on all ranks, but not to what one process draws
+# methods that draw random numbers: equal on all ranks, but not to those of one process
+RANDOM = ("rlw", "graddrop", "pcgrad", "gradvac", "sdmgrad")
+# one case of each family of methods and of each kind of layer or batch; the others are slow tests
+FAST = (
+    "uncertainty-loss",  # weights of losses that the optimiser trains
+    "famo-loss",  # losses after the step
+    "chebyshev_al-loss",  # augmented Lagrangian
+    "pcgrad-parameter",  # random orders
+    "norm-mgda-feature",
+    "norm-mgda-parameter",
+    "augmented-sparse-ema",
+    "one-image-left",
+    "disjoint-joint",
+)
 JOINT = DataConfig(dataset="patches10_digits", limit=75)
 RESTORED = DataConfig(dataset="patches10_sr", limit=75)
 DISJOINT = DataConfig(dataset="patches10_digits5", limit=75)
@@ -55,8 +62,8 @@ def levels(name: str) -> list[str | None]:
     return [None] if field is None else list(getattr(field.annotation, "__args__", ()))
 
 
-def cases() -> dict[str, tuple[dict, DataConfig]]:
-    """Settings by name. 75 images in batches of 32 leave a last batch of 11, which no number of
+def cases(tier: str | None = None) -> dict[str, tuple[dict, DataConfig]]:
+    """Settings by name, of the tier `fast` or `slow` or of both. 75 images in batches of 32 leave a last batch of 11, which no number of
     ranks divides."""
     found: dict[str, tuple[dict, DataConfig]] = {}
     for name in methods("balancing"):
@@ -96,7 +103,12 @@ def cases() -> dict[str, tuple[dict, DataConfig]]:
         )
     found["disjoint-joint"] = (norm, DISJOINT)
     found["disjoint-coin"] = ({**norm, "task_schedule": "coin"}, DISJOINT)
-    return found
+    assert set(FAST) <= set(found)
+    return {name: case for name, case in found.items() if tier in (None, tier_of(name))}
+
+
+def tier_of(name: str) -> str:
+    return "fast" if name in FAST else "slow"
 
 
 def config(changes: dict) -> TrialConfig:
@@ -109,7 +121,7 @@ def config(changes: dict) -> TrialConfig:
     return TrialConfig.model_validate({**base, **changes})
 
 
-def main(rank: int, size: int, folder: Path) -> None:
+def main(rank: int, size: int, folder: Path, tier: str) -> None:
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = (
         torch.Tensor.double
@@ -121,7 +133,7 @@ def main(rank: int, size: int, folder: Path) -> None:
             "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size
         )
     reports, weights = {}, {}
-    for name, (changes, data) in cases().items():
+    for name, (changes, data) in cases(tier).items():
         trial = Trial(config(changes), data, World(rank, size))
         reports[name] = list(trial)
         weights |= {
@@ -134,4 +146,4 @@ def main(rank: int, size: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
