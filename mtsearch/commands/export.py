@@ -1,4 +1,4 @@
-"""Export a trained model of a run: ``python -m mtsearch.export run=RUN pick=knee [out=DIR]``."""
+"""Export a trained model of a run: ``python -m mtsearch.export run=RUN [pick=PICK] [out=DIR]``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [of=TASK] [out=DIR] [on
 
 Makes the picked trial's model small (zero rows removed, tied rows shared), checks it against the trained one on validation images and
 writes model.pt2 and model.safetensors, which torch alone loads, with card.md and card.json. PICK is one of
-  knee                               the front's knee (the default)
+  auto                               the front's only point; of two, the one for equal preference; the knee from three on (the default)
+  knee                               the front's knee; it needs at least three different points
   best:METRIC                        the best of a metric, such as best:val/image/error
   preference:image=0.7,digit=0.3     the front's nearest to a preference (what is left out has no weight)
-  bound:METRIC<=VALUE                the knee among those that keep a bound
+  bound:METRIC<=VALUE                as auto, among those that keep a bound
   trial:0003                         one trial, or a control by its name
   of                                 the weights of this task's best report, where the trial had `keep: tasks`, instead of the selected ones
   out                                the folder to make (RUN/export/<trial>; ./export/<trial> of a run at a URL); what is there is replaced
@@ -42,7 +43,7 @@ def _export(words: list[str]) -> int:
     if "run" not in own:
         raise BadInput(
             "`run` is missing. Write, for example, `python -m mtsearch.export"
-            " run=results/pareto_cm/20260101-120000 pick=knee`."
+            " run=results/pareto_cm/20260101-120000 pick=auto`."
         )
     onnx = own.get("onnx", "false").lower()
     if onnx not in ("true", "false"):
@@ -54,7 +55,7 @@ def _export(words: list[str]) -> int:
     run = open_run(own["run"], parse_plugins(own["plugins"]) if "plugins" in own else None)
 
     places = {k.removeprefix("data."): v for k, v in own.items() if k.startswith("data.")}
-    picked = Run(run).pick(own.get("pick", "knee"), of=own.get("of"))
+    picked = Run(run).pick(own.get("pick", "auto"), of=own.get("of"))
     out = picked.export(own.get("out"), onnx=onnx == "true", places=places)
     print(f"trial   {picked.name} ({picked.how})")
     print(f"files   {', '.join(sorted(path.name for path in out.iterdir()))}")

@@ -15,7 +15,7 @@ from mtsearch.config.overrides import split_pairs
 from mtsearch.config.plugins import is_file, parse_plugins
 
 if TYPE_CHECKING:
-    from mtsearch.pareto import Outcome
+    from mtsearch.pareto import SearchResult
     from mtsearch.runs.directory import RunDirectory
 
 USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet] [reference=DIR] [plugins=[FILE.py]]
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
-def write(run: RunDirectory, formats: Sequence[str] | None = None) -> Outcome:
+def write(run: RunDirectory, formats: Sequence[str] | None = None) -> SearchResult:
     """Write all of a run's tables, picture and page, or only those of the given formats, and return
-    the outcome."""
+    the result."""
     from mtsearch.reporting.publish import FORMATS, publish
 
     space = run.space
@@ -52,10 +52,11 @@ def write(run: RunDirectory, formats: Sequence[str] | None = None) -> Outcome:
         run.environment,
         configuration=space.to_yaml(),
         formats=formats or FORMATS,
+        address=run.address,
     )
 
 
-def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
+def _keep(run: RunDirectory, result: SearchResult, folder: str) -> None:
     """Write the reference result, the data root as DATA and without where this machine keeps its
     results."""
     from mtsearch.config.reading import list_spaces, load_space
@@ -91,7 +92,7 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
         strip_local_paths([*kept, *(f"{key}={value}" for key, value in record.changes.items())]),
     )
     command = "python -m mtsearch.run " + " ".join(words)
-    for row in found.rows:
+    for row in result.rows:
         row["command"] = shlex.join(strip_local_paths(shlex.split(row["command"])))
     config = run.config
     if (
@@ -99,7 +100,7 @@ def _keep(run: RunDirectory, found: Outcome, folder: str) -> None:
     ):  # a run made before the space had its notes
         config = config.model_copy(update={"notes": load_space(record.space).config.notes})
     write_reference(
-        folder, found, config, run.environment, configuration=dump_yaml(raw), command=command
+        folder, result, config, run.environment, configuration=dump_yaml(raw), command=command
     )
 
 
@@ -132,14 +133,14 @@ def _report(words: list[str]) -> int:
                 f"`reference` is no folder that can be written to: {own['reference']}"
                 f" ({error.strerror}). Give another one."
             ) from None
-    found = write(run, [chosen] if chosen else None)
+    result = write(run, [chosen] if chosen else None)
     try:
         run.send_tables()
     except StoreError as error:
         raise BadInput(f"the tables cannot be kept: {error}") from None
     if "reference" in own:
-        _keep(run, found, own["reference"])
-    print_front(found)
+        _keep(run, result, own["reference"])
+    print_front(result)
     print(f"run: {run.address}")
     return 0
 

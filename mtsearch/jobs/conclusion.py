@@ -43,20 +43,21 @@ def conclude(
     run.log.close()
     single = run.state().single
     try:
-        found = publish(
+        result = publish(
             run.path,
             run.rows(),
             run.history(),
             space.config,
             run.environment,
             configuration=space.to_yaml(),
+            address=run.address,
         )
     except OSError as error:
         return halted(
             run, f"the tables of {run.path} cannot be written ({error.strerror or error}).", console
         )
     if not single:
-        print_front(found, console)
+        print_front(result, console)
     unsaved = run.flush()
     for line in run.pop_messages():
         say(console, line)
@@ -79,7 +80,7 @@ def conclude(
     if interrupted:
         return INTERRUPTED
     incomplete = unfinished or failure is not None or unsaved is not None
-    return FAILED if incomplete or not (single or found.front) else DONE
+    return FAILED if incomplete or not (single or result.front_rows) else DONE
 
 
 def halted(run: RunDirectory, reason: str, console: Console) -> int:

@@ -12,8 +12,8 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.space import Space
 from mtsearch.pareto.choice import choose
-from mtsearch.pareto.columns import Row, arranged
-from mtsearch.pareto.outcome import Outcome, outcome
+from mtsearch.pareto.columns import Row, column_order
+from mtsearch.pareto.result import SearchResult, search_result
 from mtsearch.runs.commands import strip_local_paths
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.object_store import is_url
@@ -36,7 +36,7 @@ class Table(Sequence[Row]):
     """
 
     def __init__(self, rows: Sequence[Row], first: Sequence[str] = ()) -> None:
-        self._rows, self.columns = list(rows), arranged(rows, first)
+        self._rows, self.columns = list(rows), column_order(rows, first)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A data frame with a row per row, in the order of `columns`."""
@@ -99,9 +99,9 @@ class Run:
     # ------------------------------------------------------------ tables
 
     @cached_property
-    def _result(self) -> Outcome:
+    def _result(self) -> SearchResult:
         config, environment = self.config, self.directory.environment
-        return outcome(
+        return search_result(
             self.directory.rows(),
             self.directory.history(),
             config.objectives,
@@ -127,13 +127,12 @@ class Run:
     @property
     def front(self) -> Table:
         """The non-dominated trials, from the best to the worst of the first objective."""
-        return Table(self._result.front, self._result.metrics)
+        return Table(self._result.front_rows, self._result.metrics)
 
     @property
     def hypervolume(self) -> float:
         """Of the front, in the product of the objectives' units; NaN where the front is empty."""
-        found = self._result.hypervolumes
-        return found[-1] if found else float("nan")
+        return self._result.front.hypervolume
 
     def plot_front(self, path: str | Path | None = None) -> Figure:
         """The front, the other trials and the controls, a panel per pair of objectives.
@@ -177,7 +176,9 @@ class Run:
 
     def __repr__(self) -> str:
         states = ", ".join(f"{n} {name}" for name, n in sorted(self._result.states.items()))
-        return f"Run({self.address!r}: {states or 'no trial'}; front {len(self._result.front)})"
+        return (
+            f"Run({self.address!r}: {states or 'no trial'}; front {len(self._result.front_rows)})"
+        )
 
     def _repr_html_(self) -> str:
         return f"<p><code>{self.address}</code></p>{self.front._repr_html_()}"

@@ -1,38 +1,47 @@
 """Fronts: dominance, hypervolume, choice, Delta-m. Imports neither torch nor Ray."""
 
-from mtsearch.pareto.choice import by_preference, choose, knee, normalised
+from mtsearch.pareto.choice import choose
 from mtsearch.pareto.constraints import constraint_excess, feasible, total_excess
 from mtsearch.pareto.delta import delta_m, measures_of, with_delta_m
-from mtsearch.pareto.front import front_mask, front_rows, non_dominated, rank, values
-from mtsearch.pareto.indicators import Reference, hypervolume, hypervolume_series, reference_point
-from mtsearch.pareto.live_front import LiveFront
+from mtsearch.pareto.dominance import non_dominated, objective_values, rank
+from mtsearch.pareto.front import Front, front_of, front_rows
+from mtsearch.pareto.hypervolume import (
+    Hypervolume,
+    hypervolume,
+    hypervolume_series,
+    measure_hypervolume,
+)
+from mtsearch.pareto.knee import by_preference, knee, normalised
 from mtsearch.pareto.ordering import best_first
-from mtsearch.pareto.outcome import Outcome, outcome
+from mtsearch.pareto.reference import Reference, reference_point
+from mtsearch.pareto.result import SearchResult, search_result
 from mtsearch.pareto.trial_order import trial_order
 
 __all__ = [
-    "LiveFront",
-    "Outcome",
+    "Front",
+    "Hypervolume",
     "Reference",
+    "SearchResult",
     "best_first",
     "by_preference",
     "choose",
     "constraint_excess",
     "delta_m",
     "feasible",
-    "front_mask",
+    "front_of",
     "front_rows",
     "hypervolume",
     "hypervolume_series",
     "knee",
+    "measure_hypervolume",
     "measures_of",
     "non_dominated",
     "normalised",
-    "outcome",
+    "objective_values",
     "rank",
     "reference_point",
+    "search_result",
     "total_excess",
     "trial_order",
-    "values",
     "with_delta_m",
 ]

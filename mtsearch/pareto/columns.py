@@ -1,5 +1,5 @@
-"""The columns of rows: reading numbers, the words shown for a metric, their order and their
-digits."""
+"""The columns of rows: reading numbers, labels of metrics, the order of columns, the format of
+values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtsearch.config.metrics import TASK_METRICS, Metric, metric_of
+from mtsearch.config.text import printable
 
 Row = dict[str, Any]
 Kinds = Mapping[str, str]
@@ -47,11 +48,11 @@ def number(row: Mapping[str, Any], metric: str) -> float:
         return math.nan
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 
-def known(metric: str, kinds: Kinds | None = None) -> Metric:
+def metric_info(metric: str, kinds: Kinds | None = None) -> Metric:
     """Direction, unit and default reference of a metric. A task's `error` is a percentage unless
     `kinds` says that the task is a regression.
     """
@@ -64,45 +65,46 @@ def known(metric: str, kinds: Kinds | None = None) -> Metric:
 
 
 def label(metric: str, kinds: Kinds | None = None) -> str:
-    """A metric in words with its unit: `val/image/error` becomes ``image error (%)``, its tested
-    twin ``image error, test (%)``."""
-    unit = known(metric, kinds).unit
+    """A metric in words with its unit: `val/image/error` becomes ``image error (%)``,
+    `test/image/error` ``image error, test (%)``, the `error` of a segmentation ``scene mIoU
+    error``, as it is 100 minus a mean IoU."""
+    unit = metric_info(metric, kinds).unit
     parts = metric.split("/", 3)
     if metric in _SHORT:
         words = _SHORT[metric]
-    elif len(parts) == 4:
-        words = f"{parts[1]} {parts[2]} of {parts[3]}" + (
-            "" if parts[0] == "val" else f", {parts[0]}"
-        )
-    elif len(parts) == 3:
-        words = f"{parts[1]} {parts[2]}" + ("" if parts[0] == "val" else f", {parts[0]}")
+    elif len(parts) >= 3:
+        split, task, name = parts[:3]
+        if (kinds or {}).get(task) == "segmentation" and name in ("error", "error_all"):
+            name = f"mIoU {name}"
+        words = f"{task} {name}" + (f" of {parts[3]}" if len(parts) == 4 else "")
+        words += "" if split == "val" else f", {split}"
     else:
         words = parts[-1].removeprefix(CONFIGURATION)
-    return words.replace("_", " ") + (f" ({unit})" if unit else "")
+    return printable(words.replace("_", " ")) + (f" ({unit})" if unit else "")
 
 
-def show(value: Any, metric: str = "", kinds: Kinds | None = None) -> str:
+def format_value(value: Any, metric: str = "", kinds: Kinds | None = None) -> str:
     """A value as tables print it: percentages with two decimals, counts with thousands, other
-    numbers with four digits; an en dash for nothing.
+    numbers with four digits; an en dash for nothing. Text loses its control characters.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    if math.isinf(value):
+        many = isinstance(value, list | tuple)
+        return printable(", ".join(map(str, value)) if many else str(value))
+    if isinstance(value, float) and math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    if metric and not metric.startswith(CONFIGURATION) and known(metric, kinds).unit == "%":
+    last, setting = metric.rsplit("/", 1)[-1], metric.startswith(CONFIGURATION)
+    if metric and not setting and metric_info(metric, kinds).unit == "%":
         return f"{value:+.2f}" if metric.endswith("delta_m") else f"{value:.2f}"
-    if (decimals := _DECIMALS.get(metric.rsplit("/", 1)[-1])) is not None and not metric.startswith(
-        CONFIGURATION
-    ):
-        return f"{value:.{decimals}f}"
-    if float(value).is_integer() and abs(value) < 1e15:
+    if not setting and last in _DECIMALS:
+        return f"{value:.{_DECIMALS[last]}f}"
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
         return f"{int(value):,}" if metric.startswith(("model/", "cost/")) else str(int(value))
     return f"{value:.4g}"
 
 
-def arranged(rows: Iterable[Row], first: Sequence[str] = ()) -> list[str]:
+def column_order(rows: Iterable[Row], first: Sequence[str] = ()) -> list[str]:
     """The columns of rows in a stable order: identity, `first`, metrics by group, configuration,
     anything else, and the command last."""
     names = {key for row in rows for key in row}
@@ -113,7 +115,7 @@ def arranged(rows: Iterable[Row], first: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(placed + rest + (["command"] if "command" in names else [])))
 
 
-def searched(rows: Sequence[Row]) -> list[str]:
+def varied_columns(rows: Sequence[Row]) -> list[str]:
     """The configuration columns whose value differs between rows: what the search varied."""
-    columns = [c for c in arranged(rows) if c.startswith(CONFIGURATION)]
+    columns = [c for c in column_order(rows) if c.startswith(CONFIGURATION)]
     return [c for c in columns if len({repr(row.get(c)) for row in rows}) > 1]

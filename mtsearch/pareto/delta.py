@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from mtsearch.pareto.columns import Kinds, Row, known, number
+from mtsearch.pareto.columns import Kinds, Row, metric_info, number
 
 Measure = Literal["percent", "min", "max"]
 """How a metric enters Delta-m: as 100 minus a percentage of error (accuracy, mIoU), or as it is, to
@@ -48,7 +48,7 @@ def measures_of(
             if key.startswith(f"{split}/") and key.endswith("/error") and key.count("/") == 2
         }
     )
-    return {name: "percent" if known(name, kinds).unit == "%" else "min" for name in names}
+    return {name: "percent" if metric_info(name, kinds).unit == "%" else "min" for name in names}
 
 
 def with_delta_m(rows: Sequence[Row], control: str | None, kinds: Kinds | None = None) -> list[Row]:

@@ -1,97 +1,138 @@
-"""Dominance: the non-dominated points, the layers below them, and the front of a table of
-trials."""
+"""The front of a search, for the running search, its final tables and the choice of a trial."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
-import moocore
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from mtsearch.config.schema import Constraint, Objective
-from mtsearch.pareto.columns import Row, number
-from mtsearch.pareto.constraints import Floats, Mask, feasible
+from mtsearch.pareto.columns import Kinds, Row
+from mtsearch.pareto.constraints import Mask, feasible
+from mtsearch.pareto.dominance import non_dominated, objective_values
+from mtsearch.pareto.hypervolume import Hypervolume, measure_hypervolume
+from mtsearch.pareto.knee import knee
+from mtsearch.pareto.reference import Reference, reference_point
+
+Key = TypeVar("Key", bound=Hashable)
 
 
-def minimised(points: ArrayLike, goals: Sequence[str]) -> Floats:
-    """The points with every objective to be minimised: maximised columns change their sign.
+class Front(Generic[Key]):
+    """The non-dominated points of a search by key, with reference point, hypervolume and knee.
 
-    `points` has shape (n, k), `goals` holds k words, `min` or `max`. Raises ValueError when they do
-    not fit.
+    Points can be added one by one or all at once; the result depends on the set of points only.
+    Adding a point costs what the front's size costs, not the search's.
+
+    Attributes:
+        objectives: k of them, which span the front.
+        constraints: points that break one are not on the front.
+        kinds: the kind of each task, which says whether its `error` is a percentage.
+        keys: of the points on the front, in the order in which they were added.
+        points: their objectives, shape (n, k).
     """
-    array = np.asarray(points, dtype=np.float64)
-    if array.size == 0:
-        array = array.reshape(0, len(goals))
-    if array.ndim != 2 or array.shape[1] != len(goals):
-        raise ValueError(
-            f"Parameter `points` should have shape (n, {len(goals)}). Found {array.shape}."
-        )
-    if unknown := set(goals) - {"min", "max"}:
-        raise ValueError(
-            f"Parameter `goals` should hold `min` and `max` only. Found {sorted(unknown)}."
-        )
-    return array * np.where(np.asarray(goals) == "max", -1.0, 1.0)
+
+    def __init__(
+        self,
+        objectives: Sequence[Objective],
+        constraints: Sequence[Constraint] = (),
+        kinds: Kinds | None = None,
+    ) -> None:
+        self.objectives, self.constraints, self.kinds = tuple(objectives), tuple(constraints), kinds
+        self.keys: list[Key] = []
+        self.points = np.empty((0, len(self.objectives)))
+        # the smallest and the largest value of each objective among all points, dominated ones too
+        self._range = np.empty((0, len(self.objectives)))
+        self._hypervolume: Hypervolume | None = None
+
+    @property
+    def goals(self) -> list[str]:
+        """`min` or `max` per objective."""
+        return [o.goal for o in self.objectives]
+
+    def add(self, key: Key, metrics: Mapping[str, Any]) -> list[Key]:
+        """Add the metrics of a finished trial; see `extend`."""
+        return self.extend([key], [metrics])
+
+    def extend(self, keys: Sequence[Key], rows: Sequence[Mapping[str, Any]]) -> list[Key]:
+        """Add finished trials by their metrics; returns the keys that are not, or no longer, on the
+        front.
+
+        A trial that breaks a constraint, or whose objectives are not all finite, does not count.
+        """
+        values = objective_values(rows, self.objectives)
+        counted = self.eligible(rows)
+        out = [key for key, counts in zip(keys, counted, strict=True) if not counts]
+        if not counted.any():
+            return out
+        together = np.vstack([self.points, values[counted]])
+        known = [*self.keys, *(key for key, counts in zip(keys, counted, strict=True) if counts)]
+        seen = np.vstack([self._range, values[counted]])
+        self._range = np.stack([seen.min(axis=0), seen.max(axis=0)])
+        stays = non_dominated(together, self.goals)
+        self.points = together[stays]
+        self.keys = [key for key, stay in zip(known, stays, strict=True) if stay]
+        self._hypervolume = None
+        return out + [key for key, stay in zip(known, stays, strict=True) if not stay]
+
+    def eligible(self, rows: Sequence[Mapping[str, Any]]) -> Mask:
+        """Which rows could be on the front, as a mask (n,): every objective is finite and every
+        constraint holds."""
+        finite = np.isfinite(objective_values(rows, self.objectives)).all(axis=1)
+        return np.asarray(finite & feasible(rows, self.constraints))
+
+    @property
+    def reference(self) -> Reference:
+        """The reference point of the hypervolume, see `reference_point`. "Worst seen" are all
+        points added, dominated ones too."""
+        return reference_point(self.objectives, self._range, self.kinds)
+
+    @property
+    def hypervolume(self) -> float:
+        """In the product of the objectives' units; NaN while the front is empty."""
+        return self._measured.value
+
+    @property
+    def hypervolume_error(self) -> float:
+        """The standard error of `hypervolume` where that is an estimate, 0 where it is exact."""
+        return self._measured.error
+
+    @property
+    def knee(self) -> Key | None:
+        """The key of the knee, None where the front has fewer than three different points."""
+        index = knee(self.points, self.goals)
+        return None if index is None else self.keys[index]
+
+    @property
+    def _measured(self) -> Hypervolume:
+        if not self.keys:
+            return Hypervolume(math.nan)
+        if self._hypervolume is None:
+            self._hypervolume = measure_hypervolume(self.points, self.goals, self.reference.values)
+        return self._hypervolume
 
 
-def non_dominated(points: ArrayLike, goals: Sequence[str]) -> Mask:
-    """Which of the points (n, k) no other point dominates, as a mask (n,).
-
-    A point dominates another when it is nowhere worse and somewhere better. Equal points do not
-    dominate each other, so duplicates stay together; a point with a value that is not finite is
-    never on the front and dominates nothing.
-    """
-    array = minimised(points, goals)
-    mask: Mask = np.asarray(np.isfinite(array).all(axis=1))
-    if mask.any():
-        mask[mask] = moocore.is_nondominated(array[mask], keep_weakly=True)
-    return mask
-
-
-def rank(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.int64]:
-    """The layer of each point in non-dominated sorting (Deb et al. 2002), as integers (n,): 0 is
-    the front, 1 the front without it, and so on.
-
-    Points with a value that is not finite share one layer behind all others.
-    """
-    array = minimised(points, goals)
-    finite = np.isfinite(array).all(axis=1)
-    ranks = np.zeros(len(array), dtype=np.int64)
-    if finite.any():
-        ranks[finite] = moocore.pareto_rank(array[finite])
-        ranks[~finite] = ranks[finite].max() + 1
-    return ranks
-
-
-def values(rows: Sequence[Row], objectives: Sequence[Objective]) -> Floats:
-    """The objectives of rows as an array (n, k), NaN where a row has none."""
-    return np.array(
-        [[number(row, o.metric) for o in objectives] for row in rows], dtype=np.float64
-    ).reshape(len(rows), len(objectives))
-
-
-def front_mask(
-    rows: Sequence[Row], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()
-) -> Mask:
-    """Which rows are on the front: search trials (no controls) that are done and keep the
-    constraints, not dominated by another such trial.
-    """
-    done = np.array(
-        [row.get("state") == "done" and row.get("kind", "search") == "search" for row in rows],
-        dtype=np.bool_,
-    )
-    mask = done & feasible(rows, constraints)
-    points = values(rows, objectives)
-    mask[mask] = non_dominated(points[mask], [o.goal for o in objectives])
-    return mask
+def front_of(
+    rows: Sequence[Row],
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint] = (),
+    kinds: Kinds | None = None,
+) -> Front[int]:
+    """The front of a table: of its search trials (no controls) that are done. The keys are the
+    rows' indices."""
+    done = [
+        index
+        for index, row in enumerate(rows)
+        if row.get("state") == "done" and row.get("kind", "search") == "search"
+    ]
+    front: Front[int] = Front(objectives, constraints, kinds)
+    front.extend(done, [rows[index] for index in done])
+    return front
 
 
 def front_rows(
     rows: Sequence[Row], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()
 ) -> list[Row]:
-    """The rows on the front (see `front_mask`), in the order given."""
-    return [
-        row
-        for row, inside in zip(rows, front_mask(rows, objectives, constraints), strict=True)
-        if inside
-    ]
+    """The rows on the front (see `front_of`), in the order given."""
+    return [rows[index] for index in front_of(rows, objectives, constraints).keys]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mtsearch.pareto.front import minimised, rank
+from mtsearch.pareto.dominance import rank, to_minimise
 
 
 def best_first(
@@ -30,7 +30,7 @@ def best_first(
             that break some come after those that keep all, the least excess first (constrained
             domination, Deb et al. 2002).
     """
-    array = minimised(points, goals)
+    array = to_minimise(points, goals)
     broken = (
         np.zeros(len(array))
         if excess is None

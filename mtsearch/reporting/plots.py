@@ -1,4 +1,4 @@
-"""The picture of the front, fit for a paper: all trials, the front, its knee and the controls."""
+"""The plot of the front in print quality: all trials, the front, its knee and the controls."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from mtsearch.config.files import replacing
 from mtsearch.config.schema import Objective
 from mtsearch.pareto.columns import Row, label
-from mtsearch.pareto.front import Floats, non_dominated, values
-from mtsearch.pareto.outcome import Outcome
+from mtsearch.pareto.constraints import Floats
+from mtsearch.pareto.dominance import non_dominated, objective_values
+from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting import palette
 
 STYLE: dict[Any, Any] = {
@@ -42,13 +43,13 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 300,
     "pdf.fonttype": 42,  # text stays text in vector files
     "svg.fonttype": "none",
-    "svg.hashsalt": "mtsearch",  # the same picture gives the same file
+    "svg.hashsalt": "mtsearch",  # the same plot gives the same file
 }
 
 
-def write_front(path: Path, found: Outcome) -> None:
-    """Write the picture to `path`; the suffix (.png, .pdf, .svg) says the format. Replaced in one
-    step."""
+def write_front(path: Path, result: SearchResult) -> None:
+    """Write the plot to `path`, replaced in one step; the suffix (.png, .pdf, .svg) says the
+    format."""
     with mpl.rc_context(STYLE), replacing(path) as temporary:
         metadata = (
             {"CreationDate": None}
@@ -57,7 +58,7 @@ def write_front(path: Path, found: Outcome) -> None:
             if path.suffix == ".svg"
             else {}
         )
-        front_figure(found).savefig(
+        front_figure(result).savefig(
             temporary,
             format=path.suffix[1:],
             bbox_inches="tight",
@@ -66,10 +67,10 @@ def write_front(path: Path, found: Outcome) -> None:
         )
 
 
-def front_figure(found: Outcome) -> Figure:
+def front_figure(result: SearchResult) -> Figure:
     """One panel for one or two objectives, one panel per pair for more (three in a line), sharing
     one legend."""
-    pairs = list(combinations(range(len(found.objectives)), 2))
+    pairs = list(combinations(range(len(result.objectives)), 2))
     if len(pairs) < 2:
         figure = Figure(figsize=(4.6, 3.5), layout="constrained")
         panels = [figure.subplots()]
@@ -81,9 +82,9 @@ def front_figure(found: Outcome) -> Figure:
             spare.remove()
     if pairs:
         for axes, (i, j) in zip(panels, pairs, strict=False):
-            _pair(axes, found, found.objectives[i], found.objectives[j])
+            _pair(axes, result, result.objectives[i], result.objectives[j])
     else:
-        _single(panels[0], found)
+        _single(panels[0], result)
     handles = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
     if handles:
         order = list(handles)
@@ -99,11 +100,14 @@ def front_figure(found: Outcome) -> Figure:
     return figure
 
 
-def _pair(axes: Axes, found: Outcome, x: Objective, y: Objective) -> None:
+def _pair(axes: Axes, result: SearchResult, x: Objective, y: Objective) -> None:
     pair = (x, y)
-    others = values([row for row in found.eligible if not row["front"]], pair)
-    front, controls = values(found.front, pair), values(found.controls, pair)
-    breaking = values(found.infeasible, pair)
+    others = objective_values([row for row in result.eligible if not row["front"]], pair)
+    front, controls = (
+        objective_values(result.front_rows, pair),
+        objective_values(result.control_rows, pair),
+    )
+    breaking = objective_values(result.infeasible, pair)
     if len(breaking):
         _marks(
             axes,
@@ -127,7 +131,7 @@ def _pair(axes: Axes, found: Outcome, x: Objective, y: Objective) -> None:
             zorder=2,
         )
     if len(front):
-        two = len(found.objectives) == 2
+        two = len(result.objectives) == 2
         edge = front[non_dominated(front, [o.goal for o in pair])]
         _staircase(
             axes,
@@ -146,15 +150,15 @@ def _pair(axes: Axes, found: Outcome, x: Objective, y: Objective) -> None:
             label="front",
             zorder=4,
         )
-    if found.knee is not None:
+    if result.knee is not None:
         star = {"marker": "*", "color": palette.KNEE, "edgecolors": "white", "linewidths": 0.6}
-        _marks(axes, values([found.knee], pair), s=150, label="knee", zorder=6, **star)
-    _controls(axes, found.controls, controls)
+        _marks(axes, objective_values([result.knee], pair), s=150, label="knee", zorder=6, **star)
+    _controls(axes, result.control_rows, controls)
     for axis in (axes.xaxis, axes.yaxis):
         if max(abs(v) for v in axis.get_data_interval()) >= 1e4:
             axis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel(label(x.metric, found.kinds))
-    axes.set_ylabel(label(y.metric, found.kinds))
+    axes.set_xlabel(_plain(label(x.metric, result.kinds)))
+    axes.set_ylabel(_plain(label(y.metric, result.kinds)))
     _limits(axes, np.vstack([front, controls[np.isfinite(controls).all(axis=1)]]), others)
     if not len(front):
         axes.text(
@@ -195,7 +199,7 @@ def _staircase(
 def _controls(axes: Axes, rows: Sequence[Row], points: Floats) -> None:
     for i, (row, point) in enumerate(zip(rows, points, strict=True)):
         if np.isfinite(point).all():
-            name, which = str(row.get("control") or row["trial"]), i % len(palette.CONTROLS)
+            name, which = _control_name(row), i % len(palette.CONTROLS)
             style = {"marker": palette.CONTROL_MARKS[which], "color": palette.CONTROLS[which]}
             _marks(
                 axes,
@@ -209,17 +213,28 @@ def _controls(axes: Axes, rows: Sequence[Row], points: Floats) -> None:
             )
 
 
+def _control_name(row: Row) -> str:
+    """A legend entry; matplotlib hides those that begin with an underscore."""
+    name = _plain(str(row.get("control") or row["trial"]))
+    return f" {name}" if name.startswith("_") else name
+
+
+def _plain(text: str) -> str:
+    """Text in which matplotlib finds no mathematics."""
+    return text.replace("$", r"\$")
+
+
 def _limits(axes: Axes, important: Floats, others: Floats) -> None:
-    """Axes that hold the front, the controls and nine tenths of the other trials; how many lie
-    beyond is written in the corner."""
-    shown = (
+    """Limit the axes to the front, the controls and nine tenths of the other trials; a text in the
+    corner gives the number of trials outside."""
+    inside = (
         np.vstack([important, np.quantile(others, [0.05, 0.95], axis=0)])
         if len(others)
         else important
     )
-    if len(shown) < 2:
+    if len(inside) < 2:
         return
-    low, high = shown.min(axis=0), shown.max(axis=0)
+    low, high = inside.min(axis=0), inside.max(axis=0)
     margin = 0.06 * np.where(high > low, high - low, np.maximum(np.abs(high), 1e-3))
     axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
     axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
@@ -242,9 +257,9 @@ def _limits(axes: Axes, important: Floats, others: Floats) -> None:
         )
 
 
-def _single(axes: Axes, found: Outcome) -> None:
-    objective = found.objectives[0]
-    points = values(found.eligible, [objective])[:, 0]
+def _single(axes: Axes, result: SearchResult) -> None:
+    objective = result.objectives[0]
+    points = objective_values(result.eligible, [objective])[:, 0]
     number = np.arange(1, len(points) + 1)
     if len(points):
         best = (np.minimum if objective.goal == "min" else np.maximum).accumulate(points)
@@ -260,8 +275,8 @@ def _single(axes: Axes, found: Outcome) -> None:
             label="best so far",
             zorder=3,
         )
-    for i, row in enumerate(found.controls):
-        level = values([row], [objective])[0, 0]
+    for i, row in enumerate(result.control_rows):
+        level = objective_values([row], [objective])[0, 0]
         if np.isfinite(level):
             colour = palette.CONTROLS[i % len(palette.CONTROLS)]
             axes.axhline(
@@ -269,9 +284,9 @@ def _single(axes: Axes, found: Outcome) -> None:
                 color=colour,
                 linewidth=1.1,
                 linestyle="--",
-                label=str(row.get("control") or row["trial"]),
+                label=_control_name(row),
                 zorder=1,
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("finished trials")
-    axes.set_ylabel(label(objective.metric, found.kinds))
+    axes.set_ylabel(_plain(label(objective.metric, result.kinds)))

@@ -1,4 +1,4 @@
-"""Everything that a run directory shows: tables, picture and page in one call."""
+"""All files that present a run: tables, plot and page in one call."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.pareto.columns import Row
-from mtsearch.pareto.outcome import Outcome, outcome
-from mtsearch.reporting.tables import write_csv, write_markdown, write_parquet
+from mtsearch.pareto.result import SearchResult, search_result
+from mtsearch.reporting.markdown import write_markdown
+from mtsearch.reporting.tables import write_csv, write_parquet
 
 FORMATS = ("parquet", "csv", "md", "png", "html")
 
@@ -23,16 +24,30 @@ def publish(
     *,
     configuration: str,
     formats: Sequence[str] = FORMATS,
-) -> Outcome:
+    address: str = "",
+) -> SearchResult:
     """Write the tables, `front.png` and `report.html` of a run into its directory, each replaced in
-    one step, and return the outcome.
+    one step.
 
-    `environment` are the run's facts; its entry ``tasks`` (kind by task name) says which errors are
-    percentages. `configuration` is the YAML text that the page quotes. `formats` limits what is
-    written.
+    Args:
+        directory: the run directory.
+        rows: a dict a trial.
+        history: a dict a report.
+        config: the space, whose objectives, constraints, control and notes count.
+        environment: the run's facts; its entry ``tasks`` (kind by task name) says which errors are
+            percentages.
+        configuration: the YAML text that the page quotes.
+        formats: which of `FORMATS` are written.
+        address: the run's folder or URL, for the export commands of the page.
+
+    Returns:
+        The result that the files present.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     folder = Path(directory)
-    found = outcome(
+    result = search_result(
         rows,
         history,
         config.objectives,
@@ -42,24 +57,25 @@ def publish(
         notes=config.notes or "",
     )
     if "parquet" in formats:
-        write_parquet(folder, found)
+        write_parquet(folder, result)
     if "csv" in formats:
-        write_csv(folder / "front.csv", found)
+        write_csv(folder / "front.csv", result)
     if "md" in formats:
-        write_markdown(folder / "front.md", found)
+        write_markdown(folder / "front.md", result)
     if "png" in formats:
         from mtsearch.reporting.plots import write_front  # matplotlib takes a second to import
 
-        write_front(folder / "front.png", found)
+        write_front(folder / "front.png", result)
     if "html" in formats:
         from mtsearch.reporting.page import write_report
 
         write_report(
             folder / "report.html",
-            found,
+            result,
             name=config.name,
             description=config.description,
             configuration=configuration,
             environment=environment,
+            address=address,
         )
-    return found
+    return result

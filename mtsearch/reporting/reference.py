@@ -8,18 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mtsearch.config.files import replacing
+from mtsearch.config.files import write_atomic
 from mtsearch.config.schema import SpaceConfig
-from mtsearch.pareto.columns import number, show
-from mtsearch.pareto.outcome import Outcome
+from mtsearch.config.text import printable
+from mtsearch.pareto.columns import format_value, number
+from mtsearch.pareto.result import SearchResult
+from mtsearch.reporting.markdown import escape, markdown_table
+from mtsearch.reporting.notes import result_notes
 from mtsearch.reporting.plots import write_front
-from mtsearch.reporting.shown import SETTINGS
-from mtsearch.reporting.tables import markdown, notes, write_csv
+from mtsearch.reporting.table_columns import MAX_SETTINGS
+from mtsearch.reporting.tables import write_csv
 
 
 def write_reference(
     directory: str | Path,
-    found: Outcome,
+    result: SearchResult,
     config: SpaceConfig,
     environment: Mapping[str, Any],
     *,
@@ -32,21 +35,22 @@ def write_reference(
     `configuration` is the resolved YAML and `command` the line that makes the run again, both with
     the data root written as DATA.
     """
-    found = replace(found, notes=config.notes or "")
+    result = replace(result, notes=printable(config.notes or "", lines=True))
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    write_csv(folder / "front.csv", found)
-    write_csv(folder / "trials.csv", found, found.rows)
-    write_front(folder / "front.png", found)
+    write_csv(folder / "front.csv", result)
+    write_csv(folder / "trials.csv", result, result.rows)
+    write_front(folder / "front.png", result)
     for name, text in (
         ("config.yaml", configuration),
-        ("README.md", page(found, config, environment, command)),
+        ("README.md", page(result, config, environment, command)),
     ):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_atomic(folder / name, text)
 
 
-def page(found: Outcome, config: SpaceConfig, environment: Mapping[str, Any], command: str) -> str:
+def page(
+    result: SearchResult, config: SpaceConfig, environment: Mapping[str, Any], command: str
+) -> str:
     """The Markdown page: command, budget, machine, front, all trials, and what the space says about
     them."""
     versions = ", ".join(
@@ -56,39 +60,41 @@ def page(found: Outcome, config: SpaceConfig, environment: Mapping[str, Any], co
     )
     parts = [
         f"# {config.name}: a reference result",
-        config.description,
+        escape(printable(config.description, lines=True)),
         f"```bash\n{command}\n```",
         f"- Data: {environment.get('dataset')}.",
         (
             f"- Machine: {environment.get('cores')} cores ({environment.get('machine')}),"
-            f" {show(_total(found))} s of training; {versions}."
+            f" {format_value(_total(result))} s of training; {versions}."
         ),
-        *(f"- {note}" for note in notes(found) if not note.startswith("Data:")),
+        *(f"- {escape(note)}" for note in result_notes(result) if not note.startswith("Data:")),
         "\n![front](front.png)\n\n## Front and controls\n",
-        front_table(found),
+        front_table(result),
     ]
-    if config.notes:
-        parts.append(f"\n## Notes\n\n{config.notes.strip()}\n")
+    if result.notes:
+        parts.append(f"\n## Notes\n\n{escape(result.notes.strip())}\n")
     parts.append("\n## All trials\n\nThe test split is read for the front and the controls only.\n")
-    parts.append(markdown(found, found.rows, room=SETTINGS + 2))
+    parts.append(markdown_table(result, result.rows, max_settings=MAX_SETTINGS + 2))
     files = (
-        "`front.csv` and `trials.csv` hold every column and the command that trains a row again;"
+        "`front.csv` and `trials.csv` have every column and the command that trains a row again;"
         " `config.yaml` is the configuration."
     )
     parts.append(f"\n{files}")
     return "\n".join(parts).replace("\n- ", "\n\n- ", 1) + "\n"
 
 
-def front_table(found: Outcome) -> str:
+def front_table(result: SearchResult) -> str:
     """The front and the controls with what differs between them, as a Markdown table."""
-    return markdown(found, [*found.front, *found.controls])
+    return markdown_table(result, [*result.front_rows, *result.control_rows])
 
 
-def _total(found: Outcome) -> float:
+def _total(result: SearchResult) -> float:
     return float(
         round(
             sum(
-                number(row, "cost/seconds") for row in found.rows if number(row, "cost/seconds") > 0
+                number(row, "cost/seconds")
+                for row in result.rows
+                if number(row, "cost/seconds") > 0
             )
         )
     )

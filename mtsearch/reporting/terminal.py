@@ -6,63 +6,70 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mtsearch.pareto.columns import Row, label, show
-from mtsearch.pareto.outcome import Outcome
-from mtsearch.reporting.tables import hypervolume_note, identity, result_columns
+from mtsearch.pareto.columns import Row, format_value, label
+from mtsearch.pareto.result import SearchResult
+from mtsearch.reporting.notes import hypervolume_note, identity, result_columns
 
 
-def front_table(found: Outcome) -> RenderableType:
-    """The front (best of the first objective first, knee marked), the controls beneath, and a line
+def front_table(result: SearchResult) -> RenderableType:
+    """The front (best of the first objective first, knee marked), the controls below it, and a line
     on the hypervolume. Print it with rich.
     """
-    columns = result_columns(found)
+    columns = result_columns(result)
     table = Table(
         title="Pareto front", title_justify="left", header_style="bold", title_style="bold"
     )
     table.add_column("trial", no_wrap=True)
     for column in columns:
-        table.add_column(_head(label(column, found.kinds)), justify="right", no_wrap=True)
-    for group in (found.front, found.controls):
+        heading = Text(_heading(label(column, result.kinds)))
+        table.add_column(heading, justify="right", no_wrap=True)
+    for group in (result.front_rows, result.control_rows):
         for row in group:
             style = "bold green" if row.get("knee") else ("" if row.get("front") else "cyan")
-            table.add_row(
-                Text(_name(row)), *(show(row.get(c), c, found.kinds) for c in columns), style=style
-            )
+            cells = [Text(format_value(row.get(c), c, result.kinds)) for c in columns]
+            table.add_row(Text(_name(row)), *cells, style=style)
         table.add_section()
     lines: list[RenderableType] = [table]
-    if not found.front:
+    if not result.front_rows:
         why = (
-            "no finished trial keeps the constraints"
-            if found.states.get("done")
+            "no finished trial satisfies the constraints"
+            if result.states.get("done")
             else "no trial has finished"
         )
-        lines = [Text(f"The front is empty: {why}."), *(lines if found.controls else [])]
+        lines = [Text(f"The front is empty: {why}."), *(lines if result.control_rows else [])]
     else:
-        beneath = "; the controls stand below the line" if found.controls else ""
-        lines.append(Text(f"★ the knee{beneath}. {hypervolume_note(found)}"))
-    lost = [row for row in found.rows if row.get("state") == "failed"]
-    if lost:
-        shown = "; ".join(
-            f"{_name(row).removesuffix(' (failed)')}: {row.get('reason') or 'no reason given'}"
-            for row in lost[:3]
-        )
-        lines.append(
-            Text(f"{len(lost)} failed: {shown}{'; ...' if len(lost) > 3 else ''}", style="red")
-        )
-    if stopped := found.states.get("stopped"):
-        lines.append(Text(f"{stopped} stopped early, as others were better"))
+        star = "★ is the knee. " if result.knee is not None else ""
+        below = "The controls are below the line. " if result.control_rows else ""
+        lines.append(Text(f"{star}{below}{hypervolume_note(result)}"))
+    if failed := _failures(result):
+        lines.append(failed)
+    if stopped := result.states.get("stopped"):
+        lines.append(Text(f"{stopped} stopped early, because others were better"))
     return Group(*lines)
 
 
-def print_front(found: Outcome, console: Console | None = None) -> None:
-    """Print `front_table`; where the output is no terminal its width is not cut."""
+def print_front(result: SearchResult, console: Console | None = None) -> None:
+    """Print `front_table`; where the output is no terminal it is 200 columns wide."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=200)
-    console.print(front_table(found))
+    console.print(front_table(result))
 
 
-def _head(words: str) -> str:
+def _failures(result: SearchResult) -> Text | None:
+    """The first three trials that failed, with their reasons."""
+    failed = [row for row in result.rows if row.get("state") == "failed"]
+    if not failed:
+        return None
+    reasons = "; ".join(
+        f"{_name(row).removesuffix(' (failed)')}: {row.get('reason') or 'no reason given'}"
+        for row in failed[:3]
+    )
+    return Text(f"{len(failed)} failed: {reasons}{'; ...' if len(failed) > 3 else ''}", style="red")
+
+
+def _heading(words: str) -> str:
+    """A label on up to three lines: task, metric with unit, split."""
     name, _, split = words.removesuffix(" (%)").partition(", ")
     first, _, rest = name.partition(" ")
     unit = "%" if words.endswith(" (%)") else ""

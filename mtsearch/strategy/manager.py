@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from mtsearch.config.errors import Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
-from mtsearch.pareto import LiveFront
+from mtsearch.pareto import Front
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
@@ -44,7 +44,7 @@ class TrialManager:
         self._tests: list[TrialRecord] | None = None
         self._testing: set[str] = set()
         self._controls = [name for name in space.controls if name not in self.state.trials]
-        self._front = LiveFront(
+        self._front = Front[str](
             space.config.objectives, space.config.constraints, run.environment.get("tasks")
         )
         run.remove_partial_checkpoints()
@@ -240,7 +240,7 @@ class TrialManager:
     @property
     def hypervolume(self) -> float:
         """Hypervolume of the finished trials that keep the constraints, NaN while there is none
-        (see `LiveFront`)."""
+        (see `Front`)."""
         return self._front.hypervolume
 
     @property

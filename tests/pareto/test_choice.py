@@ -1,12 +1,14 @@
 """Choosing one trial from the front."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import Constraint, Objective
-from mtsearch.pareto import by_preference, choose, front_rows, knee, normalised
+from mtsearch.pareto import choose, front_rows, knee, objective_values
 from tests.helpers.synthetic_search import OBJECTIVES, TWO, search
 
 LINE = [
@@ -32,56 +34,10 @@ def rows_of(points, **more):
     ]
 
 
-def test_the_knee_bulges_furthest_towards_the_ideal():
-    assert knee(LINE, ["min", "min"]) == 1
-    assert knee([[-a, b] for a, b in LINE], ["max", "min"]) == 1
-    assert knee([[3, 3]], ["min", "min"]) == 0
-
-
-def test_the_knee_of_three_objectives_by_hand():
-    # normalised sums: 2, 2, 2, 0.9, 1.2
-    assert (
-        knee([[0, 1, 1], [1, 0, 1], [1, 1, 0], [0.3, 0.3, 0.3], [0.2, 0.5, 0.5]], ["min"] * 3) == 3
-    )
-
-
-def test_a_front_on_a_line_has_its_middle_as_the_knee():
-    assert knee([[0, 4], [1, 3], [2, 2], [3, 1], [4, 0]], ["min", "min"]) == 2
-
-
-@given(st.floats(1e-6, 1e6), st.floats(-1e6, 1e6))
-def test_the_knee_does_not_depend_on_units(scale, shift):
-    assert (
-        knee(
-            [[a * scale + shift, b] for a, b in [[0, 10], [1, 4], [5, 1], [10, 0]]], ["min", "min"]
-        )
-        == 1
-    )
-
-
-def test_normalisation_puts_the_best_at_0_the_worst_at_1_and_a_constant_at_0():
-    assert normalised([[1, 5, 2], [3, 5, 1]], ["min", "min", "max"]).tolist() == [
-        [0, 0, 0],
-        [1, 0, 1],
-    ]
-
-
-def test_a_preference_picks_the_smallest_weighted_chebyshev_distance():
-    assert (
-        by_preference(LINE, ["min", "min"], [0.5, 0.5]) == 1
-    )  # the largest terms: .5 .2 .25 .45 .5
-    assert by_preference(LINE, ["min", "min"], [0.2, 0.8]) == 2  # .8 .32 .1 .18 .2
-    assert (
-        by_preference(LINE, ["min", "min"], [0.1, 0.9]) == 3
-    )  # .9 .36 .09 .09 .1, then the smaller weighted sum: .14 or .135
-    assert by_preference(LINE, ["min", "min"], [1, 0]) == 0
-    assert by_preference(LINE, ["min", "min"], [0, 1]) == 4
-
-
-def test_picks_are_words():
+def test_each_form_picks_its_trial():
     rows = rows_of(LINE)
     pick = lambda text: choose(rows, TWO, text)["trial"]  # noqa: E731
-    assert pick("knee") == "0001"
+    assert pick("knee") == pick("auto") == "0001"
     assert pick("best:val/image/error") == "0000"
     assert pick("best:val/digit/error") == "0004"
     assert pick("preference:image=1") == pick("preference:val/image/error=3,digit=0") == "0000"
@@ -91,7 +47,7 @@ def test_picks_are_words():
     assert pick("bound:val/digit/error<=10,val/image/error<=9") == "0001"
 
 
-def test_the_best_of_a_metric_that_is_no_objective_takes_the_metrics_direction():
+def test_best_of_another_metric_uses_its_direction():
     rows = rows_of(LINE)
     for row, rate, params in zip(rows, [10, 50, 30, 20, 40], [9, 8, 7, 6, 5], strict=True):
         row |= {"model/sparsity_rate": rate, "model/params": params}
@@ -105,7 +61,7 @@ def test_the_best_of_a_metric_that_is_no_objective_takes_the_metrics_direction()
         choose(rows, TWO, "best:epoch")
 
 
-def test_a_task_with_two_objectives_must_be_named_in_full():
+def test_ambiguous_task_name_is_refused():
     objectives = [*TWO, Objective(metric="val/image/loss", goal="min")]
     rows = [{**row, "val/image/loss": 1.0} for row in rows_of(LINE)]
     assert choose(rows, objectives, "preference:val/image/error=1,digit=0")["trial"] == "0000"
@@ -113,7 +69,7 @@ def test_a_task_with_two_objectives_must_be_named_in_full():
         choose(rows, objectives, "preference:image=1")
 
 
-def test_a_choice_with_constraints_keeps_them():
+def test_choice_satisfies_the_constraints():
     assert (
         choose(
             rows_of(LINE),
@@ -125,7 +81,7 @@ def test_a_choice_with_constraints_keeps_them():
     )
 
 
-def test_every_form_but_trial_picks_from_the_front():
+def test_every_form_but_trial_picks_from_front():
     rows, _ = search()
     front = {row["trial"] for row in front_rows(rows, OBJECTIVES)}
     for text in (
@@ -142,9 +98,11 @@ def test_every_form_but_trial_picks_from_the_front():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("kne", "`pick` should be `knee`"),
-        ("knee:3", "`pick` should be `knee`"),
-        ("best", "`pick` should be `knee`"),
+        ("kne", "`pick` should be `auto`"),
+        ("knee:3", "`pick` should be `auto`"),
+        ("auto:3", "`pick` should be `auto`"),
+        ("best", "`pick` should be `auto`"),
+        ("trial", "`pick` should be `auto`"),
         (
             "best:val/image/eror",
             r"names no metric of the front's trials. Did you mean `val/image/error`\?",
@@ -163,17 +121,71 @@ def test_every_form_but_trial_picks_from_the_front():
         ("bound:model/density>=1", "leaves no trial of the front: the largest left is 0.9007"),
     ],
 )
-def test_a_pick_that_cannot_be_read_is_answered_with_one_sentence(text, sentence):
+def test_wrong_pick_is_refused_with_one_sentence(text, sentence):
     rows, _ = search()
     with pytest.raises(BadInput, match=sentence):
         choose(rows, OBJECTIVES, text)
 
 
-def test_an_empty_front_says_why():
-    with pytest.raises(BadInput, match=r"it has no finished trial\. Let it finish one"):
+def test_empty_front_says_why():
+    with pytest.raises(BadInput, match=r"it has no finished trial\. Let one finish"):
         choose([], TWO, "knee")
     with pytest.raises(
         BadInput,
-        match=r"none of its 5 finished trials keeps the constraints\. Extend the run or loosen",
+        match=r"none of its 5 finished trials satisfies the constraints\. Extend the run or loosen",
     ):
         choose(rows_of(LINE), TWO, "knee", [Constraint(metric="val/image/error", max=-1)])
+
+
+def test_auto_takes_the_only_point_of_a_front():
+    rows = rows_of([[3, 3], [4, 4], [3, 5]])
+    assert choose(rows, TWO)["trial"] == choose(rows, TWO, "auto")["trial"] == "0000"
+
+
+def test_auto_of_two_points_uses_equal_preference():
+    three = [*TWO, Objective(metric="model/density", goal="min")]
+    rows = rows_of([[0, 1], [1, 0]])
+    rows[0]["model/density"], rows[1]["model/density"] = 0.5, 0.1
+    assert choose(rows, three)["trial"] == "0001"  # best in two of the three objectives
+    assert choose(rows_of([[0, 1], [1, 0]]), TWO)["trial"] == "0000"  # a tie: the earlier one
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[[3, 3]], [[0, 1], [1, 0]], [[0, 1], [1, 0], [1, 0], [0, 1]], [[1, 5], [1, 5], [1, 5]]],
+)
+def test_knee_is_refused_below_three_different_points(points):
+    rows = rows_of(points)
+    count = len({tuple(p) for p in points})
+    message = rf"at least 3 different points\. Found {count}\. Use `pick=auto`"
+    with pytest.raises(BadInput, match=message):
+        choose(rows, TWO, "knee")
+    assert choose(rows, TWO)["trial"] == "0000"
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.sampled_from([0.0, 1.0, 2.0, 4.0, math.nan, math.inf, -math.inf])] * 2),
+        max_size=8,
+    )
+)
+def test_auto_is_on_the_front_and_the_knee_where_defined(points):
+    rows = rows_of(points)
+    front = front_rows(rows, TWO)
+    if not front:
+        with pytest.raises(BadInput, match="empty front"):
+            choose(rows, TWO)
+        return
+    chosen = choose(rows, TWO)
+    assert chosen in front
+    index = knee(objective_values(rows, TWO), ["min", "min"])
+    if index is not None:
+        assert chosen == rows[index] == choose(rows, TWO, "knee")
+
+
+def test_bound_drops_points_dominated_in_the_other_objectives():
+    three = [*TWO, Objective(metric="model/density", goal="min")]
+    rows = rows_of([[0, 10], [1, 4], [5, 1], [10, 0], [0, 12]])
+    for row, density in zip(rows, [0.9, 0.8, 0.7, 0.9, 0.1], strict=True):
+        row["model/density"] = density
+    assert choose(rows, three, "bound:model/density<=1")["trial"] == "0001"

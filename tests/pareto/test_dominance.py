@@ -1,5 +1,5 @@
-"""Dominance: the front and its layers against a plain twin, and the properties that every front
-has."""
+"""Dominance: the front and its layers against a slow computation, and the properties of
+every front."""
 
 import math
 
@@ -21,7 +21,7 @@ def dominates(a, b, goals):
 
 
 def plain_front(points, goals):
-    """The plain twin: every pair compared, points that are not finite left out."""
+    """Compares every pair; points that are not finite do not count."""
     finite = [bool(np.isfinite(p).all()) for p in points]
     return [
         finite[i] and not any(finite[j] and dominates(q, p, goals) for j, q in enumerate(points))
@@ -30,7 +30,7 @@ def plain_front(points, goals):
 
 
 def plain_rank(points, goals):
-    """The plain twin: take the front away until nothing finite is left."""
+    """Removes the front until no finite point is left."""
     left = {i for i, p in enumerate(points) if np.isfinite(p).all()}
     ranks = dict.fromkeys(range(len(points)), -1)
     layer = 0
@@ -54,19 +54,19 @@ def clouds(draw, most=18):
 
 
 @given(clouds())
-def test_the_front_is_the_plain_twins(cloud):
+def test_front_equals_pairwise_comparison(cloud):
     points, goals = cloud
     assert non_dominated(points, goals).tolist() == plain_front(points, goals)
 
 
 @given(clouds())
-def test_the_layers_are_the_plain_twins(cloud):
+def test_layers_equal_repeated_fronts(cloud):
     points, goals = cloud
     assert rank(points, goals).tolist() == plain_rank(points, goals)
 
 
 @given(clouds())
-def test_front_members_do_not_dominate_each_other_and_every_other_finite_point_is_dominated(cloud):
+def test_front_dominates_all_other_points(cloud):
     points, goals = cloud
     mask = non_dominated(points, goals)
     front = points[mask]
@@ -76,7 +76,7 @@ def test_front_members_do_not_dominate_each_other_and_every_other_finite_point_i
 
 
 @given(clouds(), st.randoms(use_true_random=False))
-def test_the_front_follows_a_permutation(cloud, random):
+def test_front_follows_a_permutation(cloud, random):
     points, goals = cloud
     order = list(range(len(points)))
     random.shuffle(order)
@@ -86,7 +86,7 @@ def test_the_front_follows_a_permutation(cloud, random):
 
 
 @given(clouds())
-def test_a_dominated_point_changes_nothing(cloud):
+def test_dominated_point_changes_nothing(cloud):
     points, goals = cloud
     mask = non_dominated(points, goals)
     if mask.any():
@@ -98,7 +98,7 @@ def test_a_dominated_point_changes_nothing(cloud):
             ]
 
 
-def test_duplicates_stay_together_and_points_that_are_not_finite_are_never_on_the_front():
+def test_duplicates_and_infinite_points():
     points = [[1, 2], [1, 2], [2, 1], [2, 2], [0, math.nan], [-math.inf, 0]]
     assert non_dominated(points, ["min", "min"]).tolist() == [True, True, True, False, False, False]
     assert rank(points, ["min", "min"]).tolist() == [0, 0, 0, 1, 2, 2]
@@ -109,14 +109,14 @@ def test_no_points_have_an_empty_front():
     assert rank([[math.nan, 1]], ["min", "min"]).tolist() == [0]
 
 
-def test_points_that_do_not_fit_the_goals_are_refused():
+def test_points_of_wrong_shape_are_refused():
     with pytest.raises(ValueError, match=r"shape \(n, 2\)"):
         non_dominated([[1, 2, 3]], ["min", "min"])
     with pytest.raises(ValueError, match="lower"):
         rank([[1]], ["lower"])
 
 
-def test_only_finished_search_trials_are_on_the_front():
+def test_front_has_finished_search_trials_only():
     rows, _ = search()
     front = front_rows(rows, OBJECTIVES)
     assert front and all(row["state"] == "done" and row["kind"] == "search" for row in front)
@@ -135,13 +135,13 @@ def test_only_finished_search_trials_are_on_the_front():
     ] == ["0024"]
 
 
-def test_the_order_of_rows_is_kept():
+def test_front_rows_keep_their_order():
     rows, _ = search()
     names = [row["trial"] for row in front_rows(rows, TWO)]
     assert names == sorted(names)
 
 
-def test_constraints_bound_the_front_and_a_missing_metric_breaks_them():
+def test_constraints_bound_the_front():
     rows = [{"a": 0.1}, {"a": 0.2}, {"a": 0.3}, {"a": math.nan}, {"a": None}, {}]
     assert feasible(rows, [Constraint(metric="a", max=0.2)]).tolist() == [
         True,

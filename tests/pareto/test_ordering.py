@@ -14,7 +14,7 @@ clouds = arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=
 
 
 @given(clouds)
-def test_every_point_comes_once_and_no_layer_before_the_one_above_it(cloud):
+def test_order_is_by_layers(cloud):
     order = best_first(cloud, ["min", "max"])
     assert sorted(order) == list(range(len(cloud)))
     layers = rank(cloud, ["min", "max"])[order] if len(cloud) else []
@@ -22,7 +22,7 @@ def test_every_point_comes_once_and_no_layer_before_the_one_above_it(cloud):
 
 
 @given(clouds, st.data())
-def test_points_that_break_a_constraint_come_last_the_least_excess_first(cloud, data):
+def test_infeasible_points_come_last_by_excess(cloud, data):
     excess = np.array(
         data.draw(
             st.lists(
@@ -38,7 +38,7 @@ def test_points_that_break_a_constraint_come_last_the_least_excess_first(cloud, 
 
 
 @given(clouds.filter(lambda c: np.isfinite(c).all()), st.floats(0.1, 50), st.floats(-5, 5))
-def test_scale_and_shift_of_an_objective_change_nothing(cloud, scale, shift):
+def test_order_does_not_depend_on_units(cloud, scale, shift):
     moved = cloud * [scale, 1.0] + [shift, 0.0]
     if len(np.unique(moved[:, 0])) == len(
         np.unique(cloud[:, 0])
@@ -47,13 +47,13 @@ def test_scale_and_shift_of_an_objective_change_nothing(cloud, scale, shift):
         assert np.array_equal(rank(cloud, ["min"] * 2)[first], rank(cloud, ["min"] * 2)[second])
 
 
-def test_a_layer_is_taken_from_its_ends_inwards():
+def test_layer_is_ordered_from_its_ends():
     line = np.array([[0, 4], [1, 3], [2, 2], [3, 1], [4, 0]], dtype=float)
     assert list(best_first(line, ["min", "min"])) == [0, 4, 2, 1, 3]
 
 
 def plain_spread(layer):
-    """The plain twin: the next point is the one whose nearest taken point is farthest."""
+    """The next point is the one whose nearest taken point is farthest."""
     span = np.ptp(layer, axis=0)
     scaled = (layer - layer.min(axis=0)) / np.where(span > 0, span, 1)
     taken = [min(range(len(layer)), key=lambda i: scaled[i, 0])]
@@ -65,7 +65,7 @@ def plain_spread(layer):
     return taken
 
 
-def test_the_spread_is_the_greedy_epsilon_net():
+def test_spread_is_the_greedy_epsilon_net():
     generator = np.random.default_rng(3)
     for count in (1, 2, 7, 30):
         angle = generator.uniform(0, np.pi / 2, count)

@@ -11,27 +11,36 @@ from rich.console import Console
 
 from mtsearch.config.files import replacing
 from mtsearch.config.schema import Constraint
-from mtsearch.pareto import outcome
-from mtsearch.pareto.columns import label, show
-from mtsearch.reporting.tables import derive
+from mtsearch.pareto import search_result
+from mtsearch.pareto.columns import format_value, label
+from mtsearch.reporting.markdown import write_markdown
+from mtsearch.reporting.tables import write_csv, write_parquet
 from mtsearch.reporting.terminal import print_front
 from tests.helpers.synthetic_search import OBJECTIVES, TWO, evaluated, search
 
 FILES = ["front.csv", "front.md", "front.parquet", "history.parquet", "trials.parquet"]
 
 
+def derive(folder, rows, history, objectives):
+    found = search_result(rows, history, objectives)
+    write_parquet(folder, found)
+    write_csv(folder / "front.csv", found)
+    write_markdown(folder / "front.md", found)
+    return found
+
+
 @pytest.fixture
 def found(tmp_path):
     rows, history = search()
-    front = {row["trial"] for row in outcome(rows, [], OBJECTIVES).front}
+    front = {row["trial"] for row in search_result(rows, [], OBJECTIVES).front_rows}
     return derive(tmp_path, evaluated(rows, front)[::-1], history[::-1], OBJECTIVES)
 
 
-def test_five_files_and_nothing_else_are_written(found, tmp_path):
+def test_five_files_are_written(found, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == FILES
 
 
-def test_trials_are_sorted_with_the_controls_last_and_keep_every_value(found, tmp_path):
+def test_trials_table_keeps_order_and_values(found, tmp_path):
     rows = pq.read_table(tmp_path / "trials.parquet").to_pylist()
     assert [row["trial"] for row in rows] == [f"{i:04d}" for i in range(24)] + [
         "plain",
@@ -51,7 +60,7 @@ def test_trials_are_sorted_with_the_controls_last_and_keep_every_value(found, tm
     )
 
 
-def test_columns_stand_in_one_order_whatever_the_order_of_rows(found, tmp_path):
+def test_column_order_does_not_depend_on_rows(found, tmp_path):
     columns = pq.read_table(tmp_path / "trials.parquet").column_names
     assert columns[:4] == ["trial", "kind", "control", "state"] and columns[-1] == "command"
     start = columns.index("val/image/error")
@@ -61,14 +70,14 @@ def test_columns_stand_in_one_order_whatever_the_order_of_rows(found, tmp_path):
     assert again == [c for c in columns if c in again]
 
 
-def test_the_history_has_a_row_a_report_in_order(found, tmp_path):
+def test_history_has_one_row_per_report(found, tmp_path):
     table = pq.read_table(tmp_path / "history.parquet")
     assert table.column_names[:4] == ["trial", "report", "phase", "epoch"]
     keys = [(row["trial"], row["report"]) for row in table.to_pylist()]
     assert keys == sorted(keys) and len(keys) == len(search()[1])
 
 
-def test_the_front_marks_one_knee_and_runs_along_the_first_objective(found, tmp_path):
+def test_front_table_has_one_knee_in_order(found, tmp_path):
     front = pq.read_table(tmp_path / "front.parquet").to_pylist()
     errors = [row["val/image/error"] for row in front]
     assert (
@@ -78,9 +87,9 @@ def test_the_front_marks_one_knee_and_runs_along_the_first_objective(found, tmp_
     )
 
 
-def test_the_csv_holds_the_front_then_the_controls_with_a_command_each(found, tmp_path):
+def test_csv_has_front_then_controls(found, tmp_path):
     lines = list(csv.DictReader((tmp_path / "front.csv").open()))
-    assert [line["trial"] for line in lines] == [row["trial"] for row in found.front] + [
+    assert [line["trial"] for line in lines] == [row["trial"] for row in found.front_rows] + [
         "plain",
         "published",
         "stl",
@@ -88,11 +97,11 @@ def test_the_csv_holds_the_front_then_the_controls_with_a_command_each(found, tm
     assert all(
         line["command"].startswith("python -m mtsearch.train space=pareto_cm") for line in lines
     )
-    assert float(lines[0]["val/image/error"]) == found.front[0]["val/image/error"]
+    assert float(lines[0]["val/image/error"]) == found.front_rows[0]["val/image/error"]
     assert lines[0]["control"] == "" and lines[0]["front"] == "true"
 
 
-def test_the_markdown_is_a_table_that_no_cell_breaks(tmp_path):
+def test_no_cell_breaks_the_markdown_table(tmp_path):
     rows, _ = search()
     rows[0] |= {
         "command": "python -m x a='b|c'",
@@ -109,17 +118,20 @@ def test_the_markdown_is_a_table_that_no_cell_breaks(tmp_path):
     )
 
 
-def test_a_control_without_a_right_answer_takes_delta_m_away_and_a_sentence_says_so(tmp_path):
+def test_delta_m_is_omitted_with_a_sentence(tmp_path):
     rows, _ = search()
     for row in rows:
         if row.get("control") == "stl":
             row["val/image/error"] = 100.0
     derive(tmp_path, rows, [], OBJECTIVES)
     text = (tmp_path / "front.md").read_text()
-    assert "Δm is left out: control stl has 0 for a task" in text and "Δm is the mean" not in text
+    assert (
+        "Δm is omitted: it divides by the figures of control stl" in text
+        and "Δm is the mean" not in text
+    )
 
 
-def test_lists_and_mixed_columns_become_json_text(tmp_path):
+def test_lists_and_mixed_columns_become_json(tmp_path):
     rows = [
         {
             "trial": "0000",
@@ -146,7 +158,7 @@ def test_lists_and_mixed_columns_become_json_text(tmp_path):
     ] == [1.0, 2.5]
 
 
-def test_whole_numbers_too_large_for_their_column_are_rounded(tmp_path):
+def test_integers_beyond_64_bits_become_floats(tmp_path):
     rows = [
         {
             "trial": "0000",
@@ -160,16 +172,16 @@ def test_whole_numbers_too_large_for_their_column_are_rounded(tmp_path):
     assert pq.read_table(tmp_path / "trials.parquet").to_pylist()[0]["trial.x"] == 1e25
 
 
-def test_a_run_without_trials_has_tables_too(tmp_path):
+def test_run_without_trials_has_tables(tmp_path):
     found = derive(tmp_path, [], [], OBJECTIVES)
     assert (
-        found.front == []
+        found.front_rows == []
         and found.knee is None
         and sorted(p.name for p in tmp_path.iterdir()) == FILES
     )
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+def test_file_is_replaced_completely_or_not(tmp_path):
     path = tmp_path / "front.csv"
     path.write_text("old")
     with pytest.raises(RuntimeError), replacing(path) as temporary:
@@ -181,9 +193,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "new" and [p.name for p in tmp_path.iterdir()] == ["front.csv"]
 
 
-def test_trials_that_break_a_constraint_stand_apart():
+def test_infeasible_trials_are_separate():
     rows, _ = search()
-    found = outcome(rows, [], OBJECTIVES, [Constraint(metric="model/density", max=0.5)])
+    found = search_result(rows, [], OBJECTIVES, [Constraint(metric="model/density", max=0.5)])
     assert {row["trial"] for row in found.infeasible} == {
         r["trial"]
         for r in rows
@@ -198,12 +210,12 @@ def printed(found, width=200):
     return console.file.getvalue()
 
 
-def test_the_terminal_shows_front_knee_controls_delta_m_and_failures(found):
+def test_terminal_shows_front_controls_and_failures(found):
     text = printed(found)
     lines = text.splitlines()
     order = [
         next(i for i, line in enumerate(lines) if f"│ {row['trial']}" in line)
-        for row in found.front
+        for row in found.front_rows
     ]
     assert order == sorted(order) and "0001 ★" in text
     assert next(i for i, line in enumerate(lines) if "│ stl" in line) > order[-1]
@@ -215,24 +227,24 @@ def test_the_terminal_shows_front_knee_controls_delta_m_and_failures(found):
     )
 
 
-def test_the_terminal_table_fits_82_columns(found):
+def test_terminal_table_fits_82_columns(found):
     assert max(
         len(line) for line in printed(found, 82).splitlines() if "│" in line
     ) <= 82 and "…" not in printed(found, 82)
 
 
-def test_the_terminal_says_why_a_front_is_empty():
+def test_terminal_says_why_front_is_empty():
     rows, _ = search()
-    assert "no trial has finished" in printed(outcome([], [], TWO))
-    assert "no finished trial keeps the constraints" in printed(
-        outcome(rows, [], TWO, [Constraint(metric="model/density", max=0.0)])
+    assert "no trial has finished" in printed(search_result([], [], TWO))
+    assert "no finished trial satisfies the constraints" in printed(
+        search_result(rows, [], TWO, [Constraint(metric="model/density", max=0.0)])
     )
 
 
-def test_text_from_a_trial_is_no_markup_in_the_terminal():
+def test_terminal_does_not_interpret_markup():
     rows, _ = search()
     rows[5]["reason"] = "[red]index [/nothing] out of range"
-    assert "[red]index [/nothing] out of range" in printed(outcome(rows, [], TWO))
+    assert "[red]index [/nothing] out of range" in printed(search_result(rows, [], TWO))
 
 
 @pytest.mark.parametrize(
@@ -248,11 +260,11 @@ def test_text_from_a_trial_is_no_markup_in_the_terminal():
         ("trial.optimizer.lr", "optimizer.lr"),
     ],
 )
-def test_metrics_are_labelled_in_words(metric, words):
+def test_metric_labels(metric, words):
     assert label(metric) == words
 
 
-def test_a_regressions_error_is_no_percentage():
+def test_regression_error_is_no_percentage():
     assert label("val/depth/error", {"depth": "regression"}) == "depth error"
 
 
@@ -271,5 +283,5 @@ def test_a_regressions_error_is_no_percentage():
         (True, "trial.nesterov", "True"),
     ],
 )
-def test_values_are_shown_with_the_digits_that_matter(value, metric, text):
-    assert show(value, metric) == text
+def test_format_of_values(value, metric, text):
+    assert format_value(value, metric) == text

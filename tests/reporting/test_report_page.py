@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mtsearch.config.schema import Constraint
-from mtsearch.pareto import outcome
+from mtsearch.pareto import search_result
 from mtsearch.reporting.page import page, write_report
 from tests.helpers.synthetic_search import LABEL, OBJECTIVES, TWO, search
 
@@ -69,7 +69,7 @@ def render(rows, history, objectives=OBJECTIVES, constraints=(), **more):
         "environment": {"python": "3.11"},
         **more,
     }
-    return page(outcome(rows, history, objectives, constraints), **facts)
+    return page(search_result(rows, history, objectives, constraints), **facts)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def whole():
     )
 
 
-def test_the_page_loads_nothing_and_sends_nothing(whole):
+def test_page_has_no_network_access(whole):
     found = Page(whole)
     for tag, attributes in found.tags:
         assert tag not in ("link", "iframe", "object", "embed", "base", "img", "form")
@@ -99,7 +99,7 @@ def test_the_page_loads_nothing_and_sends_nothing(whole):
     assert "showSendToCloud: false" in own and 'plotlyServerURL: ""' in own and "http" not in own
 
 
-def test_the_page_shows_the_data_really_used_the_counts_and_the_environment(whole):
+def test_page_shows_data_counts_and_environment(whole):
     text = " ".join(Page(whole).text)
     for words in (
         LABEL,
@@ -114,7 +114,7 @@ def test_the_page_shows_the_data_really_used_the_counts_and_the_environment(whol
         assert words in text
 
 
-def test_the_table_has_a_row_for_every_trial_with_its_command_and_reason(whole):
+def test_table_has_every_trial_with_command(whole):
     found = Page(whole)
     assert sorted(row["data-trial"] for row in found.rows) == sorted(
         [f"{i:04d}" for i in range(24)] + ["plain", "published", "stl"]
@@ -124,10 +124,10 @@ def test_the_table_has_a_row_for_every_trial_with_its_command_and_reason(whole):
     assert any("val/image/loss is NaN at report 3" in text for text in found.text)
 
 
-def test_the_data_hold_every_trial_report_and_hypervolume_and_only_finite_numbers(whole):
+def test_page_data_are_complete_and_finite(whole):
     data = Page(whole).data
     assert len(data["rows"]) == 27 and sum(row["front"] for row in data["rows"]) == len(
-        outcome(*search(), OBJECTIVES).front
+        search_result(*search(), OBJECTIVES).front_rows
     )
     assert (
         data["history"]["0011"]["val/image/error"][2] is None
@@ -141,7 +141,7 @@ def test_the_data_hold_every_trial_report_and_hypervolume_and_only_finite_number
     assert any(row["config"]["trial.balancing.mu"] is None for row in data["rows"])
 
 
-def test_text_from_anywhere_is_shown_and_never_run():
+def test_hostile_text_is_shown_as_text():
     rows, history = search(trials=3)
     rows[0] |= {"trial": EVIL, "command": EVIL, "dataset": EVIL, "trial.architecture.name": EVIL}
     rows[1] |= {"state": "failed", "reason": EVIL}
@@ -162,13 +162,13 @@ def test_text_from_anywhere_is_shown_and_never_run():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_a_page_of_few_trials_is_whole(count):
+def test_page_of_few_trials(count):
     rows, history = search()
     found = Page(render(rows[:count], history))
     assert len(found.rows) == count == len(found.data["rows"])
 
 
-def test_a_page_without_a_finished_trial_says_so_and_keeps_the_reasons():
+def test_page_without_finished_trial_has_reasons():
     rows, _ = search()
     found = Page(render([rows[5], rows[11], rows[17]], []))
     text = " ".join(found.text)
@@ -179,7 +179,7 @@ def test_a_page_without_a_finished_trial_says_so_and_keeps_the_reasons():
     )
 
 
-def test_broken_values_and_null_settings_do_not_break_the_page():
+def test_page_with_broken_values():
     rows, history = search(trials=4)
     rows[0] |= {"val/image/error": math.inf, "trial.optimizer.lr": None}
     rows[1] |= {"val/digit/error": -math.inf, "trial.clip": 0.5}
@@ -192,14 +192,14 @@ def test_broken_values_and_null_settings_do_not_break_the_page():
     )
 
 
-def test_trials_that_break_a_constraint_are_marked():
+def test_infeasible_trials_are_marked():
     data = Page(render(*search(), constraints=[Constraint(metric="model/density", max=0.5)])).data
     assert {row["feasible"] for row in data["rows"] if row["state"] == "done"} == {True, False}
 
 
-def test_the_page_is_written_in_one_piece(tmp_path):
+def test_page_is_written_atomically(tmp_path):
     write_report(
-        tmp_path / "report.html", outcome(*search(), TWO), name="two", configuration="a: 1"
+        tmp_path / "report.html", search_result(*search(), TWO), name="two", configuration="a: 1"
     )
     assert (tmp_path / "report.html").read_text(encoding="utf-8").rstrip().endswith(
         "</html>"

@@ -9,7 +9,7 @@ import pytest
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import Constraint, Objective
-from mtsearch.pareto import LiveFront
+from mtsearch.pareto import Front
 from mtsearch.strategy.moasha import MOASHA
 from tests.helpers.spaces import space
 
@@ -110,10 +110,10 @@ def curves(count, generator):
 def test_nineteen_twentieths_of_the_hypervolume_for_two_fifths_of_the_epochs(seed):
     count, epochs, workers = 120, 27, 8
     at = curves(count, np.random.default_rng(seed))
-    full = LiveFront(TWO)
+    full = Front(TWO)
     for i in range(count):
         full.add(str(i), report(epochs, *at(i, epochs)))
-    halving, found, spent, waiting = MOASHA(3, 2, TWO), LiveFront(TWO), 0, list(range(count))
+    halving, found, spent, waiting = MOASHA(3, 2, TWO), Front(TWO), 0, list(range(count))
     queue = [(1.0 + w / 100, waiting.pop(0), 1) for w in range(workers)]
     while queue:
         now, i, epoch = heapq.heappop(queue)

@@ -9,12 +9,13 @@
   const controls = D.rows.filter((r) => r.kind === "control");
   const byId = Object.fromEntries(D.rows.map((r) => [r.id, r]));
   const label = (metric) => (D.labels[metric] || metric);
+  const splitLabel = (metric) => (metric.startsWith("val/") ? `${label(metric)}, validation` : label(metric));
   const goals = Object.fromEntries(D.objectives.map((o) => [o.metric, o.goal]));
   const knee = search.find((r) => r.knee);
   const INK = "#1f2933", GRID = "#e6e9ec", SCALE = "Cividis";
   const FONT = { family: "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif", size: 13, color: INK };
   const CONFIG = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { scale: 3, filename: D.name } };
-  let selected = knee ? knee.id : (search.find((r) => r.state === "done") || D.rows[0] || {}).id;
+  let selected = (knee || search.find((r) => r.front) || search.find((r) => r.state === "done") || D.rows[0] || {}).id;
 
   // ---------------------------------------------------------------- small helpers
 
@@ -64,7 +65,7 @@
   const setting = (value) => (typeof value === "number" ? String(Number(value.toPrecision(5))) : String(value));
   const hover = (row) => {
     const lines = [`<b>${escaped(row.name)}</b>${row.knee ? " (knee)" : ""}`];
-    for (const metric of D.shown) if (has(row, metric)) lines.push(`${escaped(label(metric))}: <b>${escaped(row.text[metric])}</b>`);
+    for (const metric of D.results) if (has(row, metric)) lines.push(`${escaped(label(metric))}: <b>${escaped(row.text[metric])}</b>`);
     for (const key of D.varied) if (row.config[key] !== undefined && row.config[key] !== null) lines.push(`<span style="color:#5b6773">${escaped(key.slice(6))}: ${escaped(setting(row.config[key]))}</span>`);
     return lines.join("<br>");
   };
@@ -86,11 +87,18 @@
       if (entries.length) box.append(element("h4", {}, title), element("table", {}, ...entries.map(([k, v]) => element("tr", {}, element("td", {}, k), element("td", {}, v)))));
     };
     const objectives = D.objectives.map((o) => o.metric);
-    const rest = Object.keys(row.values).filter((m) => !objectives.includes(m) && has(row, m));
-    table("Objectives", objectives.filter((m) => has(row, m)).map((m) => [label(m), row.text[m]]));
+    const tested = (m) => (m.startsWith("val/") ? `test/${m.slice(4)}` : "");
+    const both = objectives.flatMap((m) => [[m, splitLabel(m)], ...(tested(m) ? [[tested(m), label(tested(m))]] : [])]);
+    const commands = [];
+    if (D.export && row.state === "done" && (row.front || row.kind === "control")) commands.push(["Export this model", D.export + row.id]);
+    if (row.command) commands.push(["Train it again", row.command]);
+    const command = ([title, text]) => box.append(element("h4", {}, title), element("code", { class: "command" }, text), element("p", {}, element("button", { type: "button", class: "copy", "data-copy": text }, "copy")));
+    if (commands.length > 1) command(commands.shift());
+    table("Objectives", both.filter(([m]) => has(row, m)).map(([m, text]) => [text, row.text[m]]));
+    const rest = Object.keys(row.values).filter((m) => !both.some(([name]) => name === m) && has(row, m));
     table("Settings", D.settings.filter((k) => row.config[k] !== undefined && row.config[k] !== null).map((k) => [k.slice(6), setting(row.config[k])]));
-    table("Other metrics", rest.map((m) => [label(m), row.text[m]]));
-    if (row.command) box.append(element("h4", {}, "Train it again"), element("code", { class: "command" }, row.command), element("p", {}, element("button", { type: "button", class: "copy", "data-copy": row.command }, "copy")));
+    table("Other metrics", rest.map((m) => [splitLabel(m), row.text[m]]));
+    commands.forEach(command);
   }
 
   function select(id, scroll = false) {
@@ -107,26 +115,26 @@
     const button = event.target.closest("[data-copy]");
     if (!button) return;
     event.stopPropagation();
-    const tell = () => { button.textContent = "copied"; setTimeout(() => { button.textContent = "copy"; }, 1200); };
+    const confirm = () => { button.textContent = "copied"; setTimeout(() => { button.textContent = "copy"; }, 1200); };
     const byHand = () => {
-      const area = element("textarea"); area.value = button.dataset.copy; document.body.append(area); area.select(); document.execCommand("copy"); area.remove(); tell();
+      const area = element("textarea"); area.value = button.dataset.copy; document.body.append(area); area.select(); document.execCommand("copy"); area.remove(); confirm();
     };
-    if (navigator.clipboard && window.isSecureContext) navigator.clipboard.writeText(button.dataset.copy).then(tell, byHand); else byHand();
+    if (navigator.clipboard && window.isSecureContext) navigator.clipboard.writeText(button.dataset.copy).then(confirm, byHand); else byHand();
   }, true);
 
   // ---------------------------------------------------------------- the front
 
-  const front = { mode: "2", x: D.axes[0], y: D.axes[1] || D.axes[0], z: D.axes[2] || "", colour: D.objectives.length > 2 ? D.axes[2] : "" };
+  const front = { mode: "2", x: D.axes[0], y: D.axes[1] || D.axes[0], z: D.axes[2] || "", colour: D.objectives.length > 2 ? D.axes[2] : "", all: !search.some((r) => r.front) };
 
   function frontControls() {
-    const options = D.axes.map((m) => [m, label(m)]);
+    const options = D.axes.map((m) => [m, splitLabel(m)]);
     const set = (key) => (value) => { front[key] = value; drawFront(); };
     const box = $("front-controls");
     box.replaceChildren();
     if (D.axes.length > 2) box.append(tabs([["2", "2-D"], ["3", "3-D"]], front.mode, (mode) => { front.mode = mode; frontControls(); drawFront(); }));
     box.append(chooser("x", options, front.x, set("x")), chooser("y", options, front.y, set("y")));
     if (front.mode === "3") box.append(chooser("z", options, front.z, set("z")));
-    box.append(chooser("colour of the front", [["", "one colour"], ...options], front.colour, set("colour")));
+    box.append(chooser("colour of the front", [["", "one colour"], ...options], front.colour, set("colour")), checkbox("all trials", front.all, set("all")));
   }
 
   const better = (a, b, metric) => (goals[metric] === "max" ? a > b : a < b);
@@ -154,9 +162,10 @@
     });
     const size = (n) => (three ? n * 0.6 : n);
     const members = done.filter((r) => r.front && whole(r));
+    const others = front.all ? done.filter(whole) : [];
     const traces = [
-      trace(done.filter((r) => !r.front && r.feasible && whole(r)), "dominated", { color: D.palette.other, size: size(8), opacity: 0.8 }),
-      trace(done.filter((r) => !r.feasible && whole(r)), "breaks a constraint", { color: D.palette.other, size: size(7), symbol: "x" }),
+      trace(others.filter((r) => !r.front && r.feasible), "dominated", { color: D.palette.other, size: size(8), opacity: 0.8 }),
+      trace(others.filter((r) => !r.feasible), "breaks a constraint", { color: D.palette.other, size: size(7), symbol: "x" }),
       ...(three ? [] : staircase(members)),
     ];
     const shade = front.colour && new Set(members.filter((r) => has(r, front.colour)).map((r) => r.values[front.colour])).size > 1;
@@ -168,12 +177,12 @@
     controls.forEach((row, i) => {
       if (row.state === "done" && whole(row)) {
         const symbols = three ? D.palette.solids : D.palette.symbols, symbol = symbols[i % symbols.length];
-        traces.push(trace([row], row.name, { color: D.palette.controls[i % D.palette.controls.length], size: size(11), symbol, line: { color: "#fff", width: 1 } }));
+        traces.push(trace([row], escaped(row.name), { color: D.palette.controls[i % D.palette.controls.length], size: size(11), symbol, line: { color: "#fff", width: 1 } }));
       }
     });
     const kept = traces.filter((t) => t.x.length);
     if (!kept.length) return nothing("front-plot", "No finished trial has these values.");
-    const titles = used.map((k) => label(front[k]));
+    const titles = used.map((k) => splitLabel(front[k]));
     const scene = Object.fromEntries(used.map((k, i) => [`${k}axis`, { title: { text: escaped(titles[i]) }, gridcolor: GRID, zeroline: false, backgroundcolor: "#fff" }]));
     const extra = three
       ? { scene: { ...scene, aspectmode: "cube", camera: { eye: { x: 1.45, y: 1.35, z: 0.75 }, center: { x: 0, y: 0, z: -0.12 } } }, margin: { l: 0, r: 0, t: 10, b: 0 } }
@@ -265,7 +274,7 @@
   }
 
   function parallelControls() {
-    const options = D.axes.map((m) => [m, label(m)]);
+    const options = D.axes.map((m) => [m, splitLabel(m)]);
     $("parallel-controls").replaceChildren(
       chooser("colour", options, parallel.colour, (value) => { parallel.colour = value; drawParallel(); }),
       checkbox("front only", parallel.only, (value) => { parallel.only = value; drawParallel(); }),
@@ -277,8 +286,8 @@
     const rows = done.filter((r) => (!parallel.only || r.front) && metrics.every((m) => has(r, m)) && has(r, parallel.colour));
     if (!rows.length) return nothing("parallel-plot", "No finished trial to show.");
     const dimensions = [
-      ...D.varied.map((key) => dimension(key.slice(6), rows.map((r) => r.config[key]))),
-      ...metrics.map((m) => dimension(label(m), rows.map((r) => r.values[m]))),
+      ...D.varied.map((key) => dimension(escaped(key.slice(6)), rows.map((r) => r.config[key]))),
+      ...metrics.map((m) => dimension(escaped(splitLabel(m)), rows.map((r) => r.values[m]))),
     ];
     $("parallel-plot").style.minWidth = `${Math.max(600, 126 * dimensions.length)}px`;
     const colour = rows.map((r) => r.values[parallel.colour]);
@@ -296,7 +305,7 @@
   function curveControls() {
     if (!D.curves.length) return;
     $("curve-controls").replaceChildren(
-      chooser("metric", D.curves.map((m) => [m, label(m)]), curves.metric, (value) => { curves.metric = value; drawCurves(); }),
+      chooser("metric", D.curves.map((m) => [m, splitLabel(m)]), curves.metric, (value) => { curves.metric = value; drawCurves(); }),
       chooser("over", [["epoch", "epochs"], ["report", "reports"]], curves.by, (value) => { curves.by = value; drawCurves(); }),
       checkbox("dominated trials too", curves.all, (value) => { curves.all = value; drawCurves(); }),
       checkbox("logarithmic", curves.log, (value) => { curves.log = value; drawCurves(); }),
@@ -308,7 +317,7 @@
     for (const row of rows) {
       const h = D.history[row.id];
       if (!h || !h[curves.metric]) continue;
-      h[curves.metric].forEach((value, i) => { x.push((h[curves.by] || h.report)[i]); y.push(value); text.push(row.name); ids.push(row.id); });
+      h[curves.metric].forEach((value, i) => { x.push((h[curves.by] || h.report)[i]); y.push(value); text.push(escaped(row.name)); ids.push(row.id); });
       x.push(null); y.push(null); text.push(""); ids.push(row.id);
     }
     return { type: "scatter", mode: "lines+markers", x, y, text, customdata: ids, name, connectgaps: false, line: { width, ...style }, marker: { size: width + 2.5, color: style.color }, hovertemplate: `<b>%{text}</b><br>${curves.by} %{x}<br>${escaped(label(curves.metric))}: <b>%{y:.4~g}</b><extra></extra>`, ...extra };
@@ -320,10 +329,10 @@
     if (curves.all) traces.push(line(other, "not on the front", { color: D.palette.other }, 1, { opacity: 0.65 }));
     traces.push(line(search.filter((r) => r.front && !r.knee), "front", { color: D.palette.front }, 1.6, { opacity: 0.7 }));
     if (knee) traces.push(line([knee], "knee", { color: D.palette.knee }, 2.6));
-    controls.forEach((row, i) => traces.push(line([row], row.name, { color: D.palette.controls[i % D.palette.controls.length], dash: "dash" }, 1.8)));
+    controls.forEach((row, i) => traces.push(line([row], escaped(row.name), { color: D.palette.controls[i % D.palette.controls.length], dash: "dash" }, 1.8)));
     const chosen = byId[selected];
-    if (chosen && !chosen.knee) traces.push(line([chosen], `selected: ${chosen.name}`, { color: INK }, 2.6));
-    draw("curve-plot", traces.filter((t) => t.y.some((v) => v !== null)), layout({ xaxis: axis(curves.by), yaxis: axis(label(curves.metric), { type: curves.log ? "log" : "linear" }) })).then((node) => {
+    if (chosen && !chosen.knee) traces.push(line([chosen], `selected: ${escaped(chosen.name)}`, { color: INK }, 2.6));
+    draw("curve-plot", traces.filter((t) => t.y.some((v) => v !== null)), layout({ xaxis: axis(curves.by), yaxis: axis(splitLabel(curves.metric), { type: curves.log ? "log" : "linear" }) })).then((node) => {
       node.removeAllListeners("plotly_click");
       node.on("plotly_click", (event) => select(event.points[0].customdata, true));
     });
@@ -335,7 +344,7 @@
     const h = D.hypervolume;
     if (!h.values.length) return nothing("hypervolume-plot", "No finished trial yet.");
     draw("hypervolume-plot", [{
-      type: "scatter", mode: "lines+markers", x: h.values.map((_, i) => i + 1), y: h.values, text: h.trials.map((id) => byId[id].name), hovertemplate: "trial %{text}<br><b>%{y:.5~g}</b><extra></extra>",
+      type: "scatter", mode: "lines+markers", x: h.values.map((_, i) => i + 1), y: h.values, text: h.trials.map((id) => escaped(byId[id].name)), hovertemplate: "trial %{text}<br><b>%{y:.5~g}</b><extra></extra>",
       line: { shape: "hv", color: D.palette.front, width: 2 }, marker: { size: 5 }, fill: "tozeroy", fillcolor: "rgba(0,114,178,0.08)",
     }], layout({ xaxis: axis("finished trials, by number", { range: [0.5, h.values.length + 0.5] }), yaxis: axis(h.title), showlegend: false }));
     const low = Math.min(...h.values.filter((v) => v > 0), Infinity), high = Math.max(...h.values);

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mtsearch.config.schema import Constraint, Objective
-from mtsearch.pareto import outcome
+from mtsearch.pareto import search_result
 from mtsearch.reporting.plots import front_figure, write_front
 from tests.helpers.synthetic_search import OBJECTIVES, TWO, search
 
@@ -20,19 +20,21 @@ def lines_of(axes):
 @pytest.mark.parametrize(
     ("objectives", "panels"), [(TWO[:1], 1), (TWO, 1), (OBJECTIVES, 3), (FOUR, 6)]
 )
-def test_there_is_a_panel_for_each_pair_of_objectives(objectives, panels):
-    figure = front_figure(outcome(*search(), objectives))
+def test_one_panel_per_pair_of_objectives(objectives, panels):
+    figure = front_figure(search_result(*search(), objectives))
     assert len(figure.axes) == panels and figure.axes[0].get_xlabel() in (
         "image error (%)",
         "finished trials",
     )
 
 
-def test_front_knee_controls_and_other_trials_are_in_the_legend():
-    figure = front_figure(outcome(*search(), TWO))
+def test_legend_entries():
+    figure = front_figure(search_result(*search(), TWO))
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["dominated trial", "front", "knee", "plain", "published", "stl"]
-    bounded = front_figure(outcome(*search(), TWO, [Constraint(metric="model/density", max=0.5)]))
+    bounded = front_figure(
+        search_result(*search(), TWO, [Constraint(metric="model/density", max=0.5)])
+    )
     assert "breaks a constraint" in [text.get_text() for text in bounded.legends[0].get_texts()]
 
 
@@ -50,29 +52,29 @@ def test_front_knee_controls_and_other_trials_are_in_the_legend():
         (("max", "min"), (1, 2)),
     ],
 )
-def test_the_boundary_runs_through_what_the_front_dominates(goals, corner):
+def test_boundary_of_the_dominated_region(goals, corner):
     points = [(1, 2), (2, 1)] if goals[0] == goals[1] else [(1, 1), (2, 2)]
     objectives = [Objective(metric=f"m{i}", goal=g) for i, g in enumerate(goals)]
     rows = [
         {"trial": f"{i:04d}", "state": "done", "kind": "search", "m0": float(a), "m1": float(b)}
         for i, (a, b) in enumerate(points)
     ]
-    (line,) = lines_of(front_figure(outcome(rows, [], objectives)).axes[0])
+    (line,) = lines_of(front_figure(search_result(rows, [], objectives)).axes[0])
     (a, b), (c, d) = line.get_xydata()
     turn = (c, b) if line.get_drawstyle() == "steps-post" else (a, d)
     assert turn == corner
 
 
-def test_one_far_trial_does_not_squeeze_the_front():
+def test_axes_ignore_a_far_trial():
     rows, _ = search(trials=40)
     rows[0] |= {"val/image/error": 1e4, "val/digit/error": 90.0}
-    axes = front_figure(outcome(rows, [], TWO)).axes[0]
+    axes = front_figure(search_result(rows, [], TWO)).axes[0]
     assert axes.get_xlim()[1] < 100 and any(
         "beyond the axes" in text.get_text() for text in axes.texts
     )
 
 
-def test_pictures_of_little_or_broken_data_are_drawn(tmp_path):
+def test_plot_of_few_or_broken_rows(tmp_path):
     rows, _ = search()
     for few in (
         [],
@@ -82,20 +84,22 @@ def test_pictures_of_little_or_broken_data_are_drawn(tmp_path):
         [r for r in rows if r["kind"] == "control"],
     ):
         for objectives in (TWO[:1], TWO, OBJECTIVES):
-            front_figure(outcome(few, [], objectives)).draw_without_rendering()
-    write_front(tmp_path / "nan.png", outcome([{**rows[0], "val/image/error": math.nan}], [], TWO))
+            front_figure(search_result(few, [], objectives)).draw_without_rendering()
+    write_front(
+        tmp_path / "nan.png", search_result([{**rows[0], "val/image/error": math.nan}], [], TWO)
+    )
 
 
-def test_the_png_has_the_width_and_the_resolution_of_a_paper(tmp_path):
-    write_front(tmp_path / "front.png", outcome(*search(), TWO))
+def test_png_has_print_resolution(tmp_path):
+    write_front(tmp_path / "front.png", search_result(*search(), TWO))
     with Image.open(tmp_path / "front.png") as image:
         assert image.width > 1200 and round(image.info["dpi"][0]) == 300
 
 
-def test_vector_files_keep_their_text_and_are_the_same_each_time(tmp_path):
+def test_vector_files_are_reproducible(tmp_path):
     for name in ("a.svg", "b.svg"):
-        write_front(tmp_path / name, outcome(*search(), TWO))
+        write_front(tmp_path / name, search_result(*search(), TWO))
     assert "image error (%)" in (tmp_path / "a.svg").read_text()
     assert (tmp_path / "a.svg").read_text() == (tmp_path / "b.svg").read_text()
-    write_front(tmp_path / "front.pdf", outcome(*search(), TWO))
+    write_front(tmp_path / "front.pdf", search_result(*search(), TWO))
     assert (tmp_path / "front.pdf").read_bytes().startswith(b"%PDF")

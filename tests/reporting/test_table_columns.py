@@ -4,10 +4,11 @@ name, and not more than fit."""
 import pytest
 
 from mtsearch.config.schema import Objective
-from mtsearch.pareto import outcome
+from mtsearch.pareto import search_result
+from mtsearch.reporting.markdown import markdown_table
+from mtsearch.reporting.notes import result_columns
 from mtsearch.reporting.page import page
-from mtsearch.reporting.shown import shown
-from mtsearch.reporting.tables import markdown, result_columns
+from mtsearch.reporting.table_columns import select_columns
 
 OBJECTIVES = (Objective(metric="val/scene/error", goal="min"),)
 POPULATION = "trial.population."
@@ -48,17 +49,17 @@ ROWS = [
 ]
 
 
-def columns(rows=ROWS, notes="", room=10, only=None):
-    found = outcome(rows, [], OBJECTIVES, notes=notes)
-    return shown(
+def columns(rows=ROWS, notes="", max_settings=10, only=None):
+    found = search_result(rows, [], OBJECTIVES, notes=notes)
+    return select_columns(
         found,
-        [*found.front, *found.controls] if only is None else only,
+        [*found.front_rows, *found.control_rows] if only is None else only,
         result_columns(found),
-        room,
+        max_settings,
     )
 
 
-def test_what_controls_alone_change_is_shown():
+def test_settings_that_only_controls_change_have_columns():
     found = columns()
     assert {c.removeprefix(POPULATION) for c in found.settings} == {
         "tasks",
@@ -68,16 +69,16 @@ def test_what_controls_alone_change_is_shown():
         "final",
         "budget",
     }
-    assert found.measures == ["cost/steps"] and found.left == [f"{POPULATION}formulation.folds"]
+    assert found.measures == ["cost/steps"] and found.omitted == [f"{POPULATION}formulation.folds"]
 
 
-def test_what_all_rows_share_is_told_once():
+def test_common_values_are_listed_once():
     assert columns().common == ["model/params", "epoch"]
-    found = outcome(ROWS, [], OBJECTIVES)
-    assert "The same in all rows: parameters 1,000, epoch 5." in markdown(found, found.rows)
+    found = search_result(ROWS, [], OBJECTIVES)
+    assert "The same in all rows: parameters 1,000, epoch 5." in markdown_table(found, found.rows)
 
 
-def test_the_searched_settings_come_first_and_what_one_row_has_alone_last():
+def test_searched_settings_come_first():
     rows = [row("0000", 9.0, accept="strict", tasks=2), row("0001", 8.0, tasks=3), *ROWS[2:]]
     found = columns(rows, only=rows)
     assert found.settings[0] == f"{POPULATION}tasks"
@@ -86,7 +87,7 @@ def test_the_searched_settings_come_first_and_what_one_row_has_alone_last():
     )
 
 
-def test_a_column_that_the_notes_name_is_there_even_where_nothing_differs():
+def test_columns_named_in_notes_are_kept():
     same = [{**r, "cost/steps": 4800} for r in ROWS]
     assert columns(same).measures == [] and "cost/steps" in columns(same).common
     assert columns(same, "All rows executed `cost/steps` steps.").measures == ["cost/steps"]
@@ -94,24 +95,31 @@ def test_a_column_that_the_notes_name_is_there_even_where_nothing_differs():
     assert columns(notes="Every row has `budget: 4800`.").settings[0] == f"{POPULATION}budget"
 
 
-def test_there_are_never_more_settings_than_room_and_the_others_are_named():
-    found = columns(room=2)
-    assert len(found.settings) == 2 and len(found.left) == 5
-    text = markdown(outcome(ROWS, [], OBJECTIVES), outcome(ROWS, [], OBJECTIVES).rows, room=2)
-    assert "The rows differ in population.accept" in text and "which `front.csv` holds." in text
+def test_settings_beyond_the_maximum_are_named():
+    found = columns(max_settings=2)
+    assert len(found.settings) == 2 and len(found.omitted) == 5
+    text = markdown_table(
+        search_result(ROWS, [], OBJECTIVES),
+        search_result(ROWS, [], OBJECTIVES).rows,
+        max_settings=2,
+    )
+    assert (
+        "The rows also differ in population.accept" in text
+        and "`front.csv` has these columns." in text
+    )
 
 
-def test_a_setting_of_one_method_with_one_value_is_told_by_the_methods_name():
+def test_setting_implied_by_a_method_is_omitted():
     found = columns(only=ROWS)
     assert (
         f"{POPULATION}formulation.name" in found.settings
-        and f"{POPULATION}formulation.folds" in found.left
+        and f"{POPULATION}formulation.folds" in found.omitted
     )
     two = [*ROWS, row("0002", 7.0, **{"formulation.name": "kfold", "formulation.folds": 3})]
     assert f"{POPULATION}formulation.folds" in columns(two, only=two).settings
 
 
-def test_a_row_without_the_block_leaves_its_constants_out_and_its_name_in():
+def test_row_without_block_omits_its_constants():
     plain = {
         key: value
         for key, value in row("plain", 9.9, "plain").items()
@@ -121,28 +129,32 @@ def test_a_row_without_the_block_leaves_its_constants_out_and_its_name_in():
     found = columns([*named, plain])
     assert (
         f"{POPULATION}name" not in found.settings
-        and f"{POPULATION}stop_scope" in found.left
+        and f"{POPULATION}stop_scope" in found.omitted
         and f"{POPULATION}tasks" in found.settings
     )
     assert f"{POPULATION}name" in columns([named[0], {**plain}], only=[named[0], plain]).settings
 
 
-def test_a_table_of_one_row_shows_what_the_run_varied():
-    found = outcome(ROWS[:2], [], OBJECTIVES)
-    assert shown(found, found.front, result_columns(found)).settings == [
+def test_single_row_shows_varied_settings():
+    found = search_result(ROWS[:2], [], OBJECTIVES)
+    assert select_columns(found, found.front_rows, result_columns(found)).settings == [
         f"{POPULATION}formulation.name"
     ]
 
 
 @pytest.mark.parametrize("words", ["population.accept", "population.budget", ">steps<"])
-def test_the_page_has_them_too(words):
+def test_page_has_the_same_columns(words):
     text = page(
-        outcome(ROWS, [], OBJECTIVES), name="p", description="", configuration="", environment={}
+        search_result(ROWS, [], OBJECTIVES),
+        name="p",
+        description="",
+        configuration="",
+        environment={},
     )
     assert words in text.split("<tbody")[0]
 
 
-def test_no_rows_make_an_empty_table():
-    found = outcome([], [], OBJECTIVES)
-    assert shown(found, [], result_columns(found)) == shown(found, [], [])
-    assert markdown(found, []).startswith("| trial | scene error (%) |")
+def test_table_without_rows():
+    found = search_result([], [], OBJECTIVES)
+    assert select_columns(found, [], result_columns(found)) == select_columns(found, [], [])
+    assert markdown_table(found, []).startswith("| trial | scene error (%) |")

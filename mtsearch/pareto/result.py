@@ -1,0 +1,185 @@
+"""The result of a search: its rows in order, the front, the knee and the hypervolume, computed once
+for all tables and plots."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from mtsearch.config.schema import Constraint, Objective
+from mtsearch.config.text import printable
+from mtsearch.pareto.columns import Kinds, Row, number, varied_columns
+from mtsearch.pareto.constraints import feasible
+from mtsearch.pareto.delta import with_delta_m
+from mtsearch.pareto.dominance import objective_values
+from mtsearch.pareto.front import Front, front_of
+from mtsearch.pareto.hypervolume import hypervolume_series
+from mtsearch.pareto.trial_order import trial_order
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A finished or unfinished search. Build it with `search_result`, which sorts the rows and adds
+    `front`, `knee` and Delta-m to them.
+
+    Attributes:
+        rows: of all trials and controls, with all columns.
+        history: one row a report.
+        objectives: what the front is over.
+        front: the front; its keys are indices into `rows`.
+        constraints: bounds that the front keeps.
+        control: the name of the control that Delta-m compares with.
+        kinds: the kind of each task.
+        notes: the notes of the space; tables have the columns that they name.
+    """
+
+    rows: list[Row]
+    history: list[Row]
+    objectives: tuple[Objective, ...]
+    front: Front[int]
+    constraints: tuple[Constraint, ...] = ()
+    control: str | None = None
+    kinds: Kinds = field(default_factory=dict)
+    notes: str = ""
+
+    @property
+    def goals(self) -> list[str]:
+        """`min` or `max` per objective."""
+        return [o.goal for o in self.objectives]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The objectives' metrics."""
+        return [o.metric for o in self.objectives]
+
+    @cached_property
+    def search_rows(self) -> list[Row]:
+        """The trials of the search, without controls."""
+        return [row for row in self.rows if row.get("kind") != "control"]
+
+    @cached_property
+    def control_rows(self) -> list[Row]:
+        """The rows of the controls."""
+        return [row for row in self.rows if row.get("kind") == "control"]
+
+    @cached_property
+    def front_rows(self) -> list[Row]:
+        """The rows on the front, from the best to the worst of the first objective."""
+        first = self.objectives[0]
+        sign = -1 if first.goal == "max" else 1
+        inside = [self.rows[index] for index in self.front.keys]
+        return sorted(inside, key=lambda row: sign * number(row, first.metric))
+
+    @cached_property
+    def knee(self) -> Row | None:
+        """The knee of the front, None where it has fewer than three different points."""
+        return next((row for row in self.rows if row["knee"]), None)
+
+    @cached_property
+    def eligible(self) -> list[Row]:
+        """The search trials that could be on the front: done, within the constraints, every
+        objective finite."""
+        mask = self.front.eligible(self.search_rows)
+        return [
+            row
+            for row, counts in zip(self.search_rows, mask, strict=True)
+            if counts and row.get("state") == "done"
+        ]
+
+    @cached_property
+    def infeasible(self) -> list[Row]:
+        """The search trials that are done but break a constraint."""
+        mask = feasible(self.search_rows, self.constraints)
+        return [
+            row
+            for row, keeps in zip(self.search_rows, mask, strict=True)
+            if not keeps and row.get("state") == "done"
+        ]
+
+    @cached_property
+    def hypervolumes(self) -> list[float]:
+        """The hypervolume after each of the `eligible` trials, by number, all with the final
+        reference point."""
+        return hypervolume_series(
+            objective_values(self.eligible, self.objectives),
+            self.goals,
+            self.front.reference.values,
+        )
+
+    @cached_property
+    def varied(self) -> list[str]:
+        """The configuration columns that the search varied."""
+        return varied_columns(self.search_rows)
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many search trials are in each state."""
+        return dict(Counter(str(row.get("state")) for row in self.search_rows))
+
+
+def search_result(
+    rows: Sequence[Row],
+    history: Sequence[Row],
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint] = (),
+    *,
+    control: str | None = "stl",
+    kinds: Kinds | None = None,
+    notes: str = "",
+) -> SearchResult:
+    """Sort the rows (trials by number, then controls), mark the front and its knee, and add Delta-m
+    against `control`.
+
+    The rows given stay as they are. Text in the result has no control characters, as it is printed
+    and written to files.
+
+    Args:
+        rows: a dict a trial: `trial`, `kind` (search or control), `state`, metrics, settings.
+        history: a dict a report: `trial`, `report`, metrics.
+        objectives: at least one.
+        constraints: bounds that a trial on the front keeps.
+        control: the control that Delta-m compares with, None for no Delta-m.
+        kinds: the kind of each task; a task it does not name counts its `error` as a percentage.
+        notes: of the space.
+    """
+    ordered = sorted(
+        map(_clean, rows),
+        key=lambda row: (
+            row.get("kind") == "control",
+            str(row.get("control") or ""),
+            _order(row),
+        ),
+    )
+    ordered = with_delta_m(ordered, control, kinds)
+    front = front_of(ordered, objectives, constraints, kinds)
+    on, knee = set(front.keys), front.knee
+    for index, row in enumerate(ordered):
+        row["front"], row["knee"] = index in on, index == knee
+    reports = sorted(
+        map(_clean, history), key=lambda entry: (_order(entry), entry.get("report") or 0)
+    )
+    return SearchResult(
+        ordered,
+        reports,
+        tuple(objectives),
+        front,
+        tuple(constraints),
+        control,
+        dict(kinds or {}),
+        printable(notes, lines=True),
+    )
+
+
+def _clean(row: Row) -> Row:
+    return {key: _printable(value) for key, value in row.items()}
+
+
+def _printable(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _order(row: Row) -> tuple[bool, int, str]:
+    return trial_order(str(row.get("trial")), row.get("kind") == "control")

@@ -1,0 +1,111 @@
+"""What tables, plots and the page share: the names of rows, the result columns, and the sentences
+that explain a front."""
+
+from __future__ import annotations
+
+import math
+
+from mtsearch.pareto.columns import Row, format_value, label, number
+from mtsearch.pareto.hypervolume import SAMPLES
+from mtsearch.pareto.result import SearchResult
+
+
+def result_columns(result: SearchResult) -> list[str]:
+    """The metric columns of a front table: the objectives, their test figures and Delta-m, where a
+    row of the table has them."""
+    tested = [
+        f"test/{metric.removeprefix('val/')}"
+        for metric in result.metrics
+        if metric.startswith("val/")
+    ]
+    rows = [*result.front_rows, *result.control_rows]
+    return result.metrics + [
+        c
+        for c in [*tested, "delta_m", "test/delta_m"]
+        if any(not math.isnan(number(row, c)) for row in rows)
+    ]
+
+
+def identity(row: Row) -> str:
+    """The name of a row: the trial, with a star for the knee, or the control's name (with its state
+    when it is not done)."""
+    name = (
+        f"control {row.get('control') or row.get('trial')}"
+        if row.get("kind") == "control"
+        else f"{row.get('trial')}"
+    )
+    state = "" if row.get("state") == "done" else f" ({row.get('state')})"
+    return f"{name}{' ★' if row.get('knee') else ''}{state}"
+
+
+def result_notes(result: SearchResult) -> list[str]:
+    """The sentences that explain the table of a front, one a line."""
+    states = (
+        ", ".join(f"{count} {state}" for state, count in sorted(result.states.items())) or "none"
+    )
+    trials = len(result.search_rows)
+    lines = [
+        f"{trials} search trial{'' if trials == 1 else 's'} ({states});"
+        f" {len(result.front_rows)} on the front."
+    ]
+    datasets = sorted({str(row["dataset"]) for row in result.rows if row.get("dataset")})
+    if datasets:
+        lines.append(f"Data: {'; '.join(datasets)}.")
+    if result.constraints:
+        bounds = [
+            f"{label(c.metric, result.kinds)} {'≤' if c.max is not None else '≥'}"
+            f" {format_value(c.max if c.max is not None else c.min)}"
+            for c in result.constraints
+        ]
+        lines.append(f"Constraints: {'; '.join(bounds)}.")
+    if result.knee is not None:
+        lines.append(
+            "★ is the knee: the front's point that bulges furthest towards the ideal after scaling"
+            " each objective to [0, 1]."
+        )
+    if result.front_rows:
+        lines.append(hypervolume_note(result))
+    if any(kind == "segmentation" for kind in result.kinds.values()):
+        lines.append(
+            "mIoU error is 100 minus the mean IoU over the classes that occur in the labels or the"
+            " predictions of the split, without the undefined class; `error_all` counts that class"
+            " too."
+        )
+    if any(row.get("delta_m") is not None for row in result.rows):
+        lines.append(
+            f"Δm is the mean over tasks of the relative gain over control {result.control} in"
+            " percent, on 100 - error where the error is a percentage; positive is better."
+        )
+    elif any(
+        row.get("control") == result.control and row.get("state") == "done"
+        for row in result.control_rows
+    ):
+        lines.append(
+            f"Δm is omitted: it divides by the figures of control {result.control}, and one of them"
+            " is 0 or missing."
+        )
+    return lines
+
+
+def hypervolume_note(result: SearchResult) -> str:
+    """The hypervolume with its reference point and the origin of that."""
+    front = result.front
+    reference, value, error = front.reference, front.hypervolume, front.hypervolume_error
+    parts = [
+        f"{label(o.metric, result.kinds)} {v:.4g}{'' if origin == 'metric' else f' ({origin})'}"
+        for o, v, origin in zip(result.objectives, reference.values, reference.origins, strict=True)
+    ]
+    share = (
+        f", {100 * value / reference.box:.2f} % of the box to the ideal point"
+        if reference.box
+        else ""
+    )
+    note = f"Hypervolume {value:.6g}{f' ± {error:.2g}' if error else ''}{share}; reference point:"
+    note += f" {', '.join(parts)}."
+    if error:
+        note += (
+            f" The hypervolume is a Monte-Carlo estimate with its standard error ({SAMPLES:,}"
+            f" samples): {len(result.front_rows)} points in {len(result.objectives)} objectives are"
+            " too many for the exact computation."
+        )
+    return note
