@@ -90,8 +90,9 @@ def format_value(value: Any, metric: str = "", kinds: Kinds | None = None) -> st
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        many = isinstance(value, list | tuple)
-        return printable(", ".join(map(str, value)) if many else str(value))
+        if isinstance(value, list | tuple):
+            return printable(", ".join(map(str, value)))
+        return printable(str(value))
     if isinstance(value, float) and math.isinf(value):
         return "∞" if value > 0 else "-∞"
     last, setting = metric.rsplit("/", 1)[-1], metric.startswith(CONFIGURATION)

@@ -40,7 +40,7 @@ def total_excess(excess: ArrayLike) -> Floats:
     the row keeps every bound, `inf` where a bound cannot be checked (Deb et al. 2002, section VI).
     """
     with np.errstate(over="ignore"):
-        return np.maximum(np.asarray(excess, dtype=np.float64), 0.0).sum(axis=-1)
+        return np.asarray(np.maximum(excess, 0.0).sum(axis=-1), dtype=np.float64)
 
 
 def feasible(rows: Sequence[Mapping[str, Any]], constraints: Sequence[Constraint]) -> Mask:

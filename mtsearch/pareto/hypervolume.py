@@ -10,7 +10,7 @@ import moocore
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mtsearch.pareto.constraints import Floats
+from mtsearch.pareto.constraints import Floats, Mask
 from mtsearch.pareto.dominance import non_dominated, to_minimise
 
 EXACT_POINTS = {5: 1000, 6: 150, 7: 70, 8: 40, 9: 25, 10: 20}
@@ -91,8 +91,12 @@ def is_exact(points: int, objectives: int) -> bool:
 
 
 def _inside(array: Floats, corner: Floats) -> Floats:
-    inside: Floats = array[np.isfinite(array).all(axis=1) & (array < corner).all(axis=1)]
-    return inside
+    return array[_counted(array, corner)]
+
+
+def _counted(array: Floats, corner: Floats) -> Mask:
+    """The points that are finite and better than the reference in every objective."""
+    return np.asarray(np.isfinite(array).all(axis=1) & (array < corner).all(axis=1))
 
 
 def _samples(front: Floats, corner: Floats) -> tuple[Floats, Floats]:
@@ -126,10 +130,10 @@ def _samples(front: Floats, corner: Floats) -> tuple[Floats, Floats]:
 def _estimated_series(array: Floats, final: Floats, corner: Floats) -> list[float]:
     """For each sample the first point that dominates it: one pass gives all entries."""
     samples, weights = _samples(final, corner)
-    inside = np.isfinite(array).all(axis=1) & (array < corner).all(axis=1)
     open_samples = np.arange(len(samples))
-    total, found = 0.0, []
-    for point, counts in zip(array, inside, strict=True):
+    total = 0.0
+    found: list[float] = []
+    for point, counts in zip(array, _counted(array, corner), strict=True):
         if counts:
             covered = (point <= samples[open_samples]).all(axis=1)
             total += float(weights[open_samples[covered]].sum())
