@@ -11,30 +11,14 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import nn
 
 from mtsearch import __version__
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import has_values
 from mtsearch.data import Dataset
 from mtsearch.deploy.parity import Parity
-from mtsearch.models import model_macs
 
 SCHEMA = 1
-
-
-def size_of(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, int]:
-    """Parameters, those of them that are not zero, multiply-accumulates an image, and entries of
-    index buffers."""
-    parameters = list(network.parameters())
-    return {
-        "parameters": sum(p.numel() for p in parameters),
-        "nonzero": sum(int(p.count_nonzero()) for p in parameters),
-        "macs": model_macs(network, shape),
-        "index_entries": sum(
-            b.numel() for name, b in network.named_buffers() if name.endswith((".select", ".group"))
-        ),
-    }
 
 
 def card_of(
@@ -130,7 +114,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
             else ""
         ),
         "## Outputs",
-        _table(
+        table(
             ["task", "kind", "outputs", "classes"],
             [
                 [n, t["kind"], t["outputs"], ", ".join(t["classes"])]
@@ -147,7 +131,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         _preference(card["preference"]) if len(names) > 1 else "",
         _metrics(card["metrics"]),
         "## Size",
-        _table(
+        table(
             ["", "trained", "exported"],
             [
                 ["parameters", f"{before['parameters']:,}", f"{after['parameters']:,}"],
@@ -242,10 +226,10 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     if not rows:
         return "No metrics were given."
     untested = all(not test for _, test in rows.values())
-    table = _table(
+    found = table(
         ["metric", "validation", "test"], [[name, *values] for name, values in rows.items()]
     )
-    return table + ("\n\nThese weights were not tested." if untested else "")
+    return found + ("\n\nThese weights were not tested." if untested else "")
 
 
 def _number(value: Any) -> str:
@@ -268,7 +252,8 @@ def _origin(origin: Mapping[str, Any]) -> str:
     return "\n\n".join([*(["\n".join(plain)] if plain else []), *trees])
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines

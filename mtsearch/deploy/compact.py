@@ -3,155 +3,269 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.fx
 from torch import Tensor, nn
 
-from mtsearch.deploy.graph import Network
-from mtsearch.deploy.layers import Layer, Reader, keep_channels_, smaller
-from mtsearch.deploy.rows import live_inputs
+from mtsearch.deploy.channels import Use, needed_groups
+from mtsearch.deploy.compare import Probe, first_difference, probes_for, run
+from mtsearch.deploy.layers import Reader, keep_channels, smaller
+from mtsearch.deploy.modules import copy_of, is_layer
+from mtsearch.deploy.tracing import Trace, Tracer
 from mtsearch.sparsity import untie_
-from mtsearch.sparsity.rows import zero_rows
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """The compacted network, and one sentence a fact about what was done to it."""
+    """The compacted network, and one sentence about each thing that was done to it."""
 
     model: nn.Module
     notes: tuple[str, ...]
 
 
+class _NotComparable(Exception):
+    """The network cannot be compacted and compared; the message is the rest of a sentence."""
+
+
 @torch.no_grad()
-def compact(network: nn.Module, shape: tuple[int, int, int]) -> Compacted:
-    """Remove what does not count from a network, leaving its outputs as they are up to rounding.
+def compact(network: nn.Module, shape: tuple[int, ...] | Tensor) -> Compacted:
+    """Remove what does not count from a network, leaving its function as it is up to rounding.
 
     - A channel or feature that every consumer ignores (zero input rows) is no longer computed: its
-      producer loses the output, the batch norms and depthwise convolutions in between their entry.
-      As it is not read, neither its bias nor what a batch norm made of it counts.
+      producers lose the output, batch norms and depthwise convolutions their entry.
     - A layer that ignores an input which exists for others selects the inputs it reads, where that
       is smaller.
     - Inputs with equal rows are summed before a layer with one of these rows, where that is
       smaller.
 
-    Producers are found through single-input operations that keep channels apart; beyond sums,
-    products and concatenations (residual connections) a channel is never removed, only not read.
+    The network runs once with random inputs, and its channels are followed through the functions it
+    calls. The result runs the network's own code with smaller layers. It is compared with
+    the original in float64 at two batch sizes and, where the original takes it, another image size.
+    Where they differ, or where Python code reads values of tensors, channels are left as they are
+    and each layer selects its inputs only; where that differs too the network is returned
+    unchanged. A note says which.
+
+    Layers with hooks or parametrisations, layers whose parameters or attributes other code reads,
+    and the parts of torch's composite modules (attention, recurrent and transformer layers) are
+    left alone.
 
     Args:
-        network: a module of one argument, images (B, C, H, W). It is left as it is.
-        shape: (channels, height, width) of the images.
+        network: a module that is called with one tensor. It is left as it is.
+        shape: the shape of one sample, such as (channels, height, width); or an example input
+            (B, ...), needed where inputs are integers.
+
+    Returns:
+        A copy in evaluation mode on the CPU, and notes.
     """
-    plain = copy.deepcopy(network).cpu().eval().requires_grad_(False)
-    untie_(plain)
-    plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     try:
-        graph = Network(plain, shape)
-    except Exception as error:  # tracing runs the network's own code, which may raise anything
-        return _each_layer(plain, type(error).__name__)
-    return _through_graph(graph)
+        plain = copy_of(network).cpu().eval().requires_grad_(False)
+    except Exception as error:  # deep copies run the network's own code
+        return Compacted(
+            network, (f"Nothing was compacted: the network cannot be copied ({_short(error)}).",)
+        )
+    untie_(plain)
+    try:
+        return _compacted(plain, shape)
+    except _NotComparable as error:
+        return Compacted(plain, (f"Nothing was compacted: {error}.",))
 
 
-def _through_graph(graph: Network) -> Compacted:
-    needed = _needed(graph)
-    kept: dict[torch.fx.Node, Tensor] = {}
-    outputs = inputs = selected = merged = kept_apart = 0
-    for node in graph.nodes:
-        source = node.all_input_nodes[0] if node.all_input_nodes else node
-        origin = graph.flattened(node)
-        if graph.is_layer(node):
-            layer = graph.called(node)
-            kept[node] = needed[node]
-            live = live_inputs(layer.weight, kept[node])  # type: ignore[union-attr, arg-type]
-            small = smaller(layer, kept[source], live, kept[node])  # type: ignore[arg-type]
-            graph.module.set_submodule(str(node.target), small)
-            outputs += int((~kept[node]).sum())
-            inputs += int((~live).sum())
-            selected += isinstance(small, Reader) and small.select is not None
-            merged += isinstance(small, Reader) and small.group is not None
-            kept_apart += isinstance(layer, nn.Conv2d) and bool((kept[source] & ~live).any())
-        elif graph.is_channelwise(node):
-            kept[node] = kept[source]
-            module = graph.called(node)
-            if module is not None:
-                keep_channels_(module, kept[node])
-        elif origin is not None:
-            kept[node] = kept[source][origin]
-        else:
-            kept[node] = torch.ones(graph.channels(node), dtype=torch.bool)
-            layer = graph.called(node)
-            if _is_plain(
-                layer
-            ):  # used twice or on sequences of vectors: all its inputs arrive, it need not read all
-                small = _alone(layer)  # type: ignore[arg-type]
-                graph.module.set_submodule(str(node.target), small)
-                inputs += int(zero_rows(layer.weight).sum())  # type: ignore[union-attr, arg-type]
-                selected += isinstance(small, Reader) and small.select is not None
-                merged += isinstance(small, Reader) and small.group is not None
-    graph.module.recompile()
-    joined = (
-        f"{kept_apart} convolutions ignore channels that a sum, a product or a concatenation also"
-        " takes: those are computed still."
-    )
+def _compacted(plain: nn.Module, shape: tuple[int, ...] | Tensor) -> Compacted:
+    try:
+        precise = copy.deepcopy(plain).double()
+        probes = probes_for(precise, shape)
+        repeated = [run(precise, probe) for probe in probes]
+    except Exception as error:
+        raise _NotComparable(
+            f"the network does not run in float64 on random inputs ({_short(error)})"
+        ) from error
+    for probe, again in zip(probes, repeated, strict=True):
+        if first_difference(probe.expected, again, 0.0) is not None:
+            raise _NotComparable("two runs on the same input give different outputs")
+    traces = [_trace(precise, probe.images, False) for probe in probes[:2]]
+    trace = traces[0]
+    obstacle = trace.obstacle or _obstacle(plain, traces)
+    tolerance = 1e-9
+    if trace.lowest != torch.float64:
+        tolerance = 100 * torch.finfo(trace.lowest).eps
+    reasons: list[str] = [obstacle] if obstacle else []
+    for level in () if obstacle else ("channels", "channels without reshapes"):
+        if level != "channels":
+            trace = _trace(precise, probes[0].images, True)
+        found = _cut_channels(plain, trace, drop_unused=level == "channels")
+        difference = _difference(found.model, probes, tolerance)
+        if difference is None:
+            return found
+        reasons = [difference]
+    found = _each_layer(plain, traces, reasons[0])
+    difference = _difference(found.model, probes, tolerance)
+    if difference is None:
+        return found
+    raise _NotComparable(f"with smaller layers, {difference}")
+
+
+def _trace(precise: nn.Module, images: Tensor, fixed_reshapes: bool) -> Trace:
+    return Tracer(copy.deepcopy(precise), fixed_reshapes=fixed_reshapes).run(images)
+
+
+def _obstacle(plain: nn.Module, traces: list[Trace]) -> str | None:
+    """Why one forward pass does not show all of the network's code."""
+    if any(trace.calls != traces[0].calls for trace in traces):
+        return "the code depends on the batch size"
+    forward = getattr(plain, "forward", None)
+    try:
+        parameters = inspect.signature(forward).parameters if forward else {}
+    except (TypeError, ValueError):
+        parameters = {}
+    if len(parameters) > 1:
+        return f"`forward` takes {len(parameters)} arguments"
+    return None
+
+
+def _difference(model: nn.Module, probes: list[Probe], tolerance: float) -> str | None:
+    """What differs between the outputs of a model and the expected ones."""
+    precise = copy.deepcopy(model).double()
+    for probe in probes:
+        try:
+            found = run(precise, probe)
+        except Exception as error:
+            return f"it does not run ({_short(error)})"
+        difference = first_difference(probe.expected, found, tolerance)
+        if difference is not None:
+            return difference
+    return None
+
+
+def _cut_channels(plain: nn.Module, trace: Trace, *, drop_unused: bool) -> Compacted:
+    groups = trace.groups
+    modules = dict(plain.named_modules())
+    for name in trace.read & trace.inputs.keys():
+        groups.pin(trace.inputs[name])
+        groups.pin(trace.outputs[name])
+    names = [name for name in trace.inputs if name not in trace.read]
+    uses = [
+        Use(trace.inputs[name], trace.outputs[name], _reads(modules[name]))
+        for name in names
+        if is_layer(modules[name])
+    ]
+    needed = needed_groups(groups, uses)
+
+    def kept(ids: Any) -> Tensor:
+        return torch.from_numpy(needed[groups.roots(ids)])
+
+    counts = _Counts()
+    replaced: dict[int, nn.Module] = {}
+    for name in names:
+        module, present = modules[name], kept(trace.inputs[name])
+        if is_layer(module):
+            outputs = kept(trace.outputs[name])
+            live = torch.from_numpy(_reads(module)[outputs.numpy()].any(0)) & present
+            if not live.any():
+                live[present.nonzero()[0]] = True
+            replaced[id(module)] = counts.add(module, present, live, outputs)
+        elif not present.all():
+            replaced[id(module)] = keep_channels(module, present)
+    unused = _unused(plain, trace) if drop_unused else []
+    replaced |= {id(module): nn.Module() for module in unused}
+    model = copy.deepcopy(plain, dict(replaced))
+    return Compacted(model, counts.notes(trace, len(unused)))
+
+
+def _each_layer(plain: nn.Module, traces: list[Trace], reason: str) -> Compacted:
+    """Let every layer by itself select the inputs it reads."""
+    counts = _Counts()
+    replaced: dict[int, nn.Module] = {}
+    modules = dict(plain.named_modules())
+    read = set().union(*(trace.read for trace in traces))
+    for name in traces[0].inputs.keys() - read:
+        module = modules[name]
+        if is_layer(module):
+            outputs, present = (torch.ones(n, dtype=torch.bool) for n in module.weight.shape[:2])  # type: ignore[union-attr]
+            live = torch.from_numpy(_reads(module).any(0))
+            live[0] |= not live.any()
+            replaced[id(module)] = counts.add(module, present, live, outputs)
     return Compacted(
-        graph.module,
+        copy.deepcopy(plain, dict(replaced)),
         (
-            (
-                f"{inputs} inputs of layers are ignored by zero rows; {outputs} channels or"
-                " features that nothing reads are not computed."
-            ),
-            (
-                f"Layers that select the inputs they read: {selected}; that sum inputs with equal"
-                f" weights first: {merged}."
-            ),
-            *([joined] if kept_apart else []),
+            f"No channel was removed where it is computed: {reason}.",
+            f"Layers that select or sum the inputs they read: {counts.selected + counts.merged}.",
         ),
     )
 
 
-def _needed(graph: Network) -> dict[torch.fx.Node, Tensor]:
-    """By node, (channels,) bool: what the rest of the network depends on. At least one channel of
-    each layer."""
-    needed: dict[torch.fx.Node, Tensor] = {}
-    for node in reversed(graph.nodes):
-        mask = torch.zeros(graph.channels(node), dtype=torch.bool)
-        for user in node.users:
-            origin = graph.flattened(user)
-            if graph.is_layer(user):
-                mask |= live_inputs(graph.called(user).weight, needed[user])  # type: ignore[union-attr, arg-type]
-            elif graph.is_channelwise(user):
-                mask |= needed[user]
-            elif origin is not None:
-                mask[origin[needed[user]]] = True
+def _reads(module: nn.Module) -> Any:
+    weight: Tensor = module.weight.detach()  # type: ignore[assignment,operator]
+    return (weight != 0).flatten(2).any(2).numpy() if weight.ndim > 2 else (weight != 0).numpy()
+
+
+def _unused(plain: nn.Module, trace: Trace) -> list[nn.Module]:
+    """The outermost modules with parameters of which the forward pass used none."""
+    if len(trace.used) == 0:
+        return []
+    found: list[nn.Module] = []
+
+    def visit(module: nn.Module, prefix: str) -> None:
+        for name, child in module.named_children():
+            path = f"{prefix}{name}"
+            state = [*child.parameters(), *child.buffers()]
+            storages = {trace.storages[t] for t in _paths(child, path) if t in trace.storages}
+            if state and not storages & trace.used:
+                found.append(child)
             else:
-                mask[:] = True
-        needed[node] = mask
-    return needed
+                visit(child, f"{path}.")
+
+    visit(plain, "")
+    return found
 
 
-def _is_plain(layer: nn.Module | None) -> bool:
-    return type(layer) is nn.Linear or (type(layer) is nn.Conv2d and layer.groups == 1)
+def _paths(module: nn.Module, prefix: str) -> list[str]:
+    named = (*module.named_parameters(), *module.named_buffers())
+    return [f"{prefix}.{name}" for name, _ in named]
 
 
-def _alone(layer: Layer) -> nn.Module:
-    """The layer by itself reading its live inputs only: exact whatever lies around it."""
-    outputs, present = (torch.ones(size, dtype=torch.bool) for size in layer.weight.shape[:2])
-    return smaller(layer, present, live_inputs(layer.weight, outputs), outputs)
+class _Counts:
+    """What was done to the layers."""
+
+    def __init__(self) -> None:
+        self.outputs = self.inputs = self.selected = self.merged = self.shared = 0
+
+    def add(self, layer: nn.Module, present: Tensor, live: Tensor, outputs: Tensor) -> nn.Module:
+        """The smaller layer, counted."""
+        small = smaller(layer, present, live, outputs)  # type: ignore[arg-type]
+        self.outputs += int((~outputs).sum())
+        self.inputs += int((~live).sum())
+        if isinstance(small, Reader):
+            self.selected += small.select is not None
+            self.merged += small.group is not None
+        self.shared += not isinstance(layer, nn.Linear) and bool((present & ~live).any())
+        return small
+
+    def notes(self, trace: Trace, unused: int) -> tuple[str, ...]:
+        """One sentence for each kind of change."""
+        notes = [
+            f"{self.inputs} inputs of layers are ignored by zero rows; {self.outputs} channels or"
+            " features that nothing reads are not computed.",
+            f"Layers that select the inputs they read: {self.selected}; that sum inputs with equal"
+            f" weights first: {self.merged}.",
+        ]
+        if self.shared:
+            notes.append(
+                f"{self.shared} convolutions ignore channels that other layers read: those are"
+                " computed still."
+            )
+        if trace.read:
+            notes.append(
+                f"Layers left alone because other code reads their parameters or attributes:"
+                f" {len(trace.read)}."
+            )
+        if unused:
+            notes.append(f"Modules left out because the forward pass does not use them: {unused}.")
+        return tuple(notes)
 
 
-def _each_layer(plain: nn.Module, why: str) -> Compacted:
-    """Compact every layer by itself."""
-    count = 0
-    for name, layer in list(plain.named_modules()):
-        if _is_plain(layer):
-            small = _alone(layer)  # type: ignore[arg-type]
-            plain.set_submodule(name, small)
-            count += isinstance(small, Reader)
-    return Compacted(
-        plain,
-        (
-            f"The network could not be traced ({why}), so no channel was removed where it is made.",
-            f"Layers that select or sum the inputs they read: {count}.",
-        ),
-    )
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__

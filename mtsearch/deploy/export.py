@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import nn
 
-from mtsearch import __version__
 from mtsearch.config.cards import TaskCard
 from mtsearch.data import Dataset
-from mtsearch.deploy.card import as_json, as_markdown, card_of, size_of
+from mtsearch.deploy.card import as_json, as_markdown, card_of
 from mtsearch.deploy.compact import compact
 from mtsearch.deploy.files import CARD, fingerprint, whole_folder
 from mtsearch.deploy.parity import Parity, check_parity
-from mtsearch.deploy.programs import (
-    need_onnx,
-    onnx_answers,
-    program_of,
-    save_onnx,
-    save_pt2,
-    torch_answers,
-)
+from mtsearch.deploy.programs import need_onnx, write_programs
 from mtsearch.deploy.serving import Serving
+from mtsearch.deploy.size import size_of
 
 EXACT = 1e-9  # of the compacted network, both in float64
 PARITY = 1e-5  # of the exported program, both in float32, or
@@ -54,9 +45,9 @@ def export_model(
     Args:
         model: a trained network on normalised images; left as it is.
         dataset: the data it was trained on.
-        tasks: the tasks it answers.
+        tasks: the tasks of its outputs.
         out: the folder to make; an earlier export there is replaced.
-        facts: what the card tells besides: any of `trial`, `pick`, `run`, `command`, `preference`
+        facts: further entries of the card: any of `trial`, `pick`, `run`, `command`, `preference`
             (by task), `metrics` (`val/...`, `test/...`), `config`, `environment`.
         onnx: whether to write `model.onnx` too, which needs the packages of the extra `onnx`.
 
@@ -65,8 +56,8 @@ def export_model(
 
     Raises:
         BadInput: `out` holds something else, or the packages for `onnx` are not installed.
-        RuntimeError: torch cannot export the network, or the compacted or exported network does not
-            answer as the trained one.
+        RuntimeError: torch cannot export the network, or the outputs of the compacted or exported
+            network differ from those of the trained one.
     """
     if onnx:
         need_onnx()
@@ -90,21 +81,7 @@ def export_model(
             math.inf,
             "The trained network in float32",
         )
-        tensors = {name: value.contiguous() for name, value in compacted.model.state_dict().items()}
-        save_file(
-            tensors,
-            folder / "model.safetensors",
-            metadata={"format": "pt", "mtsearch": __version__},
-        )
-        program = program_of(compacted.model, pixels[:1])
-        save_pt2(program, folder / "model.pt2")
-        shutil.copymode(
-            folder / "model.pt2", folder / "model.safetensors"
-        )  # which is its owner's alone before
-        programs = {"model.pt2": torch_answers}
-        if onnx:
-            save_onnx(program, folder / "model.onnx")
-            programs["model.onnx"] = onnx_answers
+        programs = write_programs(compacted.model, pixels[:1], folder, onnx)
         bound = max(PARITY, NOISE * noise.relative)
         parities = [
             check_parity(reference, read(folder / name), pixels, bound, f"The exported {name}")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
+from mtsearch.deploy.modules import Layer, input_axis
 from mtsearch.deploy.rows import group_rows
 
-Layer = nn.Conv2d | nn.Linear
+M = TypeVar("M", bound=nn.Module)
 _INDEX = 2  # an index entry takes the bytes of two weights
 
 
@@ -25,7 +29,7 @@ class Reader(nn.Module):
     def __init__(self, layer: Layer, select: Tensor | None, group: Tensor | None) -> None:
         super().__init__()
         self.layer = layer
-        self.axis = 1 if isinstance(layer, nn.Conv2d) else -1
+        self.axis = input_axis(layer)
         self.inputs = layer.weight.shape[1]
         self.register_buffer("select", select)
         self.register_buffer("group", group)
@@ -75,42 +79,38 @@ def smaller(layer: Layer, present: Tensor, live: Tensor, outputs: Tensor) -> nn.
 
 def _cut(layer: Layer, weight: Tensor, outputs: Tensor) -> Layer:
     """The same kind of layer with this weight and the kept entries of the bias."""
+    small = _shallow(layer)
     out, inputs = weight.shape[:2]
-    has_bias = layer.bias is not None
-    if isinstance(layer, nn.Linear):
-        small: Layer = nn.Linear(inputs, out, has_bias, device="meta")
+    if isinstance(small, nn.Linear):
+        small.in_features, small.out_features = inputs, out
     else:
-        small = nn.Conv2d(
-            inputs,
-            out,
-            layer.kernel_size,  # type: ignore[arg-type]
-            layer.stride,  # type: ignore[arg-type]
-            layer.padding,  # type: ignore[arg-type]
-            layer.dilation,  # type: ignore[arg-type]
-            bias=has_bias,
-            padding_mode=layer.padding_mode,
-            device="meta",
-        )
+        small.in_channels, small.out_channels = inputs, out
     small.weight = nn.Parameter(weight.contiguous().clone(), requires_grad=False)
     if layer.bias is not None:
         small.bias = nn.Parameter(layer.bias.detach()[outputs].clone(), requires_grad=False)
-    return small.train(layer.training)
+    return small
 
 
 @torch.no_grad()
-def keep_channels_(module: nn.Module, kept: Tensor) -> None:
-    """Drop the channels not `kept` (bool, (C,)) from a batch norm or a depthwise convolution, in
-    place. Others have no entry a channel."""
-    if isinstance(module, nn.BatchNorm2d):
-        module.num_features = int(kept.sum())
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            value = getattr(module, name)
-            if isinstance(value, nn.Parameter):
-                setattr(module, name, nn.Parameter(value[kept].clone(), requires_grad=False))
-            elif value is not None:
-                setattr(module, name, value[kept].clone())
-    elif isinstance(module, nn.Conv2d):
-        module.in_channels = module.out_channels = module.groups = int(kept.sum())
-        module.weight = nn.Parameter(module.weight[kept].clone(), requires_grad=False)
-        if module.bias is not None:
-            module.bias = nn.Parameter(module.bias[kept].clone(), requires_grad=False)
+def keep_channels(module: nn.Module, kept: Tensor) -> nn.Module:
+    """A batch norm or depthwise convolution with the channels `kept` (bool, (C,)) only."""
+    small, count = _shallow(module), int(kept.sum())
+    if isinstance(small, nn.modules.batchnorm._BatchNorm):
+        small.num_features = count
+    else:
+        small.in_channels = small.out_channels = small.groups = count  # type: ignore[assignment]
+    for name, value in module.named_parameters():
+        setattr(small, name, nn.Parameter(value[kept].clone(), requires_grad=False))
+    for name, buffer in module.named_buffers():
+        if buffer.ndim:  # not the number of batches
+            setattr(small, name, buffer[kept].clone())
+    return small
+
+
+def _shallow(module: M) -> M:
+    """A copy with own dictionaries and the same tensors."""
+    small = copy.copy(module)
+    for name, value in vars(module).items():
+        if isinstance(value, dict):
+            small.__dict__[name] = copy.copy(value)
+    return small

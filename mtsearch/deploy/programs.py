@@ -3,43 +3,76 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from mtsearch import __version__
 from mtsearch.config.errors import BadInput
+from mtsearch.deploy.outputs import named_outputs
 from mtsearch.deploy.parity import Answers
 
 _BATCH = ({0: torch.export.Dim("batch", min=1)},)
 
 
-def program_of(network: nn.Module, image: Tensor) -> ExportedProgram:
-    """The program of a network for any number of images of the shape of `image` (1, C, H, W),
-    without the paths of this machine.
+def write_programs(
+    network: nn.Module, sample: Tensor, folder: Path, onnx: bool
+) -> dict[str, Callable[[Path], Answers]]:
+    """Write `model.safetensors`, `model.pt2` and, for `onnx`, `model.onnx` into a folder.
+
+    Args:
+        network: in evaluation mode.
+        sample: one input (1, ...).
+
+    Returns:
+        By file name of a program, the function that reads it back.
 
     Raises:
         RuntimeError: torch cannot export the network.
     """
-    two = image.expand(
-        2, -1, -1, -1
-    ).clone()  # from a single one, one would be taken as the only size
+    program = program_of(network, sample)
+    save_pt2(program, folder / "model.pt2")
+    save_file(
+        {name: value.contiguous().clone() for name, value in network.state_dict().items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt", "mtsearch": __version__},
+    )
+    # safetensors makes files that only their owner can read
+    shutil.copymode(folder / "model.pt2", folder / "model.safetensors")
+    if not onnx:
+        return {"model.pt2": torch_answers}
+    save_onnx(program, folder / "model.onnx")
+    return {"model.pt2": torch_answers, "model.onnx": onnx_answers}
+
+
+def program_of(network: nn.Module, sample: Tensor) -> ExportedProgram:
+    """The program of a network for any number of inputs of the shape of `sample` (1, ...), without
+    the paths of this machine.
+
+    Raises:
+        RuntimeError: torch cannot export the network.
+    """
+    # from a single sample, one would be taken as the only batch size
+    two = sample.expand(2, *sample.shape[1:]).clone()
     with _exporting("torch.export should take this network with any batch size"):
         program = torch.export.export(network, (two,), dynamic_shapes=_BATCH)
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)  # where each line of the code lay
-    _refuse_bytes(program)
+    _check_type(program, sample.dtype)
     return program
 
 
-def _refuse_bytes(program: ExportedProgram) -> None:
-    """Have the program raise where its images are no float32: pixels in 0..255 would be answered
-    with nonsense."""
+def _check_type(program: ExportedProgram, dtype: torch.dtype) -> None:
+    """Make the program refuse inputs of another type: bytes in 0..255 where floats in [0, 1] are
+    expected would give wrong outputs."""
     graph = program.graph_module.graph
     images = next(
         node
@@ -49,7 +82,7 @@ def _refuse_bytes(program: ExportedProgram) -> None:
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
     with graph.inserting_after(last):
         check = graph.call_function(
-            torch.ops.aten._assert_tensor_metadata.default, (images, None, None, torch.float32)
+            torch.ops.aten._assert_tensor_metadata.default, (images, None, None, dtype)
         )
     check.meta["val"] = None
     program.graph_module.recompile()
@@ -62,8 +95,9 @@ def save_pt2(program: ExportedProgram, path: Path) -> None:
 
 
 def torch_answers(path: Path) -> Answers:
-    """The outputs by task of a file that `save_pt2` wrote."""
-    return torch.export.load(path).module()  # type: ignore[return-value]
+    """The outputs by name of a file that `save_pt2` wrote."""
+    model = torch.export.load(path).module()
+    return lambda inputs: named_outputs(model(inputs))
 
 
 def need_onnx() -> None:
@@ -78,18 +112,18 @@ def need_onnx() -> None:
 
 
 def save_onnx(program: ExportedProgram, path: Path) -> None:
-    """Write a program as one ONNX file with the input `images` and an output a task, by its name.
+    """Write a program as one ONNX file with the input `images` and named outputs.
 
     Raises:
-        RuntimeError: the program has an operation that ONNX lacks, more than 2 GB of weights, or a
-            task `images`.
+        RuntimeError: the program has an operation that ONNX lacks, more than 2 GB of weights, or an
+            output `images`.
     """
     images = program.example_inputs[0]
-    tasks = list(program.module()(*images))
+    tasks = list(named_outputs(program.module()(*images)))
     if "images" in tasks:
         raise RuntimeError(
-            "an ONNX file cannot have an output with the name of its input, `images`. Name that"
-            " task otherwise."
+            "an ONNX file cannot have an output with the name of its input, `images`. Rename that"
+            " task."
         )
     with _exporting("ONNX should be able to express this network"):
         written = torch.onnx.export(
@@ -104,9 +138,7 @@ def save_onnx(program: ExportedProgram, path: Path) -> None:
         graph = written.model.graph
         inner = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
         for value in inner:
-            if (
-                value.name in tasks
-            ):  # what lies in between has the names of operations, as a task may have
+            if value.name in tasks:  # an operation's name, which a task may have too
                 value.name = f"inner/{value.name}"
         for output, task in zip(graph.outputs, tasks, strict=True):
             output.name = task
@@ -114,7 +146,7 @@ def save_onnx(program: ExportedProgram, path: Path) -> None:
 
 
 def onnx_answers(path: Path) -> Answers:
-    """The outputs by task of a file that `save_onnx` wrote, computed by ONNX Runtime on the CPU."""
+    """The outputs by name of a file that `save_onnx` wrote, computed by ONNX Runtime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -139,8 +171,7 @@ def onnx_answers(path: Path) -> Answers:
 
 @contextmanager
 def _exporting(what: str) -> Iterator[None]:
-    """Whatever an exporter raises, which are many kinds of its own, as one sentence; its warnings
-    and its log stay quiet."""
+    """Raise every exception of an exporter as one RuntimeError; ignore its warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -38,9 +38,15 @@ def group_rows(weight: Tensor) -> Groups:
     numbers: dict[bytes, int] = {}
     group = [
         numbers.setdefault(row.tobytes(), len(numbers))
-        for row in (row_matrix(weight) + 0.0).contiguous().numpy()
+        for row in _comparable(row_matrix(weight)).numpy()
     ]
     first = {number: position for position, number in reversed(list(enumerate(group)))}
     return Groups(
         torch.tensor(group), torch.tensor([first[number] for number in range(len(numbers))])
     )
+
+
+def _comparable(rows: Tensor) -> Tensor:
+    """Rows whose equal values have equal bytes, in a type that NumPy has."""
+    wide = rows.float() if rows.dtype in (torch.bfloat16, torch.float16) else rows
+    return (wide + 0.0).contiguous()

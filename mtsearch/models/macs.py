@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def model_macs(model: nn.Module, shape: tuple[int, int, int], skip_zero_rows: bool = False) -> int:
-    """Multiply-accumulates of all convolutions and linear layers for one image of `shape`
-    (channels, height, width), as executed.
+def model_macs(
+    model: nn.Module, shape: tuple[int, ...] | Tensor, skip_zero_rows: bool = False
+) -> int:
+    """Multiply-accumulates of all convolutions and linear layers for one sample of `shape` (without
+    the batch axis; an image: channels, height, width), or for one sample (1, ...), as executed.
 
     Biases, activations, normalisation, pooling and the products inside attention are not counted,
     as is usual in the field. `skip_zero_rows` leaves out the products with input channels or
@@ -30,15 +32,17 @@ def model_macs(model: nn.Module, shape: tuple[int, int, int], skip_zero_rows: bo
             inputs = int((weight != 0).transpose(0, 1).flatten(1).any(1).sum())
         total += output.numel() * inputs * math.prod(weight.shape[2:])
 
-    reference = next(model.parameters())
+    if not isinstance(shape, Tensor):
+        reference = next(model.parameters())
+        shape = torch.zeros((1, *shape), device=reference.device, dtype=reference.dtype)
     training = model.training
     handles = [
         m.register_forward_hook(count)
         for m in model.modules()
-        if isinstance(m, nn.Conv2d | nn.Linear)
+        if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
     ]
     try:
-        model.eval()(torch.zeros((1, *shape), device=reference.device, dtype=reference.dtype))
+        model.eval()(shape.clone())
     finally:
         for handle in handles:
             handle.remove()

@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
 from mtsearch.data import Dataset, Split
-from mtsearch.deploy import export as export_module
-from mtsearch.deploy import export_model
+from mtsearch.deploy import export, export_model
 from mtsearch.deploy.parity import check_parity
 
 FACTS = {
@@ -251,7 +250,7 @@ def test_the_folder_may_be_this_one_or_a_link_to_an_earlier_export(tmp_path, mon
 
 def test_a_model_that_would_answer_otherwise_is_not_exported(tmp_path, monkeypatch):
     model, shape = sparse("hps", "mm")
-    real = export_module.compact
+    real = export.compact
 
     def wrong(network, shape):
         compacted = real(network, shape)
@@ -259,7 +258,7 @@ def test_a_model_that_would_answer_otherwise_is_not_exported(tmp_path, monkeypat
             compacted.model.model.heads.digit.bias[3] += 0.01
         return compacted
 
-    monkeypatch.setattr(export_module, "compact", wrong)
+    monkeypatch.setattr(export, "compact", wrong)
     with pytest.raises(RuntimeError, match="task `digit`"):
         export_model(model, dataset(shape), TASKS, tmp_path / "out", {})
     assert not list(tmp_path.iterdir())

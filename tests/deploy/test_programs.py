@@ -11,8 +11,7 @@ from networks import DENSE, TASKS, serving
 from test_export import dataset, sparse
 
 from mtsearch.config.errors import BadInput
-from mtsearch.deploy import export as export_module
-from mtsearch.deploy import export_model
+from mtsearch.deploy import export_model, programs
 from mtsearch.deploy.programs import onnx_answers, program_of, save_onnx
 
 
@@ -107,7 +106,7 @@ def test_an_onnx_file_that_would_answer_otherwise_is_not_exported(tmp_path, monk
             other.heads["digit"].bias[3] += 1
         save_onnx(program_of(serving(other, shape), torch.zeros(1, *shape)), path)
 
-    monkeypatch.setattr(export_module, "save_onnx", wrong)
+    monkeypatch.setattr(programs, "save_onnx", wrong)
     with pytest.raises(
         RuntimeError, match=r"model\.onnx should answer as the trained network does.*task `digit`"
     ):
