@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from mtsearch.deploy.channels import Use, needed_groups
 from mtsearch.deploy.compare import Probe, first_difference, probes_for, run
@@ -74,6 +75,8 @@ def compact(network: nn.Module, shape: tuple[int, ...] | Tensor) -> Compacted:
 
 
 def _compacted(plain: nn.Module, shape: tuple[int, ...] | Tensor) -> Compacted:
+    if _global_forward_hooks or _global_forward_pre_hooks:
+        raise _NotComparable("a hook on all modules is registered")
     try:
         precise = copy.deepcopy(plain).double()
         probes = probes_for(precise, shape)

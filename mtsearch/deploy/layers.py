@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,23 +16,49 @@ _INDEX = 2  # an index entry takes the bytes of two weights
 
 
 class Reader(nn.Module):
-    """A layer behind the choice of its inputs: select those it reads, sum those it weighs alike,
-    apply the smaller layer.
+    """A layer that selects the inputs it reads and sums those with equal weights.
 
-    `select` (m,) are positions on the input axis; `group` (m,) says to which of the layer's inputs
-    each selected one is added.
+    It has the attributes of the layer it replaces, for code that reads them.
+
+    Attributes:
+        select: (m,) positions on the input axis; None for all.
+        group: (m,) the layer's input to which each selected one is added; None for the same order.
     """
 
     select: Tensor | None
     group: Tensor | None
 
-    def __init__(self, layer: Layer, select: Tensor | None, group: Tensor | None) -> None:
+    def __init__(
+        self, layer: Layer, select: Tensor | None, group: Tensor | None, arriving: int
+    ) -> None:
         super().__init__()
         self.layer = layer
         self.axis = input_axis(layer)
         self.inputs = layer.weight.shape[1]
+        self.arriving = arriving
         self.register_buffer("select", select)
         self.register_buffer("group", group)
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight (out, arriving, ...) of the layer that this one replaces."""
+        weight = self.layer.weight
+        if self.group is not None:
+            weight = weight.index_select(1, self.group)
+        if self.select is None:
+            return weight
+        full = weight.new_zeros(weight.shape[0], self.arriving, *weight.shape[2:])
+        return full.index_copy(1, self.select, weight)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("in_features", "in_channels"):
+            return self.arriving
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "layer" or name.startswith("__"):
+                raise
+            return getattr(self.layer, name)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.select is not None:
@@ -69,11 +95,12 @@ def smaller(layer: Layer, present: Tensor, live: Tensor, outputs: Tensor) -> nn.
     if form == "plain" or (form == "select" and not selection):
         return _cut(layer, weight[:, present], outputs)
     if form == "select":
-        return Reader(_cut(layer, weight[:, live], outputs), select, None)
+        return Reader(_cut(layer, weight[:, live], outputs), select, None, arriving)
     return Reader(
         _cut(layer, weight[:, live][:, groups.first], outputs),
         select if selection else None,
         groups.group,
+        arriving,
     )
 
 

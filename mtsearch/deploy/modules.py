@@ -13,6 +13,7 @@ Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_PLAIN = (nn.Parameter, Tensor)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _HOOKS = (
     "_forward_hooks",
@@ -100,6 +101,7 @@ def candidates(network: nn.Module) -> dict[str, nn.Module]:
         and not has_hooks(module)
         and not parametrize.is_parametrized(module)
         and not any(True for _ in module.children())
+        and all(type(v) in _PLAIN and v.layout == torch.strided for v in module.parameters())
         and all(
             owners[storage_of(v)] == 1
             for v in (*module.parameters(), *module.buffers())
