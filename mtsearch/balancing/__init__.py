@@ -17,13 +17,14 @@ from mtsearch.balancing.graddrop import GradDrop
 from mtsearch.balancing.gradients import GradientBalancing
 from mtsearch.balancing.gradnorm import GradNorm
 from mtsearch.balancing.gradvac import GradVac
+from mtsearch.balancing.gramians import gramian_factor
 from mtsearch.balancing.imtl_g import IMTLG
 from mtsearch.balancing.imtl_l import IMTLL
 from mtsearch.balancing.jacobian import Jacobian
 from mtsearch.balancing.learned import Learned
 from mtsearch.balancing.linear import Linear
 from mtsearch.balancing.mgda import MGDA
-from mtsearch.balancing.min_norm import gramian_factor, min_norm_weights
+from mtsearch.balancing.min_norm import min_norm_weights
 from mtsearch.balancing.nash_mtl import NashMTL
 from mtsearch.balancing.pbi import PBI
 from mtsearch.balancing.pcd import PCD
@@ -35,7 +36,7 @@ from mtsearch.balancing.simplex import dual_weights, level, simplex_projection
 from mtsearch.balancing.smooth_chebyshev import SmoothChebyshev
 from mtsearch.balancing.uncertainty import Uncertainty
 from mtsearch.balancing.upgrad import UPGrad
-from mtsearch.balancing.weighting import TorchJD, Weighting, torchjd
+from mtsearch.balancing.weighting import TorchJD, Weighting
 
 __all__ = [
     "DBMTL",
@@ -82,5 +83,4 @@ __all__ = [
     "level",
     "min_norm_weights",
     "simplex_projection",
-    "torchjd",
 ]

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+import torch
+from torch import Tensor
 
-from mtsearch.balancing.weighting import TorchJD
+from mtsearch.balancing.gramians import gramian_factor
+from mtsearch.balancing.weighting import Weighting
 
 
-class AlignedMTL(TorchJD):
+class AlignedMTL(Weighting):
     """Gradients whose principal components have one length, summed by preference (Senushkin et al.
-    2023, algorithm 1)."""
+    2023, algorithm 1).
 
-    method = "AlignedMTLWeighting"
+    The singular values are those of a factor of the Gramian, not the roots of its eigenvalues:
+    gradients whose lengths differ by up to 1e8 keep their principal components.
+    """
 
-    def options(self) -> dict[str, Any]:
-        return {"pref_vector": self.preference, "scale_mode": self.settings.scale}
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        vectors, values, _ = torch.linalg.svd(gramian_factor(gramian))
+        kept = values > len(values) * torch.finfo(values.dtype).eps * values[0]
+        vectors, values = vectors[:, kept], values[kept]
+        scale = {"min": values.min, "median": values.square().median, "rmse": values.square().mean}
+        level = scale[self.settings.scale]()
+        if self.settings.scale != "min":
+            level = level.sqrt()
+        weights: Tensor = level * vectors @ ((vectors.T @ self.preference) / values)
+        return weights

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from mtsearch.balancing.partial import merge, select
 from mtsearch.config.balancing import equal, takes_preference, unused_preference
 from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput
@@ -42,7 +43,9 @@ class Step:
             the step's images. The losses have the value of all ranks and the graph of one, so that
             a gradient's sum over ranks is that of the joint batch.
         summed: parameters whose gradients a method has summed over ranks itself; the others' are
-            summed after `Balancing.backward`.
+            summed after `Balancing.update`.
+        present: whether each of `tasks` has anything to train in this step (labels on any rank, or
+            an extra loss); None where all have.
     """
 
     losses: Tensor
@@ -54,6 +57,7 @@ class Step:
     terms: Sequence[Tensor] = ()
     over_ranks: Callable[[Tensor], Tensor] = field(default=lambda tensor: tensor)
     summed: list[nn.Parameter] = field(default_factory=list)
+    present: Sequence[bool] | None = None
 
     def __post_init__(self) -> None:
         if len(self.tasks) != len(self.losses):
@@ -61,6 +65,23 @@ class Step:
                 f"Parameter `tasks` should name the task of each of {len(self.losses)} losses."
                 f" Found {self.tasks}."
             )
+        if self.present is not None and len(self.present) != len(self.tasks):
+            raise ValueError(
+                f"Parameter `present` should hold a value for each of {len(self.tasks)} tasks."
+                f" Found {self.present}."
+            )
+
+    def only(self, places: Sequence[int]) -> Step:
+        """The step on some of its losses, by their places, numbered from 0."""
+        source = self.terms or self.losses.unbind()
+        terms = [source[place] for place in places]
+        return replace(
+            self,
+            losses=torch.stack(terms),  # whose graph does not contain the other losses
+            tasks=tuple(range(len(places))),
+            terms=terms,
+            present=None,
+        )
 
 
 class Balancing(ABC):
@@ -74,14 +95,20 @@ class Balancing(ABC):
         coefficient: the sparsity coefficient k0, in [0, 1).
     """
 
-    subsets: ClassVar[bool] = (
-        False  # whether it can balance steps that train only some of the tasks
-    )
+    subsets: ClassVar[bool] = False
+    """Whether it can balance steps of task schedules that train only some of the tasks."""
+    task_state: ClassVar[dict[str, int]] = {}
+    """For each entry of the state with values per task, how many leading axes are over the tasks.
+    A method with a state needs it to train a step in which a task has no labels."""
+    simplex_state: ClassVar[str | None] = None
+    """The entry of the state that holds weights of sum 1: where tasks are absent, the present ones
+    keep the sum that they had."""
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
         self.settings = settings
         self.coefficient = coefficient
         self.task_weights = (1 - coefficient) * preference.detach().double()
+        self._part: tuple[Balancing, list[int]] | None = None
 
     @property
     def level(self) -> Level:
@@ -92,6 +119,68 @@ class Balancing(ABC):
     def backward(self, step: Step) -> None:
         """Accumulate the update's gradient into ``.grad`` of every parameter that the step's tasks
         use."""
+
+    def update(self, step: Step) -> None:
+        """`backward` over the tasks that are present in the step.
+
+        With all present this is `backward`. Otherwise a method of the same settings over the
+        present tasks, with their share of the preference and their part of the state, makes the
+        update. The other tasks' own parameters get no gradient and their state stays. Tasks
+        without weight in the preference train nothing where no other is present.
+        """
+        self._part = None
+        if step.present is None or all(step.present):
+            self.backward(step)
+            return
+        self.check(step)
+        tasks = [place for place, present in enumerate(step.present) if present]
+        if tasks:
+            self.backward_present(step.only(tasks), tasks)
+
+    def backward_present(self, step: Step, tasks: list[int]) -> None:
+        """`backward` of a step on `tasks` only, ascending indices among all K, of which some are
+        absent."""
+        weights = self.task_weights[tasks]
+        if not bool(weights.any()):
+            (0 * step.losses.sum()).backward()  # type: ignore[no-untyped-call]
+            return
+        part = self.part(weights / weights.sum(), tasks)
+        part.backward(step)
+        self.absorb(part, tasks)
+        self._part = part, tasks
+
+    def part(self, preference: Tensor, tasks: list[int]) -> Balancing:
+        """A method of these settings over `tasks`, with `preference` (k,) and their part of the
+        state. Raises BadInput where it is not known which state belongs to which task."""
+        state = self.state_dict()
+        if state and not self.task_state:
+            raise BadInput(
+                f"`trial.balancing: {self.settings.name}` should say which state belongs to a task,"
+                " to train a step in which tasks have no labels. Found no `task_state` in"
+                f" {type(self).__name__}; set it, or use `linear`."
+            )
+        part = type(self)(self.part_settings(tasks), preference, self.coefficient)
+        own = select(state, self.task_state, tasks)
+        name = self.simplex_state
+        if name is not None and own[name] is not None:
+            own[name] = own[name] / own[name].sum()
+        part.load_state_dict(own)
+        return part
+
+    def part_settings(self, tasks: list[int]) -> Any:
+        """The settings of a method over `tasks`."""
+        return self.settings
+
+    def absorb(self, part: Balancing, tasks: list[int]) -> None:
+        """Take the state of `part`, which has trained `tasks`."""
+        if self.task_state:
+            state, new = self.state_dict(), part.state_dict()
+            count, name = len(self.task_weights), self.simplex_state
+            if name is not None:
+                equal = torch.full((count,), 1 / count).to(new[name])
+                state[name] = equal if state[name] is None else state[name]
+                new[name] = new[name] * state[name][tasks].sum()
+            self.load_state_dict(merge(state, new, self.task_state, tasks, count))
 
     def check(self, step: Step) -> None:
         """Raises ValueError for a step on more tasks than the method knows, or on some of them only
@@ -162,7 +251,12 @@ def build_balancing(
         else validate_tree(TrialConfig, {"balancing": settings}, "trial").balancing
     )
     weights = torch.as_tensor(weights)
-    method: type[Balancing] = implementation_of(given)
+    method = implementation_of(given)
+    if not (isinstance(method, type) and issubclass(method, Balancing)):
+        raise BadInput(
+            "`trial.balancing` should be settings of a balancing method. Found"
+            f" {type(given).__name__}."
+        )
     if (
         weights.ndim != 1
         or bool((weights < 0).any())
@@ -176,4 +270,5 @@ def build_balancing(
         raise BadInput(f"`trial.preference` {unused_preference(given, weights.tolist())}")
     if not 0 <= coefficient < 1:
         raise BadInput(f"`trial.sparsity.coefficient` should be in [0, 1). Found {coefficient}.")
-    return method(given, weights, coefficient)
+    built: Balancing = method(given, weights, coefficient)
+    return built

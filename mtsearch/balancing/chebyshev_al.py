@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mtsearch.balancing.base import Balancing
 from mtsearch.balancing.scalariser import Scalariser
 from mtsearch.balancing.simplex import dual_weights, level
 from mtsearch.config import schema
@@ -69,10 +70,11 @@ class ChebyshevAL(Scalariser):
         )
         gaps = objectives - self.settings.reference
         if self._scale is None:
-            start = gaps.detach().double()
-            self._scale = torch.where(
-                start > 0, start, 1.0
-            )  # an objective at its reference point has no scale of its own
+            self._scale = torch.zeros_like(gaps, dtype=torch.float64)
+        if not bool((self._scale > 0).all()):  # an objective's first value
+            start = gaps.detach().double()  # at its reference point it has no scale of its own
+            start = torch.where(start > 0, start, 1.0)
+            self._scale = torch.where(self._scale > 0, self._scale.to(start), start)
         if self._multipliers.device != losses.device:
             self._to(losses.device)
         gaps = gaps / self._scale.to(gaps)
@@ -104,6 +106,29 @@ class ChebyshevAL(Scalariser):
             values = self.values(losses.detach(), penalty)[self._first_task :]
             self._multipliers = dual_weights(self._multipliers, values.double(), self._mu)
             self._mu *= self.settings.rho
+
+    def part(self, preference: Tensor, tasks: list[int]) -> Balancing:
+        """The multipliers of these tasks, with sum 1, and their scales; an objective without a
+        value so far has the scale 0."""
+        part = type(self)(self.settings, preference, self.coefficient)
+        kept = (self._kept[self._first_task :] - self._first_task).tolist()
+        own = self._multipliers[[kept.index(task) for task in tasks if task in kept]]
+        if bool(own.any()):
+            part._multipliers = own / own.sum()
+        part._mu = self._mu
+        part._scale = None if self._scale is None else self._scale[self._objectives(tasks)]
+        return part
+
+    def absorb(self, part: Balancing, tasks: list[int]) -> None:
+        assert isinstance(part, ChebyshevAL) and part._scale is not None
+        if self._scale is None:
+            count = self._first_task + len(self.task_weights)
+            self._scale = part._scale.new_zeros(count)
+        self._scale[self._objectives(tasks)] = part._scale
+
+    def _objectives(self, tasks: list[int]) -> list[int]:
+        own = [0] if self.coefficient > 0 else []
+        return [*own, *(task + len(own) for task in tasks)]
 
     def state_dict(self) -> dict[str, Any]:
         scale = None if self._scale is None else self._scale.tolist()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mtsearch.balancing.gramians import unit_gramian
 from mtsearch.balancing.weighting import Weighting
 
 # eigenvalues below this part of the largest are taken for zero: singular values below 1e-6, above
 # float32's rounding
 RANK = 1e-12
+# squared lengths of ``U^+ k`` below this are rounding errors: opposed gradients have no direction
+NONE = 1e-20
 
 
 class ConFIG(Weighting):
@@ -17,15 +20,15 @@ class ConFIG(Weighting):
     equation 2).
 
     U has the unit gradients as rows. Written with the Gramian, ``U^+ k = U^T (U U^T)^+ k``, which
-    needs neither the Jacobian nor its pseudoinverse.
+    needs neither the Jacobian nor its pseudoinverse. Where ``U^+ k`` is 0, as with opposed
+    gradients of equal preference, all weights are 0.
     """
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        lengths = gramian.diagonal().clamp_min(0).sqrt()
+        lengths, cosines = unit_gramian(gramian)
         inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
-        cosines = gramian * torch.outer(inverse, inverse)
         along = inverse * (torch.linalg.pinv(cosines, rtol=RANK, hermitian=True) @ self.preference)
         squared = along @ gramian @ along
-        return (
-            along * ((gramian @ along).sum() / squared) if squared > 0 else torch.zeros_like(along)
-        )
+        if not squared > NONE:
+            return torch.zeros_like(along)
+        return along * ((gramian @ along).sum() / squared)

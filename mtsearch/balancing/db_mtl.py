@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class DBMTL(GradientBalancing):
     is ``sum_i (max_j |m_j| / |m_i|) m_i``. The tasks' own parameters follow the logarithms as well.
     The state is m, K times the parameters.
     """
+
+    task_state: ClassVar[dict[str, int]] = {"means": 1}
 
     def __init__(
         self, settings: schema.DBMTLConfig, preference: Tensor, coefficient: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ class DWA(Scalariser):
     Weights are 1 until there are two. The losses are those measured on fixed training images at the
     ends of the epochs, not means over the epochs' batches; the state is the last two.
     """
+
+    task_state: ClassVar[dict[str, int]] = {"past": 1}
 
     def __init__(self, settings: schema.DWAConfig, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
+from mtsearch.balancing.base import Balancing
+from mtsearch.balancing.compat import aggregation, restore, state_of
 from mtsearch.balancing.gradients import GradientBalancing
 from mtsearch.balancing.jacobian import Jacobian
-from mtsearch.balancing.weighting import torchjd
 from mtsearch.config import schema
-
-_TENSORS = {
-    "weights": "_weights",
-    "squares": "_sq_grad_sum",
-    "first": "_initial_w",
-    "warmup": "_warmup_w_sum",
-}
 
 
 class ExcessMTL(GradientBalancing):
@@ -27,21 +22,46 @@ class ExcessMTL(GradientBalancing):
     parameters, and the weights.
     """
 
+    task_state: ClassVar[dict[str, int]] = {"weights": 1, "squares": 1, "first": 1, "warmup": 1}
+    simplex_state = "weights"
+
     def __init__(
         self, settings: schema.ExcessMTLConfig, preference: Tensor, coefficient: float
     ) -> None:
         super().__init__(settings, preference, coefficient)
         options = {"robust_step_size": settings.lr, "n_warmup_steps": settings.warmup}
-        self._method = torchjd(settings.name, "ExcessMTLWeighting", **options)
+        self._method = aggregation("ExcessMTLWeighting", **options)
 
     def aggregate(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
-        return jacobian.combine(self._method(jacobian.matrix()))
+        matrix = jacobian.matrix()
+        self._start_late_tasks(matrix)
+        return jacobian.combine(self._method(matrix))
+
+    def _start_late_tasks(self, matrix: Tensor) -> None:
+        """Tasks without a risk so far (no labels in all steps before) start at the risk of this
+        step, not at 0, to which every risk is infinitely large."""
+        state = state_of(self._method)
+        scale = state["warmup"] if state["first"] is None else state["first"]
+        if state["steps"] < max(1, self.settings.warmup) or bool((scale > 0).all()):
+            return
+        risks = (matrix**2 / (state["squares"] + matrix**2 + 1e-7).sqrt()).sum(1)
+        factor = max(1, self.settings.warmup) if state["first"] is None else 1
+        state["warmup" if state["first"] is None else "first"] = torch.where(
+            scale > 0, scale, factor * risks
+        )
+        restore(self._method, state, matrix.device)
+
+    def absorb(self, part: Balancing, tasks: list[int]) -> None:
+        before = state_of(self._method)["steps"]
+        super().absorb(part, tasks)
+        state = state_of(self._method)
+        if 0 < before < state["steps"] <= self.settings.warmup:  # absent tasks keep their mean
+            absent = [task for task in range(len(self.task_weights)) if task not in tasks]
+            state["warmup"][absent] *= state["steps"] / before
+            restore(self._method, state, state["squares"].device)
 
     def state_dict(self) -> dict[str, Any]:
-        tensors = {key: getattr(self._method, name) for key, name in _TENSORS.items()}
-        return {key: None if value is None else value.clone() for key, value in tensors.items()} | {
-            "steps": self._method._n_steps
-        }
+        return state_of(self._method)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
@@ -51,14 +71,4 @@ class ExcessMTL(GradientBalancing):
                 f"State of `ExcessMTL` should be of {len(self.preference)} tasks. Found"
                 f" {len(squares)}."
             )
-        self._method.reset()
-        if squares is not None:
-            device = self.task_weights.device
-            for key, name in _TENSORS.items():
-                setattr(
-                    self._method,
-                    name,
-                    None if state[key] is None else state[key].to(device, copy=True),
-                )
-            self._method._n_steps = state["steps"]
-            self._method._state_key = (*squares.shape, squares.dtype, device)
+        restore(self._method, state, self.task_weights.device)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
+from mtsearch.balancing.compat import famo_state, restore_famo, scalarization
 from mtsearch.balancing.scalariser import Scalariser
 from mtsearch.config import schema
 
@@ -20,47 +20,33 @@ class FAMO(Scalariser):
     and Adam's.
     """
 
+    task_state: ClassVar[dict[str, int]] = {"logits": 1, "adam": 1}
+
     def __init__(self, settings: schema.FAMOConfig, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
-        from torchjd.scalarization import (
-            FAMO as Method,
-        )  # loads TorchJD's solvers, which takes a second or two
-
-        self._method = Method(
-            len(preference), lr=settings.lr, weight_decay=settings.weight_decay
+        self._method = scalarization(
+            "FAMO", len(preference), lr=settings.lr, weight_decay=settings.weight_decay
         ).to(preference)
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        return self._method(losses)
+        return self._method(losses)  # type: ignore[no-any-return]
 
     def after_step(self, losses: Callable[[], Tensor]) -> None:
-        self._method.update(losses())
+        if self._part is None:
+            self._method.update(losses())
+            return
+        part, tasks = self._part
+        part.after_step(lambda: losses()[tasks])
+        self.absorb(part, tasks)
 
     def state_dict(self) -> dict[str, Any]:
-        optimizer, logits = self._method._optimizer, self._method._w
-        adam = (
-            {}
-            if optimizer is None
-            else {key: value.clone() for key, value in optimizer.state[logits].items()}
-        )
-        return {"logits": logits.detach().clone(), "adam": adam}
+        return famo_state(self._method)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        method = self._method
-        if state["logits"].shape != method._w.shape:
+        if len(state["logits"]) != len(self.task_weights):
             raise ValueError(
-                f"State of `FAMO` should be of {len(method._w)} tasks. Found"
+                f"State of `FAMO` should be of {len(self.task_weights)} tasks. Found"
                 f" {len(state['logits'])}."
             )
-        method.reset()
-        with torch.no_grad():
-            method._w.copy_(state["logits"])
-        if state["adam"]:
-            optimizer = torch.optim.Adam(
-                [method._w], lr=self.settings.lr, weight_decay=self.settings.weight_decay
-            )
-            optimizer.state[method._w] = {
-                key: value.clone() for key, value in state["adam"].items()
-            }
-            method._optimizer = optimizer
+        restore_famo(self._method, state)

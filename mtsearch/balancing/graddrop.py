@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mtsearch.balancing.compat import aggregation
 from mtsearch.balancing.gradients import GradientBalancing
 from mtsearch.balancing.jacobian import Jacobian
-from mtsearch.balancing.weighting import torchjd
 from mtsearch.config import schema
 
 
@@ -18,7 +18,7 @@ class GradDrop(GradientBalancing):
         self, settings: schema.GradDropConfig, preference: Tensor, coefficient: float
     ) -> None:
         super().__init__(settings, preference, coefficient)
-        self._method = torchjd(settings.name, "GradDrop")
+        self._method = aggregation("GradDrop")
 
     def aggregate(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
         matrix = jacobian.matrix()

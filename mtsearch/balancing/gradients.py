@@ -35,6 +35,7 @@ class GradientBalancing(Balancing):
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
         self.preference = preference.detach().double().cpu()
+        self._plain = False
 
     @property
     def level(self) -> Level:
@@ -49,9 +50,21 @@ class GradientBalancing(Balancing):
         """What is differentiated, from the K losses (scalars with their graphs)."""
         return terms
 
+    def backward_present(self, step: Step, tasks: list[int]) -> None:
+        """As for all methods; a single present task has its plain gradient, and leaves the
+        state."""
+        if len(tasks) > 1 or not bool(self.task_weights[tasks].any()):
+            super().backward_present(step, tasks)
+            return
+        plain = type(self)(self.settings, self.preference.new_ones(1), 0.0)
+        plain._plain = True
+        plain.backward(step)
+
     def backward(self, step: Step) -> None:
         self.check(step)
-        terms = self.objectives(step.terms or step.losses.unbind())
+        terms = step.terms or step.losses.unbind()
+        if not self._plain:
+            terms = self.objectives(terms)
         losses = step.losses.detach()
         if self.level == "feature":
             self._through_features(step, terms, losses)
@@ -80,7 +93,7 @@ class GradientBalancing(Balancing):
         jacobian = _jacobian(terms, [leaf for _, leaf in pairs], step.over_ranks)
         if pairs:  # a frozen shared part has no use for gradients
             torch.autograd.backward(
-                [feature for feature, _ in pairs], self.aggregate(jacobian, losses)
+                [feature for feature, _ in pairs], self._combined(jacobian, losses)
             )
 
     def _into_parameters(self, step: Step, terms: Sequence[Tensor], losses: Tensor) -> None:
@@ -96,9 +109,15 @@ class GradientBalancing(Balancing):
             step.over_ranks(block)
         step.summed += parameters
         for parameter, old, new in zip(
-            parameters, before, self.aggregate(jacobian, losses), strict=True
+            parameters, before, self._combined(jacobian, losses), strict=True
         ):
             parameter.grad = new if old is None else old + new
+
+    def _combined(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
+        if self._plain:
+            k = len(losses)
+            return jacobian.combine(torch.full((k,), 1 / k))
+        return self.aggregate(jacobian, losses)
 
     @property
     def _key(self) -> str:

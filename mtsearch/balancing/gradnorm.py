@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,13 @@ class GradNorm(Weighting):
 
     scale_free = False
 
+    task_state: ClassVar[dict[str, int]] = {
+        **Weighting.task_state,
+        "logits": 1,
+        "adam": 1,
+        "first": 1,
+    }
+
     def __init__(
         self, settings: schema.GradNormConfig, preference: Tensor, coefficient: float
     ) -> None:
@@ -35,7 +42,11 @@ class GradNorm(Weighting):
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         losses = losses.to(gramian)
         if self._first is None:
-            self._first = torch.where(losses > 0, losses, 1.0)
+            self._first = torch.zeros_like(losses)
+        if not bool((self._first > 0).all()):  # a task's first step with labels
+            self._first = torch.where(
+                self._first > 0, self._first, torch.where(losses > 0, losses, 1.0)
+            )
         weights = len(losses) * self._logits.softmax(0)
         lengths = weights * gramian.diagonal().clamp_min(0).sqrt()
         ratios = losses / self._first

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from mtsearch.balancing.compat import restore, state_of
 from mtsearch.balancing.weighting import TorchJD
 
 
@@ -18,21 +19,19 @@ class GradVac(TorchJD):
     """
 
     method = "GradVacWeighting"
+    task_state: ClassVar[dict[str, int]] = {**TorchJD.task_state, "cosines": 2}
 
     def options(self) -> dict[str, Any]:
-        return {"beta": self.settings.rate}
+        # TorchJD's default of 1e-8 would halve the cosines of gradients that are 1e-4 times as
+        # long as the others.
+        return {"beta": self.settings.rate, "eps": 1e-20}
+
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        return torch.where(gramian.diagonal() > 0, super().weigh(gramian, losses), 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "cosines": _copy(self._method._phi_t)}
+        return {**super().state_dict(), **state_of(self._method)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._method.reset()
-        cosines = _copy(self.restored(state["cosines"]))  # the method updates them in place
-        if cosines is not None:
-            self._method._phi_t = cosines
-            self._method._state_key = (len(cosines), torch.float64)
-
-
-def _copy(value: Tensor | None) -> Tensor | None:
-    return None if value is None else value.clone()
+        restore(self._method, {"cosines": self.restored(state["cosines"])})

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from mtsearch.balancing.weighting import TorchJD
+import torch
+from torch import Tensor
+
+from mtsearch.balancing.gramians import unit_gramian
+from mtsearch.balancing.weighting import Weighting
+
+RANK = 1e-12
+"""Eigenvalues of the unit gradients' Gramian below this share of the largest count as 0."""
 
 
-class IMTLG(TorchJD):
+class IMTLG(Weighting):
     """Weights of sum 1, some of them negative, with which the sum projects equally on all unit
-    gradients (Liu et al. 2021)."""
+    gradients (Liu et al. 2021, equation 6).
 
-    method = "IMTLGWeighting"
+    ``w_i = (C^+ 1)_i / l_i`` up to their sum, C being the Gramian of the unit gradients and l the
+    lengths; with C^+ in place of G^+ gradients of any lengths keep their part. Where the sum is 0,
+    as at opposed gradients of one length, all weights are 0.
+    """
+
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        lengths, cosines = unit_gramian(gramian)
+        inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
+        weights = inverse * torch.linalg.pinv(cosines, rtol=RANK, hermitian=True).sum(1)
+        total = weights.sum()
+        if float(total.abs()) < 1e-12 * float(weights.abs().sum()):
+            return torch.zeros_like(weights)
+        return weights / total

@@ -6,7 +6,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from mtsearch.balancing.base import Step
+from mtsearch.balancing.compat import scalarization
 from mtsearch.balancing.scalariser import Scalariser
 
 
@@ -18,12 +21,17 @@ class Learned(Scalariser):
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
-        from torchjd import scalarization  # loads TorchJD's solvers, which takes a second or two
-
-        self._method = getattr(scalarization, self.method)(len(preference)).to(preference)
+        self._method = scalarization(self.method, len(preference)).to(preference)
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         return self._method(losses)  # type: ignore[no-any-return]
+
+    def backward_present(self, step: Step, tasks: list[int]) -> None:
+        """The scalariser of these tasks, with their entries of the parameter."""
+        names = [name for name, _ in self._method.named_parameters()]
+        part = scalarization(self.method, len(tasks))
+        own = {name: p[tasks] for name, p in zip(names, self.parameters(), strict=True)}
+        functional_call(part, own, (step.losses,)).backward()
 
     def parameters(self) -> list[nn.Parameter]:
         return list(self._method.parameters())

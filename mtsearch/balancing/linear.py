@@ -21,6 +21,18 @@ class Linear(Scalariser):
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         return (self._weights(losses) * losses).sum() + self.coefficient * penalty
 
+    def update(self, step: Step) -> None:
+        """The weights are constants: a task without labels takes nothing from the others."""
+        if step.present is None or all(step.present):
+            self.backward(step)
+            return
+        places = [place for place, present in enumerate(step.present) if present]
+        if places:
+            weights = self._weights(step.losses)
+            scale = len(weights) / len(step.tasks)
+            chosen = weights[[step.tasks[place] for place in places]]
+            (scale * (chosen * step.only(places).losses).sum()).backward()
+
     def backward(self, step: Step) -> None:
         weights = self._weights(step.losses)
         if len(step.tasks) == len(weights):

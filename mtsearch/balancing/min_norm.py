@@ -5,14 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mtsearch.balancing.gramians import gramian_factor
 
-def gramian_factor(gramian: Tensor) -> Tensor:
-    """``R`` (K, K) with ``R R^T = G`` for a positive semidefinite ``G``, exact to rounding in each
-    row, however different their lengths."""
-    lengths = gramian.diagonal().clamp_min(0).sqrt()
-    inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
-    values, vectors = torch.linalg.eigh(gramian * torch.outer(inverse, inverse))
-    return lengths[:, None] * vectors * values.clamp_min(0).sqrt()
+STATIONARY = 1e-13
+"""Unit gradients with a convex combination whose squared length is below this are dependent to the
+rounding errors of their Gramian."""
 
 
 def min_norm_weights(gramian: Tensor) -> Tensor:
@@ -43,3 +40,10 @@ def min_norm_weights(gramian: Tensor) -> Tensor:
     found, _ = nnls(rows.numpy(), target.numpy())
     x = torch.from_numpy(found).to(gramian)
     return x / x.sum()
+
+
+def stationary(cosines: Tensor) -> bool:
+    """Whether a convex combination of the unit gradients with Gramian `cosines` (K, K) is 0 to
+    rounding."""
+    weights = min_norm_weights(cosines)
+    return float(weights @ cosines @ weights) < STATIONARY

@@ -2,97 +2,56 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from mtsearch.balancing.min_norm import gramian_factor
-from mtsearch.balancing.weighting import Weighting, torchjd
+from mtsearch.balancing.base import Balancing
+from mtsearch.balancing.fair import fair_weights
+from mtsearch.balancing.weighting import Weighting
 from mtsearch.config import schema
-
-SOLVED = 1e-2
-"""How far ``w_i (G w)_i`` may be from 1; a solution has some 1e-6."""
-
-
-def _missed(gramian: Tensor, weights: Tensor) -> float:
-    """How far weights (K,) are from solving ``G w = 1 / w``; infinite where they are no numbers."""
-    found = float((weights * (gramian @ weights) - 1).abs().max())
-    return math.inf if math.isnan(found) else found
 
 
 class NashMTL(Weighting):
-    """``G w = 1 / w``, the Nash bargaining solution (Navon et al. 2022, algorithm 1), by a sequence
-    of convex programs.
+    """``G w = 1 / w``, the Nash bargaining solution (Navon et al. 2022, algorithm 1), by a damped
+    Newton iteration (see `fair_weights`).
 
-    The method reads the Jacobian through its Gramian only, so a factor of the Gramian stands for
-    it. TorchJD's solver fails without a word where gradients are small, as those of mean losses are
-    late in training, or far apart in length: where its weights are no solution, that of ``s G``
-    from a fresh start is taken, s bringing the trace to [0.5, 1); ``sqrt(s)`` times it solves G.
-    The state is the last weights, where the next solution starts, with the length they belong to
-    and the number of steps.
+    The state is the last solution, which serves `every` steps, and the number of steps since.
     """
 
     scale_free = False  # `max_norm` bounds the update itself
+
+    task_state: ClassVar[dict[str, int]] = {**Weighting.task_state, "last": 1}
 
     def __init__(
         self, settings: schema.NashMTLConfig, preference: Tensor, coefficient: float
     ) -> None:
         super().__init__(settings, preference, coefficient)
-        self._method = self._solver(max_norm=settings.max_norm, update_weights_every=settings.every)
-
-    def _solver(self, **options: Any) -> Any:
-        options |= {"n_tasks": len(self.preference), "optim_niter": self.settings.iterations}
-        return torchjd(self.settings.name, "NashMTL", **options).weighting
+        self._last: Tensor | None = None
+        self._age = 0
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        if len(gramian) == 1:  # nobody to bargain with, and the solver takes no single number
-            longest = self.settings.max_norm or math.inf
-            return (longest / gramian[0].sqrt()).clamp_max(1.0)
-        solves = self._method.step % self.settings.every == 0
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # the solver says in each step that it cannot reuse its problem
-            weights: Tensor = self._method(gramian_factor(gramian))
-            if (
-                not solves
-                or (
-                    missed := _missed(
-                        gramian, torch.as_tensor(self._method.prvs_alpha, dtype=gramian.dtype)
-                    )
-                )
-                <= SOLVED
-            ):
-                return weights
-            scale = math.ldexp(1.0, -math.frexp(float(gramian.diagonal().sum()))[1])
-            found: Tensor = math.sqrt(scale) * self._solver(max_norm=0.0)(
-                gramian_factor(scale * gramian)
-            )
-        if not _missed(gramian, found) < missed:
-            return weights
-        self._method.prvs_alpha = found.numpy()
-        length, longest = float((found @ gramian @ found).sqrt()), self.settings.max_norm
-        return found * (longest / length) if 0 < longest < length else found
+        if self._last is None or self._age >= self.settings.every:
+            self._last, self._age = fair_weights(gramian), 0
+        self._age += 1
+        squared, longest = float(self._last @ gramian @ self._last), self.settings.max_norm
+        return self._last * longest / squared**0.5 if 0 < longest**2 < squared else self._last
+
+    def part(self, preference: Tensor, tasks: list[int]) -> Balancing:
+        """Solved for these tasks alone: the solution depends on which tasks there are."""
+        part = super().part(preference, tasks)
+        assert isinstance(part, NashMTL)
+        part._last = None
+        return part
+
+    def absorb(self, part: Balancing, tasks: list[int]) -> None:
+        last, age = self._last, self._age
+        super().absorb(part, tasks)
+        self._last, self._age = last, age
 
     def state_dict(self) -> dict[str, Any]:
-        method = self._method
-        last, length = [float(v) for v in method.prvs_alpha], float(method.normalization_factor[0])
-        return {**super().state_dict(), "last": last, "length": length, "steps": int(method.step)}
+        return {**super().state_dict(), "last": self._last, "age": self._age}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        if len(state["last"]) != len(self.preference):
-            raise ValueError(
-                f"State of `NashMTL` should be of {len(self.preference)} tasks. Found"
-                f" {len(state['last'])}."
-            )
-        method = self._method
-        method.reset()
-        if state["steps"] > 0:
-            method.prvs_alpha = np.array(state["last"])
-            method.normalization_factor = np.array([state["length"]])
-            method._init_optim_problem()
-            method.step = float(state["steps"])
+        self._last, self._age = self.restored(state["last"]), state["age"]

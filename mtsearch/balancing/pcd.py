@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from mtsearch.balancing.base import Balancing, Step
+from mtsearch.balancing.compat import restore, state_of
 from mtsearch.balancing.weighting import TorchJD
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
@@ -16,11 +18,14 @@ class PCD(TorchJD):
     """The nearest step to the primary gradient that serves each other task by at least `tau` (Varam
     et al. 2026).
 
-    The state is the running mean of the gradients' squared lengths, the primary task's first.
+    The gradients are divided by their running lengths first. Where no step serves all other tasks,
+    the update is the primary gradient. The state is the running mean of the gradients' squared
+    lengths, the primary task's first.
     """
 
     method = "PCDWeighting"
     scale_free = False  # the running mean is of the lengths themselves
+    task_state: ClassVar[dict[str, int]] = {**TorchJD.task_state, "squares": 1}
 
     def __init__(self, settings: schema.PCDConfig, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
@@ -38,23 +43,64 @@ class PCD(TorchJD):
         return {"tau": self.settings.tau, "beta": self.settings.rate, "eps": 0.0}
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        self._start_late_tasks(gramian.diagonal()[self._order])
         weights = torch.empty_like(gramian[0])
         weights[self._order] = super().weigh(gramian[self._order][:, self._order], losses)
         return weights
 
+    def _start_late_tasks(self, squares: Tensor) -> None:
+        """A task that had no gradient in all steps before starts at the length of its first one;
+        the mean over those steps would be too small."""
+        state = state_of(self._method)
+        if state["squares"] is None or bool((state["squares"] > 0).all()):
+            return
+        first = squares * (1 - self.settings.rate ** int(state["steps"]))
+        state["squares"] = torch.where(state["squares"] > 0, state["squares"], first)
+        restore(self._method, state)
+
+    def backward_present(self, step: Step, tasks: list[int]) -> None:
+        """Without the primary task, the mean of the others' gradients; the state stays."""
+        if self.settings.primary in tasks or len(tasks) == 1:
+            super().backward_present(step, tasks)
+            return
+        first = self.settings.model_copy(update={"primary": 0})
+        mean = type(self)(first, self.preference.new_ones(len(tasks)), 0.0)
+        mean._plain = True
+        mean.backward(step)
+
+    def part_settings(self, tasks: list[int]) -> schema.PCDConfig:
+        chosen = [int(self._order[place]) for place in tasks]  # `part` gives places
+        primary = sum(task < self.settings.primary for task in chosen)
+        return self.settings.model_copy(update={"primary": primary})  # type: ignore[no-any-return]
+
+    def part(self, preference: Tensor, tasks: list[int]) -> Balancing:
+        return super().part(preference, self._places(tasks))
+
+    def absorb(self, part: Balancing, tasks: list[int]) -> None:
+        """Absent tasks keep their mean: the running sum grows as its normalisation does."""
+        before, rate = self.state_dict(), self.settings.rate
+        places = self._places(tasks)
+        super().absorb(part, places)
+        state = self.state_dict()
+        if before["squares"] is not None:
+            absent = [place for place in range(len(self.preference)) if place not in places]
+            state["squares"][absent] *= (1 - rate ** state["steps"]) / (1 - rate ** before["steps"])
+            self.load_state_dict(state)
+
+    def _places(self, tasks: list[int]) -> list[int]:
+        """Where the tasks stand in the state, the primary one first."""
+        return [place for place, task in enumerate(self._order.tolist()) if task in tasks]
+
     def state_dict(self) -> dict[str, Any]:
-        steps = self._method._n_steps
+        state = state_of(self._method)
+        steps = state["steps"]
         return {
             **super().state_dict(),
-            "squares": self._method._sq_norm_ema,
+            "squares": state["squares"],
             "steps": 0 if steps is None else int(steps),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._method.reset()
         squares = self.restored(state["squares"])
-        if squares is not None:
-            self._method._sq_norm_ema = squares
-            self._method._n_steps = torch.tensor(state["steps"])
-            self._method._state_key = len(squares)
+        restore(self._method, {"squares": squares, "steps": torch.tensor(state["steps"])})

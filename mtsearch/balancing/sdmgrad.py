@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
+from torch import Tensor
+
+from mtsearch.balancing.compat import restore, state_of
 from mtsearch.balancing.weighting import TorchJD
 
 
@@ -12,10 +16,14 @@ class SDMGrad(TorchJD):
     which it keeps as its state.
 
     The published method takes ``J_1 J_2^T`` of two batches and updates with a third; here one batch
-    serves all three.
+    serves all three. Steps of the settings' `lr` are shortened where they would not converge, to
+    ``(1 + momentum) / L`` with L the largest eigenvalue of the normalised Gramian: one long
+    gradient among K short ones makes L about K^2.
     """
 
     method = "SDMGradWeighting"
+    task_state: ClassVar[dict[str, int]] = {**TorchJD.task_state, "weights": 1}
+    simplex_state = "weights"
 
     def options(self) -> dict[str, Any]:
         settings = self.settings
@@ -27,13 +35,15 @@ class SDMGrad(TorchJD):
             "pref_vector": self.preference,
         }
 
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        scale = float(gramian.diagonal().sqrt().mean().square())
+        steepest = float(torch.linalg.eigvalsh(gramian)[-1]) / scale
+        self._method.lr = min(self.settings.lr, (1 + self.settings.momentum) / steepest)
+        return super().weigh(gramian, losses)
+
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "weights": self._method._w}
+        return {**super().state_dict(), **state_of(self._method)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._method.reset()
-        weights = self.restored(state["weights"])
-        if weights is not None:
-            self._method._w = weights
-            self._method._state_key = (len(weights), weights.dtype, weights.device)
+        restore(self._method, {"weights": self.restored(state["weights"])})

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import torch
+from torch import Tensor
 
-from mtsearch.balancing.weighting import TorchJD
+from mtsearch.balancing.dual_cone import dual_cone_weights
+from mtsearch.balancing.weighting import Weighting
 
 
-class UPGrad(TorchJD):
+class UPGrad(Weighting):
     """``sum_i k_i P(g_i)``, P the projection on the dual cone of the gradients, so that no task
-    conflicts (Quinton & Rey 2024)."""
+    conflicts (Quinton & Rey 2024, equation 4), solved exactly."""
 
-    method = "UPGradWeighting"
-
-    def options(self) -> dict[str, Any]:
-        return {"pref_vector": self.preference}
+    def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
+        rows = torch.diag(self.preference)
+        return torch.stack([dual_cone_weights(gramian, row) for row in rows]).sum(0)

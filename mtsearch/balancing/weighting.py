@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from mtsearch.balancing.base import Balancing
+from mtsearch.balancing.compat import aggregation
 from mtsearch.balancing.gradients import GradientBalancing
 from mtsearch.balancing.jacobian import Jacobian
-from mtsearch.config.errors import BadInput
 
 
 class Weighting(GradientBalancing):
@@ -26,6 +27,7 @@ class Weighting(GradientBalancing):
     """
 
     scale_free: ClassVar[bool] = True
+    task_state: ClassVar[dict[str, int]] = {"smoothed": 1}
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
@@ -57,6 +59,13 @@ class Weighting(GradientBalancing):
             return self._smoothed
         return weights
 
+    def absorb(self, part: Balancing, tasks: list[int]) -> None:
+        fresh = self._smoothed is None
+        super().absorb(part, tasks)
+        if fresh and self._smoothed is not None:  # tasks that were absent start at the mean
+            absent = [task for task in range(len(self._smoothed)) if task not in tasks]
+            self._smoothed[absent] = self._smoothed[tasks].mean()
+
     def state_dict(self) -> dict[str, Any]:
         return {"smoothed": self._smoothed} if self.settings.smoothing > 0 else {}
 
@@ -82,29 +91,10 @@ class TorchJD(Weighting):
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
         super().__init__(settings, preference, coefficient)
-        self._method = torchjd(self.settings.name, self.method, **self.options())
+        self._method = aggregation(self.method, **self.options())
 
     def options(self) -> dict[str, Any]:
         return {}
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         return self._method(gramian)  # type: ignore[no-any-return]
-
-
-def torchjd(name: str, method: str, **options: Any) -> Any:
-    """``torchjd.aggregation.<method>(**options)`` for the balancing method `name`. Raises BadInput
-    when a solver of it is not installed.
-
-    Imported here, because TorchJD loads all its solvers at once, which takes longer than all the
-    rest.
-    """
-    from torchjd import aggregation
-
-    try:
-        return getattr(aggregation, method)(**options)
-    except ImportError as error:
-        missing = str(error).split(". ")[0]
-        raise BadInput(
-            f"`trial.balancing: {name}` needs solvers that are not installed: {missing}. Install"
-            " `mtsearch[solvers]`."
-        ) from None

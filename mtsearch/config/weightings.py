@@ -9,7 +9,8 @@ gradients.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -41,7 +42,8 @@ class MGDAConfig(Weighting):
     feature` is MGDA-UB.
 
     `normalise` divides the gradients before their weights are sought: by their lengths, by the
-    losses, or by both.
+    losses, or by both. With two tasks `normalise: length` is exactly the mean of the gradients: the
+    shortest vector between two unit gradients has the weights (1/2, 1/2).
     """
 
     name: Literal["mgda"] = "mgda"
@@ -110,8 +112,7 @@ class IMTLGConfig(Weighting):
 
 @method("balancing", "cagrad", "mtsearch.balancing.cagrad:CAGrad")
 class CAGradConfig(Weighting):
-    """The best worst improvement in a ball around the mean gradient (Liu et al. 2021); needs the
-    extra `solvers`.
+    """The best worst improvement in a ball around the mean gradient (Liu et al. 2021).
 
     The ball has `radius` times that gradient's length.
     """
@@ -122,8 +123,7 @@ class CAGradConfig(Weighting):
 
 @method("balancing", "nash_mtl", "mtsearch.balancing.nash_mtl:NashMTL")
 class NashMTLConfig(Weighting):
-    """The Nash bargaining solution, solved anew `every` steps (Navon et al. 2022); needs the extra
-    `solvers`.
+    """The Nash bargaining solution, solved anew `every` steps (Navon et al. 2022).
 
     The update is cut to the length `max_norm`; 0 leaves it as it is.
     """
@@ -131,7 +131,14 @@ class NashMTLConfig(Weighting):
     name: Literal["nash_mtl"] = "nash_mtl"
     max_norm: float = Field(1.0, ge=0)
     every: int = Field(1, gt=0)
-    iterations: int = Field(20, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_iterations(cls, given: Any) -> Any:
+        """Runs up to version 0.9 name a limit of a solver that is no longer used."""
+        if isinstance(given, Mapping):
+            return {key: value for key, value in given.items() if key != "iterations"}
+        return given
 
 
 @method("balancing", "fairgrad", "mtsearch.balancing.fairgrad:FairGrad")
@@ -148,8 +155,8 @@ class SDMGradConfig(Weighting):
     """MGDA by projected gradient steps, pulled towards the preferred sum with strength `pull` (Xiao
     et al. 2023), on one batch.
 
-    Steps of `lr` above about 2 / K, as in the authors' code, jump from task to task instead of
-    settling between them.
+    Steps of `lr` that would not converge, as those of the authors' code do not for gradients of
+    unequal lengths, are shortened.
     """
 
     takes_preference: ClassVar[bool] = True

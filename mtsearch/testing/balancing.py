@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from mtsearch.balancing import Balancing, Step, build_balancing
+from mtsearch.config.balancing import takes_preference
 from mtsearch.config.base import Model
+from mtsearch.config.errors import BadInput
 from mtsearch.testing.samples import same, seeded
 from mtsearch.training.state import load_state, save_state
 
@@ -213,8 +215,12 @@ class BalancingConformance:
         uneven = [0.7, 0.2, 0.1]
         try:
             method = self.method(preference=uneven)
-        except ValueError:
+        except BadInput as error:
+            assert not takes_preference(self.settings) and "takes no preference" in str(error), (
+                f"a method that takes a preference refuses {uneven}: {error}"
+            )
             return
+        assert takes_preference(self.settings), f"a method without a preference accepts {uneven}"
         problem = Problem((1, 1, 1))
         first, second = self.gradients(problem, self.method()), self.gradients(problem, method)
         differing = [

@@ -1,5 +1,6 @@
 """Every registered balancing method passes the public suite."""
 
+import inspect
 from typing import get_args
 
 import pytest
@@ -29,16 +30,23 @@ def entries(name, settings):
     ]
 
 
-for _name, _settings in methods("balancing").items():
-    if _settings.__module__.startswith("mtsearch."):
-        for _number, _entry in enumerate(entries(_name, _settings)):
-            _attributes = {
-                "settings": _entry["settings"] if "settings" in _entry else _settings(),
-                **_entry,
-            }
-            globals()[f"Test_{_name}_{_number}"] = type(
-                "BalancingConformance", (BalancingConformance,), _attributes
-            )
+def cases():
+    for name, settings in methods("balancing").items():
+        if settings.__module__.startswith("mtsearch."):
+            for number, entry in enumerate(entries(name, settings)):
+                yield pytest.param({"settings": settings(), **entry}, id=f"{name}-{number}")
+
+
+TESTS = [name for name in dir(BalancingConformance) if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("attributes", list(cases()))
+def test_methods_pass_the_public_suite(attributes, tmp_path):
+    """One item a method and level; the assertion messages say what failed."""
+    suite = type("Suite", (BalancingConformance,), attributes)()
+    for name in TESTS:
+        test = getattr(suite, name)
+        test(tmp_path) if "tmp_path" in inspect.signature(test).parameters else test()
 
 
 class _Forgetful(BalancingConformance):

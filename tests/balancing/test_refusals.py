@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small import equal, method_of
+from small import equal
 
 from mtsearch.balancing import Step, build_balancing
 from mtsearch.config import schema
@@ -38,17 +38,6 @@ def test_a_network_that_shares_nothing_is_refused(level):
         schema.TrialConfig.model_validate(
             {"architecture": "stl", "balancing": {"name": "mgda", "level": level}}
         )
-
-
-def test_a_solver_that_is_not_installed_is_named(monkeypatch):
-    import torchjd._mixins as mixins
-
-    monkeypatch.setattr(mixins, "find_spec", lambda name: None)
-    with pytest.raises(
-        BadInput,
-        match=r"`trial.balancing: nash_mtl` needs solvers .*ecos.* Install `mtsearch\[solvers\]`",
-    ):
-        method_of(schema.NashMTLConfig(), 2)
 
 
 def test_a_method_may_be_named_as_in_a_space():

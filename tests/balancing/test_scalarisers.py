@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mtsearch.balancing import build_balancing, simplex_projection
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import methods
 
 PLAIN = [schema.LinearConfig(), schema.ChebyshevConfig(), schema.SmoothChebyshevConfig(mu=0.05)]
 ALL = [*PLAIN, schema.ChebyshevALConfig(), schema.ChebyshevALConfig(mu=0.0, normalise="none")]
@@ -107,16 +108,15 @@ def test_unusable_weights_coefficients_and_settings_are_refused():
         build_balancing(schema.LinearConfig(), torch.tensor([1.5, -0.5]))
     with pytest.raises(BadInput, match="coefficient"):
         build_balancing(schema.LinearConfig(), K, coefficient=1.0)
-    with pytest.raises(BadInput, match="no method for HPS"):
+    with pytest.raises(BadInput, match=r"balancing method\. Found HPSConfig"):
         build_balancing(schema.HPSConfig(), K)
 
 
 def test_every_balancing_of_the_schema_has_a_method():
-    from mtsearch.config.registry import methods
-
-    for settings in methods("balancing").values():
-        if issubclass(settings, schema.Model) and settings.__module__ == schema.__name__:
-            build_balancing(settings(), K)
+    found = methods("balancing")
+    assert {"linear", "chebyshev_al", "mgda", "graddrop"} <= set(found) and len(found) >= 28
+    for name, settings in found.items():
+        assert build_balancing(settings(), [0.5, 0.5]).settings.name == name
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))
