@@ -44,6 +44,7 @@ from mtsearch.execution.searcher import JobSearcher
 from mtsearch.jobs.conclusion import conclude
 from mtsearch.pareto import front_rows
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from mtsearch.strategy import manager as ledgers
 from mtsearch.strategy.manager import TrialManager
 
@@ -194,7 +195,7 @@ def machine(trials):
         assert code == 0
         checked(only(folder), trials)
         size = sum(p.stat().st_size for p in only(folder).path.rglob("*") if p.is_file())
-        spent = only(folder).state(slim=True).seconds
+        spent = only(folder).read_state(slim=True).seconds
     return {
         "trials": trials,
         **costs(seen),
@@ -257,7 +258,7 @@ def nodes(trials):
     generator = np.random.default_rng(0)
     made = space(tempfile.mkdtemp(), trials)
     tasks = {"image": "classification", "digit": "classification"}
-    run = RunDirectory.create(made, {"dataset": "simulated", "tasks": tasks}, name="scale")
+    run = create_run(made, {"dataset": "simulated", "tasks": tasks}, name="scale")
     with watched() as seen:
         book = TrialManager(run, made, DataConfig(dataset="cifar10_mnist"))
         display = SimpleNamespace(
@@ -378,7 +379,7 @@ def samplers(trials):
             )
             plain = space(folder, trials + 100)
             book = TrialManager(
-                RunDirectory.create(made, {}, name="scale"),
+                create_run(made, {}, name="scale"),
                 made,
                 DataConfig(dataset="cifar10_mnist"),
             )

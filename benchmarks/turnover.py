@@ -29,6 +29,7 @@ from mtsearch.execution.cluster import cluster
 from mtsearch.execution.searcher import JobSearcher
 from mtsearch.jobs.environment import environment_of
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from mtsearch.strategy.manager import TrialManager
 
 TRIALS = {"warm": 20, "fresh": 4, "group": 12, "trainer": 4}
@@ -129,7 +130,7 @@ def documented(folder, way):
     """The same jobs, a `TorchTrainer` inside each trial of a Tuner."""
     made = space(folder, way)
     data, environment = environment_of(made)
-    run = RunDirectory.create(made, environment, name="turnover")
+    run = create_run(made, environment, name="turnover")
     searcher = JobSearcher(
         TrialManager(run, made, DataConfig.model_validate(data.model_dump())), CLASS
     )
@@ -148,13 +149,17 @@ def documented(folder, way):
     ).fit()
     assert not found.errors, found.errors
     return [
-        json.loads((folder / f"{Path(json.loads(job['job'])['folder']).name}.json").read_text())
+        json.loads(
+            (
+                folder / f"{Path(json.loads(job['job'])['checkpoint']['folder']).name}.json"
+            ).read_text()
+        )
         for job in jobs
     ]
 
 
 def _name(config):
-    return Path(json.loads(config["job"])["folder"]).name
+    return Path(json.loads(config["job"])["checkpoint"]["folder"]).name
 
 
 def gaps(log):

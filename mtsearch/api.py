@@ -75,15 +75,16 @@ def search(
 
     pairs = _pairs({**(overrides or {}), **({} if trials is None else {"search.trials": trials})})
     made: list[RunDirectory] = []
+    loaded = reading.load_space(str(space), pairs, profile)
     engine.run(
-        reading.load_space(str(space), pairs, profile),
+        loaded,
         name=str(space),
         profile=profile,
         overrides=tuple(pairs),
         console=_console(progress),
         created=made.append,
     )
-    return Run(open_run(made[0].address))
+    return Run(open_run(made[0].address, loaded.config.plugins or None))
 
 
 def resume(
@@ -104,7 +105,7 @@ def resume(
 
     address = run.address if isinstance(run, Run) else str(run)
     engine.resume(address, dict(overrides or {}), console=_console(progress))
-    return Run(open_run(address))
+    return Run(open_run(address, (overrides or {}).get("plugins")))
 
 
 def train_one(
@@ -137,15 +138,16 @@ def train_one(
 
     pairs = _pairs(overrides)
     made: list[RunDirectory] = []
+    loaded = reading.load_training(str(space), pairs, profile, control)
     single.train(
-        reading.load_training(str(space), pairs, profile, control),
+        loaded,
         name=str(space),
         profile=profile,
         overrides=pairs,
         console=_console(progress),
         created=made.append,
     )
-    return Run(open_run(made[0].address))
+    return Run(open_run(made[0].address, loaded.config.plugins or None))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """All tests: one thread each, no deadline for property tests (they check results, not speed),
 nothing of the user's own settings."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: its OpenMP reads it once
@@ -13,6 +16,10 @@ if (
 
 import pytest
 from hypothesis import settings
+
+# the records of trusted plug-ins of this session, and not the user's own
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="pytest-mtsearch-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 settings.register_profile("mtsearch", deadline=None, max_examples=60)
 settings.load_profile("mtsearch")

@@ -118,7 +118,6 @@ def _report(words: list[str]) -> int:
 
     from mtsearch.reporting.publish import FORMATS
     from mtsearch.reporting.terminal import print_front
-    from mtsearch.runs.object_store import StoreError
     from mtsearch.runs.opening import open_run
 
     chosen = own.get("format")
@@ -134,10 +133,9 @@ def _report(words: list[str]) -> int:
                 f" ({error.strerror}). Give another one."
             ) from None
     result = write(run, [chosen] if chosen else None)
-    try:
-        run.send_tables()
-    except StoreError as error:
-        raise BadInput(f"the tables cannot be kept: {error}") from None
+    problem = run.storage.flush()
+    if problem is not None:
+        raise BadInput(problem)
     if "reference" in own:
         _keep(run, result, own["reference"])
     print_front(result)

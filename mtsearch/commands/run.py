@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -87,6 +88,9 @@ def _run(words: list[str]) -> int:
 
         if (begun := named_run(space)) is not None:
             again = [pair for pair in overrides if pair.partition("=")[0] in (*RESUMABLE, *PLACES)]
+            if space.config.plugins:  # which the user named by naming the space
+                again = [pair for pair in again if not pair.startswith("plugins=")]
+                again.append(f"plugins={json.dumps(list(space.config.plugins))}")
             return _resume({"resume": begun.address}, again, [])
     from mtsearch.execution.engine import (
         run,
@@ -136,7 +140,7 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
         else:
             changes[key] = parse_value(key, value, text_kind(key.split(".")))
     run = open_run(own["resume"], changes.get("plugins"), "resume")
-    if run.state().single:
+    if run.single:
         from mtsearch.commands.train import main as train
 
         return train([f"resume={own['resume']}", *overrides])

@@ -97,24 +97,6 @@ def load_plugins(entries: Iterable[str] = ()) -> None:
             _load_module(entry)
 
 
-def refuse_inside(folder: Path, entries: Any) -> None:
-    """Raises BadInput where the plug-ins that a folder's own configuration names lie in that
-    folder, or anywhere that its reader's working folder decides: what is read must not bring the
-    code that reads it."""
-    home = folder.resolve()
-    for entry in entries if isinstance(entries, list) else [entries]:
-        path = Path(
-            str(entry)
-            if is_file(str(entry))
-            else _file_of(str(entry).partition(".")[0]) or str(entry)
-        )
-        if (is_file(str(entry)) and not path.is_absolute()) or home in path.resolve().parents:
-            raise BadInput(
-                f"{folder} brings the plug-in {entry} along. Name it yourself, if you trust it,"
-                f" with `plugins=[{entry}]`."
-            )
-
-
 def checksums(entries: Iterable[str]) -> dict[str, str]:
     """The SHA-256 of each loaded plug-in's file, by its name without folders: what a run began
     with. Packages of several files count by the named one."""

@@ -4,11 +4,11 @@ slots."""
 from __future__ import annotations
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.schema import LONGEST
 from mtsearch.config.space import Space
 from mtsearch.execution.slots import bundle, local_nodes, slots
 from mtsearch.jobs.checks import locate_error, variants
 from mtsearch.observers import check_observers
+from mtsearch.runs.names import check_control_names
 from mtsearch.strategy.study import check_search
 
 
@@ -18,14 +18,7 @@ def check_space(space: Space) -> None:
     check_search(space)
     check_observers(space)
     bundle(space.config)
-    for name in space.controls:
-        if (
-            name.isdigit()
-            or len(name) > LONGEST
-            or not name.replace("-", "").replace("_", "").isalnum()
-        ):
-            rule = f"at most {LONGEST} letters, digits, `-` and `_`, not by digits alone"
-            raise BadInput(f"`controls.{name}` should be named by {rule}. Rename it.")
+    check_control_names(space.controls)
     if space.config.resources.gpu == 0:
         for variant in variants(space, pairs=False):
             if variant.config.device == "cuda":

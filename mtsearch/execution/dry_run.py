@@ -16,8 +16,7 @@ from mtsearch.jobs.environment import environment_of
 from mtsearch.models import build_model, model_macs
 from mtsearch.population import total_epochs_of
 from mtsearch.runs.commands import text
-from mtsearch.runs.directory import RunDirectory
-from mtsearch.runs.opening import check_results
+from mtsearch.runs.opening import check_results, create_run
 from mtsearch.strategy.study import Study
 
 SHOWN = 3  # configurations
@@ -37,8 +36,8 @@ def dry_run(space: Space) -> str:
     data, environment = environment_of(space)
     dataset = open_dataset(data)
     with tempfile.TemporaryDirectory() as folder:
-        run = RunDirectory.create(space, environment, name="dry-run", root=folder)
-        study = Study(run, space, run.state())
+        run = create_run(space, environment, name="dry-run", root=folder)
+        study = Study(run, space, run.read_state())
         count = study.size
         first = [study.ask() for _ in range(min(SHOWN, count))]
     images = len(dataset.splits["train"].images)

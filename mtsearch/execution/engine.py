@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from rich.console import Console
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
+from mtsearch.config.temporary import remove_temporary, temporary_folder
 from mtsearch.execution.callback import TuneCallback
 from mtsearch.execution.checks import check_space
 from mtsearch.execution.cluster import Cluster, cluster
@@ -24,15 +23,15 @@ from mtsearch.execution.searcher import JobSearcher
 from mtsearch.execution.slots import bundle, slots
 from mtsearch.execution.trial_actor import TrialActor
 from mtsearch.jobs.conclusion import conclude, halted
+from mtsearch.jobs.description import TRIAL_CLASS
 from mtsearch.jobs.environment import check_plugins, concrete_data, environment_of
 from mtsearch.jobs.interruption import interrupt_event
-from mtsearch.jobs.job import TRIAL_CLASS
 from mtsearch.observers.dispatcher import dispatch_events
 from mtsearch.reporting.live import Display
-from mtsearch.runs.directory import PLACES, RunDirectory
+from mtsearch.runs.directory import PLACES
+from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.object_store import is_url
 from mtsearch.runs.opening import check_results, create_run, open_run
-from mtsearch.runs.remote import RemoteRun
 from mtsearch.strategy.manager import TrialManager
 
 
@@ -44,7 +43,7 @@ def run(
     overrides: tuple[str, ...] = (),
     trial_class: str = TRIAL_CLASS,
     console: Console | None = None,
-    created: Callable[[RunDirectory], object] = lambda run: None,
+    created: Callable[[DrivenRun], object] = lambda run: None,
 ) -> int:
     """Search a space and return the exit code.
 
@@ -67,7 +66,7 @@ def run(
         check_shared_folders(None if is_url(root) else root, root=data.root, store=data.store)
         directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
         created(directory)
-        with directory.driver_lock():
+        with directory:
             return _drive(directory, space, data, connection, trial_class, console)
 
 
@@ -86,8 +85,7 @@ def resume(
     not recorded. Where nothing is left to do, nothing is changed. Raises BadInput.
     """
     console = console or Console()
-    directory = open_run(path, changes.get("plugins"), "resume")
-    with directory.driver_lock():
+    with open_run(path, changes.get("plugins"), "resume").drive() as directory:
         places = {key: value for key, value in changes.items() if key in PLACES}
         changes = {
             key: value
@@ -110,11 +108,7 @@ def resume(
         if not manager.pending and not manager.to_test():
             return _conclude(manager, console)
         with cluster() as connection:
-            check_shared_folders(
-                None if isinstance(directory, RemoteRun) else directory.path,
-                root=data.root,
-                store=data.store,
-            )
+            check_shared_folders(directory.storage.shared_folder, root=data.root, store=data.store)
             if not changes:
                 directory.log.append("resume", changes={})
             return _drive(directory, space, data, connection, trial_class, console)
@@ -127,7 +121,7 @@ def _get(config: Any, key: str) -> Any:
 
 
 def _drive(
-    directory: RunDirectory,
+    directory: DrivenRun,
     space: Space,
     data: DataConfig,
     connection: Cluster,
@@ -202,7 +196,7 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
         f" control{'s' * (controls != 1)}, {at_once} at once"
         + (f"; {finished} of them finished" if finished else ""),
         *remarks(manager.space, at_once, connection.nodes),
-        f"run        {manager.run.place}",
+        f"run        {manager.run.location}",
         f"dashboard  {connection.dashboard}",
     ]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
@@ -211,14 +205,14 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
 def _work(manager: TrialManager, at_once: int, trial_class: str, callback: TuneCallback) -> None:
     """Train all trials, then test the front and the controls in the same actors."""
     config = manager.space.config
-    scratch = tempfile.mkdtemp(prefix="mtsearch-")
+    scratch = temporary_folder("tune")
     # A worker group has a placement group of its own; its actor only waits.
     wanted = bundle(config) if config.workers == 1 else {"memory": 1.0}
     try:
         tune.run(
             tune.with_resources(TrialActor, tune.PlacementGroupFactory([wanted])),
             name="search",
-            storage_path=scratch,
+            storage_path=str(scratch),
             search_alg=JobSearcher(manager, trial_class),
             scheduler=callback.scheduler,
             num_samples=-1,
@@ -234,4 +228,4 @@ def _work(manager: TrialManager, at_once: int, trial_class: str, callback: TuneC
         callback.kill()
         raise
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_temporary(scratch)

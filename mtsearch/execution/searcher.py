@@ -8,7 +8,11 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from mtsearch.config.schema import TrialConfig
+from mtsearch.jobs.description import JobDescription, Purpose
 from mtsearch.strategy.manager import TrialManager
+
+_TRAIN: Purpose = "train"
+_TEST: Purpose = "test"
 
 
 class JobSearcher(Searcher):
@@ -22,29 +26,29 @@ class JobSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next job; None while another one may follow later; FINISHED at the end."""
-        trial, purpose = self._manager.next_trial(), "train"
+        trial, purpose = self._manager.next_trial(), _TRAIN
         if trial is None and self._manager.has_running_trials:
             return None
         if trial is None:
-            trial, purpose = self._manager.next_test(), "test"
+            trial, purpose = self._manager.next_test(), _TEST
         if trial is None:
             return None if self._manager.has_running_tests else Searcher.FINISHED
-        job = {
-            "purpose": purpose,
-            **self._manager.run.states(
-                trial.trial, trial.config, expected=purpose == "test" or trial.attempts > 1
-            ),
-            "config": trial.config,
-            "plugins": list(self._manager.space.config.plugins),
-            "data": self._manager.data.model_dump(mode="json"),
-            "gpu": self._manager.space.config.resources.gpu,
-            "trial_class": self._trial_class,
-        }
+        job = JobDescription.of_trial(
+            self._manager.run,
+            self._manager.space,
+            self._manager.data,
+            trial.trial,
+            trial.config,
+            purpose=purpose,
+            trial_class=self._trial_class,
+            expected=purpose == _TEST or trial.attempts > 1,
+            gpu=self._manager.space.config.resources.gpu,
+        )
         return {
             "trial": trial.trial,
             "purpose": purpose,
             "stoppable": trial.kind == "search",
-            "job": json.dumps(job),  # text: Tune would resolve a tree
+            "job": job.to_json(),
             "group": json.dumps(self._group(trial.config)),
         }
 

@@ -8,7 +8,6 @@ Train starts one for every trial; here it is started once a slot.
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 import ray
 
 from mtsearch.config.errors import reason_of
+from mtsearch.config.temporary import remove_temporary, temporary_folder
 from mtsearch.execution.mailbox import Mailbox
 from mtsearch.jobs.job import Job
 from mtsearch.runs.messages import StepResult
@@ -53,7 +53,7 @@ class WorkerGroup:
         self._box = Mailbox.remote(settings["workers"], settings["deaths"])  # type: ignore[attr-defined]
         self._error: str | None = None
         self._posted = 0.0
-        self._scratch = tempfile.TemporaryDirectory(prefix="mtsearch-group-")
+        self._scratch = temporary_folder("group")
         self._thread = threading.Thread(target=self._run_trainer, daemon=True)
         self._thread.start()
 
@@ -99,7 +99,7 @@ class WorkerGroup:
         ray.get(self._box.post.remote(None))
         self._thread.join(SHUTDOWN_TIMEOUT)
         ray.kill(self._box)
-        self._scratch.cleanup()
+        remove_temporary(self._scratch)
 
     def _run_trainer(self) -> None:
         os.environ.update(
@@ -126,7 +126,7 @@ class WorkerGroup:
             # mypy resolves the class of Ray Train V1
             run_config=RunConfig(  # type: ignore[call-arg]
                 name="group",
-                storage_path=self._scratch.name,
+                storage_path=str(self._scratch),
                 failure_config=FailureConfig(max_failures=-1),
                 worker_runtime_env={
                     "env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}

@@ -11,12 +11,13 @@ from mtsearch.config.space import Space
 from mtsearch.reporting.publish import publish
 from mtsearch.reporting.terminal import print_front
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.driven import DrivenRun
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
 
 
 def conclude(
-    run: RunDirectory,
+    run: DrivenRun,
     space: Space,
     console: Console,
     *,
@@ -41,7 +42,7 @@ def conclude(
         The exit code: 0 done, 1 not all could be done, 130 interrupted.
     """
     run.log.close()
-    single = run.state().single
+    single = run.single
     try:
         result = publish(
             run.path,
@@ -83,7 +84,7 @@ def conclude(
     return FAILED if incomplete or not (single or result.front_rows) else DONE
 
 
-def halted(run: RunDirectory, reason: str, console: Console) -> int:
+def halted(run: DrivenRun, reason: str, console: Console) -> int:
     """Print why a run stopped before its end; its tables are written by the resume. Returns the
     exit code."""
     run.log.close()
@@ -102,8 +103,7 @@ def halted(run: RunDirectory, reason: str, console: Console) -> int:
 def resume_command(run: RunDirectory) -> str:
     """The command that continues a run: a search, or a single training."""
     return (
-        f"python -m mtsearch.{'train' if run.state().single else 'run'}"
-        f" resume={shlex.quote(run.address)}"
+        f"python -m mtsearch.{'train' if run.single else 'run'} resume={shlex.quote(run.address)}"
     )
 
 

@@ -1,5 +1,5 @@
-"""A job: one trial trained report by report, or the test of one, in the process that has it. Knows
-nothing of Ray."""
+"""A job: a trial that is trained report by report, or tested, in this process. Independent of
+Ray."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mtsearch.config.errors import Damaged, reason_of
 from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.runs.checkpoints import FolderCheckpoints, ObjectStoreCheckpoints, checkpoints_of
+from mtsearch.jobs.description import JobDescription
+from mtsearch.runs.checkpoints import FolderCheckpoints, ObjectStoreCheckpoints
 from mtsearch.runs.events import plain
 from mtsearch.runs.messages import StepResult
 from mtsearch.runs.object_store import StoreError
@@ -21,78 +22,71 @@ from mtsearch.runs.object_store import StoreError
 if TYPE_CHECKING:
     from mtsearch.training import TrialProtocol, World
 
-TRIAL_CLASS = "mtsearch.population:trial_class_for"
-
 
 class Job:
-    """Trains or tests what a text of JSON describes.
+    """Trains or tests a trial, one report per step.
 
-    It holds ``{"purpose": "train" or "test", "folder" or "store": of the checkpoint, "config":
-    tree, "data": tree, "gpu": share of one, "plugins": their names, "trial_class":
-    "module:Class"}``. Without a share of a GPU a trial sees none, as no slot counts it. After every
-    report the state is saved, atomically, before the report is returned (in a store: when it is
-    time, see `mtsearch.runs.checkpoints`). A trial that is found on disk continues from there, and
-    its first step returns all reports made so far, because some may never have reached the driver;
-    the driver drops those it has. An exception ends the trial as failed with one line; the job
-    itself never raises. Where the state cannot be written or the data are damaged, the trial is not
-    to blame, and the run has to stop.
+    After every report the checkpoint is saved, before the report is returned (in an object store:
+    when an upload is due, see `mtsearch.runs.checkpoints`). A trial that has a checkpoint continues
+    from there, and its first step returns all reports made so far, because some may never have
+    reached the driver; the driver drops those that it knows. An exception ends the trial as failed
+    with one line; the job itself never raises. Where the checkpoint cannot be written or the data
+    are damaged, no trial can continue, and the run has to stop.
 
     Args:
-        text: the description.
-        world: the ranks that do this job together, each with a `Job` of its own; rank 0 keeps the
-            state. None where one process does.
+        text: a `JobDescription` as JSON.
+        world: the ranks that do this job together, each with a `Job` of its own; rank 0 saves the
+            checkpoint. None for one process.
     """
 
     def __init__(self, text: str, world: World | None = None) -> None:
-        job = json.loads(text)
+        job = JobDescription.from_json(text)
+        self.purpose, self._owner = job.purpose, job.owner
         self._ranks = () if world is None else (world,)
-        self._keeps = world is None or world.rank == 0
-        self.purpose = job["purpose"]
-        self._trial: TrialProtocol | None = None
-        self._states: FolderCheckpoints | ObjectStoreCheckpoints | None = None
-        self._again: list[dict[str, Any]] = []
+        self._saves = world is None or world.rank == 0
+        self._trial: Any = None
+        self._checkpoints: FolderCheckpoints | ObjectStoreCheckpoints | None = None
+        self._repeated: list[dict[str, Any]] = []  # reports that a restored trial has made before
         self._failed: str | None = None
-        self._halt: str | None = None  # why no trial can go on
+        self._halt: str | None = None  # why no trial can continue
         self._note: str | None = None
         try:
             # Before a plug-in or the first trial imports torch, whose OpenMP reads it once; the
             # driver has validated the tree.
             os.environ["OMP_NUM_THREADS"] = str(
-                job["config"].get("threads", TrialConfig.model_fields["threads"].default)
+                job.config.get("threads", TrialConfig.model_fields["threads"].default)
             )
-            if not job.get("gpu", 0):
-                os.environ["CUDA_VISIBLE_DEVICES"] = (
-                    ""  # likewise, and whatever Ray leaves visible to actors that ask for none
-                )
-            load_plugins(job["plugins"])
-            trial_config = TrialConfig.model_validate(job["config"])
-            trial_class = trial_class_of(job["trial_class"], trial_config)
-            data = DataConfig.model_validate(job["data"])
-            self._states = checkpoints_of(job, world)
+            if not job.gpu:
+                # likewise, and whatever Ray leaves visible to actors that ask for none
+                os.environ["CUDA_VISIBLE_DEVICES"] = ""
+            load_plugins(job.plugins)
+            trial_config = TrialConfig.model_validate(job.config)
+            trial_class = trial_class_of(job.trial_class, trial_config)
+            data = DataConfig.model_validate(job.data)
+            self._checkpoints = job.checkpoint.open(world)
             self._trial = self._restore_or_none(trial_class, data)
             if self._trial is None:
                 self._trial = trial_class(trial_config, data, *self._ranks)
-            self._again = list(self._trial.reports)
+            self._repeated = list(self._trial.reports)
         except Damaged as error:
             self._halt = str(error)
         except Exception as error:  # whatever a trial's code raises ends this trial and no other
             self._failed = reason_of(error)
 
-    def _restore_or_none(
-        self, trial_class: type[TrialProtocol], data: DataConfig
-    ) -> TrialProtocol | None:
+    def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
         """The trial that was saved, if any; None where an unfinished one is damaged: trained again,
         it makes the same reports."""
-        assert self._states is not None
+        assert self._checkpoints is not None
         try:
-            folder = self._states.find()
+            folder = self._checkpoints.find()
             if self.purpose == "test" or trial_class.saved(folder):
-                return trial_class.restore(folder, data, *self._ranks)
+                world = self._ranks[0] if self._ranks else None
+                return trial_class.restore(folder, data, world, self._owner)
         except Exception as error:
-            # A plain ValueError: other data than it was trained on. A StoreError: a store that is
-            # silent to this one of several ranks.
-            silent = bool(self._ranks) and isinstance(error, StoreError)
-            if self.purpose == "test" or type(error) in (ValueError, Damaged) or silent:
+            # A plain ValueError: other data than it was trained on. A StoreError: a store that
+            # fails for this one of several ranks.
+            unreachable = bool(self._ranks) and isinstance(error, StoreError)
+            if self.purpose == "test" or type(error) in (ValueError, Damaged) or unreachable:
                 raise
             self._note = (
                 f"trained again from its start, as its state could not be read: {reason_of(error)}"
@@ -103,7 +97,7 @@ class Job:
         """The next report, or all reports of a restored trial; of a test, its metrics."""
         if self.purpose == "test":
             return self.test()
-        reports, self._again = self._again, []
+        reports, self._repeated = self._repeated, []
         note, self._note = self._note, None
         selected, done = None, True
         if self._failed is None and self._halt is None:
@@ -121,19 +115,18 @@ class Job:
             selected=selected,
             halt=self._halt,
             note=note,
-            store_error=self._states.problem if self._states is not None else None,
+            store_error=self._checkpoints.problem if self._checkpoints is not None else None,
             gpu_memory=_gpu_memory(),
         )
 
     def _next(self, trial: TrialProtocol) -> list[dict[str, Any]]:
-        """The next report, its state on disk; none where that cannot be written."""
+        """The next report, after its checkpoint is saved; none where that cannot be written."""
         report = next(trial)
-        json.dumps(
-            plain(report), ensure_ascii=False
-        ).encode()  # what is no text or number fails the trial here and not the driver later
-        if self._keeps and self._states is not None:
+        # what is no text or number must fail the trial here, and not the driver later
+        json.dumps(plain(report), ensure_ascii=False).encode()
+        if self._saves and self._checkpoints is not None:
             try:
-                self._states.keep(trial, bool(trial.finished))
+                self._checkpoints.save(trial, self._owner, bool(trial.finished))
             except OSError as error:
                 self._halt = (
                     f"the state of a trial cannot be written to {error.filename or 'its folder'}"
@@ -161,14 +154,13 @@ class Job:
         return StepResult(done=True, test=metrics, failed=self._failed, halt=self._halt)
 
     def close(self) -> None:
-        """Let go of the trial; the process may get another, which what this one raises now does not
-        concern."""
+        """Release the trial. What it raises now is ignored, as the process may get another job."""
         if self._trial is not None:
             with suppress(Exception):
                 self._trial.close()
             self._trial = None
-        if self._states is not None:
-            self._states.close()
+        if self._checkpoints is not None:
+            self._checkpoints.close()
 
 
 def _gpu_memory() -> int | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.schema import DataConfig
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.jobs.description import owner_of
 from mtsearch.population import Population, restore_trial
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.training import Trial
@@ -34,7 +35,7 @@ def load_trial(
             f"trial `{name}` is {row['state']}, so it has no trained network; take a finished"
             " trial."
         )
-    folder = run.fetch(name)
+    folder = run.fetch_checkpoint(name)
     if not has_state(folder):
         why = "only the front and the controls do"
         raise BadInput(
@@ -45,9 +46,17 @@ def load_trial(
         "root": run.config.data.root,
         "store": run.config.data.store,
     }  # checkpoints know what they were trained on, not where it was
-    data = DataConfig.model_validate({**load_state(folder)["data"], **given, **(places or {})})
+    config = run.state().trials[name].config
+    owner = owner_of(run, name, config)
+    state = load_state(folder, owner)
+    if TrialConfig.model_validate(state["config"]) != TrialConfig.model_validate(config):
+        raise BadInput(
+            f"the checkpoint {folder} has another configuration than trial `{name}` of"
+            f" {run.address}. Restore the folder from a copy, or train the trial again."
+        )
+    data = DataConfig.model_validate({**state["data"], **given, **(places or {})})
     try:
-        return restore_trial(folder, data)
+        return restore_trial(folder, data, owner=owner)
     except ValueError as error:  # other data than the trial was trained on
         raise (
             error

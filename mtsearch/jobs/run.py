@@ -169,7 +169,7 @@ class Run:
                 given = ", ".join(sorted(weights))
                 raise BadInput(f"`{given}` goes with `preference` only. Found `{how}`.")
             how = "preference:" + ",".join(f"{task}={value!r}" for task, value in weights.items())
-        if how == "auto" and self.directory.state().single:
+        if how == "auto" and self.directory.single:
             how = f"trial:{self.trials[0]['trial']}"
         row = choose(self.directory.rows(), self.config.objectives, how, self.config.constraints)
         return PickedTrial(self, row, how, of)

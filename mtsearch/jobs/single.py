@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +14,12 @@ from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.jobs.conclusion import conclude, halted, resume_command, say
+from mtsearch.jobs.description import JobDescription
 from mtsearch.jobs.interruption import raise_on_interrupt
-from mtsearch.jobs.job import TRIAL_CLASS, Job
-from mtsearch.runs.directory import RunDirectory
+from mtsearch.jobs.job import Job
+from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.messages import StepResult
+from mtsearch.runs.names import check_control_names
 from mtsearch.runs.opening import check_results, create_run, open_run
 from mtsearch.runs.state import TrialRecord
 
@@ -30,7 +31,7 @@ def train(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     console: Console | None = None,
-    created: Callable[[RunDirectory], object] = lambda run: None,
+    created: Callable[[DrivenRun], object] = lambda run: None,
 ) -> int:
     """Train one configuration, a space's only control or else its defaults, in a new run. Returns
     the exit code.
@@ -43,12 +44,13 @@ def train(
 
     _check_device(space)
     check_results(space)
+    check_control_names(space.controls)
     data, environment = environment_of(space, _part(space))
     run = create_run(
         space, environment, name=name, profile=profile, overrides=overrides, single=True
     )
     created(run)
-    with run.driver_lock():
+    with run:
         return _drive(run, space, data, console or Console())
 
 
@@ -59,10 +61,10 @@ def resume(path: str | Path, places: Mapping[str, Any], console: Console | None 
     `places` may hold `data.root`, `data.store` and `plugins`, which say where this machine has
     them. Raises BadInput where the run is a search or the training has failed.
     """
-    run = open_run(path, places.get("plugins"), "resume")
-    if not run.state().single:
-        raise BadInput(f"{run.address} holds a search. Go on with it: {resume_command(run)}")
-    with run.driver_lock():
+    found = open_run(path, places.get("plugins"), "resume")
+    if not found.single:
+        raise BadInput(f"{found.address} holds a search. Continue it: {resume_command(found)}")
+    with found.drive() as run:
         space = run.space_with(places)
         _prepare_process(space)
         from mtsearch.jobs.environment import check_plugins, concrete_data  # imports torch
@@ -108,10 +110,10 @@ def _check_device(space: Space) -> None:
         )
 
 
-def _drive(run: RunDirectory, space: Space, data: DataConfig, console: Console) -> int:
+def _drive(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> int:
     """Train and test what is left of it, and write the tables. Returns the exit code."""
-    run.remove_partial_checkpoints()
-    say(console, f"data  {run.environment['dataset']}\nrun   {run.place}")
+    run.prune_checkpoints([_name(space)], [_name(space)])
+    say(console, f"data  {run.environment['dataset']}\nrun   {run.location}")
     interrupted, reason = False, None
     try:
         with raise_on_interrupt():
@@ -123,24 +125,23 @@ def _drive(run: RunDirectory, space: Space, data: DataConfig, console: Console) 
     return conclude(run, space, console, interrupted=interrupted, failure=reason)
 
 
-def _work(run: RunDirectory, space: Space, data: DataConfig, console: Console) -> str | None:
+def _work(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> str | None:
     """Train to the end or to the first exception, then test. Returns why one of them failed."""
     name, known = _name(space), run.state().trials.get(_name(space))
     if known is not None and known.test:
         return None
     trained = known is not None and known.state == "done"
     job = Job(
-        json.dumps(
-            {
-                "purpose": "test" if trained else "train",
-                **run.states(name, _tree(space), expected=known is not None),
-                "config": _tree(space),
-                "plugins": list(space.config.plugins),
-                "data": data.model_dump(mode="json"),
-                "gpu": 1,  # whatever is there: nobody else was promised it
-                "trial_class": TRIAL_CLASS,
-            }
-        )
+        JobDescription.of_trial(
+            run,
+            space,
+            data,
+            name,
+            _tree(space),
+            purpose="test" if trained else "train",
+            expected=known is not None,
+            gpu=1,  # whatever there is, as no other trial shares it
+        ).to_json()
     )
     try:
         if not trained and (reason := _train(run, space, job, known, console)) is not None:
@@ -159,7 +160,7 @@ def _work(run: RunDirectory, space: Space, data: DataConfig, console: Console) -
 
 
 def _train(
-    run: RunDirectory, space: Space, job: Job, known: TrialRecord | None, console: Console
+    run: DrivenRun, space: Space, job: Job, known: TrialRecord | None, console: Console
 ) -> str | None:
     """Train to the end, every report an event once its state is on disk. Returns why it failed."""
     name, control = _name(space), next(iter(space.controls), None)

@@ -104,7 +104,7 @@ class ObserverDispatcher:
         self._status = self._current_status()
         if self._threads:
             whole = (
-                search.run.state() if search.state.ended else search.state
+                search.run.read_state() if search.state.ended else search.state
             )  # the search keeps less of what has ended
             self._put("started", [trial for trial in whole.sorted() if trial.state != "running"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtsearch.config.cards import DatasetCard
+from mtsearch.config.checkpoint_owner import CheckpointOwner
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Dataset
 from mtsearch.models import build_model
@@ -52,12 +53,15 @@ def check_trial(
 
 
 def restore_trial(
-    folder: Path, data: DataConfig | None = None, world: World | None = None
+    folder: Path,
+    data: DataConfig | None = None,
+    world: World | None = None,
+    owner: CheckpointOwner | None = None,
 ) -> Trial | Population:
     """The trial that was saved in a folder; `data` replaces where its data are found. Raises
-    BadInput when the folder is damaged."""
-    config = TrialConfig.model_validate(load_state(folder)["config"])
-    return _class_for(config).restore(folder, data, world)
+    BadInput when the folder is damaged or of another trial than `owner`."""
+    config = TrialConfig.model_validate(load_state(folder, owner)["config"])
+    return _class_for(config).restore(folder, data, world, owner)
 
 
 def total_epochs_of(config: TrialConfig, images: int) -> float:

@@ -1,40 +1,69 @@
-"""Where a job keeps the state of its trial: in a folder that all nodes share, or in a store and the
-node's outbox for it."""
+"""Where a job keeps the checkpoint of its trial: in a folder that all nodes share, or in an object
+store."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import re
 import shutil
-import tempfile
 import time
-import uuid
-import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import platformdirs
-
-from mtsearch.config.errors import BadInput
+from mtsearch.config.temporary import remove_temporary, temporary_folder
+from mtsearch.runs.archives import pack, unpack
 from mtsearch.runs.events import plain
 from mtsearch.runs.object_store import Store, StoreError
+from mtsearch.runs.pending import CHECKPOINTS, pending_folder, upload_newest
 
 if TYPE_CHECKING:
     from mtsearch.training import World
+    from mtsearch.training.state import CheckpointOwner
 
-PATIENCE = 60.0  # seconds in which a state is asked for before a trial starts without it
-# seconds in which the last state of a trial is tried to be uploaded before the outbox keeps it
-LAST = 20.0
-VARIABLE = "MTSEARCH_SCRATCH"
-_FOLDER = "checkpoints"
+FIND_TIMEOUT = 60.0  # seconds of attempts to find a checkpoint before a trial starts without it
+LAST_TIMEOUT = 20.0  # seconds of attempts to upload the last checkpoint of a trial
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CheckpointLocation:
+    """Where the checkpoint of a trial is; part of the description of a job.
+
+    Args:
+        folder: path of the folder, where the run is in a folder.
+        url: of the run, where it is in an object store.
+        trial: name of the trial.
+        key: of its configuration, see `config_key`.
+        every: seconds between two uploads, at the ends of reports.
+        expected: whether there should be a checkpoint, so that a store that fails is asked again.
+    """
+
+    folder: str | None = None
+    url: str | None = None
+    trial: str = ""
+    key: str = ""
+    every: float = 0.0
+    expected: bool = False
+
+    def open(self, world: World | None) -> FolderCheckpoints | ObjectStoreCheckpoints:
+        """Access to the checkpoint for a process of the trial."""
+        if self.url is not None:
+            return ObjectStoreCheckpoints(
+                self.url, self.trial, self.key, self.every, self.expected, world
+            )
+        assert self.folder is not None
+        return FolderCheckpoints(Path(self.folder))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON tree."""
+        return asdict(self)
 
 
 class FolderCheckpoints:
-    """States in a folder that every node sees."""
+    """The checkpoint of a trial in a folder that every node sees."""
 
     problem: str | None = None
 
@@ -42,30 +71,30 @@ class FolderCheckpoints:
         self._folder = folder
 
     def find(self) -> Path:
-        """The folder that holds the state, if there is any."""
+        """The folder that holds the checkpoint, if there is one."""
         return self._folder
 
-    def keep(self, trial: Any, last: bool) -> None:
-        """Save a trial after a report."""
-        trial.save(self._folder)
+    def save(self, trial: Any, owner: CheckpointOwner | None, last: bool) -> None:
+        """Save a trial after a report; `last` marks its last one."""
+        trial.save(self._folder, owner)
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Nothing to release."""
 
 
 class ObjectStoreCheckpoints:
-    """States of one trial as objects ``checkpoints/<trial>/<key>-<reports>.zip`` of a store.
+    """The checkpoints of one trial as objects ``checkpoints/<trial>/<key>-<reports>.zip``.
 
-    Every rank may look for the state; rank 0 keeps it. What could not be uploaded stays in this
-    node's outbox.
+    Every rank may find the checkpoint; rank 0 saves it. What could not be uploaded waits on this
+    machine.
 
     Args:
         url: of the run.
-        trial: its name.
-        key: of its configuration, so that a state goes with no other one. See `key_of`.
-        every: seconds in which a state is uploaded at least, at the end of a report.
-        patient: whether a state is expected and the store may be asked for it again and again.
-        world: the ranks of the job.
+        trial: name of the trial.
+        key: of its configuration: a checkpoint with another key is not used. See `config_key`.
+        every: seconds between two uploads, at the ends of reports.
+        expected: whether there should be a checkpoint, so that a store that fails is asked again.
+        world: the ranks of the job; None for one process.
     """
 
     def __init__(
@@ -74,194 +103,113 @@ class ObjectStoreCheckpoints:
         trial: str,
         key: str,
         every: float,
-        patient: bool,
+        expected: bool,
         world: World | None = None,
     ) -> None:
         self._store, self._trial, self._key, self._every = Store(url), trial, key, every
-        self._patience, self._world = PATIENCE if patient else 0.0, world
-        self._scratch = Path(tempfile.mkdtemp(prefix="mtsearch-state-"))
-        self._out = outbox(url) / trial
-        self._kept = time.monotonic()
+        self._timeout, self._world = FIND_TIMEOUT if expected else 0.0, world
+        self._scratch = temporary_folder("state")
+        self._pending = pending_folder(url) / trial
+        self._saved_at = time.monotonic()
         self._old: str | None = None  # the object that the next one supersedes
         self.problem: str | None = None
 
     def find(self) -> Path:
-        """A folder with the newest state, if there is any. Raises BadInput where it is damaged,
-        StoreError where it cannot be had."""
+        """A folder with the newest checkpoint, if there is one. Raises BadInput where it is
+        damaged, StoreError where it cannot be downloaded."""
         folder = self._scratch / self._trial
-        told = self._ask() if self._world is None or self._world.rank == 0 else None
-        name = told if self._world is None else self._world.broadcast(told)
+        found = self._newest() if self._world is None or self._world.rank == 0 else None
+        name = found if self._world is None else self._world.broadcast(found)
         if name is None:
             return folder
-        path = self._out / name
+        path = self._pending / name
         if not path.exists():
             path = self._scratch / name
-            again(lambda: self._store.download(self._object(name), path), PATIENCE)
+            retry(lambda: self._store.download(self._object(name), path), FIND_TIMEOUT)
         unpack(path, folder, f"{self._store.url}/{self._object(name)}")
         return folder
 
-    def _ask(self) -> str | None:
-        """The name of the newest state in the store and, for a process that trains alone, the
-        outbox; None also when the store is silent, for then the trial begins anew and makes the
-        same reports."""
-        here = [path.name for path in self._out.glob(f"{self._key}-*.zip")]
+    def _newest(self) -> str | None:
+        """The name of the newest checkpoint in the store and, for a process that trains alone, of
+        those that wait on this machine. None also where the store fails: the trial then begins anew
+        and makes the same reports."""
+        here = [path.name for path in self._pending.glob(f"{self._key}-*.zip")]
         try:
             if here and self._world is not None:
-                self._empty_outbox()  # where the other ranks can find it
-            there = again(
-                lambda: list(self._store.list(f"{_FOLDER}/{self._trial}")), self._patience
+                self._upload_pending()  # where the other ranks find it
+            stored = retry(
+                lambda: list(self._store.list(f"{CHECKPOINTS}/{self._trial}")), self._timeout
             )
         except StoreError as error:
-            self.problem, there = str(error), []
-        found = [
-            name for name in there if name.startswith(f"{self._key}-") and name.endswith(".zip")
-        ]
+            self.problem, stored = str(error), []
+        found = [name for name in stored if is_checkpoint(name, self._key)]
         self._old = max(found, default=None)
         return max([*found, *(here if self._world is None else [])], default=None)
 
-    def keep(self, trial: Any, last: bool) -> None:
-        """Save and upload a trial after a report when it is time, always after its last one. A
-        store that fails is told by `problem`."""
-        if not last and time.monotonic() - self._kept < self._every:
+    def save(self, trial: Any, owner: CheckpointOwner | None, last: bool) -> None:
+        """Save and upload a trial after a report where an upload is due, always after its last one.
+        `problem` says whether the store failed."""
+        if not last and time.monotonic() - self._saved_at < self._every:
             return
         folder = self._scratch / "fresh" / self._trial
-        trial.save(folder)
+        trial.save(folder, owner)
         name = f"{self._key}-{len(trial.reports):08d}.zip"
-        pack(folder, self._out / name)
-        for older in self._out.glob(f"{self._key}-*.zip"):
+        pack(folder, self._pending / name)
+        for older in self._pending.glob(f"{self._key}-*.zip"):
             if older.name < name:
                 older.unlink(missing_ok=True)
         shutil.rmtree(folder.parent)
-        self._kept = time.monotonic()
+        self._saved_at = time.monotonic()
         try:
-            again(self._empty_outbox, LAST if last else 0.0)
+            retry(self._upload_pending, LAST_TIMEOUT if last else 0.0)
             if self._old is not None and self._old != name:
                 self._store.remove([self._object(self._old)])
             self._old, self.problem = name, None
         except StoreError as error:
             self.problem = str(error)
 
-    def _empty_outbox(self) -> None:
-        """Upload the newest state that waits, and forget the older ones."""
-        _send_newest(self._store, self._trial, self._out, self._key)
+    def _upload_pending(self) -> None:
+        upload_newest(self._store, self._trial, self._pending, self._key)
 
     def _object(self, name: str) -> str:
-        return f"{_FOLDER}/{self._trial}/{name}"
+        return f"{CHECKPOINTS}/{self._trial}/{name}"
 
     def close(self) -> None:
-        """Let go of the local files."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        """Delete the local files."""
+        remove_temporary(self._scratch)
 
 
-def checkpoints_of(
-    job: Mapping[str, Any], world: World | None
-) -> FolderCheckpoints | ObjectStoreCheckpoints:
-    """What the description of a job asks for: ``store`` holds the arguments of
-    `ObjectStoreCheckpoints`, else ``folder`` is shared."""
-    if job.get("store"):
-        return ObjectStoreCheckpoints(**job["store"], world=world)
-    return FolderCheckpoints(Path(job["folder"]))
-
-
-def key_of(config: Mapping[str, Any]) -> str:
+def config_key(config: Mapping[str, Any]) -> str:
     """Eight hexadecimal digits for a trial's configuration."""
     return hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def newest(store: Store, trial: str, config: Mapping[str, Any], folder: Path) -> Path:
-    """Download the newest state of a trial to `folder`; nothing where there is none. Raises
-    BadInput where it is damaged."""
-    names = [
-        name for name in store.list(f"{_FOLDER}/{trial}") if name.startswith(f"{key_of(config)}-")
-    ]
+def is_checkpoint(name: str, key: str | None = None) -> bool:
+    """Whether the name of an object below a trial's folder is that of a checkpoint, of any
+    configuration or of the one with this key."""
+    found, _, rest = name.partition("-")
+    count, _, suffix = rest.partition(".")
+    hexadecimal = len(found) == 8 and all(c in "0123456789abcdef" for c in found)
+    numbered = suffix == "zip" and count.isascii() and count.isdigit()
+    return hexadecimal and numbered and key in (None, found)
+
+
+def download_newest(store: Store, trial: str, config: Mapping[str, Any], folder: Path) -> Path:
+    """Download the newest checkpoint of a trial to `folder`; nothing where there is none. Raises
+    StoreError, and BadInput where it is damaged."""
+    key = config_key(config)
+    names = [name for name in store.list(f"{CHECKPOINTS}/{trial}") if is_checkpoint(name, key)]
     if names:
         archive = folder.with_name(f".{folder.name}.zip")
         archive.parent.mkdir(parents=True, exist_ok=True)
-        store.download(f"{_FOLDER}/{trial}/{max(names)}", archive)
-        unpack(archive, folder, f"{store.url}/{_FOLDER}/{trial}/{max(names)}")
+        store.download(f"{CHECKPOINTS}/{trial}/{max(names)}", archive)
+        unpack(archive, folder, f"{store.url}/{CHECKPOINTS}/{trial}/{max(names)}")
         archive.unlink()
     return folder
 
 
-def send_outbox(
-    store: Store, wanted: Mapping[str, str], between: Callable[[], None] = lambda: None
-) -> None:
-    """Upload what waits on this machine for trials in `wanted`, their keys by name, and forget the
-    rest.
-
-    `between` is called before each of them. Raises StoreError, and what `between` raises.
-    """
-    folder = outbox(store.url)
-    for trial in sorted(folder.iterdir()) if folder.is_dir() else []:
-        between()
-        if trial.name in wanted:
-            _send_newest(store, trial.name, trial, wanted[trial.name])
-        else:
-            shutil.rmtree(trial, ignore_errors=True)
-
-
-def _send_newest(store: Store, trial: str, folder: Path, key: str) -> None:
-    """Upload the newest state that waits in a trial's folder of the outbox and forget it and the
-    older ones."""
-    waiting = sorted(folder.glob(f"{key}-*.zip"))
-    if waiting:
-        try:
-            store.upload(waiting[-1], f"{_FOLDER}/{trial}/{waiting[-1].name}")
-        except StoreError:
-            if waiting[-1].exists():  # else another process of this machine has just sent it
-                raise
-    for path in waiting:
-        path.unlink(missing_ok=True)
-
-
-def outbox(url: str) -> Path:
-    """Where this machine keeps the states of a run that wait for its store."""
-    return cache() / "outbox" / slug(url)
-
-
-def cache() -> Path:
-    """Where this machine keeps working copies and outboxes: `$MTSEARCH_SCRATCH`, else the user's
-    cache folder."""
-    given = os.environ.get(VARIABLE)
-    return Path(given) if given else platformdirs.user_cache_path("mtsearch", appauthor=False)
-
-
-def slug(url: str) -> str:
-    """A folder name for a URL."""
-    tail = re.sub(r"[^\w.-]+", "-", "-".join(url.rstrip("/").split("/")[-2:]))
-    return f"{tail}-{hashlib.sha256(url.rstrip('/').encode()).hexdigest()[:8]}"
-
-
-def pack(folder: Path, path: Path) -> None:
-    """Write the files of a folder as an uncompressed archive, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(folder.rglob("*")):
-            archive.write(file, file.relative_to(folder))
-    os.replace(fresh, path)
-
-
-def unpack(path: Path, folder: Path, name: str) -> None:
-    """The inverse of `pack`. Raises BadInput where the archive is damaged."""
-    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    fresh.mkdir()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(fresh)
-    except Exception as error:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if (
-            isinstance(error, OSError) and error.errno != errno.EINVAL
-        ):  # the disk's; of damaged places in the archive comes EINVAL
-            raise
-        raise BadInput(f"the checkpoint {name} is damaged ({error}).") from None
-    shutil.rmtree(folder, ignore_errors=True)
-    os.rename(fresh, folder)
-
-
-def again(call: Any, seconds: float) -> Any:
-    """The result of a call that is tried again for so many seconds while the store fails."""
+def retry(call: Callable[[], T], seconds: float) -> T:
+    """The result of a call that is repeated for at most so many seconds while the store fails."""
     until, wait = time.monotonic() + seconds, 0.5
     while True:
         try:

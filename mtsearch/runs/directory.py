@@ -1,214 +1,184 @@
-"""The run directory: the one truth about a search, enough to resume, report and export it on
-another machine."""
+"""The run directory: all that is known about a search or a training, enough to resume, report and
+export it on another machine."""
 
 from __future__ import annotations
 
 import copy
-import errno
+import hashlib
 import json
-import os
-import shutil
-import socket
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import filelock
-import yaml
-
-from mtsearch.config.errors import BadInput, Halt, nearest
-from mtsearch.config.files import write_atomic
-from mtsearch.config.plugins import refuse_inside
+from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.space import Space
+from mtsearch.config.trust import refuse_untrusted
+from mtsearch.config.yaml_text import parse_yaml
 from mtsearch.runs.commands import command_of
-from mtsearch.runs.events import EventLog
-from mtsearch.runs.folders import begin, new_run_name, results_folder
+from mtsearch.runs.event_checks import RESUMABLE
+from mtsearch.runs.events import EventReader, read_events
 from mtsearch.runs.rows import fill_defaults, history_of, row_of
 from mtsearch.runs.state import RunState
+from mtsearch.runs.storage import (
+    CHECKPOINTS,
+    CONFIG,
+    ENVIRONMENT,
+    EVENTS,
+    FolderStorage,
+    RunStorage,
+    check_links,
+)
 
-RESUMABLE = ("search.trials", "search.budget", "search.slots")  # what a resume may change
-PLACES = (
-    "data.root",
-    "data.store",
-    "plugins",
-)  # where a resume may find the same data and plug-ins
+if TYPE_CHECKING:
+    from mtsearch.runs.driven import DrivenRun
+
+PLACES = ("data.root", "data.store", "plugins")  # where a resume finds the same data and plug-ins
+
+__all__ = ["PLACES", "RESUMABLE", "RunDirectory"]
 
 
 class RunDirectory:
-    """``results/<space>/<run id>/`` with ``config.yaml``, ``environment.json``, ``events.jsonl``,
-    ``study.journal``, ``checkpoints/``.
+    """``results/<space>/<run id>/``, opened to be read: ``config.yaml``, ``environment.json``,
+    ``events.jsonl``, ``checkpoints/``.
 
-    Reading needs no lock and sees every whole event; writing is for the one driver that holds
-    `driver_lock`.
+    Reading needs no lock and sees every whole event, also while another process drives the run.
+    `drive` gives the run to write.
+
+    Args:
+        path: of the folder; of a run in an object store, of its local copy.
+        plugins: the plug-ins that the user names, which replace those of the run's configuration;
+            None takes the run's own, where they are trusted (see `mtsearch.config.plugins`).
+        storage: where the run is kept; None for `path` itself.
+
+    Raises:
+        BadInput: `path` is no run directory, or it holds a link.
     """
 
-    def __init__(self, path: str | Path, plugins: Sequence[str] | None = None) -> None:
-        """Open an existing run, with `plugins` in place of its own, where they have moved. Raises
-        BadInput where `path` is none."""
+    def __init__(
+        self,
+        path: str | Path,
+        plugins: Sequence[str] | None = None,
+        storage: RunStorage | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.storage: RunStorage = storage or FolderStorage(self.path)
         self._plugins = plugins
-        if not (self.path / "events.jsonl").is_file() or not (self.path / "config.yaml").is_file():
-            beside = self.path.parent.glob("*/events.jsonl") if self.path.parent.is_dir() else ()
-            near = [str(p.parent) for p in beside if (p.parent / "config.yaml").is_file()]
+        self._check_files()
+        self._reader, self._state = EventReader(self.events_path), RunState()
+        self._began = self._first_event()
+
+    def _check_files(self) -> None:
+        if not self.events_path.is_file() or not (self.path / CONFIG).is_file():
+            beside = self.path.parent.glob(f"*/{EVENTS}") if self.path.parent.is_dir() else ()
+            near = [str(p.parent) for p in beside if (p.parent / CONFIG).is_file()]
             hint = (
                 nearest(str(self.path), near)
                 if near
                 else "A run prints its directory as its last line, `run: PATH`."
             )
             raise BadInput(
-                f"{self.path} is no run directory: it holds no config.yaml and events.jsonl. {hint}"
+                f"{self.path} is no run directory: it holds no {CONFIG} and {EVENTS}. {hint}"
             )
-        self.log = EventLog(self.path / "events.jsonl")
+        check_links(self.path)
 
-    @classmethod
-    def create(
-        cls,
-        space: Space,
-        environment: Mapping[str, Any],
-        *,
-        name: str,
-        profile: str | None = None,
-        overrides: Sequence[str] = (),
-        root: str | Path | None = None,
-        single: bool = False,
-    ) -> RunDirectory:
-        """Make the directory of a new run of the space given as `name` with `overrides`, below
-        `root` (default: `results.root`).
-
-        `single` marks one training that is no search. Raises BadInput where no directory can be
-        made.
-        """
-        parent = results_folder(space, root)
-        stamp = space.config.results.run or new_run_name()
-        hidden = (
-            parent / f".{stamp}.{uuid.uuid4().hex[:8]}"
-        )  # a crash before the end leaves no half of a run
-        try:
-            hidden.mkdir()
-            begin(hidden, space, environment, name, profile, overrides, single)
-        except (OSError, Halt) as error:
-            shutil.rmtree(hidden, ignore_errors=True)
-            cause = getattr(error.__cause__ or error, "strerror", error)
-            raise BadInput(
-                f"no run can begin in {parent} ({cause}). Make room there, or set another"
-                " `results.root`."
-            ) from error
-        number, path = 1, parent / stamp
-        while True:
-            try:
-                hidden.rename(path)
-                return cls(path)
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise
-                if space.config.results.run is not None:
-                    shutil.rmtree(hidden, ignore_errors=True)
-                    results_folder(space, root)  # refuses it
-                number += 1
-                path = parent / f"{stamp}-{number}"
-
-    @contextmanager
-    def driver_lock(self) -> Iterator[None]:
-        """Hold the run as its only driver, on whichever machine. Raises BadInput where another
-        process does; a dead one holds nothing."""
-        lock, holder = (
-            filelock.FileLock(str(self.path / ".driver.lock")),
-            self.path / ".driver.holder",
+    def _first_event(self) -> RunState:
+        """The state after the first event, which holds the run's id."""
+        state, reader = RunState(), EventReader(self.events_path)
+        for event in reader.read_new():
+            _fold(state, event, reader)
+            return state
+        raise BadInput(
+            f"{self.address} is no run directory: its {EVENTS} holds no event. Restore the file"
+            " from a copy, or start a new run."
         )
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise BadInput(
-                f"the run {self.path} is being driven by {_read_line(holder) or 'another process'}."
-                " Wait for its end or stop it, then resume again."
-            ) from None
-        except OSError as error:
-            raise BadInput(
-                f"the run {self.path} cannot be locked ({error.strerror}). Make the folder"
-                " writable."
-            ) from error
-        try:
-            with suppress(OSError):  # only for the sentence above
-                write_atomic(holder, f"process {os.getpid()} on {socket.gethostname()}")
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
-            self.log.close()
+
+    def drive(self) -> DrivenRun:
+        """The same run to write, for ``with``."""
+        from mtsearch.runs.driven import DrivenRun
+
+        return DrivenRun(self.path, self._plugins, self.storage)
 
     # ------------------------------------------------------------ where it is
 
     @property
     def address(self) -> str:
-        """What `resume=` and `run=` take."""
-        return str(self.path)
+        """The folder or URL: what ``resume=`` and ``run=`` take."""
+        return self.storage.address
 
     @property
-    def place(self) -> str:
-        """The same for people, with where the files are meanwhile."""
-        return self.address
+    def events_path(self) -> Path:
+        """The file of the events."""
+        return self.path / EVENTS
 
     @property
     def name(self) -> str:
-        """The run's own name, without where it is."""
+        """The run's own name, without its folder."""
+        if self.storage.shared_folder is None:
+            return self.address.rpartition("/")[2]
         return self.path.resolve().name
 
     @property
     def title(self) -> str:
-        """What names this run among others, under every driver: ``<space>/<run id>``."""
+        """``<space>/<run id>``, which is the same under every driver."""
         return f"{self._stored.config.name}/{self.name}"
 
     @property
-    def abort_reason(self) -> str | None:
-        """Why this driver should stop, if it should; a run in a folder has none."""
-        return None
+    def run_id(self) -> str:
+        """The id that every event and checkpoint of the run has."""
+        return self._began.run_id
 
-    def pop_messages(self) -> list[str]:
-        """Lines about the place of the run that its user should see, each once."""
-        return []
+    @property
+    def schema(self) -> int:
+        """Version of the event log."""
+        return self._began.schema
 
-    def on_store_error(self, problem: str | None) -> None:
-        """Take note of what a trial's process says of keeping its state."""
-
-    def flush(self) -> str | None:
-        """Bring everything to where the run is kept. Returns a sentence where that failed."""
-        return None
-
-    def send_tables(self) -> None:
-        """Bring the files that are derived from the events to where the run is kept."""
+    @property
+    def single(self) -> bool:
+        """Whether the run is one training and no search."""
+        return self._began.single
 
     # ------------------------------------------------------------ what is stored
 
     @cached_property
     def _stored(self) -> Space:
-        path = self.path / "config.yaml"
+        """The space as the run began."""
+        path = self.path / CONFIG
         try:
-            text = path.read_text(encoding="utf-8")
-            tree = yaml.safe_load(text)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            data = path.read_bytes()
+            tree = parse_yaml(data.decode(), str(path))
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")[:300]
             raise BadInput(
-                f"{path} is no readable YAML: {' '.join(str(error).split())[:200]}. Restore the"
-                " file from a copy."
+                f"{path} cannot be read: {reason}. Restore the file from a copy."
             ) from None
         if not isinstance(tree, dict):
             raise BadInput(f"{path} holds no configuration of a run. Restore the file from a copy.")
+        began = self._began.config_sha256
+        if began is not None and began != hashlib.sha256(data).hexdigest():
+            raise BadInput(
+                f"{path} was changed after the run had begun. Restore the file from a copy, or"
+                " start a new run with the changed settings."
+            )
         if self._plugins is None:
-            refuse_inside(self.path, tree.get("plugins") or [])
-        return Space.from_yaml(text, self._plugins)
+            refuse_untrusted(self.path, self.run_id, tree.get("plugins") or [])
+        else:
+            tree = {**tree, "plugins": list(self._plugins)}
+        return Space(tree)
 
     @property
     def space(self) -> Space:
-        """The space as the run started, with the settings that resumes changed."""
+        """The space as the run began, with the settings that resumes changed."""
         return self.space_with({})
 
     def space_with(self, changes: Mapping[str, Any]) -> Space:
         """The same with further changes of `RESUMABLE` settings and `PLACES` by key path."""
+        changes = {**self.state().changes, **changes}
+        if not changes:
+            return self._stored
         raw = copy.deepcopy(self._stored.raw)
-        for key, value in {**self.state().changes, **changes}.items():
+        for key, value in changes.items():
             section, _, leaf = key.partition(".")
             raw[section] = {**(raw.get(section) or {}), leaf: value} if leaf else value
         return Space(raw)
@@ -220,32 +190,45 @@ class RunDirectory:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions, cores, dataset label and checksum at the start of the run."""
-        path = self.path / "environment.json"
+        """Versions, cores, label and checksum of the dataset at the start of the run."""
+        path = self.path / ENVIRONMENT
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadInput(
                 f"{path} cannot be read ({type(error).__name__}: {error}). Restore the file from a"
                 " copy."
             ) from None
         if not isinstance(found, dict):
-            raise BadInput(
-                f"{path} says nothing of how the run was made. Restore the file from a copy."
-            )
+            raise BadInput(f"{path} holds no description of a run. Restore the file from a copy.")
         return found
 
     def events(self) -> Iterator[dict[str, Any]]:
         """All whole events, in order."""
-        return self.log.read()
+        return read_events(self.events_path)
 
-    def state(self, slim: bool = False) -> RunState:
-        """The events folded into trials; `slim` without the reports that were not selected."""
-        return RunState.from_events(self.events(), slim)
+    def state(self) -> RunState:
+        """The trials of the run. The first call reads all events, later calls those that were
+        written since; all return the same object, which the caller must not change."""
+        if self._reader.replaced():
+            self._reader, self._state = EventReader(self.events_path), RunState()
+        try:
+            _read_into(self._state, self._reader)
+        except BadInput:
+            self._reader, self._state = EventReader(self.events_path), RunState()
+            raise
+        return self._state
+
+    def read_state(self, slim: bool = False) -> RunState:
+        """The trials of the run as an object of the caller's own; `slim` without the reports that
+        were not selected of trials that ended."""
+        state = RunState(slim=slim)
+        _read_into(state, EventReader(self.events_path))
+        return state
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a trial: search trials by number, then controls by name. Keys are those of
-        `record.row_of`, with defaults."""
+        """One row per trial, with the keys of `row_of` and the defaults of settings that other rows
+        name: search trials by number, then controls by name."""
         state, space, dataset = self.state(), self._stored, str(self.environment.get("dataset", ""))
         trials = state.sorted()
         rows = [row_of(trial, dataset, command_of(state, trial, space)) for trial in trials]
@@ -253,60 +236,29 @@ class RunDirectory:
         return rows
 
     def history(self) -> list[dict[str, Any]]:
-        """One row a report: `trial`, `report`, `epoch`, `phase` and the metrics."""
+        """One row per report: `trial`, `report`, `epoch`, `phase` and the metrics."""
         return [row for trial in self.state().sorted() for row in history_of(trial)]
 
     # ------------------------------------------------------------ checkpoints
 
     def checkpoint(self, trial: str) -> Path:
-        """Where a trial keeps its state."""
-        return self.path / "checkpoints" / trial
+        """The folder of a trial's checkpoint, where the run is in a folder."""
+        return self.path / CHECKPOINTS / trial
 
-    def kept_checkpoints(self) -> list[str]:
-        """The trials whose state is there."""
-        folder = self.path / "checkpoints"
-        return (
-            sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-            if folder.is_dir()
-            else []
+    def fetch_checkpoint(self, trial: str) -> Path:
+        """A local folder that holds the checkpoint of a trial, if it keeps one."""
+        return self.storage.fetch_checkpoint(trial, self.state().trials[trial].config)
+
+
+def _read_into(state: RunState, reader: EventReader) -> None:
+    for event in reader.read_new():
+        _fold(state, event, reader)
+
+
+def _fold(state: RunState, event: Mapping[str, Any], reader: EventReader) -> None:
+    if reader.line == 1 and event["event"] != "run":
+        raise BadInput(
+            f"line 1 of {reader.path} is no beginning of a run: it is a `{event['event'][:20]}`"
+            " event. Restore the file from a copy."
         )
-
-    def states(
-        self, trial: str, config: Mapping[str, Any], expected: bool = False
-    ) -> dict[str, Any]:
-        """The part of a job's description that says where its trial keeps its state; see
-        `mtsearch.runs.checkpoints.checkpoints_of`."""
-        return {"folder": str(self.checkpoint(trial).resolve())}
-
-    def fetch(self, trial: str) -> Path:
-        """A folder of this machine that holds a trial's state, if it keeps any."""
-        return self.checkpoint(trial)
-
-    def drop_checkpoint(self, trial: str) -> None:
-        """Delete a trial's state; no error where there is none."""
-        folder = self.checkpoint(trial)
-        for path in [
-            folder,
-            *folder.parent.glob(f".{trial}.*"),
-        ]:  # a save that a crash cut short leaves its beginnings
-            shutil.rmtree(path, ignore_errors=True)
-
-    def remove_partial_checkpoints(self) -> None:
-        """Delete what saves that a kill cut short left; an older state stays where it is the only
-        one. For the driver, before it starts."""
-        for path in (self.path / "checkpoints").glob(".*.*"):
-            name, _, kind = path.name[1:].rpartition(".")
-            if kind != "old" or self.checkpoint(name).exists():
-                shutil.rmtree(path, ignore_errors=True)
-
-    @property
-    def journal(self) -> Path:
-        """Optuna's journal, absolute: a stale lock under a relative path would never be freed."""
-        return (self.path / "study.journal").resolve()
-
-
-def _read_line(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
+    state.fold(event, reader.line)

@@ -1,11 +1,13 @@
-"""The folders of runs on disk: where a new run is made, and what it begins with."""
+"""The folders of runs: where a new run is made, and the files that it begins with."""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import re
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,9 @@ from typing import Any
 from mtsearch.config.errors import BadInput
 from mtsearch.config.files import write_atomic
 from mtsearch.config.space import Space
+from mtsearch.config.trust import trust_plugins
 from mtsearch.runs.events import SCHEMA, EventLog
+from mtsearch.runs.storage import CONFIG, ENVIRONMENT, EVENTS
 
 
 def begin(
@@ -26,15 +30,16 @@ def begin(
     overrides: Sequence[str],
     single: bool,
 ) -> None:
-    """Write the files that a run starts with."""
-    write_atomic(path / "config.yaml", space.to_yaml())
-    write_atomic(
-        path / "environment.json", json.dumps(environment, indent=2, allow_nan=False) + "\n"
-    )
-    log = EventLog(path / "events.jsonl")
+    """Write the files that a run starts with, and for this user which plug-ins it began with."""
+    configuration, run_id = space.to_yaml(), uuid.uuid4().hex
+    write_atomic(path / CONFIG, configuration)
+    write_atomic(path / ENVIRONMENT, json.dumps(environment, indent=2, allow_nan=False) + "\n")
+    trust_plugins(run_id, space.config.plugins)
+    log = EventLog(path / EVENTS, run_id)
     log.append(
         "run",
         schema=SCHEMA,
+        config_sha256=hashlib.sha256(configuration.encode()).hexdigest(),
         space=name,
         profile=profile,
         overrides=list(overrides),
@@ -54,9 +59,9 @@ def new_run_name() -> str:
 
 
 def results_folder(space: Space, root: str | Path | None = None) -> Path:
-    """The folder of a space's runs, made where it is not there. Raises BadInput where it cannot be
-    made, or `results.run` is there."""
-    parent = runs_of(space, root)
+    """The folder of a space's runs, created where it does not exist. Raises BadInput where it
+    cannot be created, or holds the run that `results.run` names."""
+    parent = runs_folder(space, root)
     with _refused(root if root is not None else space.config.results.root):
         parent.mkdir(parents=True, exist_ok=True)
     _refuse_known(space, parent)
@@ -64,9 +69,9 @@ def results_folder(space: Space, root: str | Path | None = None) -> Path:
 
 
 def try_results(space: Space) -> None:
-    """Try whether a run could be written, leaving nothing behind. Raises BadInput as
-    `results_folder` does."""
-    parent = runs_of(space)
+    """Check that a run could be written, without creating one. Raises BadInput as
+    `results_folder`."""
+    parent = runs_folder(space)
     there = next(path for path in (parent.absolute(), *parent.absolute().parents) if path.exists())
     with (
         _refused(space.config.results.root),
@@ -91,11 +96,11 @@ def _refuse_known(space: Space, parent: Path) -> None:
     name = space.config.results.run
     if name is not None and (path := parent / name).exists():
         raise BadInput(
-            f"`results.run` names what exists: {path}. Go on with that run by `python -m"
+            f"`results.run` names a run that exists: {path}. Continue that run with `python -m"
             f" mtsearch.run resume={path}`, or give another name."
         )
 
 
-def runs_of(space: Space, root: str | Path | None = None) -> Path:
-    """Where the runs of a space are made."""
+def runs_folder(space: Space, root: str | Path | None = None) -> Path:
+    """The folder for the runs of a space."""
     return Path(root if root is not None else space.config.results.root) / folder_name(space)

@@ -1,12 +1,12 @@
-"""Who may write a run in a store: one driver at a time, by an object a driver."""
+"""The lease of a run in an object store: one driver at a time may write the run."""
 
 from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import socket
-import sys
 import time
 import uuid
 from typing import Any
@@ -15,9 +15,10 @@ from mtsearch.config.errors import BadInput
 from mtsearch.runs import object_store as storage
 from mtsearch.runs.object_store import Store
 
-BEAT = 10.0  # seconds between an owner's signs of life
+HEARTBEAT = 10.0  # seconds between two heartbeats of an owner
 TERM = 60.0  # seconds without one after which the lease is free, by the store's clock
 _FOLDER = "lease"
+_log = logging.getLogger(__name__)
 
 
 class LeaseLost(RuntimeError):
@@ -25,13 +26,17 @@ class LeaseLost(RuntimeError):
 
 
 class Lease:
-    """The right to write a run, held from `take` or `first` to `release`. `number` counts the
-    drivers of the run from 1."""
+    """The lease of a run, held from `take` or `first` to `release`.
+
+    Args:
+        store: at the run.
+        number: counts the drivers of the run, from 1. It serves as the fencing token.
+    """
 
     def __init__(self, store: Store, number: int) -> None:
         self.store, self.number, self.token = store, number, uuid.uuid4().hex
-        self._beats = 0
-        self.segments = 0  # of events that are in the store for sure
+        self._renewals = 0
+        self.segments = 0  # number of the last segment of events that is in the store
 
     @classmethod
     def first(cls, store: Store) -> Lease | None:
@@ -43,9 +48,9 @@ class Lease:
     def take(cls, store: Store) -> Lease:
         """The lease of a run that has one already.
 
-        Where its owner has neither released it nor been silent for its term, this waits for the
-        next sign of life: a driver that died frees it within the term. Raises BadInput that names
-        the owner where it is alive.
+        Where its owner has neither released it nor let its term pass, this waits for the next
+        heartbeat: the lease of a driver that died is free within the term. Raises BadInput with the
+        owner's name where it is alive.
         """
         first: dict[str, Any] | None = None
         since = time.monotonic()
@@ -63,10 +68,10 @@ class Lease:
                 break
             if first is None:
                 first = found
-                print(
-                    f"{_owner(found)} drove {store.url} until a moment ago; waiting to see whether"
-                    " it still does.",
-                    file=sys.stderr,
+                _log.warning(
+                    "%s was driving %s until recently; waiting for its next heartbeat.",
+                    _owner(found),
+                    store.url,
                 )
             time.sleep(min(1.0, found["every"] / 2))
         lease = cls(store, number + 1)
@@ -82,15 +87,15 @@ class Lease:
             return bool(json.loads(self.store.read(_key(self.number)))["token"] == self.token)
         return True
 
-    def beat(self) -> None:
-        """Give a sign of life. Raises LeaseLost where another driver has the run now.
+    def renew(self) -> None:
+        """Send a heartbeat. Raises LeaseLost where another driver has the run now.
 
-        Where a store replaces an object in two steps, one that was cut short between them has left
-        none: it is made again as at first, so that of this driver and one that takes the run in the
-        same moment one withdraws.
+        A store that replaces an object in two steps has none if it was interrupted between them. It
+        is then created again as at first, so that this driver or one that takes the run at the same
+        moment withdraws.
         """
         number, found = newest(self.store)
-        self._beats += 1
+        self._renewals += 1
         if number < self.number:
             if self._create():
                 return
@@ -100,7 +105,7 @@ class Lease:
         self.store.write(_key(self.number), self._text("held"))
 
     def release(self) -> None:
-        """Let the next driver have it at once."""
+        """Free the lease for the next driver at once."""
         if newest(self.store)[0] == self.number:
             self.store.write(_key(self.number), self._text("released"))
 
@@ -110,10 +115,10 @@ class Lease:
             "state": state,
             "owner": owner,
             "token": self.token,
-            "beat": self._beats,
+            "beat": self._renewals,
             "segments": self.segments,
         }
-        return json.dumps({**tree, "every": BEAT, "term": TERM}).encode() + b"\n"
+        return json.dumps({**tree, "every": HEARTBEAT, "term": TERM}).encode() + b"\n"
 
 
 def newest(store: Store) -> tuple[int, dict[str, Any] | None]:

@@ -1,4 +1,4 @@
-"""Folding the events of a run into its trials."""
+"""The state of a run: its trials, from its events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.pareto import trial_order
+from mtsearch.runs.event_checks import check_event
+from mtsearch.runs.events import run_id_of
 
 
 @dataclass
@@ -28,9 +30,8 @@ class TrialRecord:
     selected: int | None = None
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
-    verdict: str | None = (
-        None  # why it was to stop at its last report; without an end its driver died right then
-    )
+    # why it was to stop at its last report; without an end event its driver died right then
+    verdict: str | None = None
 
     @property
     def result(self) -> dict[str, Any]:
@@ -54,10 +55,13 @@ class RunState:
     profile: str | None = None
     overrides: tuple[str, ...] = ()
     single: bool = False  # one training by `mtsearch.train`, not a search
+    schema: int = 1  # of the log
+    run_id: str = ""
+    config_sha256: str | None = None  # of config.yaml when the run began; None in schema 1
     started: float | None = None
     spent: float = 0.0  # seconds that earlier drivers worked
-    # of trials that ended only the selected report is kept, as a driver's memory must not grow with
-    # its reports
+    # keep only the selected report of trials that ended: the memory of a driver must not grow with
+    # the number of reports
     slim: bool = False
     running: dict[str, TrialRecord] = field(default_factory=dict)
     ended: list[TrialRecord] = field(default_factory=list)  # in the order of their ends
@@ -71,48 +75,72 @@ class RunState:
         it."""
         state = cls(slim=slim)
         for number, event in enumerate(events, start=1):
-            try:
-                state.apply(event)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise BadInput(
-                    f"event {number} of the run, a `{event.get('event')}`, does not fit those"
-                    f" before it ({type(error).__name__}: {error}). Restore events.jsonl from a"
-                    " copy or remove that line."
-                ) from None
+            state.fold(event, number)
         return state
 
-    def apply(self, event: Mapping[str, Any]) -> None:
-        """Fold one event in. What is already known (a report with a number seen before) changes
-        nothing."""
-        kind, now = event["event"], float(event["time"])
-        self._clock(
-            kind, float(event.get("clock", now))
-        )  # logs of before there was one have the time of day only
+    def fold(self, event: Mapping[str, Any], line: int) -> None:
+        """Check an event that was read from line `line` and apply it. Raises BadInput with the line
+        where its form is wrong, it is of another run, or it does not fit those before it."""
+        try:
+            check_event(event)
+            self._check_order(event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(
+                f"line {line} of events.jsonl, a `{str(event.get('event'))[:20]}` event, does not"
+                f" fit the run: {error}. Restore events.jsonl from a copy or remove that line."
+            ) from None
+        self.apply(event)
+
+    def _check_order(self, event: Mapping[str, Any]) -> None:
+        """Raises ValueError where an event of the right form contradicts those before it. What logs
+        of schema 1 may hold is accepted in them."""
+        kind = event["event"]
         if kind == "run":
-            self.space, self.profile, self.overrides = (
-                event["space"],
-                event.get("profile"),
-                tuple(event["overrides"]),
-            )
+            if self.started is not None:
+                raise ValueError("the run has begun before")
+            if event.get("schema", 1) > 1 and not ("run" in event and "config_sha256" in event):
+                raise ValueError("it lacks `run` or `config_sha256`")
+            return
+        if event.get("run", None if self.schema > 1 else self.run_id) != self.run_id:
+            raise ValueError("it is an event of another run")
+        if kind in ("resume", "note"):
+            return
+        trial = self.trials.get(event["trial"])
+        if kind == "start":
+            if trial is not None and (trial.kind, trial.config) != (event["kind"], event["config"]):
+                raise ValueError("the trial began before with another configuration")
+            return
+        if trial is None:
+            raise ValueError("its trial has not begun")
+        if kind == "end":
+            selected = event.get("selected")
+            if trial.state == "running" and selected is not None:
+                if selected not in trial.reports:
+                    raise ValueError(f"its `selected` is {selected}, which is no report before it")
+            elif trial.state == "running" and event["state"] == "done":
+                raise ValueError("it lacks `selected`")
+            elif trial.state != "running" and self.schema > 1:
+                raise ValueError("the trial has ended before")
+        elif kind == "test" and trial.test and self.schema > 1:
+            raise ValueError("the trial was tested before")
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Apply one event of the right form. What is already known (a report with a number seen
+        before) changes nothing."""
+        kind, now = event["event"], float(event["time"])
+        # logs of before there was a clock have the time of day only
+        self._clock(kind, float(event.get("clock", now)))
+        if kind == "run":
+            self.space, self.profile = event["space"], event.get("profile")
+            self.overrides = tuple(event["overrides"])
             self.single = bool(event.get("single", False))
+            self.schema, self.run_id = event.get("schema", 1), run_id_of(event)
+            self.config_sha256 = event.get("config_sha256")
             self.started = now
         elif kind == "resume":
             self.changes.update(event["changes"])
         elif kind == "start":
-            known = self.trials.get(event["trial"])
-            if known is None:
-                known = self.trials[event["trial"]] = TrialRecord(
-                    event["trial"],
-                    event["kind"],
-                    event.get("control"),
-                    event["config"],
-                    event["params"],
-                    event.get("study", {}),
-                )
-                self.running[known.trial] = known
-                self.states[known.state] += 1
-                self.kinds[known.kind] += 1
-            known.attempts = max(known.attempts, int(event["attempt"]))
+            self._start(event)
         elif kind == "report":
             trial = self.trials[event["trial"]]
             if trial.state == "running" or not self.slim:
@@ -123,15 +151,28 @@ class RunState:
         elif kind == "test":
             self.trials[event["trial"]].test = dict(event["metrics"])
 
+    def _start(self, event: Mapping[str, Any]) -> None:
+        known = self.trials.get(event["trial"])
+        if known is None:
+            known = self.trials[event["trial"]] = TrialRecord(
+                event["trial"],
+                event["kind"],
+                event.get("control"),
+                event["config"],
+                event["params"],
+                event.get("study", {}),
+            )
+            self.running[known.trial] = known
+            self.states[known.state] += 1
+            self.kinds[known.kind] += 1
+        known.attempts = max(known.attempts, int(event["attempt"]))
+
     def _end(self, trial: TrialRecord, event: Mapping[str, Any]) -> None:
         if trial.state != "running":
             return
         self.states[trial.state] -= 1
-        trial.state, trial.reason, trial.selected = (
-            event["state"],
-            event.get("reason"),
-            event.get("selected"),
-        )
+        trial.state, trial.selected = event["state"], event.get("selected")
+        trial.reason = event.get("reason")
         self.states[trial.state] += 1
         self.ended.append(self.running.pop(trial.trial))
         if self.slim and trial.reports:

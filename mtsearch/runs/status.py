@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mtsearch.config.space import Space
-from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 
 Listener = Callable[[str, TrialRecord, Mapping[str, Any]], None]
@@ -31,7 +31,7 @@ class RunningSearch(Protocol):
     listener: Listener
 
     @property
-    def run(self) -> RunDirectory:
+    def run(self) -> DrivenRun:
         """Where its events are."""
 
     @property

@@ -11,7 +11,7 @@ from mtsearch.config.errors import Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.pareto import Front
-from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
 from mtsearch.strategy.journal import objective_values
@@ -32,10 +32,10 @@ class TrialManager:
         data: where the driver found the data.
     """
 
-    def __init__(self, run: RunDirectory, space: Space, data: DataConfig) -> None:
+    def __init__(self, run: DrivenRun, space: Space, data: DataConfig) -> None:
         self.run, self.space, self.data = run, space, data
         self.halted: str | None = None  # why the run cannot continue
-        self.state = run.state(slim=True)
+        self.state = run.read_state(slim=True)
         self.listener: Listener = lambda event, trial, metrics: None
         with self._writing():
             self.study = Study(run, space, self.state)
@@ -47,7 +47,6 @@ class TrialManager:
         self._front = Front[str](
             space.config.objectives, space.config.constraints, run.environment.get("tasks")
         )
-        run.remove_partial_checkpoints()
         for trial in self.state.ended:
             self._add_to_front(trial)
         self.scheduler = self._make_scheduler()
@@ -202,17 +201,19 @@ class TrialManager:
         """Record the test metrics of a trial's selected model; None where the test failed, which a
         resume repeats."""
         self._testing.discard(name)
-        if metrics is not None:
+        if metrics is not None and not self.state.trials[name].test:
             self._write("test", trial=name, metrics=metrics)
             self.listener("tested", self.state.trials[name], metrics)
 
     def _end(self, name: str, **fields: Any) -> None:
-        self._write("end", trial=name, **fields)
         trial = self.state.trials[name]
+        if trial.state != "running":
+            return
+        self._write("end", trial=name, **fields)
         with self._writing():
             self.study.tell(trial)
         for gone in self._add_to_front(trial):
-            self.run.drop_checkpoint(gone)
+            self.run.delete_checkpoint(gone)
         self.listener("ended", trial, trial.result)
 
     def halt(self, reason: str) -> NoReturn:
@@ -276,9 +277,7 @@ class TrialManager:
     def _delete_stale_checkpoints(self) -> None:
         """Delete the checkpoints that an earlier driver has left."""
         keep = {*self._front.keys, *self.state.running, *(t.trial for t in self._controls_done())}
-        for name in self.run.kept_checkpoints():
-            if name not in keep:
-                self.run.drop_checkpoint(name)
+        self.run.prune_checkpoints(keep, self.state.trials)
 
     # ------------------------------------------------------------ the scheduler
 

@@ -9,7 +9,7 @@ from optuna.trial import Trial
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
-from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.strategy import compat
 from mtsearch.strategy.journal import open_study, outcome_of
@@ -32,7 +32,7 @@ class Study:
         state: the trials of the run so far.
     """
 
-    def __init__(self, run: RunDirectory, space: Space, state: RunState) -> None:
+    def __init__(self, run: DrivenRun, space: Space, state: RunState) -> None:
         self._run, self._space, self._config = run, space, space.config
         trials = self._config.search.trials
         finite = not any(dimension.continuous for dimension in space.dimensions)

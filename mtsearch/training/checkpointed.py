@@ -12,6 +12,7 @@ from typing import Any, Self
 import torch
 
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.checkpoint_owner import CheckpointOwner
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import device_of, open_dataset
 from mtsearch.models import MultiTaskModel, build_model
@@ -61,14 +62,19 @@ class CheckpointedTrial(ABC):
         """Continue from a `state_dict` of the same configuration. Raises ValueError when the data
         differ."""
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, owner: CheckpointOwner | None = None) -> None:
         """Write the state to a folder, atomically. With several ranks, rank 0 calls this. The state
-        of a finished trial is small: the selected weights and the reports."""
-        save_state(folder, self.state_dict())
+        of a finished trial is small: the selected weights and the reports. `owner`: the trial of a
+        run that it belongs to."""
+        save_state(folder, self.state_dict(), owner)
 
     @classmethod
     def restore(
-        cls, folder: Path, data: DataConfig | None = None, world: World | None = None
+        cls,
+        folder: Path,
+        data: DataConfig | None = None,
+        world: World | None = None,
+        owner: CheckpointOwner | None = None,
     ) -> Self:
         """The trial that was saved in a folder.
 
@@ -76,12 +82,13 @@ class CheckpointedTrial(ABC):
             folder: the folder that was given to `save`.
             data: replaces the saved location of the dataset.
             world: the ranks that train the trial together.
+            owner: the trial of a run whose checkpoint this should be; None for any.
 
         Raises:
-            BadInput: the folder is missing or damaged.
+            BadInput: the folder is missing, damaged or of another trial than `owner`.
             ValueError: the data differ from those that the state was made on.
         """
-        state = load_state(folder)
+        state = load_state(folder, owner)
         trial = cls(
             TrialConfig.model_validate(state["config"]),
             data or DataConfig.model_validate(state["data"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from mtsearch.config.checkpoint_owner import CheckpointOwner
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.models import MultiTaskModel
 from mtsearch.training.world import World
@@ -76,13 +77,18 @@ class TrialProtocol(Protocol):
         """
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write the state to a folder, atomically."""
+    def save(self, folder: Path, owner: CheckpointOwner | None = None) -> None:
+        """Write the state to a folder, atomically; `owner`: the trial of a run that it belongs
+        to."""
         ...
 
     @classmethod
     def restore(
-        cls, folder: Path, data: DataConfig | None = None, world: World | None = None
+        cls,
+        folder: Path,
+        data: DataConfig | None = None,
+        world: World | None = None,
+        owner: CheckpointOwner | None = None,
     ) -> Self:
         """The trial that was saved in a folder.
 
@@ -90,9 +96,10 @@ class TrialProtocol(Protocol):
             folder: the folder that was given to `save`.
             data: replaces the saved location of the dataset.
             world: the ranks that train the trial together.
+            owner: the trial of a run whose checkpoint this should be; None for any.
 
         Raises:
-            BadInput: the folder is missing or damaged.
+            BadInput: the folder is missing, damaged or of another trial than `owner`.
             ValueError: the data differ from those that the state was made on.
         """
         ...

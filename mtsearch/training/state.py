@@ -19,19 +19,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mtsearch.config.checkpoint_owner import CheckpointOwner
 from mtsearch.config.errors import BadInput
 
 # 2: trials count sparsifier ticks; 3: checksums; 4: weights selected for several tasks are stored
-# once, and the checksum covers the version; 5: `handed` is `carried_metrics`
-VERSION, OLDEST = 5, 2
+# once, and the checksum covers the version; 5: `handed` is `carried_metrics`; 6: the trial that the
+# checkpoint belongs to
+VERSION, OLDEST = 6, 2
 _TENSORS, _TREE = "state.safetensors", "state.json"
 
 
-def save_state(folder: Path, state: dict[str, Any]) -> None:
+def save_state(folder: Path, state: dict[str, Any], owner: CheckpointOwner | None = None) -> None:
     """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a
-    crash leaves the old or the new."""
+    crash leaves the old or the new. `owner`: the trial that it belongs to."""
     tensors: dict[str, Tensor] = {}
-    tree = {"version": VERSION, "state": encode(state, "", tensors)}
+    tree: dict[str, Any] = {"version": VERSION, "state": encode(state, "", tensors)}
+    tree["owner"] = None if owner is None else owner.stored()
     tree["state_sha256"] = _tree_hash(tree)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
@@ -76,9 +79,9 @@ def _old(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
-def load_state(folder: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote. Raises BadInput when it is missing, damaged or of another
-    version."""
+def load_state(folder: Path, owner: CheckpointOwner | None = None) -> dict[str, Any]:
+    """Read what `save_state` wrote. Raises BadInput when it is missing, damaged, of another version
+    or, where `owner` is given, of another trial."""
     if (
         not folder.exists() and _old(folder).exists()
     ):  # a crash between the two renames leaves the previous state under its other name
@@ -103,6 +106,7 @@ def load_state(folder: Path) -> dict[str, Any]:
                 f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to"
                 f" {VERSION}. Update mtsearch."
             )
+        _check_owner(folder, tree.get("owner"), owner)
         return decode(tree["state"], tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, BadInput):
@@ -112,13 +116,32 @@ def load_state(folder: Path) -> dict[str, Any]:
         ) from None
 
 
+def _check_owner(folder: Path, found: Any, owner: CheckpointOwner | None) -> None:
+    """Raises BadInput where a checkpoint is not that of the trial that it is read for."""
+    if owner is None or found == owner.stored() or (found is None and not owner.required):
+        return
+    whose = "no trial"
+    if isinstance(found, dict):
+        whose = f"trial `{found.get('trial')}` of run {found.get('run')}"
+        if found.get("trial") == owner.trial and found.get("run") == owner.run:
+            whose = "another configuration of it"
+    raise BadInput(
+        f"the checkpoint {folder} is not that of trial `{owner.trial}` of run {owner.run}: it"
+        f" belongs to {whose}. Restore the folder from a copy, or train the trial again."
+    )
+
+
 def has_state(folder: Path) -> bool:
     """Whether a state was ever completed there."""
     return (folder / _TREE).exists() or (_old(folder) / _TREE).exists()
 
 
 def _tree_hash(tree: dict[str, Any]) -> str:
-    counted = [tree["version"], tree["state"]] if tree["version"] > 3 else tree["state"]
+    counted: Any = tree["state"]
+    if tree["version"] > 5:
+        counted = [tree["version"], tree["state"], tree["owner"]]
+    elif tree["version"] > 3:
+        counted = [tree["version"], tree["state"]]
     return hashlib.sha256(json.dumps(counted, allow_nan=False).encode()).hexdigest()
 
 

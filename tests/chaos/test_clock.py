@@ -24,7 +24,7 @@ def test_the_seconds_of_a_run_do_not_follow_the_time_of_day():
         "space": "toy",
         "overrides": [],
         "changes": {},
-        "trial": "0",
+        "trial": "0000",
         "config": {},
         "params": {},
         "attempt": 1,

@@ -12,7 +12,8 @@ import pytest
 
 from mtsearch.config.errors import BadInput, Halt
 from mtsearch.runs.directory import RunDirectory
-from mtsearch.runs.events import EventLog
+from mtsearch.runs.events import EventLog, read_events
+from mtsearch.runs.opening import create_run
 from mtsearch.training.state import load_state, save_state
 from tests.chaos.checks import check_run
 from tests.chaos.conftest import run_in
@@ -60,7 +61,7 @@ def test_an_event_is_written_whole_or_not_at_all(tmp_path):
         assert log.path.read_bytes() == whole
     log.append("start", n=3)
     log.close()
-    assert [event.get("n") for event in log.read()] == [1, 3]
+    assert [event.get("n") for event in read_events(log.path)] == [1, 3]
 
 
 def test_a_state_is_written_whole_or_not_at_all(tmp_path):
@@ -79,7 +80,7 @@ def test_a_run_that_finds_no_room_does_not_begin(tmp_path):
         r" `results.root`\.$"
     )
     with file_limit(64), pytest.raises(BadInput, match=said) as caught:
-        RunDirectory.create(space(tmp_path), {}, name="toy")
+        create_run(space(tmp_path), {}, name="toy")
     assert "\n" not in str(caught.value) and list((tmp_path / "toy").iterdir()) == []
 
 

@@ -168,7 +168,7 @@ def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp
     config = space_of("real", str(tmp_path)).defaults
     job = {
         "purpose": "train",
-        "folder": str(tmp_path / "0000"),
+        "checkpoint": {"folder": str(tmp_path / "0000")},
         "config": config,
         "data": data,
         "plugins": [],
@@ -277,7 +277,7 @@ def test_no_file_of_a_run_is_read_as_a_pickle(undisturbed, tmp_path):
     config = space_of("real", str(tmp_path)).defaults
     job = {
         "purpose": "train",
-        "folder": str(tmp_path / "0000"),
+        "checkpoint": {"folder": str(tmp_path / "0000")},
         "config": config,
         "data": DATA,
         "plugins": [],

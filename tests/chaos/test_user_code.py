@@ -70,7 +70,7 @@ def test_a_trial_that_diverges_fails_with_the_reason_and_what_to_do(tmp_path):
     config = space_of("real", str(tmp_path)).defaults | {"optimizer": {"name": "sgd", "lr": 1e30}}
     job = {
         "purpose": "train",
-        "folder": str(tmp_path / "0000"),
+        "checkpoint": {"folder": str(tmp_path / "0000")},
         "config": config,
         "data": DATA,
         "plugins": [],

@@ -9,6 +9,7 @@ import pytest
 from mtsearch.commands.report import main, write
 from mtsearch.config.reading import load_space
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from tests.helpers.synthetic_search import LABEL, search
 
 ALL = [
@@ -30,7 +31,7 @@ def run(tmp_path):
         "checksum": "0",
         "tasks": {"image": "classification", "digit": "classification"},
     }
-    made = RunDirectory.create(space, facts, name="pareto_cm", root=tmp_path)
+    made = create_run(space, facts, name="pareto_cm", root=tmp_path)
     rows, history = search(trials=4)
     for row in rows:
         tree = space.controls[row["control"]] if row["control"] else space.defaults

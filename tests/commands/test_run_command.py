@@ -6,7 +6,7 @@ import pytest
 
 from mtsearch.commands.run import main
 from mtsearch.config.reading import list_spaces, load_space
-from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from tests.helpers.spaces import space
 
 
@@ -86,12 +86,12 @@ def test_bad_input_gets_one_sentence(capsys, tmp_path):
 
 
 def test_a_resume_changes_only_what_may_change(capsys, tmp_path):
-    run = RunDirectory.create(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
+    run = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
     where = f"resume={run.path}"
     assert "`trial.seed` cannot change on resume" in refused(capsys, where, "trial.seed=2")
     assert "`profile` does not go with `resume`" in refused(capsys, where, "profile=quick")
     assert "`search.trials`" in refused(capsys, where, "search.trials=many")
-    with run.driver_lock():
+    with run:
         assert f"driven by process {os.getpid()} on " in refused(capsys, where)
 
 
@@ -111,7 +111,7 @@ def test_a_command_that_is_given_again_goes_on_with_its_run(capsys, tmp_path, mo
     )
     monkeypatch.setattr(engine, "resume", lambda path, changes: done.append((path, changes)) or 0)
     assert door(capsys, *words)[0] == 0
-    made = RunDirectory.create(
+    made = create_run(
         load_space(words[0][6:], words[1:4]), {}, name="pareto_cm", overrides=words[1:4]
     )
     assert door(capsys, *words)[0] == 0
@@ -126,7 +126,7 @@ def test_a_name_that_is_no_folder_name_is_refused(capsys, name):
 
 
 def test_a_resume_cannot_have_fewer_trials_than_there_are(capsys, tmp_path):
-    run = RunDirectory.create(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
+    run = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
     for name in ("0000", "0001"):
         run.log.append(
             "start",

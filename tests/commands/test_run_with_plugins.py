@@ -1,7 +1,12 @@
 """A run keeps where its plug-ins are: it is resumed, reported and trained again with them, from any
 folder, or says which is missing."""
 
+import hashlib
 import json
+import os
+import shutil
+import uuid
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +14,11 @@ from mtsearch.commands.report import main as report
 from mtsearch.commands.run import main as run_door
 from mtsearch.config.errors import BadInput
 from mtsearch.config.reading import load_space
+from mtsearch.config.trust import refuse_untrusted, trust_plugins
 from mtsearch.jobs.environment import check_plugins
 from mtsearch.jobs.job import Job
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from tests.helpers.fake import PLAN
 
 METHOD = """
@@ -37,7 +44,7 @@ def run(tmp_path, monkeypatch, forget_plugins):
     monkeypatch.chdir(tmp_path / "work")
     space = load_space("pareto_mm", [*OVERRIDES, f"data.store={tmp_path / 'stores'}"])
     environment = {"dataset": "sample", "checksum": "abc", "plugins": {"mine.py": "0" * 64}}
-    made = RunDirectory.create(
+    made = create_run(
         space, environment, name="pareto_mm", overrides=OVERRIDES, root=tmp_path / "results"
     )
     made.log.append(
@@ -80,20 +87,74 @@ def test_a_changed_plugin_does_not_go_on_with_a_run(run):
         check_plugins(RunDirectory(run.path).space, run.environment)
 
 
-@pytest.mark.parametrize("entry", ["evil.py", "{run}/evil.py", "evil"])
-def test_a_run_directory_brings_no_code_along(run, tmp_path, monkeypatch, capsys, entry):
-    """Whoever reads a run that a stranger made, from within it even, runs nothing of the
-    stranger's."""
-    (run.path / "evil.py").write_text("raise SystemExit('it ran')")
-    config = (run.path / "config.yaml").read_text()
-    (run.path / "config.yaml").write_text(
-        config.replace(str(tmp_path / "work" / "mine.py"), entry.format(run=run.path))
-    )
+ELSEWHERE = ["evil.py", "{run}/evil.py", "evil", "/proc/self/cwd/evil.py", "{outside}/evil.py"]
+
+
+@pytest.mark.parametrize("entry", ELSEWHERE)
+def test_a_plugin_of_a_foreign_run_is_not_loaded(run, tmp_path, monkeypatch, capsys, entry):
+    """The run was made by somebody else, who chose config.yaml and events.jsonl as a whole."""
+    (tmp_path / "outside").mkdir()
+    for folder in (run.path, tmp_path / "outside"):
+        (folder / "evil.py").write_text("raise SystemExit('it ran')")
+    config, path = (run.path / "config.yaml").read_text(), str(tmp_path / "work" / "mine.py")
+    config = config.replace(path, entry.format(run=run.path, outside=tmp_path / "outside"))
+    (run.path / "config.yaml").write_text(config)
+    first, *rest = run.events_path.read_text().splitlines()
+    checksum = hashlib.sha256(config.encode()).hexdigest()
+    first = json.dumps({**json.loads(first), "config_sha256": checksum})
+    run.events_path.write_text("\n".join([first, *rest]) + "\n")
     monkeypatch.chdir(run.path)
     monkeypatch.syspath_prepend(run.path)
     assert report(["run=."]) == 2
     said = capsys.readouterr().err
-    assert "brings the plug-in" in said and "it ran" not in said
+    assert "Name it yourself, if you trust it, with `plugins=[" in said and "it ran" not in said
+
+
+@pytest.mark.parametrize("damage", ["mode", "run", "link", "gone", "inside"])
+def test_a_record_of_trust_that_others_could_write_counts_for_nothing(
+    run, tmp_path, monkeypatch, damage
+):
+    record = Path(os.environ["XDG_STATE_HOME"]) / "mtsearch" / "trusted" / f"{run.run_id}.json"
+    assert record.stat().st_mode & 0o777 == 0o600 and RunDirectory(run.path).space
+    if damage == "mode":
+        record.chmod(0o620)
+    elif damage == "run":
+        record.write_text(json.dumps({**json.loads(record.read_text()), "run": "0" * 32}))
+    elif damage == "link":
+        record.replace(tmp_path / "record.json")
+        record.symlink_to(tmp_path / "record.json")
+    elif damage == "gone":
+        record.unlink()
+    else:
+        monkeypatch.setenv("XDG_STATE_HOME", str(run.path))
+        inside = run.path / "mtsearch" / "trusted" / record.name
+        inside.parent.mkdir(parents=True)
+        shutil.copy(record, inside)
+    with pytest.raises(BadInput, match=r"is not loaded from a run directory\. Name it yourself"):
+        _ = RunDirectory(run.path).space
+    assert RunDirectory(run.path, [str(tmp_path / "work" / "mine.py")]).space
+
+
+def test_a_plugin_that_changed_is_not_loaded_unasked(run, tmp_path):
+    path = tmp_path / "work" / "mine.py"
+    path.write_text(METHOD + "\n")
+    with pytest.raises(BadInput, match=r"is not the one that the run .* began with"):
+        _ = RunDirectory(run.path).space
+    assert RunDirectory(run.path, [str(path)]).space
+
+
+def test_a_module_is_trusted_by_its_files(run, tmp_path, monkeypatch):
+    for name, value in (("one", 1), ("two", 2)):
+        (tmp_path / name / "package").mkdir(parents=True)
+        (tmp_path / name / "package" / "__init__.py").write_text("")
+        (tmp_path / name / "package" / "part.py").write_text(f"raise SystemExit({value})")
+    monkeypatch.syspath_prepend(tmp_path / "one")
+    run_id = uuid.uuid4().hex
+    trust_plugins(run_id, ["package.part"])
+    refuse_untrusted(run.path, run_id, ["package.part"])
+    monkeypatch.syspath_prepend(tmp_path / "two")
+    with pytest.raises(BadInput, match="began with"):
+        refuse_untrusted(run.path, run_id, ["package.part"])
 
 
 def test_a_reference_result_names_no_folder(run, tmp_path):
@@ -111,7 +172,7 @@ def test_a_job_loads_them_before_it_reads_its_configuration(
     monkeypatch.setenv(PLAN, str(tmp_path))
     job = {
         "purpose": "train",
-        "folder": str(tmp_path / "checkpoint"),
+        "checkpoint": {"folder": str(tmp_path / "checkpoint")},
         "config": {"balancing": "outside"},
         "data": {"dataset": "multidigits"},
         "trial_class": "tests.helpers.fake:FakeTrial",

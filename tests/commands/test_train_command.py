@@ -9,6 +9,7 @@ from mtsearch import run as run_door
 from mtsearch.commands import train
 from mtsearch.jobs import single
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from tests.helpers.fake import PLAN, FakeTrial, order
 from tests.helpers.spaces import space
 
@@ -120,12 +121,12 @@ def test_an_interrupted_training_goes_on_with_the_numbers_it_would_have_had(
 
 def test_what_is_left_of_a_training_may_be_its_last_report_its_end_or_its_test(door):
     _, whole, _ = door("trial.seed=4")
-    lines = whole.log.path.read_text().splitlines()
+    lines = whole.events_path.read_text().splitlines()
     expected = figures(whole)
     for kept in range(
         1, len(lines) + 1
     ):  # from the run's first line on, the state on disk being the newest
-        whole.log.path.write_text("\n".join(lines[:kept]) + "\n")
+        whole.events_path.write_text("\n".join(lines[:kept]) + "\n")
         code, run, err = door(f"resume={whole.path}")
         assert code == 0 and err == "" and figures(run) == expected
         events = [event["event"] for event in run.events()]
@@ -134,8 +135,8 @@ def test_what_is_left_of_a_training_may_be_its_last_report_its_end_or_its_test(d
 
 def test_a_finished_training_stays_as_it_is_and_a_failed_one_says_why(door):
     _, run, _ = door()
-    before = run.log.path.read_bytes()
-    assert door(f"resume={run.path}")[0] == 0 and run.log.path.read_bytes() == before
+    before = run.events_path.read_bytes()
+    assert door(f"resume={run.path}")[0] == 0 and run.events_path.read_bytes() == before
     order("raise", 1, 2)
     _, run, _ = door("trial.seed=4")
     code, _, err = door(f"resume={run.path}")
@@ -169,9 +170,7 @@ def test_what_does_not_go_with_the_resume_of_a_training_is_refused(door, tmp_pat
             and f"`{word.partition('=')[0]}` does not go with `resume`" in err
             and err.count("\n") == 1
         )
-    made = RunDirectory.create(
-        space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy"
-    )
+    made = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
     code, _, err = door(f"resume={made.path}")
     assert (
         code == 2
@@ -215,9 +214,7 @@ def test_a_training_minds_no_control_that_it_does_not_train(door, capsys):
 
 
 def test_a_resume_answers_what_is_no_yaml_in_a_sentence(tmp_path, capsys):
-    made = RunDirectory.create(
-        space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy"
-    )
+    made = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
     assert run_door.main([f"resume={made.path}", "search.trials=["]) == 2
     shown = capsys.readouterr()
     assert shown.err.count("\n") == 1 and "`search.trials` is no valid YAML" in shown.err

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from mtsearch.runs.mirror import fence, read_segments
 from rich.console import Console
 
 from mtsearch import run as run_door
@@ -19,7 +20,6 @@ from mtsearch.runs import checkpoints as kept
 from mtsearch.runs import lease as leases
 from mtsearch.runs import mirror as mirrors
 from mtsearch.runs.lease import Lease
-from mtsearch.runs.mirror import fence, read_segments
 from mtsearch.runs.object_store import Store
 from mtsearch.runs.opening import open_run
 from tests.execution.test_search import calm, counted, shown, told

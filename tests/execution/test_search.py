@@ -16,6 +16,7 @@ from mtsearch.execution import engine
 from mtsearch.execution.callback import TuneCallback
 from mtsearch.jobs.job import Job
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from tests.helpers.fake import FakeTrial, order
 from tests.helpers.fixtures import FAKE, PLAN
 from tests.helpers.spaces import real, space
@@ -172,7 +173,7 @@ def job(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(PLAN, str(tmp_path))
     made = {
-        "folder": str(tmp_path / "0000"),
+        "checkpoint": {"folder": str(tmp_path / "0000")},
         "config": space(tmp_path).defaults,
         "data": {"dataset": "none"},
         "trial_class": FAKE,
@@ -204,7 +205,7 @@ def test_an_unfinished_trial_whose_checkpoint_is_damaged_makes_the_same_reports_
 
 
 def test_data_that_lie_elsewhere_now_are_found_by_the_resume_alone(tmp_path, monkeypatch):
-    run = RunDirectory.create(space(tmp_path), {"checksum": "abc"}, name="toy")
+    run = create_run(space(tmp_path), {"checksum": "abc"}, name="toy")
     asked = []
     monkeypatch.setattr(engine, "check_space", lambda space: None)
     monkeypatch.setattr(
@@ -332,7 +333,7 @@ def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(
 def test_a_driver_that_died_between_a_last_report_and_the_end_it_decides_has_decided(search):
     code, run, _ = search(halved(search.root / "whole"))
     assert code == 0
-    lines, rows, known = run.log.path.read_text().splitlines(), shown(run), states(run)
+    lines, rows, known = run.events_path.read_text().splitlines(), shown(run), states(run)
     ends = [
         n
         for n, line in enumerate(lines)
@@ -340,7 +341,7 @@ def test_a_driver_that_died_between_a_last_report_and_the_end_it_decides_has_dec
     ]
     report, name = json.loads(lines[ends[0] - 1]), json.loads(lines[ends[0]])["trial"]
     assert report["event"] == "report" and report["stop"] == json.loads(lines[ends[0]])["reason"]
-    run.log.path.write_text("\n".join(lines[: ends[0]]) + "\n")
+    run.events_path.write_text("\n".join(lines[: ends[0]]) + "\n")
     assert run.state().trials[name].state == "running"
     code, run, _ = search.resume(run)
     assert code == 0 and shown(run) == rows and states(run) == known

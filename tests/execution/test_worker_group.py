@@ -42,7 +42,7 @@ def train(group, tmp_path):
     def run(batch_size, trial_class=FAKE, config=None, data=None):
         job = {
             "purpose": "train",
-            "folder": str(tmp_path / f"{batch_size:04d}"),
+            "checkpoint": {"folder": str(tmp_path / f"{batch_size:04d}")},
             "config": config or {**space(tmp_path).defaults, "batch_size": batch_size},
             "data": data or {"dataset": "none"},
             "gpu": 0,

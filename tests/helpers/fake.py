@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+from mtsearch.config.errors import BadInput
 from mtsearch.config.files import write_atomic
 from mtsearch.config.schema import DataConfig, TrialConfig
 
@@ -155,8 +156,9 @@ class FakeTrial:
         self.reports.append(report)
         return dict(report)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, owner=None) -> None:
         state = {
+            "owner": owner and owner.stored(),
             "config": self.config.model_dump(mode="json"),
             "x": self.x,
             "reports": self.reports,
@@ -171,8 +173,10 @@ class FakeTrial:
         return (folder / "state.json").exists()
 
     @classmethod
-    def restore(cls, folder: Path, data: DataConfig, world=None) -> FakeTrial:
+    def restore(cls, folder: Path, data: DataConfig, world=None, owner=None) -> FakeTrial:
         state = json.loads((folder / "state.json").read_text())
+        if owner is not None and state["owner"] != owner.stored():
+            raise BadInput(f"the checkpoint {folder} is another trial's")
         trial = cls(TrialConfig.model_validate(state["config"]), data, world)
         trial.x, trial.reports = state["x"], state["reports"]
         return trial

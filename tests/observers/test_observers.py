@@ -20,6 +20,7 @@ from mtsearch.observers.dispatcher import dispatch_events
 from mtsearch.runs import object_store as storage
 from mtsearch.runs import opening
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.object_store import Store
 from mtsearch.strategy.manager import TrialManager
 from tests.helpers.fake import order
 from tests.helpers.spaces import space
@@ -32,7 +33,7 @@ def watched(root, monitor, plugins=(), **settings):
 
 def opened(made, path=None):
     """A manager of a new run of this space, or of the run at `path`."""
-    run = RunDirectory(path) if path else RunDirectory.create(made, {}, name="toy")
+    run = RunDirectory(path).drive() if path else opening.create_run(made, {}, name="toy")
     return TrialManager(run, made, DataConfig(dataset="cifar10_mnist"))
 
 
@@ -137,9 +138,9 @@ def test_a_resumed_run_has_no_point_twice_in_tensorboard(tmp_path):
 def test_a_trial_that_a_dead_driver_had_decided_to_stop_ends_for_observers_too(tmp_path):
     made = watched(tmp_path, ["tensorboard"], trials=2)
     run, _ = drive(made, stop=("0000", 2))
-    lines = run.log.path.read_text().splitlines()
+    lines = run.events_path.read_text().splitlines()
     lines[-1] = json.dumps({**json.loads(lines[-1]), "stop": "too many others are better"})
-    run.log.path.write_text("\n".join(lines) + "\n")
+    run.events_path.write_text("\n".join(lines) + "\n")
     told = []
     manager = opened(made, run.path)
     assert manager.state.trials["0000"].state == "running"
@@ -291,11 +292,12 @@ def drive_at(url, monitor, name="first", stop=None, plugins=()):
     Returns its store and the notes."""
     made = watched(url, monitor, plugins, trials=2)
     made = Space({**made.raw, "results": {"root": url, "run": name}})
-    run = opening.named_run(made) or opening.create_run(made, {}, name="toy")
-    with run.driver_lock():
+    begun = opening.named_run(made)
+    run = begun.drive() if begun else opening.create_run(made, {}, name="toy")
+    with run:
         _, notes = work(TrialManager(run, made, DataConfig(dataset="cifar10_mnist")), stop)
         assert run.flush() is None
-    return run.store, notes
+    return Store(run.address), notes
 
 
 TITLES = '''
@@ -352,14 +354,14 @@ def test_of_a_trial_kept_offline_for_wandb_a_url_has_one_folder(place):
     made = watched(place, [], trials=2)
     run = opening.create_run(made, {}, name="toy")
     for stamp, trials in (("20260101_000000", ("0000", "0001")), ("20260102_000000", ("0001",))):
-        with run.driver_lock():
+        with run:
             for trial in trials:
                 folder = run.path / "wandb" / f"offline-run-{stamp}-toy-first-{trial}" / "files"
                 folder.mkdir(parents=True)
                 (folder / "config.yaml").write_text("{}")
             assert run.flush() is None
-        run = opening.open_run(run.address)
-    assert {name.partition("/")[0] for name in run.store.list("wandb")} == {
+        run = opening.open_run(run.address).drive()
+    assert {name.partition("/")[0] for name in Store(run.address).list("wandb")} == {
         "offline-run-20260101_000000-toy-first-0000",
         "offline-run-20260102_000000-toy-first-0001",
     }

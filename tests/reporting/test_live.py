@@ -5,7 +5,7 @@ from rich.console import Console
 
 from mtsearch.config.schema import DataConfig
 from mtsearch.reporting.live import Display
-from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from mtsearch.strategy.manager import TrialManager
 from tests.helpers.spaces import space
 
@@ -14,7 +14,7 @@ from tests.helpers.spaces import space
 def manager(tmp_path):
     made = space(tmp_path, trials=3)
     manager = TrialManager(
-        RunDirectory.create(made, {}, name="toy"), made, DataConfig(dataset="cifar10_mnist")
+        create_run(made, {}, name="toy"), made, DataConfig(dataset="cifar10_mnist")
     )
     yield manager
     manager.run.log.close()

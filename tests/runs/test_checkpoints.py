@@ -8,9 +8,11 @@ import pytest
 
 from mtsearch.config.errors import BadInput
 from mtsearch.jobs.job import Job
-from mtsearch.runs import checkpoints as states
-from mtsearch.runs.checkpoints import key_of, outbox, pack, send_outbox, unpack
+from mtsearch.runs import checkpoints
+from mtsearch.runs.archives import pack, unpack
+from mtsearch.runs.checkpoints import CheckpointLocation, config_key
 from mtsearch.runs.object_store import Store
+from mtsearch.runs.pending import pending_folder, upload_pending
 from tests.helpers.fixtures import FAKE, PLAN
 from tests.helpers.spaces import space
 
@@ -19,16 +21,16 @@ from tests.helpers.spaces import space
 def job(url, tmp_path, monkeypatch):
     """`job(...)` is a job of trial 0000 whose state is in a store."""
     monkeypatch.setenv(PLAN, str(tmp_path))
-    monkeypatch.setattr(states, "PATIENCE", 1.0)
-    monkeypatch.setattr(states, "LAST", 1.0)
+    monkeypatch.setattr(checkpoints, "FIND_TIMEOUT", 1.0)
+    monkeypatch.setattr(checkpoints, "LAST_TIMEOUT", 1.0)
     config = space(url).defaults
 
     def make(purpose="train", every=0, **changed):
         tree = config | changed
-        store = {"url": url, "trial": "0000", "key": key_of(tree), "every": every, "patient": False}
+        location = CheckpointLocation(url=url, trial="0000", key=config_key(tree), every=every)
         made = {
             "purpose": purpose,
-            "store": store,
+            "checkpoint": location.to_dict(),
             "config": tree,
             "data": {"dataset": "none"},
             "gpu": 0,
@@ -37,7 +39,7 @@ def job(url, tmp_path, monkeypatch):
         return Job(json.dumps({**made, "trial_class": FAKE}))
 
     make.store = Store(url)
-    make.key = key_of(config)
+    make.key = config_key(config)
     return make
 
 
@@ -89,23 +91,23 @@ def test_a_store_that_is_away_is_told_and_the_state_waits_on_this_machine(job, s
     try:
         away = told(one, 2)
         assert away[-1].done and "cannot be written" in away[-1].store_error
-        assert [path.name for path in outbox(job.store.url).glob("0000/*.zip")] == [
+        assert [path.name for path in pending_folder(job.store.url).glob("0000/*.zip")] == [
             f"{job.key}-00000003.zip"
         ]
         assert job("test").step().failed is None, "this machine has it"
     finally:
         server.start()
         server.wait()
-    send_outbox(job.store, {"0000": job.key})
+    upload_pending(job.store, {"0000": job.key})
     assert f"0000/{job.key}-00000003.zip" in job.store.list("checkpoints")
-    assert not list(outbox(job.store.url).rglob("*.zip"))
+    assert not list(pending_folder(job.store.url).rglob("*.zip"))
 
 
 def test_what_waits_for_no_trial_any_more_is_forgotten(job, server):
-    folder = outbox(job.store.url) / "0009"
+    folder = pending_folder(job.store.url) / "0009"
     folder.mkdir(parents=True)
     (folder / f"{job.key}-00000001.zip").write_bytes(b"")
-    send_outbox(job.store, {"0000": job.key})
+    upload_pending(job.store, {"0000": job.key})
     assert not folder.exists() and job.store.list("checkpoints") == {}
 
 

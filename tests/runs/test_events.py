@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtsearch.config.errors import BadInput
-from mtsearch.runs.events import SCHEMA, EventLog, cut_torn_line, numbers, plain
+from mtsearch.runs.events import SCHEMA, EventLog, cut_torn_line, numbers, plain, read_events
 
 
 def test_not_finite_numbers_survive_strict_json(tmp_path):
@@ -23,7 +23,7 @@ def test_not_finite_numbers_survive_strict_json(tmp_path):
     }
     given_back = log.append("report", trial="0000", metrics=metrics)
     log.close()
-    (event,) = log.read()
+    (event,) = read_events(log.path)
     json.loads(log.path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert (
         math.isnan(event["metrics"]["a"])
@@ -48,7 +48,7 @@ def test_words_outside_metrics_stay_words(tmp_path):
     log = EventLog(tmp_path / "events.jsonl")
     log.append("start", config={"name": "NaN"})
     log.close()
-    assert next(log.read())["config"] == {"name": "NaN"}
+    assert next(read_events(log.path))["config"] == {"name": "NaN"}
 
 
 def test_a_torn_last_line_is_not_read_and_is_cut_by_the_next_append(tmp_path):
@@ -57,10 +57,10 @@ def test_a_torn_last_line_is_not_read_and_is_cut_by_the_next_append(tmp_path):
     log.close()
     whole = log.path.read_bytes()
     log.path.write_bytes(whole + b'{"event": "report", "ti')
-    assert [e["event"] for e in log.read()] == ["run"]
+    assert [e["event"] for e in read_events(log.path)] == ["run"]
     log.append("resume", n=2)
     log.close()
-    assert [e["event"] for e in log.read()] == ["run", "resume"]
+    assert [e["event"] for e in read_events(log.path)] == ["run", "resume"]
     assert log.path.read_bytes().startswith(whole)
 
 
@@ -77,7 +77,7 @@ def test_a_damaged_line_is_named(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text('{"event": "run", "time": 1}\n{"event"\n{"event": "resume", "time": 2}\n')
     with pytest.raises(BadInput, match="line 2"):
-        list(EventLog(path).read())
+        list(read_events(path))
 
 
 def test_a_newer_schema_is_refused(tmp_path):
@@ -85,4 +85,4 @@ def test_a_newer_schema_is_refused(tmp_path):
     log.append("run", schema=SCHEMA + 1)
     log.close()
     with pytest.raises(BadInput, match="newer mtsearch"):
-        list(log.read())
+        list(read_events(log.path))

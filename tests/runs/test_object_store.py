@@ -11,14 +11,14 @@ import pytest
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
 from mtsearch.runs import lease as leases
-from mtsearch.runs import mirror as mirrors
 from mtsearch.runs import object_store as storage
-from mtsearch.runs.checkpoints import outbox, send_outbox
+from mtsearch.runs import uploader as uploaders
 from mtsearch.runs.events import EventLog
 from mtsearch.runs.lease import Lease, LeaseLost
-from mtsearch.runs.mirror import Mirror, fence, read_segments, write_segment
 from mtsearch.runs.object_store import Missing, Store, StoreError
 from mtsearch.runs.opening import check_results, create_run, named_run, open_run
+from mtsearch.runs.pending import pending_folder, upload_pending
+from mtsearch.runs.uploader import EventUploader, fence, read_segments, write_segment
 from tests.helpers.spaces import space
 
 
@@ -31,9 +31,9 @@ def store(url):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(leases, "BEAT", 0.3)
+    monkeypatch.setattr(leases, "HEARTBEAT", 0.3)
     monkeypatch.setattr(leases, "TERM", 2.0)
-    monkeypatch.setattr(mirrors, "PATIENCE", 20.0)
+    monkeypatch.setattr(uploaders, "LONGEST_WAIT", 20.0)
 
 
 # ---------------------------------------------------------------- objects
@@ -84,7 +84,7 @@ def test_a_server_that_does_not_create_exclusively_is_found_out(store, monkeypat
         ("s3://nobucket/x", "names a bucket or folder that does not exist"),
         ("memory://x", "would be gone with its process"),
         ("file:///tmp/x", "Write the path without `file://`"),
-        ("sftp://me:secret@host/x", "holds a password"),
+        ("sftp://me:secret@host/x", "holds a URL with a password"),
         ("gss://bucket", "Did you mean `gs`"),
         ("simplecache::s3://bucket", "no protocol that fsspec knows"),
     ],
@@ -123,12 +123,12 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(monkeypatch):
 # ---------------------------------------------------------------- the lease
 
 
-def test_the_second_driver_is_refused_and_told_who_the_first_is(store, quick, capsys):
+def test_the_second_driver_is_refused_and_told_who_the_first_is(store, quick, caplog):
     first = Lease.first(store)
     assert Lease.first(store) is None
     stop = threading.Event()
     thread = threading.Thread(
-        target=lambda: [first.beat() for _ in iter(lambda: stop.wait(0.2), True)]
+        target=lambda: [first.renew() for _ in iter(lambda: stop.wait(0.2), True)]
     )
     thread.start()
     with pytest.raises(
@@ -138,7 +138,7 @@ def test_the_second_driver_is_refused_and_told_who_the_first_is(store, quick, ca
         Lease.take(store)
     stop.set()
     thread.join()
-    assert "waiting to see whether it still does" in capsys.readouterr().err
+    assert "waiting for its next heartbeat" in caplog.text
     first.release()
     assert Lease.take(store).number == 2
 
@@ -149,15 +149,15 @@ def test_a_silent_owner_loses_the_lease_after_its_term_and_learns_of_it(store, q
     second = Lease.take(store)
     assert second.number == 2 and time.monotonic() - began < 20
     with pytest.raises(LeaseLost, match="drives"):
-        first.beat()
+        first.renew()
     first.release()
-    second.beat()
+    second.renew()
 
 
 def test_clocks_of_machines_play_no_part(store, quick, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 0.0)
     first = Lease.first(store)
-    first.beat()
+    first.renew()
     assert Lease.take(store).number == 2
 
 
@@ -200,7 +200,7 @@ def test_missing_and_damaged_segments_are_named(store):
     for number in (1, 2, 3):
         write_segment(one, number, b'{"event":"a","time":1}\n')
         one.segments = number
-    one.beat()
+    one.renew()
     whole = store.read("events/00000002.jsonl")
     store.write("events/00000002.jsonl", whole[:-5])
     with pytest.raises(BadInput, match=r"events/00000002.jsonl is damaged: it holds 18 bytes"):
@@ -219,7 +219,7 @@ def mirrored(store, quick, tmp_path):
     """An event log that is sent: (log, mirror)."""
     log = EventLog(tmp_path / "events.jsonl")
     log.append("run")
-    found = Mirror(
+    found = EventUploader(
         Lease.first(store), log.path, segment=0, offset=0, every=0, after=lambda sign: None
     )
     found.start()
@@ -230,9 +230,9 @@ def mirrored(store, quick, tmp_path):
 
 def test_urgent_events_are_sent_at_once_and_deletions_after_them(store, mirrored):
     log, mirror = mirrored
-    store.write("checkpoints/0000/a.zip", b"1")
+    store.write("checkpoints/0000/0123abcd-00000001.zip", b"1")
     log.append("end", trial="0000")
-    mirror.drop("checkpoints/0000")
+    mirror.delete_later("checkpoints/0000")
     until = time.monotonic() + 20
     while store.list("checkpoints") and time.monotonic() < until:
         time.sleep(0.05)
@@ -259,8 +259,8 @@ def test_a_store_that_goes_away_gets_everything_when_it_returns(
         log.append("end", trial="0000")
         mirror.wake()
         if how == "gone":
-            line = mirror.news.get(timeout=60)
-            assert "The run goes on in" in line and str(log.path.parent) in line
+            line = mirror.messages.get(timeout=60)
+            assert "The run continues in" in line and str(log.path.parent) in line
             with pytest.raises(StoreError):
                 mirror.send()
     finally:
@@ -268,7 +268,7 @@ def test_a_store_that_goes_away_gets_everything_when_it_returns(
         server.wait()
     mirror.send(60)
     assert read_segments(store) == log.path.read_bytes() and mirror.failing is None
-    assert how == "mute" or "answers again" in mirror.news.get(timeout=1)
+    assert how == "mute" or "works again" in mirror.messages.get(timeout=1)
 
 
 def test_a_driver_whose_run_was_taken_over_stops_sending(store, mirrored):
@@ -291,7 +291,7 @@ def made(url):
 def test_a_run_is_made_driven_and_read_at_a_url(url, quick):
     run = made(url)
     assert run.address.startswith(f"{url}/toy/2") and run.name == run.address.rpartition("/")[2]
-    with run.driver_lock():
+    with run:
         run.log.append("start", trial="0000", kind="search", config={}, params={}, attempt=1)
         (run.path / "front.csv").write_text("a,b\n")
         (run.path / "pictures").mkdir()
@@ -326,20 +326,18 @@ def test_what_a_dead_driver_did_not_send_is_found_on_its_machine(
     url, quick, server, monkeypatch, tmp_path
 ):
     run = made(url)
-    with run.driver_lock():
+    with run:
         run.flush()
-    work = run.driver_lock()
-    work.__enter__()
-    run._mirror.stop()
+    run = open_run(run.address).drive()
+    run.__enter__()
+    run.storage._uploader.stop()
     run.log.append("resume", changes={"search.trials": 9})
     copy = run.path
     with monkeypatch.context() as patched:  # another machine does not have it, and changes nothing
         patched.setenv("MTSEARCH_SCRATCH", str(tmp_path))
-        other = open_run(run.address)
-        with other.driver_lock():
+        with open_run(run.address).drive() as other:
             assert [event["event"] for event in other.events()] == ["run"]
-    found = open_run(run.address)
-    with found.driver_lock():
+    with open_run(run.address).drive() as found:
         assert [event["event"] for event in found.events()] == ["run", "resume"]
         assert found.flush() is None
     assert open_run(run.address).config.search.trials == 9
@@ -357,10 +355,10 @@ def test_a_named_run_is_found_again_and_not_made_twice(url, quick):
     Lease.first(Store(f"{url}/toy/first"))  # its driver died before its first event
     assert named_run(named) is None
     run = create_run(named, {"checksum": "abc", "dataset": "none"}, name="toy")
-    with run.driver_lock():
+    with run:
         assert run.flush() is None
     assert named_run(named).address == run.address == f"{url}/toy/first"
-    with pytest.raises(BadInput, match=r"`results.run` names what exists: s3://bucket/"):
+    with pytest.raises(BadInput, match=r"`results.run` names a run that exists: s3://bucket/"):
         check_results(named)
     with pytest.raises(BadInput, match="begun with other settings"):
         named_run(Space({**named.raw, "search": {**named.raw["search"], "seed": 7}}))
@@ -454,8 +452,8 @@ def test_an_owner_whose_lease_was_lost_in_a_replacement_makes_it_again(elsewhere
     owner = Lease.take(elsewhere)
     for lost in ("lease/000002.json", "lease/000001.json"):
         elsewhere.remove(["lease/000002.json", lost])
-        owner.beat()
-        owner.beat()
+        owner.renew()
+        owner.renew()
         assert json.loads(elsewhere.read("lease/000002.json"))["token"] == owner.token
 
 
@@ -466,14 +464,14 @@ def test_an_owner_whose_lease_was_lost_gives_way_to_who_took_the_run_meanwhile(
     elsewhere.remove(["lease/000001.json"])
     other = Lease.first(elsewhere)
     with pytest.raises(LeaseLost, match="drives"):
-        owner.beat()
+        owner.renew()
     elsewhere.remove(["lease/000001.json"])
     write = elsewhere.write  # both have looked before any wrote, and the other one writes last
     monkeypatch.setattr(
         leases.time, "sleep", lambda seconds: write("lease/000001.json", other._text("held"))
     )
     with pytest.raises(LeaseLost, match="drives"):
-        owner.beat()
+        owner.renew()
 
 
 @pytest.fixture
@@ -486,22 +484,22 @@ def slow(elsewhere, monkeypatch, tmp_path):
         clock[0] += 7.0
 
     class Signed(Lease):
-        def beat(self):
-            super().beat()
+        def renew(self):
+            super().renew()
             signs.append(clock[0])
 
     monkeypatch.setenv("MTSEARCH_SCRATCH", str(tmp_path / "scratch"))
-    monkeypatch.setattr(mirrors.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(uploaders.time, "monotonic", lambda: clock[0])
     keys = {f"{number:04d}": "key" for number in range(30)}
-    found = Mirror(
+    found = EventUploader(
         Signed.first(elsewhere),
         tmp_path / "events.jsonl",
         segment=0,
         offset=0,
         every=0,
-        after=lambda sign: send_outbox(elsewhere, keys, sign),
+        after=lambda sign: upload_pending(elsewhere, keys, sign),
     )
-    found._path.write_text("")
+    found.path.write_text("")
     monkeypatch.setattr(Store, "remove", take)
     monkeypatch.setattr(Store, "upload", take)
     yield found, signs, clock
@@ -510,29 +508,29 @@ def slow(elsewhere, monkeypatch, tmp_path):
 def test_an_owner_gives_signs_of_life_while_it_deletes(slow):
     mirror, signs, clock = slow
     for trial in range(30):
-        mirror.drop(f"checkpoints/{trial:04d}")
+        mirror.delete_later(f"checkpoints/{trial:04d}")
     mirror.send()
-    assert clock[0] == 210 and not mirror._drops
-    assert max(b - a for a, b in itertools.pairwise([*signs, clock[0]])) < leases.BEAT + 10
+    assert clock[0] == 210 and not mirror._deletions
+    assert max(b - a for a, b in itertools.pairwise([*signs, clock[0]])) < leases.HEARTBEAT + 10
 
 
 def test_an_owner_gives_signs_of_life_while_it_uploads_what_waited_for_the_store(slow):
     mirror, signs, clock = slow
     for trial in range(30):
-        waiting = outbox(mirror._store.url) / f"{trial:04d}" / "key-00000001.zip"
+        waiting = pending_folder(mirror._store.url) / f"{trial:04d}" / "key-00000001.zip"
         waiting.parent.mkdir(parents=True)
         waiting.write_bytes(b"state")
     mirror.failing = "it was away"
     mirror.send()
-    assert clock[0] == 210 and not list(outbox(mirror._store.url).glob("*/*.zip"))
-    assert max(b - a for a, b in itertools.pairwise([*signs, clock[0]])) < leases.BEAT + 10
+    assert clock[0] == 210 and not list(pending_folder(mirror._store.url).glob("*/*.zip"))
+    assert max(b - a for a, b in itertools.pairwise([*signs, clock[0]])) < leases.HEARTBEAT + 10
 
 
 def test_an_owner_that_has_lost_the_run_deletes_nothing_more(slow):
     mirror, _, clock = slow
     for trial in range(30):
-        mirror.drop(f"checkpoints/{trial:04d}")
+        mirror.delete_later(f"checkpoints/{trial:04d}")
     assert Lease(mirror._store, 2)._create()
     with pytest.raises(LeaseLost):
         mirror.send()
-    assert clock[0] == 14 and len(mirror._drops) == 28 and mirror.lost
+    assert clock[0] == 14 and len(mirror._deletions) == 28 and mirror.lost

@@ -13,13 +13,14 @@ from mtsearch.config.reading import load_space
 from mtsearch.config.space import Space
 from mtsearch.runs import folders, opening
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from mtsearch.runs.state import RunState
 from tests.helpers.spaces import space
 
 
 @pytest.fixture
 def run(tmp_path):
-    made = RunDirectory.create(
+    made = create_run(
         space(tmp_path, sampler="random"), {"dataset": "sample", "checksum": "abc"}, name="toy"
     )
     yield made
@@ -90,37 +91,41 @@ def test_a_setting_that_another_row_names_shows_its_default(run):
 
 
 def test_two_runs_of_one_second_get_directories_of_their_own(tmp_path):
-    runs = [RunDirectory.create(space(tmp_path), {}, name="toy") for _ in range(3)]
+    runs = [create_run(space(tmp_path), {}, name="toy") for _ in range(3)]
     assert len({run.path for run in runs}) == 3
 
 
 def test_a_run_has_the_name_that_it_is_given_once(tmp_path):
     named = Space({**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}})
-    assert RunDirectory.create(named, {}, name="toy").path == tmp_path / "toy" / "first"
+    assert create_run(named, {}, name="toy").path == tmp_path / "toy" / "first"
     with pytest.raises(
         BadInput,
         match=(
-            r"`results\.run` names what exists: .*first\. Go on with that run by .*"
+            r"`results\.run` names a run that exists: .*first\. Continue that run with .*"
             r" resume=.*first`, or give"
         ),
     ):
-        RunDirectory.create(named, {}, name="toy")
+        create_run(named, {}, name="toy")
     assert [path.name for path in (tmp_path / "toy").iterdir()] == ["first"]
+
+
+def _interrupt(log, event, **fields):
+    raise KeyboardInterrupt
 
 
 def test_a_killed_creation_leaves_no_half_of_a_run(tmp_path, monkeypatch):
     named = Space({**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}})
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-        killed.setattr(folders, "EventLog", lambda path: (_ for _ in ()).throw(KeyboardInterrupt()))
-        RunDirectory.create(named, {}, name="toy")
+        killed.setattr(folders.EventLog, "append", _interrupt)
+        create_run(named, {}, name="toy")
     assert opening.named_run(named) is None
-    assert RunDirectory.create(named, {}, name="toy").path.name == "first"
+    assert create_run(named, {}, name="toy").path.name == "first"
 
 
 def test_the_run_of_a_name_is_found_where_its_settings_are_the_same(tmp_path):
     raw = {**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}}
     assert opening.named_run(Space(raw)) is None
-    made = RunDirectory.create(Space(raw), {}, name="toy")
+    made = create_run(Space(raw), {}, name="toy")
     again = Space(
         {
             **raw,
@@ -136,7 +141,7 @@ def test_the_run_of_a_name_is_found_where_its_settings_are_the_same(tmp_path):
         opening.named_run(Space({**raw, "search": {**raw["search"], "seed": 7}}))
     with pytest.raises(
         BadInput,
-        match=r"`--or-resume` goes on with the run of a given name\. .*`results\.run=first`",
+        match=r"`--or-resume` continues the run of a given name\. .*`results\.run=first`",
     ):
         opening.named_run(space(tmp_path))
 
@@ -229,15 +234,15 @@ def test_seconds_add_up_over_drivers_without_the_time_between():
         "space": "toy",
         "overrides": [],
         "changes": {},
-        "trial": "0",
+        "trial": "0000",
         "kind": "search",
         "config": {},
         "params": {},
         "attempt": 1,
     }
     record = RunState.from_events(
-        {"event": kind, "time": now, "report": now, "metrics": {}, **filled, "kind": "search"}
-        for kind, now in events
+        {"event": kind, "time": now, "report": number, "metrics": {}, **filled}
+        for number, (kind, now) in enumerate(events, start=1)
     )
     assert record.seconds == pytest.approx(35.0)
 
@@ -248,7 +253,7 @@ def test_the_command_of_a_row_gives_back_its_configuration(tmp_path, control):
     path.write_text(space(tmp_path, sampler="random").to_yaml())
     overrides = ["trial.seed=4", "search.trials=3", "data.limit=100"]
     given = load_space(str(path), overrides)
-    run = RunDirectory.create(given, {}, name=str(path), overrides=overrides, root=tmp_path)
+    run = create_run(given, {}, name=str(path), overrides=overrides, root=tmp_path)
     tree = dict(given.controls["stl"]) if control else json.loads(json.dumps(given.defaults))
     if control is None:
         tree |= {
@@ -279,7 +284,7 @@ def test_only_one_driver_holds_a_run_and_a_dead_one_holds_nothing(run):
     holder = f"""
 import sys, os
 from mtsearch.runs.directory import RunDirectory
-with RunDirectory({str(run.path)!r}).driver_lock():
+with RunDirectory({str(run.path)!r}).drive():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -287,11 +292,11 @@ with RunDirectory({str(run.path)!r}).driver_lock():
         [sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(BadInput, match=str(run.path)), run.driver_lock():
+    with pytest.raises(BadInput, match=str(run.path)), run:
         pass
     other.kill()
     other.wait()
-    with run.driver_lock():
+    with run:
         pass
     other.stdin.close()
     other.stdout.close()
@@ -313,7 +318,7 @@ def test_an_atomic_write_leaves_no_other_file(tmp_path):
 def test_dropping_a_checkpoint_takes_what_a_crash_left(run):
     for name in ("0001", ".0001.abc", ".0001.old", "0002"):
         (run.path / "checkpoints" / name).mkdir(parents=True)
-    run.drop_checkpoint("0001")
+    run.delete_checkpoint("0001")
     assert [p.name for p in (run.path / "checkpoints").iterdir()] == ["0002"]
 
 
@@ -327,19 +332,20 @@ def test_strays_of_a_kill_are_swept_but_never_the_only_copy(run):
         ".my-control.0123abcd",
     ):
         (run.path / "checkpoints" / name).mkdir(parents=True)
-    run.remove_partial_checkpoints()
+    known = ["0001", "0002", "0003", "my-control"]
+    run.prune_checkpoints(known, known)
     assert sorted(p.name for p in (run.path / "checkpoints").iterdir()) == [".0002.old", "0001"]
 
 
 def test_a_results_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"`results.root` is no folder .*Not a directory"):
-        RunDirectory.create(space(tmp_path / "file" / "below"), {}, name="toy")
+        create_run(space(tmp_path / "file" / "below"), {}, name="toy")
 
 
 def test_reading_a_run_imports_neither_ray_nor_torch():
     code = (
-        "import sys, mtsearch.runs.directory, mtsearch.runs.remote; print([m for m in ('ray',"
+        "import sys, mtsearch.runs.directory, mtsearch.runs.object_storage; print([m for m in ('ray',"
         " 'torch', 'optuna') if m in sys.modules])"
     )
     assert (
@@ -357,5 +363,5 @@ def test_a_row_is_its_selected_report_at_the_cost_of_the_whole_trial(run):
     run.log.append("end", trial="0000", state="done", selected=1)
     (row,) = run.rows()
     assert (row["report"], row["val/image/error"], row["cost/steps"]) == (1, 50.0, 20)
-    assert run.state(slim=True).trials["0000"].result["cost/steps"] == 20
+    assert run.read_state(slim=True).trials["0000"].result["cost/steps"] == 20
     assert [entry["cost/steps"] for entry in run.history()] == [10, 20]

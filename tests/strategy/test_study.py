@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
-from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.opening import create_run
 from mtsearch.strategy.points import grid
 from mtsearch.strategy.study import Study, check_search
 from tests.helpers.spaces import space
@@ -18,8 +18,8 @@ class StudyRun:
     """A run whose trials end as the test says, without training."""
 
     def __init__(self, space):
-        self.run = RunDirectory.create(space, {}, name="toy")
-        self.space, self.state = space, self.run.state()
+        self.run = create_run(space, {}, name="toy")
+        self.space, self.state = space, self.run.read_state()
         self.study = Study(self.run, space, self.state)
 
     def write(self, event, **fields):
@@ -54,7 +54,7 @@ class StudyRun:
 
     def reload(self):
         self.run.log.close()
-        self.state = self.run.state()
+        self.state = self.run.read_state()
         self.study = Study(self.run, self.space, self.state)
 
     def params(self):

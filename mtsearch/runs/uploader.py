@@ -1,5 +1,5 @@
-"""What a driver does beside its work to keep a run in a store: segments of events, deletions, signs
-of life. See `storage`."""
+"""The thread of a driver that keeps the copy of a run in its object store current: segments of
+events, deletions, heartbeats. See `mtsearch.runs.object_store`."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.runs import lease as leases
+from mtsearch.runs.checkpoints import is_checkpoint
 from mtsearch.runs.lease import Lease, LeaseLost
 from mtsearch.runs.object_store import Store, StoreError
 
 _FOLDER = "events"
-PATIENCE = (
-    60.0  # seconds between two attempts at most, and in which the last upload of a run is tried
-)
+LONGEST_WAIT = 60.0  # seconds between two attempts at most, and of attempts at the last upload
 
 
-class Mirror:
-    """Sends what is appended to `path`, from byte `offset` on, as segments from number `segment +
-    1` on, in a thread of its own.
+class EventUploader:
+    """Uploads what is appended to an event log as numbered segments, in a thread of its own.
 
     Args:
-        lease: held; its signs of life are given here.
-        every: seconds in which events that are not urgent are sent.
-        after: called in the thread whenever the store answers again after it had failed, with what
-            it should call between its exchanges.
+        lease: held by this driver; its heartbeats are sent here.
+        path: of the log.
+        segment: number of the last segment in the store.
+        offset: bytes of the log that are in the store.
+        every: seconds between two uploads of events that are not urgent; 0 for none.
+        after: called in the thread whenever the store works again after it had failed, with a
+            function that it should call between its requests.
     """
 
     def __init__(
@@ -44,35 +45,35 @@ class Mirror:
         every: float,
         after: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._lease, self._store, self._path = lease, lease.store, path
+        self.path = path
+        self._lease, self._store = lease, lease.store
         self._segment, self._offset, self._every, self._after = segment, offset, every, after
-        self._drops: deque[str] = (
-            deque()
-        )  # folders of the store to be deleted, once the events so far are in it
-        self._lock = threading.Lock()  # over one exchange with the store
+        # folders of checkpoints to delete, once the events so far are in the store
+        self._deletions: deque[str] = deque()
+        self._lock = threading.Lock()  # held during one exchange with the store
         self._wake, self._closed = threading.Event(), threading.Event()
-        self._sent = self._beaten = time.monotonic()
+        self._sent = self._last_heartbeat = time.monotonic()
         self.failing: str | None = None
         self.lost: str | None = None
-        self.news: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._live, daemon=True)
+        self.messages: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Send what there is, at once and in the background."""
+        """Upload what there is, now and in the background."""
         self._wake.set()
 
-    def drop(self, folder: str) -> None:
-        """Delete a folder of the store, after the events so far are in it."""
-        self._drops.append(folder)
+    def delete_later(self, folder: str) -> None:
+        """Delete a folder of checkpoints, after the events so far are in the store."""
+        self._deletions.append(folder)
         self.wake()
 
     def send(self, seconds: float = 0.0) -> None:
-        """Send everything now, trying again for so many seconds. Raises StoreError; LeaseLost where
-        another driver has the run."""
+        """Upload everything now, with attempts for so many seconds. Raises StoreError; LeaseLost
+        where another driver has the run."""
         until, wait = time.monotonic() + seconds, 0.5
         while True:
             try:
@@ -84,26 +85,25 @@ class Mirror:
             time.sleep(wait)
             wait = min(2 * wait, 10.0)
 
-    def sign(self, at_once: bool = False) -> None:
-        """Give the lease's sign of life if one is due, between exchanges that keep the thread from
-        it. Raises StoreError, LeaseLost."""
-        if at_once or time.monotonic() - self._beaten >= leases.BEAT:
-            self._lease.beat()
-            self._beaten = time.monotonic()
+    def heartbeat(self, at_once: bool = False) -> None:
+        """Renew the lease if that is due. Raises StoreError, LeaseLost."""
+        if at_once or time.monotonic() - self._last_heartbeat >= leases.HEARTBEAT:
+            self._lease.renew()
+            self._last_heartbeat = time.monotonic()
 
     def stop(self) -> None:
-        """End the thread; what it is at is waited for."""
+        """End the thread, after the exchange that it is in."""
         self._closed.set()
         self._wake.set()
         self._thread.join()
 
     # ------------------------------------------------------------ the thread
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         wait = 0.5
         while not self._closed.is_set() and self.lost is None:
             now = time.monotonic()
-            due = self._beaten + leases.BEAT - now
+            due = self._last_heartbeat + leases.HEARTBEAT - now
             if self._every > 0:
                 due = min(due, self._sent + self._every - now)
             if self.failing is None:
@@ -116,16 +116,14 @@ class Mirror:
                 wait = 0.5
             except LeaseLost:
                 return
-            except (
-                Exception
-            ) as error:  # StoreError; and whatever else happens must not end in silence
+            except Exception as error:  # StoreError; the thread must not end on anything else
                 self._fails(error)
                 self._closed.wait(wait)
-                wait = min(2 * wait, PATIENCE)
+                wait = min(2 * wait, LONGEST_WAIT)
 
     def _fails(self, error: Exception) -> None:
         if self.failing is None:
-            self.news.put(f"{error} The run goes on in {self._path.parent} and tries again.")
+            self.messages.put(f"{error} The run continues in {self.path.parent} and tries again.")
         self.failing = str(error)
 
     def _exchange(self) -> None:
@@ -133,26 +131,26 @@ class Mirror:
             if self.lost is not None:
                 raise LeaseLost(self.lost)
             try:
-                self.sign(at_once=self.failing is not None)
-                ready = len(
-                    self._drops
-                )  # what comes meanwhile may depend on events that are not sent yet
+                self.heartbeat(at_once=self.failing is not None)
+                # deletions that are added meanwhile may depend on events that are not sent yet
+                ready = len(self._deletions)
                 self._segments()
                 for _ in range(ready):
-                    self.sign()
-                    folder = self._drops[0]
-                    self._store.remove([f"{folder}/{name}" for name in self._store.list(folder)])
-                    self._drops.popleft()
+                    self.heartbeat()
+                    folder = self._deletions[0]
+                    names = [name for name in self._store.list(folder) if is_checkpoint(name)]
+                    self._store.remove([f"{folder}/{name}" for name in names])
+                    self._deletions.popleft()
                 if self.failing:
                     self.failing = None
-                    self.news.put(f"{self._store.url} answers again; everything is in it.")
-                    self._after(self.sign)
+                    self.messages.put(f"{self._store.url} works again; everything is in it.")
+                    self._after(self.heartbeat)
             except LeaseLost as error:
                 self.lost = str(error)
                 raise
 
     def _segments(self) -> None:
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             file.seek(self._offset)
             body = file.read()
         body = body[: body.rfind(b"\n") + 1]
@@ -168,8 +166,8 @@ class Mirror:
 
 
 def write_segment(lease: Lease, number: int, body: bytes) -> int | None:
-    """Make a segment of whole lines. Returns how many bytes of them it holds: fewer where an
-    earlier attempt, whose answer was lost, made it; None where another driver did."""
+    """Create a segment of whole lines. Returns how many bytes of them it holds: fewer where an
+    earlier attempt made it whose answer was lost; None where another driver made it."""
     head = {"segment": number, "lease": lease.number, "token": lease.token, "bytes": len(body)}
     key = _key(number)
     if lease.store.create(key, json.dumps(head).encode() + b"\n" + body):
@@ -179,7 +177,7 @@ def write_segment(lease: Lease, number: int, body: bytes) -> int | None:
 
 
 def fence(lease: Lease) -> int:
-    """Make an empty segment behind all others, so that no earlier driver can add one. Returns its
+    """Create an empty segment after all others, so that no earlier driver can add one. Returns its
     number."""
     while True:
         number = max(_numbers(lease.store), default=0) + 1
@@ -190,9 +188,8 @@ def fence(lease: Lease) -> int:
 
 def read_segments(store: Store) -> bytes:
     """The events of a run, one a line. Raises BadInput where a segment is damaged or missing."""
-    known = (leases.newest(store)[1] or {"segments": 0})[
-        "segments"
-    ]  # before the list, which may be longer
+    # read before the list, which may be longer
+    known = (leases.newest(store)[1] or {"segments": 0})["segments"]
     numbers = _numbers(store)
     absent = sorted(set(range(1, max([known, *numbers], default=0) + 1)) - set(numbers))
     if absent:
@@ -214,7 +211,7 @@ def read_segments(store: Store) -> bytes:
 
 
 def _head(text: bytes) -> dict[str, Any] | None:
-    """The first line of a segment, which describes it; None where it is none."""
+    """The first line of a segment, which describes it; None where it is damaged."""
     try:
         found = json.loads(text.partition(b"\n")[0])
         found["segment"] + found["bytes"], found["token"]

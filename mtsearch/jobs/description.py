@@ -1,0 +1,93 @@
+"""The description of a job: what the driver sends to the process that trains or tests a trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mtsearch.config.checkpoint_owner import CheckpointOwner
+from mtsearch.config.schema import DataConfig
+from mtsearch.config.space import Space
+from mtsearch.runs.checkpoints import CheckpointLocation, config_key
+from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.driven import DrivenRun
+
+TRIAL_CLASS = "mtsearch.population:trial_class_for"
+
+Purpose = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class JobDescription:
+    """One trial to train or to test.
+
+    Args:
+        purpose: train or test.
+        config: configuration of the trial.
+        data: settings of the data, with their location on this machine.
+        trial_class: ``module:Class`` or ``module:function``, see `trial_class_of`.
+        checkpoint: where the trial keeps its checkpoint.
+        owner: the trial that its checkpoint belongs to; None compares nothing.
+        plugins: modules and files to import first.
+        gpu: share of a GPU; with 0 the process sees none.
+    """
+
+    purpose: Purpose
+    config: Mapping[str, Any]
+    data: Mapping[str, Any]
+    trial_class: str
+    checkpoint: CheckpointLocation
+    owner: CheckpointOwner | None = None
+    plugins: tuple[str, ...] = ()
+    gpu: float = 0
+
+    @classmethod
+    def of_trial(
+        cls,
+        run: DrivenRun,
+        space: Space,
+        data: DataConfig,
+        trial: str,
+        config: Mapping[str, Any],
+        *,
+        purpose: Purpose,
+        trial_class: str = TRIAL_CLASS,
+        expected: bool = False,
+        gpu: float,
+    ) -> JobDescription:
+        """The job of a trial of a run; `expected`: whether it should have a checkpoint."""
+        return cls(
+            purpose=purpose,
+            config=config,
+            data=data.model_dump(mode="json"),
+            trial_class=trial_class,
+            checkpoint=run.checkpoint_location(trial, config, expected),
+            owner=owner_of(run, trial, config),
+            plugins=tuple(space.config.plugins),
+            gpu=gpu,
+        )
+
+    def to_json(self) -> str:
+        """As text, in which Ray Tune finds nothing to resolve."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> JobDescription:
+        """The inverse of `to_json`."""
+        tree = json.loads(text)
+        owner = tree.get("owner")
+        return cls(
+            **{
+                **tree,
+                "checkpoint": CheckpointLocation(**tree["checkpoint"]),
+                "owner": None if owner is None else CheckpointOwner(**owner),
+                "plugins": tuple(tree.get("plugins", ())),
+            }
+        )
+
+
+def owner_of(run: RunDirectory, trial: str, config: Mapping[str, Any]) -> CheckpointOwner:
+    """The owner of a trial's checkpoint. Those of runs of schema 1 name none."""
+    return CheckpointOwner(run.run_id, trial, config_key(config), required=run.schema > 1)
