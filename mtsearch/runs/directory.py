@@ -113,6 +113,12 @@ class RunDirectory:
         return self.path / EVENTS
 
     @property
+    def journal(self) -> Path:
+        """Optuna's journal; absolute, as a stale lock under a relative path would never be
+        freed."""
+        return (self.path / "study.journal").resolve()
+
+    @property
     def name(self) -> str:
         """The run's own name, without its folder."""
         if self.storage.shared_folder is None:

@@ -54,12 +54,6 @@ class DrivenRun(RunDirectory):
             return self.address
         return f"{self.address} (working copy {self.path})"
 
-    @property
-    def journal(self) -> Path:
-        """Optuna's journal; absolute, as a stale lock under a relative path would never be
-        freed."""
-        return (self.path / "study.journal").resolve()
-
     # ------------------------------------------------------------ state of the storage
 
     @property
