@@ -21,7 +21,6 @@ from mtsearch.balancing.gramians import gramian_factor
 from mtsearch.balancing.imtl_g import IMTLG
 from mtsearch.balancing.imtl_l import IMTLL
 from mtsearch.balancing.jacobian import Jacobian
-from mtsearch.balancing.learned import Learned
 from mtsearch.balancing.linear import Linear
 from mtsearch.balancing.mgda import MGDA
 from mtsearch.balancing.min_norm import min_norm_weights
@@ -32,8 +31,9 @@ from mtsearch.balancing.pcgrad import PCGrad
 from mtsearch.balancing.rlw import RLW
 from mtsearch.balancing.scalariser import Scalariser
 from mtsearch.balancing.sdmgrad import SDMGrad
-from mtsearch.balancing.simplex import dual_weights, level, simplex_projection
+from mtsearch.balancing.simplex import best_bound, projected_multipliers, simplex_projection
 from mtsearch.balancing.smooth_chebyshev import SmoothChebyshev
+from mtsearch.balancing.trainable import TrainableScalariser
 from mtsearch.balancing.uncertainty import Uncertainty
 from mtsearch.balancing.upgrad import UPGrad
 from mtsearch.balancing.weighting import TorchJD, Weighting
@@ -63,7 +63,6 @@ __all__ = [
     "GradVac",
     "GradientBalancing",
     "Jacobian",
-    "Learned",
     "Level",
     "Linear",
     "NashMTL",
@@ -73,14 +72,15 @@ __all__ = [
     "SmoothChebyshev",
     "Step",
     "TorchJD",
+    "TrainableScalariser",
     "UPGrad",
     "Uncertainty",
     "Weighting",
     "balancing",
+    "best_bound",
     "build_balancing",
-    "dual_weights",
     "gramian_factor",
-    "level",
     "min_norm_weights",
+    "projected_multipliers",
     "simplex_projection",
 ]

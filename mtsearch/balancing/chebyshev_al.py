@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mtsearch.balancing.base import Balancing
 from mtsearch.balancing.scalariser import Scalariser
-from mtsearch.balancing.simplex import dual_weights, level
+from mtsearch.balancing.simplex import best_bound, projected_multipliers
 from mtsearch.config import schema
 
 
@@ -84,7 +84,7 @@ class ChebyshevAL(Scalariser):
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         values = self.values(losses, penalty)[self._first_task :]
-        p = dual_weights(self._multipliers, values.detach().double(), self._mu)
+        p = projected_multipliers(self._multipliers, values.detach().double(), self._mu)
         total = (p.to(values.dtype) * values).sum()
         if self._mu == 0:
             return total
@@ -92,7 +92,7 @@ class ChebyshevAL(Scalariser):
 
     def bound(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
         """``t*`` at these losses (`mu` > 0): the bound that the tasks' u_i approach from below."""
-        return level(
+        return best_bound(
             self._multipliers,
             self.values(losses, penalty)[self._first_task :].detach().double(),
             self._mu,
@@ -104,7 +104,7 @@ class ChebyshevAL(Scalariser):
     def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
         if self.due(epoch):
             values = self.values(losses.detach(), penalty)[self._first_task :]
-            self._multipliers = dual_weights(self._multipliers, values.double(), self._mu)
+            self._multipliers = projected_multipliers(self._multipliers, values.double(), self._mu)
             self._mu *= self.settings.rho
 
     def part(self, preference: Tensor, tasks: list[int]) -> Balancing:

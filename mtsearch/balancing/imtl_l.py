@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mtsearch.balancing.learned import Learned
+from mtsearch.balancing.trainable import TrainableScalariser
 
 
-class IMTLL(Learned):
+class IMTLL(TrainableScalariser):
     """``sum_i (exp(s_i) f_i - s_i)`` with learned scales ``s_i`` (Liu et al. 2021): `uncertainty`
     with another sign and factor."""
 

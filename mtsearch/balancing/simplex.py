@@ -19,18 +19,18 @@ def simplex_projection(point: Tensor) -> Tensor:
     return (shifted - threshold).clamp_min(0)
 
 
-def dual_weights(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
+def projected_multipliers(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
     """``p``, the projection of ``multipliers + mu * values`` on the simplex: the weights of the
     objectives' gradients; all (m,)."""
     return simplex_projection(multipliers + mu * values)
 
 
-def level(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
+def best_bound(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
     """``t*``, the minimiser over t of the augmented Lagrangian of ``values - t <= 0``, for `mu` >
     0.
 
     It solves ``sum_i max(0, multipliers_i + mu (values_i - t)) = 1``.
     """
-    p = dual_weights(multipliers, values, mu)
+    p = projected_multipliers(multipliers, values, mu)
     top = p.argmax()  # the formula holds for every i with p_i > 0
     return values[top] - (p[top] - multipliers[top]) / mu

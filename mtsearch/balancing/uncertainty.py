@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mtsearch.balancing.learned import Learned
+from mtsearch.balancing.trainable import TrainableScalariser
 
 
-class Uncertainty(Learned):
+class Uncertainty(TrainableScalariser):
     """``sum_i (exp(-s_i) f_i + s_i) / 2``, ``s_i`` the logarithm of task i's variance, learned with
     the network (Kendall et al. 2018)."""
 

@@ -131,12 +131,17 @@ class MTLNSegNetConfig(MethodConfig):
     form: Literal["gate", "residual"] = Field("gate", description="a * G, or (1 + a) * G")
 
 
-@method("architecture", "painted", "mtsearch.models.painted:Painted")
-class PaintedConfig(MethodConfig):
-    """Every pixel gets the class of its scene, predicted or, when evaluated, the labelled one: the
-    baseline of scenes with pixels."""
+@method(
+    "architecture",
+    "broadcast_scene",
+    "mtsearch.models.broadcast_scene:BroadcastScene",
+    former=("painted",),
+)
+class BroadcastSceneConfig(MethodConfig):
+    """Baseline for segmentations of single scenes: every pixel gets the class of its scene, the
+    predicted one or, in the evaluation, the ground-truth one."""
 
-    name: Literal["painted"] = "painted"
+    name: Literal["broadcast_scene"] = "broadcast_scene"
     scene: Literal["predicted", "labelled"] = "predicted"
 
 

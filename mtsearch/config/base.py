@@ -20,7 +20,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from mtsearch.config.errors import format_value, nearest
-from mtsearch.config.registry import method, methods, tag_of
+from mtsearch.config.registry import current_name, method, methods, tag_of
 
 __all__ = [  # plug-ins import `method` from here, too
     "MethodConfig",
@@ -171,6 +171,7 @@ class Named:
             raise ValueError(f"should have a `{tag}`. Found none. {nearest('', known)}")
         if not isinstance(chosen, str):
             raise field_error(tag, f"should be a name. Found {format_value(chosen)}")
+        chosen = current_name(self.kind, chosen)
         if chosen not in known:
             raise ValueError(f"is unknown: {format_value(chosen)}. {nearest(chosen, known)}")
-        return known[chosen].model_validate(value)
+        return known[chosen].model_validate({**value, tag: chosen})

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from mtsearch.config.errors import BadInput, nearest
@@ -96,6 +96,7 @@ class Registry(Generic[K, V]):
 
 _METHODS: dict[str, Registry[str, type[Any]]] = {}
 _IMPLEMENTATIONS: Registry[type[Any], Any] = Registry("implementation of")
+_FORMER: dict[tuple[str, str], str] = {}
 _TAGS: Mapping[str, str] = {"sparsity": "mode"}
 
 
@@ -104,13 +105,16 @@ def tag_of(kind: str) -> str:
     return _TAGS.get(kind, "name")
 
 
-def method(kind: str, name: str, implementation: str | None = None) -> Callable[[type[T]], type[T]]:
+def method(
+    kind: str, name: str, implementation: str | None = None, former: Sequence[str] = ()
+) -> Callable[[type[T]], type[T]]:
     """Register the settings class of a named method.
 
     Args:
         kind: ``architecture``, ``balancing``, ...: the block of a trial that names it.
         name: of the method, as a space gives it. ``--list`` shows the first line of the docstring.
         implementation: ``module:class`` of what implements it; None where `implements` names that.
+        former: earlier names, which are still read and written as `name`.
 
     Raises:
         BadInput: another settings class has the name.
@@ -120,9 +124,15 @@ def method(kind: str, name: str, implementation: str | None = None) -> Callable[
         _METHODS.setdefault(kind, Registry(kind)).add(name, settings)
         if implementation is not None:
             _IMPLEMENTATIONS.add(settings, implementation)
+        _FORMER.update({(kind, old): name for old in former})
         return settings
 
     return register
+
+
+def current_name(kind: str, name: str) -> str:
+    """The name of a method that may be given by an earlier one."""
+    return _FORMER.get((kind, name), name)
 
 
 def methods(kind: str | None = None) -> dict[str, Any]:

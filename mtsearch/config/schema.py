@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.architectures import (
+    BroadcastSceneConfig,
     HPSConfig,
     ImageInputConfig,
     KDMTLConfig,
@@ -19,7 +20,6 @@ from mtsearch.config.architectures import (
     MTLNConfig,
     MTLNSegNetConfig,
     NetworkInputConfig,
-    PaintedConfig,
     ResampledInputConfig,
     STLConfig,
 )
@@ -117,6 +117,7 @@ __all__ = [
     "BackboneVDSRConfig",
     "BackboneWRNConfig",
     "BootstrapFormulationConfig",
+    "BroadcastSceneConfig",
     "CAGradConfig",
     "CategoricalConfig",
     "ChebyshevALConfig",
@@ -167,7 +168,6 @@ __all__ = [
     "PBIConfig",
     "PCDConfig",
     "PCGradConfig",
-    "PaintedConfig",
     "ProportionalConfig",
     "RLWConfig",
     "ResampledInputConfig",

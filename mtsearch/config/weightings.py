@@ -135,7 +135,7 @@ class NashMTLConfig(Weighting):
     @model_validator(mode="before")
     @classmethod
     def _without_iterations(cls, given: Any) -> Any:
-        """Runs up to version 0.9 name a limit of a solver that is no longer used."""
+        """Earlier runs name the iteration limit of a solver that is no longer used."""
         if isinstance(given, Mapping):
             return {key: value for key, value in given.items() if key != "iterations"}
         return given

@@ -275,7 +275,7 @@ class PickedTrial:
                 f"trial `{self.name}` is a population, which has one target task and one model."
                 " Leave `of` out."
             )
-        if network.told:
+        if network.uses_labels:
             raise BadInput(
                 f"trial `{self.name}` is a baseline that reads ground-truth labels, so there is no"
                 " model to deploy. Pick another trial."

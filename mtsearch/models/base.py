@@ -168,49 +168,79 @@ class MultiTaskModel(nn.Module):
         prunable: names of the modules (ungrouped Conv2d, Linear) whose input rows may be zeroed:
             not heads, not those on the image.
         separate: whether the tasks read different features at the shared boundary, though they
-            share what lies before it: gradients at the boundary then never meet, and only those of
-                parameters can be weighed against each other.
+            share what lies before it: their gradients at the boundary have no common coordinates,
+            so that only those in the parameters can be balanced.
+        uses_labels: whether `predict` reads labels: a baseline that cannot be deployed.
     """
 
     prunable: tuple[str, ...] = ()
     separate: bool = False
+    uses_labels: bool = False
 
     def __init__(self, tasks: Sequence[TaskCard]) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
-        """The features at the shared boundary that the named tasks (all when None) read; empty when
-        nothing is shared.
+        """The features at the shared boundary.
 
-        The tasks matter where the shared part treats them apart, as per-task normalisation does;
-        `decode` is called with the same ones.
+        Args:
+            x: images (B, C, H, W).
+            tasks: names of the tasks that read them; None for all. They matter where the shared
+                part treats tasks differently, as per-task normalisation does.
+
+        Returns:
+            Tensors with B as their first axis: feature vectors (B, width) or maps (B, C', h, w).
+            Empty where nothing is shared.
         """
         raise AssertionError(f"{type(self).__name__} should define `share`")
 
     def decode(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """Raw outputs of the named tasks (all when None) from the images and the features that
-        `share` gave for these tasks."""
+        """Raw outputs by task name.
+
+        Args:
+            x: images (B, C, H, W).
+            shared: what `share` returned for these images and tasks, or detached copies of it.
+            tasks: names of the tasks to decode; None for all.
+
+        Returns:
+            By task name (B, classes), (B, classes, H, W), (B, outputs) or (B, outputs, H, W),
+            depending on the kind of the task (see the class).
+        """
         raise AssertionError(f"{type(self).__name__} should define `decode`")
 
     def extra_losses(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """Scalars by task name that are added to those tasks' training losses, from what `share`
-        gave for these tasks. None by default.
+        """Scalars that are added to the tasks' training losses, such as a distillation loss.
 
-        With several workers a batch may be empty; what comes of it is not used, but it should
-        depend on the same parameters.
+        Args:
+            x: images (B, C, H, W). With several workers B may be 0: the result is then not used,
+                but should depend on the same parameters.
+            shared: what `share` returned for these images and tasks.
+            tasks: names of the tasks of the step; None for all.
+
+        Returns:
+            Means over the images, by task name; none by default.
         """
         return {}
 
-    def companions(
+    def auxiliary_outputs(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, list[Tensor]]:
-        """Further outputs by task name that are held against the task's labels in training, each
-        adding the task's loss of it, from what `share` gave for these tasks. None by default."""
+        """Further outputs of tasks for deep supervision: in training, the task's loss of each is
+        added to that of its main output.
+
+        Args:
+            x: images (B, C, H, W).
+            shared: what `share` returned for these images and tasks.
+            tasks: names of the tasks of the step; None for all.
+
+        Returns:
+            By task name a list of outputs in the shapes of `decode`; none by default.
+        """
         return {}
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -222,18 +252,21 @@ class MultiTaskModel(nn.Module):
         raise AssertionError(f"{type(self).__name__} should define `task_parameters`")
 
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Raw outputs by task name of images (B, C, H, W), for the named tasks or all."""
+        """Raw outputs by task name (as `decode`) of images (B, C, H, W), for the named tasks or
+        all."""
         return self.decode(x, self.share(x, tasks), tasks)
 
-    told = False
-    """Whether `answers` reads labels: its figures are then those of a baseline and of no network
-    that could be deployed."""
-
-    def answers(
+    def predict(
         self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """What an evaluation holds against the labels: `forward`, but for baselines that are told
-        some of them."""
+        """The outputs that an evaluation compares with the labels: `forward`, except in baselines
+        that read ground-truth labels (`uses_labels`).
+
+        Args:
+            x: images (B, C, H, W).
+            labels: the ground truth by task name, first axis B.
+            tasks: names of the tasks to evaluate; None for all.
+        """
         return self(x, tasks)  # type: ignore[no-any-return]
 
     def chosen(self, tasks: Sequence[str] | None) -> list[str]:

@@ -66,8 +66,17 @@ def need_of(task: TaskCard) -> Need:
 
 
 def build_head(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """The head of a task on features of this backbone."""
-    return backbone.heads.get(task.kind, _registered(task)[1])(task, backbone)
+    """The head of a task on features of this backbone. `head_layers` finds its layers in a
+    network."""
+    built = backbone.heads.get(task.kind, _registered(task)[1])(task, backbone)
+    built.is_head = True  # type: ignore[assignment]
+    return built
+
+
+def head_layers(model: nn.Module) -> set[nn.Module]:
+    """The modules of all heads in `model` that `build_head` made."""
+    heads = [m for m in model.modules() if getattr(m, "is_head", False)]
+    return {module for head in heads for module in head.modules()}
 
 
 def _registered(task: TaskCard) -> tuple[Need, HeadBuilder]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mtsearch.config.errors import BadInput
+from mtsearch.models.heads import head_layers
 
 
 @torch.no_grad()
@@ -18,10 +19,12 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
     Weights are drawn orthonormal (in rows or in columns, over out x rest), biases are 0; then each
     layer is divided by its output's deviation. With zero biases the output is linear in the weight,
     so a single pass that corrects each layer as it is executed does what repeated passes would
-    (Mishkin & Matas 2016). The pass runs in eval mode, where fresh batch norms are the identity. An
-    output channel that is nowhere positive is turned round first, rows of opposite sign being as
-    orthonormal: behind a ReLU it would be dead, and a layer that reads it alone (a squeeze to one
-    unit) could not be scaled. Layers that are frozen keep their weights.
+    (Mishkin & Matas 2016). The pass runs in eval mode, where fresh batch norms are the identity.
+
+    An output channel of the trunk that is nowhere positive has its row multiplied by -1 first; the
+    rows stay orthonormal. Behind a ReLU it would be dead, and a layer that reads only this
+    channel (a squeeze to one unit) could not be scaled. Rows of heads keep their direction: an
+    output may be negative everywhere. Layers that are frozen keep their weights.
 
     Args:
         model: any network of one image argument.
@@ -44,15 +47,17 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
             layer.bias.zero_()
 
     done: set[nn.Module] = set()
+    heads = head_layers(model)
 
     def rescale(layer: Any, _: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if layer in done:
             return output
         done.add(layer)
-        channels = 1 if isinstance(layer, nn.Conv2d) else -1
-        sign = 1 - 2 * (output.movedim(channels, 0).flatten(1).amax(1) <= 0).to(output.dtype)
-        layer.weight.mul_(sign.view(-1, *[1] * (layer.weight.dim() - 1)))
-        output = output.movedim(channels, -1).mul(sign).movedim(-1, channels)
+        if layer not in heads:
+            channels = 1 if isinstance(layer, nn.Conv2d) else -1
+            sign = 1 - 2 * (output.movedim(channels, 0).flatten(1).amax(1) <= 0).to(output.dtype)
+            layer.weight.mul_(sign.view(-1, *[1] * (layer.weight.dim() - 1)))
+            output = output.movedim(channels, -1).mul(sign).movedim(-1, channels)
         deviation = output.float().std()
         if not bool(torch.isfinite(deviation)) or float(deviation) < 1e-12:
             raise BadInput(

@@ -127,7 +127,7 @@ class Mixing(MultiTaskModel):
             for name, each in outputs.items()
         }
 
-    def companions(
+    def auxiliary_outputs(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, list[Tensor]]:
         return self._outputs(x, shared, tasks) if self.branch_losses else {}

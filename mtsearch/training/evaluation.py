@@ -44,7 +44,7 @@ def evaluate(
         names = [task.name for task in tasks]
         for images, labels in itertools.islice(batches, world.rank, None, world.size):
             with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                outputs = model.answers(images, labels, names)
+                outputs = model.predict(images, labels, names)
             for name in names:
                 meters[name].update(outputs[name], labels[name])
     model.train(was_training)

@@ -27,9 +27,9 @@ Features = list[Tensor]
 
 @dataclass
 class _Forward:
-    """What a forward pass gives: by task the sum of the loss and of what is trained (the same with
-    the losses of companions), the number of labels and the mean of extra losses; the features, and
-    what the heads read of them."""
+    """The result of a forward pass: by task the sum of the loss and of what is trained (the loss
+    plus those of auxiliary outputs), the number of labels and the mean of extra losses; the
+    features, and what the heads read of them."""
 
     sums: dict[int, Tensor] = field(default_factory=dict)
     trained: dict[int, Tensor] = field(default_factory=dict)
@@ -129,13 +129,13 @@ class Stepper:
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
                 outputs = self._decode(images, leaves, names)
                 extra = self._model.extra_losses(images, leaves, names)
-                companions = self._model.companions(images, leaves, names)
+                auxiliary_outputs = self._model.auxiliary_outputs(images, leaves, names)
             for k, name in zip(members, names, strict=True):
                 found.sums[k], found.counts[k] = task_loss(
                     self._tasks[k], outputs[name], labels[name]
                 )
                 found.trained[k] = found.sums[k]
-                for output in companions.get(name, ()):
+                for output in auxiliary_outputs.get(name, ()):
                     found.trained[k] = (
                         found.trained[k] + task_loss(self._tasks[k], output, labels[name])[0]
                     )

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtsearch.balancing import build_balancing, dual_weights, level
+from mtsearch.balancing import best_bound, build_balancing, projected_multipliers
 from mtsearch.config import schema
 
 THIRDS = torch.full((3,), 1 / 3, dtype=torch.float64)
@@ -45,13 +45,13 @@ def test_values_have_the_augmentation_inside_the_bracket():
         (1e9, (1.0, 0.0, 0.0), 1.0),
     ],
 )
-def test_dual_weights_and_level(mu, p, t):
-    assert dual_weights(THIRDS, ONE_HOT, mu).tolist() == pytest.approx(p, abs=1e-6)
-    assert level(THIRDS, ONE_HOT, mu).item() == pytest.approx(t, abs=1e-6)
+def test_dual_weights_and_best_bound(mu, p, t):
+    assert projected_multipliers(THIRDS, ONE_HOT, mu).tolist() == pytest.approx(p, abs=1e-6)
+    assert best_bound(THIRDS, ONE_HOT, mu).item() == pytest.approx(t, abs=1e-6)
 
 
 def test_without_penalty_the_multipliers_are_the_weights():
-    assert torch.allclose(dual_weights(THIRDS, ONE_HOT, 0.0), THIRDS, atol=1e-15)
+    assert torch.allclose(projected_multipliers(THIRDS, ONE_HOT, 0.0), THIRDS, atol=1e-15)
 
 
 simplex = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3).map(
@@ -64,7 +64,7 @@ values = st.lists(st.floats(0.0, 10.0), min_size=3, max_size=3).map(
 
 @given(simplex, values, st.sampled_from([0.01, 0.3, 1.0, 30.0, 1e4]))
 def test_the_level_solves_the_inner_minimisation(multipliers, u, mu):
-    p, t = dual_weights(multipliers, u, mu), level(multipliers, u, mu)
+    p, t = projected_multipliers(multipliers, u, mu), best_bound(multipliers, u, mu)
     assert p.sum().item() == pytest.approx(1.0, abs=1e-6) and (p >= 0).all()
     assert (multipliers + mu * (u - t)).clamp_min(0).sum().item() == pytest.approx(1.0, abs=1e-6)
 
@@ -73,7 +73,7 @@ def test_the_level_solves_the_inner_minimisation(multipliers, u, mu):
 def test_the_level_does_not_fall_when_a_value_rises(multipliers, u, which, rise):
     higher = u.clone()
     higher[which] += rise
-    assert level(multipliers, higher, 2.0) >= level(multipliers, u, 2.0) - 1e-9
+    assert best_bound(multipliers, higher, 2.0) >= best_bound(multipliers, u, 2.0) - 1e-9
 
 
 @given(simplex, values)
@@ -87,7 +87,7 @@ def test_the_scalar_is_the_lagrangian_at_the_best_level(multipliers, u):
             (multipliers + mu * (u - t)).clamp_min(0).square() - multipliers.square()
         ).sum() / (2 * mu)
 
-    found, best = scalariser(3 * u), level(multipliers, u, mu)
+    found, best = scalariser(3 * u), best_bound(multipliers, u, mu)
     assert found.item() == pytest.approx(lagrangian(best).item(), abs=1e-6)
     assert lagrangian(best) <= min(lagrangian(best - 0.01), lagrangian(best + 0.01))
 
@@ -149,7 +149,7 @@ def test_an_objective_that_starts_at_its_reference_point_keeps_its_own_units():
 def test_slack_objectives_get_no_negative_weight_as_they_did_with_equalities():
     u = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     assert (equality_weights(THIRDS, u, t=1 / 3, mu=10.0) < 0).any()
-    assert (dual_weights(THIRDS, u, 10.0) >= 0).all()
+    assert (projected_multipliers(THIRDS, u, 10.0) >= 0).all()
 
 
 def test_the_dual_update_takes_the_weights_every_period_and_raises_mu():

@@ -23,7 +23,7 @@ NETWORKS = {
         (3, 16, 8),
     ),
     "segnet": (schema.MTLNSegNetConfig(), SEGNET, (3, 35, 32)),
-    "painted": (schema.PaintedConfig(), WRN, (3, 16, 8)),
+    "broadcast_scene": (schema.BroadcastSceneConfig(), WRN, (3, 16, 8)),
     "mtan": (schema.MTANConfig(), schema.BackboneCMConfig(), (3, 16, 16)),
     "kdmtl": (schema.KDMTLConfig(), schema.BackboneCMConfig(), (3, 16, 16)),
     "task_norms": (schema.HPSConfig(norm="task_affine"), WRN, (3, 16, 8)),

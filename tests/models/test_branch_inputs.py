@@ -85,7 +85,7 @@ def test_equal_inputs_and_branches_are_left_as_they_are_by_rows_that_sum_to_one(
         for other in part[1:]:
             other.load_state_dict(part[0].state_dict())
     x = torch.rand(2, *SHAPE)
-    before = model.companions(x, model.share(x)) or model._outputs(x, model.share(x), None)
+    before = model.auxiliary_outputs(x, model.share(x)) or model._outputs(x, model.share(x), None)
     with torch.no_grad():
         model.mixer.weight.copy_(torch.rand(3, 3))
         model.mixer.weight.div_(model.mixer.weight.sum(1, keepdim=True))
@@ -131,10 +131,10 @@ def test_a_network_with_frozen_inputs_is_exported_whole(tmp_path):
 
 def test_every_branch_is_held_against_the_label_when_asked():
     x = torch.rand(2, *SHAPE)
-    assert built().companions(x, built().share(x)) == {}
+    assert built().auxiliary_outputs(x, built().share(x)) == {}
     model = built(branch_losses=True)
     shared = model.share(x)
-    outputs = model.companions(x, shared)["restored"]
+    outputs = model.auxiliary_outputs(x, shared)["restored"]
     assert len(outputs) == 3
     torch.testing.assert_close(model(x)["restored"], sum(outputs) / 3)
 

@@ -114,3 +114,26 @@ def test_a_squeeze_to_one_unit_is_turned_to_the_side_that_a_relu_lets_through(wi
             model.eval()(images)
         assert all(0.9 <= float(out.std()) <= 1.1 for out in outputs)
         assert all(bool((out.amax((0, 2, 3)) > 0).all()) for out in outputs if out.dim() == 4)
+
+
+def test_head_rows_keep_their_direction():
+    """The rows of a head are the drawn ones up to one positive factor, also where an output is
+    negative on all images; rows of the trunk may be turned."""
+    turned = 0
+    for seed in range(6):
+        case = (schema.HPSConfig(), schema.BackboneCMConfig(), (3, 32, 32))
+        model, images = initialised(case, seed)
+        fresh = build_model(*case[:2], TASKS, case[2])
+        generator = torch.Generator().manual_seed(seed)
+        for name, layer in layers(fresh).items():
+            nn.init.orthogonal_(layer.weight, generator=generator)
+            found = layers(model)[name].weight.detach()
+            factors = (found * layer.weight).flatten(1).sum(1)
+            factors = factors / layer.weight.square().flatten(1).sum(1)
+            if name.startswith("heads"):
+                assert (factors > 0).all(), (seed, name)
+                torch.testing.assert_close(found, factors[0] * layer.weight, rtol=1e-5, atol=1e-6)
+        with torch.no_grad():
+            outputs = model.eval()(images[:4])
+        turned += sum(int((out.amax(0) <= 0).sum()) for out in outputs.values())
+    assert turned > 0  # outputs that were turned before: negative on all of these images

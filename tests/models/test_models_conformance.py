@@ -61,7 +61,7 @@ ARCHITECTURES: dict[
         },
     ],
     "mtln_segnet": [{"backbone": SEGNET, "shape": (3, 32, 32)}],
-    "painted": [{"tasks": SCENES}],
+    "broadcast_scene": [{"tasks": SCENES}],
 }
 BACKBONES: dict[str, list[dict]] = {
     "efficientnet_cifar": [

@@ -86,7 +86,7 @@ def test_settings_that_touch_the_step_agree_too(changes, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [n for n in methods("architecture") if n not in ("mtln_segnet", "painted")]
+    "name", [n for n in methods("architecture") if n not in ("mtln_segnet", "broadcast_scene")]
 )
 def test_every_architecture_of_several_labels_compiles(name):
     changes = {

@@ -1,4 +1,4 @@
-"""The painted baseline: a scene's class at every pixel."""
+"""The broadcast-scene baseline: a scene's class at every pixel."""
 
 import pytest
 import torch
@@ -28,14 +28,14 @@ TRAINED = TaskCard(
 WRN = schema.BackboneWRNConfig(depth=10, widen=1)
 
 
-def painted(scene="predicted", pixels=PIXELS):
+def baseline(scene="predicted", pixels=PIXELS):
     torch.manual_seed(0)
-    return build_model(schema.PaintedConfig(scene=scene), WRN, [SCENE, pixels], (3, 16, 8))
+    return build_model(schema.BroadcastSceneConfig(scene=scene), WRN, [SCENE, pixels], (3, 16, 8))
 
 
 @pytest.mark.parametrize("pixels", [PIXELS, TRAINED])
 def test_every_pixel_has_the_logits_of_its_scene_by_the_classes_names(pixels):
-    model = painted(pixels=pixels)
+    model = baseline(pixels=pixels)
     out = model(torch.randn(4, 3, 16, 8))
     assert out["pixels"].shape == (4, pixels.outputs, 16, 8)
     for name in SCENE.classes:
@@ -53,12 +53,12 @@ def test_every_pixel_has_the_logits_of_its_scene_by_the_classes_names(pixels):
 
 def test_told_the_scene_it_paints_the_true_one_and_guesses_where_there_is_none():
     x, labels = torch.randn(4, 3, 16, 8), {"scene": torch.tensor([0, 2, 1, -1])}
-    model = painted("labelled").eval()
-    answers, guess = model.answers(x, labels), model(x)
-    assert answers["scene"][:3].argmax(1).tolist() == [0, 2, 1]
-    assert answers["pixels"][:3, :, 5, 5].argmax(1).tolist() == [1, 0, 2]
-    assert torch.equal(answers["pixels"][3], guess["pixels"][3])
-    assert torch.equal(painted().eval().answers(x, labels)["pixels"], guess["pixels"])
+    model = baseline("labelled").eval()
+    predict, guess = model.predict(x, labels), model(x)
+    assert predict["scene"][:3].argmax(1).tolist() == [0, 2, 1]
+    assert predict["pixels"][:3, :, 5, 5].argmax(1).tolist() == [1, 0, 2]
+    assert torch.equal(predict["pixels"][3], guess["pixels"][3])
+    assert torch.equal(baseline().eval().predict(x, labels)["pixels"], guess["pixels"])
 
 
 def test_painting_the_most_frequent_class_misses_the_other_pixels():
@@ -67,9 +67,9 @@ def test_painting_the_most_frequent_class_misses_the_other_pixels():
     masks[1, 8:] = 3  # half undefined
     meter = meter_for(PIXELS, torch.device("cpu"))
     meter.update(
-        painted("labelled")
+        baseline("labelled")
         .eval()
-        .answers(torch.zeros(2, 3, 16, 8), {"scene": torch.tensor([2, 2])})["pixels"],
+        .predict(torch.zeros(2, 3, 16, 8), {"scene": torch.tensor([2, 2])})["pixels"],
         masks,
     )
     figures = meter.compute()
@@ -88,4 +88,10 @@ def test_painting_the_most_frequent_class_misses_the_other_pixels():
 )
 def test_what_cannot_be_painted_is_refused(tasks, part):
     with pytest.raises(BadInput, match=part):
-        build_model(schema.PaintedConfig(), WRN, tasks, (3, 16, 16))
+        build_model(schema.BroadcastSceneConfig(), WRN, tasks, (3, 16, 16))
+
+
+def test_the_former_name_is_read_and_the_new_one_written():
+    for given in ("painted", {"name": "painted", "scene": "labelled"}):
+        settings = schema.TrialConfig.model_validate({"architecture": given})
+        assert settings.model_dump()["architecture"]["name"] == "broadcast_scene"

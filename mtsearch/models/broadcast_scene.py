@@ -1,4 +1,4 @@
-"""Paint the scene: the baseline that segmentations of single scenes are to be read against."""
+"""The broadcast-scene baseline of segmentations whose images show one scene each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mtsearch.models.heads import build_head
 CERTAIN = 10.0  # the logit of a class that is known
 
 
-class Brush(nn.Module):
+class SceneToPixels(nn.Module):
     """Scene logits (B, scenes) -> pixel logits (B, outputs, H, W), the same at every pixel.
 
     Classes are matched by their names, by number where a card has none. An undefined class, which
@@ -43,9 +43,9 @@ class Brush(nn.Module):
         ]
         if missing:
             raise BadInput(
-                f"architecture `painted` gives pixels the class of their scene, and `{pixels.name}`"
-                f" has classes that `{scene.name}` lacks: {', '.join(missing)}. Use another"
-                " architecture."
+                "architecture `broadcast_scene` gives pixels the class of their scene, and"
+                f" `{pixels.name}` has classes that `{scene.name}` lacks: {', '.join(missing)}. Use"
+                " another architecture."
             )
         self.undefined = nn.Parameter(torch.zeros(1)) if trained else None
         self.register_buffer(
@@ -61,30 +61,32 @@ class Brush(nn.Module):
         return scene.index_select(1, self.order)[:, :, None, None].expand(-1, -1, *self.size)
 
 
-class Painted(MultiTaskModel):
+class BroadcastScene(MultiTaskModel):
     """A trunk and a head for the scene; every pixel of a segmentation gets the scene's logits.
 
-    With `scene: labelled` it is told each image's scene when it is evaluated: no network that looks
-    at whole images can do better.
+    With `scene: labelled` the evaluation uses the ground-truth scene of each image, which bounds
+    from above what a network that classifies whole images can reach.
     """
 
     def __init__(
-        self, settings: schema.PaintedConfig, backbone: Backbone, tasks: Sequence[TaskCard]
+        self, settings: schema.BroadcastSceneConfig, backbone: Backbone, tasks: Sequence[TaskCard]
     ) -> None:
         super().__init__(tasks)
         kinds = sorted(task.kind for task in tasks)
         if kinds[:1] != ["classification"] or len(kinds) < 2 or set(kinds[1:]) != {"segmentation"}:
             raise BadInput(
-                "architecture `painted` takes one classification, the scene, and segmentations."
-                f" Found {', '.join(kinds)}; choose another."
+                "architecture `broadcast_scene` takes one classification, the scene, and"
+                f" segmentations. Found {', '.join(kinds)}; choose another."
             )
         self.scene = next(task for task in tasks if task.kind == "classification")
-        self.told = settings.scene == "labelled"
+        self.uses_labels = settings.scene == "labelled"
         self.trunk = backbone.trunk(["vector"])
         self.head = build_head(self.scene, backbone)
         size = backbone.shape[1:]
+        # The attribute's name is the one in the checkpoints of earlier runs.
+        others = [task for task in tasks if task is not self.scene]
         self.brushes = nn.ModuleDict(
-            {task.name: Brush(self.scene, task, size) for task in tasks if task is not self.scene}
+            {task.name: SceneToPixels(self.scene, task, size) for task in others}
         )
         self.prunable = self.trunk.rows("trunk")
 
@@ -94,24 +96,24 @@ class Painted(MultiTaskModel):
     def decode(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        return self._painted(self.head(shared[0]), tasks)
+        return self._broadcast(self.head(shared[0]), tasks)
 
-    def answers(
+    def predict(
         self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """As `forward`; with `scene: labelled` the labelled scenes in place of the predicted
+        """As `forward`; with `scene: labelled` the ground-truth scenes (B,) replace the predicted
         ones."""
         scene = self.head(self.share(x, tasks)[0])
-        if self.told and self.scene.name in labels:
+        if self.uses_labels and self.scene.name in labels:
             truth = labels[self.scene.name]
             known = truth != self.scene.ignore
             certain = CERTAIN * F.one_hot(torch.where(known, truth, 0), self.scene.outputs).to(
                 scene.dtype
             )
             scene = torch.where(known[:, None], certain, scene)
-        return self._painted(scene, tasks)
+        return self._broadcast(scene, tasks)
 
-    def _painted(self, scene: Tensor, tasks: Sequence[str] | None) -> dict[str, Tensor]:
+    def _broadcast(self, scene: Tensor, tasks: Sequence[str] | None) -> dict[str, Tensor]:
         return {
             name: scene if name == self.scene.name else self.brushes[name](scene)
             for name in self.chosen(tasks)

@@ -12,7 +12,7 @@ import torch
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
 from mtsearch.data import open_dataset
-from mtsearch.models.painted import CERTAIN, Brush
+from mtsearch.models.broadcast_scene import CERTAIN, SceneToPixels
 from mtsearch.tasks import meter_for
 
 ROOT = os.environ.get("MTSEARCH_TEST_DATA")  # what MTSEARCH_DATA was; see tests/conftest.py
@@ -32,14 +32,18 @@ def test_the_true_scene_painted_on_all_of_a_set(name, count, accuracy, miou, kap
     except BadInput as missing:
         pytest.skip(str(missing))
     scene, pixels = dataset.card.tasks
-    brush, meter = Brush(scene, pixels, (112, 112)), meter_for(pixels, torch.device("cpu"))
+    to_pixels, meter = (
+        SceneToPixels(scene, pixels, (112, 112)),
+        meter_for(pixels, torch.device("cpu")),
+    )
     images = 0
     for split in dataset.splits.values():
         for truth, masks in zip(
             split.labels["scene"].split(100), split.labels["pixels"].split(100), strict=True
         ):
             meter.update(
-                brush(CERTAIN * torch.nn.functional.one_hot(truth, scene.outputs).float()), masks
+                to_pixels(CERTAIN * torch.nn.functional.one_hot(truth, scene.outputs).float()),
+                masks,
             )
             images += len(truth)
     figures = meter.compute()

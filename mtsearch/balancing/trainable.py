@@ -13,7 +13,7 @@ from mtsearch.balancing.compat import scalarization
 from mtsearch.balancing.scalariser import Scalariser
 
 
-class Learned(Scalariser):
+class TrainableScalariser(Scalariser):
     """A scalariser of TorchJD with a parameter a task, which starts at 0; `method` names its
     class."""
 
