@@ -12,18 +12,21 @@ from mtsearch.pareto.hypervolume import (
     measure_hypervolume,
 )
 from mtsearch.pareto.knee import by_preference, knee, normalised
+from mtsearch.pareto.objectives import MAX_OBJECTIVES, check_objectives
 from mtsearch.pareto.ordering import best_first
 from mtsearch.pareto.reference import Reference, reference_point
 from mtsearch.pareto.result import SearchResult, search_result
 from mtsearch.pareto.trial_order import trial_order
 
 __all__ = [
+    "MAX_OBJECTIVES",
     "Front",
     "Hypervolume",
     "Reference",
     "SearchResult",
     "best_first",
     "by_preference",
+    "check_objectives",
     "choose",
     "constraint_excess",
     "delta_m",

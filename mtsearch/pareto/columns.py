@@ -80,7 +80,7 @@ def label(metric: str, kinds: Kinds | None = None) -> str:
         words += "" if split == "val" else f", {split}"
     else:
         words = parts[-1].removeprefix(CONFIGURATION)
-    return printable(words.replace("_", " ")) + (f" ({unit})" if unit else "")
+    return words.replace("_", " ") + (f" ({unit})" if unit else "")
 
 
 def format_value(value: Any, metric: str = "", kinds: Kinds | None = None) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.config.text import printable
@@ -18,6 +18,8 @@ from mtsearch.pareto.dominance import objective_values
 from mtsearch.pareto.front import Front, front_of
 from mtsearch.pareto.hypervolume import hypervolume_series
 from mtsearch.pareto.trial_order import trial_order
+
+Entry = TypeVar("Entry", Objective, Constraint)
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,11 @@ def search_result(
         kinds: the kind of each task; a task it does not name counts its `error` as a percentage.
         notes: of the space.
     """
+    objectives = [_clean_metric(o) for o in objectives]
+    constraints = [_clean_metric(c) for c in constraints]
+    kinds = {printable(task): kind for task, kind in (kinds or {}).items()}
     ordered = sorted(
-        map(_clean, rows),
+        _clean_rows(rows),
         key=lambda row: (
             row.get("kind") == "control",
             str(row.get("control") or ""),
@@ -159,7 +164,7 @@ def search_result(
     for index, row in enumerate(ordered):
         row["front"], row["knee"] = index in on, index == knee
     reports = sorted(
-        map(_clean, history), key=lambda entry: (_order(entry), entry.get("report") or 0)
+        _clean_rows(history), key=lambda entry: (_order(entry), entry.get("report") or 0)
     )
     return SearchResult(
         ordered,
@@ -168,17 +173,25 @@ def search_result(
         front,
         tuple(constraints),
         control,
-        dict(kinds or {}),
+        kinds,
         printable(notes, lines=True),
     )
 
 
-def _clean(row: Row) -> Row:
-    return {key: _printable(value) for key, value in row.items()}
+def _clean_rows(rows: Sequence[Row]) -> list[Row]:
+    """The rows with printable columns and text."""
+    names = {key: printable(key) for row in rows for key in row}
+    return [
+        {
+            names[key]: printable(value) if isinstance(value, str) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
 
 
-def _printable(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) else value
+def _clean_metric(entry: Entry) -> Entry:
+    return entry.model_copy(update={"metric": printable(entry.metric)})
 
 
 def _order(row: Row) -> tuple[bool, int, str]:

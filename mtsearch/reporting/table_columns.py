@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mtsearch.config.text import printable
 from mtsearch.pareto.columns import (
     CONFIGURATION,
     Row,
@@ -111,7 +110,7 @@ def column_notes(result: SearchResult, rows: Sequence[Row], columns: TableColumn
 def heading(column: str, result: SearchResult) -> str:
     """The heading of a column."""
     if column.startswith(CONFIGURATION):
-        return printable(column.removeprefix(CONFIGURATION))
+        return column.removeprefix(CONFIGURATION)
     return label(column, result.kinds)
 
 

@@ -9,6 +9,7 @@ from optuna.trial import Trial
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
+from mtsearch.pareto import check_objectives
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.strategy import compat
@@ -122,6 +123,7 @@ class Study:
 
 def check_search(space: Space) -> None:
     """Check that the sampler can search the space. Raises BadInput."""
+    check_objectives(space.config.objectives)
     sampler = space.config.search.sampler
     if sampler.name == "grid":
         grid(space, 1)

@@ -90,10 +90,10 @@ def test_who_may_read_one_file_may_read_all(run):
     assert len(files) == 6 and len({path.stat().st_mode for path in files}) == 1
 
 
-def test_the_knee_is_the_default_pick_and_the_folder_may_be_chosen(run, tmp_path, capsys):
+def test_default_pick_is_the_only_trial(run, tmp_path, capsys):
     assert export.main([f"run={run.path}", f"out={tmp_path / 'here'}"]) == 0
     assert (tmp_path / "here" / "model.pt2").is_file()
-    assert "0000 (knee)" in capsys.readouterr().out
+    assert "0000 (trial:0000)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

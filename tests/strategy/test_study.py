@@ -160,6 +160,13 @@ def test_grid_refuses_continuous_dimension(tmp_path):
         check_search(Space({**raw, "search": {"sampler": "grid"}}))
 
 
+def test_more_than_ten_objectives_are_refused(tmp_path):
+    raw = space(tmp_path, sampler="random").raw
+    many = [{"metric": f"val/t{i}/error", "goal": "min"} for i in range(11)]
+    with pytest.raises(BadInput, match="at most 10 metrics"):
+        check_search(Space({**raw, "objectives": many}))
+
+
 def test_population_of_one_is_refused(tmp_path):
     with pytest.raises(BadInput, match="population of nsga2"):
         check_search(space(tmp_path, sampler={"name": "nsga2", "startup": 1}))
