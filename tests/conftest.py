@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: its OpenMP reads it once
@@ -27,6 +28,22 @@ settings.load_profile("mtsearch")
 if (root := str(Path(__file__).parents[1])) not in sys.path:
     sys.path.insert(0, root)  # so that workers and test modules alike find `tests.helpers.fake`
 pytest_plugins = ["tests.helpers.fixtures"]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--seconds", type=float, default=None, help="start no test after so many seconds"
+    )
+
+
+def pytest_sessionstart(session):
+    session.config.started = time.monotonic()
+
+
+def pytest_runtest_setup(item):
+    limit = item.config.getoption("--seconds")
+    if limit is not None and time.monotonic() - item.config.started > limit:
+        pytest.skip(f"left out: the {limit:g} s of this tier are over")
 
 
 @pytest.fixture
