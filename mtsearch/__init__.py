@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mtsearch.api import train_one as train_one
     from mtsearch.config.errors import BadInput as BadInput
     from mtsearch.config.trial import TrialConfig as TrialConfig
+    from mtsearch.deploy.module import export_module as export_module
     from mtsearch.jobs.run import Run as Run
     from mtsearch.training.trial import Trial as Trial
 
@@ -31,6 +32,7 @@ _PUBLIC = {
     "Run": "mtsearch.jobs.run",
     "Trial": "mtsearch.training.trial",
     "TrialConfig": "mtsearch.config.trial",
+    "export_module": "mtsearch.deploy.module",
     "load_run": "mtsearch.api",
     "load_space": "mtsearch.api",
     "prepare_data": "mtsearch.api",
