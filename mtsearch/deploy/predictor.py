@@ -16,8 +16,8 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.data import Dataset
+from mtsearch.data.decoding import decode
 from mtsearch.data.formats.base import Request
-from mtsearch.data.formats.class_folders import decode
 from mtsearch.deploy.serving import Serving
 
 Image = str | Path | NDArray[np.uint8] | Tensor

@@ -17,7 +17,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
 from mtsearch.data.cards import datasets_folder
-from mtsearch.data.formats.mask_folders import cropped
+from mtsearch.data.formats.mask_folders import crop_centre
 from mtsearch.data.overlap import Overlap, deal, split_groups
 
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
@@ -228,7 +228,7 @@ def test_the_files_of_225_pixels_lose_a_row_or_column_and_are_not_scaled(size):
     """Invariant 8 of the MTLN specification."""
     width, height = size
     pixels = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
-    found = np.asarray(cropped(Image.fromarray(pixels), (224, 224)))
+    found = np.asarray(crop_centre(Image.fromarray(pixels), (224, 224)))
     assert found.shape == (224, 224) and (found == pixels[:224, :224]).all()
 
 
@@ -264,7 +264,7 @@ def test_colour_pictures_of_masks_are_not_read(tmp_path):
             {"label_gray/builtup/7.png": mask(np.zeros((8, 8)))},
             r"mask builtup/7 in .* has no image",
         ),
-        ({"label_gray/builtup/6.png": mask(np.zeros((4, 4)))}, r"builtup/6 in .* differ in size"),
+        ({"label_gray/builtup/6.png": mask(np.zeros((4, 4)))}, r"builtup/6.png in .* differ in size"),
         (
             {"label_gray/builtup/6.png": mask(np.zeros((8, 8)), "RGB")},
             r"should hold a class number of 8 bits a pixel\. Found mode RGB",

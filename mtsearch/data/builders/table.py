@@ -22,8 +22,8 @@ from mtsearch.data.builders.base import (
     channels_first,
     dataset_builder,
 )
+from mtsearch.data.decoding import decode
 from mtsearch.data.formats import LabelledImages, Request
-from mtsearch.data.formats.class_folders import decode
 from mtsearch.data.sources import ImageSource
 from mtsearch.data.splits import split_indices
 from mtsearch.data.trees import Tree

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from pathlib import PurePosixPath
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from mtsearch.config.errors import BadInput
+from mtsearch.data.decoding import decode, is_image, is_jpeg
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
 from mtsearch.data.trees import Tree
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -39,13 +37,11 @@ class ClassFolders(LabelledImages):
         super().__init__(tree)
         self._files = files  # split -> [(class, file)]
         self.splits = tuple(files)
-        self.lossy = any(
-            file.lower().endswith((".jpg", ".jpeg")) for side in files.values() for _, file in side
-        )
+        self.lossy = any(is_jpeg(file) for side in files.values() for _, file in side)
 
     @classmethod
     def find(cls, tree: Tree) -> ClassFolders | None:
-        images = [file for file in tree.files if file.lower().endswith(ENDINGS)]
+        images = [file for file in tree.files if is_image(file)]
         if not images:
             return None
         folders = {file.rpartition("/")[0] for file in images}
@@ -121,45 +117,6 @@ class ClassFolders(LabelledImages):
                 )
             keys.append(f"{label}/{match[1]}")
         return keys
-
-
-def decode(content: bytes, request: Request, where: str) -> np.ndarray:
-    """One image file as uint8 (H, W, C) of the request's shape."""
-    channels = request.shape[0]
-    if channels not in (1, 3):
-        raise BadInput(
-            f"Image files have 1 or 3 channels. Found {channels} in the data card's `shape`."
-        )
-    return fitted(opened(content, where).convert("RGB" if channels == 3 else "L"), request, where)
-
-
-def opened(content: bytes, where: str) -> Image.Image:
-    """The picture in a file, its pixels read."""
-    try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        why = (
-            "it is no picture" if isinstance(error, UnidentifiedImageError) else error
-        )  # whose own words name an object in memory
-        raise BadInput(
-            f"The image {where} cannot be read ({why}); replace or remove it."
-        ) from error
-    return image
-
-
-def fitted(image: Image.Image, request: Request, where: str) -> np.ndarray:
-    """A picture of the right channels as uint8 (H, W, C), scaled as the request says."""
-    channels, height, width = request.shape
-    if image.size != (width, height):
-        if request.resize is None:
-            size = f"{image.size[0]}x{image.size[1]}"
-            raise BadInput(
-                f"The image {where} should measure {width}x{height}. Found {size}; add `resize:"
-                " bilinear` to its source in the data card to scale it."
-            )
-        image = image.resize((width, height), Image.Resampling[request.resize.upper()])
-    return np.asarray(image).reshape(height, width, channels)
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mtsearch.config.errors import BadInput
+from mtsearch.data.decoding import decode
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
-from mtsearch.data.formats.class_folders import decode
 from mtsearch.data.trees import Tree
 
 

@@ -4,14 +4,24 @@ as GID-MTL has them."""
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from mtsearch.config.errors import BadInput
+from mtsearch.data.decoding import (
+    SIDEWAYS,
+    Picture,
+    convert,
+    fit_image,
+    is_image,
+    is_jpeg,
+    open_image,
+    rotate,
+)
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
-from mtsearch.data.formats.class_folders import ENDINGS, fitted, natural, opened
+from mtsearch.data.formats.class_folders import natural
 from mtsearch.data.trees import Tree
 
 _FILE = re.compile(r"(?:(.*)/)?(images?|label_gray)/([^/]+)/([^/]+)\.(\w+)")
@@ -30,7 +40,7 @@ class MaskFolders(LabelledImages):
     def __init__(self, tree: Tree, images: dict[str, str], masks: dict[str, str]) -> None:
         super().__init__(tree)
         self._images, self._masks = images, masks  # <class>/<name> -> file
-        self.lossy = any(file.lower().endswith((".jpg", ".jpeg")) for file in images.values())
+        self.lossy = any(is_jpeg(file) for file in images.values())
 
     @classmethod
     def find(cls, tree: Tree) -> MaskFolders | None:
@@ -39,7 +49,7 @@ class MaskFolders(LabelledImages):
         tops = set()
         for file in tree.files:
             match = _FILE.fullmatch(file)
-            if match and f".{match[5].lower()}" in ENDINGS:
+            if match and is_image(file):
                 tops.add(match[1])
                 (masks if match[2] == "label_gray" else images)[f"{match[3]}/{match[4]}"] = file
         return cls(tree, images, masks) if images and masks and len(tops) == 1 else None
@@ -72,51 +82,86 @@ class MaskFolders(LabelledImages):
         images = np.empty((len(names), height, width, channels), np.uint8)
         masks = np.empty((len(names), height, width), np.uint8)
         places = {
-            tree[name]: (place, out)
+            files[name]: (place, files is self._masks)
             for place, name in enumerate(names)
-            for tree, out in ((self._images, images), (self._masks, masks))
+            for files in (self._images, self._masks)
         }
-        sizes: dict[int, tuple[int, int]] = {}
+        # Archives may hold an image and its mask far from each other, in any order.
+        layouts: dict[int, Layout] = {}
+        waiting: dict[int, Picture] = {}
         for file, content in self.tree.read_many(places):
-            place, out = places[file]
-            where = f"{file} in {self.tree.path}"
-            image = opened(content, where)
-            if sizes.setdefault(place, image.size) != image.size:
-                raise BadInput(
-                    f"The image {names[place]} in {self.tree.path} and its mask differ in size:"
-                    f" {sizes[place]}, {image.size}."
-                )
-            if out is masks:
-                out[place] = _mask(image, (width, height), where)
+            place, is_mask = places[file]
+            picture = open_image(content, f"{file} in {self.tree.path}")
+            if is_mask:
+                waiting[place] = _class_numbers(picture)
             else:
-                out[place] = _image(image, request, where)
+                layouts[place] = Layout(picture.image.size, picture.orientation)
+                image = crop_centre(convert(picture, channels), (width, height))
+                images[place] = fit_image(image, request, picture.where)
+            if place in layouts and place in waiting:
+                numbers = align_mask(waiting.pop(place), layouts[place])
+                numbers = crop_centre(numbers, (width, height))
+                masks[place] = np.asarray(numbers.resize((width, height), Image.Resampling.NEAREST))
         labels = np.array([classes.index(name.partition("/")[0]) for name in names], np.int64)
         return ImageSet(images, labels, masks=masks)
 
 
-def _image(image: Image.Image, request: Request, where: str) -> NDArray[np.uint8]:
-    channels, height, width = request.shape
-    if channels not in (1, 3):
+@dataclass(frozen=True)
+class Layout:
+    """Width and height of an image as stored, and its EXIF orientation (1..8)."""
+
+    size: tuple[int, int]
+    orientation: int
+
+
+def align_mask(mask: Picture, image: Layout) -> Image.Image:
+    """The mask in the upright position of its image.
+
+    A mask with an orientation of its own is rotated by that. Another one may have been drawn on the
+    upright image or on the stored one; where the image's rotation exchanges width and height, the
+    mask's size tells which.
+
+    Raises:
+        BadInput: the sizes differ, or the mask's position is ambiguous.
+    """
+    width, height = image.size
+    upright = (height, width) if image.orientation in SIDEWAYS else image.size
+    aligned = mask.image
+    if mask.orientation != 1:
+        aligned = rotate(mask.image, mask.orientation)
+    elif image.orientation != 1 and upright == image.size:
         raise BadInput(
-            f"Image files have 1 or 3 channels. Found {channels} in the data card's `shape`."
+            f"The image of the mask {mask.where} has the EXIF orientation {image.orientation} and"
+            " the mask has none, so it is unknown which way the mask is turned; save the image"
+            " upright without that tag."
         )
-    return fitted(
-        cropped(image.convert("RGB" if channels == 3 else "L"), (width, height)), request, where
-    )
-
-
-def _mask(image: Image.Image, size: tuple[int, int], where: str) -> NDArray[np.uint8]:
-    if image.mode not in ("L", "P", "1"):  # the numbers themselves: never colours turned into them
+    elif image.orientation != 1 and mask.image.size == image.size:
+        aligned = rotate(mask.image, image.orientation)
+    if aligned.size != upright:
         raise BadInput(
-            f"The mask {where} should hold a class number of 8 bits a pixel. Found mode"
-            f" {image.mode}; replace it."
+            f"The mask {mask.where} and its image differ in size: {aligned.size}, {upright}."
         )
-    numbers = Image.fromarray(np.asarray(image).astype(np.uint8))
-    return np.asarray(cropped(numbers, size).resize(size, Image.Resampling.NEAREST))
+    return aligned
 
 
-def cropped(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The largest part about the image's centre that has the proportions of ``size`` (width,
+def _class_numbers(mask: Picture) -> Picture:
+    """The mask as an image of class numbers, never of the colours that a palette gives them."""
+    if mask.image.mode not in ("L", "P", "1"):
+        raise BadInput(
+            f"The mask {mask.where} should hold a class number of 8 bits a pixel. Found mode"
+            f" {mask.image.mode}; replace it."
+        )
+    if mask.image.format in ("JPEG", "MPO"):
+        raise BadInput(
+            f"The mask {mask.where} is a JPEG, whose compression changes class numbers; save it as"
+            " PNG from the original."
+        )
+    numbers = Image.fromarray(np.asarray(mask.image).astype(np.uint8))
+    return replace(mask, image=numbers)
+
+
+def crop_centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The largest centred part of an image that has the proportions of ``size`` (width,
     height)."""
     width, height = image.size
     wide, high = min(width, height * size[0] // size[1]), min(height, width * size[1] // size[0])

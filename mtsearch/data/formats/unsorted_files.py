@@ -4,8 +4,8 @@ the set's name."""
 from __future__ import annotations
 
 from mtsearch.config.errors import BadInput
+from mtsearch.data.decoding import is_image, is_jpeg
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
-from mtsearch.data.formats.class_folders import ENDINGS
 from mtsearch.data.trees import Folder, Tree
 
 
@@ -18,7 +18,7 @@ class UnsortedFiles(LabelledImages):
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree)
-        self.lossy = any(file.lower().endswith((".jpg", ".jpeg")) for file in tree.files)
+        self.lossy = any(is_jpeg(file) for file in tree.files)
 
     @classmethod
     def find(cls, tree: Tree) -> UnsortedFiles | None:
@@ -26,16 +26,12 @@ class UnsortedFiles(LabelledImages):
             isinstance(tree, Folder) and tree.shallow
         ):  # whatever lies directly in a data root is of no set
             return None
-        endings = {file.lower().rpartition(".")[2] for file in tree.files}
-        return (
-            cls(tree)
-            if "csv" in endings and any(ending[1:] in endings for ending in ENDINGS)
-            else None
-        )
+        tables = any(file.lower().endswith(".csv") for file in tree.files)
+        return cls(tree) if tables and any(map(is_image, tree.files)) else None
 
     @property
     def files(self) -> list[str]:
-        return [file for file in self.tree.files if file.lower().endswith(ENDINGS)]
+        return [file for file in self.tree.files if is_image(file)]
 
     def read(self, split: str, request: Request) -> ImageSet:
         raise BadInput(

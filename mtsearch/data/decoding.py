@@ -1,0 +1,199 @@
+"""Image files as pixels of 8 bits.
+
+Files of all modes become greyscale or RGB as follows:
+
+- 16-bit greyscale is scaled linearly to 8 bits: 0 -> 0, 65535 -> 255, rounded. Colour of 16 bits a
+  channel keeps its high byte, as Pillow reads it.
+- The EXIF orientation is applied: images are upright, as viewers show them.
+- Transparency is dropped; the colours below it are kept. Palettes become their colours.
+- Of animations and files of several pages, the first image is read.
+- CMYK is converted by Pillow's formula, without its colour profile.
+- Floating-point, signed, 32-bit and LAB images are refused: they have no defined range.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from mtsearch.config.errors import BadInput
+from mtsearch.data.formats.base import Request
+from mtsearch.data.remarks import remark
+
+# Formats that files can be recognised by and that need no other program (EPS starts Ghostscript).
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "AVIF", "PPM", "JPEG2000", "QOI")
+_ORIENTATION = 0x0112
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 262, 339
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The formats that this Pillow can read; AVIF and others need libraries."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+@cache
+def image_endings() -> tuple[str, ...]:
+    """The endings of files that are read as images, in lower case, as ``.png``."""
+    return tuple(
+        ending for ending, name in Image.registered_extensions().items() if name in _formats()
+    )
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is read as an image, by the ending of its name."""
+    return name.lower().endswith(image_endings())
+
+
+def is_jpeg(name: str) -> bool:
+    """Whether a file is a JPEG, by the ending of its name."""
+    return name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The first image of a file, its pixels decoded.
+
+    Attributes:
+        image: as stored, not yet rotated.
+        orientation: EXIF orientation 1..8; 1 is upright.
+        where: names the file in messages.
+    """
+
+    image: Image.Image
+    orientation: int
+    where: str
+
+
+def decode(content: bytes, request: Request, where: str) -> NDArray[np.uint8]:
+    """One image file as uint8 (H, W, C) of the request's shape.
+
+    Args:
+        content: of the file.
+        request: the wanted shape and the resize filter.
+        where: names the file in messages.
+
+    Raises:
+        BadInput: the file is no readable image, its mode or size cannot be used.
+    """
+    return fit_image(convert(open_image(content, where), request.shape[0]), request, where)
+
+
+def open_image(content: bytes, where: str) -> Picture:
+    """Decode the first image of a file.
+
+    Raises:
+        BadInput: the content is no image, damaged, or too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content), formats=_formats())
+            frames = getattr(image, "n_frames", 1)
+            image.load()
+    except Exception as error:  # Pillow's plug-ins raise nearly anything for damaged files
+        why = "it is no picture" if isinstance(error, UnidentifiedImageError) else _text(error)
+        raise BadInput(
+            f"The image {where} cannot be read ({why}); replace or remove it."
+        ) from error
+    if frames > 1:
+        remark("images with several frames or pages, of which the first was read", where)
+    return Picture(image, _orientation(image), where)
+
+
+def convert(picture: Picture, channels: int) -> Image.Image:
+    """The upright picture in mode L (1 channel) or RGB (3 channels).
+
+    Raises:
+        BadInput: another number of channels, or a mode that 8 bits cannot represent.
+    """
+    if channels not in (1, 3):
+        raise BadInput(
+            f"Image files have 1 or 3 channels. Found {channels} in the data card's `shape`."
+        )
+    image, where = picture.image, picture.where
+    if picture.orientation != 1:
+        remark("images rotated by their EXIF orientation", where)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        remark("images whose transparency was dropped", where)
+    if image.mode == "CMYK":
+        remark("CMYK images converted without their colour profile", where)
+    if image.mode in ("RGBa", "La"):  # colours multiplied by their opacity
+        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+    target = "RGB" if channels == 3 else "L"
+    return rotate(_eight_bits(image, where), picture.orientation).convert(target)
+
+
+def fit_image(image: Image.Image, request: Request, where: str) -> NDArray[np.uint8]:
+    """An image of the right channels as uint8 (H, W, C), scaled with the request's filter."""
+    channels, height, width = request.shape
+    if image.size != (width, height):
+        if request.resize is None:
+            size = f"{image.size[0]}x{image.size[1]}"
+            raise BadInput(
+                f"The image {where} should measure {width}x{height}. Found {size}; add `resize:"
+                " bilinear` to its source in the data card to scale it."
+            )
+        image = image.resize((width, height), Image.Resampling[request.resize.upper()])
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def rotate(image: Image.Image, orientation: int) -> Image.Image:
+    """An image that is stored with this EXIF orientation (1..8) as it is to be seen."""
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def _eight_bits(image: Image.Image, where: str) -> Image.Image:
+    tags = getattr(image, "tag_v2", {})
+    signed = set(_values(tags.get(_TIFF_SAMPLE_FORMAT, 1))) - {1, 4}  # 1 unsigned, 4 undefined
+    # Up to Pillow 10, greyscale PNG and PGM of 16 bits have mode I, as integers of 32 bits have.
+    sixteen = image.mode.startswith("I;16") or (
+        image.mode == "I" and image.format in ("PNG", "PPM")
+    )
+    if signed or (image.mode in ("I", "F", "LAB") and not sixteen):
+        kind = "signed or floating-point values" if signed else "values without a defined range"
+        raise BadInput(
+            f"The image {where} has mode {image.mode}, whose {kind} cannot be converted to 8 bits;"
+            " save it as greyscale of 8 or 16 bits, or as RGB."
+        )
+    if not sixteen:
+        return image
+    bits = _values(tags.get(_TIFF_BITS, 16))[0]
+    largest = (1 << int(bits)) - 1
+    values = np.asarray(image).astype(np.int64)
+    if _values(tags.get(_TIFF_PHOTOMETRIC, 1))[0] == 0:  # 0 is white
+        values = largest - values
+    return Image.fromarray(((values * 255 + largest // 2) // largest).clip(0, 255).astype(np.uint8))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data hold no orientation that a viewer could read either
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _values(tag: object) -> tuple[int, ...]:
+    return tag if isinstance(tag, tuple) else (tag,)  # type: ignore[return-value]
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
