@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mtsearch.commands.base import run_command, show
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.cards import DatasetCard
+from mtsearch.config.errors import BadInput, Halt, nearest
 from mtsearch.config.overrides import parse_override, split_pairs
 from mtsearch.config.plugins import load_plugins, parse_plugins
 from mtsearch.config.schema import DataConfig
@@ -37,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130
     interrupted."""
     return run_command(
-        "prepare", USAGE, _prepare, arguments, {OSError: "the store could not be written: {error}"}
+        "prepare",
+        USAGE,
+        _prepare,
+        arguments,
+        {Halt: "{error}", OSError: "the store could not be written: {error}"},
     )
 
 
@@ -67,10 +72,16 @@ def _prepare(words: list[str]) -> int:
             f"source    {source['title']}: {_where(found.root, source['place'])}"
             f" ({source['format']}{order})"
         )
+        for row in source.get("left_out", ()):  # older stores have no such list
+            show(f"left out  {row['count']:,} {row['text']}, as {row['example']}")
+    for row in manifest.get("remarks", ()):
+        show(f"remark    {row['count']:,} {row['text']}, as {row['example']}")
     print(
         "images   "
         f" {', '.join(f'{count:,} {split}' for split, count in manifest['counts'].items())}"
     )
+    for line in _label_lines(found.card, manifest.get("labels", {})):
+        show(line)
     print(
         f"pixels    mean {manifest['statistics']['mean']}, std {manifest['statistics']['std']}"
         " (training images, of 0..1)"
@@ -79,6 +90,29 @@ def _prepare(words: list[str]) -> int:
     print(f"checksum  {manifest['checksum']}")
     print(f"store: {path}")
     return 0
+
+
+def _label_lines(card: DatasetCard, labels: dict[str, Any]) -> list[str]:
+    """A line for each task, its labels by split, and one for each of its classes."""
+    lines = []
+    for task in card.tasks:
+        if task.name not in labels:  # older stores hold no counts
+            continue
+        splits = labels[task.name].values()
+        totals = [split["labels"] + split["missing"] for split in splits]
+        missing = [100 * s["missing"] / max(1, n) for s, n in zip(splits, totals, strict=True)]
+        shares = ", ".join(
+            f"{name} {share:.1f} %" for name, share in zip(labels[task.name], missing, strict=True)
+        )
+        lines.append(f"task      {task.name} ({task.kind}): missing labels {shares}")
+        unit = "pixels" if task.kind == "segmentation" else "images"
+        for number, counts in enumerate(zip(*(s.get("classes", ()) for s in splits), strict=True)):
+            name = task.classes[number] if number < len(task.classes) else str(number)
+            by_split = ", ".join(
+                f"{count:,} {split}" for split, count in zip(labels[task.name], counts, strict=True)
+            )
+            lines.append(f"  class   {name}: {by_split} {unit}")
+    return lines
 
 
 def _where(root: Path, place: str) -> str:

@@ -8,19 +8,20 @@ back-slashes. Else drawn from a seed, class by class.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtsearch.config.errors import BadInput
+from mtsearch.data.archives import is_archive, open_tree, stem
 from mtsearch.data.formats import ImageSet, LabelledImages
+from mtsearch.data.remarks import remark
 from mtsearch.data.sources import ImageSource, read_all
 from mtsearch.data.splits import Index, order
-from mtsearch.data.trees import Tree, is_archive, open_tree, stem
+from mtsearch.data.tables import read_csv
+from mtsearch.data.trees import Tree, list_folder
 
 FOLDS = 5
 _SPLITS = ("train", "val", "test")
@@ -84,7 +85,7 @@ def list_files(tree: Tree) -> list[str]:
 def _places(found: LabelledImages, source: ImageSource) -> Iterator[Tree]:
     yield found.tree
     wanted = {f"{name.lower()}_folds" for name in source.names}
-    for path in sorted(found.tree.path.parent.iterdir()):
+    for path in (Path(entry.path) for entry in list_folder(found.tree.path.parent)):
         if stem(path).lower() in wanted and (path.is_dir() or is_archive(path)):
             yield open_tree(path)
 
@@ -141,11 +142,14 @@ def read_lists(
             seen[place] = file
             part.append(place)
         parts[split] = np.array(part, np.int64)
+    if unlisted := [name for place, name in enumerate(names) if place not in seen]:
+        what = f"images that the lists of fold {fold} do not name were left out"
+        remark(what, unlisted[0], len(unlisted))
     return parts
 
 
 def _rows(tree: Tree, file: str) -> Iterator[tuple[str, int]]:
-    for row in csv.reader(io.StringIO(tree.read(file).decode("utf-8-sig"))):
+    for row in read_csv(tree.read(file), f"{file} in {tree.path}"):
         if not row:
             continue
         path = PurePosixPath(row[0].strip().replace("\\", "/"))

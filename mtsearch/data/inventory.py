@@ -13,11 +13,12 @@ from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.data import store
+from mtsearch.data.archives import Tar, Zip
 from mtsearch.data.builders import DatasetBuilder, read_source
 from mtsearch.data.folds import fold_lists, list_files
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.sources import locate
-from mtsearch.data.trees import Tar, Tree, Zip
+from mtsearch.data.trees import Tree
 from mtsearch.data.types import Resolved
 
 
@@ -29,7 +30,7 @@ def inventories(
 
     Other files in the same place, such as notes, runs and stores, do not count.
     """
-    return [inventory(tree, names) for tree, names in _parts(builder, name, images, fold)]
+    return [inventory(tree, names) for tree, names in files_read(builder, name, images, fold)]
 
 
 def inventory(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _check(
     images = locate(found.root, builder.sources()[name])
     if images is None:
         return
-    parts = _parts(builder, name, images, fold)
+    parts = files_read(builder, name, images, fold)
     for then, part in zip_longest(source["made_of"], parts):
         tree, now = (part[0], inventory(*part)) if part else (images.tree, None)
         if then and now and (then == now or then.get("tar") != now.get("tar")):
@@ -100,10 +101,10 @@ def _check(
         )
 
 
-def _parts(
+def files_read(
     builder: DatasetBuilder, name: str, images: LabelledImages, fold: int | None
 ) -> list[tuple[Tree, set[str]]]:
-    """The files that are read, by the tree that they are in."""
+    """The files that are read for the set in field `name`, by the tree that holds them."""
     source, own = builder.sources()[name], {*images.files, *builder.beside(name, images)}
     lists = fold_lists(images, source) if source.folds and fold is not None else None
     if lists is None:

@@ -19,6 +19,7 @@ from mtsearch.data.builders import read_source
 from mtsearch.data.cards import datasets_folder
 
 VARIABLE = "MTSEARCH_DATA"
+DECODING = 2  # of image files; stores that an earlier version decoded are built again
 
 
 def cache_folder() -> Path:
@@ -73,6 +74,7 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
         ],
         "split_seed": data.split_seed,
         "val_fraction": data.val_fraction or card.val_fraction,
+        **({"decoding": DECODING} if source.sources() else {}),
         **({"ingredients": others} if others else {}),
         **(
             {"code": code} if code else {}

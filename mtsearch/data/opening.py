@@ -16,13 +16,13 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
-from mtsearch.data.builders import SplitArrays, SplitSpec, check_classes, read_source
+from mtsearch.data.builders import read_source
+from mtsearch.data.building import build_store
 from mtsearch.data.configured import configured_card
-from mtsearch.data.folds import fold_lists
 from mtsearch.data.formats import LabelledImages
-from mtsearch.data.inventory import inventories
-from mtsearch.data.locations import cache_folder, configured_root, recipe, sample_folder, store_path
-from mtsearch.data.sources import locate, unclaimed
+from mtsearch.data.locations import cache_folder, configured_root, sample_folder, store_path
+from mtsearch.data.naming import dataset_label
+from mtsearch.data.sources import locate, misfit, unclaimed
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
 _opened: dict[Path, tuple[dict[str, Any], dict[str, Split]]] = {}
@@ -79,7 +79,9 @@ def prepare(data: DataConfig) -> Path:
     if resolved.checksum is None:
         with store.lock(resolved.store):
             if not store.exists(resolved.store):
-                _build(resolved, data)
+                found = _find(resolved.card, resolved.root)
+                chosen, _ = read_source(resolved.card).choose(found)
+                build_store(resolved, chosen, data)
     return resolved.store
 
 
@@ -152,9 +154,9 @@ def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved
     if missing:
         raise BadInput(
             f"{where} holds no {' and no '.join(missing)}, which `{card.name}` is made"
-            f" of{_unclaimed(card, root, missing)}; {card.how_to_get.strip().rstrip('.')}."
+            f" of{_explain(card, root, missing)}; {card.how_to_get.strip().rstrip('.')}."
         )
-    return Resolved(card, root, place, _label(card, chosen, data.fold), None)
+    return Resolved(card, root, place, dataset_label(card, chosen, data.fold), None)
 
 
 def _find(card: DatasetCard, root: Path) -> dict[str, LabelledImages | None]:
@@ -165,86 +167,19 @@ def _missing(card: DatasetCard, root: Path) -> list[str]:
     return read_source(card).choose(_find(card, root))[1]
 
 
-def _unclaimed(card: DatasetCard, root: Path, missing: list[str]) -> str:
+def _explain(card: DatasetCard, root: Path, missing: list[str]) -> str:
+    """Why files that lie below the root are not a set that is missing."""
     for source in read_source(card).sources().values() if root.is_dir() else ():
-        if any(source.title in title for title in missing) and (found := unclaimed(root, source)):
+        if not any(source.title in title for title in missing):
+            continue
+        if found := unclaimed(root, source):
             return (
                 f", as {found} may be of any set while the folder around it is not called"
                 f" {source.names[0]}"
             )
+        if clause := misfit(root, source):
+            return f" ({clause})"
     return ""
-
-
-def _titles(card: DatasetCard, found: dict[str, LabelledImages]) -> dict[str, str]:
-    sources = read_source(card).sources()
-    return {
-        name: sources[name].title + (" (JPEG)" if images.lossy and sources[name].lossless else "")
-        for name, images in found.items()
-    }
-
-
-def _label(card: DatasetCard, found: dict[str, LabelledImages], fold: int | None) -> str:
-    part = "" if fold is None else f", fold {fold} {_fold_of(card, found)}"
-    titles = " and ".join(dict.fromkeys(_titles(card, found).values()))
-    if card.embedded:
-        return f"{card.name} (embedded sample{'' if found else ', procedural'}{part})"
-    return f"{card.name}{f' from {titles}' if titles else ''}{part}"
-
-
-def _fold_of(card: DatasetCard, found: dict[str, LabelledImages]) -> str:
-    sources = read_source(card).sources()
-    lists = [
-        fold_lists(images, sources[name]) for name, images in found.items() if sources[name].folds
-    ] or [None]
-    return " and ".join(
-        dict.fromkeys(
-            f"as listed in {where.path.name}" if where else "of a seeded rotation"
-            for where in lists
-        )
-    )
-
-
-def _build(resolved: Resolved, data: DataConfig) -> None:
-    card, root = resolved.card, resolved.root
-    source = read_source(card)
-    found, _ = source.choose(_find(card, root))
-    made_of = recipe(card, data)
-    sides = source.compose(
-        card, found, SplitSpec(made_of["split_seed"], made_of["val_fraction"], data.fold)
-    )
-    arrays: store.Arrays = {}
-    for name in SPLITS:
-        _check(card, name, sides[name])
-        arrays[f"{name}/images"] = sides[name].images
-        arrays |= {
-            f"{name}/labels/{task.name}": labels
-            for task, labels in zip(card.tasks, sides[name].labels, strict=True)
-        }
-    titles = _titles(card, found)
-    sources = {
-        name: {
-            "title": titles[name],
-            "place": _place(images.tree.path, root),
-            "format": images.name,
-            "official_order": images.ordered,
-            "made_of": inventories(source, name, images, data.fold),
-        }
-        for name, images in found.items()
-    }
-    mean, std = statistics(sides["train"].images)
-    manifest = {
-        "dataset": card.name,
-        "title": card.title,
-        "label": _label(card, found, data.fold),
-        "licence": card.licence,
-        "sources": sources,
-        "recipe": made_of,
-        "counts": {name: len(sides[name].images) for name in SPLITS},
-        "members": {name: list(sides[name].members) for name in SPLITS},
-        "statistics": {"mean": mean, "std": std},
-        "normalisation": _normalisation(card),
-    }
-    store.build(resolved.store, arrays, manifest)
 
 
 def _normalisation(card: DatasetCard) -> dict[str, list[float]]:
@@ -263,43 +198,6 @@ def _check_normalisation(card: DatasetCard, place: Path, manifest: dict[str, Any
             f" but its store was built for {built_for}; give the card its old values, or delete the"
             f" folder {place} and prepare the dataset again."
         )
-
-
-def _place(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
-
-
-def _check(card: DatasetCard, name: str, side: SplitArrays) -> None:
-    if not len(side.images) or side.images.shape[1:] != card.shape:
-        raise BadInput(
-            f"The {name} split of `{card.name}` should hold images of shape {card.shape}. Found"
-            f" {side.images.shape}; mend the data card."
-        )
-    for task, labels in zip(card.tasks, side.labels, strict=True):
-        if (
-            labels.dtype == np.uint8
-            and has_values(task.kind)
-            and labels.shape[1:] != (task.outputs, *card.shape[1:])
-        ):
-            raise BadInput(
-                f"The pictures that task `{task.name}` of `{card.name}` restores should have shape"
-                f" {(task.outputs, *card.shape[1:])}, as large as the images. Found"
-                f" {labels.shape[1:]} in {name}; mend the data card."
-            )
-        check_classes(card, task, labels, name)
-
-
-def statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel of images (N, C, H, W), as pixels in [0, 1], to 4
-    digits."""
-    values = np.arange(256) / 255
-    mean, std = [], []
-    for channel in range(images.shape[1]):
-        share = np.bincount(images[:, channel].reshape(-1), minlength=256) / images[:, channel].size
-        average = float(share @ values)
-        mean.append(round(average, 4))
-        std.append(round(float(share @ (values - average) ** 2) ** 0.5, 4))
-    return mean, std
 
 
 def _splits(

@@ -12,10 +12,12 @@ from pydantic import Field, model_validator
 
 from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput
+from mtsearch.data.archives import is_archive, open_tree, stem
 from mtsearch.data.formats import ImageSet, LabelledImages, Request, find_images
+from mtsearch.data.formats.misfit import explain_misfit
 from mtsearch.data.formats.unsorted_files import UnsortedFiles
 from mtsearch.data.splits import order, split_indices
-from mtsearch.data.trees import is_archive, open_tree, stem
+from mtsearch.data.trees import list_folder
 
 _COMMON = "raw"  # the name of a folder in every set of torchvision's that is made of IDX files
 
@@ -70,6 +72,15 @@ def locate(root: Path, source: ImageSource) -> LabelledImages | None:
     return unsorted
 
 
+def misfit(root: Path, source: ImageSource) -> str:
+    """Why what lies below the root under one of the source's names is not the source's images: a
+    clause with the path, empty where there is no such folder or archive."""
+    for path, shallow in _candidates(root, {name.lower() for name in source.names}):
+        if not shallow:
+            return f"{path} {explain_misfit(open_tree(path))}"
+    return ""
+
+
 def unclaimed(root: Path, source: ImageSource) -> Path | None:
     """The folder `raw` that is the root or lies in it and does not count, because the folder around
     it has another name."""
@@ -77,7 +88,7 @@ def unclaimed(root: Path, source: ImageSource) -> Path | None:
     return next(
         (
             path
-            for path in (root, *sorted(root.iterdir()))
+            for path in (root, *(Path(entry.path) for entry in list_folder(root)))
             if stem(path).lower() in names and not _counts(path, names)
         ),
         None,
@@ -106,15 +117,15 @@ def _counts(path: Path, names: set[str]) -> bool:
 def _inside(folder: Path, names: set[str]) -> Iterator[tuple[Path, bool]]:
     # Most specific first: an archive or folder within a named folder before other named things.
     entries = sorted(
-        entry
-        for entry in folder.iterdir()
-        if stem(entry).lower() in names and _counts(entry, names)
+        path
+        for path in (Path(entry.path) for entry in list_folder(folder))
+        if stem(path).lower() in names and _counts(path, names)
     )
     for entry in entries:
         if entry.is_dir():
             yield entry, False
             yield from _inside(entry, names)
-    yield from ((entry, False) for entry in entries if entry.is_file() and is_archive(entry))
+    yield from ((entry, False) for entry in entries if not entry.is_dir() and is_archive(entry))
 
 
 def read_train_test(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -97,7 +98,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         missing = {"arrays", "checksum", "data_sha256", "label"} - set(manifest)
         if missing and schema <= SCHEMA:
             raise ValueError(f"no {min(missing)}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if schema <= SCHEMA:
+            _check_arrays(path, manifest["arrays"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(
             f"The store's manifest {file} is damaged ({type(error).__name__}: {error});"
             f" {_again(path)}"
@@ -108,6 +111,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f" a newer mtsearch, or {_again(path)}"
         )
     return manifest
+
+
+def _check_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Raise ValueError where the manifest describes arrays that its data file cannot hold, before
+    memory is taken for them."""
+    available = (path / DATA).stat().st_size if (path / DATA).is_file() else None
+    for name, about in arrays.items():
+        dtype = np.dtype(about["dtype"])
+        if dtype.kind not in "uifb":
+            raise ValueError(f"{name} has type {dtype}")
+        if not all(type(size) is int and size >= 0 for size in about["shape"]):
+            raise ValueError(f"{name} has shape {about['shape']}")
+        if available is not None and math.prod(about["shape"]) * dtype.itemsize > available:
+            raise ValueError(f"{name} is larger than the data file")
 
 
 def verify(path: Path, manifest: dict[str, Any]) -> None:
@@ -128,12 +145,8 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
 
 def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = None) -> Arrays:
     """The arrays of a store, all or those of these `names`. Raises `Damaged` when it is damaged."""
-    verify(
-        path,
-        manifest,
-        # before LMDB maps the file: touching a page beyond the end of a truncated map kills the
-        # process
-    )
+    # Before LMDB maps the file: access beyond the end of a truncated map kills the process.
+    verify(path, manifest)
     arrays: Arrays = {}
     try:
         with (

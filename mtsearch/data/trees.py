@@ -1,44 +1,40 @@
-"""Files as users have them: in a folder, a zip or a tar, read in place. Nothing is ever unpacked to
+"""Files as users have them: in a folder, a zip or a tar, read in place. Nothing is unpacked to
 disk."""
 
 from __future__ import annotations
 
 import os
-import tarfile
-import zipfile
-import zlib
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mtsearch.config.errors import BadInput
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-_ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-)  # the last for encrypted ones
-_TAR_ERRORS = (tarfile.TarError, zlib.error, EOFError, OSError)
+_SYSTEM_NAMES = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "lost+found"}
 
 
 class Tree(ABC):
-    """A set of files by their relative POSIX names."""
+    """A set of files by their relative POSIX names.
+
+    Attributes:
+        path: the folder or archive.
+        files: names of its files, sorted, without hidden files and those of operating systems.
+        hidden: names of the latter.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files: tuple[str, ...] = tuple(
-            sorted(name for name in self._list() if not _hidden(name))
-        )
+        names = sorted(self._list())
+        self.files = tuple(name for name in names if not is_hidden(name))
+        self.hidden = tuple(name for name in names if is_hidden(name))
 
     @abstractmethod
     def _list(self) -> Iterable[str]: ...
 
     @abstractmethod
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Name and content of each file asked for, in the order that is cheapest to read."""
+        """Name and content of each of these files, in the order that is cheapest to read."""
 
     def read(self, name: str) -> bytes:
         """The content of one file."""
@@ -54,91 +50,79 @@ class Folder(Tree):
 
     def _list(self) -> Iterable[str]:
         if self.shallow:
-            return [entry.name for entry in os.scandir(self.path) if entry.is_file()]
-        return [
-            (Path(folder) / name).relative_to(self.path).as_posix()
-            for folder, _, names in os.walk(self.path, followlinks=True)
-            for name in names
-        ]
+            return [entry.name for entry in list_folder(self.path) if not _is_folder(entry)]
+        return _walk(self.path, "", (os.path.realpath(self.path),))
 
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         for name in names:
-            yield name, (self.path / name).read_bytes()
+            yield name, read_file(self.path / name)
 
 
-class Zip(Tree):
-    """A zip archive."""
-
-    def _list(self) -> Iterable[str]:
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                return [info.filename for info in archive.infolist() if not info.is_dir()]
-        except _ZIP_ERRORS as error:
-            raise _broken(self.path, error) from error
-
-    def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                for name in names:
-                    yield name, archive.read(name)
-        except _ZIP_ERRORS as error:
-            raise _broken(self.path, error) from error
+def list_folder(path: Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder by name. Raises `BadInput` for a folder that cannot be read."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise BadInput(
+            f"The folder {path} cannot be read ({error.strerror}); change its permissions or"
+            " remove it."
+        ) from error
 
 
-class Tar(Tree):
-    """A tar archive, plain or compressed. Read front to back, since a compressed one cannot be read
-    backwards."""
-
-    def _list(self) -> Iterable[str]:
-        try:
-            with tarfile.open(self.path) as archive:
-                return [member.name for member in archive if member.isfile()]
-        except _TAR_ERRORS as error:
-            raise _broken(self.path, error) from error
-
-    def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        wanted = set(names)
-        try:
-            with tarfile.open(self.path) as archive:
-                for member in archive:
-                    if member.name in wanted and member.isfile():
-                        wanted.discard(member.name)
-                        content = archive.extractfile(member)
-                        assert content is not None  # it is a regular file
-                        yield member.name, content.read()
-                        if not wanted:
-                            return
-        except _TAR_ERRORS as error:
-            raise _broken(self.path, error) from error
+def read_file(path: Path) -> bytes:
+    """The content of a file. Raises `BadInput` for what is no regular file or cannot be read."""
+    check_regular(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"The file {path} cannot be read ({error.strerror}); change its permissions, replace"
+            " or remove it."
+        ) from error
 
 
-def open_tree(path: Path, *, shallow: bool = False) -> Tree:
-    """The tree at a path: a folder, or an archive by the ending of its name."""
-    if path.is_dir():
-        return Folder(path, shallow=shallow)
-    return Zip(path) if path.name.lower().endswith(".zip") else Tar(path)
+def check_regular(path: Path) -> None:
+    """Raise `BadInput` unless the path is a regular file or a link to one: reading a FIFO or a
+    device would never end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        link = f"a link to {os.readlink(path)}, " if path.is_symlink() else ""
+        raise BadInput(
+            f"The file {path} cannot be read ({link}{error.strerror}); replace or remove it."
+        ) from error
+    if not stat.S_ISREG(mode):
+        kind = "a FIFO" if stat.S_ISFIFO(mode) else "no regular file"
+        raise BadInput(f"The file {path} is {kind} and cannot be read; replace or remove it.")
 
 
-def is_archive(path: Path) -> bool:
-    """Whether the name ends like an archive that can be read."""
-    return path.name.lower().endswith(ARCHIVES)
+def is_hidden(name: str) -> bool:
+    """Whether a file is hidden, or one that operating systems leave in folders and archives."""
+    parts = name.removeprefix("./").split("/")
+    return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in parts)
 
 
-def stem(path: Path) -> str:
-    """A name without the ending of an archive: `cifar-10-python.tar.gz` -> `cifar-10-python`."""
-    for ending in sorted(ARCHIVES, key=len, reverse=True):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.name
+def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+    """The files below a folder; ``above`` are the real paths of the folders around them."""
+    for entry in list_folder(folder):
+        name = prefix + entry.name
+        if not _is_folder(entry):
+            yield name
+        elif not is_hidden(entry.name):
+            real = os.path.realpath(entry.path)
+            if real in above:
+                raise BadInput(
+                    f"The link {entry.path} leads to {real}, a folder that contains it; remove the"
+                    " link."
+                )
+            yield from _walk(Path(entry.path), f"{name}/", (*above, real))
+        else:
+            yield name
 
 
-def _hidden(name: str) -> bool:
-    return any(
-        part.startswith(".") or part == "__MACOSX" for part in name.removeprefix("./").split("/")
-    )
-
-
-def _broken(path: Path, error: Exception) -> BadInput:
-    return BadInput(
-        f"The archive {path} cannot be read ({' '.join(str(error).split())}); download it again."
-    )
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: reading it is refused
+        return False

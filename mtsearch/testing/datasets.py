@@ -11,8 +11,8 @@ import torch
 from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import Dataset, open_dataset, prepare, resolve
-from mtsearch.data.opening import statistics as measured
 from mtsearch.data.store import read_manifest, verify
+from mtsearch.data.summary import pixel_statistics as measured
 from mtsearch.data.types import SPLITS, Split
 
 

@@ -101,7 +101,24 @@ def test_first_frame_of_animations_is_read(form):
     assert "of which the first was read" in remarks.rows()[0]["text"]
 
 
-@pytest.mark.parametrize("ending", "jpg jpeg jfif png webp gif avif tif tiff bmp ppm pgm jp2".split())
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "jpg",
+        "jpeg",
+        "jfif",
+        "png",
+        "webp",
+        "gif",
+        "avif",
+        "tif",
+        "tiff",
+        "bmp",
+        "ppm",
+        "pgm",
+        "jp2",
+    ],
+)
 def test_endings_that_pillow_reads_are_known(ending):
     assert f".{ending}" in image_endings()
 

@@ -12,8 +12,8 @@ from scenes import counts, csv_folds, encoded, members, scene_files
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset, prepare, resolve
+from mtsearch.data.archives import open_tree
 from mtsearch.data.folds import FOLDS, read_lists, rotation
-from mtsearch.data.trees import open_tree
 
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
 # Class sizes with which the fifths of every class, rounded down, come to the published counts of

@@ -14,8 +14,8 @@ from mtsearch.config.reading import load_space
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import check_sources, load_card, resolve, store
 from mtsearch.data import prepare as build
+from mtsearch.data.archives import open_tree
 from mtsearch.data.inventory import inventory
-from mtsearch.data.trees import open_tree
 from mtsearch.jobs.environment import concrete_data, environment_of
 
 FILES = scene_files(load_card("rsscn7"), per_class=5)

@@ -264,7 +264,10 @@ def test_colour_pictures_of_masks_are_not_read(tmp_path):
             {"label_gray/builtup/7.png": mask(np.zeros((8, 8)))},
             r"mask builtup/7 in .* has no image",
         ),
-        ({"label_gray/builtup/6.png": mask(np.zeros((4, 4)))}, r"builtup/6.png in .* differ in size"),
+        (
+            {"label_gray/builtup/6.png": mask(np.zeros((4, 4)))},
+            r"builtup/6.png in .* differ in size",
+        ),
         (
             {"label_gray/builtup/6.png": mask(np.zeros((8, 8)), "RGB")},
             r"should hold a class number of 8 bits a pixel\. Found mode RGB",

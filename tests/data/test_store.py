@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset, opening, prepare, resolve, store
 
@@ -71,7 +71,7 @@ def test_a_build_that_fails_leaves_nothing_behind(data, monkeypatch):
     monkeypatch.setattr(
         store, "_file_hash", lambda path: (_ for _ in ()).throw(OSError("disk full"))
     )
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(Halt, match=r"cannot be written to .*disk full.*`data.store=DIR`"):
         prepare(data)
     place = resolve(data).store
     assert [path.name for path in place.parent.iterdir()] == [f".{place.name}.lock"]
@@ -88,7 +88,13 @@ def test_a_store_is_read_only_and_says_what_it_is(data):
         for part in manifest["sources"]["digits"].pop("made_of")
     ] == [(4, 64)]
     assert manifest["sources"] == {
-        "digits": {"title": "MNIST", "place": "MNIST", "format": "idx", "official_order": True}
+        "digits": {
+            "title": "MNIST",
+            "place": "MNIST",
+            "format": "idx",
+            "official_order": True,
+            "left_out": [],
+        }
     }
     assert manifest["recipe"]["split_seed"] == 42
     train = open_dataset(data).splits["train"].images.numpy() / 255

@@ -15,6 +15,8 @@ from mtsearch.commands import prepare, train
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import open_dataset, resolve
+from mtsearch.data import prepare as prepare_store
+from mtsearch.data.store import read_manifest
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.testing import DatasetConformance
 
@@ -186,6 +188,42 @@ def test_a_wrong_row_is_named(tmp_path, number, text, sentence):
     rows[number] = text
     with pytest.raises(BadInput, match=sentence):
         made(tmp_path, rows)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters_are_read_with_a_remark(tmp_path, delimiter):
+    rows = [row(place) for place in range(16)]
+    write_tree(tmp_path, files(rows))
+    table = "\r\n".join([HEAD, *rows]).replace(",", delimiter)
+    (tmp_path / "things" / "labels.csv").write_text(table, newline="")
+    manifest = read_manifest(prepare_store(config(tmp_path)))
+    assert manifest["counts"] == {"train": 9, "val": 3, "test": 4}
+    assert "tables whose columns are separated by" in manifest["remarks"][0]["text"]
+
+
+def test_images_without_a_row_are_counted(tmp_path):
+    write_tree(tmp_path, files([row(place) for place in range(16)], count=18))
+    remarks = read_manifest(prepare_store(config(tmp_path)))["remarks"]
+    (found,) = [r for r in remarks if "does not name were left out" in r["text"]]
+    assert found["count"] == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"path,shape\n\x00,disc\n",
+        "path,shape\n\u00e9.png,disc\n".encode("latin-1"),
+        b'path,shape\n"0/0.png,disc\n',
+        "path,shape\n0/0.png,disc\n".encode("utf-16"),
+        b"path,count\n0/0.png," + b"9" * 5000,
+        b"path," + b"x" * 200_000,
+    ],
+    ids=["nul", "latin-1", "open quote", "utf-16", "huge number", "huge field"],
+)
+def test_damaged_tables_end_in_one_sentence(tmp_path, content):
+    write_tree(tmp_path, files([]) | {"things/labels.csv": content})
+    with pytest.raises(BadInput):
+        open_dataset(config(tmp_path))
 
 
 def test_a_wrong_table_is_named(tmp_path):

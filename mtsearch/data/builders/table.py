@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import posixpath
 from collections.abc import Mapping
@@ -22,10 +20,12 @@ from mtsearch.data.builders.base import (
     channels_first,
     dataset_builder,
 )
-from mtsearch.data.decoding import decode
+from mtsearch.data.decoding import decode, is_image
 from mtsearch.data.formats import LabelledImages, Request
+from mtsearch.data.remarks import remark
 from mtsearch.data.sources import ImageSource
 from mtsearch.data.splits import split_indices
+from mtsearch.data.tables import read_csv
 from mtsearch.data.trees import Tree
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -79,7 +79,7 @@ class Table(DatasetBuilder):
         files = {posixpath.normpath(name): name for name in tree.files}
         file = self._file(tree, files)
         where = f"{file} in {tree.path}"
-        rows = _rows(tree.read(files[file]), where)
+        rows = _rows(tree.read(files[file]), where, self.path)
         names = next(iter(rows.values()))
         for column in (
             self.path,
@@ -91,6 +91,9 @@ class Table(DatasetBuilder):
         labels = [_labels(task, rows, where) for task in card.tasks]
         index = self._split(rows, spec, where)
         places = self._places(rows, posixpath.dirname(file), files, where)
+        unlisted = [name for name in tree.files if is_image(name) and name not in places]
+        if unlisted:
+            remark(f"images that {file} does not name were left out", unlisted[0], len(unlisted))
         images = self._images(tree, places, list(rows), card, where)
         return {
             name: SplitArrays(
@@ -195,12 +198,9 @@ class Table(DatasetBuilder):
         return places[rest], places[part]
 
 
-def _rows(content: bytes, where: str) -> Rows:
+def _rows(content: bytes, where: str, column: str) -> Rows:
     """The rows that are not blank, their cells by column."""
-    try:
-        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{where} is no CSV in UTF-8 ({error}); save it as one.") from error
+    lines = read_csv(content, where, column)
     cells = {number: [cell.strip() for cell in line] for number, line in enumerate(lines, start=1)}
     filled = {number: line for number, line in cells.items() if any(line)}
     if len(filled) < 2:
@@ -250,7 +250,7 @@ def _class(task: TaskCard, cell: str, number: int, where: str) -> int:
                 f" {nearest(cell, task.classes)}"
             )
         return task.classes.index(cell)
-    if not cell.isdecimal() or int(cell) >= task.outputs:
+    if not cell.isdecimal() or len(cell) > 9 or int(cell) >= task.outputs:
         raise BadInput(
             f"Row {number} of {where} should have a class 0..{task.outputs - 1} of `{task.name}`."
             f" Found {cell!r}."
@@ -262,7 +262,7 @@ def _number(cell: str, column: str, number: int, where: str) -> float:
     if not cell:
         return math.nan
     try:
-        value = float(cell)
+        value = math.nan if "_" in cell else float(cell)  # Python reads 1_0 as 10
     except ValueError:
         value = math.nan
     if not abs(value) <= _LARGEST:

@@ -14,7 +14,7 @@ from mtsearch.data.decoding import decode, is_image, is_jpeg
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
 from mtsearch.data.trees import Tree
 
-_SPLITS = {
+SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -46,15 +46,15 @@ class ClassFolders(LabelledImages):
             return None
         folders = {file.rpartition("/")[0] for file in images}
         shared = os.path.commonpath(folders).split("/")
-        if shared[-1].lower() in _SPLITS:
+        if shared[-1].lower() in SPLIT_FOLDERS:
             shared.pop()
         top = len("/".join(shared)) + 1 if any(shared) else 0
         parts = [(file, file[top:].split("/")) for file in images]
         files: dict[str, list[tuple[str, str]]] = {}
-        if all(len(p) == 3 and p[0].lower() in _SPLITS for _, p in parts):
+        if all(len(p) == 3 and p[0].lower() in SPLIT_FOLDERS for _, p in parts):
             for file, (split, label, _) in parts:
-                files.setdefault(_SPLITS[split.lower()], []).append((label, file))
-        elif all(len(p) == 2 and p[0].lower() not in _SPLITS for _, p in parts):
+                files.setdefault(SPLIT_FOLDERS[split.lower()], []).append((label, file))
+        elif all(len(p) == 2 and p[0].lower() not in SPLIT_FOLDERS for _, p in parts):
             files["all"] = [(p[0], file) for file, p in parts]
         else:
             return None

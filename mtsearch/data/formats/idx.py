@@ -4,6 +4,7 @@ torchvision's `MNIST/raw`."""
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 
@@ -15,6 +16,7 @@ from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_
 from mtsearch.data.trees import Tree
 
 _NAME = re.compile(r"(train|t10k)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
+_LARGEST = 4 << 30
 _SPLIT = {"train": "train", "t10k": "test"}
 
 
@@ -67,7 +69,10 @@ def read_idx(tree: Tree, name: str) -> NDArray[np.uint8]:
     content = tree.read(name)
     try:
         if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+            with gzip.open(io.BytesIO(content)) as file:
+                content = file.read(_LARGEST + 1)
+            if len(content) > _LARGEST:
+                raise ValueError(f"it expands to more than {_LARGEST:,} bytes")
         if len(content) < 4 or content[:3] != b"\0\0\x08":
             raise ValueError("no IDX header of unsigned bytes")
         shape = tuple(np.frombuffer(content, ">u4", count=content[3], offset=4).tolist())

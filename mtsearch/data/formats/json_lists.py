@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from mtsearch.config.errors import BadInput
-from mtsearch.data.decoding import decode
+from mtsearch.data.decoding import decode, is_image
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
+from mtsearch.data.remarks import remark
 from mtsearch.data.trees import Tree
 
 
@@ -64,6 +65,14 @@ class JsonLists(LabelledImages):
                 f" card, which names {', '.join(classes)}."
             )
         known = set(self.tree.files)
+        listed = {f"{self._folder}{side}/{file}" for _, file in records}
+        unlisted = sorted(
+            file
+            for file in known - listed
+            if file.startswith(f"{self._folder}{side}/") and is_image(file)
+        )
+        if unlisted:
+            remark(f"images that {name} does not list were left out", unlisted[0], len(unlisted))
         wanted = [f"{self._folder}{side}/{file}" for _, file in records]
         missing = next((file for file in wanted if file not in known), None)
         if missing is not None:
@@ -87,7 +96,7 @@ class JsonLists(LabelledImages):
     def _load(self, name: str) -> list[Any]:
         try:
             found = json.loads(self.tree.read(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput(
                 f"The list {name} in {self.tree.path} is no JSON ({error}); download it again."
             ) from error

@@ -1,0 +1,93 @@
+"""Building a dataset's store."""
+
+from __future__ import annotations
+
+from mtsearch.config.errors import Halt
+from mtsearch.config.schema import DataConfig
+from mtsearch.data import store
+from mtsearch.data.builders import DatasetBuilder, SplitSpec, read_source
+from mtsearch.data.checks import check_labels, check_split
+from mtsearch.data.formats import LabelledImages
+from mtsearch.data.inventory import files_read, inventories
+from mtsearch.data.locations import recipe
+from mtsearch.data.naming import dataset_label, source_titles
+from mtsearch.data.remarks import collect_remarks
+from mtsearch.data.summary import files_left_out, label_counts, pixel_statistics
+from mtsearch.data.types import SPLITS, Resolved
+
+
+def build_store(resolved: Resolved, found: dict[str, LabelledImages], data: DataConfig) -> None:
+    """Build the splits of a dataset and write them to its store.
+
+    Args:
+        resolved: the dataset and the path of its store, whose lock the caller holds.
+        found: the image sets to use, by field of the card's source.
+        data: the configuration of the splits.
+
+    Raises:
+        BadInput: the files do not fit the card.
+        Halt: the store cannot be written, as when the disk is full; nothing of it is left.
+    """
+    card, root = resolved.card, resolved.root
+    builder = read_source(card)
+    made_of = recipe(card, data)
+    spec = SplitSpec(made_of["split_seed"], made_of["val_fraction"], data.fold)
+    with collect_remarks() as remarks:
+        splits = builder.compose(card, found, spec)
+        arrays: store.Arrays = {}
+        for name in SPLITS:
+            check_split(card, name, splits[name])
+            arrays[f"{name}/images"] = splits[name].images
+            for task, labels in zip(card.tasks, splits[name].labels, strict=True):
+                arrays[f"{name}/labels/{task.name}"] = labels
+        counts = label_counts(card, splits)
+        check_labels(card, counts)
+    titles = source_titles(card, found)
+    mean, std = pixel_statistics(splits["train"].images)
+    manifest = {
+        "dataset": card.name,
+        "title": card.title,
+        "label": dataset_label(card, found, data.fold),
+        "licence": card.licence,
+        "sources": {
+            name: {
+                "title": titles[name],
+                "place": images.tree.path.relative_to(root).as_posix(),
+                "format": images.name,
+                "official_order": images.ordered,
+                "made_of": inventories(builder, name, images, data.fold),
+                "left_out": _left_out(builder, name, images, data.fold),
+            }
+            for name, images in found.items()
+        },
+        "recipe": made_of,
+        "counts": {name: len(splits[name].images) for name in SPLITS},
+        "labels": counts,
+        "remarks": remarks.rows(),
+        "members": {name: list(splits[name].members) for name in SPLITS},
+        "statistics": {"mean": mean, "std": std},
+        "normalisation": {"mean": list(card.mean), "std": list(card.std)},
+    }
+    try:
+        store.build(resolved.store, arrays, manifest)
+    except OSError as error:
+        size = sum(array.nbytes for array in arrays.values()) / 1e6
+        raise Halt(
+            f"The store of `{card.name}`, about {size:,.0f} MB, cannot be written to"
+            f" {resolved.store.parent} ({error.strerror or error}); free space there, or give"
+            " another folder as `data.store=DIR`."
+        ) from error
+
+
+def _left_out(
+    builder: DatasetBuilder, name: str, images: LabelledImages, fold: int | None
+) -> list[dict[str, str | int]]:
+    if getattr(images.tree, "shallow", False):  # other files of a data root belong to other sets
+        return []
+    read = [
+        file
+        for tree, files in files_read(builder, name, images, fold)
+        if tree.path == images.tree.path
+        for file in files
+    ]
+    return files_left_out(images.tree, read)

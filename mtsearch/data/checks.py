@@ -1,0 +1,86 @@
+"""Checks of built splits against their card: shapes, classes, and labels to train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mtsearch.config.cards import DatasetCard, TaskCard
+from mtsearch.config.errors import BadInput
+from mtsearch.config.metrics import has_values
+from mtsearch.data.builders import SplitArrays, check_classes
+from mtsearch.data.remarks import remark
+
+
+def check_split(card: DatasetCard, name: str, arrays: SplitArrays) -> None:
+    """Raise `BadInput` where the arrays of a split do not fit the card."""
+    if not len(arrays.images) or arrays.images.shape[1:] != card.shape:
+        raise BadInput(
+            f"The {name} split of `{card.name}` should hold images of shape {card.shape}. Found"
+            f" {arrays.images.shape}; correct the data card."
+        )
+    for task, labels in zip(card.tasks, arrays.labels, strict=True):
+        if (
+            labels.dtype == np.uint8
+            and has_values(task.kind)
+            and labels.shape[1:] != (task.outputs, *card.shape[1:])
+        ):
+            raise BadInput(
+                f"The pictures that task `{task.name}` of `{card.name}` restores should have shape"
+                f" {(task.outputs, *card.shape[1:])}, as large as the images. Found"
+                f" {labels.shape[1:]} in {name}; correct the data card."
+            )
+        check_classes(card, task, labels, name)
+
+
+def check_labels(card: DatasetCard, counts: dict[str, Any]) -> None:
+    """Check that every task has something to learn.
+
+    Args:
+        card: the dataset's card.
+        counts: of `label_counts`.
+
+    Raises:
+        BadInput: a task has no label in training; a classification has one class in training; a
+            class of a classification has no image in any split.
+    """
+    for task in card.tasks:
+        splits = counts[task.name]
+        if not splits["train"]["labels"]:
+            raise BadInput(
+                f"The task `{task.name}` of `{card.name}` has no label in the training split; add"
+                " labels or take the task out of the data card."
+            )
+        if task.kind == "classification":
+            _check_classification(card, task, splits)
+
+
+def _check_classification(card: DatasetCard, task: TaskCard, splits: dict[str, Any]) -> None:
+    present = {
+        name: [number for number, count in enumerate(split["classes"]) if count]
+        for name, split in splits.items()
+    }
+    found = {number for numbers in present.values() for number in numbers}
+    absent = [number for number in range(task.outputs) if number not in found]
+    if absent and card.source.get("kind") != "disjoint":  # whose members may leave classes out
+        raise BadInput(
+            f"The class {_class_name(task, absent[0])} of task `{task.name}` of `{card.name}` has"
+            " no images; add some that can be read or take the class out of the data card."
+        )
+    if len(present["train"]) < 2:
+        raise BadInput(
+            f"The classification `{task.name}` of `{card.name}` should have two classes or more in"
+            f" the training split. Found {_class_name(task, present['train'][0])} alone; add images"
+            " of other classes or take the task out of the data card."
+        )
+    for name, numbers in present.items():
+        what = f"the {name} split of task `{task.name}`"
+        if len(numbers) == 1:
+            remark(f"{what} has one class", _class_name(task, numbers[0]))
+        elif missing := [n for n in range(task.outputs) if n not in numbers]:
+            remark(f"classes without images in {what}", _class_name(task, missing[0]), len(missing))
+
+
+def _class_name(task: TaskCard, number: int) -> str:
+    return f"`{task.classes[number]}`" if task.classes else str(number)

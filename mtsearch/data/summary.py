@@ -1,0 +1,75 @@
+"""What a dataset holds: label counts, files left out and pixel statistics, for its manifest."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtsearch.config.cards import DatasetCard, TaskCard
+from mtsearch.config.metrics import has_values
+from mtsearch.data.builders import SplitArrays
+from mtsearch.data.decoding import is_image
+from mtsearch.data.remarks import Remarks
+from mtsearch.data.trees import Tree
+
+
+def label_counts(card: DatasetCard, splits: dict[str, SplitArrays]) -> dict[str, Any]:
+    """For each task and split: the number of labels, of missing ones, and of each class.
+
+    Labels are counted by image, those of segmentations by pixel; labels of values have no classes.
+    """
+    return {
+        task.name: {name: _counts(task, arrays.labels[number]) for name, arrays in splits.items()}
+        for number, task in enumerate(card.tasks)
+    }
+
+
+def _counts(task: TaskCard, labels: NDArray[Any]) -> dict[str, Any]:
+    if np.issubdtype(labels.dtype, np.floating):
+        missing = int(np.isnan(labels).sum())
+        return {"labels": labels.size - missing, "missing": missing}
+    if has_values(task.kind):  # images as labels, which are never missing
+        return {"labels": len(labels), "missing": 0}
+    known = labels[labels != task.ignore]
+    counts = np.bincount(known.reshape(-1), minlength=task.outputs)
+    return {
+        "labels": int(known.size),
+        "missing": int(labels.size - known.size),
+        "classes": counts.tolist(),
+    }
+
+
+def files_left_out(tree: Tree, read: Iterable[str]) -> list[dict[str, str | int]]:
+    """The files of a tree that are not read, counted by the reason, each with an example."""
+    left_out = Remarks()
+    kept = {posixpath.normpath(name) for name in read}
+    for name in tree.files:
+        if posixpath.normpath(name) not in kept:
+            left_out.add(_reason(name), name)
+    for name in tree.hidden:
+        left_out.add("hidden files or files of an operating system", name)
+    return left_out.rows()
+
+
+def _reason(name: str) -> str:
+    ending = posixpath.splitext(name)[1].lower()
+    if is_image(name):
+        return f"`{ending}` files in places that are not read"
+    return f"`{ending}` files, which are no images" if ending else "files without an ending"
+
+
+def pixel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel of images (N, C, H, W), as pixels in [0, 1], to 4
+    digits."""
+    values = np.arange(256) / 255
+    mean, std = [], []
+    for channel in range(images.shape[1]):
+        share = np.bincount(images[:, channel].reshape(-1), minlength=256) / images[:, channel].size
+        average = float(share @ values)
+        mean.append(round(average, 4))
+        std.append(round(float(share @ (values - average) ** 2) ** 0.5, 4))
+    return mean, std
