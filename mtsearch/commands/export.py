@@ -1,4 +1,4 @@
-"""Export a trained model of a run: ``python -m mtsearch.export run=RUN [pick=PICK] [out=DIR]``."""
+"""Export a trained model of a run: ``mtsearch export run=RUN [pick=PICK] [out=DIR]``."""
 
 from __future__ import annotations
 
@@ -10,27 +10,34 @@ from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.overrides import split_pairs
 from mtsearch.config.plugins import parse_plugins
 
-USAGE = """python -m mtsearch.export run=RUN [pick=PICK] [of=TASK] [out=DIR] [onnx=true] [data.root=DIR] [data.store=DIR] [plugins=[FILE]]
+USAGE = """mtsearch export run=RUN [pick=PICK] [of=TASK] [out=DIR] [onnx=true] [data.root=DIR]
+    [data.store=DIR] [plugins=[FILE.py]]
 
-Makes the picked trial's model small (zero rows removed, tied rows shared), checks it against the trained one on validation images and
-writes model.pt2 and model.safetensors, which torch alone loads, with card.md and card.json. PICK is one of
-  auto                               the front's only point; of two, the one for equal preference; the knee from three on (the default)
+Compacts the picked trial's model (zero rows removed, tied rows shared), compares it with the
+trained one on validation images and writes model.pt2 and model.safetensors, which torch alone
+loads, with card.md and card.json. PICK is one of
+  auto                               the front's only point; of two, the one for equal preference;
+                                     the knee from three on (the default)
   knee                               the front's knee; it needs at least three different points
   best:METRIC                        the best of a metric, such as best:val/image/error
-  preference:image=0.7,digit=0.3     the front's nearest to a preference (what is left out has no weight)
+  preference:image=0.7,digit=0.3     the front's nearest to a preference (others have weight 0)
   bound:METRIC<=VALUE                as auto, among those that keep a bound
   trial:0003                         one trial, or a control by its name
-  of                                 the weights of this task's best report, where the trial had `keep: tasks`, instead of the selected ones
-  out                                the folder to make (RUN/export/<trial>; ./export/<trial> of a run at a URL); what is there is replaced
-  onnx                               true: write model.onnx too, checked in ONNX Runtime (needs `pip install 'mtsearch[onnx]'`)
-  data.root, data.store, plugins     where the data and the plug-ins are now, when not where the run had them"""
+  of        the weights of this task's best report instead of the selected ones, if the trial had
+            `keep: tasks`
+  out       the folder to write (default RUN/export/<trial>, or ./export/<trial> for a run at a
+            URL); its files are replaced
+  onnx      true: also write model.onnx, checked in ONNX Runtime
+            (needs `pip install 'mtsearch[onnx]'`)
+  data.root, data.store, plugins
+            where the data and the plug-ins are now, if they have moved"""
 
 KEYS = ("run", "pick", "of", "out", "onnx", "data.root", "data.store", "plugins")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The door; returns the exit code: 0 done, 1 the model could not be exported, 2 bad input, 130
-    interrupted."""
+    """Run the command; returns the exit code: 0 done, 1 the model could not be exported, 2 bad
+    input, 130 interrupted."""
     failures = dict.fromkeys((RuntimeError, OSError), "nothing was exported: {error}")
     return run_command("export", USAGE, _export, arguments, failures, "nothing was exported.")
 

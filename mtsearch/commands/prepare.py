@@ -1,4 +1,4 @@
-"""Prepare a dataset: ``python -m mtsearch.prepare dataset=NAME data.root=DIR``."""
+"""Prepare a dataset: ``mtsearch prepare dataset=NAME data.root=DIR``."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ from mtsearch.config.plugins import load_plugins, parse_plugins
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.validation import validate_tree
 
-USAGE = """python -m mtsearch.prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]] [key=value ...]
-python -m mtsearch.prepare --list
+USAGE = """mtsearch prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]]
+    [key=value ...]
+mtsearch prepare --list
 
-Builds the dataset's store, once, and again only when its folder is gone or a setting differs; searches do it themselves when it is missing.
-Where the files below data.root are no longer those that it was made of, by names and sizes, that is said and nothing is done. Prints what
-was built, its checksum and its folder.
+Builds the store of a dataset. An existing store is kept, unless a setting differs; searches build a
+missing store themselves. If the files below data.root have other names or sizes than those that the
+store was built from, the command says so and changes nothing. Prints what was built, its checksum
+and its folder.
   dataset             a name that --list shows, or the path of a data card of your own
-  data.root           the folder that holds the downloaded data; else $MTSEARCH_DATA, else a cache folder of yours
-  data.store          the folder that gets the store; else ROOT/mtsearch where that can be written, else a cache folder of yours
+  data.root           the folder of the downloaded data; default $MTSEARCH_DATA, else a user cache
+                      folder
+  data.store          the folder of the store; default ROOT/mtsearch if that is writable, else a
+                      user cache folder
   data.split_seed     the seed of the split between training and validation (42)
-  data.val_fraction   the share of validation images (the card's)
+  data.val_fraction   the fraction of validation images (the card's)
   data.size           pixels of a side, for images that can be scaled (the card's)
-  data.fold           0 to 4: one of five folds, for sets that are divided so
-  data.undefined      class: undefined pixels as a class of their own (ignore: left out of training)
-  plugins             [FILE.py, module] that register dataset builders or task kinds which the card names"""
+  data.fold           0 to 4: one of five folds, for datasets with folds
+  data.undefined      class: undefined pixels are a class of their own (ignore: not trained on)
+  plugins             [FILE.py, module]: dataset builders or task kinds which the card names"""
 
 KEYS = ("dataset", "root", "store", "split_seed", "val_fraction", "size", "fold", "undefined")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130
-    interrupted."""
+    """Run the command; returns the exit code: 0 done, 1 the store could not be written, 2 bad
+    input, 130 interrupted."""
     return run_command(
         "prepare",
         USAGE,
@@ -51,11 +55,8 @@ def _prepare(words: list[str]) -> int:
         return _list()
     data = _data(words)
 
-    from mtsearch.data import (
-        check_sources,
-        prepare,
-        resolve,
-    )  # torch takes seconds to import: mistakes in the command are answered before
+    # imported last: torch takes seconds to import
+    from mtsearch.data import check_sources, prepare, resolve
     from mtsearch.data.store import read_manifest, verify
 
     found = resolve(data)

@@ -1,5 +1,4 @@
-"""Rewrite the tables, the picture and the page of a run: ``python -m mtsearch.report run=RUN
-[format=html|md|csv|png|parquet]``."""
+"""Write the tables, the picture and the page of a run: ``mtsearch report run=RUN``."""
 
 from __future__ import annotations
 
@@ -18,28 +17,30 @@ if TYPE_CHECKING:
     from mtsearch.pareto import SearchResult
     from mtsearch.runs.directory import RunDirectory
 
-USAGE = """python -m mtsearch.report run=RUN [format=html|md|csv|png|parquet] [reference=DIR] [plugins=[FILE.py]]
+USAGE = """mtsearch report run=RUN [format=html|md|csv|png|parquet] [reference=DIR]
+    [plugins=[FILE.py]]
 
-Derives from the events of the run directory RUN: trials.parquet, history.parquet, front.parquet, front.csv, front.md, front.png
-and report.html (one page that opens without a network). With `format`, only what has that ending. It may run beside a search.
-`reference` writes README.md, config.yaml, front.csv, trials.csv and front.png to DIR, to be kept: no path of this machine is in them.
-`plugins` says where the run's plug-ins are now, when not where the run had them. Exit codes: 0 done, 1 could not be written, 2 bad
-input, 130 interrupted."""
+Writes trials.parquet, history.parquet, front.parquet, front.csv, front.md, front.png and
+report.html (one page that opens without a network) from the events of the run directory RUN. It
+may run beside a search.
+  format      only the files with this ending
+  reference   also write README.md, config.yaml, front.csv, trials.csv and front.png to the folder
+              DIR, without paths of this machine
+  plugins     where the run's plug-ins are now, if they have moved"""
 
 KEYS = ("run", "format", "reference", "plugins")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The door; returns the exit code: 0 done, 1 could not be written, 2 bad input, 130
-    interrupted."""
+    """Run the command; returns the exit code: 0 done, 1 the report could not be written, 2 bad
+    input, 130 interrupted."""
     return run_command(
         "report", USAGE, _report, arguments, {OSError: "the report could not be written: {error}"}
     )
 
 
 def write(run: RunDirectory, formats: Sequence[str] | None = None) -> SearchResult:
-    """Write all of a run's tables, picture and page, or only those of the given formats, and return
-    the result."""
+    """Write a run's tables, picture and page, or only the given formats; returns the result."""
     from mtsearch.reporting.publish import FORMATS, publish
 
     space = run.space
@@ -57,8 +58,7 @@ def write(run: RunDirectory, formats: Sequence[str] | None = None) -> SearchResu
 
 
 def _keep(run: RunDirectory, result: SearchResult, folder: str) -> None:
-    """Write the reference result, the data root as DATA and without where this machine keeps its
-    results."""
+    """Write the reference result, without the folders of this machine: the data root is DATA."""
     from mtsearch.config.reading import list_spaces, load_space
     from mtsearch.config.yaml_text import dump_yaml
     from mtsearch.reporting.reference import write_reference
@@ -95,9 +95,7 @@ def _keep(run: RunDirectory, result: SearchResult, folder: str) -> None:
     for row in result.rows:
         row["command"] = shlex.join(strip_local_paths(shlex.split(row["command"])))
     config = run.config
-    if (
-        not config.notes and record.space in list_spaces()
-    ):  # a run made before the space had its notes
+    if not config.notes and record.space in list_spaces():  # an older run has no notes
         config = config.model_copy(update={"notes": load_space(record.space).config.notes})
     write_reference(
         folder, result, config, run.environment, configuration=dump_yaml(raw), command=command

@@ -1,5 +1,5 @@
-"""Search a space, or go on with a run: ``python -m mtsearch.run space=NAME key=value ...``,
-``python -m mtsearch.run resume=RUN``."""
+"""Search a space, or continue a run: ``mtsearch run space=NAME key=value ...``,
+``mtsearch run resume=RUN``."""
 
 from __future__ import annotations
 
@@ -14,30 +14,34 @@ from mtsearch.config.overrides import parse_value, split_pairs, text_kind
 from mtsearch.config.plugins import load_plugins, parse_plugins
 from mtsearch.config.reading import load_space
 
-USAGE = """python -m mtsearch.run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
-python -m mtsearch.run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]
-    go on with a run, or extend it; data.root=DIR, data.store=DIR and plugins=[FILE.py] say where its data and plug-ins are now
+USAGE = """mtsearch run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
+mtsearch run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]
+    continue a run, or extend it; data.root=DIR, data.store=DIR and plugins=[FILE.py] say where its
+    data and plug-ins are now
 
-  --list      spaces, datasets and methods
-  --cfg       every key of the space with its value (with space=NAME)
-  --dry-run   slots, first configurations and cost, without training (with space=NAME)
-  --or-resume go on with the run that results.run=NAME names, where it has begun (with space=NAME): for jobs that are started again
+--list        spaces with their profiles, datasets and methods
+--cfg         every key of the space with its value (with space=NAME)
+--dry-run     slots, first configurations and cost, without training (with space=NAME)
+--or-resume   continue the run that results.run=NAME names, if it exists (with space=NAME): for jobs
+              that are started again
 
-Any key of --cfg can be set, such as search.trials=50  search.slots=2  data.root=DIR  trial.optimizer.lr=0.001
-(the last value counts where one is given twice)
-plugins=[FILE.py, module] (methods of your own, also for --list)
-'trial.optimizer.lr={loguniform: [0.0001, 0.01], default: 0.001}'.
+Any key of --cfg can be set; of a key that is given several times the last value counts:
+  search.trials=50  search.slots=2  data.root=DIR  trial.optimizer.lr=0.001
+  plugins=[FILE.py, module]        methods of your own, also for --list
+  'trial.optimizer.lr={loguniform: [0.0001, 0.01], default: 0.001}'
+Values are YAML 1.2: numbers are decimal (1e-3, not 0x1F or 1_000), switches are true or false. The
+value of a key that takes a name or a path is taken as it stands, without quotes.
 
-One trial a CPU core runs at once, unless search.slots or resources.cpu say otherwise. Ctrl-C ends the search cleanly; what is finished
-is kept, and resume=RUN goes on. The last line is the run directory, `run: PATH`; with results.root=s3://BUCKET/PREFIX, or another URL
-that fsspec can write to, a run lives there, and RUN is its URL.
-Exit codes: 0 done, 1 not all could be done, 2 bad input, 130 interrupted."""
+Each trial uses one CPU core, unless search.slots or resources.cpu say otherwise. Ctrl-C ends the
+search; finished trials are kept, and resume=RUN continues. The last line is the run directory,
+`run: PATH`. With results.root=s3://BUCKET/PREFIX, or another URL that fsspec can write to, a run is
+kept there, and RUN is its URL."""
 
 FLAGS = ("--list", "--cfg", "--dry-run", "--or-resume")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The door; returns the exit code."""
+    """Run the command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     return run_command(
         "run",
         USAGE,
@@ -49,10 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    pairs, flags = (
-        [w for w in words if not w.startswith("-")],
-        [w for w in words if w.startswith("-")],
-    )
+    pairs = [word for word in words if not word.startswith("-")]
+    flags = [word for word in words if word.startswith("-")]
     for flag in flags:
         if flag not in FLAGS:
             raise BadInput(f"unknown option `{flag}`. Known here: {', '.join(FLAGS)}, --help.")
@@ -92,9 +94,8 @@ def _run(words: list[str]) -> int:
                 again = [pair for pair in again if not pair.startswith("plugins=")]
                 again.append(f"plugins={json.dumps(list(space.config.plugins))}")
             return _resume({"resume": begun.address}, again, [])
-    from mtsearch.execution.engine import (
-        run,
-    )  # Ray takes seconds to import: mistakes are answered before
+    # imported last: Ray takes seconds to import
+    from mtsearch.execution.engine import run
 
     return run(space, name=own["space"], profile=own.get("profile"), overrides=tuple(overrides))
 

@@ -1,4 +1,4 @@
-"""Train one configuration of a space: ``python -m mtsearch.train space=NAME key=value ...``."""
+"""Train one configuration of a space: ``mtsearch train space=NAME key=value ...``."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from mtsearch.config.overrides import split_pairs
 from mtsearch.config.plugins import parse_plugins
 from mtsearch.config.reading import load_training
 
-USAGE = """python -m mtsearch.train space=NAME|PATH [control=NAME] [profile=NAME] [key=value ...]
-python -m mtsearch.train resume=RUN [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]    go on after Ctrl-C or a crash
+USAGE = """mtsearch train space=NAME|PATH [control=NAME] [profile=NAME] [key=value ...]
+mtsearch train resume=RUN [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]
+    continue after Ctrl-C or a crash
 
-Trains one configuration: the space's defaults (or one of its controls) with your changes, such as
-  trial.architecture=mdmtn  trial.optimizer.lr=0.001  'trial.preference={image: 0.7, digit: 0.3}'  data.root=DIR
-and writes a run directory with its checkpoint, which `python -m mtsearch.export run=RUN pick=trial:0000` exports (a control by
-its name: pick=trial:stl). The last line is the run directory, `run: PATH`. Exit codes: 0 done, 1 the training failed, 2 bad input,
-130 interrupted. Set trial.threads to use more than one core, plugins=[FILE.py] to use methods of your own.
-`python -m mtsearch.run space=NAME --cfg` shows every key. Those of search, workers, resources and monitor change nothing here."""
+Trains one configuration: the space's defaults, or one of its controls, with your changes, such as
+  trial.architecture=mdmtn  trial.optimizer.lr=0.001  data.root=DIR
+  'trial.preference={image: 0.7, digit: 0.3}'
+and writes a run directory with its checkpoint. `mtsearch export run=RUN pick=trial:0000` exports it
+(a control by its name: pick=trial:stl). The last line is the run directory, `run: PATH`.
+
+`mtsearch run space=NAME --cfg` shows every key; those of search, workers, resources and monitor
+have no effect here. Of a key that is given several times the last value counts. trial.threads=N
+uses N cores; plugins=[FILE.py] loads methods of your own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The door; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    """Run the command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     failures: dict[type[Exception], str] = {
-        Halt: "{error} Fix this, then go on with `python -m mtsearch.train resume=RUN`."
+        Halt: "{error} Fix this, then continue with `python -m mtsearch.train resume=RUN`."
     }
     return run_command(
         "train",
@@ -33,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _train,
         arguments,
         failures,
-        "`python -m mtsearch.train resume=RUN` goes on where a run has begun.",
+        "`python -m mtsearch.train resume=RUN` continues a run that has begun.",
     )
 
 

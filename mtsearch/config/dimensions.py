@@ -127,7 +127,7 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
             isinstance(spec, list)
             and len(spec) == 2
             and all(isinstance(v, numbers) and not isinstance(v, bool) for v in spec)
-        ):  # type: ignore[arg-type]
+        ):
             raise BadInput(
                 f"{where} should be two {'whole ' if kind == 'int' else ''}numbers [low, high]."
                 f" Found {spec!r}."

@@ -1,16 +1,15 @@
-"""What there is to choose from, and the resolved configuration, as text. Reads YAML only."""
+"""The list of spaces, datasets and methods, and the resolved configuration, as text."""
 
 from __future__ import annotations
 
 from typing import Any
-
-import yaml
 
 from mtsearch.config.metrics import TASK_METRICS
 from mtsearch.config.reading import list_spaces, package_folder
 from mtsearch.config.registry import methods
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import Space, merge
+from mtsearch.config.yaml_text import dump_yaml, load_yaml
 
 _WHERE = {
     "formulation": "trial.population.formulation",
@@ -44,11 +43,11 @@ SEARCH = {
 
 
 def listing() -> str:
-    """Spaces, datasets, methods and task kinds by name, with a line on each; those of plug-ins once
-    these are loaded."""
-    spaces = {name: _yaml(path).get("description", "") for name, path in list_spaces().items()}
+    """Spaces with their profiles, datasets, methods and task kinds, with a line on each; those of
+    plug-ins once these are loaded."""
+    spaces = {name: _space_line(load_yaml(path, name)) for name, path in list_spaces().items()}
     cards = {
-        path.stem: _yaml(path).get("title", "")
+        path.stem: str(load_yaml(path, path.stem).get("title", ""))
         for path in sorted(package_folder("datasets").glob("*.yaml"))
     }
     blocks = [_block("Spaces (space=NAME)", spaces), _block("Datasets (data.dataset=NAME)", cards)]
@@ -69,18 +68,19 @@ def listing() -> str:
 def resolved(space: Space) -> str:
     """Every key of a space with its value, defaults included, as YAML that `space=FILE` takes."""
     config: dict[str, Any] = space.config.model_dump(mode="json")
-    config["trial"] = merge(TrialConfig().model_dump(mode="json"), _told(space.tree))
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
+    config["trial"] = merge(TrialConfig().model_dump(mode="json"), _without_empty(space.tree))
+    return dump_yaml(config)
 
 
-def _told(tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree without its empty mappings, which mean defaults to a reader and nothing to
-    `merge`."""
+def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree without its empty mappings: they mean defaults, but replace these in `merge`."""
     return {key: value for key, value in tree.items() if value != {}}
 
 
-def _yaml(path: Any) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+def _space_line(tree: dict[str, Any]) -> str:
+    profiles = ", ".join(f"profile={name}" for name in tree.get("profiles") or {})
+    description = str(tree.get("description", ""))
+    return f"{description} [{profiles}]" if profiles else description
 
 
 def _block(title: str, entries: dict[str, str]) -> str:

@@ -155,7 +155,7 @@ class _Source(importlib.machinery.SourceFileLoader):
     the size for none, and the data and trials of a plug-in are known by what is in its file."""
 
     def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)  # type: ignore[no-any-return]
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _load_file(path: Path, given: str) -> None:

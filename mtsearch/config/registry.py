@@ -67,7 +67,7 @@ class Registry(Generic[K, V]):
         if isinstance(value, str):
             module, _, name = value.partition(":")
             value = self._values[key] = getattr(importlib.import_module(module), name)
-        return value  # type: ignore[return-value]
+        return value
 
     def get(self, key: K) -> V | None:
         """The value of a key; None where it has none."""

@@ -45,7 +45,7 @@ def error_sentence(
 ) -> str:
     """The first mistake that pydantic found in `tree`, which stands at `path` and should have made
     a `model`."""
-    found, forms = _best(error.errors(), tree)  # type: ignore[arg-type]
+    found, forms = _best(error.errors(), tree)
     where = _joined(path, _place(found, tree)[0])
     kind, message, value = found["type"], found["msg"].removeprefix("Value error, "), found["input"]
     if message.startswith("`."):  # of a key inside, see `field_error`
@@ -117,7 +117,7 @@ def _wanted(error: Mapping[str, Any]) -> str:
 
 
 def _is_shape(error: Mapping[str, Any]) -> bool:
-    kind = error["type"]
+    kind = str(error["type"])
     return (
         kind.endswith(("_type", "_parsing", "_from_float", "_parsing_size"))
         or kind == "finite_number"

@@ -123,10 +123,11 @@ def parse_inline(text: str, what: str) -> Any:
 
 def dump_yaml(tree: Mapping[str, Any]) -> str:
     """A tree as YAML that `parse_yaml` and YAML 1.1 readers read back as the same tree."""
-    return yaml.dump(dict(tree), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 100}
+    return str(yaml.dump(dict(tree), Dumper=_Dumper, **options))
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
     """Quotes texts that YAML 1.1 or 1.2 would read as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
