@@ -30,7 +30,7 @@ __all__ = [  # plug-ins import `method` from here, too
     "method",
 ]
 
-_OFF = (False, "no", "off", "false", "none", "null")
+_OFF = ("no", "off", "false", "none", "null")
 _NUMERIC = re.compile(r"[-+]?\.?[0-9][0-9a-zA-Z_.:+-]*")
 
 
@@ -92,6 +92,10 @@ def _check_switch(key: str, value: Any) -> None:
         right = right or {"no": "false", "off": "false", "0": "false"}.get(str(value).lower())
         hint = f". Write `{right}`" if right else ""
         raise field_error(key, f"should be true or false. Found {format_value(value)}{hint}")
+
+
+def _is_off(value: Any) -> bool:
+    return isinstance(value, str) and value.lower() in _OFF
 
 
 def _is_numeric(text: str) -> bool:
@@ -156,9 +160,11 @@ class Named:
             return value
         tag, known = tag_of(self.kind), methods(self.kind)
         off = "none" if "none" in known else "null" if self.optional else None
-        if off and (value is None or value is False or value in _OFF) and value not in known:
+        # `no` alone may have become a mapping when trees were merged
+        word = value.get(tag) if isinstance(value, dict) and len(value) == 1 else value
+        if off and (word is None or word is False or _is_off(word)) and word not in known:
             raise ValueError(
-                f"should be a name or a mapping with `{tag}`. Found {format_value(value)}. Write"
+                f"should be a name or a mapping with `{tag}`. Found {format_value(word)}. Write"
                 f" `{off}` to switch it off"
             )
         if isinstance(value, str):

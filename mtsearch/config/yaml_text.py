@@ -61,11 +61,12 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name is no valid path"
         raise BadInput(f"{what} cannot be read: {reason}. Give another file.") from None
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise BadInput(f"{what} should be a file. Found {kind}. Give the path of a YAML file.")
     with os.fdopen(handle, "rb") as file:
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-            raise BadInput(f"{what} should be a file. Found {kind}. Give the path of a YAML file.")
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise BadInput(

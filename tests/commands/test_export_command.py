@@ -1,4 +1,4 @@
-"""The export door on a real run of one trial."""
+"""The export command on a real run of one trial."""
 
 import json
 
@@ -118,7 +118,7 @@ def test_mistakes_are_answered_with_one_sentence(run, words, part, capsys):
 
 def test_help_is_printed_without_arguments(capsys):
     assert export.main([]) == 2
-    assert "python -m mtsearch.export run=RUN" in capsys.readouterr().out
+    assert "mtsearch export run=RUN" in capsys.readouterr().out
 
 
 def test_a_label_reading_baseline_is_not_exported(run, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""The report door: from the events of a run directory to its tables, picture and page."""
+"""The report command: from the events of a run directory to its tables, picture and page."""
 
 import subprocess
 import sys
@@ -60,7 +60,7 @@ def derived(run):
     return sorted(p.name for p in run.iterdir() if p.name in ALL)
 
 
-def test_the_door_writes_everything_prints_the_front_and_ends_with_the_run(run, capsys):
+def test_report_writes_all_files_and_prints_the_front(run, capsys):
     assert main([f"run={run}"]) == 0
     assert derived(run) == ALL
     lines = capsys.readouterr().out.splitlines()
@@ -133,7 +133,7 @@ def test_help_names_the_formats(capsys):
     assert "format=html|md|csv|png|parquet" in capsys.readouterr().out
 
 
-def test_pareto_and_the_door_import_neither_torch_nor_ray():
+def test_pareto_and_the_command_import_neither_torch_nor_ray():
     names = (
         "mtsearch.report, mtsearch.reporting.publish, mtsearch.reporting.plots,"
         " mtsearch.reporting.page, mtsearch.runs.directory"

@@ -10,7 +10,7 @@ from mtsearch.runs.opening import create_run
 from tests.helpers.spaces import space
 
 
-def door(capsys, *words):
+def run_main(capsys, *words):
     code = main(words)
     shown = capsys.readouterr()
     return code, shown.out, shown.err
@@ -18,7 +18,7 @@ def door(capsys, *words):
 
 def refused(capsys, *words):
     """The one sentence on stderr of a call that is refused."""
-    code, out, err = door(capsys, *words)
+    code, out, err = run_main(capsys, *words)
     assert code == 2 and out == "" and err.count("\n") == 1, (code, out, err)
     return err
 
@@ -39,7 +39,7 @@ print(codes, [m for m in ("ray", "torch", "optuna") if m in sys.modules])
 
 
 def test_the_list_names_spaces_datasets_and_methods(capsys):
-    code, out, _ = door(capsys, "--list")
+    code, out, _ = run_main(capsys, "--list")
     assert code == 0
     assert all(
         name in out for name in [*list_spaces(), "cifar10_mnist", "mdmtn", "chebyshev_al", "adamw"]
@@ -48,7 +48,7 @@ def test_the_list_names_spaces_datasets_and_methods(capsys):
 
 @pytest.mark.parametrize("name", list(list_spaces()))
 def test_the_resolved_configuration_is_a_space_again(capsys, tmp_path, name):
-    code, out, _ = door(capsys, f"space={name}", "--cfg", "trial.clip=2.5")
+    code, out, _ = run_main(capsys, f"space={name}", "--cfg", "trial.clip=2.5")
     assert code == 0
     (tmp_path / "again.yaml").write_text(out)
     again, given = load_space(str(tmp_path / "again.yaml")), load_space(name, ["trial.clip=2.5"])
@@ -110,11 +110,11 @@ def test_a_command_that_is_given_again_goes_on_with_its_run(capsys, tmp_path, mo
         engine, "run", lambda space, **given: done.append(space.config.results.run) or 0
     )
     monkeypatch.setattr(engine, "resume", lambda path, changes: done.append((path, changes)) or 0)
-    assert door(capsys, *words)[0] == 0
+    assert run_main(capsys, *words)[0] == 0
     made = create_run(
         load_space(words[0][6:], words[1:4]), {}, name="pareto_cm", overrides=words[1:4]
     )
-    assert door(capsys, *words)[0] == 0
+    assert run_main(capsys, *words)[0] == 0
     assert done == ["job-1", (str(made.path), {"search.trials": 9})]
     assert "other settings" in refused(capsys, *words, "data.limit=9")
     assert "of a given name" in refused(capsys, words[0], "--or-resume")
@@ -163,7 +163,7 @@ def test_a_page_whose_reader_goes_away_ends_quietly(words):
 
 
 def test_a_dry_run_shows_slots_configurations_and_cost(capsys):
-    code, out, _ = door(capsys, "space=pareto_cm", "profile=quick", "search.trials=9", "--dry-run")
+    code, out, _ = run_main(capsys, "space=pareto_cm", "profile=quick", "search.trials=9", "--dry-run")
     assert code == 0
     assert (
         "stands in for cifar10_mnist" in out

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtsearch.commands.base import run_command
+from mtsearch.commands.base import COMMON, run_command
 from mtsearch.config.errors import BadInput, Halt
 
 
@@ -37,7 +37,7 @@ def test_the_code_is_that_of_the_work_and_help_does_none(capsys):
     assert answer(lambda words: len(words), "a=1", "b=2", "c=3") == 3
     for words in ((), ("--help",), ("a=1", "-h")):
         assert answer(pytest.fail, *words) == (0 if words else 2)
-        assert capsys.readouterr().out == "the help\n"
+        assert capsys.readouterr().out == f"the help\n{COMMON}\n"
 
 
 def test_an_error_of_the_program_keeps_its_traceback():

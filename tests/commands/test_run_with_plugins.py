@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mtsearch.commands.report import main as report
-from mtsearch.commands.run import main as run_door
+from mtsearch.commands.run import main as run_main
 from mtsearch.config.errors import BadInput
 from mtsearch.config.reading import load_space
 from mtsearch.config.trust import refuse_untrusted, trust_plugins
@@ -69,8 +69,8 @@ def test_a_row_is_trained_again_with_its_plugins(run):
 
 def test_a_missing_plugin_is_named_and_may_have_moved(run, tmp_path, capsys, forget_plugins):
     moved = (tmp_path / "work" / "mine.py").rename(tmp_path / "moved.py")
-    for door, words in ((report, [f"run={run.path}"]), (run_door, [f"resume={run.path}"])):
-        assert door(words) == 2
+    for command, words in ((report, [f"run={run.path}"]), (run_main, [f"resume={run.path}"])):
+        assert command(words) == 2
         assert (
             "`plugins` names a file that does not exist" in (said := capsys.readouterr().err)
             and "mine.py" in said

@@ -1,11 +1,11 @@
-"""The door of a single training, with a trial that computes nothing."""
+"""The train command, with a trial that computes nothing."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from mtsearch import run as run_door
+from mtsearch import run as run_module
 from mtsearch.commands import train
 from mtsearch.jobs import single
 from mtsearch.runs.directory import RunDirectory
@@ -15,8 +15,8 @@ from tests.helpers.spaces import space
 
 
 @pytest.fixture
-def door(tmp_path, monkeypatch, capsys):
-    """`door(words)` returns (exit code, run or None, stderr) of a fake training of 3 epochs, with
+def train_main(tmp_path, monkeypatch, capsys):
+    """`train_main(words)` returns (exit code, run or None, stderr) of a fake training of 3 epochs, with
     batch size 1."""
     (tmp_path / "plan").mkdir()
     monkeypatch.setenv(PLAN, str(tmp_path / "plan"))
@@ -40,8 +40,8 @@ def door(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_a_training_is_a_run_of_one_trial_with_its_threads(door):
-    code, run, err = door("trial.threads=2")
+def test_a_training_is_a_run_of_one_trial_with_its_threads(train_main):
+    code, run, err = train_main("trial.threads=2")
     assert code == 0 and err == ""
     (row,) = run.rows()
     assert (row["trial"], row["kind"], row["state"]) == (
@@ -53,15 +53,15 @@ def test_a_training_is_a_run_of_one_trial_with_its_threads(door):
     assert (run.path / "report.html").exists()
 
 
-def test_a_control_trained_alone_is_a_control(door):
-    code, run, _ = door("control=stl")
+def test_a_control_trained_alone_is_a_control(train_main):
+    code, run, _ = train_main("control=stl")
     (row,) = run.rows()
     assert code == 0 and (row["trial"], row["kind"], row["control"]) == ("stl", "control", "stl")
 
 
-def test_whatever_a_training_raises_is_its_reason_and_the_tables_are_written(door):
+def test_whatever_a_training_raises_is_its_reason_and_the_tables_are_written(train_main):
     order("raise", 1, 2)
-    code, run, err = door()
+    code, run, err = train_main()
     (row,) = run.rows()
     assert (
         code == 1
@@ -75,12 +75,12 @@ def test_whatever_a_training_raises_is_its_reason_and_the_tables_are_written(doo
     assert (run.path / "trials.parquet").exists()
 
 
-def test_a_test_that_fails_leaves_the_trained_trial(door):
+def test_a_test_that_fails_leaves_the_trained_trial(train_main):
     order("raise", 1, 99)
-    code, run, err = door()
+    code, run, err = train_main()
     assert code == 1 and "the test failed" in err and run.rows()[0]["state"] == "done"
     (Path(os.environ[PLAN]) / "raise-1-99").unlink()
-    code, run, _ = door(f"resume={run.path}")
+    code, run, _ = train_main(f"resume={run.path}")
     assert code == 0 and "test/image/error" in run.rows()[0]
 
 
@@ -96,12 +96,12 @@ def figures(run):
     ]
 
 
-@pytest.mark.parametrize("resumed", [train.main, run_door.main])
+@pytest.mark.parametrize("resumed", [train.main, run_module.main])
 @pytest.mark.parametrize("report", [1, 2])
 def test_an_interrupted_training_goes_on_with_the_numbers_it_would_have_had(
-    door, capsys, report, resumed
+    train_main, capsys, report, resumed
 ):
-    _, whole, _ = door("trial.seed=4")
+    _, whole, _ = train_main("trial.seed=4")
     order("interrupt", 1, report, os.getpid())
     code = train.main(["space=toy.yaml", "trial.seed=4"])
     out = capsys.readouterr().out.splitlines()
@@ -119,27 +119,27 @@ def test_an_interrupted_training_goes_on_with_the_numbers_it_would_have_had(
     assert figures(run) == figures(whole) and run.rows()[0]["attempts"] == 2
 
 
-def test_what_is_left_of_a_training_may_be_its_last_report_its_end_or_its_test(door):
-    _, whole, _ = door("trial.seed=4")
+def test_what_is_left_of_a_training_may_be_its_last_report_its_end_or_its_test(train_main):
+    _, whole, _ = train_main("trial.seed=4")
     lines = whole.events_path.read_text().splitlines()
     expected = figures(whole)
     for kept in range(
         1, len(lines) + 1
     ):  # from the run's first line on, the state on disk being the newest
         whole.events_path.write_text("\n".join(lines[:kept]) + "\n")
-        code, run, err = door(f"resume={whole.path}")
+        code, run, err = train_main(f"resume={whole.path}")
         assert code == 0 and err == "" and figures(run) == expected
         events = [event["event"] for event in run.events()]
         assert events.count("end") == events.count("test") == 1
 
 
-def test_a_finished_training_stays_as_it_is_and_a_failed_one_says_why(door):
-    _, run, _ = door()
+def test_a_finished_training_stays_as_it_is_and_a_failed_one_says_why(train_main):
+    _, run, _ = train_main()
     before = run.events_path.read_bytes()
-    assert door(f"resume={run.path}")[0] == 0 and run.events_path.read_bytes() == before
+    assert train_main(f"resume={run.path}")[0] == 0 and run.events_path.read_bytes() == before
     order("raise", 1, 2)
-    _, run, _ = door("trial.seed=4")
-    code, _, err = door(f"resume={run.path}")
+    _, run, _ = train_main("trial.seed=4")
+    code, _, err = train_main(f"resume={run.path}")
     assert (
         code == 2
         and "has failed: ValueError: the trial was told to raise. Train it again: python -m mtsearch.train"
@@ -147,7 +147,7 @@ def test_a_finished_training_stays_as_it_is_and_a_failed_one_says_why(door):
     )
 
 
-def test_a_full_disk_stops_a_training_with_a_sentence(door, capsys, monkeypatch):
+def test_a_full_disk_stops_a_training_with_a_sentence(train_main, capsys, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device", "there")
 
@@ -161,24 +161,24 @@ def test_a_full_disk_stops_a_training_with_a_sentence(door, capsys, monkeypatch)
     assert "continue with: python -m mtsearch.train resume=" in shown.out
 
 
-def test_what_does_not_go_with_the_resume_of_a_training_is_refused(door, tmp_path):
-    _, run, _ = door()
+def test_what_does_not_go_with_the_resume_of_a_training_is_refused(train_main, tmp_path):
+    _, run, _ = train_main()
     for word in ("trial.seed=3", "search.trials=9", "space=toy.yaml"):
-        code, _, err = door(f"resume={run.path}", word)
+        code, _, err = train_main(f"resume={run.path}", word)
         assert (
             code == 2
             and f"`{word.partition('=')[0]}` does not go with `resume`" in err
             and err.count("\n") == 1
         )
     made = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
-    code, _, err = door(f"resume={made.path}")
+    code, _, err = train_main(f"resume={made.path}")
     assert (
         code == 2
         and f"holds a search. Go on with it: python -m mtsearch.run resume={made.path}" in err
     )
 
 
-def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(door, tmp_path):
+def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(train_main, tmp_path):
     for word in (
         "trial.device=cuda",
         "trial.backbone={name: torchvision, model: resnet19}",
@@ -186,27 +186,27 @@ def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(door, tmp_
         "trial.select=picture",
         "trial.task_schedule={name: coin, probabilities: {picture: 0.5, digit: 0.5}}",
     ):
-        code, run, err = door(word)
+        code, run, err = train_main(word)
         assert code == 2 and run is None and err.count("\n") == 1
     assert not (tmp_path / "results").exists()
     (tmp_path / "file").write_text("")
-    code, run, err = door("results.root=file")
+    code, run, err = train_main("results.root=file")
     assert code == 2 and "`results.root`" in err
 
 
-def test_a_training_minds_no_control_that_it_does_not_train(door, capsys):
-    code, run, _ = door("trial.balancing=upgrad")  # which the control `stl` could not take
+def test_a_training_minds_no_control_that_it_does_not_train(train_main, capsys):
+    code, run, _ = train_main("trial.balancing=upgrad")  # which the control `stl` could not take
     assert (
         code == 0
         and run.config.controls == {}
         and run.rows()[0]["trial.balancing.name"] == "upgrad"
     )
-    code, _, err = door("trial.balancing=upgrad", "control=stl")
+    code, _, err = train_main("trial.balancing=upgrad", "control=stl")
     assert code == 2 and "`controls.stl.balancing` should be a loss method" in err
-    assert run_door.main(["space=toy.yaml", "trial.balancing=upgrad", "--dry-run"]) == 2
+    assert run_module.main(["space=toy.yaml", "trial.balancing=upgrad", "--dry-run"]) == 2
     assert "leave it out with `controls.stl=null`" in capsys.readouterr().err
     assert (
-        run_door.main(
+        run_module.main(
             ["space=toy.yaml", "trial.balancing=upgrad", "controls.stl=null", "--dry-run"]
         )
         == 0
@@ -215,7 +215,7 @@ def test_a_training_minds_no_control_that_it_does_not_train(door, capsys):
 
 def test_a_resume_answers_what_is_no_yaml_in_a_sentence(tmp_path, capsys):
     made = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
-    assert run_door.main([f"resume={made.path}", "search.trials=["]) == 2
+    assert run_module.main([f"resume={made.path}", "search.trials=["]) == 2
     shown = capsys.readouterr()
     assert shown.err.count("\n") == 1 and "`search.trials` is no valid YAML" in shown.err
 
@@ -228,7 +228,7 @@ def test_a_cluster_that_does_not_answer_is_refused(tmp_path, monkeypatch, capsys
         ray, "is_initialized", lambda: False
     )  # other tests of this process may have a cluster
     monkeypatch.setattr(ray, "shutdown", lambda: None)
-    assert run_door.main(["space=pareto_cm", f"results.root={tmp_path}"]) == 2
+    assert run_module.main(["space=pareto_cm", f"results.root={tmp_path}"]) == 2
     shown = capsys.readouterr()
     assert (
         shown.err.count("\n") == 1
