@@ -163,7 +163,9 @@ def test_a_page_whose_reader_goes_away_ends_quietly(words):
 
 
 def test_a_dry_run_shows_slots_configurations_and_cost(capsys):
-    code, out, _ = run_main(capsys, "space=pareto_cm", "profile=quick", "search.trials=9", "--dry-run")
+    code, out, _ = run_main(
+        capsys, "space=pareto_cm", "profile=quick", "search.trials=9", "--dry-run"
+    )
     assert code == 0
     assert (
         "stands in for cifar10_mnist" in out
