@@ -1,4 +1,4 @@
-"""Delta-m: how much better a multi-task network is than the control, in percent, averaged over
+"""Delta-m: the relative gain of a multi-task network over the control, in percent, averaged over
 tasks."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Putting trials in one order by several objectives: by layers of non-dominance, and inside a layer
-so that every part of it is kept."""
+"""One order of trials by several objectives: by layers of non-domination, and inside a layer so
+that the first trials cover all of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mtsearch.pareto.dominance import rank, to_minimise
 def best_first(
     points: ArrayLike, goals: Sequence[str], excess: ArrayLike | None = None
 ) -> NDArray[np.int64]:
-    """The indices (n,) of the points (n, k), the best first, so that any beginning of it is a good
-    selection.
+    """The indices (n,) of the points (n, k), the best first; the first m are a good selection for
+    every m.
 
     A point comes before those of later layers (`rank`). Inside a layer the points are spread: first
     the best in the first objective, then always the one that is farthest from all taken so far,
@@ -27,8 +27,8 @@ def best_first(
         points: the objectives; a point with a value that is not finite comes after all others.
         goals: `min` or `max` per objective.
         excess: (n,) by how much each point breaks its constraints, 0 where it keeps them. Points
-            that break some come after those that keep all, the least excess first (constrained
-            domination, Deb et al. 2002).
+            that break one come after those that keep all, in increasing order of excess
+            (constrained domination, Deb et al. 2002).
     """
     array = to_minimise(points, goals)
     broken = (
@@ -36,10 +36,10 @@ def best_first(
         if excess is None
         else np.nan_to_num(np.asarray(excess, dtype=np.float64), nan=np.inf)
     )
-    kept = np.flatnonzero(broken <= 0)
-    layers = rank(array[kept], ["min"] * len(goals))
+    inside = np.flatnonzero(broken <= 0)
+    layers = rank(array[inside], ["min"] * len(goals))
     found = [
-        kept[layers == layer][_spread(array[kept][layers == layer])]
+        inside[layers == layer][_spread(array[inside][layers == layer])]
         for layer in range(int(layers.max(initial=-1)) + 1)
     ]
     outside = np.flatnonzero(broken > 0)

@@ -204,3 +204,35 @@ def test_page_is_written_atomically(tmp_path):
     assert (tmp_path / "report.html").read_text(encoding="utf-8").rstrip().endswith(
         "</html>"
     ) and len(list(tmp_path.iterdir())) == 1
+
+
+def test_page_of_the_embedded_sample_has_a_banner(whole):
+    rows, history = search(trials=3)
+    full = render([{**row, "dataset": "cifar10_mnist"} for row in rows], history)
+    assert "results on the embedded sample" in whole
+    assert "results on the embedded sample" not in full
+
+
+def test_page_has_export_commands_of_the_run():
+    found = Page(render(*search(), address="results/my space/1"))
+    assert found.data["export"] == (
+        "python -m mtsearch.export run='results/my space/1' pick=trial:"
+    )
+    assert Page(render(*search())).data["export"] is None
+
+
+def test_validation_figures_are_labelled_beside_test_figures():
+    rows, history = search()
+    for row in rows:
+        if row["state"] == "done":
+            row["test/image/error"] = 12.5
+    text = " ".join(Page(render(rows, history)).text)
+    assert "image error, validation (%)" in text and "image error, test (%)" in text
+    assert "; test 12.50" in text
+
+
+@pytest.mark.parametrize(("count", "stars"), [(1, 0), (2, 0), (24, 1)])
+def test_star_needs_a_front_of_three_points(count, stars):
+    rows, history = search()
+    text = " ".join(Page(render(rows[:count], history, TWO)).text)
+    assert text.count("★ is the knee") == stars and ("★" in text) == bool(stars)

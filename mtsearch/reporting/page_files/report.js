@@ -90,7 +90,7 @@
     const tested = (m) => (m.startsWith("val/") ? `test/${m.slice(4)}` : "");
     const both = objectives.flatMap((m) => [[m, splitLabel(m)], ...(tested(m) ? [[tested(m), label(tested(m))]] : [])]);
     const commands = [];
-    if (D.export && row.state === "done" && (row.front || row.kind === "control")) commands.push(["Export this model", D.export + row.id]);
+    if (D.export && /^[\w.@-]+$/.test(row.id) && row.state === "done" && (row.front || row.kind === "control")) commands.push(["Export this model", D.export + row.id]);
     if (row.command) commands.push(["Train it again", row.command]);
     const command = ([title, text]) => box.append(element("h4", {}, title), element("code", { class: "command" }, text), element("p", {}, element("button", { type: "button", class: "copy", "data-copy": text }, "copy")));
     if (commands.length > 1) command(commands.shift());
