@@ -186,7 +186,7 @@ def _each_layer(plain: nn.Module, traces: list[Trace], reason: str) -> Compacted
     for name in traces[0].inputs.keys() - read:
         module = modules[name]
         if is_layer(module):
-            outputs, present = (torch.ones(n, dtype=torch.bool) for n in module.weight.shape[:2])  # type: ignore[union-attr]
+            outputs, present = (torch.ones(n, dtype=torch.bool) for n in module.weight.shape[:2])
             live = torch.from_numpy(_reads(module).any(0))
             live[0] |= not live.any()
             replaced[id(module)] = counts.add(module, present, live, outputs)
@@ -200,7 +200,7 @@ def _each_layer(plain: nn.Module, traces: list[Trace], reason: str) -> Compacted
 
 
 def _reads(module: nn.Module) -> Any:
-    weight: Tensor = module.weight.detach()  # type: ignore[assignment,operator]
+    weight: Tensor = module.weight.detach()  # type: ignore[operator]
     return (weight != 0).flatten(2).any(2).numpy() if weight.ndim > 2 else (weight != 0).numpy()
 
 

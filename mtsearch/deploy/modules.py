@@ -59,7 +59,7 @@ def copy_of(network: nn.Module) -> nn.Module:
         for value in vars(module).values()
         if isinstance(value, Tensor) and not value.is_leaf
     }
-    return copy.deepcopy(network, computed)  # type: ignore[arg-type]
+    return copy.deepcopy(network, computed)
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -122,6 +122,6 @@ def _is_composite(module: nn.Module) -> bool:
 def storage_of(tensor: Tensor) -> int:
     """A number that tensors sharing memory have in common."""
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # a sparse tensor has none
         return id(tensor)

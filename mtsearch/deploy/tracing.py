@@ -229,7 +229,7 @@ def _recording(kind: type) -> type:
         tracer = object.__getattribute__(self, "__dict__")["_tracer"]
         tracer._active.append(self)
         try:
-            return kind.__call__(self, *args, **kwargs)  # type: ignore[operator]
+            return kind.__call__(self, *args, **kwargs)
         finally:
             tracer._active.pop()
 

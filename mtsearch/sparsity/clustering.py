@@ -1,4 +1,4 @@
-"""Clusters of like rows."""
+"""Clusters of similar rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ AFFINITY_LIMIT = 2000
 
 
 def complete_clusters(rows: Matrix, preference: float) -> Labels:
-    """Complete linkage: clusters whose members are all alike pairwise, S > `preference`. Labels
+    """Complete linkage: clusters in which every pair has S > `preference`. Labels
     (n,) of non-zero rows (n, length).
 
-    Clusters lie within the connected components of the graph S > preference; linking each by itself
-    spares the n^2 distances of the whole.
+    Clusters lie within the connected components of the graph S > preference; linking each one
+    separately avoids all n^2 distances.
     """
     like = similarity(rows)
     _, component = connected_components(csr_array(np.triu(like > preference, 1)), directed=False)
@@ -37,7 +37,7 @@ def complete_clusters(rows: Matrix, preference: float) -> Labels:
         labels[members] = labels.max() + fcluster(
             tree, np.nextafter(1.0 - np.float64(np.float32(preference)), 0.0), "distance"
         )
-    return labels
+    return np.asarray(labels, dtype=np.int64)
 
 
 def affinity_clusters(rows: Matrix, preference: float, seed: int) -> Labels | None:
@@ -47,7 +47,7 @@ def affinity_clusters(rows: Matrix, preference: float, seed: int) -> Labels | No
     Raises:
         BadInput: more than 2,000 rows; its cost grows with n^2 an iteration.
     """
-    from sklearn.cluster import AffinityPropagation  # slow to import, and rarely asked for
+    from sklearn.cluster import AffinityPropagation  # slow to import, rarely used
     from sklearn.exceptions import ConvergenceWarning
 
     if len(rows) > AFFINITY_LIMIT:
@@ -69,4 +69,4 @@ def affinity_clusters(rows: Matrix, preference: float, seed: int) -> Labels | No
         labels = found.fit(similarity(rows)).labels_
     if any(issubclass(one.category, ConvergenceWarning) for one in caught) or (labels < 0).any():
         return None
-    return labels.astype(np.int64)
+    return np.asarray(labels, dtype=np.int64)

@@ -21,9 +21,9 @@ def row_matrix(weight: Tensor) -> Tensor:
 
 def row_norms(weight: Tensor) -> Tensor:
     """The Euclidean norms (n,) of the rows of a weight (out, n, ...), without copying it."""
-    return torch.linalg.vector_norm(
-        weight.detach(), dim=[axis for axis in range(weight.ndim) if axis != 1]
-    )
+    axes = [axis for axis in range(weight.ndim) if axis != 1]
+    norms: Tensor = torch.linalg.vector_norm(weight.detach(), dim=axes)
+    return norms
 
 
 def zero_rows(weight: Tensor) -> Tensor:
@@ -38,8 +38,7 @@ def scale_rows_(weight: Tensor, scale: Tensor) -> None:
 
 
 def prunable_layers(model: nn.Module, prunable: Sequence[str]) -> dict[str, Layer]:
-    """The modules named in `prunable`. Raises ValueError for one that is not there or has no
-    rows."""
+    """The modules named in `prunable`. Raises ValueError for a name without such a module."""
     layers: dict[str, Layer] = {}
     for name in prunable:
         try:
@@ -51,7 +50,7 @@ def prunable_layers(model: nn.Module, prunable: Sequence[str]) -> dict[str, Laye
                 if isinstance(module, nn.Conv2d | nn.Linear)
             ]
             raise ValueError(
-                f"Prunable layer `{name}` is no layer of the network. {nearest(name, known)}"
+                f"Prunable layer `{name}` is not a layer of the network. {nearest(name, known)}"
             ) from None
         if not isinstance(layer, nn.Conv2d | nn.Linear) or (
             isinstance(layer, nn.Conv2d) and layer.groups != 1

@@ -12,16 +12,14 @@ from torch import Tensor
 from mtsearch.config import schema
 from mtsearch.config.base import Model
 from mtsearch.config.registry import implementation_of
-from mtsearch.sparsity.patterns import growl_weights
-from mtsearch.sparsity.prox import growl_prox
-from mtsearch.sparsity.threshold import prox_strength
+from mtsearch.sparsity.growl import growl_prox, growl_weights, prox_strength
 
 _ROUNDING = 1e-9  # 0.1 * 7200 should be 720 rows, not 719
 
 
 class Rule(Protocol):
-    """Row norms before -> row norms after one application; a row that gets 0 is zero from then
-    on."""
+    """Row norms before -> row norms after one application; a row that becomes 0 stays
+    0."""
 
     def __init__(self, config: Any) -> None: ...
 
@@ -32,8 +30,7 @@ class Rule(Protocol):
 
 
 def build_rule(config: Model) -> Rule:
-    """The rule that `config` asks for. Raises BadInput where there is none (dense training has no
-    sparsifier)."""
+    """The rule of the settings `config`. Raises BadInput where there is none (dense training)."""
     found: type[Rule] = implementation_of(config)
     return found(config)
 
@@ -53,8 +50,8 @@ class TargetRule:
     """Exactly the scheduled number of rows is zero afterwards.
 
     ``growl``: the prox with the strength that zeroes that number, shrinking the survivors; where no
-    strength does (see `prox_strength`) the smallest rows make up the rest. ``magnitude``: the
-    smallest rows are zeroed, the survivors stay.
+    strength reaches it (see `prox_strength`), the smallest remaining rows are zeroed too.
+    ``magnitude``: the smallest rows are zeroed, the others stay as they are.
     """
 
     def __init__(self, config: schema.TargetSparsityConfig) -> None:

@@ -18,9 +18,9 @@ from mtsearch.sparsity.structure import Structure
 def find_sharing(
     model: nn.Module, prunable: Sequence[str], sharing: Sharing | None, seed: int = 0
 ) -> Structure:
-    """Which rows of the prunable layers are zero, and which are alike enough to become one.
+    """Which rows of the prunable layers are zero, and which are similar enough to be tied.
 
-    Zero rows are no part of the clustering. Without `sharing` every other row stays by itself.
+    Zero rows are not clustered. Without `sharing` every other row stays separate.
 
     Args:
         model: the trained network.
@@ -29,7 +29,7 @@ def find_sharing(
         seed: for affinity propagation, which breaks ties at random.
 
     Raises:
-        BadInput: affinity propagation was asked for more than 2,000 non-zero rows.
+        BadInput: more than 2,000 non-zero rows for affinity propagation.
     """
     rows, unconverged = {}, []
     for name, layer in prunable_layers(model, prunable).items():

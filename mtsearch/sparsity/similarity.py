@@ -1,4 +1,4 @@
-"""How alike two rows are, in direction and in length."""
+"""The similarity of two rows in direction and length."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ def similarity(rows: Matrix) -> Matrix:
 
     Equal rows have 1, a row and its double 0.5, opposite rows -1 (Zhang et al. 2018).
     """
-    rows = rows / max(
-        np.abs(rows).max(initial=0.0), np.finfo(np.float32).tiny
-    )  # alike at all scales, and squares that do not vanish
+    # the scale cancels; without it squares of small rows would underflow
+    rows = rows / max(np.abs(rows).max(initial=0.0), np.finfo(np.float32).tiny)
     squares = np.maximum(np.einsum("ij,ij->i", rows, rows), np.finfo(np.float32).tiny)
     values = rows @ rows.T
-    for start in range(
-        0, len(rows), _BLOCK
-    ):  # by blocks, or 7,200 rows need a second matrix of 200 MB
+    # in blocks: 7,200 rows would need a second matrix of 200 MB
+    for start in range(0, len(rows), _BLOCK):
         values[start : start + _BLOCK] /= np.maximum(squares[start : start + _BLOCK, None], squares)
     np.fill_diagonal(values, 1.0)
     return np.clip(values, -1.0, 1.0, out=values)

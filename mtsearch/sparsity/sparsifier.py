@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.sparsity import SparsityRuleConfig
-from mtsearch.sparsity.owl import owl_value
-from mtsearch.sparsity.patterns import growl_weights
+from mtsearch.sparsity.growl import growl_weights, owl_value
 from mtsearch.sparsity.rows import prunable_layers, row_norms, scale_rows_
 from mtsearch.sparsity.rules import build_rule
 
@@ -20,12 +19,12 @@ class Sparsifier:
     """Zeroes rows of the prunable layers while a search phase runs.
 
     Call `after_step` after every optimiser step. A zero row is set to zero again after each step,
-    so that the optimiser's momentum of that row never reaches the weights; the optimiser itself is
-    not touched. Under data parallelism every rank does the same from the same weights.
+    so that the optimiser's momentum never changes it; the optimiser itself is
+    not changed. Under data parallelism every rank does the same from the same weights.
 
     Args:
         model: the network; its weights are changed in place.
-        prunable: names of its Linear and ungrouped Conv2d modules whose rows may vanish.
+        prunable: names of its Linear and ungrouped Conv2d modules whose rows may become zero.
         config: the settings; their registered rule decides what an application does.
         total_steps: optimiser steps of the search phase.
         steps_per_epoch: optimiser steps of one epoch; an epoch sees ``config.applications``
@@ -71,15 +70,15 @@ class Sparsifier:
         )
 
     def after_step(self, step: int) -> None:
-        """To be called after optimiser step number `step` (from 1) of the search phase: zero rows
-        are held, and the rule is applied at its times.
+        """Set zero rows to zero again and apply the rule where it is due, after optimiser step
+        number `step` (from 1) of the search phase.
 
         Neither rule scales its strength by the learning rate: one is set by the number of rows, the
         other is the papers' form.
         """
         if step < 1:
             raise ValueError(f"Parameter `step` should count from 1. Found {step}.")
-        # first: the rule has to see zero rows as zero, not where the optimiser just moved them
+        # first, so that the rule sees zero rows as zero and not as the optimiser changed them
         self.hold()
         if self.due(step):
             self.apply(step / self.total_steps)
@@ -102,7 +101,7 @@ class Sparsifier:
         weights, say)."""
         for name, rows in self._zero.items():
             layer = self.layers[name] if model is None else model.get_submodule(name)
-            layer.weight.index_fill_(1, rows, 0.0)  # type: ignore[operator,union-attr]
+            layer.weight.index_fill_(1, rows, 0.0)  # type: ignore[operator]
 
     @torch.no_grad()
     def penalty(self) -> float:
@@ -121,12 +120,12 @@ class Sparsifier:
         return float(sum(values))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The indices of the zero rows by layer; with the model's weights all there is to continue
+        """The indices of the zero rows by layer; with the model's weights enough to continue
         bit-identically."""
         return {name: rows.cpu() for name, rows in self._zero.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore what `state_dict` gave. Raises ValueError for layers that this model lacks."""
+        """Restore the result of `state_dict`. Raises ValueError for layers the model lacks."""
         unknown = sorted(set(state) - set(self.layers))
         if unknown:
             raise ValueError(f"State of `Sparsifier` should name prunable layers. Found {unknown}.")

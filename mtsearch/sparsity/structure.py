@@ -1,4 +1,4 @@
-"""The structure that the retrain phase keeps: which rows are zero and which are one."""
+"""The structure that the retrain phase keeps: which rows are zero and which are tied."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Structure:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Structure:
-        """What `to_dict` gave."""
+        """The structure that `to_dict` returned."""
         rows = {
             name: torch.tensor(index, dtype=torch.int64) for name, index in values["rows"].items()
         }

@@ -21,9 +21,8 @@ class Tie(nn.Module):
     def __init__(self, index: Tensor) -> None:
         super().__init__()
         self.unique = int(index.max()) + 1
-        self.register_buffer(
-            "index", torch.where(index < 0, self.unique, index)
-        )  # the zero row stands last
+        # the zero row is the last one
+        self.register_buffer("index", torch.where(index < 0, self.unique, index))
 
     def forward(self, unique: Tensor) -> Tensor:
         """U (out, c, ...) -> weight (out, n, ...)."""
@@ -43,13 +42,13 @@ class Tie(nn.Module):
         members_zero = (weight == 0).transpose(0, 1).flatten(1).all(1)
         cancelled = (means == 0).transpose(0, 1).flatten(1).all(1)
         if bool(cancelled[index[~members_zero & (index < self.unique)]].any()):
-            raise ValueError("Tied rows should be alike. Found a cluster whose mean is zero.")
+            raise ValueError("Tied rows should be similar. Found a cluster whose mean is zero.")
         return means.contiguous()
 
 
 def tie_(model: nn.Module, structure: Structure) -> None:
     """Parametrise the weights of the structure's layers by their unique rows (means of the
-    members). Make the optimiser afterwards.
+    members). Create the optimiser afterwards.
 
     A layer without zero and without tied rows is left as it is. The state dict then holds
     ``<layer>.parametrizations.weight.original`` (the unique rows) and
@@ -79,8 +78,10 @@ def tie_(model: nn.Module, structure: Structure) -> None:
 
 
 def untie_(model: nn.Module) -> None:
-    """Turn tied weights into plain ones with the same values; copies of the model stay tied. Make
-    the optimiser anew."""
+    """Turn tied weights into plain ones with the same values; copies of the model stay tied.
+
+    Create a new optimiser afterwards.
+    """
     for layer in model.modules():
         if _is_tied(layer):
             weight = nn.Parameter(layer.weight.detach().clone())  # type: ignore[operator]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -195,15 +196,13 @@ class BalancingConformance:
 
     def test_tasks_of_another_number_are_refused(self) -> None:
         problem = Problem((1, 2, 3, 4))
-        try:
-            self.gradients(problem, self.method(tasks=3))
-        except (ValueError, RuntimeError, IndexError):
-            return
-        raise AssertionError("four losses for a method of three tasks should raise an error")
+        method = self.method(tasks=3)
+        with pytest.raises((ValueError, RuntimeError, IndexError)):
+            self.gradients(problem, method)
 
     def test_steps_on_some_tasks_where_it_takes_them(self) -> None:
         if not self.method().subsets:
-            return
+            pytest.skip("the method takes steps on all tasks only")
         for tasks in ((0,), (2,), (0, 2)):
             found = self.gradients(Problem((1, 2, 3)), self.method(), tasks)
             for name, gradient in found.items():

@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 
 from mtsearch.config.errors import BadInput
 from mtsearch.sparsity import growl_prox, growl_weights, owl_value
-from mtsearch.sparsity.prox import non_increasing_fit
+from mtsearch.sparsity.growl import non_increasing_fit
 
 PATTERNS = ["spike", "linear", "dejiao"]
 SPIKE = [1.0, 0.2, 0.2]
