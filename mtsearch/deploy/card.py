@@ -96,7 +96,7 @@ def _finite(value: Any) -> Any:
 
 
 def as_markdown(card: Mapping[str, Any]) -> str:
-    """The card for people."""
+    """The card as Markdown."""
     data, origin, before, after = (
         card["data"],
         card["origin"],
@@ -174,7 +174,7 @@ def _usage(card: Mapping[str, Any]) -> str:
         "```python",
         "import torch",
         "",
-        'model = torch.export.load("model.pt2").module()  # in eval mode, and stays so',
+        'model = torch.export.load("model.pt2").module()  # in evaluation mode',
         (
             f"images = torch.rand(7, {channels}, {height}, {width})  # float32 in [0, 1]; uint8"
             " images: images.float() / 255"
@@ -209,7 +209,7 @@ def _usage(card: Mapping[str, Any]) -> str:
 
 def _preference(preference: Mapping[str, float] | None) -> str:
     if not preference:
-        return "Trained without a preference: all tasks alike."
+        return "Trained without a preference: all tasks have equal weight."
     return (
         "Preference: "
         + ", ".join(f"{name} {value:.3g}" for name, value in preference.items())

@@ -19,7 +19,7 @@ CARD = "card.json"
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """A fresh folder to write into; it takes the place of `out` when the block ends well, and
-    vanishes when it does not.
+    is removed when it fails.
 
     Raises:
         BadInput: `out` exists and is no earlier export, or is a folder that cannot be made.

@@ -22,7 +22,7 @@ from mtsearch.deploy.compact import compact
 from mtsearch.deploy.files import CARD, fingerprint, whole_folder
 from mtsearch.deploy.modules import copy_of
 from mtsearch.deploy.outputs import named_outputs
-from mtsearch.deploy.parity import Answers, check_parity
+from mtsearch.deploy.parity import Predict, check_parity
 from mtsearch.deploy.programs import need_onnx, write_programs
 from mtsearch.deploy.size import size_of
 
@@ -135,7 +135,7 @@ def export_module(
     )
 
 
-def _named(network: nn.Module) -> Answers:
+def _named(network: nn.Module) -> Predict:
     return lambda inputs: named_outputs(network(inputs.clone()))
 
 
@@ -169,7 +169,7 @@ def _noise(reference: nn.Module, inputs: Tensor) -> float:
 
 
 def _markdown(card: Mapping[str, Any]) -> str:
-    """The card for people."""
+    """The card as Markdown."""
     before, after = card["size"]["before"], card["size"]["after"]
     shape = ", ".join(str(n) for n in card["input"]["shape"][1:])
     kind = card["input"]["dtype"]

@@ -1,4 +1,4 @@
-"""Do two networks answer alike?"""
+"""Comparison of the outputs of two networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Answers = Callable[[Tensor], dict[str, Tensor]]
+Predict = Callable[[Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Parity:
 
 @torch.no_grad()
 def check_parity(
-    expected: Answers, found: Answers, images: Tensor, tolerance: float, what: str, batch: int = 256
+    expected: Predict, found: Predict, images: Tensor, tolerance: float, what: str, batch: int = 256
 ) -> Parity:
     """Compare the outputs on images (N, C, H, W), each task's difference relative to its largest
     expected output.
@@ -47,8 +47,8 @@ def check_parity(
     for name, value in relative.items():
         if not value <= tolerance:
             raise RuntimeError(
-                f"{what} should answer as the trained network does, within {tolerance:g} of the"
-                f" largest output. Found {value:g} for task `{name}` ({gaps[name]:g} absolute) on"
+                f"{what} should give the outputs of the trained network, within {tolerance:g} of"
+                f" the largest output. Found {value:g} for task `{name}` ({gaps[name]:g} absolute) on"
                 f" {len(images)} validation images."
             )
     return Parity(max(gaps.values()), max(relative.values()), len(images))

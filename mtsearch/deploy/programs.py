@@ -17,14 +17,14 @@ from torch.export import ExportedProgram
 from mtsearch import __version__
 from mtsearch.config.errors import BadInput
 from mtsearch.deploy.outputs import named_outputs
-from mtsearch.deploy.parity import Answers
+from mtsearch.deploy.parity import Predict
 
 _BATCH = ({0: torch.export.Dim("batch", min=1)},)
 
 
 def write_programs(
     network: nn.Module, sample: Tensor, folder: Path, onnx: bool
-) -> dict[str, Callable[[Path], Answers]]:
+) -> dict[str, Callable[[Path], Predict]]:
     """Write `model.safetensors`, `model.pt2` and, for `onnx`, `model.onnx` into a folder.
 
     Args:
@@ -47,9 +47,9 @@ def write_programs(
     # safetensors makes files that only their owner can read
     shutil.copymode(folder / "model.pt2", folder / "model.safetensors")
     if not onnx:
-        return {"model.pt2": torch_answers}
+        return {"model.pt2": load_pt2}
     save_onnx(program, folder / "model.onnx")
-    return {"model.pt2": torch_answers, "model.onnx": onnx_answers}
+    return {"model.pt2": load_pt2, "model.onnx": load_onnx}
 
 
 def program_of(network: nn.Module, sample: Tensor) -> ExportedProgram:
@@ -65,7 +65,7 @@ def program_of(network: nn.Module, sample: Tensor) -> ExportedProgram:
         program = torch.export.export(network, (two,), dynamic_shapes=_BATCH)
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
-            node.meta.pop("stack_trace", None)  # where each line of the code lay
+            node.meta.pop("stack_trace", None)  # names files of this machine
     _check_type(program, sample.dtype)
     return program
 
@@ -94,7 +94,7 @@ def save_pt2(program: ExportedProgram, path: Path) -> None:
         torch.export.save(program, path)
 
 
-def torch_answers(path: Path) -> Answers:
+def load_pt2(path: Path) -> Predict:
     """The outputs by name of a file that `save_pt2` wrote."""
     model = torch.export.load(path).module()
     return lambda inputs: named_outputs(model(inputs))
@@ -145,7 +145,7 @@ def save_onnx(program: ExportedProgram, path: Path) -> None:
         written.save(path, external_data=False)
 
 
-def onnx_answers(path: Path) -> Answers:
+def load_onnx(path: Path) -> Predict:
     """The outputs by name of a file that `save_onnx` wrote, computed by ONNX Runtime on the CPU."""
     import onnxruntime
 
@@ -156,7 +156,7 @@ def onnx_answers(path: Path) -> Answers:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
-    def answers(images: Tensor) -> dict[str, Tensor]:
+    def predict(images: Tensor) -> dict[str, Tensor]:
         with _exporting("ONNX Runtime should be able to run what was written"):
             return dict(
                 zip(
@@ -166,7 +166,7 @@ def onnx_answers(path: Path) -> Answers:
                 )
             )
 
-    return answers
+    return predict
 
 
 @contextmanager

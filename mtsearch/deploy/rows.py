@@ -1,4 +1,4 @@
-"""Which inputs a layer reads, and which of them it weighs alike."""
+"""Inputs that a layer reads, and inputs that have equal weights."""
 
 from __future__ import annotations
 

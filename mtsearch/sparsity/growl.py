@@ -133,8 +133,8 @@ def non_increasing_fit(y: Floats) -> Floats:
 def _absorbed(
     sums: Floats, sizes: NDArray[np.int64], means: Floats, rising: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Which boundaries (b between blocks b and b + 1) vanish when each rising pair is pooled with
-    the blocks after it as long as it violates them.
+    """Which boundaries (b between blocks b and b + 1) are removed when each rising pair is pooled
+    with the blocks after it as long as it violates them.
 
     In the falling run after a rising boundary `head`, the next block is pooled while the mean of
     the blocks from `head` on is below its own. The run falls, so the first block that is not pooled

@@ -166,7 +166,7 @@ class BalancingConformance:
             torch.set_rng_state(generator)
             halved.trained(resumed, 3, start=2)
         for (name, one), two in zip(whole.named_parameters(), halved.parameters(), strict=True):
-            assert same(one, two), f"`{name}` went on otherwise after the state was read"
+            assert same(one, two), f"`{name}` differs after the state was loaded"
 
     def test_a_strange_state_is_refused(self) -> None:
         method = self.method()

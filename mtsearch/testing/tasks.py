@@ -76,7 +76,7 @@ class TaskKindConformance:
             pairs = [
                 task_loss(self.task, part, target) for part, target in _batches(output, labels, cut)
             ]
-            assert sum(int(c) for _, c in pairs) == int(count), f"batches of {cut} count otherwise"
+            assert sum(int(c) for _, c in pairs) == int(count), f"count for batches of {cut}"
             summed, whole = sum(s.item() for s, _ in pairs), total.item()
             assert math.isclose(summed, whole, rel_tol=1e-5, abs_tol=1e-6), (
                 f"batches of {cut} sum to {summed}, not {whole}"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mtsearch.commands import export, train
-from mtsearch.deploy.programs import onnx_answers
+from mtsearch.deploy.programs import load_onnx
 from mtsearch.models import MultiTaskModel
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.training import Trial
@@ -74,7 +74,7 @@ def test_onnx_is_written_where_it_is_asked_for(run, tmp_path, capsys):
     assert "model.onnx, model.pt2, model.safetensors" in capsys.readouterr().out
     split = Trial.restore(run.checkpoint("0000")).dataset.splits["test"]
     (row,) = run.rows()
-    answers = onnx_answers(tmp_path / "out" / "model.onnx")(split.images.float() / 255)
+    answers = load_onnx(tmp_path / "out" / "model.onnx")(split.images.float() / 255)
     for name in ("image", "digit"):
         error = 100 * float((answers[name].argmax(1) != split.labels[name]).float().mean())
         assert error == pytest.approx(row[f"test/{name}/error"], abs=1e-3)

@@ -88,7 +88,7 @@ def nothing(model, shape):
         nothing,
     ],
 )
-def test_compaction_leaves_the_answers_and_the_network_as_they_are(architecture, backbone, change):
+def test_compaction_keeps_outputs_and_original_network(architecture, backbone, change):
     model, shape = trained(architecture, backbone)
     change(model, shape)
     network = serving(model, shape)
@@ -119,7 +119,7 @@ def test_feature_maps_that_a_segmentation_reads_survive(architecture, change):
     assert size(compacted) < size(network)
 
 
-def test_zero_channels_go_with_their_producers_and_batch_norm_entries():
+def test_unread_channels_leave_producers_and_batch_norms():
     model, shape = trained("hps", "cm")
     whole_channels(model, shape)
     trunk = compact(serving(model, shape), shape).model.model.trunk
@@ -134,7 +134,7 @@ def test_zero_channels_go_with_their_producers_and_batch_norm_entries():
     assert norm.running_mean.shape == (13,)
 
 
-def test_pixels_that_are_ignored_one_by_one_are_selected_away():
+def test_single_ignored_pixels_are_not_selected():
     model, shape = trained("hps", "mm")
     rows_of(model, "trunk.neck.1")[:100] = 0  # five pixels of all channels: no channel goes
     small = compact(serving(model, shape), shape).model.model.trunk
@@ -154,7 +154,7 @@ def test_tied_rows_are_summed_before_a_smaller_layer():
     assert torch.equal(reader.group, torch.arange(320) % 40)
 
 
-def test_a_few_tied_rows_are_left_alone_where_the_index_would_cost_more():
+def test_few_tied_rows_are_not_merged():
     model, shape = trained("hps", "mm")
     rows = rows_of(model, "trunk.neck.1")
     rows[1] = rows[0].clone()
@@ -243,7 +243,7 @@ def test_a_layer_used_twice_keeps_its_outputs():
     assert difference(network.double(), small.double(), (3, 8, 8)) < 1e-12
 
 
-def test_a_layer_used_twice_and_replaced_by_a_plain_one_stays_one_for_both_uses():
+def test_replaced_layer_used_twice_stays_shared():
     """What is put in its place is called once by then, and is no layer to cut for its last user
     alone."""
 
@@ -272,7 +272,7 @@ def test_a_layer_used_twice_and_replaced_by_a_plain_one_stays_one_for_both_uses(
 
 
 @pytest.mark.parametrize("norm", ["shared", "task_affine", "task_statistics"])
-def test_branches_that_share_their_first_layers_answer_as_before(norm):
+def test_branches_with_shared_layers_keep_their_outputs(norm):
     torch.manual_seed(0)
     network = build_model(
         schema.HPSConfig(split=1, norm=norm), schema.BackboneCMConfig(), TASKS, (3, 32, 32)
@@ -313,7 +313,7 @@ def test_linear_layers_on_sequences_lose_unread_features():
     zero=st.floats(0, 1),
     convolution=st.booleans(),
 )
-def test_the_smaller_layer_equals_the_plain_one_on_any_rows(
+def test_smaller_layer_equals_original_on_any_rows(
     seed, inputs, outputs, distinct, zero, convolution
 ):
     torch.manual_seed(seed)
@@ -334,7 +334,7 @@ def test_the_smaller_layer_equals_the_plain_one_on_any_rows(
     torch.testing.assert_close(small(x[:, present]), layer(x)[:, kept], rtol=1e-12, atol=1e-12)
 
 
-def test_rows_are_grouped_bit_by_bit_in_the_order_of_their_first_occurrence():
+def test_rows_are_grouped_by_equal_bits_in_order():
     weight = torch.tensor([[2.0, 1.0, 2.0, 0.0, 1.0, -0.0]])
     groups = group_rows(weight)
     assert groups.group.tolist() == [0, 1, 0, 2, 1, 2]

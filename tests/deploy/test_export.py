@@ -85,7 +85,7 @@ def exported(tmp_path_factory):
     return model, shape, out
 
 
-def test_an_export_is_two_models_and_two_cards_and_leaves_nothing_else(exported):
+def test_export_writes_exactly_four_files(exported):
     _, _, out = exported
     assert sorted(path.name for path in out.iterdir()) == [
         "card.json",
@@ -96,7 +96,7 @@ def test_an_export_is_two_models_and_two_cards_and_leaves_nothing_else(exported)
     assert [path.name for path in out.parent.iterdir()] == ["0003"]
 
 
-def test_torch_alone_loads_the_program_and_serves_any_batch(exported, tmp_path):
+def test_program_loads_without_mtsearch_for_any_batch(exported, tmp_path):
     model, shape, out = exported
     images = torch.rand(7, *shape)
     torch.save(images, tmp_path / "images.pt")
@@ -146,7 +146,7 @@ def test_the_safetensors_hold_the_weights_of_the_program(exported):
     )
 
 
-def test_the_card_tells_data_sizes_metrics_parity_and_fingerprints(exported):
+def test_card_has_data_sizes_metrics_and_checksums(exported):
     model, _, out = exported
     card = json.loads((out / "card.json").read_text())
     assert card["data"]["used"] == "tiny (embedded sample; stands in for huge)"
@@ -210,11 +210,13 @@ def test_every_architecture_and_kind_of_task_is_exported(tmp_path, architecture,
     }
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     text = (out / "card.md").read_text()
-    assert ("all tasks alike" in text) == (len(tasks) > 1)  # there is nothing to prefer in one task
+    assert ("all tasks have equal weight" in text) == (
+        len(tasks) > 1
+    )  # there is nothing to prefer in one task
     assert f"images of {shape[1]} x {shape[2]} pixels" in text
 
 
-def test_an_earlier_export_is_replaced_and_anything_else_is_not(tmp_path):
+def test_only_earlier_exports_are_replaced(tmp_path):
     model, shape = sparse("hps", "mm")
     out = tmp_path / "out"
     export_model(model, dataset(shape), TASKS, out, {"trial": "0001"})
@@ -233,7 +235,7 @@ def test_an_earlier_export_is_replaced_and_anything_else_is_not(tmp_path):
     assert [path.name for path in precious.iterdir()] == ["thesis.tex"]
 
 
-def test_the_folder_may_be_this_one_or_a_link_to_an_earlier_export(tmp_path, monkeypatch):
+def test_export_folder_may_be_current_or_link(tmp_path, monkeypatch):
     model, shape = sparse("hps", "mm")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -248,7 +250,7 @@ def test_the_folder_may_be_this_one_or_a_link_to_an_earlier_export(tmp_path, mon
     }
 
 
-def test_a_model_that_would_answer_otherwise_is_not_exported(tmp_path, monkeypatch):
+def test_wrong_models_are_not_exported(tmp_path, monkeypatch):
     model, shape = sparse("hps", "mm")
     real = export.compact
 
@@ -264,7 +266,7 @@ def test_a_model_that_would_answer_otherwise_is_not_exported(tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_parity_refuses_other_tasks_and_numbers_that_are_not_finite():
+def test_parity_refuses_other_tasks_and_nan():
     images = torch.ones(3, 1, 2, 2)
     with pytest.raises(RuntimeError, match="outputs"):
         check_parity(lambda x: {"a": x}, lambda x: {"b": x}, images, 1.0, "It")

@@ -12,7 +12,7 @@ from test_export import dataset, sparse
 
 from mtsearch.config.errors import BadInput
 from mtsearch.deploy import export_model, programs
-from mtsearch.deploy.programs import onnx_answers, program_of, save_onnx
+from mtsearch.deploy.programs import load_onnx, program_of, save_onnx
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,12 @@ def exported(tmp_path_factory):
     )
 
 
-def test_onnx_runtime_serves_any_batch_and_answers_as_the_trained_network(exported):
+def test_onnx_runtime_serves_any_batch_size(exported):
     model, shape, out = exported
     images = torch.rand(7, *shape)
     with torch.no_grad():
         expected = serving(model, shape)(images)
-    answers = onnx_answers(out / "model.onnx")
+    answers = load_onnx(out / "model.onnx")
     for size in (1, 2, 7):
         found = answers(images[:size])
         assert list(found) == [task.name for task in DENSE]
@@ -97,7 +97,7 @@ def test_no_file_names_a_folder_of_this_machine(exported):
         assert b"mtsearch/deploy/" not in content and b"site-packages" not in content
 
 
-def test_an_onnx_file_that_would_answer_otherwise_is_not_exported(tmp_path, monkeypatch):
+def test_wrong_onnx_files_are_not_exported(tmp_path, monkeypatch):
     model, shape = sparse("hps", "mm")
 
     def wrong(program, path):
@@ -108,7 +108,8 @@ def test_an_onnx_file_that_would_answer_otherwise_is_not_exported(tmp_path, monk
 
     monkeypatch.setattr(programs, "save_onnx", wrong)
     with pytest.raises(
-        RuntimeError, match=r"model\.onnx should answer as the trained network does.*task `digit`"
+        RuntimeError,
+        match=r"model\.onnx should give the outputs of the trained network.*task `digit`",
     ):
         export_model(model, dataset(shape), TASKS, tmp_path / "out", {}, onnx=True)
     assert not list(tmp_path.iterdir())
@@ -121,18 +122,18 @@ def test_tasks_may_have_the_names_of_operations(tmp_path):
     ]
     model, shape = sparse("hps", "mm", tasks)
     out = export_model(model, dataset(shape, tasks), tasks, tmp_path / "out", {}, onnx=True)
-    assert list(onnx_answers(out / "model.onnx")(torch.rand(3, *shape))) == [
+    assert list(load_onnx(out / "model.onnx")(torch.rand(3, *shape))) == [
         task.name for task in tasks
     ]
 
 
-def test_pixels_in_bytes_are_refused_and_not_answered_with_nonsense(exported):
+def test_byte_images_are_refused(exported):
     _, shape, out = exported
     pixels = torch.randint(256, (3, *shape), dtype=torch.uint8)
     with pytest.raises(RuntimeError, match="dtype"):
         torch.export.load(out / "model.pt2").module()(pixels)
     with pytest.raises(RuntimeError, match=r"run what was written.*INVALID_ARGUMENT"):
-        onnx_answers(out / "model.onnx")(pixels)
+        load_onnx(out / "model.onnx")(pixels)
 
 
 def test_a_task_called_as_the_input_is_refused(tmp_path):

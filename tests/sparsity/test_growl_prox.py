@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from growl_twins import plain_fit, plain_prox, segments_prox
+from growl_reference import plain_fit, plain_prox, segments_prox
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
@@ -44,14 +44,14 @@ def test_weights_never_increase_and_are_never_negative(n, pattern, beta1, beta2)
     assert len(weights) == n and (weights.diff() <= 1e-12).all() and weights[-1] >= 0
 
 
-def test_unknown_patterns_and_weights_that_penalise_nothing_are_refused():
+def test_unknown_patterns_and_zero_weights_are_refused():
     with pytest.raises(BadInput, match="linear"):
         growl_weights(3, "linaer", 0.8, 0.2)
     with pytest.raises(BadInput, match="not both 0"):
         growl_weights(3, "spike", 0.0, 0.0)
 
 
-def test_value_pairs_the_largest_weight_with_the_largest_norm():
+def test_value_pairs_largest_weight_with_largest_norm():
     assert owl_value(tensor([3, 4]), tensor([1, 0.2])).item() == pytest.approx(
         4.6
     )  # paired the wrong way round: 3.8
@@ -88,7 +88,7 @@ def test_golden_values(norms, weights, wanted):
     )
 
 
-def test_the_faulty_originals_zero_the_largest_row_or_one_at_random():
+def test_faulty_originals_zero_wrong_rows():
     assert segments_prox([0.9, 0.5, 0.3], SPIKE).tolist() == pytest.approx([0, 0.3, 0.1])
     assert segments_prox([0.5, 0.9, 0.3, 0.7], [1, 0.2, 0.2, 0.2]).tolist() == pytest.approx(
         [0.3, 0, 0.1, 0.5]
@@ -105,7 +105,7 @@ def test_equal_weights_are_a_soft_threshold(norms, tau):
 
 
 @given(problems)
-def test_equals_the_plain_twin(problem):
+def test_prox_equals_the_reference(problem):
     norms, pattern, tau = problem
     weights = growl_weights(len(norms), pattern, 0.8, 0.2)
     assert np.allclose(solve(*problem), plain_prox(norms, weights.tolist(), tau), atol=1e-9)
@@ -135,7 +135,7 @@ def test_does_not_depend_on_the_order_of_rows(problem):
 
 
 @given(problems)
-def test_strength_zero_changes_nothing_and_enough_strength_zeroes_all(problem):
+def test_strength_zero_keeps_and_large_zeroes_all(problem):
     norms, pattern, _ = problem
     assert solve(norms, pattern, 0.0).tolist() == norms
     weights = growl_weights(len(norms), pattern, 0.8, 0.2)
@@ -177,7 +177,7 @@ def oracle(y):
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
-def test_the_fit_equals_its_plain_twin_and_the_oracle(values):
+def test_fit_equals_reference_and_oracle(values):
     y = np.array(values)
     scale = max(1.0, np.abs(y).max())
     assert np.abs(non_increasing_fit(y) - oracle(y)).max() <= 1e-9 * scale
@@ -198,7 +198,7 @@ SHAPES = {
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("n", [1, 2, 320, 10_000])
-def test_agrees_with_the_oracle_up_to_ten_thousand_rows(pattern, shape, n):
+def test_prox_agrees_with_oracle_on_many_rows(pattern, shape, n):
     norms = SHAPES[shape](torch.Generator().manual_seed(0), n)
     weights = growl_weights(n, pattern, 0.8, 0.2)
     order = norms.argsort(descending=True, stable=True)

@@ -54,7 +54,7 @@ def test_sharing_is_compression_times_the_live_share():
     )
 
 
-def test_another_zero_row_in_a_layer_that_has_one_adds_no_distinct_row():
+def test_second_zero_row_is_not_distinct():
     linear = example()
     wider = nn.Linear(9, 3, bias=False)
     with torch.no_grad():

@@ -17,7 +17,7 @@ def zeros_at(norms, weights, tau):
     st.floats(0, 1),
     st.sampled_from(["spike", "linear", "dejiao"]),
 )
-def test_zeroes_as_many_as_any_strength_can_without_zeroing_more(values, share, pattern):
+def test_strength_zeroes_as_many_as_possible(values, share, pattern):
     norms = torch.tensor(values, dtype=torch.float64)
     weights = growl_weights(len(values), pattern, 0.8, 0.2)
     zeros = int(share * (len(values) - 1))
@@ -31,7 +31,7 @@ def test_zeroes_as_many_as_any_strength_can_without_zeroing_more(values, share, 
 
 
 @pytest.mark.parametrize("zeros", [1, 10, 160, 319])
-def test_linear_weights_can_have_any_number_of_a_spread_layer(zeros):
+def test_linear_pattern_reaches_any_number_of_zeros(zeros):
     norms = torch.rand(320, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
     weights = growl_weights(320, "linear", 0.8, 0.02)
     assert zeros_at(norms, weights, prox_strength(norms, weights, zeros)) == zeros
@@ -43,7 +43,7 @@ def test_is_the_weakest_that_does():
     assert prox_strength(norms, weights, 0) == 0.0
 
 
-def test_rows_that_vanish_together_are_left_where_not_all_may_go():
+def test_equal_rows_are_kept_unless_all_fit():
     assert prox_strength(torch.tensor([2.0, 1.0, 1.0, 1.0]), torch.ones(4), 2) == 0.0
     assert prox_strength(
         torch.tensor([3.0, 1.1, 1.1, 1.1, 0.7]), torch.ones(5), 3
@@ -58,6 +58,6 @@ def test_rows_that_are_zero_already_count():
     assert prox_strength(torch.zeros(5), torch.ones(5), 3) == 0.0
 
 
-def test_a_pattern_that_spares_the_small_rows_cannot_zero_some_of_them():
+def test_pattern_sparing_small_rows_cannot_zero_some():
     weights = growl_weights(4, "spike", 0.5, 0.0)
     assert prox_strength(torch.tensor([4.0, 3.0, 2.0, 1.0]), weights, 2) == 0.0

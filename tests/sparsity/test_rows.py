@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from growl_twins import sum_zero_rows, view_rows
+from growl_reference import sum_zero_rows, view_rows
 from torch import nn
 
 from mtsearch.sparsity import prunable_layers, row_matrix, row_norms, zero_rows
@@ -10,7 +10,7 @@ from mtsearch.sparsity.rows import scale_rows_
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_a_convolution_row_is_an_input_channel_in_any_memory_format(memory_format):
+def test_convolution_row_is_input_channel_in_any_format(memory_format):
     conv = nn.Conv2d(10, 20, 5).to(memory_format=memory_format)
     before = conv.weight.detach().clone()
     wanted = torch.stack([before[:, i].reshape(-1) for i in range(10)])
@@ -25,7 +25,7 @@ def test_a_convolution_row_is_an_input_channel_in_any_memory_format(memory_forma
     assert zero_rows(conv.weight).nonzero().flatten().tolist() == [2]
 
 
-def test_the_memory_view_of_the_original_holds_output_filters():
+def test_faulty_original_view_has_output_filters():
     weight = torch.ones(20, 10, 5, 5)
     view_rows(weight)[2] = 0
     assert (weight[4:6] == 0).all() and not (weight == 0).all(0).any()
@@ -50,7 +50,7 @@ def test_modules_without_rows_are_refused():
             prunable_layers(model, [name])
 
 
-def test_a_layer_that_is_not_there_is_refused_with_the_nearest_one():
+def test_unknown_layer_is_refused_with_nearest_name():
     network = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
     with pytest.raises(ValueError, match=r"`4` is no layer of the network\. Known here: `0`, `2`"):
         prunable_layers(network, ["4"])

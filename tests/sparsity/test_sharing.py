@@ -43,7 +43,7 @@ def same_partition(a, b):
 
 
 @given(st.integers(1, 700), st.integers(0, 2**32 - 1))
-def test_similarity_is_symmetric_within_one_and_equals_its_plain_form(n, seed):
+def test_similarity_equals_its_definition(n, seed):
     rows = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
     found = similarity(rows)
     assert (
@@ -90,19 +90,17 @@ def test_unique_rows_are_numbered_by_their_first_members():
     assert structure.rows["0"].tolist() == [-1, 0, 1, 0, -1, 1]
 
 
-def test_without_sharing_every_row_that_is_not_zero_stays_by_itself():
+def test_without_sharing_no_rows_are_tied():
     rows = np.array([[1, 0], [0, 0], [1, 0]], dtype=np.float32)
     assert find_sharing(layer(rows), ["0"], None).rows["0"].tolist() == [0, -1, 1]
 
 
-def test_a_layer_of_zero_rows_has_no_unique_row():
+def test_zero_layer_has_no_unique_row():
     assert find_sharing(layer(np.zeros((4, 3), np.float32)), ["0"], Sharing()).unique("0") == 0
 
 
 @given(st.integers(2, 40), st.floats(0.0, 0.99), st.integers(0, 2**32 - 1))
-def test_complete_linkage_ties_only_pairs_above_the_preference_and_leaves_no_two_clusters_to_merge(
-    n, preference, seed
-):
+def test_complete_linkage_clusters_are_maximal_above_preference(n, preference, seed):
     rows = np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32)
     like = similarity(rows)
     labels = complete_clusters(rows, preference)
@@ -113,7 +111,7 @@ def test_complete_linkage_ties_only_pairs_above_the_preference_and_leaves_no_two
             assert like[np.ix_(inside, labels == other)].min() <= np.float32(preference)
 
 
-def test_a_similarity_equal_to_the_preference_does_not_tie():
+def test_similarity_equal_to_preference_does_not_tie():
     rows = np.array([[1, 0], [2, 0], [0, 1]], dtype=np.float32)
     assert len(set(complete_clusters(rows, 0.5))) == 3
     assert len(set(complete_clusters(rows, 0.49))) == 2
@@ -126,12 +124,12 @@ def test_a_chain_of_like_rows_is_no_cluster():
     assert len(set(complete_clusters(rows, 0.8))) == 2
 
 
-def test_affinity_propagation_refuses_more_rows_than_it_can_do():
+def test_affinity_propagation_refuses_too_many_rows():
     with pytest.raises(BadInput, match="Found 2001; use `complete`"):
         affinity_clusters(np.ones((2001, 2), np.float32), 0.8, 0)
 
 
-def test_a_clustering_that_does_not_converge_is_reported_and_ties_nothing(monkeypatch):
+def test_unconverged_clustering_is_reported_and_ties_nothing(monkeypatch):
     monkeypatch.setattr(
         "mtsearch.sparsity.sharing.affinity_clusters", lambda rows, preference, seed: None
     )
@@ -142,7 +140,7 @@ def test_a_clustering_that_does_not_converge_is_reported_and_ties_nothing(monkey
     assert structure.unconverged == ("0",) and structure.rows["0"].tolist() == [0, 1, 2]
 
 
-def test_affinity_propagation_on_one_row_or_equal_rows_needs_no_warning():
+def test_affinity_propagation_accepts_equal_rows_silently():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for n in (0, 1):

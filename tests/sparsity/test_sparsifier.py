@@ -55,7 +55,7 @@ def test_the_schedule_rises_cubically_to_its_target():
     assert row_count(0.1, 7200) == 720
 
 
-def test_applications_are_spread_over_each_epoch_and_the_last_is_at_the_end():
+def test_applications_are_spread_over_each_epoch():
     net, prunable = small()
     sparsifier = Sparsifier(
         net,
@@ -76,7 +76,7 @@ def test_applications_are_spread_over_each_epoch_and_the_last_is_at_the_end():
 
 
 @pytest.mark.parametrize("config", TARGETS, ids=lambda c: f"{c.method}-{c.pattern}")
-def test_exactly_the_scheduled_rows_are_zero_and_stay_so_at_every_step(config):
+def test_scheduled_rows_stay_zero_at_every_step(config):
     net, prunable = small()
     seen = {name: torch.zeros(n, dtype=torch.bool) for name, n in (("2", 12), ("5", 72))}
 
@@ -95,7 +95,7 @@ def test_exactly_the_scheduled_rows_are_zero_and_stay_so_at_every_step(config):
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
 @pytest.mark.parametrize("pattern", ["linear", "spike", "dejiao"])
-def test_a_target_is_met_to_the_row_whatever_the_pattern(pattern, share):
+def test_target_is_met_exactly_by_every_pattern(pattern, share):
     rule = build_rule(schema.TargetSparsityConfig(target=share, pattern=pattern))
     for norms in (
         torch.rand(50).double() + 0.1,
@@ -180,7 +180,7 @@ def test_continuing_from_a_state_is_bit_identical(config):
         continued.load_state_dict({"0": torch.tensor([1])})
 
 
-def test_an_average_of_the_weights_can_be_held_too():
+def test_averaged_weights_keep_zero_rows():
     net, prunable = small()
     average = copy.deepcopy(net)
     sparsifier = Sparsifier(net, prunable, schema.TargetSparsityConfig(), 1, 1)
@@ -192,7 +192,7 @@ def test_an_average_of_the_weights_can_be_held_too():
         )
 
 
-def test_the_penalty_is_growls_value_over_the_prunable_layers():
+def test_penalty_is_growl_value_of_prunable_layers():
     net, prunable = small()
     config = schema.CoefficientSparsityConfig(beta1=0.8, beta2=0.2, pattern="spike")
     wanted = 0.0
@@ -219,9 +219,7 @@ def uncapped(**settings):
     st.floats(0.01, 1),
     st.integers(0, 9999),
 )
-def test_the_cap_is_never_passed_and_the_largest_rows_come_back_unshrunk(
-    n, cap, stages, progress, seed
-):
+def test_cap_restores_largest_rows_unshrunk(n, cap, stages, progress, seed):
     norms = 0.3 * torch.rand(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     rule = build_rule(schema.CoefficientSparsityConfig(layer_cap=cap, cap_stages=stages))
     after = rule(norms, progress)
@@ -236,7 +234,7 @@ def test_the_cap_is_never_passed_and_the_largest_rows_come_back_unshrunk(
     assert torch.equal(after[untouched], free[untouched])
 
 
-def test_zero_rows_grow_with_the_coefficient_and_there_are_none_without():
+def test_zero_rows_grow_with_the_coefficient():
     norms = torch.rand(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     counts = []
     for coefficient in (0.0, 0.001, 0.01, 0.02, 0.05, 0.2, 0.9):
@@ -245,7 +243,7 @@ def test_zero_rows_grow_with_the_coefficient_and_there_are_none_without():
     assert counts[0] == 0 and counts == sorted(counts) and counts[-1] == 200
 
 
-def test_the_stages_of_the_cap_follow_the_search_phase():
+def test_cap_stages_follow_the_search_phase():
     norms = torch.full((7200,), 0.05, dtype=torch.float64)
     rule = build_rule(schema.CoefficientSparsityConfig(layer_cap=0.3, cap_stages=3))
     assert [(rule(norms, step / 9) == 0).sum().item() for step in range(1, 10)] == [720] * 3 + [
@@ -262,7 +260,7 @@ BOUNDS = {  # percent, rounded up, in the three stages of the cap
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_sparsity_rates_meet_the_papers_bounds_where_the_prox_would_zero_everything(name):
+def test_cap_bounds_sparsity_rate_as_in_paper(name):
     cap, bounds = BOUNDS[name]
     net = study(name)
     config = schema.CoefficientSparsityConfig(coefficient=0.5, layer_cap=cap, cap_stages=3)
@@ -272,7 +270,7 @@ def test_sparsity_rates_meet_the_papers_bounds_where_the_prox_would_zero_everyth
         assert math.ceil(100 * measures(net)["model/sparsity_rate"]) / 100 == bound
 
 
-def test_a_search_phase_without_steps_and_settings_without_a_rule_are_refused():
+def test_empty_search_phase_and_unknown_rule_are_refused():
     net, prunable = small()
     with pytest.raises(BadInput, match=r"trial\.epochs\.search"):
         Sparsifier(net, prunable, schema.TargetSparsityConfig(), 0, 10)

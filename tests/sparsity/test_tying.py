@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from growl_twins import step_then_average_
+from growl_reference import step_then_average_
 from nets import batch, small
 from torch import nn
 
@@ -35,7 +35,7 @@ def tied(structure=STRUCTURE):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_zero_rows_are_zero_and_tied_rows_equal_bit_by_bit_after_every_step(name):
+def test_zero_and_tied_rows_survive_every_step(name):
     net = tied()
     optimizer = OPTIMIZERS[name](net.parameters())
     before = measures(net)
@@ -51,21 +51,21 @@ def test_zero_rows_are_zero_and_tied_rows_equal_bit_by_bit_after_every_step(name
             assert now[f"model/{key}"] == before[f"model/{key}"]
 
 
-def test_the_number_of_distinct_rows_is_that_of_clusters_and_one_zero_row_a_layer():
+def test_distinct_rows_are_clusters_and_zero_row():
     net = tied()
     distinct = (8 + 1) + (67 + 1) + 3  # and the image-reading convolution's three
     total = 12 + 72 + 3
     assert measures(net)["model/compression_rate"] == pytest.approx(total / distinct)
 
 
-def test_unique_rows_start_as_the_mean_of_their_members():
+def test_unique_rows_start_as_mean_of_members():
     plain, _ = small()
     net = tied()
     assert torch.allclose(net[2].weight[:, 0], plain[2].weight[:, [0, 3]].mean(1))
     assert torch.equal(net[2].weight[:, 4], plain[2].weight[:, 4])
 
 
-def test_a_unique_rows_gradient_is_the_sum_of_its_members():
+def test_unique_row_gradient_sums_its_members():
     net = tied()
     plain = copy.deepcopy(net)
     untie_(plain)
@@ -79,7 +79,7 @@ def test_a_unique_rows_gradient_is_the_sum_of_its_members():
         )
 
 
-def test_step_then_average_is_sgd_on_unique_rows_with_the_mean_gradient():
+def test_step_then_average_equals_mean_gradient_sgd():
     net = tied().double()
     plain = copy.deepcopy(net)
     untie_(plain)
@@ -137,7 +137,7 @@ def test_untying_a_copy_leaves_the_model_tied():
         assert type(model[2]) is nn.Conv2d and torch.equal(model(images), before)
 
 
-def test_a_tied_state_loads_into_a_fresh_model_tied_alike():
+def test_tied_state_loads_into_fresh_tied_model():
     net = tied()
     step(net, torch.optim.Adam(net.parameters()), 0)
     other = tied()
@@ -151,7 +151,7 @@ def test_a_layer_without_structure_stays_plain():
     assert isinstance(net[2].weight, nn.Parameter) and type(net[2]) is nn.Conv2d
 
 
-def test_tying_what_was_found_keeps_zero_rows_and_changes_outputs_little():
+def test_tying_keeps_zero_rows_and_nearly_outputs():
     net, prunable = small()
     with torch.no_grad():
         net[5].weight[:, ::3] = 0

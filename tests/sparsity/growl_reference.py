@@ -1,4 +1,4 @@
-"""Slow plain twins of the fast paths, and the faulty originals that the package replaces."""
+"""Slow reference implementations of the fast paths, and the faulty originals they replace."""
 
 import numpy as np
 import torch
