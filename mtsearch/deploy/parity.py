@@ -48,7 +48,7 @@ def check_parity(
         if not value <= tolerance:
             raise RuntimeError(
                 f"{what} should give the outputs of the trained network, within {tolerance:g} of"
-                f" the largest output. Found {value:g} for task `{name}` ({gaps[name]:g} absolute) on"
-                f" {len(images)} validation images."
+                f" the largest output. Found {value:g} for task `{name}` ({gaps[name]:g} absolute)"
+                f" on {len(images)} validation images."
             )
     return Parity(max(gaps.values()), max(relative.values()), len(images))

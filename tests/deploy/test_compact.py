@@ -134,7 +134,7 @@ def test_unread_channels_leave_producers_and_batch_norms():
     assert norm.running_mean.shape == (13,)
 
 
-def test_single_ignored_pixels_are_not_selected():
+def test_ignored_pixels_are_left_out_by_selection():
     model, shape = trained("hps", "mm")
     rows_of(model, "trunk.neck.1")[:100] = 0  # five pixels of all channels: no channel goes
     small = compact(serving(model, shape), shape).model.model.trunk
