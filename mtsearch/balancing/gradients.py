@@ -91,7 +91,7 @@ class GradientBalancing(Balancing):
             if feature.requires_grad
         ]
         jacobian = _jacobian(terms, [leaf for _, leaf in pairs], step.over_ranks)
-        if pairs:  # a frozen shared part has no use for gradients
+        if pairs:  # a frozen shared part does not use gradients
             torch.autograd.backward(
                 [feature for feature, _ in pairs], self._combined(jacobian, losses)
             )

@@ -113,7 +113,7 @@ class MTLNConfig(_Trunk):
     def _no_idle_settings(self) -> MTLNConfig:
         if self.attention == 0 and (self.ratio != 1 or self.form != "gate"):
             raise ValueError(
-                "with `attention = 0` has no use for `ratio` and `form`; leave them out. Found"
+                "with `attention = 0` does not use `ratio` and `form`; leave them out. Found"
                 f" {self.ratio:g}, {self.form}"
             )
         return self
@@ -188,7 +188,7 @@ class MixingConfig(MethodConfig):
         (), description="what each of a task's branches sees; the image when empty"
     )
     branch_losses: bool = Field(
-        False, description="every branch's output is held against the label too, not only their sum"
+        False, description="adds a loss of each branch's output to the loss of their sum"
     )
 
     @model_validator(mode="after")
@@ -199,5 +199,5 @@ class MixingConfig(MethodConfig):
                 f" {self.branches}"
             )
         if self.branch_losses and self.branches == 1:
-            raise ValueError("has no use for `branch_losses` with one branch a task. Leave it out")
+            raise ValueError("does not use `branch_losses` with one branch a task. Leave it out")
         return self

@@ -11,23 +11,23 @@ from mtsearch.config.base import MethodConfig, Model
 from mtsearch.config.optimisation import Positive
 from mtsearch.config.registry import method
 
-EQUAL = 1e-6  # weights that differ by no more are equal
+EQUAL = 1e-6
+"""The largest difference of equal weights."""
 
 
 def takes_preference(settings: Model | type[Model]) -> bool:
-    """Whether the method weighs the tasks by the preference; otherwise it finds their weights
-    itself."""
+    """Whether the method weights the tasks by the preference. Others compute the weights."""
     return getattr(settings, "takes_preference", True)
 
 
 def equal(weights: Iterable[float]) -> bool:
-    """Whether the weights differ by no more than what rounding makes of equal ones."""
+    """Whether all weights are equal up to `EQUAL`."""
     weights = list(weights)
     return not weights or max(weights) - min(weights) <= EQUAL
 
 
 def unused_preference(settings: Any, found: Any) -> str:
-    """What follows the place of a preference with unequal weights, for a method that takes none."""
+    """The end of the sentence that refuses unequal weights for a method without preference."""
     return (
         f"should be equal or left out with `balancing: {settings.name}`, which takes no preference."
         f" Found {found}."

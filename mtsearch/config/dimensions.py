@@ -1,4 +1,4 @@
-"""Search dimensions: leaves of the trial's tree that a sampler fills.
+"""Search dimensions: values of the trial's tree that a sampler draws.
 
 A mapping is a dimension when it holds exactly one of ``choice``, ``uniform``, ``loguniform``,
 ``int``, ``simplex`` and, beside it, ``default``. An option of a choice may be a mapping with
@@ -19,7 +19,7 @@ KINDS = ("choice", "uniform", "loguniform", "int", "simplex")
 
 
 class Suggest(Protocol):
-    """What a sampler offers: one value for a named parameter."""
+    """A sampler's interface: each method draws the value of a named parameter."""
 
     def categorical(self, name: str, choices: list[Any]) -> Any: ...
 
@@ -29,8 +29,8 @@ class Suggest(Protocol):
 
 
 def is_dimension(node: Any) -> bool:
-    """Whether a node of the tree is a search dimension, or means to be one: `parse_dimension` says
-    what it lacks."""
+    """Whether a node of the tree is a search dimension, or a mistyped one, for which
+    `parse_dimension` raises."""
     if not isinstance(node, Mapping):
         return False
     rest = [value for key, value in node.items() if key != "default"]
@@ -42,7 +42,7 @@ def is_dimension(node: Any) -> bool:
 
 
 def label(option: Any) -> Any:
-    """The value that stands for an option of a choice in the study: itself, or a text for a mapping
+    """The value of an option of a choice in the study: the option itself, or a text for a mapping
     or list."""
     if isinstance(option, Mapping):
         tag = option.get("name", option.get("mode"))
@@ -60,8 +60,8 @@ def label(option: Any) -> Any:
 class Dimension:
     """One search dimension at the key path `path`, of a `kind` in `KINDS`.
 
-    `parents` are the options, by the path of their choice, that must be taken for this dimension to
-    exist.
+    `parents` are the options, by the path of their choice, in which this dimension is nested: it
+    exists only in trials that draw them.
     """
 
     path: str
@@ -110,7 +110,7 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
             )
     if len(kinds) != 1:
         raise BadInput(
-            f"`{path}` should hold exactly one of {', '.join(KINDS)}. Found {', '.join(kinds)}."
+            f"`{path}` should have exactly one of {', '.join(KINDS)}. Found {', '.join(kinds)}."
         )
     kind = kinds[0]
     spec = node[kind]
@@ -143,7 +143,7 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
     elif kind == "choice":
         labels = [label(option) for option in spec]
         if len(set(map(str, labels))) < len(labels):
-            raise BadInput(f"{where} should hold options with different names. Found {labels!r}.")
+            raise BadInput(f"{where} should list options with different names. Found {labels!r}.")
         if label(default) not in labels:
             raise BadInput(
                 f"`{path}.default` should be one of {labels!r}. Found {label(default)!r}."
@@ -175,8 +175,8 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
 
 
 def resolve(node: Any, path: str, pick: Callable[[Dimension], Any]) -> Any:
-    """The tree with every dimension replaced by what `pick` returns for it; dimensions inside a
-    picked option are resolved in turn.
+    """The tree with every dimension replaced by the value that `pick` returns for it. Dimensions
+    inside a picked option are resolved, too.
 
     A dimension inside the option `b` of the choice at `a` is named ``a@b.key``, so equal keys of
     different options stay apart.
@@ -207,8 +207,8 @@ def default_of(dimension: Dimension) -> Any:
 
 
 def representative(dimension: Dimension) -> Any:
-    """What stands for a dimension while others are looked at: its default, but for a preference an
-    unequal one, as nearly all draws are."""
+    """The value of a dimension while other dimensions are checked: its default, or unequal weights
+    for a preference, because nearly all draws are unequal."""
     if dimension.kind == "simplex" and len(dimension.default) > 1:
         first, *rest = dimension.default
         return {
@@ -224,15 +224,15 @@ def representative(dimension: Dimension) -> Any:
 
 
 def bounds(dimension: Dimension) -> list[Any]:
-    """What bounds the values of a dimension: a choice's options, both ends of a range, and for the
-    simplex what is typical."""
+    """The values of a dimension that are checked: a choice's options, both bounds of a range, and
+    representative weights for a simplex."""
     return [representative(dimension)] if dimension.kind == "simplex" else list(dimension.spec)
 
 
 def dimensions_of(
     node: Any, path: str, parents: tuple[tuple[str, Any], ...] = ()
 ) -> Iterator[Dimension]:
-    """All dimensions below a node, those inside options included."""
+    """All dimensions below a node, including those inside options."""
     if is_dimension(node):
         dimension = replace(parse_dimension(path, node), parents=parents)
         yield dimension
@@ -250,8 +250,8 @@ def dimensions_of(
 
 
 def stick_breaking(cuts: list[float]) -> list[float]:
-    """K weights on the simplex from K - 1 uniforms in [0, 1]; uniform uniforms give the uniform
-    distribution on the simplex.
+    """K weights on the simplex from K - 1 numbers in [0, 1]. Independent uniform numbers give the
+    uniform distribution on the simplex.
 
     Piece i takes the fraction 1 - (1 - u_i)^(1 / (K - 1 - i)) of what is left (its Beta(1, K - 1 -
     i) quantile).
@@ -265,8 +265,8 @@ def stick_breaking(cuts: list[float]) -> list[float]:
 
 
 def break_points(weights: list[float]) -> list[float]:
-    """The K - 1 uniforms that `stick_breaking` turns into these K weights: its inverse (0 where
-    nothing is left)."""
+    """The inverse of `stick_breaking`: the K - 1 numbers of K weights; 0 where the remaining weight
+    is 0."""
     left, cuts = 1.0, []
     for i, weight in enumerate(weights[:-1]):
         fraction = min(weight / left, 1.0) if left > 0 else 0.0

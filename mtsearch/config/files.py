@@ -1,5 +1,4 @@
-"""Replacing a file in one step, so that a reader sees the old one or the new one and never a
-half."""
+"""Atomic replacement of files: a reader sees the old content or the new one."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it takes the place of `path` at the end, and is
-    removed if writing fails."""
+    """A temporary path beside `path` to write to. It replaces `path` at the end, and is removed if
+    writing fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     os.close(handle)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from mtsearch.config.errors import BadInput
 
-if TYPE_CHECKING:  # cards hold their tasks' kinds against the table below
+if TYPE_CHECKING:  # the cards module imports this one
     from mtsearch.config.cards import TaskCard
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`goal` is the better direction; `reference` the hypervolume's default reference value, None
-    where the worst seen serves. Only tasks whose card names an undefined class have a metric of
-    `undefined`."""
+    """A metric: `goal` is min or max; `reference` is the hypervolume's default reference value, or
+    None for the worst value of the search. Metrics with `undefined` exist only for tasks whose card
+    names an undefined class."""
 
     goal: str
     unit: str = ""
@@ -26,7 +26,7 @@ class Metric:
 
 
 TASK_METRICS: dict[str, dict[str, Metric]] = {}
-"""The metrics of each task kind; its names are the kinds there are."""
+"""The metrics of each task kind by name."""
 _VALUED: set[str] = set()
 
 
@@ -119,7 +119,7 @@ COST_METRICS: dict[str, Metric] = {
 
 
 def metrics_of(tasks: Iterable[TaskCard]) -> dict[str, Metric]:
-    """All metrics that a report on these tasks can hold, by name. Objectives may be any of them."""
+    """All metrics that a report on these tasks may contain, by name: the possible objectives."""
     found: dict[str, Metric] = {}
     for task in tasks:
         for name, metric in TASK_METRICS[task.kind].items():
@@ -129,14 +129,11 @@ def metrics_of(tasks: Iterable[TaskCard]) -> dict[str, Metric]:
 
 
 def metric_of(name: str) -> Metric:
-    """Direction, unit and reference of a metric by its name; an unknown last word counts as to be
-    minimised."""
+    """Direction, unit and reference of a metric by its name. An unknown metric is minimised."""
     for table in (MODEL_METRICS, COST_METRICS):
         if name in table:
             return table[name]
-    if name.split("/")[2:3] == [
-        "accuracy"
-    ]:  # of a class, which only the figures of the test split tell
+    if name.split("/")[2:3] == ["accuracy"]:  # of one class, on the test split only
         return Metric("max", "%", 0.0)
     last = name.rsplit("/", 1)[-1]
     for kind in TASK_METRICS.values():

@@ -189,7 +189,7 @@ class MTOConfig(MethodConfig):
         ]
         for key, found, needed in idle:
             if found:
-                raise ValueError(f"has no use for `{key}` without `{needed}`. Leave it out")
+                raise ValueError(f"does not use `{key}` without `{needed}`. Leave it out")
         if self.head_policy == "copy" and self.formulation.name in ("class_subset", "dataset"):
             raise ValueError(
                 f"with `formulation = {self.formulation.name}` cannot have `head_policy = copy`, as"

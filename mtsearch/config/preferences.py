@@ -1,5 +1,5 @@
-"""Preferences: the check against a dataset's tasks, and the fixed lists of the published Pareto
-study (Hotegni et al. 2024), by formula."""
+"""Preferences: the check that they name a dataset's tasks, and the fixed lists of the published
+Pareto study (Hotegni et al. 2024), by formula."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registries: named settings classes, and what implements them.
+"""Registries of settings classes and their implementations by name.
 
 A method is a settings class and an implementation. The settings class names its implementation as
 text, which is imported when it is first used::

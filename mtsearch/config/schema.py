@@ -217,7 +217,7 @@ class DataConfig(Model):
     def _one_way_to_split(self) -> DataConfig:
         if self.fold is not None and self.val_fraction is not None:
             raise ValueError(
-                "has no use for `val_fraction` beside `fold`, which fixes all splits. Leave one of"
+                "does not use `val_fraction` beside `fold`, which fixes all splits. Leave one of"
                 " them out"
             )
         return self

@@ -25,11 +25,11 @@ class Sampler(Model):
     @model_validator(mode="after")
     def _no_idle_settings(self) -> Sampler:
         if self.name in ("qmc", "random", "grid") and self.startup != 10:
-            raise ValueError(f"with `name = {self.name}` has no use for `startup`. Leave it out")
+            raise ValueError(f"with `name = {self.name}` does not use `startup`. Leave it out")
         return self
 
 
-def _named(value: Any) -> Any:
+def _as_mapping(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -42,8 +42,8 @@ class Scheduler(Model):
         2,
         gt=1,
         description=(
-            "one of so many goes on; also the factor between the reports at which trials are"
-            " compared"
+            "one of this many trials continues; also the factor between the reports at which trials"
+            " are compared"
         ),
     )
 
@@ -56,7 +56,7 @@ class Scheduler(Model):
             if self.name == "none" and getattr(self, name) != fields[name].default
         ]
         if idle:
-            raise ValueError(f"with `name = none` has no use for `{idle[0]}`. Leave it out")
+            raise ValueError(f"with `name = none` does not use `{idle[0]}`. Leave it out")
         return self
 
 
@@ -64,8 +64,8 @@ class Search(Model):
     """How many trials, which sampler, which scheduler, how many at once."""
 
     trials: int = Field(16, gt=0)
-    sampler: Annotated[Sampler, BeforeValidator(_named)] = Sampler()
-    scheduler: Annotated[Scheduler, BeforeValidator(_named)] = Scheduler()
+    sampler: Annotated[Sampler, BeforeValidator(_as_mapping)] = Sampler()
+    scheduler: Annotated[Scheduler, BeforeValidator(_as_mapping)] = Scheduler()
     seed: int = Field(0, ge=0)
     slots: int | None = Field(None, gt=0)
     budget: Positive | None = Field(None, description="seconds after which no trial starts")

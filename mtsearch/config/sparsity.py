@@ -75,7 +75,7 @@ class TargetSparsityConfig(SparsityRuleConfig):
             0.2,
         ):
             raise ValueError(
-                "with `method = magnitude` has no use for `pattern`, `beta1` and `beta2`. Leave"
+                "with `method = magnitude` does not use `pattern`, `beta1` and `beta2`. Leave"
                 " them out or use `growl`"
             )
         return self

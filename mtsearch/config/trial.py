@@ -58,7 +58,7 @@ class Augment(Model):
 
 
 class TrialConfig(Model):
-    """Everything one trial needs besides its data."""
+    """The configuration of one trial, without its data."""
 
     seed: int = Field(0, ge=0, lt=2**32)
     architecture: Annotated[MethodConfig, Named("architecture")] = HPSConfig()
@@ -91,8 +91,8 @@ class TrialConfig(Model):
     idle: Literal["frozen", "drift"] = Field(
         "frozen",
         description=(
-            "parameters of tasks that a step leaves out: left alone, or moved on by the optimiser's"
-            " momentum"
+            "parameters of tasks that a step does not train: unchanged, or updated by the"
+            " optimiser's momentum"
         ),
     )
     ema: float | None = Field(None, gt=0, lt=1)
@@ -108,15 +108,15 @@ class TrialConfig(Model):
     keep: Literal["row", "tasks"] = Field(
         "row",
         description=(
-            "weights in the checkpoint: of the selected report, or besides of every task's best"
-            " one, for an export `of=TASK`"
+            "weights in the checkpoint: those of the selected report, or also those of every task's"
+            " best report, for `mtsearch export of=TASK`"
         ),
     )
     bn: Literal["sync", "local"] = Field(
         "sync",
         description=(
-            "with several workers: statistics of batch norm over all of them, or each over its own"
-            " images"
+            "with several workers: statistics of batch norm over the images of all workers, or of"
+            " each worker"
         ),
     )
     threads: int = Field(1, gt=0)
@@ -124,15 +124,15 @@ class TrialConfig(Model):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description=(
-            "bfloat16: layers compute in it where torch holds that safe. On CPUs torch 2.14 does"
-            " not repeat gradients of depthwise convolutions on maps of one pixel in it"
+            "bfloat16: autocast of the layers for which torch allows it. On CPUs torch 2.14 does"
+            " not reproduce gradients of depthwise convolutions on maps of one pixel in bfloat16"
         ),
     )
     compile: bool = Field(
         False,
         description=(
-            "training steps through torch.compile, whose sums round otherwise; worth its minutes in"
-            " long trials"
+            "run training steps through torch.compile, which rounds sums differently and takes"
+            " minutes to start"
         ),
     )
 
@@ -218,7 +218,7 @@ class TrialConfig(Model):
                 raise ValueError(f"with `population` should have `{key}` {needed}. Found {found}")
         if self.population.budget is not None and self.epochs != Epochs():
             raise ValueError(
-                "with `population.budget` has no use for `epochs`. Leave one of them out"
+                "with `population.budget` does not use `epochs`. Leave one of them out"
             )
         return self
 

@@ -1,5 +1,5 @@
-"""What pydantic finds wrong, as one sentence of ours: where, what is wrong, what was found, the
-nearest right name."""
+"""Validation errors of pydantic as one sentence: where, what is wrong, what was found, the nearest
+valid name."""
 
 from __future__ import annotations
 
@@ -23,14 +23,23 @@ _SHAPES = {
     "model": "should be a mapping of keys to values",
     "dict": "should be a mapping of keys to values",
 }
-"""What each of pydantic's types is to a user, by the first word of its errors' names."""
+"""What a value should be, by the first word of the type of pydantic's error."""
 
 
 def validate_tree(
     model: type[BaseModel], tree: Mapping[str, Any], path: str, note: str = ""
 ) -> Any:
-    """The model of a tree that stands at `path`. Raises BadInput with the first mistake, `note`
-    behind it."""
+    """The model of a tree.
+
+    Args:
+        model: to validate by.
+        tree: keys and values.
+        path: of the tree, for the error sentence.
+        note: the end of the error sentence.
+
+    Raises:
+        BadInput: the tree is not valid. The sentence is about the first mistake.
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
@@ -43,8 +52,8 @@ def validate_tree(
 def error_sentence(
     error: ValidationError, tree: Any, path: str = "", model: type[BaseModel] | None = None
 ) -> str:
-    """The first mistake that pydantic found in `tree`, which stands at `path` and should have made
-    a `model`."""
+    """The sentence about the first mistake that pydantic found in `tree`, the value of the key
+    `path`, which should be a `model`."""
     found, forms = _best(error.errors(), tree)
     where = _joined(path, _place(found, tree)[0])
     kind, message, value = found["type"], found["msg"].removeprefix("Value error, "), found["input"]
@@ -60,7 +69,7 @@ def error_sentence(
             if where
             else message
         )
-    if kind == "value_error":  # our own validators' words, which tell what was found
+    if kind == "value_error":  # a sentence of our own validators
         text = message
     elif kind == "missing":
         text = (
@@ -102,8 +111,7 @@ def error_sentence(
 
 
 def quote_hint(value: Any) -> str:
-    """What to do where YAML made a number, or true or false, of a text; which text it was cannot be
-    told from the value."""
+    """What to do where YAML has read a text as a number, true or false. The text itself is lost."""
     return (
         ", which is what YAML makes of it without quotes. Put what you wrote in quotes"
         if isinstance(value, int | float)
@@ -125,8 +133,7 @@ def _is_shape(error: Mapping[str, Any]) -> bool:
 
 
 def _keys(model: type[BaseModel] | None, loc: Sequence[str | int]) -> list[str]:
-    """The keys of the model that is wanted at `loc` in another one; none where that is not one
-    model."""
+    """The keys of the model that a field at `loc` takes; none where it takes something else."""
     for part in loc:
         field = model.model_fields.get(str(part)) if model is not None else None
         annotation = field.annotation if field is not None else None
@@ -141,8 +148,8 @@ def _keys(model: type[BaseModel] | None, loc: Sequence[str | int]) -> list[str]:
 def _best(
     errors: Sequence[Mapping[str, Any]], tree: Any
 ) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-    """The first mistake, and all that are told with it. Where a value fits none of several forms
-    that is what the form that it comes nearest to lacks, or all forms where it is near none."""
+    """The first mistake, and the mistakes of the same value that are named with it. Where a value
+    fits none of several alternatives, it is the mistake of the alternative that fits best."""
     first = errors[0]
     alternative = _place(first, tree)[1]
     if alternative is None:
@@ -163,9 +170,8 @@ def _best(
 
 
 def _place(error: Mapping[str, Any], tree: Any) -> tuple[list[str | int], int | None]:
-    """The keys and numbers that lead to a mistake in `tree`, without what pydantic calls the forms
-    that a value might have had; and the number of the first such name in its own path, None where
-    there is none."""
+    """The keys and indices that lead to a mistake in `tree`, without pydantic's names of the
+    alternatives of a union; and the index of the first such name in pydantic's path, or None."""
     loc, found, node, alternative = error["loc"], list[str | int](), tree, None
     for number, part in enumerate(loc):
         if isinstance(node, Mapping) and part in node:

@@ -32,7 +32,7 @@ def run(tmp_path_factory):
     return RunDirectory(path)
 
 
-def test_a_trial_is_exported_into_the_run_with_what_is_known_of_it(run, capsys):
+def test_a_trial_is_exported_with_its_card(run, capsys):
     assert export.main([f"run={run.path}", "pick=trial:0000"]) == 0
     out = run.path / "export" / "0000"
     assert capsys.readouterr().out.splitlines()[-1] == f"export: {out}"
@@ -55,7 +55,7 @@ def test_a_trial_is_exported_into_the_run_with_what_is_known_of_it(run, capsys):
     assert card["size"]["after"]["parameters"] < 0.55 * card["size"]["before"]["parameters"]
 
 
-def test_a_tasks_own_best_weights_are_exported_under_a_name_of_their_own(run, capsys):
+def test_the_best_weights_of_a_task_are_exported(run, capsys):
     assert export.main([f"run={run.path}", "of=digit"]) == 0
     out = run.path / "export" / "0000-digit"
     assert capsys.readouterr().out.splitlines()[-1] == f"export: {out}"
@@ -122,12 +122,12 @@ def test_help_is_printed_without_arguments(capsys):
 
 
 def test_a_label_reading_baseline_is_not_exported(run, capsys, monkeypatch):
-    monkeypatch.setattr(MultiTaskModel, "told", True)
+    monkeypatch.setattr(MultiTaskModel, "uses_labels", True)
     assert export.main([f"run={run.path}"]) == 2
     assert "is a baseline that reads ground-truth labels" in capsys.readouterr().err
 
 
-def test_a_trial_without_a_checkpoint_says_how_to_get_one(run, capsys):
+def test_a_trial_without_checkpoint_is_refused(run, capsys):
     run.checkpoint("0000").rename(run.path / "aside")
     try:
         assert export.main([f"run={run.path}", "pick=trial:0000"]) == 2

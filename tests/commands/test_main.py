@@ -25,7 +25,7 @@ def test_every_command_has_help(capsys):
         assert max(map(len, text.splitlines())) <= 100
 
 
-def test_help_and_version_and_unknown_commands(capsys):
+def test_help_version_and_unknown_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in COMMANDS)
@@ -101,7 +101,7 @@ def test_words_are_completed(line, words):
     assert complete(line) == words
 
 
-def test_bash_completes_the_part_after_the_equals_sign(tmp_path):
+def test_bash_completes_after_the_equals_sign(tmp_path):
     program = tmp_path / "mtsearch"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mtsearch "$@"\n')
     program.chmod(0o755)

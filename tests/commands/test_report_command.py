@@ -117,7 +117,7 @@ def test_an_unknown_format_is_refused(run, capsys):
     )
 
 
-def test_a_reference_that_is_no_folder_is_refused_before_anything_is_written(run, capsys, tmp_path):
+def test_a_reference_that_is_no_folder_is_refused(run, capsys, tmp_path):
     (tmp_path / "file").touch()
     assert main([f"run={run}", f"reference={tmp_path / 'file'}"]) == 2
     said = capsys.readouterr().err

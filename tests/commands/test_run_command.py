@@ -23,7 +23,7 @@ def refused(capsys, *words):
     return err
 
 
-def test_help_and_bad_input_are_answered_without_ray_or_torch():
+def test_help_imports_neither_ray_nor_torch():
     code = """
 import sys
 from mtsearch.commands.run import main
@@ -95,7 +95,7 @@ def test_a_resume_changes_only_what_may_change(capsys, tmp_path):
         assert f"driven by process {os.getpid()} on " in refused(capsys, where)
 
 
-def test_a_command_that_is_given_again_goes_on_with_its_run(capsys, tmp_path, monkeypatch):
+def test_or_resume_continues_the_named_run(capsys, tmp_path, monkeypatch):
     from mtsearch.execution import engine
 
     words = [
@@ -121,11 +121,11 @@ def test_a_command_that_is_given_again_goes_on_with_its_run(capsys, tmp_path, mo
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "''", "a b", "[a]", "x" * 101])
-def test_a_name_that_is_no_folder_name_is_refused(capsys, name):
+def test_run_names_are_folder_names(capsys, name):
     assert "`results.run`" in refused(capsys, "space=pareto_cm", f"results.run={name}")
 
 
-def test_a_resume_cannot_have_fewer_trials_than_there_are(capsys, tmp_path):
+def test_a_resume_cannot_remove_trials(capsys, tmp_path):
     run = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
     for name in ("0000", "0001"):
         run.log.append(

@@ -33,7 +33,7 @@ def test_what_goes_wrong_is_one_sentence_and_a_code(raised, code, sentence, caps
     assert capsys.readouterr() == ("", sentence)
 
 
-def test_the_code_is_that_of_the_work_and_help_does_none(capsys):
+def test_exit_codes_and_help(capsys):
     assert answer(lambda words: len(words), "a=1", "b=2", "c=3") == 3
     for words in ((), ("--help",), ("a=1", "-h")):
         assert answer(pytest.fail, *words) == (0 if words else 2)

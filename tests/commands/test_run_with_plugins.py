@@ -67,7 +67,7 @@ def test_a_row_is_trained_again_with_its_plugins(run):
     )
 
 
-def test_a_missing_plugin_is_named_and_may_have_moved(run, tmp_path, capsys, forget_plugins):
+def test_a_moved_plugin_is_named(run, tmp_path, capsys, forget_plugins):
     moved = (tmp_path / "work" / "mine.py").rename(tmp_path / "moved.py")
     for command, words in ((report, [f"run={run.path}"]), (run_main, [f"resume={run.path}"])):
         assert command(words) == 2
@@ -80,7 +80,7 @@ def test_a_missing_plugin_is_named_and_may_have_moved(run, tmp_path, capsys, for
     assert report([f"run={run.path}", f"plugins=[{moved}]", "format=csv"]) == 0
 
 
-def test_a_changed_plugin_does_not_go_on_with_a_run(run):
+def test_a_changed_plugin_stops_a_resume(run):
     with pytest.raises(
         BadInput, match=r"the plug-in mine.py is not the one that the run began with"
     ):

@@ -7,7 +7,7 @@ import pytest
 
 from mtsearch import run as run_module
 from mtsearch.commands import train
-from mtsearch.jobs import single
+from mtsearch.jobs.description import JobDescription
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.opening import create_run
 from tests.helpers.fake import PLAN, FakeTrial, order
@@ -22,7 +22,8 @@ def train_main(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(PLAN, str(tmp_path / "plan"))
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(single, "TRIAL_CLASS", "tests.helpers.fake:FakeTrial")
+    defaults = JobDescription.of_trial.__func__.__kwdefaults__
+    monkeypatch.setitem(defaults, "trial_class", "tests.helpers.fake:FakeTrial")
     (tmp_path / "toy.yaml").write_text(space("results").to_yaml())
 
     def call(*words):
@@ -40,7 +41,7 @@ def train_main(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_a_training_is_a_run_of_one_trial_with_its_threads(train_main):
+def test_a_training_is_a_run_of_one_trial(train_main):
     code, run, err = train_main("trial.threads=2")
     assert code == 0 and err == ""
     (row,) = run.rows()
@@ -59,7 +60,7 @@ def test_a_control_trained_alone_is_a_control(train_main):
     assert code == 0 and (row["trial"], row["kind"], row["control"]) == ("stl", "control", "stl")
 
 
-def test_whatever_a_training_raises_is_its_reason_and_the_tables_are_written(train_main):
+def test_an_exception_is_the_reason_of_the_trial(train_main):
     order("raise", 1, 2)
     code, run, err = train_main()
     (row,) = run.rows()
@@ -98,9 +99,7 @@ def figures(run):
 
 @pytest.mark.parametrize("resumed", [train.main, run_module.main])
 @pytest.mark.parametrize("report", [1, 2])
-def test_an_interrupted_training_goes_on_with_the_numbers_it_would_have_had(
-    train_main, capsys, report, resumed
-):
+def test_a_resumed_training_gives_the_same_numbers(train_main, capsys, report, resumed):
     _, whole, _ = train_main("trial.seed=4")
     order("interrupt", 1, report, os.getpid())
     code = train.main(["space=toy.yaml", "trial.seed=4"])
@@ -119,7 +118,7 @@ def test_an_interrupted_training_goes_on_with_the_numbers_it_would_have_had(
     assert figures(run) == figures(whole) and run.rows()[0]["attempts"] == 2
 
 
-def test_what_is_left_of_a_training_may_be_its_last_report_its_end_or_its_test(train_main):
+def test_a_training_resumes_after_any_event(train_main):
     _, whole, _ = train_main("trial.seed=4")
     lines = whole.events_path.read_text().splitlines()
     expected = figures(whole)
@@ -133,7 +132,7 @@ def test_what_is_left_of_a_training_may_be_its_last_report_its_end_or_its_test(t
         assert events.count("end") == events.count("test") == 1
 
 
-def test_a_finished_training_stays_as_it_is_and_a_failed_one_says_why(train_main):
+def test_a_finished_training_is_not_resumed(train_main):
     _, run, _ = train_main()
     before = run.events_path.read_bytes()
     assert train_main(f"resume={run.path}")[0] == 0 and run.events_path.read_bytes() == before
@@ -147,7 +146,7 @@ def test_a_finished_training_stays_as_it_is_and_a_failed_one_says_why(train_main
     )
 
 
-def test_a_full_disk_stops_a_training_with_a_sentence(train_main, capsys, monkeypatch):
+def test_a_full_disk_stops_a_training(train_main, capsys, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device", "there")
 
@@ -161,7 +160,7 @@ def test_a_full_disk_stops_a_training_with_a_sentence(train_main, capsys, monkey
     assert "continue with: python -m mtsearch.train resume=" in shown.out
 
 
-def test_what_does_not_go_with_the_resume_of_a_training_is_refused(train_main, tmp_path):
+def test_a_resume_refuses_other_keys(train_main, tmp_path):
     _, run, _ = train_main()
     for word in ("trial.seed=3", "search.trials=9", "space=toy.yaml"):
         code, _, err = train_main(f"resume={run.path}", word)
@@ -178,7 +177,7 @@ def test_what_does_not_go_with_the_resume_of_a_training_is_refused(train_main, t
     )
 
 
-def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(train_main, tmp_path):
+def test_untrainable_configurations_are_refused_early(train_main, tmp_path):
     for word in (
         "trial.device=cuda",
         "trial.backbone={name: torchvision, model: resnet19}",
@@ -194,7 +193,7 @@ def test_what_cannot_be_trained_is_refused_before_a_directory_is_made(train_main
     assert code == 2 and "`results.root`" in err
 
 
-def test_a_training_minds_no_control_that_it_does_not_train(train_main, capsys):
+def test_a_training_ignores_other_controls(train_main, capsys):
     code, run, _ = train_main("trial.balancing=upgrad")  # which the control `stl` could not take
     assert (
         code == 0
@@ -213,7 +212,7 @@ def test_a_training_minds_no_control_that_it_does_not_train(train_main, capsys):
     )
 
 
-def test_a_resume_answers_what_is_no_yaml_in_a_sentence(tmp_path, capsys):
+def test_a_resume_refuses_invalid_yaml(tmp_path, capsys):
     made = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
     assert run_module.main([f"resume={made.path}", "search.trials=["]) == 2
     shown = capsys.readouterr()

@@ -96,7 +96,7 @@ def test_quotes_around_a_text_are_removed(text):
     assert str(load_space("pareto_cm", [f"data.root={text}"]).config.data.root) == "/d/upper #2"
 
 
-def test_null_is_none_only_where_a_key_may_be_left_out():
+def test_null_is_none_for_optional_texts():
     assert load_space("pareto_cm", ["delta_m=null"]).config.delta_m is None
     assert load_space("pareto_cm", ["delta_m='null'"]).config.delta_m == "null"
     assert load_space("pareto_cm", ["name=null"]).config.name == "null"

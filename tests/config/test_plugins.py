@@ -57,7 +57,7 @@ def refused(*entries):
     return text
 
 
-def test_a_file_beside_the_space_is_found_from_any_folder(plugin, tmp_path, monkeypatch):
+def test_plugins_beside_the_space_are_found(plugin, tmp_path, monkeypatch):
     plugin("beside")
     (tmp_path / "mine.yaml").write_text(SPACE.format(plugin="beside.py", name="beside"))
     (tmp_path / "elsewhere").mkdir()
@@ -69,7 +69,7 @@ def test_a_file_beside_the_space_is_found_from_any_folder(plugin, tmp_path, monk
     assert "A balancing method from outside." in listing()
 
 
-def test_the_command_line_names_files_from_the_working_folder(plugin, tmp_path, monkeypatch):
+def test_overrides_name_plugins_from_the_working_folder(plugin, tmp_path, monkeypatch):
     plugin("cwd")
     monkeypatch.chdir(tmp_path)
     space = load_space("pareto_cm", ["plugins=[cwd.py]", "trial.balancing=cwd"])
@@ -113,7 +113,7 @@ def test_a_plugin_is_read_once_in_a_process(plugin):
     del builtins.once
 
 
-def test_what_is_wrong_with_a_plugin_is_one_sentence(plugin, tmp_path):
+def test_a_broken_plugin_gets_one_sentence(plugin, tmp_path):
     assert "names a file that does not exist: nowhere.py" in refused("nowhere.py")
     assert "does not find here: `no_such_module`" in refused("no_such_module")
     broken = plugin("broken", "x = 1\n\ny = 1 / 0  # {name}\n")
@@ -129,7 +129,7 @@ def test_what_is_wrong_with_a_plugin_is_one_sentence(plugin, tmp_path):
     assert "raises SystemExit" in refused(str(plugin("leaves", "raise SystemExit")))
 
 
-def test_a_name_that_is_taken_is_refused_with_both_owners(plugin):
+def test_a_name_registered_twice_is_refused(plugin):
     taken = plugin("taken", METHOD.format(name="linear"))
     text = refused(str(taken))
     assert "the balancing `linear` of mtsearch_plugin_taken_" in text
@@ -188,7 +188,7 @@ def test_the_door_lists_the_methods_of_plugins(plugin, capsys):
     assert main(["--list", "trial.seed=3"]) == 2
 
 
-def test_a_file_changed_within_a_second_is_read_again(tmp_path, forget_plugins):
+def test_a_changed_plugin_is_read_again(tmp_path, forget_plugins):
     """Its size is the same, so that Python's cache of bytecode would take it for unchanged."""
     file = tmp_path / "fresh.py"
     for value in ("one", "two"):

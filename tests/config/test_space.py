@@ -16,7 +16,7 @@ from mtsearch.config.search import Search
 from mtsearch.config.space import Space, merge
 
 
-class Ends:
+class LowBounds:
     """A sampler that always takes the first option and the low end."""
 
     def categorical(self, name, choices):
@@ -253,14 +253,14 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ),
     ],
 )
-def test_a_mistake_gets_one_sentence_with_the_key_path(override, sentence):
+def test_mistakes_get_one_sentence_with_the_key(override, sentence):
     with pytest.raises(BadInput) as caught:
         load_space("pareto_cm", [override])
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value) and "constrained" not in str(caught.value)
 
 
-def test_a_preference_for_a_wrong_task_is_found_where_it_stands_and_not_in_the_controls():
+def test_a_preference_for_an_unknown_task_is_refused():
     from mtsearch.data import load_card
 
     space = load_space("pareto_cm", ["trial.preference={image: 0.7, digits: 0.3}"])
@@ -280,7 +280,7 @@ def test_an_unknown_space_names_the_nearest():
         load_space("pareto_c")
 
 
-def test_overrides_take_scientific_numbers_lists_and_shorthands():
+def test_overrides_take_numbers_lists_and_shorthands():
     space = load_space(
         "pareto_cm",
         [
@@ -295,7 +295,7 @@ def test_overrides_take_scientific_numbers_lists_and_shorthands():
     assert trial.sparsity == TargetSparsityConfig(target=0.3)
 
 
-def test_a_named_method_with_another_name_replaces_the_old_settings():
+def test_another_method_name_replaces_the_old_settings():
     merged = merge({"optimizer": {"name": "sgd", "momentum": 0.5}}, {"optimizer": {"name": "adam"}})
     assert merged == {"optimizer": {"name": "adam"}}
     assert merge({"optimizer": "adam"}, {"optimizer": {"lr": 1}}) == {
@@ -313,13 +313,13 @@ def test_a_choice_may_carry_dimensions_of_its_own():
     )
     names = [d.path for d in space.dimensions]
     assert "trial.sparsity" in names and "trial.sparsity@target.target" in names
-    tree, params = space.sample(Ends())
+    tree, params = space.sample(LowBounds())
     assert params["trial.sparsity"] == "target" and params["trial.sparsity@target.target"] == 0.1
     assert space.trial(tree).sparsity == TargetSparsityConfig(target=0.1)
     assert space.trial().sparsity.mode == "none"
 
 
-def test_every_option_and_end_is_checked_before_anything_starts():
+def test_every_option_and_bound_is_validated():
     with pytest.raises(BadInput, match=r"drawn from `trial.seed`"):
         load_space("pareto_cm", ["trial.seed={choice: [0, -1], default: 0}"])
 
@@ -330,7 +330,7 @@ def test_a_setting_beside_a_named_sampler_keeps_its_name():
         "pareto_cm", ["search.sampler=nsga2", "search.sampler.startup=20"]
     ).config.search.sampler
     assert (sampler.name, sampler.startup) == ("nsga2", 20)
-    with pytest.raises(BadInput, match="has no use for `startup`"):
+    with pytest.raises(BadInput, match="does not use `startup`"):
         load_space("sparsity_cm", ["search.sampler.startup=5"])
 
 
@@ -347,7 +347,7 @@ def test_an_option_without_a_name_may_carry_dimensions():
 
 
 @pytest.mark.parametrize("value", ["none", "[a]", "3"])
-def test_controls_that_are_no_mapping_get_a_sentence(value):
+def test_controls_should_be_a_mapping(value):
     with pytest.raises(BadInput, match="`controls` should map names"):
         load_space("pareto_cm", [f"controls={value}"])
 
@@ -355,7 +355,7 @@ def test_controls_that_are_no_mapping_get_a_sentence(value):
 @pytest.mark.parametrize(
     ("profiles", "found"), [("3", "`profiles` of own"), ("{quick: [1]}", "`profiles.quick` of own")]
 )
-def test_profiles_that_are_no_mapping_get_a_sentence(tmp_path, profiles, found):
+def test_profiles_should_be_mappings(tmp_path, profiles, found):
     (tmp_path / "own.yaml").write_text(
         f"data: {{dataset: cifar10_mnist}}\nobjectives: [val/image/error]\nprofiles: {profiles}\n"
     )
@@ -393,14 +393,14 @@ def test_preference_lists_have_the_published_sizes_and_symmetry(k0, count):
     "name", ["2026_01_01", "0012", "1.10", "7", "1e3", "0x10", "true", "no", "2026-01-01"]
 )
 @pytest.mark.parametrize("key", ["run", "root"])
-def test_a_name_on_the_command_line_is_taken_as_it_is_typed(key, name):
+def test_a_name_is_taken_as_typed(key, name):
     space = load_space("pareto_cm", [f"results.{key}={name}"])
     assert getattr(space.config.results, key) == name
     assert getattr(Space.from_yaml(space.to_yaml()).config.results, key) == name
     assert getattr(load_space("pareto_cm", [f"results.{key}='{name}'"]).config.results, key) == name
 
 
-def test_what_is_no_folder_name_is_refused_as_it_is_typed_and_null_is_none():
+def test_invalid_folder_names_are_refused():
     with pytest.raises(
         BadInput, match=r"`results.run` should be a folder name .* Found '12:30:00'"
     ):
@@ -408,7 +408,7 @@ def test_what_is_no_folder_name_is_refused_as_it_is_typed_and_null_is_none():
     assert load_space("pareto_cm", ["results.run=null"]).config.results.run is None
 
 
-def test_all_settings_that_are_names_or_paths_are_taken_as_they_are_typed():
+def test_names_and_paths_are_taken_as_typed():
     words = [
         "name=0012",
         "data.dataset=0012",
@@ -502,7 +502,7 @@ def test_an_empty_mapping_replaces_what_was_there(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["{name: sgd, momentum: 0.5}", "sgd"])
-def test_the_default_of_a_choice_is_an_option_or_its_name_and_has_no_settings_of_its_own(option):
+def test_the_default_of_a_choice_is_an_option(option):
     choice = f"trial.optimizer={{choice: [{option}, adam], default: "
     for default in ("sgd", "{name: sgd}", option):
         assert load_space("pareto_cm", [f"{choice}{default}}}"]).trial().optimizer.name == "sgd"

@@ -115,7 +115,7 @@ def test_a_comment_in_a_shell_word_is_refused():
             parse_inline(text, "the value")
 
 
-def test_files_that_cannot_be_read_get_one_sentence(tmp_path):
+def test_unreadable_files_get_one_sentence(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "latin").write_bytes("é".encode("latin-1"))
     (tmp_path / "nul").write_bytes(b"a: \0")

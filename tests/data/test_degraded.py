@@ -140,7 +140,7 @@ def test_the_store_does_not_depend_on_a_tasks_loss(tmp_path):
     [
         ({"source": {"factor": None}}, "should have `factor` and no `sigma`"),
         ({"source": NOISE | {"factor": 2}}, "should have `sigma` and no `factor`"),
-        ({"source": {"seed": 1}}, "has no use for `seed`"),
+        ({"source": {"seed": 1}}, "does not use `seed`"),
         ({"source": {"factor": 3}}, "multiple of `factor: 3`"),
         ({"tasks": [TASK | {"kind": "regression"}]}, "should be a restoration with outputs: 1"),
         ({"tasks": [TASK | {"outputs": 3}]}, "should be a restoration with outputs: 1"),

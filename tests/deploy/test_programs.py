@@ -89,7 +89,7 @@ def test_the_card_says_how_to_use_it(exported):
 
 def test_no_file_names_a_folder_of_this_machine(exported):
     """torch keeps with each operation the file and the line it came from, which a published model
-    has no use for."""
+    does not use."""
     _, _, out = exported
     with zipfile.ZipFile(out / "model.pt2") as archive:
         parts = [archive.read(name) for name in archive.namelist()]

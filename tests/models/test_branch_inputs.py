@@ -146,7 +146,7 @@ def test_every_branch_is_held_against_the_label_when_asked():
             {"branches": 2, "inputs": ["image"]},
             "should have as many `inputs` as `branches`, or none. Found 1 for 2",
         ),
-        ({"branch_losses": True}, "has no use for `branch_losses` with one branch a task"),
+        ({"branch_losses": True}, "does not use `branch_losses` with one branch a task"),
         (
             {"branches": 1, "inputs": ["picture"]},
             "is unknown: .picture.. Known here: `image`, `network`, `resampled`",

@@ -288,7 +288,7 @@ def test_what_would_do_nothing_is_refused(settings, backbone, tasks, part):
 
 
 def test_settings_refuse_what_would_do_nothing():
-    with pytest.raises(ValidationError, match="has no use for `ratio`"):
+    with pytest.raises(ValidationError, match="does not use `ratio`"):
         schema.MTLNConfig(attention=0, ratio=0.5)
     for depth in (4, 11, 27):
         with pytest.raises(ValidationError, match="10, 16, 22, 28"):

@@ -74,6 +74,6 @@ def test_a_task_that_keeps_its_own_member_is_not_merged():
 
 def test_there_is_nothing_to_merge_when_states_are_replaced():
     with pytest.raises(
-        ValueError, match="has no use for `merge_at` without `merge = lerp or conv_lerp`"
+        ValueError, match="does not use `merge_at` without `merge = lerp or conv_lerp`"
     ):
         config(merge_at="acceptance")

@@ -107,11 +107,11 @@ def test_one_member_a_task_is_no_transfer_and_one_task_alone_runs(tasks):
                 r" Found 15"
             ),
         ),
-        ({"temperature": 2.0}, "has no use for `temperature` without `donor_rule = softmax_score`"),
-        ({"alpha": 0.5}, "has no use for `alpha`"),
-        ({"margin": 0.1}, "has no use for `margin`"),
-        ({"patience": 3}, "has no use for `patience`"),
-        ({"freeze_on_foreign_head": True}, "has no use for `freeze_on_foreign_head`"),
+        ({"temperature": 2.0}, "does not use `temperature` without `donor_rule = softmax_score`"),
+        ({"alpha": 0.5}, "does not use `alpha`"),
+        ({"margin": 0.1}, "does not use `margin`"),
+        ({"patience": 3}, "does not use `patience`"),
+        ({"freeze_on_foreign_head": True}, "does not use `freeze_on_foreign_head`"),
         ({"layers": "("}, "regular expression"),
         (
             {"layers": "head", "head_policy": "keep"},
@@ -137,7 +137,7 @@ def test_one_member_a_task_is_no_transfer_and_one_task_alone_runs(tasks):
         ({"trial__ema": 0.9}, "with `population` should have `ema` null. Found 0.9"),
         (
             {"budget": 99, "trial__epochs": {"search": 1}},
-            "with `population.budget` has no use for `epochs`",
+            "with `population.budget` does not use `epochs`",
         ),
     ],
 )

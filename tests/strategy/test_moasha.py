@@ -132,7 +132,7 @@ def test_nineteen_twentieths_of_the_hypervolume_for_two_fifths_of_the_epochs(see
 
 def test_settings_without_a_use_are_refused(tmp_path):
     with pytest.raises(
-        BadInput, match=r"`search.scheduler` with `name = none` has no use for `grace`"
+        BadInput, match=r"`search.scheduler` with `name = none` does not use `grace`"
     ):
         space(tmp_path, scheduler={"name": "none", "grace": 2})
     with pytest.raises(BadInput, match="reduction"):

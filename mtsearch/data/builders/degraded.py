@@ -48,7 +48,7 @@ class Degraded(DatasetBuilder):
         if getattr(self, wanted) is None or getattr(self, other) is not None:
             raise ValueError(f"`how: {self.how}` should have `{wanted}` and no `{other}`")
         if self.how != "denoise" and "seed" in self.model_fields_set:
-            raise ValueError(f"`how: {self.how}` has no use for `seed`. Leave it out")
+            raise ValueError(f"`how: {self.how}` does not use `seed`. Leave it out")
         return self
 
     def compose(
