@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from mtsearch.config.base import Named
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, format_value
 from mtsearch.config.registry import methods
 from mtsearch.config.schema import SpaceConfig, TrialConfig
 from mtsearch.config.secrets import refuse_secrets
@@ -45,6 +45,7 @@ def split_pairs(pairs: Sequence[str], known: Sequence[str]) -> tuple[dict[str, s
                 f"arguments are key=value. Found `{pair}`. Write, for example, `{known[0]}=VALUE`;"
                 " `--help` lists the keys."
             )
+        _refuse_bytes(pair)
         refuse_secrets(value, key)
         if not value.strip():
             raise BadInput(f"`{key}` has no value. Found `{pair}`. Give it one, or leave it out.")
@@ -59,6 +60,7 @@ def split_pairs(pairs: Sequence[str], known: Sequence[str]) -> tuple[dict[str, s
 
 def parse_override(pair: str) -> dict[str, Any]:
     """The tree that a word ``key.path=value`` stands for. Raises BadInput."""
+    _refuse_bytes(pair)
     key, _, value = pair.partition("=")
     path = key.split(".")
     if not all(path):
@@ -68,6 +70,18 @@ def parse_override(pair: str) -> dict[str, Any]:
         tree = {part: tree}
     assert isinstance(tree, dict)
     return tree
+
+
+def _refuse_bytes(pair: str) -> None:
+    """Refuse a word with bytes that are not UTF-8, which Python keeps as half surrogates."""
+    if not pair.isascii():
+        try:
+            pair.encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"arguments should be UTF-8 text. Found {format_value(pair)}. Rename the file or"
+                " write the value in UTF-8."
+            ) from None
 
 
 def parse_value(key: str, value: str, kind: str | None = None) -> Any:

@@ -119,6 +119,13 @@ def test_texts_are_known_by_their_keys():
         assert text_kind(key.split(".")) is None
 
 
+@pytest.mark.parametrize("pair", ["data.root=\udc80", "trial.\udc80=1", "trial.select=\ud800|"])
+def test_bytes_that_are_no_text_are_refused(pair):
+    for call in (lambda: parse_override(pair), lambda: split_pairs([pair], ("space",))):
+        with pytest.raises(BadInput, match="arguments should be UTF-8 text"):
+            call()
+
+
 def test_a_comment_in_a_value_is_refused():
     with pytest.raises(BadInput, match=r"the value of `trial.seed` contains a comment"):
         load_space("pareto_cm", ["trial.seed=3 #2"])
