@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,6 @@ from ray import tune
 from rich.console import Console
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.config.temporary import remove_temporary, temporary_folder
 from mtsearch.execution.callback import TuneCallback
@@ -22,17 +23,21 @@ from mtsearch.execution.remarks import remarks
 from mtsearch.execution.searcher import JobSearcher
 from mtsearch.execution.slots import bundle, slots
 from mtsearch.execution.trial_actor import TrialActor
-from mtsearch.jobs.conclusion import conclude, halted
+from mtsearch.execution.watch import ClusterWatch
+from mtsearch.jobs.conclusion import INTERRUPTED, conclude, halted, resume_command, say
 from mtsearch.jobs.description import TRIAL_CLASS
 from mtsearch.jobs.environment import check_plugins, concrete_data, environment_of
 from mtsearch.jobs.interruption import interrupt_event
 from mtsearch.observers.dispatcher import dispatch_events
+from mtsearch.reporting.console import OutputConsole
 from mtsearch.reporting.live import Display
 from mtsearch.runs.directory import PLACES
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.object_store import is_url
 from mtsearch.runs.opening import check_results, create_run, open_run
 from mtsearch.strategy.manager import TrialManager
+
+STARTING = "starting Ray ..."
 
 
 def run(
@@ -56,18 +61,22 @@ def run(
         console: takes the output; None prints to standard output.
         created: is called with the run once its directory exists.
     """
-    console = console or Console()
+    console = console or OutputConsole()
     check_space(space)
     check_results(space)
     data, environment = environment_of(space)
-    with cluster() as connection:
+    say(console, STARTING)
+    with interrupt_event() as interrupt, cluster() as connection:
+        if interrupt.is_set():
+            raise KeyboardInterrupt
         slots(space.config, connection.nodes)
         root = space.config.results.root
         check_shared_folders(None if is_url(root) else root, root=data.root, store=data.store)
         directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
         created(directory)
         with directory:
-            return _drive(directory, space, data, connection, trial_class, console)
+            manager = TrialManager(directory, space, data)
+            return _Drive(manager, connection, trial_class, console, interrupt).run()
 
 
 def resume(
@@ -84,7 +93,7 @@ def resume(
     `data.store` and `plugins`, which say where this machine has the data and the plug-ins and are
     not recorded. Where nothing is left to do, nothing is changed. Raises BadInput.
     """
-    console = console or Console()
+    console = console or OutputConsole()
     with open_run(path, changes.get("plugins"), "resume").drive() as directory:
         places = {key: value for key, value in changes.items() if key in PLACES}
         changes = {
@@ -107,11 +116,13 @@ def resume(
         manager = TrialManager(directory, space, data)
         if not manager.pending and not manager.to_test():
             return _conclude(manager, console)
-        with cluster() as connection:
+        say(console, STARTING)
+        with interrupt_event() as interrupt, cluster() as connection:
             check_shared_folders(directory.storage.shared_folder, root=data.root, store=data.store)
             if not changes:
                 directory.log.append("resume", changes={})
-            return _drive(directory, space, data, connection, trial_class, console)
+            manager = TrialManager(directory, space, data)
+            return _Drive(manager, connection, trial_class, console, interrupt).run()
 
 
 def _get(config: Any, key: str) -> Any:
@@ -120,39 +131,52 @@ def _get(config: Any, key: str) -> Any:
     return config
 
 
-def _drive(
-    directory: DrivenRun,
-    space: Space,
-    data: DataConfig,
-    connection: Cluster,
-    trial_class: str,
-    console: Console,
-) -> int:
-    manager = TrialManager(directory, space, data)
-    at_once = slots(space.config, connection.nodes)
-    banner(console, manager, at_once, connection)
-    metrics = RayMetrics(
-        directory.title, manager.total, tuple(o.metric for o in space.config.objectives)
-    )
-    with interrupt_event() as interrupt:
+@dataclass
+class _Drive:
+    """One driver's work on a run: the search, and its end in every case."""
+
+    manager: TrialManager
+    connection: Cluster
+    trial_class: str
+    console: Console
+    interrupt: threading.Event
+
+    def run(self) -> int:
+        """Search and conclude. Returns the exit code."""
+        try:
+            return self._search()
+        except KeyboardInterrupt:
+            # The second signal, also while the tables are written; later ones are ignored.
+            self.manager.run.log.close()
+            command = resume_command(self.manager.run)
+            say(self.console, f"interrupted; its tables are missing. Continue with: {command}")
+            say(self.console, f"run: {self.manager.run.address}")
+            return INTERRUPTED
+
+    def _search(self) -> int:
+        config, manager = self.manager.space.config, self.manager
+        at_once = slots(config, self.connection.nodes)
+        banner(self.console, manager, at_once, self.connection)
+        objectives = tuple(o.metric for o in config.objectives)
+        metrics = RayMetrics(manager.run.title, manager.total, objectives)
         try:
             with (
-                Display(manager, at_once, console) as display,
+                ClusterWatch(self._halted).watching(),
+                Display(manager, at_once, self.console) as display,
                 dispatch_events(manager, display.note, metrics) as dispatcher,
             ):
-                _work(
-                    manager,
-                    at_once,
-                    trial_class,
-                    TuneCallback(manager, display, dispatcher, interrupt),
-                )
+                callback = TuneCallback(manager, display, dispatcher, self.interrupt)
+                _work(manager, at_once, self.trial_class, callback)
         except KeyboardInterrupt:
-            return _conclude(manager, console, interrupted=True)
-        except Exception:  # Tune has its own for what its callbacks raise
+            return _conclude(manager, self.console, interrupted=True)
+        except Exception:  # Tune has classes of its own for what its callbacks raise
             if manager.halted is None:
                 raise
-            return halted(manager.run, manager.halted, console)
-        return _conclude(manager, console)
+            return self._halted(manager.halted)
+        return _conclude(manager, self.console)
+
+    def _halted(self, reason: str) -> int:
+        return halted(self.manager.run, reason, self.console)
 
 
 def _conclude(manager: TrialManager, console: Console, *, interrupted: bool = False) -> int:

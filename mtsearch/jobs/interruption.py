@@ -15,13 +15,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interrupt_event() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second one raises KeyboardInterrupt at
-    once."""
+    """An event that the first SIGINT or SIGTERM sets. The second signal raises KeyboardInterrupt;
+    all later ones are ignored, so that the end of a run is printed in any case."""
     event = threading.Event()
+    count = 0
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
         event.set()
-        signal.signal(number, signal.default_int_handler)
+        if count == 2:
+            raise KeyboardInterrupt
 
     with _handled_by(stop):
         yield event

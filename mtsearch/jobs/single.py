@@ -17,6 +17,7 @@ from mtsearch.jobs.conclusion import conclude, halted, resume_command, say
 from mtsearch.jobs.description import JobDescription
 from mtsearch.jobs.interruption import raise_on_interrupt
 from mtsearch.jobs.job import Job
+from mtsearch.reporting.console import OutputConsole
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.messages import StepResult
 from mtsearch.runs.names import check_control_names
@@ -51,7 +52,7 @@ def train(
     )
     created(run)
     with run:
-        return _drive(run, space, data, console or Console())
+        return _drive(run, space, data, console or OutputConsole())
 
 
 def resume(path: str | Path, places: Mapping[str, Any], console: Console | None = None) -> int:
@@ -78,7 +79,10 @@ def resume(path: str | Path, places: Mapping[str, Any], console: Console | None 
                 f" it again: {run.rows()[0]['command']}"
             )
         return _drive(
-            run, space, concrete_data(space, run.environment, _part(space)), console or Console()
+            run,
+            space,
+            concrete_data(space, run.environment, _part(space)),
+            console or OutputConsole(),
         )
 
 

@@ -1,0 +1,146 @@
+"""Rounds of random faults: a search with real trials is disturbed at a random moment after its
+first report, resumed where it has ended, and compared with an undisturbed run.
+
+``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow tests/chaos/test_rounds.py`` plays 200
+rounds and appends a line of JSON to FILE for each; rounds that FILE has already are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from mtsearch.runs.directory import RunDirectory
+from tests.chaos.checks import check_run
+
+SEED = 20
+KINDS = {
+    "search": {"resources": {"cpu": 0.5, "report_timeout": 8}},
+    "workers": {
+        "workers": 2,
+        "resources": {"cpu": 0.5, "report_timeout": 40, "collective_timeout": 15},
+    },
+}
+FAULTS = ("kill driver", "terminate driver", "pause driver", "kill actor", "stop actor")
+ACTORS = ("TrialActor", "RayTrainWorker")  # in the names of the processes that train
+LONGEST = 240  # seconds that a driver may take
+DRIVERS = 4  # of one round at most
+
+Drive = Callable[..., subprocess.Popen]
+
+
+def undisturbed(drive: Drive, root: Path, kind: str) -> tuple[RunDirectory, float]:
+    """A run without faults, and the seconds from its first report to its end."""
+    driver = drive(run=str(root), made="real", more=KINDS[kind])
+    run = first_report(driver, root)
+    began = time.monotonic()
+    out, said = driver.communicate(timeout=LONGEST)
+    assert driver.returncode == 0, (out, said)
+    return run, time.monotonic() - began
+
+
+def first_report(driver: subprocess.Popen, root: Path) -> RunDirectory:
+    """The run in a results folder, once it has a report."""
+    deadline = time.monotonic() + LONGEST
+    while True:
+        for log in root.glob("toy/*/events.jsonl"):
+            if b'"report"' in log.read_bytes():
+                return RunDirectory(log.parent)
+        assert driver.poll() is None, driver.communicate()
+        assert time.monotonic() < deadline, "no report"
+        time.sleep(0.02)
+
+
+def play(drive: Drive, number: int, root: Path, baselines: dict[str, tuple]) -> dict:
+    """One round. Returns its log line; raises AssertionError where the run differs."""
+    draw = random.Random(f"{SEED}-{number}")
+    kind = draw.choice(["search", "search", "workers"])
+    fault = draw.choice(FAULTS)
+    baseline, seconds = baselines[kind]
+    delay = draw.uniform(0, seconds)
+    began = time.monotonic()
+    driver = drive(run=str(root), made="real", more=KINDS[kind])
+    run = first_report(driver, root)
+    time.sleep(delay)  # the random moment
+    hit = cause(fault, driver, draw)
+    drivers = 1
+    out, said = driver.communicate(timeout=LONGEST)
+    while driver.returncode != 0 and drivers < DRIVERS:
+        driver = drive(resume=str(run.path), made="real")
+        out, said = driver.communicate(timeout=LONGEST)
+        drivers += 1
+    assert driver.returncode == 0, (out, said)
+    check_run(run, baseline)
+    return {
+        "round": number,
+        "seed": SEED,
+        "kind": kind,
+        "fault": fault,
+        "hit": hit,
+        "delay": round(delay, 2),
+        "drivers": drivers,
+        "result": "equal",
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def cause(fault: str, driver: subprocess.Popen, draw: random.Random) -> bool:
+    """Cause a fault. Returns whether there was a process to disturb."""
+    what, whom = fault.split()
+    if whom == "driver":
+        if driver.poll() is not None:
+            return False
+        if what == "pause":
+            driver.send_signal(signal.SIGSTOP)
+            time.sleep(2)  # the length of the pause
+            driver.send_signal(signal.SIGCONT)
+        else:
+            driver.send_signal(signal.SIGKILL if what == "kill" else signal.SIGTERM)
+        return True
+    found = sorted(actors(), key=lambda process: process.pid)
+    if not found:
+        return False
+    draw.choice(found).send_signal(signal.SIGKILL if what == "kill" else signal.SIGSTOP)
+    return True
+
+
+def actors() -> list[psutil.Process]:
+    """The processes of this process's own cluster that train."""
+    found = []
+    for process in psutil.Process(os.getpid()).children(recursive=True):
+        try:
+            if any(name in process.cmdline()[0] for name in ACTORS):
+                found.append(process)
+        except (psutil.Error, IndexError):
+            continue
+    return found
+
+
+def play_all(drive: Drive, root: Path, count: int, log: Path) -> list[dict]:
+    """Rounds 0 to `count` - 1, as far as the log does not have them. Returns their log lines; a
+    failed one has the reason."""
+    print(f"rounds of seed {SEED}: {count}")
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    known = {line["round"] for line in lines if line["seed"] == SEED}
+    missing = [number for number in range(count) if number not in known]
+    baselines = {kind: undisturbed(drive, root / f"calm-{kind}", kind) for kind in KINDS}
+    for number in missing:
+        folder = root / str(number)
+        folder.mkdir()
+        try:
+            line = play(drive, number, folder, baselines)
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            line = {"round": number, "seed": SEED, "result": f"{type(error).__name__}: {error}"}
+        with log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line)[:300])
+        lines.append(line)
+    return lines
