@@ -19,8 +19,8 @@ from mtsearch.runs.object_store import Store, StoreError
 from mtsearch.runs.pending import CHECKPOINTS, pending_folder, upload_newest
 
 if TYPE_CHECKING:
+    from mtsearch.config.checkpoint_owner import CheckpointOwner
     from mtsearch.training import World
-    from mtsearch.training.state import CheckpointOwner
 
 FIND_TIMEOUT = 60.0  # seconds of attempts to find a checkpoint before a trial starts without it
 LAST_TIMEOUT = 20.0  # seconds of attempts to upload the last checkpoint of a trial

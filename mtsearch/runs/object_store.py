@@ -9,8 +9,8 @@ enough to resume, report and export it on another machine. Below ``URL/<space>/<
   make the next one once the newest is released, or has not changed for its term by the *store's*
   clock (`mtsearch.runs.lease`); the clocks of the machines are never compared;
 * ``events/00000001.jsonl``, ...: immutable numbered segments of ``events.jsonl``, each made by such
-  a create as well. A new driver first makes an empty segment as a fence: whoever lost the lease can
-  add nothing behind it, however late it wakes up, and stops (`mtsearch.runs.mirror`). So two
+  a create as well. A new driver first makes an empty segment as a fence: a driver that lost the lease
+  can add nothing after it, however late it continues, and stops (`mtsearch.runs.uploader`). So two
   drivers cannot both write a run even if the lease itself misjudged one of them;
 * ``checkpoints/<trial>/<key>-<reports>.zip``: the state of a trial after so many reports, ``key``
   for its configuration; uploaded by the process that trains it, on whatever node
@@ -164,11 +164,12 @@ class Store:
                 if not name.rpartition("/")[2].startswith(".")
             }
 
-        return self._call("listed", folder, find)
+        found: dict[str, int] = self._call("listed", folder, find)
+        return found
 
     def read(self, key: str) -> bytes:
         """An object. Raises Missing."""
-        return self._call("read", key, lambda: bytes(self._files.cat_file(self._path(key))))
+        return bytes(self._call("read", key, lambda: self._files.cat_file(self._path(key))))
 
     def read_all(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Many objects by key, read together."""
