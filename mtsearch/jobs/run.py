@@ -61,7 +61,7 @@ class Table(Sequence[Row]):
         return f"Table({len(self)} rows, {len(self.columns)} columns)"
 
     def _repr_html_(self) -> str:
-        return str(self.to_pandas()._repr_html_())  # type: ignore[operator]
+        return str(self.to_pandas()._repr_html_())
 
 
 class Run:
