@@ -10,8 +10,8 @@ enough to resume, report and export it on another machine. Below ``URL/<space>/<
   clock (`mtsearch.runs.lease`); the clocks of the machines are never compared;
 * ``events/00000001.jsonl``, ...: immutable numbered segments of ``events.jsonl``, each made by such
   a create as well. A new driver first makes an empty segment as a fence: a driver that lost the
-  lease can add nothing after it, however late it continues, and stops (`mtsearch.runs.uploader`). So two
-  drivers cannot both write a run even if the lease itself misjudged one of them;
+  lease can add nothing after it, however late it continues, and stops (`mtsearch.runs.uploader`).
+  So two drivers cannot both write a run even if the lease itself misjudged one of them;
 * ``checkpoints/<trial>/<key>-<reports>.zip``: the state of a trial after so many reports, ``key``
   for its configuration; uploaded by the process that trains it, on whatever node
   (`mtsearch.runs.checkpoints`);
