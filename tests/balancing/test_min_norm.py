@@ -57,16 +57,7 @@ def test_opposed_dependent_and_zero_gradients():
         holds(torch.stack(case))
 
 
-@pytest.mark.parametrize("scale", [1e-8, 1e-4, 1e4, 1e8])
-def test_the_weights_do_not_depend_on_the_scale(scale):
-    jacobian = rows(5, 12, 3)
-    found = method_of(schema.MGDAConfig(), 5).weights(
-        scale**2 * jacobian @ jacobian.T, torch.ones(5)
-    )
-    assert torch.allclose(found, min_norm_weights(jacobian @ jacobian.T), atol=1e-8)
-
-
-@pytest.mark.parametrize("k", [2, 3, 5, 8])
+@pytest.mark.parametrize("k", [2, 5])
 def test_no_frank_wolfe_solution_is_shorter(k):
     for seed in range(5):
         jacobian = rows(k, 10, seed)
@@ -92,7 +83,7 @@ def test_a_factor_reproduces_gradients_of_very_different_lengths_row_by_row():
     assert ((factor @ factor.T - gramian).abs() / torch.outer(lengths, lengths) < 1e-12).all()
 
 
-@pytest.mark.parametrize("k", [2, 3, 7])
+@pytest.mark.parametrize("k", [2, 7])
 def test_the_applied_gradient_is_the_weighted_sum_exactly_with_no_leftovers(k):
     net, x, targets = net_and_batch(k)
     method = method_of(schema.MGDAConfig(level="parameter"), k)

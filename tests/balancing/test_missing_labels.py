@@ -37,40 +37,47 @@ def gradients(method, net, step):
     return {name: p.grad for name, p in net.named_parameters()}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_absent_tasks_change_nothing_for_the_others(name):
+def test_absent_tasks_change_nothing_for_the_others():
     """The update of tasks 0 and 2 of three is that of the method over these two; head 1 has no
     gradient."""
-    net, x, targets = net_and_batch(3)
-    method = build_balancing(settings_of(name), equal(3))
-    found = gradients(method, net, partial(net, x, targets, method.level, (True, False, True)))
-    assert all(found[f"heads.1.{p}"] is None for p in ("weight", "bias"))
-    alone = build_balancing(settings_of(name), equal(2))
-    step = step_of(net, x, targets, method.level).only([0, 2])
-    expected = gradients(alone, net, step)
-    factor = 2 / 3 if name == "linear" else 1.0  # constant weights of three tasks
-    for path, value in expected.items():
-        if value is not None:
-            assert torch.allclose(found[path], factor * value, rtol=1e-9, atol=1e-14), path
+    for name in NAMES:
+        net, x, targets = net_and_batch(3)
+        method = build_balancing(settings_of(name), equal(3))
+        found = gradients(method, net, partial(net, x, targets, method.level, (True, False, True)))
+        assert all(found[f"heads.1.{p}"] is None for p in ("weight", "bias"))
+        alone = build_balancing(settings_of(name), equal(2))
+        step = step_of(net, x, targets, method.level).only([0, 2])
+        expected = gradients(alone, net, step)
+        factor = 2 / 3 if name == "linear" else 1.0  # constant weights of three tasks
+        for path, value in expected.items():
+            if value is not None:
+                assert torch.allclose(found[path], factor * value, rtol=1e-9, atol=1e-14), (
+                    name,
+                    path,
+                )
 
 
-@pytest.mark.parametrize("name", GRADIENT)
-def test_one_present_task_has_its_plain_gradient(name):
-    net, x, targets = net_and_batch(3)
-    method = build_balancing(settings_of(name), equal(3))
-    before = method.state_dict()
-    found = gradients(method, net, partial(net, x, targets, method.level, (False, True, False)))
-    net.zero_grad(set_to_none=True)
-    step_of(net, x, targets, "loss").terms[1].backward()
-    for path, p in net.named_parameters():
-        if p.grad is not None:
-            assert torch.allclose(found[path], p.grad, rtol=1e-9, atol=1e-15), path
-    assert str(before) == str(method.state_dict())
+def test_one_present_task_has_its_plain_gradient():
+    for name in GRADIENT:
+        net, x, targets = net_and_batch(3)
+        method = build_balancing(settings_of(name), equal(3))
+        before = method.state_dict()
+        found = gradients(method, net, partial(net, x, targets, method.level, (False, True, False)))
+        net.zero_grad(set_to_none=True)
+        step_of(net, x, targets, "loss").terms[1].backward()
+        for path, p in net.named_parameters():
+            if p.grad is not None:
+                assert torch.allclose(found[path], p.grad, rtol=1e-9, atol=1e-15), (name, path)
+        assert str(before) == str(method.state_dict())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_training_with_missing_labels_stays_finite(name, tmp_path):
+def test_training_with_missing_labels_stays_finite(tmp_path):
     """Presence changes step by step, from the first one on; the state continues bit for bit."""
+    for name in NAMES:
+        check_training(name, tmp_path / name)
+
+
+def check_training(name, folder):
     from mtsearch.training.state import load_state, save_state
 
     masks = [(True, False, True), (True, True, False), (False, False, True), (True, True, True)]
@@ -82,11 +89,11 @@ def test_training_with_missing_labels_stays_finite(name, tmp_path):
             present = masks[number % 4]
             step = partial(net, x, targets + 0.1 * number, method.level, present)
             found = gradients(method, net, step)
-            assert all(g is None or g.isfinite().all() for g in found.values())
+            assert all(g is None or g.isfinite().all() for g in found.values()), name
             shared = torch.cat(
                 [p.grad.flatten() for p in net.shared_parameters if p.grad is not None]
             )
-            assert shared.norm() > 1e-6
+            assert shared.norm() > 1e-6, name
             method.after_step(lambda step=step: step.losses.detach() * 0.9)
             with torch.no_grad():
                 for p in [*net.parameters(), *method.parameters()]:
@@ -95,14 +102,14 @@ def test_training_with_missing_labels_stays_finite(name, tmp_path):
                     p.grad = None
 
     walk(method, net, 0)
-    save_state(tmp_path / "state", {"balancing": method.state_dict()})
+    save_state(folder, {"balancing": method.state_dict()})
     other, _, _ = net_and_batch(3)
     other.load_state_dict(net.state_dict())
     walk(method, net, 4)
     resumed = build_balancing(settings_of(name), equal(3))
-    resumed.load_state_dict(load_state(tmp_path / "state")["balancing"])
+    resumed.load_state_dict(load_state(folder)["balancing"])
     walk(resumed, other, 4)
-    assert all(same(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+    assert all(same(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True)), name
 
 
 @pytest.mark.parametrize("name", ["mgda", "gls", "famo", "pcd", "smooth_chebyshev"])
