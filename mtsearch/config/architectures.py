@@ -145,14 +145,14 @@ class BroadcastSceneConfig(MethodConfig):
     scene: Literal["predicted", "labelled"] = "predicted"
 
 
-@method("branch_input", "image")
+@method("branch_input", "image", "mtsearch.models.branch_inputs:image")
 class ImageInputConfig(MethodConfig):
     """The image."""
 
     name: Literal["image"] = "image"
 
 
-@method("branch_input", "resampled")
+@method("branch_input", "resampled", "mtsearch.models.branch_inputs:resampled")
 class ResampledInputConfig(MethodConfig):
     """The image made `factor` times smaller and as large again by another filter."""
 
@@ -161,7 +161,7 @@ class ResampledInputConfig(MethodConfig):
     filter: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
 
 
-@method("branch_input", "network")
+@method("branch_input", "network", "mtsearch.models.branch_inputs:frozen")
 class NetworkInputConfig(MethodConfig):
     """What a trained network of one restoration makes of the image; it stays as it is. `weights`:
     the `model.safetensors` of its export."""

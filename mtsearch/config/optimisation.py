@@ -81,14 +81,14 @@ class _Schedule(MethodConfig):
     warmup: float = Field(0.0, ge=0, description="epochs of linear warm-up from zero")
 
 
-@method("lr_schedule", "constant")
+@method("lr_schedule", "constant", "mtsearch.training.schedules:constant")
 class ConstantConfig(_Schedule):
     """The same learning rate throughout."""
 
     name: Literal["constant"] = "constant"
 
 
-@method("lr_schedule", "step")
+@method("lr_schedule", "step", "mtsearch.training.schedules:step")
 class StepConfig(_Schedule):
     """Multiply the learning rate by `gamma` every `every` epochs."""
 
@@ -97,7 +97,7 @@ class StepConfig(_Schedule):
     gamma: Fraction = 0.5
 
 
-@method("lr_schedule", "exponential")
+@method("lr_schedule", "exponential", "mtsearch.training.schedules:exponential")
 class ExponentialConfig(_Schedule):
     """Multiply the learning rate by `gamma` each epoch, smoothly over its steps."""
 
@@ -105,7 +105,7 @@ class ExponentialConfig(_Schedule):
     gamma: Fraction = 0.95
 
 
-@method("lr_schedule", "cosine")
+@method("lr_schedule", "cosine", "mtsearch.training.schedules:cosine")
 class CosineConfig(_Schedule):
     """Half a cosine from the learning rate to `final` times it."""
 
@@ -113,7 +113,7 @@ class CosineConfig(_Schedule):
     final: Fraction = 0.0
 
 
-@method("lr_schedule", "onecycle")
+@method("lr_schedule", "onecycle", "mtsearch.training.schedules:onecycle")
 class OneCycleConfig(MethodConfig):
     """Cosine up to the learning rate over `rise` of the steps, then cosine down (Smith & Topin
     2018)."""

@@ -1,8 +1,9 @@
-"""What the branches of a mixing network see instead of the image, so that they differ from the
-start."""
+"""Inputs of the branches of a mixing network: the image or a function of it, so that the branches
+differ from the first step."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from mtsearch.config import schema
 from mtsearch.config.base import Model
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
+from mtsearch.config.registry import implementation_of
 from mtsearch.models.registry import build_model
 from mtsearch.models.weights import load_weights
 
@@ -51,29 +53,37 @@ class Frozen(nn.Module):
 
 
 def build_input(settings: Model, shape: tuple[int, int, int]) -> nn.Module:
-    """What a branch sees of images of `shape`. Raises BadInput for sides that are no multiple of a
-    factor, and weights that do not fit."""
-    if isinstance(settings, schema.ResampledInputConfig):
-        if shape[1] % settings.factor or shape[2] % settings.factor:
-            raise BadInput(
-                f"`trial.architecture.inputs` with `factor: {settings.factor}` needs images whose"
-                f" sides are multiples of it. Found {shape[1]} x {shape[2]}; choose another"
-                " `factor`."
-            )
-        return Resampled(settings.factor, settings.filter)
-    if isinstance(settings, schema.NetworkInputConfig):
-        return _frozen(settings, shape)
+    """The input of a branch for images of `shape` (C, H, W): a module (B, C, H, W) -> (B, C, H, W).
+
+    Raises:
+        BadInput: the sides are no multiple of a factor, or weights do not fit.
+    """
+    build: Callable[[Model, tuple[int, int, int]], nn.Module] = implementation_of(settings)
+    return build(settings, shape)
+
+
+def image(settings: schema.ImageInputConfig, shape: tuple[int, int, int]) -> nn.Module:
+    """The image itself."""
     return nn.Identity()
 
 
-def _frozen(settings: schema.NetworkInputConfig, shape: tuple[int, int, int]) -> Frozen:
+def resampled(settings: schema.ResampledInputConfig, shape: tuple[int, int, int]) -> Resampled:
+    """The image at a lower resolution. Raises BadInput as `build_input` does."""
+    if shape[1] % settings.factor or shape[2] % settings.factor:
+        raise BadInput(
+            f"`trial.architecture.inputs` with `factor: {settings.factor}` needs images whose"
+            f" sides are multiples of it. Found {shape[1]} x {shape[2]}; choose another `factor`."
+        )
+    return Resampled(settings.factor, settings.filter)
+
+
+def frozen(settings: schema.NetworkInputConfig, shape: tuple[int, int, int]) -> Frozen:
     """The network of one restoration task that a trial with hard sharing, or none, has left:
     `model.safetensors` of an export."""
     state = load_weights(settings.weights, "trial.architecture.inputs")
     head = next((key for key in state if "heads." in key), "")
-    prefix = (
-        head[: head.find("heads.")] if head else ""
-    )  # an export holds the network in one that normalises: our images are already
+    # An export holds the network in a module that normalises; these images are normalised already.
+    prefix = head[: head.find("heads.")] if head else ""
     state = {
         key.removeprefix(prefix): value
         for key, value in state.items()

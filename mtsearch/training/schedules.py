@@ -14,42 +14,39 @@ from mtsearch.config.optimisation import (
     OneCycleConfig,
     StepConfig,
 )
+from mtsearch.config.registry import implementation_of
 
 
-def _constant(config: ConstantConfig, done: float, epochs: float) -> float:
+def constant(config: ConstantConfig, done: float, epochs: float) -> float:
+    """1."""
     return 1.0
 
 
-def _step(config: StepConfig, done: float, epochs: float) -> float:
+def step(config: StepConfig, done: float, epochs: float) -> float:
+    """`gamma` to the number of finished periods of `every` epochs."""
     return config.gamma ** math.floor(done / config.every + 1e-9)
 
 
-def _exponential(config: ExponentialConfig, done: float, epochs: float) -> float:
+def exponential(config: ExponentialConfig, done: float, epochs: float) -> float:
+    """`gamma` to the number of finished epochs, fractions included."""
     return config.gamma**done
 
 
-def _cosine(config: CosineConfig, done: float, epochs: float) -> float:
+def cosine(config: CosineConfig, done: float, epochs: float) -> float:
+    """Half a cosine from 1 to `final` over `epochs`."""
     return config.final + (1 - config.final) * 0.5 * (
         1 + math.cos(math.pi * min(done / epochs, 1.0))
     )
 
 
-def _onecycle(config: OneCycleConfig, done: float, epochs: float) -> float:
+def onecycle(config: OneCycleConfig, done: float, epochs: float) -> float:
+    """Half a cosine from `start` to 1 over the share `rise` of `epochs`, then one to `final`."""
     part = min(done / epochs, 1.0)
     if part < config.rise:
         low, high, x = config.start, 1.0, part / config.rise
     else:
         low, high, x = 1.0, config.final, (part - config.rise) / (1 - config.rise)
     return low + (high - low) * 0.5 * (1 - math.cos(math.pi * x))
-
-
-_SCHEDULES: dict[type, Callable[[Any, float, float], float]] = {
-    ConstantConfig: _constant,
-    StepConfig: _step,
-    ExponentialConfig: _exponential,
-    CosineConfig: _cosine,
-    OneCycleConfig: _onecycle,
-}
 
 
 def lr_factor(config: Any, step: int, steps_per_epoch: int, epochs: float) -> float:
@@ -62,6 +59,5 @@ def lr_factor(config: Any, step: int, steps_per_epoch: int, epochs: float) -> fl
     warmup = getattr(config, "warmup", 0.0)
     if done < warmup:
         return (step + 1) / max(math.ceil(warmup * steps_per_epoch), 1)
-    return _SCHEDULES[type(config)](
-        config, done - warmup, max(epochs - warmup, 1 / steps_per_epoch)
-    )
+    factor: Callable[[Any, float, float], float] = implementation_of(config)
+    return factor(config, done - warmup, max(epochs - warmup, 1 / steps_per_epoch))
