@@ -10,6 +10,8 @@ from mtsearch.balancing.min_norm import stationary
 from mtsearch.config.errors import BadInput
 
 ITERATIONS = 200
+QUADRATIC = 1e-6
+"""Below this error the full Newton step squares it, and a line search would see rounding errors."""
 SOLVED = 1e-6
 """How far ``(G w)_i w_i^(1/alpha)`` may be from 1 in a solution; it is 1e-12 and less unless the
 gradients are stationary to rounding."""
@@ -79,7 +81,9 @@ def _relative(cosines: Tensor, shares: Tensor, alpha: float) -> Tensor | None:
         for _ in range(60):
             moved = u * (1 + length * relative)
             ahead = missed(moved)
-            if abs(float((along * (moved / u) ** (-1 / alpha)) @ ahead)) <= 0.9 * abs(start):
+            if least < QUADRATIC or abs(
+                float((along * (moved / u) ** (-1 / alpha)) @ ahead)
+            ) <= 0.9 * abs(start):
                 break
             length /= 2
         u, off = moved, ahead
