@@ -40,8 +40,8 @@ def choose(
     * ``best:METRIC``: the best value of any metric in the rows, in the objective's or the metric's
       direction.
     * ``bound:METRIC<=VALUE`` (or ``>=``; several separated by commas): as ``auto`` over the other
-      objectives among the front trials that keep the bounds (the epsilon-constraint method, Haimes
-      1971); with one other objective its best value.
+      objectives among the front trials that satisfy the bounds (the epsilon-constraint method,
+      Haimes 1971); with one other objective its best value.
     * ``trial:0003``: that trial, or the control of that name, on the front or not.
 
     Raises:
@@ -83,7 +83,7 @@ def _front(
 def _auto(
     front: Sequence[Row], objectives: Sequence[Objective], ties: Sequence[Objective] = ()
 ) -> Row:
-    """Of rows that need not be a front of `objectives`; equal points are told apart by `ties`."""
+    """`auto` over `objectives`, not necessarily all; of equal points the best in `ties`."""
     points, goals = objective_values(front, objectives), _goals(objectives)
     index = knee(points, goals)
     if index is None:
@@ -195,7 +195,7 @@ def _trial(rows: Sequence[Row], text: str) -> Row:
 
 
 def _bound(front: list[Row], objectives: Sequence[Objective], text: str) -> Row:
-    kept, bounded, metrics = front, set(), _metrics(front)
+    left, bounded, metrics = front, set(), _metrics(front)
     for part in text.split(","):
         match = _BOUND.fullmatch(part)
         value = _float(match[3]) if match else math.nan
@@ -210,24 +210,24 @@ def _bound(front: list[Row], objectives: Sequence[Objective], text: str) -> Row:
                 f"`pick=bound:{text}` names no metric of the front's trials: `{metric}`."
                 f" {nearest(metric, metrics)}"
             )
-        kept = _within(kept, metric, value, upper, text)
+        left = _within(left, metric, value, upper, text)
         bounded.add(metric)
     free = [o for o in objectives if o.metric not in bounded] or list(objectives)
-    inside = non_dominated(objective_values(kept, free), _goals(free))
-    best = [row for row, stays in zip(kept, inside, strict=True) if stays]
+    inside = non_dominated(objective_values(left, free), _goals(free))
+    best = [row for row, stays in zip(left, inside, strict=True) if stays]
     return _auto(best, free, ties=objectives)
 
 
 def _within(rows: list[Row], metric: str, value: float, upper: bool, text: str) -> list[Row]:
-    """The rows that keep one bound. Raises BadInput where none does."""
+    """The rows that satisfy one bound. Raises BadInput where none does."""
     column = [number(row, metric) for row in rows]
-    kept = [
+    inside = [
         row
         for row, entry in zip(rows, column, strict=True)
         if (entry <= value if upper else entry >= value)
     ]
-    if kept:
-        return kept
+    if inside:
+        return inside
     finite = [entry for entry in column if math.isfinite(entry)]
     if finite:
         nearest_value = min(finite) if upper else max(finite)

@@ -21,10 +21,10 @@ def constraint_excess(
     """By how much each row exceeds each bound, in the metric's unit, as an array (n, m) for n rows
     and m constraints.
 
-    The excess is `value - max` or `min - value`: at most 0 where the row keeps the bound, above 0
-    where it breaks it. It is `inf` where the metric is missing, null, no number, NaN or infinite:
-    a bound that cannot be checked counts as broken. The array holds no NaN. For one row take
-    `constraint_excess([row], constraints)[0]`.
+    The excess is `value - max` or `min - value`: at most 0 where the row satisfies the bound,
+    above 0 where it breaks it. It is `inf` where the metric is missing, null, no number, NaN or
+    infinite: a bound that cannot be checked counts as broken. The array contains no NaN. For one
+    row use `constraint_excess([row], constraints)[0]`.
     """
     columns = np.array(
         [[number(row, c.metric) for c in constraints] for row in rows], dtype=np.float64
@@ -37,13 +37,14 @@ def constraint_excess(
 
 def total_excess(excess: ArrayLike) -> Floats:
     """The constraint violation of each row (n,): the sum of the positive excesses (n, m), 0 where
-    the row keeps every bound, `inf` where a bound cannot be checked (Deb et al. 2002, section VI).
+    the row satisfies every bound, `inf` where a bound cannot be checked (Deb et al. 2002,
+    section VI).
     """
     with np.errstate(over="ignore"):
         return np.asarray(np.maximum(excess, 0.0).sum(axis=-1), dtype=np.float64)
 
 
 def feasible(rows: Sequence[Mapping[str, Any]], constraints: Sequence[Constraint]) -> Mask:
-    """Which rows keep every bound, as a mask (n,). See `constraint_excess` for missing values."""
-    keeps: Mask = np.all(constraint_excess(rows, constraints) <= 0, axis=1)
-    return keeps
+    """Which rows satisfy every bound, as a mask (n,). A missing value breaks a bound."""
+    satisfied: Mask = np.all(constraint_excess(rows, constraints) <= 0, axis=1)
+    return satisfied

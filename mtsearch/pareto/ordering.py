@@ -26,8 +26,8 @@ def best_first(
     Args:
         points: the objectives; a point with a value that is not finite comes after all others.
         goals: `min` or `max` per objective.
-        excess: (n,) by how much each point breaks its constraints, 0 where it keeps them. Points
-            that break one come after those that keep all, in increasing order of excess
+        excess: (n,) by how much each point breaks its constraints, 0 where it satisfies them.
+            Points that break one come after those that satisfy all, in increasing order of excess
             (constrained domination, Deb et al. 2002).
     """
     array = to_minimise(points, goals)

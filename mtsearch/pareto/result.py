@@ -32,7 +32,7 @@ class SearchResult:
         history: one row a report.
         objectives: what the front is over.
         front: the front; its keys are indices into `rows`.
-        constraints: bounds that the front keeps.
+        constraints: bounds that the front satisfies.
         control: the name of the control that Delta-m compares with.
         kinds: the kind of each task.
         notes: the notes of the space; tables have the columns that they name.
@@ -97,8 +97,8 @@ class SearchResult:
         mask = feasible(self.search_rows, self.constraints)
         return [
             row
-            for row, keeps in zip(self.search_rows, mask, strict=True)
-            if not keeps and row.get("state") == "done"
+            for row, satisfied in zip(self.search_rows, mask, strict=True)
+            if not satisfied and row.get("state") == "done"
         ]
 
     @cached_property
@@ -142,7 +142,7 @@ def search_result(
         rows: a dict a trial: `trial`, `kind` (search or control), `state`, metrics, settings.
         history: a dict a report: `trial`, `report`, metrics.
         objectives: at least one.
-        constraints: bounds that a trial on the front keeps.
+        constraints: bounds that a trial on the front satisfies.
         control: the control that Delta-m compares with, None for no Delta-m.
         kinds: the kind of each task; a task it does not name counts its `error` as a percentage.
         notes: of the space.

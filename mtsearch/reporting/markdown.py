@@ -56,8 +56,8 @@ def markdown_table(
 
 
 def escape(text: str) -> str:
-    """Text in which Markdown finds no HTML and no links; what stands in backticks is code and stays
-    as it is."""
+    """Text in which Markdown finds no HTML and no links; text in backticks is code and stays as
+    it is."""
     parts = _CODE.split(text)
     return "".join(
         part if index % 2 else part.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")

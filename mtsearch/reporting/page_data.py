@@ -98,7 +98,7 @@ def _finite_metrics(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
 def _rows(
     result: SearchResult, metrics: Sequence[str], settings: Sequence[str]
 ) -> list[dict[str, Any]]:
-    keeps = feasible(result.rows, result.constraints)
+    satisfied = feasible(result.rows, result.constraints)
     return [
         {
             "id": str(row.get("trial")),
@@ -110,13 +110,13 @@ def _rows(
             "reason": row.get("reason"),
             "front": row["front"],
             "knee": row["knee"],
-            "feasible": bool(kept),
+            "feasible": bool(inside),
             "values": [_finite(number(row, m)) for m in metrics],
             "text": [format_value(row.get(m), m, result.kinds) for m in metrics],
             "config": [_setting(row.get(key)) for key in settings],
             "command": row.get("command"),
         }
-        for row, kept in zip(result.rows, keeps, strict=True)
+        for row, inside in zip(result.rows, satisfied, strict=True)
     ]
 
 

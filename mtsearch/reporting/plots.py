@@ -45,32 +45,32 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mtsearch",  # the same plot gives the same file
 }
+MAX_PANELS = 15  # all pairs of six objectives; more take minutes to draw
+# without its date the same plot gives the same file
+_UNDATED: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 
 
 def write_front(path: Path, result: SearchResult) -> None:
     """Write the plot to `path`, replaced in one step; the suffix (.png, .pdf, .svg) says the
     format."""
     with mpl.rc_context(STYLE), replacing(path) as temporary:
-        metadata = (
-            {"CreationDate": None}
-            if path.suffix == ".pdf"
-            else {"Date": None}
-            if path.suffix == ".svg"
-            else {}
-        )
         front_figure(result).savefig(
             temporary,
             format=path.suffix[1:],
             bbox_inches="tight",
             pad_inches=0.04,
-            metadata=metadata,
+            metadata=_UNDATED.get(path.suffix),
         )
 
 
 def front_figure(result: SearchResult) -> Figure:
     """One panel for one or two objectives, one panel per pair for more (three in a line), sharing
-    one legend."""
-    pairs = list(combinations(range(len(result.objectives)), 2))
+    one legend. Above `MAX_PANELS` pairs the panels are those of the first objective."""
+    count = len(result.objectives)
+    pairs = list(combinations(range(count), 2))
+    total = len(pairs)
+    if total > MAX_PANELS:
+        pairs = [(0, j) for j in range(1, count)][:MAX_PANELS]
     if len(pairs) < 2:
         figure = Figure(figsize=(4.6, 3.5), layout="constrained")
         panels = [figure.subplots()]
@@ -85,6 +85,9 @@ def front_figure(result: SearchResult) -> Figure:
             _pair(axes, result, result.objectives[i], result.objectives[j])
     else:
         _single(panels[0], result)
+    if len(pairs) < total:
+        text = f"{len(pairs)} of {total} pairs of objectives; the page of the run has the others"
+        figure.supxlabel(text, fontsize=8)
     handles = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
     if handles:
         order = list(handles)

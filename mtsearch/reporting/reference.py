@@ -1,5 +1,5 @@
-"""A reference result: the folder `results/reference/<space>/` that a repository keeps of a real
-run."""
+"""A reference result: the folder `results/reference/<space>/` of a real run, which the
+repository contains."""
 
 from __future__ import annotations
 

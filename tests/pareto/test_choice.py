@@ -169,7 +169,7 @@ def test_knee_is_refused_below_three_different_points(points):
         max_size=8,
     )
 )
-def test_auto_is_on_the_front_and_the_knee_where_defined(points):
+def test_auto_is_the_knee_where_defined(points):
     rows = rows_of(points)
     front = front_rows(rows, TWO)
     if not front:

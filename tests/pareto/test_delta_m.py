@@ -8,7 +8,7 @@ from mtsearch.pareto import delta_m, measures_of, with_delta_m
 from tests.helpers.synthetic_search import search
 
 
-def test_delta_m_of_two_classifications_by_hand():
+def test_delta_m_of_two_classifications():
     control = {"val/image/error": 50.0, "val/digit/error": 4.0}
     row = {"val/image/error": 45.0, "val/digit/error": 6.4}
     measures = measures_of([row])
@@ -18,7 +18,7 @@ def test_delta_m_of_two_classifications_by_hand():
     assert delta_m(control, control, measures) == 0
 
 
-def test_a_regression_counts_its_error_as_it_is_and_lower_is_better():
+def test_regression_error_counts_as_it_is():
     kinds = {"depth": "regression", "scene": "segmentation"}
     control, row = (
         {"val/depth/error": 0.5, "val/scene/error": 60.0},
@@ -32,7 +32,7 @@ def test_a_regression_counts_its_error_as_it_is_and_lower_is_better():
     assert delta_m(row, control, measures) == pytest.approx((20 + 5) / 2)
 
 
-def test_what_cannot_be_compared_is_nan():
+def test_missing_or_zero_measure_gives_nan():
     measures = {"a": "max", "b": "min"}
     for row, control in [
         ({"a": 1}, {"a": 1, "b": 1}),
@@ -43,7 +43,7 @@ def test_what_cannot_be_compared_is_nan():
     assert math.isnan(delta_m({}, {}, {}))
 
 
-def test_rows_get_delta_m_on_validation_and_where_tested_on_test():
+def test_rows_get_delta_m_per_split():
     rows, _ = search()
     found = with_delta_m(rows, "stl")
     assert "delta_m" not in rows[0]
@@ -59,7 +59,7 @@ def test_rows_get_delta_m_on_validation_and_where_tested_on_test():
     )
 
 
-def test_a_control_trained_twice_counts_with_its_mean():
+def test_repeated_control_counts_with_its_mean():
     control = {"kind": "control", "control": "stl", "state": "done"}
     rows = [
         {**control, "val/a/error": 40.0},
@@ -83,7 +83,7 @@ def test_controls_without_a_mean_give_no_delta_m():
         assert (with_delta_m(rows, "stl")[2]["delta_m"] is not None) == compared
 
 
-def test_without_a_finished_control_nothing_is_added():
+def test_no_finished_control_adds_nothing():
     rows, _ = search()
     assert with_delta_m(rows, None) == with_delta_m(rows, "other") == [row | {} for row in rows]
     assert (

@@ -103,3 +103,25 @@ def test_vector_files_are_reproducible(tmp_path):
     assert (tmp_path / "a.svg").read_text() == (tmp_path / "b.svg").read_text()
     write_front(tmp_path / "front.pdf", search_result(*search(), TWO))
     assert (tmp_path / "front.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_plot_of_many_objectives_is_limited():
+    many = [Objective(metric=f"val/t{i}/loss", goal="min") for i in range(41)]
+    rows = [
+        {
+            "trial": f"{i:04d}",
+            "state": "done",
+            "kind": "search",
+            **{o.metric: (i * 7 + j * 5) % 11 for j, o in enumerate(many)},
+        }
+        for i in range(12)
+    ]
+    figure = front_figure(search_result(rows, [], many))
+    assert len(figure.axes) == 15 and "15 of 820 pairs" in figure.get_supxlabel()
+
+
+def test_dollar_and_underscore_in_names_are_text():
+    rows, _ = search()
+    rows[-1]["control"] = "_a$b$"
+    legend = front_figure(search_result(rows, [], TWO)).legends[0].get_texts()
+    assert r" _a\$b\$" in [text.get_text() for text in legend]
