@@ -8,6 +8,7 @@ import sys
 from rich.console import Console
 
 from mtsearch.config.space import Space
+from mtsearch.config.text import printable
 from mtsearch.reporting.publish import publish
 from mtsearch.reporting.terminal import print_front
 from mtsearch.runs.directory import RunDirectory
@@ -64,7 +65,7 @@ def conclude(
         say(console, line)
     for problem in (failure, unsaved):
         if problem is not None:
-            print(f"mtsearch.{'train' if single else 'run'}: {problem}", file=sys.stderr)
+            print(f"mtsearch.{'train' if single else 'run'}: {printable(problem)}", file=sys.stderr)
     if run.abort_reason is None:
         if interrupted:
             say(
@@ -109,4 +110,4 @@ def resume_command(run: RunDirectory) -> str:
 
 def say(console: Console, line: str) -> None:
     """Print a line without markup or cuts."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(line, lines=True), highlight=False, markup=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.space import Space
+from mtsearch.config.text import printable
 from mtsearch.config.trust import refuse_untrusted
 from mtsearch.config.yaml_text import parse_yaml
 from mtsearch.runs.commands import command_of
@@ -263,8 +264,9 @@ def _read_into(state: RunState, reader: EventReader) -> None:
 
 def _fold(state: RunState, event: Mapping[str, Any], reader: EventReader) -> None:
     if reader.line == 1 and event["event"] != "run":
+        kind = printable(event["event"][:20])
         raise BadInput(
-            f"line 1 of {reader.path} is no beginning of a run: it is a `{event['event'][:20]}`"
-            " event. Restore the file from a copy."
+            f"line 1 of {reader.path} is no beginning of a run: it is a `{kind}` event. Restore the"
+            " file from a copy."
         )
     state.fold(event, reader.line)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mtsearch.config.errors import BadInput
+from mtsearch.config.text import printable
 from mtsearch.pareto import trial_order
 from mtsearch.runs.event_checks import check_event
 from mtsearch.runs.events import run_id_of
@@ -85,9 +86,10 @@ class RunState:
             check_event(event)
             self._check_order(event)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
+            kind = printable(str(event.get("event"))[:20])
             raise BadInput(
-                f"line {line} of events.jsonl, a `{str(event.get('event'))[:20]}` event, does not"
-                f" fit the run: {error}. Restore events.jsonl from a copy or remove that line."
+                f"line {line} of events.jsonl, a `{kind}` event, does not fit the run: {error}."
+                " Restore events.jsonl from a copy or remove that line."
             ) from None
         self.apply(event)
 
@@ -172,7 +174,8 @@ class RunState:
             return
         self.states[trial.state] -= 1
         trial.state, trial.selected = event["state"], event.get("selected")
-        trial.reason = event.get("reason")
+        reason = event.get("reason")
+        trial.reason = None if reason is None else printable(reason)
         self.states[trial.state] += 1
         self.ended.append(self.running.pop(trial.trial))
         if self.slim and trial.reports:

@@ -5,11 +5,12 @@ import shlex
 import pytest
 import torch
 
-from mtsearch.commands import export, train
+from mtsearch.commands import export, report, train
 from mtsearch.config.errors import BadInput
 from mtsearch.jobs.restore import load_trial
 from mtsearch.runs.commands import strip_local_paths
 from mtsearch.runs.opening import open_run
+from mtsearch.runs.state import RunState
 
 
 def test_a_network_comes_back_with_the_data_that_its_run_had(tmp_path, monkeypatch, capsys):
@@ -38,7 +39,15 @@ def test_a_network_comes_back_with_the_data_that_its_run_had(tmp_path, monkeypat
     )
     with pytest.raises(BadInput, match="has no trial `0003`"):
         load_trial(run, "0003")
-    assert export.main(["run=results/mine/one"]) == 0
+    folded = []
+    fold = RunState.fold
+    monkeypatch.setattr(
+        RunState, "fold", lambda self, event, line: folded.append(line) or fold(self, event, line)
+    )
+    once = [1, *range(1, len(list(run.events())) + 1)]  # the first event is read to open the run
+    assert export.main(["run=results/mine/one"]) == 0 and folded == once
+    folded.clear()
+    assert report.main(["run=results/mine/one"]) == 0 and folded == once
     capsys.readouterr()
     for path in (tmp_path / "results" / "mine" / "one" / "export" / "0000").iterdir():
         assert str(tmp_path).encode() not in path.read_bytes(), path.name

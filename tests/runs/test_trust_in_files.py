@@ -174,6 +174,14 @@ def test_an_empty_log_is_no_run_and_stays_as_it_is(run, text):
     assert run.events_path.read_text() == text
 
 
+def test_control_characters_of_a_reason_are_not_shown(run):
+    run.log.append("start", trial="0001", config={}, **START)
+    run.log.append("end", trial="0001", state="failed", reason="red \x1b[31m\x9b \u202e text")
+    run.log.close()
+    (_, row) = RunDirectory(run.path).rows()
+    assert not {"\x1b", "\x9b", "\u202e"} & set(row["reason"]) and "text" in row["reason"]
+
+
 def test_an_edited_configuration_of_a_run_is_noticed(run):
     path = run.path / "config.yaml"
     path.write_text(path.read_text().replace("limit: 200", "limit: 20"))
