@@ -41,12 +41,12 @@ def find_secret(text: str) -> str | None:
         if not user and "@" in url["rest"] and re.match(r"[^/?#:@]+:(?!\d+(?:[/?#]|$))", host):
             user = url["rest"].rpartition("@")[0]
         if ":" in user:
-            return f"a password in a URL ({url['scheme']}://***@...)"
+            return f"a URL with a password ({url['scheme']}://***@...)"
         if user and url["scheme"].lower() in ("http", "https"):
-            return f"a user or token in a URL ({url['scheme']}://***@...)"
+            return f"a URL with a user or token ({url['scheme']}://***@...)"
         for found in _PARAMETER.finditer(url["rest"]):
             if _SECRET.search(found["name"]):
-                return f"a secret in a URL (`{found['name']}=***`)"
+                return f"a URL with a secret (`{found['name']}=***`)"
     return "an access token" if _KNOWN.search(text) else None
 
 

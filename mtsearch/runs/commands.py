@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mtsearch.config.errors import BadInput
 from mtsearch.config.plugins import is_file, parse_plugins
 from mtsearch.config.space import Space
+from mtsearch.config.yaml_text import parse_yaml
 from mtsearch.runs.state import RunState, TrialRecord
 
 
@@ -68,9 +72,9 @@ def _same_method(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 def text(value: Any) -> str:
     """A value as YAML on one line, as `key=value` takes it; numbers keep every digit."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {text(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_yaml_text(k)}: {_nested(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(text(v) for v in value) + "]"
+        return "[" + ", ".join(_nested(v) for v in value) + "]"
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -80,7 +84,28 @@ def text(value: Any) -> str:
         return (
             digits if "e" not in digits or "." in digits else digits.replace("e", ".0e")
         )  # YAML 1.1 reads 1e-05 as text
-    return str(value) or '""'
+    word = str(value)
+    # the value of a text key is taken as it stands, but for quotes around it and for null
+    return json.dumps(word) if word in ("", "null", "~") or word[0] in "'\"" else word
+
+
+def _nested(value: Any) -> str:
+    return _yaml_text(value) if isinstance(value, str) else text(value)
+
+
+def _yaml_text(word: Any) -> str:
+    """A text inside a list or mapping, in quotes where YAML would not read it as that text."""
+    plain = str(word)
+    if re.fullmatch(r"[A-Za-z_][A-Za-z_/.]*", plain) and plain.lower() not in _YAML_WORDS:
+        return plain
+    try:
+        same = parse_yaml(f"[{plain}]", "the text") == [plain]
+    except BadInput:
+        same = False
+    return plain if same else json.dumps(plain, ensure_ascii=False)
+
+
+_YAML_WORDS = ("null", "true", "false")
 
 
 def strip_local_paths(words: Iterable[str]) -> list[str]:

@@ -47,6 +47,7 @@ from typing import Any
 import fsspec
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.secrets import refuse_secrets
 
 CREATES = (
     "s3",
@@ -100,11 +101,7 @@ def check_url(url: str, key: str = "results.root") -> None:
             f"`{key}={url}` would be gone with its process. Give a folder, or a store such as"
             " s3://bucket/prefix."
         )
-    if ":" in url.partition("://")[2].partition("/")[0].rpartition("@")[0]:
-        raise BadInput(
-            f"`{key}` holds a password, which would be kept with the run. Leave it to the"
-            " configuration of fsspec."
-        )
+    refuse_secrets(url, key)
     if protocol not in fsspec.available_protocols() or "::" in url:
         raise BadInput(
             f"`{key}={url}` has no protocol that fsspec knows. {nearest(protocol, _USUAL)}"

@@ -3,8 +3,9 @@
 import pytest
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.overrides import parse_override, split_pairs, text_kind
+from mtsearch.config.overrides import parse_override, parse_value, split_pairs, text_kind
 from mtsearch.config.reading import load_space
+from mtsearch.runs.commands import text
 
 FILE = "data: {dataset: cifar10_mnist}\nobjectives: [val/image/error]\ndelta_m: null\n"
 ADAM = "trial: {optimizer: adam}\n"
@@ -179,3 +180,11 @@ def test_unreadable_spaces_get_one_sentence(tmp_path):
     ]:
         with pytest.raises(BadInput, match=part):
             load_space(f"{tmp_path}/{name}" if "." in name else name)
+
+
+@pytest.mark.parametrize("value", ["null", "'q'", '"', "a #b", "", "x: y", "[z", "no", "é", "1e3"])
+def test_written_words_are_read_back(value):
+    word = text(value)
+    assert parse_value("data.root", word, "optional") == value
+    tree = {value: [value, {"a": value}, 1e-05, True, None]}
+    assert parse_value("trial.x", text(tree)) == tree
