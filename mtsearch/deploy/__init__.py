@@ -1,7 +1,8 @@
 """From a trained network to a small one that torch alone, or an ONNX runtime, can run: compaction,
 export, card."""
 
-from mtsearch.deploy.compact import Compacted, compact
+from mtsearch.deploy.compact import compact
+from mtsearch.deploy.cuts import Compacted
 from mtsearch.deploy.export import export_model
 from mtsearch.deploy.module import ExportedModule, export_module
 from mtsearch.deploy.parity import Parity, check_parity

@@ -52,7 +52,9 @@ def test_modules_without_rows_are_refused():
 
 def test_unknown_layer_is_refused_with_nearest_name():
     network = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
-    with pytest.raises(ValueError, match=r"`4` is no layer of the network\. Known here: `0`, `2`"):
+    with pytest.raises(
+        ValueError, match=r"`4` is not a layer of the network\. Known here: `0`, `2`"
+    ):
         prunable_layers(network, ["4"])
     with pytest.raises(ValueError, match="`1` should be a Linear"):
         prunable_layers(network, ["1"])
