@@ -55,15 +55,22 @@ def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, A
     }
     fused = {} if isinstance(config, AdadeltaConfig) else {"fused": True}
     optimizer: Optimizer = classes[type(config)](list(parameters), **settings, **fused)
-    if settings.get(
-        "momentum"
-        # the fused kernel fails where some parameters have had a step and others not; zero momentum
-        # is no momentum
-    ):
+    if settings.get("momentum"):
+        # the fused kernel fails where only some parameters have a buffer; a buffer of zero is none
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def match_layouts_(parameters: Iterable[nn.Parameter]) -> None:
+    """Give each gradient the strides of its parameter. Torch's fused kernels walk through the
+    memory of both at once, so that a contiguous gradient of a channels-last weight would be applied
+    to the wrong entries."""
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is not None and gradient.stride() != parameter.stride():
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:

@@ -18,25 +18,31 @@ from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import task_loss
 from mtsearch.training.compiling import compiled
 from mtsearch.training.loaders import Batch
+from mtsearch.training.optimizers import match_layouts_
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.sync_norm import has_local_norm
 from mtsearch.training.world import World, all_reduce_gradients_
 
-Features = list[Tensor]
-
 
 @dataclass
 class _Forward:
-    """The result of a forward pass: by task the sum of the loss and of what is trained (the loss
-    plus those of auxiliary outputs), the number of labels and the mean of extra losses; the
-    features, and what the heads read of them."""
+    """The results of a forward pass, by task where they are dicts.
+
+    Attributes:
+        sums: sum of the loss over the labels.
+        trained: the sum that is trained: `sums`, and the losses of auxiliary outputs.
+        counts: number of labels.
+        extras: mean of the architecture's extra losses.
+        shared: the shared features.
+        read: what the heads read of them.
+    """
 
     sums: dict[int, Tensor] = field(default_factory=dict)
     trained: dict[int, Tensor] = field(default_factory=dict)
     counts: dict[int, Tensor] = field(default_factory=dict)
     extras: dict[int, Tensor] = field(default_factory=dict)
-    shared: Features = field(default_factory=list)
-    read: Features = field(default_factory=list)
+    shared: list[Tensor] = field(default_factory=list)
+    read: list[Tensor] = field(default_factory=list)
 
 
 class Stepper:
@@ -45,15 +51,15 @@ class Stepper:
     Args:
         model: the network, in training mode.
         tasks: all tasks of the trial.
-        balancing: what makes one update of several losses.
-        optimizer: over the model's parameters and the balancing's own.
-        clip: the largest norm of the gradient, if any.
-        autocast: the type of mixed precision, if any.
-        idle: what a step does to parameters that it gives no gradient: `frozen` leaves them,
-            `drift` lets the optimiser go on with those that had a gradient before as if it were
-            zero, which is what clearing gradients to zero did before torch 2.
-        world: the ranks that train together, each on its share of a batch. One step has the same
-            result as on the joint batch.
+        balancing: combines the losses of a step into one update.
+        optimizer: over the parameters of the model and of the balancing.
+        clip: largest norm of the gradient; None for no clipping.
+        autocast: the type of mixed precision; None for float32.
+        idle: the update of parameters without a gradient in a step. `frozen`: none. `drift`: those
+            that had a gradient before have a gradient of zero, so that momentum and weight decay
+            move them, as in torch before version 2.
+        world: the ranks that train together, each on its share of a batch. A step has the same
+            result as on the global batch.
         compile: whether the forward pass and its gradients go through torch.compile.
     """
 
@@ -71,27 +77,44 @@ class Stepper:
     ) -> None:
         self._share = compiled(model.share) if compile else model.share
         self._decode = compiled(model.decode) if compile else model.decode
+        self._model, self._tasks, self._balancing = model, tasks, balancing
+        self._optimizer, self._clip, self._autocast = optimizer, clip, autocast
+        self._frozen = idle == "frozen"
         self._world, self._steps = world or World(), 0
-        self._model, self._tasks, self._balancing, self._optimizer = (
-            model,
-            tasks,
-            balancing,
-            optimizer,
-        )
-        self._clip, self._autocast, self._frozen = clip, autocast, idle == "frozen"
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self._alike = balancing.parameters()  # every rank differentiates the joint losses by them
+        # every rank differentiates the global losses by these, so their gradients are not summed
+        self._global = balancing.parameters()
         self._shared = model.shared_parameters() if balancing.level != "loss" else []
+        self._has_after_step = type(balancing).after_step is not Balancing.after_step
         optimizer.zero_grad(set_to_none=True)
-        self._looks_back = type(balancing).after_step is not Balancing.after_step
 
     def step(self, parts: Sequence[tuple[Group, Batch]], penalty: float) -> tuple[Tensor, Tensor]:
-        """One update on one batch of each pool of a group; returns the sums of the losses and the
-        numbers of labels, (k,) each, of the group's tasks in order."""
+        """One update on one batch of each pool of a group of tasks.
+
+        Args:
+            parts: the tasks and the batch of each pool.
+            penalty: the value of the sparsity objective.
+
+        Returns:
+            The sums of the losses and the numbers of labels, (k,) each, of the group's tasks in
+            order.
+        """
         group = tuple(sorted(k for members, _ in parts for k in members))
         found = self._forward(parts)
-        sums, counts = found.sums, found.counts
-        losses = self._terms(parts, found)
+        losses, _ = self._losses(parts, found)
+        self._update(group, found, losses, penalty)
+        if self._has_after_step:
+            self._balancing.after_step(lambda: self._losses_again(parts))
+        sums = torch.stack([found.sums[k] for k in group]).detach()
+        return sums, torch.stack([found.counts[k] for k in group])
+
+    def _update(
+        self,
+        group: Group,
+        found: _Forward,
+        losses: Mapping[int, Tensor],
+        penalty: float,
+    ) -> None:
         terms = [losses[k] for k in group]
         step = Step(
             torch.stack(terms),
@@ -104,46 +127,40 @@ class Stepper:
             self._world.all_reduce_,
         )
         self._optimizer.zero_grad(set_to_none=self._frozen)
-        self._balance(step)
-        all_reduce_gradients_(self._parameters, self._world, [*step.summed, *self._alike])
+        self._steps += 1
+        if self._world.size == 1:
+            self._balancing.backward(step)
+        else:  # ranks draw the same random numbers here, whatever their networks drew before
+            with fork_rng(self._steps):
+                self._balancing.backward(step)
+        all_reduce_gradients_(self._parameters, self._world, [*step.summed, *self._global])
+        match_layouts_(self._parameters)
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
         self._optimizer.step()
-        if self._looks_back:
-            self._balancing.after_step(lambda: self._again(parts))
-        return torch.stack([sums[k] for k in group]).detach(), torch.stack(
-            [counts[k] for k in group]
-        )
 
     def _forward(self, parts: Sequence[tuple[Group, Batch]]) -> _Forward:
         split = self._balancing.level == "feature"
         found = _Forward()
         for members, (images, labels) in parts:
             names = [self._tasks[k].name for k in members]
-            with self._cast(images), self._alone(images):
+            with self._autocasted(images), self._eval_norm_if_empty(images):
                 features = self._share(images, names)
-                if (
-                    split and self._autocast is not None
-                ):  # gradients that are compared and combined are float32
+                if split and self._autocast is not None:
+                    # gradients that are compared and combined are float32
                     features = [f.float() for f in features]
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
                 outputs = self._decode(images, leaves, names)
                 extra = self._model.extra_losses(images, leaves, names)
-                auxiliary_outputs = self._model.auxiliary_outputs(images, leaves, names)
+                auxiliary = self._model.auxiliary_outputs(images, leaves, names)
             for k, name in zip(members, names, strict=True):
-                found.sums[k], found.counts[k] = task_loss(
-                    self._tasks[k], outputs[name], labels[name]
-                )
+                task = self._tasks[k]
+                found.sums[k], found.counts[k] = task_loss(task, outputs[name], labels[name])
                 found.trained[k] = found.sums[k]
-                for output in auxiliary_outputs.get(name, ()):
-                    found.trained[k] = (
-                        found.trained[k] + task_loss(self._tasks[k], output, labels[name])[0]
-                    )
-                if (
-                    name in extra
-                    # a rank without images has no mean, but gradients of the same parameters as the
-                    # others
-                ):
+                for output in auxiliary.get(name, ()):
+                    found.trained[k] = found.trained[k] + task_loss(task, output, labels[name])[0]
+                if name in extra:
+                    # a rank without images has no mean, but gradients of the same parameters
                     found.extras[k] = (
                         extra[name] if len(images) else torch.nan_to_num(extra[name]) * 0
                     )
@@ -151,15 +168,22 @@ class Stepper:
             found.read += leaves
         return found
 
-    def _terms(self, parts: Sequence[tuple[Group, Batch]], found: _Forward) -> dict[int, Tensor]:
-        """The mean losses by task. With several ranks they have the value of all and the graph of
-        one: sums over the labels of all ranks, and the extra losses, which are means over a rank's
-        images, by its share of all images."""
+    def _losses(
+        self, parts: Sequence[tuple[Group, Batch]], found: _Forward
+    ) -> tuple[dict[int, Tensor], Mapping[int, Tensor]]:
+        """The mean losses and the numbers of labels in the global batch, by task.
+
+        With several ranks a loss has the value of all ranks and the graph of one: its sum is over
+        the labels of all ranks, and an extra loss, which is a mean over a rank's images, counts by
+        the rank's share of all images.
+        """
         sums, counts, extras = found.trained, found.counts, found.extras
         order = sorted(sums)
         if self._world.size == 1:
             losses = {k: sums[k] / counts[k].clamp(min=1) for k in order}
-            return {k: loss + extras[k] if k in extras else loss for k, loss in losses.items()}
+            return {
+                k: loss + extras[k] if k in extras else loss for k, loss in losses.items()
+            }, counts
         images = {k: len(batch[0]) for members, batch in parts for k in members}
         own = torch.stack(
             [
@@ -169,28 +193,30 @@ class Stepper:
         )
         labels, of = self._world.all_reduce_(own).chunk(2)
         losses = {
-            k: sums[k] / labels[place].to(sums[k].dtype).clamp(min=1)
-            for place, k in enumerate(order)
+            k: sums[k] / labels[i].to(sums[k].dtype).clamp(min=1) for i, k in enumerate(order)
         }
-        for place, k in enumerate(order):
+        for i, k in enumerate(order):
             if k in extras:
-                losses[k] = losses[k] + extras[k] * (images[k] / of[place]).to(extras[k].dtype)
+                losses[k] = losses[k] + extras[k] * (images[k] / of[i]).to(extras[k].dtype)
         local = torch.stack([losses[k] for k in order]).detach()
         others = self._world.all_reduce_(local.clone()) - local
-        return {k: losses[k] + other for k, other in zip(order, others, strict=True)}
+        return (
+            {k: losses[k] + other for k, other in zip(order, others, strict=True)},
+            dict(zip(order, labels, strict=True)),
+        )
 
-    def _balance(self, step: Step) -> None:
-        """The method's backward pass. Ranks draw the same random numbers, whatever their networks
-        drew before."""
-        self._steps += 1
-        if self._world.size == 1:
-            self._balancing.backward(step)
-            return
-        with fork_rng(self._steps):
-            self._balancing.backward(step)
+    @torch.no_grad()
+    def _losses_again(self, parts: Sequence[tuple[Group, Batch]]) -> Tensor:
+        """The losses of the step's batch after the update, (k,). The model's buffers are
+        restored."""
+        buffers = [buffer.clone() for buffer in self._model.buffers()]
+        losses, _ = self._losses(parts, self._forward(parts))
+        for buffer, before in zip(self._model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        return torch.stack([losses[k] for k in sorted(losses)])
 
     @contextmanager
-    def _alone(self, images: Tensor) -> Iterator[None]:
+    def _eval_norm_if_empty(self, images: Tensor) -> Iterator[None]:
         """A rank without images has no statistics of its own to normalise with."""
         empty = not len(images) and has_local_norm(self._model)
         if empty:
@@ -201,34 +227,25 @@ class Stepper:
             if empty:
                 self._model.train()
 
+    def _autocasted(self, images: Tensor) -> torch.autocast:
+        return torch.autocast(
+            images.device.type, dtype=self._autocast, enabled=self._autocast is not None
+        )
+
     def state_dict(self) -> dict[str, Any]:
-        """The number of steps, and which parameters drift when they are idle, by place in the
-        optimiser."""
+        """The number of updates, and which parameters drift when they are idle, by their position
+        in the optimiser."""
         return {
             "steps": self._steps,
             "drifting": (
                 []
                 if self._frozen
-                else [place for place, p in enumerate(self._parameters) if p.grad is not None]
+                else [i for i, p in enumerate(self._parameters) if p.grad is not None]
             ),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state."""
         self._steps = state["steps"]
-        for place in state["drifting"]:
-            self._parameters[place].grad = torch.zeros_like(self._parameters[place])
-
-    @torch.no_grad()
-    def _again(self, parts: Sequence[tuple[Group, Batch]]) -> Tensor:
-        """The losses of the step's batch once more, (k,); the model's buffers stay as they were."""
-        buffers = [buffer.clone() for buffer in self._model.buffers()]
-        terms = self._terms(parts, self._forward(parts))
-        for buffer, before in zip(self._model.buffers(), buffers, strict=True):
-            buffer.copy_(before)
-        return torch.stack([terms[k] for k in sorted(terms)])
-
-    def _cast(self, images: Tensor) -> torch.autocast:
-        return torch.autocast(
-            images.device.type, dtype=self._autocast, enabled=self._autocast is not None
-        )
+        for i in state["drifting"]:
+            self._parameters[i].grad = torch.zeros_like(self._parameters[i])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mtsearch.config.registry import methods
-from mtsearch.training.optimizers import build_optimizer, load_optimizer
+from mtsearch.training.optimizers import build_optimizer, load_optimizer, match_layouts_
 
 
 def made(name, seed=0):
@@ -39,3 +39,19 @@ def test_an_optimiser_lowers_the_loss_and_continues_from_its_state(name):
     assert all(
         torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True)
     )
+
+
+@pytest.mark.parametrize("name", list(methods("optimizer")))
+def test_gradient_layout_does_not_change_the_step(name):
+    torch.manual_seed(0)
+    weight, gradient = torch.randn(2, 4, 3, 5, 5)
+    settings = methods("optimizer")[name].model_validate({"name": name, "lr": 0.1})
+    found = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        parameter = torch.nn.Parameter(weight.clone(memory_format=torch.channels_last))
+        parameter.grad = gradient.clone(memory_format=layout)
+        optimizer = build_optimizer(settings, [parameter])
+        match_layouts_([parameter])
+        optimizer.step()
+        found.append(parameter.detach())
+    assert torch.equal(*found)
