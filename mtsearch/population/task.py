@@ -89,7 +89,7 @@ class BatchSource:
         """The images of `index` in order, augmented by what `generator` draws, as evaluation takes
         them."""
         batches = self._of(task, train=generator is not None)
-        for part in index.split(size):
+        for part in torch.split(index, size):
             images, labels = batches.take(part, generator)
             yield images, {task.card.name: self._labels(task, labels)}
 

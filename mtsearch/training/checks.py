@@ -155,7 +155,7 @@ def check_affinity(model: MultiTaskModel, sparsity: Any) -> None:
         sparsity.layer_cap if isinstance(sparsity, CoefficientSparsityConfig) else sparsity.target
     )
     for name in model.prunable:
-        rows = model.get_submodule(name).weight.shape[1]  # type: ignore[union-attr, index]
+        rows = model.get_submodule(name).weight.shape[1]  # type: ignore[index]
         if rows * kept > AFFINITY_LIMIT:
             raise BadInput(
                 f"`trial.sparsity.share.method` is affinity, which takes up to {AFFINITY_LIMIT:,}"

@@ -24,12 +24,12 @@ def constant(config: ConstantConfig, done: float, epochs: float) -> float:
 
 def step(config: StepConfig, done: float, epochs: float) -> float:
     """`gamma` to the number of finished periods of `every` epochs."""
-    return config.gamma ** math.floor(done / config.every + 1e-9)
+    return math.pow(config.gamma, math.floor(done / config.every + 1e-9))
 
 
 def exponential(config: ExponentialConfig, done: float, epochs: float) -> float:
     """`gamma` to the number of finished epochs, fractions included."""
-    return config.gamma**done
+    return math.pow(config.gamma, done)
 
 
 def cosine(config: CosineConfig, done: float, epochs: float) -> float:

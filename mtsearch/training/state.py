@@ -107,7 +107,8 @@ def load_state(folder: Path, owner: CheckpointOwner | None = None) -> dict[str, 
                 f" {VERSION}. Update mtsearch."
             )
         _check_owner(folder, tree.get("owner"), owner)
-        return decode(tree["state"], tensors)
+        state: dict[str, Any] = decode(tree["state"], tensors)
+        return state
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, BadInput):
             raise

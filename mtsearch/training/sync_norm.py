@@ -47,17 +47,17 @@ class _Normalise(torch.autograd.Function):
 
 
 class _Synchronised:
-    """What replaces the training forward of a batch norm; parameters, buffers and names stay."""
+    """Replaces the training forward of a batch norm; parameters, buffers and names are unchanged."""
 
     world: World
 
     def forward(self, x: Tensor) -> Tensor:
         norm: Any = self
+        y: Tensor
         if not norm.training:
             return super().forward(x)  # type: ignore[misc, no-any-return]
-        with torch.autocast(
-            x.device.type, enabled=False
-        ):  # in mixed precision too, statistics and counts need float32
+        # statistics and counts are float32 in mixed precision too
+        with torch.autocast(x.device.type, enabled=False):
             y, mean, var, total = _Normalise.apply(
                 x.float() if x.dtype in (torch.bfloat16, torch.float16) else x, norm.eps, self.world
             )
@@ -87,8 +87,8 @@ _CLASSES: dict[type, type] = {nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: S
 
 
 def synchronise_(model: nn.Module, world: World) -> None:
-    """Let the model's batch norms see the images of all ranks, in place; alone in its world a model
-    is left as it is."""
+    """Make the model's batch norms normalise over the images of all ranks, in place. With one rank
+    the model does not change."""
     if world.size == 1:
         return
     for module in model.modules():
@@ -103,7 +103,7 @@ def is_synchronised(module: nn.Module) -> bool:
 
 
 def has_local_norm(model: nn.Module) -> bool:
-    """Whether some batch norm sees the images of its own rank only."""
+    """Whether some batch norm normalises over the images of its own rank only."""
     return any(
         isinstance(m, nn.modules.batchnorm._BatchNorm) and not isinstance(m, _Synchronised)
         for m in model.modules()

@@ -147,7 +147,7 @@ def _reduce_bucket_(gradients: list[Tensor], world: World) -> None:
         by_type.setdefault(gradient.dtype, []).append(gradient)
     for same in by_type.values():
         flat = world.all_reduce_(torch.cat([g.flatten() for g in same]))
-        for gradient, part in zip(same, flat.split([g.numel() for g in same]), strict=True):
+        for gradient, part in zip(same, torch.split(flat, [g.numel() for g in same]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
 

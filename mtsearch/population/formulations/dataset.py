@@ -70,4 +70,4 @@ class OtherDataset(Formulation):
                 f"`trial.population.formulation.datasets[{number}]` should name a task of {name} as"
                 f" `{name}/TASK`. Found `{self.settings.datasets[number]}`. {nearest(label, names)}"
             )
-        return label
+        return str(label)

@@ -53,13 +53,13 @@ class MixupInClass(Formulation):
             task,
             split=split,
             train=torch.cat([kept, added]),
-            sources=torch.cat([kept, one, two]).unique(),
+            sources=torch.unique(torch.cat([kept, one, two])),
         )
 
 
 def _mixed(images: Tensor, one: Tensor, two: Tensor, share: Tensor) -> Tensor:
     """uint8 mixtures, a part at a time, as their floats take four times the memory."""
-    parts = zip(one.split(1024), two.split(1024), share.split(1024), strict=True)
+    parts = zip(*(torch.split(part, 1024) for part in (one, two, share)), strict=True)
     return torch.cat(
         [
             torch.lerp(images[b].float(), images[a].float(), s).round_().to(torch.uint8)
