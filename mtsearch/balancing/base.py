@@ -108,6 +108,7 @@ class Balancing(ABC):
         self.settings = settings
         self.coefficient = coefficient
         self.task_weights = (1 - coefficient) * preference.detach().double()
+        self._dtype = preference.dtype
         self._part: tuple[Balancing, list[int]] | None = None
 
     @property
@@ -159,7 +160,7 @@ class Balancing(ABC):
                 " to train a step in which tasks have no labels. Found no `task_state` in"
                 f" {type(self).__name__}; set it, or use `linear`."
             )
-        part = type(self)(self.part_settings(tasks), preference, self.coefficient)
+        part = type(self)(self.part_settings(tasks), preference.to(self._dtype), self.coefficient)
         own = select(state, self.task_state, tasks)
         name = self.simplex_state
         if name is not None and own[name] is not None:

@@ -96,6 +96,7 @@ class PhaseTrainer:
             config.idle,
             world,
             config.compile,
+            loader.complete,
         )
         self._sparsifier: Sparsifier | None = None
         if phase.name == "search":

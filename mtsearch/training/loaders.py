@@ -72,6 +72,16 @@ class ImagePools:
         """Whether each group has a single pool."""
         return all(len(self.of(group)) == 1 for group in groups)
 
+    def complete(self, groups: Sequence[Group]) -> bool:
+        """Whether every image of a pool has all labels of the pool's tasks; of a label per pixel,
+        those of all pixels."""
+        return all(
+            _complete(self._split.labels[self._tasks[k].name], self._tasks[k], index)
+            for group in groups
+            for members, index in self.of(group)
+            for k in members
+        )
+
     def streams(self, group: Group, sizes: int | Mapping[str, int]) -> list[Stream]:
         """The number of images and the batch size of each of a group's pools."""
         return [
@@ -158,6 +168,12 @@ class GroupLoader:
         """Whether the tasks of each group have common images."""
         return self.pools.common(self._groups)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every image of a pool has all labels of the pool's tasks, so that no batch can
+        lack one."""
+        return self.pools.complete(self._groups)
+
     def start_epoch(self) -> None:
         """Start an epoch: every pool's next batch is the first of a new pass."""
         self._running = {}
@@ -196,6 +212,14 @@ class GroupLoader:
         """Continue from a state."""
         for members, generator in self._generators.items():
             generator.set_state(state[self._names[members]])
+
+
+def _complete(labels: Tensor, task: TaskCard, index: Tensor | None) -> bool:
+    if labels.dtype == torch.uint8:  # images to restore
+        return True
+    part = labels if index is None else labels[index]
+    missing = torch.isnan(part) if part.is_floating_point() else part == task.ignore
+    return not bool(missing.any())
 
 
 def batch_size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mapping[str, int]) -> int:

@@ -61,6 +61,9 @@ class Stepper:
         world: the ranks that train together, each on its share of a batch. A step has the same
             result as on the global batch.
         compile: whether the forward pass and its gradients go through torch.compile.
+        complete: whether each batch has labels of all its tasks. False where this is unknown: the
+            labels are then counted before each backward pass, which on a GPU waits for the forward
+            pass.
     """
 
     def __init__(
@@ -74,12 +77,13 @@ class Stepper:
         idle: Literal["frozen", "drift"] = "frozen",
         world: World | None = None,
         compile: bool = False,
+        complete: bool = False,
     ) -> None:
         self._share = compiled(model.share) if compile else model.share
         self._decode = compiled(model.decode) if compile else model.decode
         self._model, self._tasks, self._balancing = model, tasks, balancing
         self._optimizer, self._clip, self._autocast = optimizer, clip, autocast
-        self._frozen = idle == "frozen"
+        self._frozen, self._complete = idle == "frozen", complete
         self._world, self._steps = world or World(), 0
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         # every rank differentiates the global losses by these, so their gradients are not summed
@@ -91,6 +95,9 @@ class Stepper:
     def step(self, parts: Sequence[tuple[Group, Batch]], penalty: float) -> tuple[Tensor, Tensor]:
         """One update on one batch of each pool of a group of tasks.
 
+        The losses are balanced over the tasks that are present: those with a label in the global
+        batch, or an extra loss. Where none is, nothing is updated.
+
         Args:
             parts: the tasks and the batch of each pool.
             penalty: the value of the sparsity objective.
@@ -101,18 +108,29 @@ class Stepper:
         """
         group = tuple(sorted(k for members, _ in parts for k in members))
         found = self._forward(parts)
-        losses, _ = self._losses(parts, found)
-        self._update(group, found, losses, penalty)
-        if self._has_after_step:
-            self._balancing.after_step(lambda: self._losses_again(parts))
+        losses, labels = self._losses(parts, found)
+        present = self._present(group, labels, found.extras)
+        if any(present):
+            self._update(group, found, losses, present, penalty)
+            if self._has_after_step:
+                self._balancing.after_step(lambda: self._losses_again(parts))
         sums = torch.stack([found.sums[k] for k in group]).detach()
         return sums, torch.stack([found.counts[k] for k in group])
+
+    def _present(
+        self, group: Group, labels: Mapping[int, Tensor], extras: Mapping[int, Tensor]
+    ) -> list[bool]:
+        if self._complete:
+            return [True] * len(group)
+        counts = torch.stack([labels[k] for k in group]).tolist()
+        return [count > 0 or k in extras for k, count in zip(group, counts, strict=True)]
 
     def _update(
         self,
         group: Group,
         found: _Forward,
         losses: Mapping[int, Tensor],
+        present: list[bool],
         penalty: float,
     ) -> None:
         terms = [losses[k] for k in group]
@@ -125,14 +143,15 @@ class Stepper:
             penalty,
             terms,
             self._world.all_reduce_,
+            present=None if all(present) else present,
         )
         self._optimizer.zero_grad(set_to_none=self._frozen)
         self._steps += 1
         if self._world.size == 1:
-            self._balancing.backward(step)
+            self._balancing.update(step)
         else:  # ranks draw the same random numbers here, whatever their networks drew before
             with fork_rng(self._steps):
-                self._balancing.backward(step)
+                self._balancing.update(step)
         all_reduce_gradients_(self._parameters, self._world, [*step.summed, *self._global])
         match_layouts_(self._parameters)
         if self._clip is not None:

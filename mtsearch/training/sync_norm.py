@@ -47,7 +47,7 @@ class _Normalise(torch.autograd.Function):
 
 
 class _Synchronised:
-    """Replaces the training forward of a batch norm; parameters, buffers and names are unchanged."""
+    """Replaces the training forward of a batch norm; parameters, buffers and names stay."""
 
     world: World
 

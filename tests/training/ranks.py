@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,7 +17,8 @@ from safetensors.torch import save_file
 
 from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.training import Trial, World
+from mtsearch.data import Dataset, Split, open_dataset
+from mtsearch.training import Trial, World, checkpointed
 
 # methods that draw random numbers: equal on all ranks, but not to those of one process
 RANDOM = ("rlw", "graddrop", "pcgrad", "gradvac", "sdmgrad")
@@ -30,6 +32,8 @@ FAST = (
     "norm-mgda-parameter",
     "augmented-sparse-ema",
     "one-image-left",
+    "missing-labels-mgda-feature",
+    "missing-labels-famo-loss",
     "disjoint-joint",
 )
 JOINT = DataConfig(dataset="patches10_digits", limit=75)
@@ -101,6 +105,12 @@ def cases(tier: str | None = None) -> dict[str, tuple[dict, DataConfig]]:
             {"batch_size": 37, **changes},
             RESTORED if name == "mixing" else JOINT,
         )
+    for name, level in (("gls", None), ("famo", None), ("mgda", "feature"), ("mgda", "parameter")):
+        settings = {"name": name} if level is None else {"name": name, "level": level}
+        found[f"missing-labels-{name}-{level or 'loss'}"] = (
+            {"balancing": settings, "backbone": "plain", "batch_size": 8},
+            JOINT,
+        )
     found["disjoint-joint"] = (norm, DISJOINT)
     found["disjoint-coin"] = ({**norm, "task_schedule": "coin"}, DISJOINT)
     assert set(FAST) <= set(found)
@@ -109,6 +119,15 @@ def cases(tier: str | None = None) -> dict[str, tuple[dict, DataConfig]]:
 
 def tier_of(name: str) -> str:
     return "fast" if name in FAST else "slow"
+
+
+def few_digits(data: DataConfig) -> Dataset:
+    """The dataset with a digit label on every tenth training image only."""
+    dataset = open_dataset(data)
+    train = dataset.splits["train"]
+    digits = torch.where(torch.arange(len(train)) % 10 == 0, train.labels["digit"], -1)
+    split = Split(train.images, {**train.labels, "digit": digits})
+    return replace(dataset, splits={**dataset.splits, "train": split})
 
 
 def config(changes: dict) -> TrialConfig:
@@ -134,6 +153,7 @@ def main(rank: int, size: int, folder: Path, tier: str) -> None:
         )
     reports, weights = {}, {}
     for name, (changes, data) in cases(tier).items():
+        checkpointed.open_dataset = few_digits if name.startswith("missing") else open_dataset
         trial = Trial(config(changes), data, World(rank, size))
         reports[name] = list(trial)
         weights |= {
