@@ -20,17 +20,28 @@ import psutil
 
 from mtsearch.runs.directory import RunDirectory
 from tests.chaos.checks import check_run
+from tests.helpers.spaces import real
 
 SEED = 20
+LONGER = {  # 16 reports a trial, so that faults fall between them
+    "data": {"dataset": "cifar10_mnist", "limit": 600},
+    "trial": {
+        **real("results").raw["trial"],
+        "epochs": {"search": 4, "retrain": 12},
+    },
+}
 KINDS = {
-    "search": {"resources": {"cpu": 0.5, "report_timeout": 8}},
+    "search": {**LONGER, "resources": {"cpu": 0.5, "report_timeout": 15}},
     "workers": {
+        **LONGER,
         "workers": 2,
-        "resources": {"cpu": 0.5, "report_timeout": 40, "collective_timeout": 15},
+        "resources": {"cpu": 0.5, "collective_timeout": 15},
+        "search": {"sampler": "grid", "trials": 2, "slots": 1},
     },
 }
 FAULTS = ("kill driver", "terminate driver", "pause driver", "kill actor", "stop actor")
-ACTORS = ("TrialActor", "RayTrainWorker")  # in the names of the processes that train
+# in the names of the processes that train; a stopped worker is noticed by its group
+PROCESSES = {"search": "TrialActor", "workers": "RayTrainWorker"}
 LONGEST = 240  # seconds that a driver may take
 DRIVERS = 4  # of one round at most
 
@@ -70,7 +81,7 @@ def play(drive: Drive, number: int, root: Path, baselines: dict[str, tuple]) -> 
     driver = drive(run=str(root), made="real", more=KINDS[kind])
     run = first_report(driver, root)
     time.sleep(delay)  # the random moment
-    hit = cause(fault, driver, draw)
+    hit = cause(fault, driver, PROCESSES[kind], draw)
     drivers = 1
     out, said = driver.communicate(timeout=LONGEST)
     while driver.returncode != 0 and drivers < DRIVERS:
@@ -92,7 +103,7 @@ def play(drive: Drive, number: int, root: Path, baselines: dict[str, tuple]) -> 
     }
 
 
-def cause(fault: str, driver: subprocess.Popen, draw: random.Random) -> bool:
+def cause(fault: str, driver: subprocess.Popen, name: str, draw: random.Random) -> bool:
     """Cause a fault. Returns whether there was a process to disturb."""
     what, whom = fault.split()
     if whom == "driver":
@@ -105,19 +116,19 @@ def cause(fault: str, driver: subprocess.Popen, draw: random.Random) -> bool:
         else:
             driver.send_signal(signal.SIGKILL if what == "kill" else signal.SIGTERM)
         return True
-    found = sorted(actors(), key=lambda process: process.pid)
+    found = sorted(processes(name), key=lambda process: process.pid)
     if not found:
         return False
     draw.choice(found).send_signal(signal.SIGKILL if what == "kill" else signal.SIGSTOP)
     return True
 
 
-def actors() -> list[psutil.Process]:
-    """The processes of this process's own cluster that train."""
+def processes(name: str) -> list[psutil.Process]:
+    """The processes of this process's own cluster with a name."""
     found = []
     for process in psutil.Process(os.getpid()).children(recursive=True):
         try:
-            if any(name in process.cmdline()[0] for name in ACTORS):
+            if name in process.cmdline()[0]:
                 found.append(process)
         except (psutil.Error, IndexError):
             continue
