@@ -18,6 +18,8 @@ from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import RunningSearch
 
 REFRESH = 0.5  # seconds
+ENDED = 5  # trials that have ended last, shown above those that run
+FRAME = 8  # lines of the terminal that are not rows: the summary, the head and a margin
 
 
 class Display:
@@ -84,6 +86,9 @@ class Display:
             for o in self._search.space.config.objectives
         ]
 
+    def _values(self, metrics: Mapping[str, Any]) -> list[str]:
+        return [_number(metrics.get(o.metric)) for o in self._search.space.config.objectives]
+
     def _summary(self) -> str:
         parts = [
             f"front {self._search.front_size}",
@@ -132,17 +137,18 @@ class Display:
         for name in objectives:
             table.add_column(name.removeprefix("val/"), justify="right")
         state = self._search.state
-        for trial in sorted(state.running.values(), key=order):
-            if trial.trial in self._began:
-                share = self._share(trial)
-                bar = "█" * round(12 * share) + "░" * (12 - round(12 * share))
-                last = trial.reports[max(trial.reports)] if trial.reports else {}
-                done, total = self._progress(trial)
-                table.add_row(
-                    trial.trial,
-                    f"{bar} {done}/{total} {last.get('phase', '')}",
-                    *(_number(last.get(n)) for n in objectives),
-                )
+        running = [t for t in sorted(state.running.values(), key=order) if t.trial in self._began]
+        room = max(self._console.height - FRAME, 1)
+        ended = state.ended[-min(ENDED, max(room - len(running), 0)) :] if running else []
+        for trial in ended if room > len(running) else []:
+            table.add_row(trial.trial, trial.state, *self._values(trial.result), style="dim")
+        for trial in running[:room]:
+            share = self._share(trial)
+            bar = "█" * round(8 * share) + "░" * (8 - round(8 * share))
+            last = trial.reports[max(trial.reports)] if trial.reports else {}
+            done, total = self._progress(trial)
+            progress = f"{bar} {done}/{total} {last.get('phase', '')}"
+            table.add_row(trial.trial, progress, *self._values(last))
         counts = {name: count for name, count in state.states.items() if count}
         counts["waiting"] = max(self._search.total - len(state.trials), 0)
         states = "  ".join(f"{count} {name}" for name, count in counts.items())

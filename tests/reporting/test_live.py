@@ -2,6 +2,7 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from mtsearch.config.schema import DataConfig
 from mtsearch.reporting.live import Display
@@ -102,3 +103,16 @@ def test_reports_known_already_are_dropped(manager):
     for _ in range(2):
         manager.reports(trial.trial, [{"report": 1, "epoch": 1}, {"report": 2, "epoch": 2}])
     assert [e["report"] for e in manager.run.events() if e["event"] == "report"] == [1, 2]
+
+
+def test_last_ended_trials_stay_in_the_table(manager):
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    with Display(manager, 2, console) as display:
+        finish(manager, display, manager.next_trial(), 51.5, 10.0)
+        display.trial(manager.next_trial())
+        console.file.truncate(console.file.seek(0))
+        display.refresh(force=True)
+        shown = console.file.getvalue()
+    assert "stl" in shown and "51.5" in shown and "0000" in shown
+    lines = [Text.from_ansi(line).plain for line in shown.splitlines()]
+    assert max(map(len, lines)) <= 80 and len(lines) <= 24
