@@ -18,7 +18,9 @@ class SegmentationMeter:
 
     `error` = 100 - mIoU and `pixel_error` = 100 - overall accuracy, both in percent, and `kappa`.
     The mIoU is the mean over the classes that occur in the truth or the prediction of the split; a
-    class that occurs in neither is left out, one that is only predicted counts as 0. Where the task's card names an `undefined` class, its pixels are left
+    class that occurs in neither is left out, one that is only predicted counts as 0.
+
+    Where the task's card names an `undefined` class, its pixels are left
     out of these, and `error_all`, `pixel_error_all` and `kappa_all` count them in as a class, which
     a network that is not trained on it always misses. While the label of undefined pixels is the
     card's `ignore`, an image without any defined pixel counts as not labelled.
