@@ -1,6 +1,6 @@
 """Private APIs of Ray and Ray Tune, each in one function that says what it replaces.
 
-`tests/execution/test_compat.py` fails when a new version of Ray changes one of them.
+`tests/execution/test_ray_compat.py` fails when a new version of Ray changes one of them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Private APIs of Optuna, each in one function that says what it replaces.
 
-`tests/strategy/test_compat.py` fails when a new version of Optuna changes one of them.
+`tests/strategy/test_optuna_compat.py` fails when a new version of Optuna changes one of them.
 """
 
 from __future__ import annotations

@@ -65,5 +65,5 @@ class _Forgetful(BalancingConformance):
 
 
 def test_a_stream_that_is_not_kept_is_found(tmp_path):
-    with pytest.raises(AssertionError, match="went on otherwise after the state was read"):
+    with pytest.raises(AssertionError, match="differs after the state was loaded"):
         _Forgetful().test_the_state_goes_on_bit_identically(tmp_path)

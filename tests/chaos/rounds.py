@@ -1,7 +1,7 @@
 """Rounds of random faults: a search with real trials is disturbed at a random moment after its
 first report, resumed where it has ended, and compared with an undisturbed run.
 
-``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow tests/chaos/test_rounds.py`` plays 200
+``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow tests/chaos/test_random_faults.py`` plays 200
 rounds and appends a line of JSON to FILE for each; rounds that FILE has already are left out.
 """
 

@@ -157,7 +157,7 @@ def test_a_run_on_a_damaged_store_does_not_begin(tmp_path, stored, how, capsys):
     (tmp_path / "toy.yaml").write_text(json.dumps({**raw, "data": data}))
     assert run_door([f"space={tmp_path / 'toy.yaml'}"]) == 2
     said = capsys.readouterr().err
-    assert "are damaged" in said and "prepare the dataset again" in said and said.count("\n") == 1
+    assert "damaged" in said and "prepare the dataset again" in said and said.count("\n") == 1
     assert not list((tmp_path / "results").rglob("events.jsonl"))
 
 
@@ -192,7 +192,8 @@ def test_events_that_do_not_fit_are_named():
         {"event": "report", "time": 2, "trial": "0009", "report": 1},
     ]
     with pytest.raises(
-        BadInput, match=r"^event 2 of the run, a `report`, does not fit .* remove that line\.$"
+        BadInput,
+        match=r"^line 2 of events\.jsonl, a `report` event, does not fit .* remove that line\.$",
     ):
         RunState.from_events(events)
 

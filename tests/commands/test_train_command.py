@@ -173,7 +173,7 @@ def test_a_resume_refuses_other_keys(train_main, tmp_path):
     code, _, err = train_main(f"resume={made.path}")
     assert (
         code == 2
-        and f"holds a search. Go on with it: python -m mtsearch.run resume={made.path}" in err
+        and f"holds a search. Continue it: python -m mtsearch.run resume={made.path}" in err
     )
 
 

@@ -182,7 +182,7 @@ def test_a_missing_list_is_named(tmp_path):
 def test_a_fold_of_a_set_without_folds_and_a_share_beside_a_fold_are_refused():
     with pytest.raises(BadInput, match=r"`data\.fold` should be left out with `multimnist`"):
         resolve(DataConfig(dataset="multimnist", fold=1))
-    with pytest.raises(ValueError, match="no use for `val_fraction` beside `fold`"):
+    with pytest.raises(ValueError, match="does not use `val_fraction` beside `fold`"):
         DataConfig(dataset="rsscn7", fold=1, val_fraction=0.2)
 
 

@@ -8,20 +8,20 @@ import sys
 import threading
 
 import pytest
-from mtsearch.runs.mirror import fence, read_segments
 from rich.console import Console
 
-from mtsearch import run as run_door
 from mtsearch.commands import export, report, train
+from mtsearch.commands import run as run_door
 from mtsearch.config.space import Space
 from mtsearch.execution import engine
 from mtsearch.jobs.job import Job
-from mtsearch.runs import checkpoints as kept
 from mtsearch.runs import lease as leases
-from mtsearch.runs import mirror as mirrors
+from mtsearch.runs import uploader as mirrors
 from mtsearch.runs.lease import Lease
 from mtsearch.runs.object_store import Store
 from mtsearch.runs.opening import open_run
+from mtsearch.runs.pending import cache_folder, folder_for, pending_folder
+from mtsearch.runs.uploader import fence, read_segments
 from tests.execution.test_search import calm, counted, shown, told
 from tests.helpers.fake import order, release, until, waits
 from tests.helpers.fixtures import FAKE, ROOT
@@ -68,8 +68,8 @@ def test_a_search_in_a_store_gives_the_rows_of_one_in_a_folder(search, calm, url
         "one object a trial"
     )
     assert (
-        not list(kept.outbox(run.address).rglob("*"))
-        and not (kept.cache() / "runs" / kept.slug(run.address)).exists()
+        not list(pending_folder(run.address).rglob("*"))
+        and not (cache_folder() / "runs" / folder_for(run.address)).exists()
     )
     assert search.resume(run)[0] == 0
     assert shown(open_run(run.address)) == shown(calm[1])
@@ -189,8 +189,8 @@ def test_a_store_that_stays_away_ends_the_run_with_one_and_the_next_resume_uploa
     assert code == 0, text
     assert shown(run) == shown(calm[1]) and told(run) == told(calm[1])
     assert (
-        not list(kept.outbox(run.address).rglob("*.zip"))
-        and not (kept.cache() / "runs" / kept.slug(run.address)).exists()
+        not list(pending_folder(run.address).rglob("*.zip"))
+        and not (cache_folder() / "runs" / folder_for(run.address)).exists()
     )
 
 

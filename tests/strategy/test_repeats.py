@@ -85,7 +85,7 @@ def test_seeds_are_the_repeats_that_are_asked_for(study_run):
 
 
 def test_options_that_make_the_same_trial_count_once(study_run):
-    rate = {"name": "adam", "lr": {"choice": [0.01, "1e-2", 0.001], "default": 0.01}}
+    rate = {"name": "adam", "lr": {"choice": [1, 1.0, 0.001], "default": 1}}
     one = study_run({"optimizer": rate, **sizes(32)})
     assert one.study.size == 2
     configs = finish(one)
