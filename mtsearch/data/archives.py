@@ -1,7 +1,7 @@
-"""Zip and tar archives, whose headers are checked before anything is read.
+"""Zip and tar archives, whose headers are checked before any content is read.
 
-Refused are names that lead out of the archive, links and devices, encrypted and duplicate members,
-and archives that expand beyond the limits below.
+Archives are refused when a member's name points outside the archive, when a member is a link, a
+device, encrypted or a duplicate, and when they expand beyond the limits below.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from mtsearch.data.trees import Folder, Tree, check_regular, is_hidden
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 MAX_MEMBERS = 5_000_000
 MAX_MEMBER_BYTES = 4 << 30
-MAX_RATIO = 200  # of expanded to compressed bytes, for archives that expand to more than:
+# The limit on expanded / compressed bytes, for archives that expand to more than the size below.
+MAX_RATIO = 200
 RATIO_APPLIES_ABOVE = 1 << 30
 _ERRORS = (
     zipfile.BadZipFile,
@@ -87,7 +88,8 @@ class Tar(Tree):
             block = archive.fileobj.read(512)
             if len(block) < 512 or any(block):
                 raise tarfile.ReadError("it is truncated or has a damaged header")
-            while archive.fileobj.read(1 << 20):  # to the checksum at the end of compressed ones
+            # Reading to the end verifies the checksum of compressed archives.
+            while archive.fileobj.read(1 << 20):
                 pass
             return files
 
@@ -110,8 +112,11 @@ class Tar(Tree):
 
 
 def open_tree(path: Path, *, shallow: bool = False) -> Tree:
-    """The tree at a path: a folder, or an archive by the ending of its name. Raises `BadInput` for
-    an archive that cannot be read or is refused."""
+    """Open a folder, or an archive by the ending of its name, as a tree.
+
+    Raises:
+        BadInput: the archive cannot be read or is refused.
+    """
     if path.is_dir():
         return Folder(path, shallow=shallow)
     check_regular(path)
@@ -119,7 +124,7 @@ def open_tree(path: Path, *, shallow: bool = False) -> Tree:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name ends like an archive that can be read."""
+    """Whether the name ends like that of an archive that can be read."""
     return path.name.lower().endswith(ARCHIVES)
 
 
@@ -132,8 +137,8 @@ def stem(path: Path) -> str:
 
 
 class _Bounded:
-    """A decompressed stream that ends with an error when it passes the limits: a header may claim
-    any size, and what it claims would be read into memory."""
+    """A decompressed stream that raises when it passes the limits: a header may claim any size, and
+    tarfile would read that many bytes into memory."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
         self._stream, self._path = stream, path
@@ -189,10 +194,10 @@ def _check_names(path: Path, names: list[str]) -> None:
     for name in names:
         parts = name.replace("\\", "/").split("/")
         if name.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":"):
-            raise _refused(path, name, "leads out of the archive")
+            raise _refused(path, name, "points outside the archive")
         plain = "/".join(part for part in parts if part not in ("", "."))
         if plain in seen and plain and not is_hidden(plain) and not name.endswith("/"):
-            raise _refused(path, name, "is there twice", "keep one of the two")
+            raise _refused(path, name, "occurs twice", "keep one of the two")
         seen.add(plain)
 
 

@@ -1,4 +1,4 @@
-"""Batches of a split that lies whole on the device: no workers, no per-image Python."""
+"""Batches of a split that is held whole on the device, without workers or per-image Python code."""
 
 from __future__ import annotations
 
@@ -24,17 +24,30 @@ from mtsearch.data.types import Split
 
 
 class Batches:
-    """One pass over a split per iteration; the last, smaller batch is kept.
+    """Batches of a split; each iteration is one pass, which includes the last, smaller batch.
 
-    ``generator`` draws the order and the augmentation; it may be on the CPU whatever the device,
-    and then gives the same batches on all. None means in order, which leaves nothing random.
-    ``mean`` and ``std`` are per channel, of pixels in [0, 1]. Yields images float32 (B, C, H, W),
-    normalised, in ``memory_format``, and the labels by task. Labels (N, H, W) or (N, C, H, W) as
-    large as the images move with them under augmentation; what comes in from outside gets what
-    ``ignore`` gives for their task. One number is for all tasks with whole-numbered labels; a task
-    that ``ignore`` does not name gets -1. Labels that are floats get NaN unless they are named.
-    Labels that are pictures, uint8, are kept as bytes and yielded as float32 in [0, 1], NaN for
-    what comes in from outside.
+    Batches are pairs of images, float32 (B, C, H, W), normalised, in ``memory_format``, and labels
+    by task. Dense labels, (N, H, W) or (N, C, H, W) of the size of the images, are augmented with
+    the images. Labels that are images (uint8) are stored as bytes and returned as float32 in
+    [0, 1], with NaN for pixels from outside the image.
+
+    Args:
+        split: images and labels.
+        batch_size: images per batch.
+        mean: per channel, of pixels in [0, 1].
+        std: per channel, of pixels in [0, 1].
+        generator: source of the order and the augmentation. It may be on the CPU for any device,
+            which then gives the same batches on all devices. None keeps the order of the split and
+            allows no augmentation.
+        augment: the augmentation; None for none.
+        device: where the split is held.
+        memory_format: of the returned images.
+        ignore: value of dense labels for pixels from outside the image. A number applies to all
+            tasks with integer labels; a mapping gives it by task, by default -1 for integer and NaN
+            for float labels.
+
+    Raises:
+        ValueError: a parameter is out of range.
     """
 
     def __init__(
@@ -91,8 +104,8 @@ class Batches:
                 else None
             )
         else:
-            # An image is a row of bytes in the batches' memory format: taking rows yields that
-            # format, normalising is a straight pass.
+            # Each image is a row of bytes in the memory format of the batches, so that selecting
+            # rows keeps that format and normalising is one contiguous pass.
             self.rows = (images.permute(0, 2, 3, 1) if self.channels_last else images).reshape(
                 self.count, -1
             )
@@ -128,11 +141,12 @@ class Batches:
         share: tuple[int, int] = (0, 1),
         size: int | None = None,
     ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """One pass in an order drawn from `generator`, over all images or those `among` (n,) them;
-        augmentation is drawn batch by batch.
+        """One pass in an order drawn from `generator`, over all images or over those with the
+        indices `among` (n,). The augmentation is drawn batch by batch.
 
-        ``share`` is (which, of how many): the part of each batch that is made, all being drawn
-        alike; the last one's may be empty. ``size`` stands for the batch size where it is given.
+        ``share`` is (index, count): which of `count` equal parts of each batch is returned. All
+        parts draw the same random numbers; the last part may be empty. ``size`` replaces the batch
+        size.
         """
         order = torch.randperm(
             self.count if among is None else len(among),
@@ -150,8 +164,8 @@ class Batches:
         generator: torch.Generator | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The examples at ``index`` (B,), on any device, as a batch, or one ``share`` of them.
-        ``generator`` draws the augmentation of all B, where there is one."""
+        """The examples at ``index`` (B,), on any device, as a batch, or one ``share`` of it.
+        ``generator`` draws the augmentation of all B examples, if there is any."""
         part = slice(*(len(index) * (share[0] + end) // share[1] for end in (0, 1)))
         mine = to_device(index[part], self.scale.device)
         labels = {name: values.index_select(0, mine) for name, values in self.labels.items()}
@@ -190,8 +204,8 @@ class Batches:
         return self._finish(values), _floats(labels | moved, outside)
 
     def _finish(self, values: Tensor) -> Tensor:
-        """Float pixels (B, C*H*W) in the order of the memory format, normalised in place: a fresh
-        array costs more in page faults than the arithmetic."""
+        """Float pixels (B, C*H*W) in the order of the memory format, normalised in place, because a
+        new array costs more in page faults than the arithmetic."""
         values.mul_(self.scale).add_(self.shift)
         channels, height, width = self.shape
         if self.channels_last:
@@ -200,7 +214,7 @@ class Batches:
 
 
 def _floats(labels: dict[str, Tensor], outside: Tensor | None = None) -> dict[str, Tensor]:
-    """Labels with pictures as floats in [0, 1], NaN ``outside`` (B, H, W) of them."""
+    """Labels, with images converted to floats in [0, 1] and NaN where ``outside`` (B, H, W)."""
     out = {}
     for name, values in labels.items():
         if values.dtype == torch.uint8:
@@ -212,16 +226,16 @@ def _floats(labels: dict[str, Tensor], outside: Tensor | None = None) -> dict[st
 
 
 def _moved(labels: Tensor, source: Tensor) -> Tensor:
-    """Labels (B[, C], P), at the pixels that each of the result's comes from, (B, H*W)."""
+    """Gather labels (B[, C], P) at the source pixels (B, H*W) of the result."""
     return labels.gather(
         -1, source if labels.dim() == 2 else source[:, None].expand(-1, labels.shape[1], -1)
     )
 
 
 def _ignored(name: str, labels: Tensor, ignore: int | Mapping[str, float]) -> float:
-    """The value that means "not labelled" among the labels of a task."""
+    """The value that marks a task's pixels as not labelled."""
     if labels.dtype == torch.uint8:
-        return 0  # a byte has no room for it: see `_floats`
+        return 0  # a byte cannot represent it; `_floats` sets NaN
     whole = not labels.is_floating_point()
     default: float = (ignore if isinstance(ignore, int) else -1) if whole else math.nan
     value = ignore.get(name, default) if isinstance(ignore, Mapping) else default

@@ -1,4 +1,4 @@
-"""Finding and reading data cards: by name from the project's `datasets` folder, or by path."""
+"""Data cards, found by name in the project's `datasets` folder or by path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtsearch.config.yaml_text import load_yaml
 
 def datasets_folder() -> Path:
     """The folder with the cards and the embedded sample: package data in an installed wheel,
-    `datasets` beside the package in a clone."""
+    `datasets` beside the package in a source tree."""
     folder = package_folder("datasets").resolve()
     if not folder.is_dir():
         raise BadInput(
@@ -31,9 +31,10 @@ def list_cards() -> dict[str, DatasetCard]:
 
 
 def load_card(name_or_path: str | Path) -> DatasetCard:
-    """The card of that name, or the card in that YAML file.
+    """The project's card with that name, or the card in that YAML file.
 
-    Raises `BadInput` when there is none, or when it does not describe a dataset.
+    Raises:
+        BadInput: there is no such card, or it does not describe a dataset.
     """
     text = str(name_or_path)
     if text.endswith((".yaml", ".yml")):

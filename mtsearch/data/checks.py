@@ -1,4 +1,4 @@
-"""Checks of built splits against their card: shapes, classes, and labels to train on."""
+"""Checks of built splits against their card: shapes, classes and labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_split(card: DatasetCard, name: str, arrays: SplitArrays) -> None:
             and labels.shape[1:] != (task.outputs, *card.shape[1:])
         ):
             raise BadInput(
-                f"The pictures that task `{task.name}` of `{card.name}` restores should have shape"
+                f"The target images of task `{task.name}` of `{card.name}` should have shape"
                 f" {(task.outputs, *card.shape[1:])}, as large as the images. Found"
                 f" {labels.shape[1:]} in {name}; correct the data card."
             )
@@ -35,22 +35,22 @@ def check_split(card: DatasetCard, name: str, arrays: SplitArrays) -> None:
 
 
 def check_labels(card: DatasetCard, counts: dict[str, Any]) -> None:
-    """Check that every task has something to learn.
+    """Check that every task has labels to learn from.
 
     Args:
         card: the dataset's card.
-        counts: of `label_counts`.
+        counts: label counts, as returned by `label_counts`.
 
     Raises:
-        BadInput: a task has no label in training; a classification has one class in training; a
-            class of a classification has no image in any split.
+        BadInput: a task has no label in the training split; a classification has only one class in
+            the training split; a class of a classification has no image in any split.
     """
     for task in card.tasks:
         splits = counts[task.name]
         if not splits["train"]["labels"]:
             raise BadInput(
                 f"The task `{task.name}` of `{card.name}` has no label in the training split; add"
-                " labels or take the task out of the data card."
+                " labels or remove the task from the data card."
             )
         if task.kind == "classification":
             _check_classification(card, task, splits)
@@ -66,13 +66,13 @@ def _check_classification(card: DatasetCard, task: TaskCard, splits: dict[str, A
     if absent and card.source.get("kind") != "disjoint":  # whose members may leave classes out
         raise BadInput(
             f"The class {_class_name(task, absent[0])} of task `{task.name}` of `{card.name}` has"
-            " no images; add some that can be read or take the class out of the data card."
+            " no images; add readable images or remove the class from the data card."
         )
     if len(present["train"]) < 2:
         raise BadInput(
             f"The classification `{task.name}` of `{card.name}` should have two classes or more in"
             f" the training split. Found {_class_name(task, present['train'][0])} alone; add images"
-            " of other classes or take the task out of the data card."
+            " of other classes or remove the task from the data card."
         )
     for name, numbers in present.items():
         what = f"the {name} split of task `{task.name}`"

@@ -1,4 +1,4 @@
-"""The names that dataset builders had before, for plug-ins that import them."""
+"""Former names of dataset builders, for plug-ins that import them."""
 
 from mtsearch.data.builders import DatasetBuilder as Composer
 from mtsearch.data.builders import SplitArrays as Side

@@ -1,14 +1,14 @@
-"""Image files as pixels of 8 bits.
+"""Decoding of image files to 8-bit pixels.
 
-Files of all modes become greyscale or RGB as follows:
+Files of all modes are converted to greyscale or RGB as follows:
 
-- 16-bit greyscale is scaled linearly to 8 bits: 0 -> 0, 65535 -> 255, rounded. Colour of 16 bits a
-  channel keeps its high byte, as Pillow reads it.
-- The EXIF orientation is applied: images are upright, as viewers show them.
-- Transparency is dropped; the colours below it are kept. Palettes become their colours.
-- Of animations and files of several pages, the first image is read.
+- 16-bit greyscale is scaled linearly to 8 bits: 0 -> 0, 65535 -> 255, rounded. 16-bit colour
+  channels keep their high byte, as in Pillow.
+- The EXIF orientation is applied, so that images are upright.
+- Transparency is dropped and the colours below it are kept. Palettes are replaced by their colours.
+- The first image of an animation or of a file with several pages is read.
 - CMYK is converted by Pillow's formula, without its colour profile.
-- Floating-point, signed, 32-bit and LAB images are refused: they have no defined range.
+- Floating-point, signed, 32-bit and LAB images are refused, because they have no defined range.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.data.formats.base import Request
 from mtsearch.data.remarks import remark
 
-# Formats that files can be recognised by and that need no other program (EPS starts Ghostscript).
+# Formats that Pillow identifies by content and reads without another program (EPS needs one).
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "AVIF", "PPM", "JPEG2000", "QOI")
 _ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 262, 339
@@ -35,7 +35,7 @@ SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """The formats that this Pillow can read; AVIF and others need libraries."""
+    """The formats that the installed Pillow can read; AVIF and others need libraries."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
@@ -60,12 +60,12 @@ def is_jpeg(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Picture:
-    """The first image of a file, its pixels decoded.
+    """The first image of a file, decoded.
 
     Attributes:
         image: as stored, not yet rotated.
         orientation: EXIF orientation 1..8; 1 is upright.
-        where: names the file in messages.
+        where: name of the file in messages.
     """
 
     image: Image.Image
@@ -74,15 +74,15 @@ class Picture:
 
 
 def decode(content: bytes, request: Request, where: str) -> NDArray[np.uint8]:
-    """One image file as uint8 (H, W, C) of the request's shape.
+    """Decode one image file to uint8 (H, W, C) in the requested shape.
 
     Args:
-        content: of the file.
-        request: the wanted shape and the resize filter.
-        where: names the file in messages.
+        content: bytes of the file.
+        request: the requested shape and the resize filter.
+        where: name of the file in messages.
 
     Raises:
-        BadInput: the file is no readable image, its mode or size cannot be used.
+        BadInput: the file is not a readable image, or its mode or size cannot be used.
     """
     return fit_image(convert(open_image(content, where), request.shape[0]), request, where)
 
@@ -91,7 +91,7 @@ def open_image(content: bytes, where: str) -> Picture:
     """Decode the first image of a file.
 
     Raises:
-        BadInput: the content is no image, damaged, or too large.
+        BadInput: the content is not an image, is damaged, or is too large.
     """
     try:
         with warnings.catch_warnings():
@@ -99,8 +99,8 @@ def open_image(content: bytes, where: str) -> Picture:
             image = Image.open(io.BytesIO(content), formats=_formats())
             frames = getattr(image, "n_frames", 1)
             image.load()
-    except Exception as error:  # Pillow's plug-ins raise nearly anything for damaged files
-        why = "it is no picture" if isinstance(error, UnidentifiedImageError) else _text(error)
+    except Exception as error:  # Pillow's plug-ins raise almost any exception for damaged files
+        why = "it is not an image" if isinstance(error, UnidentifiedImageError) else _text(error)
         raise BadInput(
             f"The image {where} cannot be read ({why}); replace or remove it."
         ) from error
@@ -110,7 +110,7 @@ def open_image(content: bytes, where: str) -> Picture:
 
 
 def convert(picture: Picture, channels: int) -> Image.Image:
-    """The upright picture in mode L (1 channel) or RGB (3 channels).
+    """Convert to an upright image of mode L (1 channel) or RGB (3 channels).
 
     Raises:
         BadInput: another number of channels, or a mode that 8 bits cannot represent.
@@ -126,14 +126,15 @@ def convert(picture: Picture, channels: int) -> Image.Image:
         remark("images whose transparency was dropped", where)
     if image.mode == "CMYK":
         remark("CMYK images converted without their colour profile", where)
-    if image.mode in ("RGBa", "La"):  # colours multiplied by their opacity
+    if image.mode in ("RGBa", "La"):  # colours premultiplied by alpha
         image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
     target = "RGB" if channels == 3 else "L"
     return rotate(_eight_bits(image, where), picture.orientation).convert(target)
 
 
 def fit_image(image: Image.Image, request: Request, where: str) -> NDArray[np.uint8]:
-    """An image of the right channels as uint8 (H, W, C), scaled with the request's filter."""
+    """Convert an image with the right channels to uint8 (H, W, C), scaled with the request's
+    filter."""
     channels, height, width = request.shape
     if image.size != (width, height):
         if request.resize is None:
@@ -147,7 +148,7 @@ def fit_image(image: Image.Image, request: Request, where: str) -> NDArray[np.ui
 
 
 def rotate(image: Image.Image, orientation: int) -> Image.Image:
-    """An image that is stored with this EXIF orientation (1..8) as it is to be seen."""
+    """Rotate an image that is stored with this EXIF orientation (1..8) upright."""
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -163,7 +164,7 @@ def rotate(image: Image.Image, orientation: int) -> Image.Image:
 def _eight_bits(image: Image.Image, where: str) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     signed = set(_values(tags.get(_TIFF_SAMPLE_FORMAT, 1))) - {1, 4}  # 1 unsigned, 4 undefined
-    # Up to Pillow 10, greyscale PNG and PGM of 16 bits have mode I, as integers of 32 bits have.
+    # Up to version 10, Pillow gives 16-bit greyscale PNG and PGM files the mode of 32-bit integers.
     sixteen = image.mode.startswith("I;16") or (
         image.mode == "I" and image.format in ("PNG", "PPM")
     )
@@ -186,7 +187,7 @@ def _eight_bits(image: Image.Image, where: str) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data hold no orientation that a viewer could read either
+    except Exception:  # damaged EXIF data; image viewers ignore them too
         return 1
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 

@@ -1,4 +1,4 @@
-"""Which device a trial uses, and how tensors get there."""
+"""The device of a trial, and transfers to it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mtsearch.config.errors import BadInput
 
 
 def device_of(name: str) -> torch.device:
-    """`auto`, `cpu` or `cuda` as a device: `auto` is this process's GPU where it has one.
+    """The device named `auto`, `cpu` or `cuda`; `auto` is the process's GPU if it has one.
 
-    ``cuda`` is torch's current one: Ray shows an actor its own GPUs alone, and Ray Train makes each
-    worker's own the current one.
+    ``cuda`` is torch's current device: Ray makes only an actor's own GPUs visible to it, and Ray
+    Train sets each worker's GPU as current.
 
     Raises:
-        BadInput: `cuda` where torch finds no GPU.
+        BadInput: `cuda` is requested but torch finds no GPU.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("`trial.device` is cuda, but torch finds no GPU here. Use `auto` or `cpu`.")
@@ -25,9 +25,11 @@ def device_of(name: str) -> torch.device:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device. To a GPU it goes from pinned memory, and the CPU does not
-    wait for it: torch keeps the pinned copy until the transfer is over. Nothing is copied where it
-    lies there already."""
+    """Copy a CPU tensor to a device; return it unchanged if it is there already.
+
+    The transfer to a GPU is asynchronous, from pinned memory, which torch keeps until the transfer
+    has finished.
+    """
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

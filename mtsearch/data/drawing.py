@@ -1,5 +1,5 @@
-"""Scenes drawn from a seed: land seen from above, with the cover of every pixel. They stand in for
-remote-sensing sets, whose licences let none be shipped."""
+"""Synthetic aerial scenes with a land cover per pixel, drawn from a seed. They replace
+remote-sensing datasets, whose licences do not allow redistribution."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 from mtsearch.data.splits import stream
 from mtsearch.data.textures import CLUTTER, COVERS, Cover, Values, noise, uniform
 
-SIZE = 64  # pixels, of a side
+SIZE = 64  # side of a scene, in pixels
 _PIECE = 256  # scenes drawn at once
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """``images``: uint8 (N, 64, 64, 3). ``masks``: uint8 (N, 64, 64), numbers of covers, and that
-    of "undefined", which follows the last cover's. ``labels``: int64 (N,), the most frequent
-    cover."""
+    """Drawn scenes.
+
+    Attributes:
+        images: uint8 (N, 64, 64, 3).
+        masks: uint8 (N, 64, 64), cover numbers; the number after the last cover is "undefined".
+        labels: int64 (N,), the most frequent cover.
+    """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
@@ -29,8 +33,8 @@ class Scenes:
 
 
 def draw_scenes(covers: Sequence[str], count: int, seed: int) -> Scenes:
-    """``count`` scenes in which each of the covers is meant to be the main one equally often; in
-    random order."""
+    """Draw ``count`` scenes in random order, with each cover as the intended main cover equally
+    often."""
     pieces = [
         _draw(
             [COVERS[name] for name in covers],
@@ -62,7 +66,7 @@ def _draw(
             chosen = masks[here] == number
             part[chosen] = painted[chosen]
             pixels[here] = part
-    light = uniform(random, 150, 330, count, 1, 1, 1)  # the sun, and the haze, in 256ths
+    light = uniform(random, 150, 330, count, 1, 1, 1)  # brightness (sun and haze), in 256ths
     cast = uniform(random, 236, 277, count, 1, 1, 3)
     grain = uniform(random, -14, 15, count, SIZE, SIZE, 3)
     return np.clip((pixels * light * cast >> 16) + grain, 0, 255).astype(np.uint8), masks.astype(
@@ -71,7 +75,7 @@ def _draw(
 
 
 def _land(covers: int, main: NDArray[np.int64], random: RandomState) -> Values:
-    """Masks (N, 64, 64): the main cover on 45 to 90 hundredths of the land, two more on the rest,
+    """Masks (N, 64, 64): the main cover on 45 to 90 percent of the pixels, two others on the rest,
     and undefined parts over them."""
     count = len(main)
     others = (
@@ -85,15 +89,14 @@ def _land(covers: int, main: NDArray[np.int64], random: RandomState) -> Values:
         main[:, None, None],
         masks,
     )
-    share = np.maximum(
-        uniform(random, -15, 16, count), 0
-    )  # half of the scenes are defined throughout
+    # In half of the scenes no pixel is undefined.
+    share = np.maximum(uniform(random, -15, 16, count), 0)
     return np.where(_lowest(noise(random, count, SIZE, 16), share), covers, masks).astype(np.int32)
 
 
 def _lowest(values: Values, share: Values) -> NDArray[np.bool_]:
-    """Which pixels have the lowest ``share`` (N,), in hundredths, of an image's values; ties are
-    left out."""
+    """Which pixels have the lowest ``share`` (N,), in percent, of an image's values; ties are
+    excluded."""
     ranked = np.sort(values.reshape(len(values), -1), axis=1)
     place = share * (ranked.shape[1] - 1) // 100
     return values < ranked[np.arange(len(values)), place][:, None, None]

@@ -1,9 +1,9 @@
-"""Five folds of a set of images: part f of five to test on, part f + 1 (mod 5) to validate on, the
-other three to train on.
+"""Five-fold splits of a set of images: fold f uses part f of five for testing, part f + 1 (mod 5)
+for validation and the other three for training.
 
-Read from `{train,val,test}_fold{0..4}.csv` where they lie beside the images: rows of path and label
-without a header, as the study of multi-task optimisation published them; separators of paths may be
-back-slashes. Else drawn from a seed, class by class.
+Folds are read from `{train,val,test}_fold{0..4}.csv` beside the images if these files exist: rows
+of path and label without a header, as published with the study of multi-task optimisation; path
+separators may be backslashes. Otherwise they are drawn from a seed, class by class.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ def read_fold(
     seed: int,
 ) -> dict[str, ImageSet]:
     """The splits "train", "val" and "test" of one fold, each in an order fixed by ``seed``. Images
-    that the CSV files do not list are left out. Raises `BadInput` for files that do not fit the
-    images."""
+    that the CSV files do not list are left out.
+
+    Raises:
+        BadInput: the CSV files do not fit the images.
+    """
     lists = fold_lists(found, source)
     pool, names = read_all(found, source, shape, classes)
     parts = (
@@ -52,8 +55,8 @@ def read_fold(
 
 
 def rotation(labels: NDArray[np.int64], fold: int, seed: int) -> dict[str, Index]:
-    """The splits of one fold, as indices class by class. Every class is shuffled by the seed and
-    cut at the fifths of its size, rounded down."""
+    """The splits of one fold as indices, class by class: every class is shuffled with the seed and
+    cut at fifths of its size, rounded down."""
     parts: list[list[Index]] = [[] for _ in range(FOLDS)]
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -72,8 +75,8 @@ def rotation(labels: NDArray[np.int64], fold: int, seed: int) -> dict[str, Index
 
 
 def fold_lists(found: LabelledImages, source: ImageSource) -> Tree | None:
-    """The tree with the CSV files: that of the images, or a folder or archive `<name>_folds` beside
-    it; None when there are none."""
+    """The tree with the CSV files of the folds: that of the images, or a folder or archive
+    `<name>_folds` beside it; None when there is none."""
     return next((tree for tree in _places(found, source) if list_files(tree)), None)
 
 

@@ -1,5 +1,5 @@
-"""Whether the files that a store was made of are still those that lie below the data root, judged
-by their names and sizes."""
+"""Inventories of source files: a prepared dataset records the names and sizes of the files that it
+was built from, to detect later changes below the data root."""
 
 from __future__ import annotations
 
@@ -25,28 +25,26 @@ from mtsearch.data.types import Resolved
 def inventories(
     builder: DatasetBuilder, name: str, images: LabelledImages, fold: int | None
 ) -> list[dict[str, Any]]:
-    """The inventory of the set in a field of a builder, and that of the lists of folds beside it
-    when a fold is asked for.
+    """The inventories of the image set in a builder's field and, if a fold is requested, of the
+    fold lists beside it.
 
-    Other files in the same place, such as notes, runs and stores, do not count.
+    Other files in the same place, such as notes, runs and stores, are not included.
     """
     return [inventory(tree, names) for tree, names in files_read(builder, name, images, fold)]
 
 
 def inventory(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
-    """How many these files of a tree are, their bytes in all, and a SHA-256 over their names and
-    sizes: the same for equal copies anywhere, in a folder or a zip. A tar, which would have to be
-    read to its end, counts as one file."""
+    """The number of files, their total bytes, and a SHA-256 of their names and sizes, which is the
+    same for equal copies in a folder or a zip file. A tar archive counts as a single file, because
+    listing it would require reading it to the end."""
     sizes = {posixpath.normpath(name): size for name, size in _sizes(tree, names)}
-    shared = (
-        posixpath.commonpath([posixpath.dirname(name) for name in sizes]) if sizes else ""
-    )  # archives hold a folder around all
+    # Archives often have a single top-level folder.
+    shared = posixpath.commonpath([posixpath.dirname(name) for name in sizes]) if sizes else ""
     lines = "".join(
         f"{size} {name[len(shared) :].lstrip('/')}\n" for name, size in sorted(sizes.items())
     )
-    digest = hashlib.sha256(
-        lines.encode(errors="surrogateescape")
-    ).hexdigest()  # a folder's names may be no text
+    # File names need not be valid text.
+    digest = hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
     return {
         "count": len(sizes),
         "bytes": sum(sizes.values()),
@@ -56,12 +54,17 @@ def inventory(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
 
 
 def check_sources(found: Resolved, *, begun: bool = False) -> None:
-    """Hold a prepared dataset against the sets that are found below its root. A set passes that is
-    not there, of which the store holds no inventory, or that is a tar on one side only. ``begun``:
-    for a run that goes on, and would not with a new store.
+    """Compare a prepared dataset with the image sets that are found below its root now.
+
+    A set is not compared if it is missing, if the store has no inventory of it, or if only one of
+    the two is a tar archive.
+
+    Args:
+        found: the dataset.
+        begun: whether a run is being continued, which could not use a new store.
 
     Raises:
-        BadInput: a set is of other files than those that the store was made of.
+        BadInput: a set has other files than those that the store was built from.
     """
     if found.checksum is None or found.card.embedded or not found.root.is_dir():
         return
@@ -95,16 +98,16 @@ def _check(
         what = "files" if tree is images.tree and part else "lists of folds"
         other = f"or delete the folder {found.store} to prepare the dataset again"
         raise BadInput(
-            f"The {what} of {source['title']} in {tree.path} are not those that its store was made"
-            f" of ({counts}). Put them back,"
-            f" {'as a run goes on only with the data that it began with' if begun else other}."
+            f"The {what} of {source['title']} in {tree.path} are not those that its store was built"
+            f" from ({counts}). Put them back,"
+            f" {'as a run continues only with the data that it started with' if begun else other}."
         )
 
 
 def files_read(
     builder: DatasetBuilder, name: str, images: LabelledImages, fold: int | None
 ) -> list[tuple[Tree, set[str]]]:
-    """The files that are read for the set in field `name`, by the tree that holds them."""
+    """The files that are read for the set in field `name`, by the tree that contains them."""
     source, own = builder.sources()[name], {*images.files, *builder.beside(name, images)}
     lists = fold_lists(images, source) if source.folds and fold is not None else None
     if lists is None:
@@ -126,10 +129,10 @@ def _sizes(tree: Tree, names: Iterable[str]) -> list[tuple[str, int]]:
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
-    except OSError:  # a link to nowhere, or gone since the folder was listed
+    except OSError:  # a broken link, or a file removed since the folder was listed
         return None
 
 
 def _same_tar(path: Path, then: dict[str, Any]) -> bool:
-    """Whether a tar is in its place: then it is not read from end to end to find what it holds."""
+    """Whether the set is a tar archive, which is not listed because that reads it to the end."""
     return "tar" in then and path.is_file() and path.stat().st_size == then["bytes"]

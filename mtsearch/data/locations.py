@@ -1,4 +1,4 @@
-"""Where datasets are looked for and where their stores go."""
+"""Where datasets are searched and where their stores are written."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mtsearch.data.builders import read_source
 from mtsearch.data.cards import datasets_folder
 
 VARIABLE = "MTSEARCH_DATA"
-DECODING = 2  # of image files; stores that an earlier version decoded are built again
+DECODING = 2  # version of image decoding; stores of earlier versions are rebuilt
 
 
 def cache_folder() -> Path:
-    """The user's own cache folder for this project."""
+    """The user's cache folder for this project."""
     return platformdirs.user_cache_path("mtsearch", appauthor=False)
 
 
 def configured_root(data: DataConfig) -> tuple[Path, str] | None:
-    """The data root that the user gave, by `data.root` or else by the environment, with how they
-    gave it.
+    """The data root given by `data.root` or by the environment, and which of these gave it.
 
-    Raises `BadInput` when it is no folder.
+    Raises:
+        BadInput: it is not a folder.
     """
     variable = os.environ.get(VARIABLE)
     if data.root is not None:
@@ -55,14 +55,14 @@ def sample_folder() -> Path:
 
 
 def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
-    """All that a store's content follows from, besides the files themselves."""
+    """Everything except the files that determines a store's content."""
     shown = card.model_dump(mode="json")
     source = read_source(card)
     others, code = source.ingredients(), code_of(type(source))
     return {
         "schema": store.SCHEMA,
         **{key: shown[key] for key in ("name", "source", "shape")},
-        # How a task is trained does not change what is stored.
+        # Training settings of a task do not change what is stored.
         "tasks": [
             {key: task[key] for key in ("name", "kind", "outputs", "classes", "ignore")}
             | (
@@ -76,16 +76,15 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
         "val_fraction": data.val_fraction or card.val_fraction,
         **({"decoding": DECODING} if source.sources() else {}),
         **({"ingredients": others} if others else {}),
-        **(
-            {"code": code} if code else {}
-        ),  # a plug-in's builder that was changed makes the dataset again
+        # A changed builder of a plug-in builds the store again.
+        **({"code": code} if code else {}),
         **({} if data.fold is None else {"fold": data.fold}),
     }
 
 
 def store_candidates(card: DatasetCard, data: DataConfig, root: Path) -> list[Path]:
-    """Where this dataset's store may be, best first: below `data.store`; else below the root; else
-    below the cache folder, by the root's path."""
+    """Where this dataset's store may be, in order of preference: below `data.store` if given, else
+    below the root, else below the cache folder under a name derived from the root's path."""
     made_of = recipe(card, data)
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
     part = f"val{made_of['val_fraction']:g}" if data.fold is None else f"fold{data.fold}"
@@ -98,13 +97,13 @@ def store_candidates(card: DatasetCard, data: DataConfig, root: Path) -> list[Pa
         / f"{card.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
         / leaf
     )
-    # The sample is part of the program, which is not to be written to, even where it could be.
+    # The sample is part of the program, whose folder is not written to even if it is writable.
     return [cached] if root == sample_folder() else [root / "mtsearch" / card.name / leaf, cached]
 
 
 def store_path(card: DatasetCard, data: DataConfig, root: Path) -> Path:
-    """Where this dataset's store is, or is to be built: the first place that has it, else the first
-    that can be written to."""
+    """Where this dataset's store is or will be built: the first candidate that has it, else the
+    first that is writable."""
     places = store_candidates(card, data, root)
     chosen = next((place for place in places if store.exists(place)), None) or next(
         (place for place in places if writable(place)), None
@@ -118,8 +117,8 @@ def store_path(card: DatasetCard, data: DataConfig, root: Path) -> Path:
 
 
 def writable(path: Path) -> bool:
-    """Whether a path can be made. A folder without any write bit counts as read-only even for the
-    superuser, who could write to it."""
+    """Whether a path can be created. A folder without any write bit counts as read-only even for
+    the superuser, who could write to it."""
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     return (
         existing.is_dir() and bool(existing.stat().st_mode & 0o222) and os.access(existing, os.W_OK)

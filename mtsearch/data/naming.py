@@ -1,4 +1,4 @@
-"""The label of a dataset: what is really used, as banners and tables print it."""
+"""The label of a dataset, which describes the data actually used, for banners and tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mtsearch.data.formats import LabelledImages
 
 
 def source_titles(card: DatasetCard, found: dict[str, LabelledImages]) -> dict[str, str]:
-    """The titles of the image sets by field, with a note where a lossless set is there as JPEG."""
+    """The titles of the image sets by field, with a note if a lossless set is found as JPEG."""
     sources = read_source(card).sources()
     return {
         name: sources[name].title + (" (JPEG)" if images.lossy and sources[name].lossless else "")
@@ -18,7 +18,7 @@ def source_titles(card: DatasetCard, found: dict[str, LabelledImages]) -> dict[s
 
 
 def dataset_label(card: DatasetCard, found: dict[str, LabelledImages], fold: int | None) -> str:
-    """The name of the dataset, the image sets it is made from, and its fold."""
+    """The name of the dataset, the image sets it is built from, and its fold."""
     part = "" if fold is None else f", fold {fold} {_origin_of_folds(card, found)}"
     titles = " and ".join(dict.fromkeys(source_titles(card, found).values()))
     if card.embedded:

@@ -1,4 +1,4 @@
-"""From a data configuration to a dataset in memory: resolve, prepare, open."""
+"""Resolve, prepare and open the dataset of a data configuration."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ _opening = threading.Lock()
 
 
 def resolve(data: DataConfig) -> Resolved:
-    """Which dataset the configuration means and where it is, without preparing or opening it.
+    """Find the dataset of a configuration, without preparing or opening it.
 
     The root is `data.root`, else `$MTSEARCH_DATA`, else the user's cache folder. The embedded
-    sample stands in only when neither of the first two is given and the dataset is not in the
-    third. The label names `data.limit` where it leaves something out of a dataset that is prepared.
-    Raises `BadInput` when a given root lacks the dataset.
+    sample is used only if neither of the first two is given and the cache folder lacks the dataset.
+    If `data.limit` shortens a prepared dataset, the label says so.
+
+    Raises:
+        BadInput: a given root lacks the dataset.
     """
     found = _resolve(data)
     if (
@@ -73,8 +75,8 @@ def _resolve(data: DataConfig) -> Resolved:
 
 
 def prepare(data: DataConfig) -> Path:
-    """Build the dataset's store unless it exists, and return its folder. However many processes ask
-    at once, one builds and the others wait for it."""
+    """Build the dataset's store unless it exists, and return its folder. If several processes call
+    this at once, one builds the store and the others wait for it."""
     resolved = resolve(data)
     if resolved.checksum is None:
         with store.lock(resolved.store):
@@ -86,10 +88,12 @@ def prepare(data: DataConfig) -> Path:
 
 
 def open_dataset(data: DataConfig) -> Dataset:
-    """The dataset, whole, in memory; prepared first if need be. Opened once per process.
+    """Load the whole dataset into memory, after preparing it if necessary. Each process loads a
+    dataset once.
 
-    Raises `BadInput` when the root lacks the dataset, its store is damaged, or the card normalises
-    otherwise than when that was built.
+    Raises:
+        BadInput: the root lacks the dataset, its store is damaged, or the card's normalisation has
+            changed since the store was built.
     """
     resolved = resolve(data)
     with _opening:
@@ -105,9 +109,13 @@ def open_dataset(data: DataConfig) -> Dataset:
 
 
 def open_labels(data: DataConfig) -> Dataset:
-    """The dataset with its labels, and with one black picture for all its images and all labels
-    that are pictures, which takes no room: enough to see which tasks have which images. Raises
-    `BadInput` as `open_dataset` does."""
+    """Load the dataset's labels without its images, to see which tasks label which images.
+
+    All images, and all labels that are images, are views of one black image, which takes no memory.
+
+    Raises:
+        BadInput: as `open_dataset`.
+    """
     resolved = resolve(data)
     if resolved.store in _opened:
         return open_dataset(data)
@@ -168,7 +176,7 @@ def _missing(card: DatasetCard, root: Path) -> list[str]:
 
 
 def _explain(card: DatasetCard, root: Path, missing: list[str]) -> str:
-    """Why files that lie below the root are not a set that is missing."""
+    """Why files below the root are not the missing set, as a clause."""
     for source in read_source(card).sources().values() if root.is_dir() else ():
         if not any(source.title in title for title in missing):
             continue
@@ -187,15 +195,13 @@ def _normalisation(card: DatasetCard) -> dict[str, list[float]]:
 
 
 def _check_normalisation(card: DatasetCard, place: Path, manifest: dict[str, Any]) -> None:
-    # Not part of the arrays, so not of the checksum either; a model trained with other values would
-    # be fed other inputs without a word.
-    built_for = manifest.get(
-        "normalisation", _normalisation(card)
-    )  # stores of before it was written down have none
+    # The checksum covers the arrays only. Another normalisation would silently change a model's
+    # inputs. Manifests of old stores have no normalisation.
+    built_for = manifest.get("normalisation", _normalisation(card))
     if built_for != _normalisation(card):
         raise BadInput(
             f"The data card of `{card.name}` gives mean {list(card.mean)} and std {list(card.std)},"
-            f" but its store was built for {built_for}; give the card its old values, or delete the"
+            f" but its store was built for {built_for}; restore the old values, or delete the"
             f" folder {place} and prepare the dataset again."
         )
 
@@ -203,8 +209,8 @@ def _check_normalisation(card: DatasetCard, place: Path, manifest: dict[str, Any
 def _splits(
     arrays: dict[str, NDArray[Any]], manifest: dict[str, Any], card: DatasetCard
 ) -> dict[str, Split]:
-    """The splits, their images channels-last in memory: then every trial's channels-last batches
-    are views of them, not copies."""
+    """The splits, with images in channels-last memory format, so that channels-last batches of all
+    trials are views, not copies."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     for name in SPLITS:
         tensors[f"{name}/images"] = tensors[f"{name}/images"].contiguous(
@@ -216,7 +222,7 @@ def _splits(
 def _sides(
     tensors: dict[str, torch.Tensor], manifest: dict[str, Any], card: DatasetCard
 ) -> dict[str, Split]:
-    # Masks are stored in bytes; so are pictures, which stay so.
+    # Masks are stored as bytes. Images as labels are also bytes and stay so.
     masks = [
         f"{name}/labels/{task.name}"
         for name in SPLITS
@@ -224,9 +230,8 @@ def _sides(
         if not has_values(task.kind)
     ]
     tensors |= {name: tensors[name].long() for name in masks if tensors[name].dtype == torch.uint8}
-    members = manifest.get(
-        "members", {}
-    )  # stores of before there were sets of several members have none
+    # Manifests of old stores have no members.
+    members = manifest.get("members", {})
     return {
         name: Split(
             tensors[f"{name}/images"],

@@ -1,8 +1,8 @@
-"""Cutting a set whose images overlap: images that share ground stay on one side.
+"""Splits of sets with overlapping images: overlapping images stay in one split.
 
-Groups of overlapping images lie in files beside the cards. A file's groups are dealt out by the
-file and the seed alone, whatever images are there: so two sets that one list covers agree on the
-side of every group, and can be used together.
+Groups of overlapping images are listed in files beside the cards. The groups of a file are assigned
+by the file and the seed alone, whatever images are found. Two sets that share a list therefore
+assign every group to the same split and can be used together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Groups = list[list[str]]  # of images, as "<set>/<class>/<name>"
 
 
 class Overlap(Model):
-    """Which groups hold: a ``list`` of a ``file`` beside the cards, in which this set is called
+    """Which groups apply: a ``list`` of a ``file`` beside the cards, in which this set has the name
     ``set``."""
 
     file: str = "gid_overlap_groups.json"
@@ -31,7 +31,7 @@ class Overlap(Model):
     set: str
 
     def groups(self) -> Groups:
-        """The groups of the list. Raises `BadInput` when there is no such file or list."""
+        """Read the groups of the list. Raises `BadInput` when there is no such file or list."""
         path = datasets_folder() / self.file
         if not path.is_file():
             raise BadInput(
@@ -90,8 +90,8 @@ def split_groups(
 def deal(
     groups: Groups, fraction: float, seed: int, taken: frozenset[int] = frozenset()
 ) -> frozenset[int]:
-    """Which groups go to the part: those that bring it nearer to ``fraction`` of each class of each
-    set, by squared distance."""
+    """Select the groups of the part: those that bring it closer to ``fraction`` of each class of
+    each set, in squared distance."""
     left = [number for number in range(len(groups)) if number not in taken]
     counts = [Counter(name.rpartition("/")[0] for name in group) for group in groups]
     totals = sum((counts[number] for number in left), Counter())

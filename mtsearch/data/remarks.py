@@ -1,7 +1,7 @@
 """Remarks about the files of a dataset, collected while it is built.
 
-A remark is something that the user should know and that is no error, such as images that were
-rotated by their EXIF orientation. `prepare` prints them, and the store's manifest keeps them.
+A remark is information for the user that is not an error, such as images that were rotated by their
+EXIF orientation. `prepare` prints remarks, and the store's manifest keeps them.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def collect_remarks() -> Iterator[Remarks]:
 
 
 def remark(text: str, example: str, count: int = 1) -> None:
-    """Make a remark about `count` files, `example` being one of them. Outside of `collect_remarks`
-    it is dropped."""
+    """Make a remark about `count` files, with one of them as `example`. Outside of
+    `collect_remarks` it is dropped."""
     remarks = _current.get()
     if remarks is not None:
         remarks.add(text, example, count)

@@ -1,4 +1,4 @@
-"""Where a set of images lies below a data root, and reading its two official sides."""
+"""Locating a set of images below a data root, and reading its official train and test splits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from mtsearch.data.formats.unsorted_files import UnsortedFiles
 from mtsearch.data.splits import order, split_indices
 from mtsearch.data.trees import list_folder
 
-_COMMON = "raw"  # the name of a folder in every set of torchvision's that is made of IDX files
+_COMMON = "raw"  # the folder name of every torchvision dataset that consists of IDX files
 
 
 class ImageSource(Model):
     """One set of images as a card's `source` describes it.
 
-    ``names``: folders or archives (without their ending, in any case) that hold it, directly in the
-    root or in one another. `raw`, which many sets call a folder of theirs, counts beside other
-    names only inside a folder with one of them. ``lossless``: the original is lossless, so that
-    JPEG files of it are said to be such in the dataset's label. ``order_seed``: fixes the order,
-    and the test side if there is none, when the files have lost the official order.
-    ``test_fraction``: the share of images to test on when the files make no test side.
-    ``original_classes``: the classes of the files by number, when the card's task names only some
-    of them: images of others are left out. ``per_class``: keep the first so many images of each
-    class, on each official side. ``folds``: the set is divided into five folds, by CSV files beside
-    the images or else by ``order_seed``; see `mtsearch.data.folds`.
+    Attributes:
+        names: names of folders or archives (without ending, case-insensitive) that contain the set,
+            directly in the root or nested in one another. The common name `raw` counts, beside
+            other names, only inside a folder with one of these.
+        lossless: whether the original is lossless; JPEG copies are then noted in the label.
+        order_seed: fixes the order, and the test split if there is none, when the files have lost
+            the official order.
+        test_fraction: share of test images when the files have no test split.
+        original_classes: classes of the files by number, when the card's task uses only some of
+            them; images of other classes are left out.
+        per_class: number of images kept of each class, the first ones of each official split.
+        folds: the set is divided into five folds, by CSV files beside the images or else by
+            ``order_seed``; see `mtsearch.data.folds`.
     """
 
     title: str
@@ -53,16 +56,16 @@ class ImageSource(Model):
     def _folds_are_of_all_images(self) -> ImageSource:
         if self.folds and (self.original_classes or self.per_class):
             raise ValueError(
-                "`folds` divide all images of a set, so they go neither with `original_classes` nor"
-                " with `per_class`"
+                "`folds` divide all images of a set, so they cannot be combined with"
+                " `original_classes` or `per_class`"
             )
         return self
 
 
 def locate(root: Path, source: ImageSource) -> LabelledImages | None:
-    """The images of a source below a root, by names of files alone; None when they are not there.
-    Those of any other format come before unsorted ones, as a folder around a set may hold a list
-    and a picture of its own."""
+    """Find the images of a source below a root by file names alone; None if they are not there.
+    Unsorted files are tried last, because the folder of a set may also contain tables and single
+    images."""
     unsorted: LabelledImages | None = None
     for path, shallow in _candidates(root, {name.lower() for name in source.names}):
         found = find_images(open_tree(path, shallow=shallow))
@@ -73,8 +76,8 @@ def locate(root: Path, source: ImageSource) -> LabelledImages | None:
 
 
 def misfit(root: Path, source: ImageSource) -> str:
-    """Why what lies below the root under one of the source's names is not the source's images: a
-    clause with the path, empty where there is no such folder or archive."""
+    """Why a folder or archive with one of the source's names does not contain its images: a clause
+    with the path, empty if there is no such folder or archive."""
     for path, shallow in _candidates(root, {name.lower() for name in source.names}):
         if not shallow:
             return f"{path} {explain_misfit(open_tree(path))}"
@@ -82,8 +85,8 @@ def misfit(root: Path, source: ImageSource) -> str:
 
 
 def unclaimed(root: Path, source: ImageSource) -> Path | None:
-    """The folder `raw` that is the root or lies in it and does not count, because the folder around
-    it has another name."""
+    """The folder `raw` that is the root or inside it and does not count because its parent has
+    another name."""
     names = {name.lower() for name in source.names}
     return next(
         (
@@ -101,7 +104,7 @@ def _candidates(root: Path, names: set[str]) -> Iterator[tuple[Path, bool]]:
         yield root, False
     yield from _inside(root, names)
     if counts:
-        yield root, True  # the files directly in the root: never a walk through all that lies there
+        yield root, True  # files directly in the root; the root is never searched recursively
 
 
 def _counts(path: Path, names: set[str]) -> bool:
@@ -135,12 +138,12 @@ def read_train_test(
     classes: tuple[str, ...],
     salt: str = "",
 ) -> tuple[ImageSet, ImageSet]:
-    """The images to train and validate on, and those to test on, in the official order or else in
+    """The images for training and validation, and those for testing, in the official order or in
     that of ``order_seed``.
 
-    Images of a validation folder join the training images: the split between the two is drawn by
-    the configuration's seed. ``salt`` tells one set from another that it is paired with: class
-    folders come class by class, so that one permutation of both would pair class with class.
+    Images of a validation folder join the training images, because the split between the two is
+    drawn with the configuration's seed. ``salt`` distinguishes two sets that are paired: class
+    folders are read class by class, so one permutation of both would pair class with class.
     """
     salted = (zlib.crc32(salt.encode()),) if salt else ()
     request = Request(
@@ -154,7 +157,7 @@ def read_train_test(
     if test is None:
         if source.test_fraction is None:
             raise BadInput(
-                f"The {source.title} images in {found.tree.path} make no test side; add"
+                f"The {source.title} images in {found.tree.path} have no test split; add"
                 " `test_fraction` to their source in the data card."
             )
         rest, part = split_indices(
@@ -170,14 +173,14 @@ def read_train_test(
 
 
 def _selected(side: ImageSet, source: ImageSource, classes: tuple[str, ...]) -> ImageSet:
-    """The images of the wanted classes, the first `per_class` of each, with the wanted classes'
-    numbers, in their order."""
+    """The images of the wanted classes in their order, the first `per_class` of each, labelled with
+    the numbers of the wanted classes."""
     if source.original_classes:
         unknown = set(classes) - set(source.original_classes)
         if unknown or not classes:
             raise BadInput(
                 f"The classes of the task that {source.title} labels should be named among"
-                f" `original_classes`. Found {min(unknown) if unknown else 'no names'}; mend the"
+                f" `original_classes`. Found {min(unknown) if unknown else 'no names'}; correct the"
                 " data card."
             )
         numbers = np.array(
@@ -203,7 +206,7 @@ def read_all(
     shape: tuple[int, int, int],
     classes: tuple[str, ...],
 ) -> tuple[ImageSet, tuple[str, ...]]:
-    """All images, whatever sides their files make, and their names; see `LabelledImages.names`."""
+    """All images of all official splits, and their names; see `LabelledImages.names`."""
     request = Request(source.shape or shape, classes, source.resize, source.group)
     names = tuple(name for split in found.splits for name in found.names(split))
     return _join([found.read(split, request) for split in found.splits]), names
@@ -213,7 +216,9 @@ def _join(sides: list[ImageSet]) -> ImageSet:
     if len(sides) == 1:
         return sides[0]
     if not sides:
-        raise BadInput("The images make a test side and no training side; add the folder `train`.")
+        raise BadInput(
+            "The images have a test split but no training split; add the folder `train`."
+        )
     groups = [side.groups for side in sides if side.groups is not None]
     images, labels = (
         np.concatenate([getattr(side, name) for side in sides]) for name in ("images", "labels")

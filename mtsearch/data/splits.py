@@ -1,7 +1,7 @@
 """Seeded orders and splits.
 
-All use NumPy's `RandomState`, whose random streams are frozen: a seed gives the same dataset with
-every NumPy version.
+All use NumPy's `RandomState`, whose random streams do not change between NumPy versions, so that a
+seed always gives the same dataset.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def order(count: int, *seed: int) -> Index:
 
 
 def stream(*seed: int) -> np.random.RandomState:
-    """The random stream of a seed, of any size."""
+    """The random stream of a seed, an integer of any size."""
     return np.random.RandomState(
         [word for value in seed for word in (value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF)]
     )

@@ -1,8 +1,8 @@
-"""Stores: a prepared dataset as an LMDB with a manifest, built once, read-only afterwards.
+"""Stores: a prepared dataset as an LMDB database with a manifest, built once, then read-only.
 
 A store is a folder with `data.mdb`, whose records are raw bytes of about 1 MiB of consecutive rows
-under keys like `train/images/000012`, and `manifest.json`, which says what they mean. It is built
-in a folder beside its place and renamed into it, so that a store exists whole or not at all.
+under keys like `train/images/000012`, and `manifest.json`, which describes them. It is built in a
+temporary folder beside its path and renamed, so that a store is either complete or absent.
 """
 
 from __future__ import annotations
@@ -30,20 +30,23 @@ _RECORD = 1 << 20
 
 
 def lock(path: Path) -> FileLock:
-    """The lock beside a store's place that whoever builds it holds; the system frees it when its
-    holder dies."""
+    """The lock file beside a store's path, held while building. The operating system releases it
+    when its holder exits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path.parent / f".{path.name}.lock")
 
 
 def exists(path: Path) -> bool:
-    """Whether a store is in its place."""
+    """Whether a store exists at this path."""
     return path.is_dir()
 
 
 def build(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
-    """Write a store. The caller holds its `lock`; folders that a killed builder left behind are
-    removed. Raises `OSError` when it cannot be written."""
+    """Write a store. The caller holds its `lock`; folders left by killed builders are removed.
+
+    Raises:
+        OSError: the store cannot be written.
+    """
     for stale in path.parent.glob(f".{path.name}.building-*"):
         shutil.rmtree(stale)
     folder = path.parent / f".{path.name}.building-{os.getpid()}"
@@ -87,8 +90,11 @@ def _write(folder: Path, arrays: Arrays) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a store. Raises `BadInput` when it is missing, damaged, or of a newer
-    schema."""
+    """Read the manifest of a store.
+
+    Raises:
+        BadInput: it is missing, damaged, or of a newer schema.
+    """
     file = path / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -114,8 +120,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _check_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Raise ValueError where the manifest describes arrays that its data file cannot hold, before
-    memory is taken for them."""
+    """Raise ValueError if the manifest describes arrays that the data file cannot contain, before
+    memory is allocated for them."""
     available = (path / DATA).stat().st_size if (path / DATA).is_file() else None
     for name, about in arrays.items():
         dtype = np.dtype(about["dtype"])
@@ -128,7 +134,7 @@ def _check_arrays(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def verify(path: Path, manifest: dict[str, Any]) -> None:
-    """Raise `Damaged` when a store's data are not, byte for byte, those that were built."""
+    """Raise `Damaged` if a store's data differ from those that were built, byte by byte."""
     file = path / DATA
     try:
         found = _file_hash(file)
@@ -144,8 +150,8 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
 
 
 def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = None) -> Arrays:
-    """The arrays of a store, all or those of these `names`. Raises `Damaged` when it is damaged."""
-    # Before LMDB maps the file: access beyond the end of a truncated map kills the process.
+    """Read all arrays of a store or those with these `names`. Raises `Damaged`."""
+    # Checked before LMDB maps the file: access beyond the end of a truncated map kills the process.
     verify(path, manifest)
     arrays: Arrays = {}
     try:
@@ -165,14 +171,14 @@ def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = N
                 arrays[name] = array
     except (lmdb.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         raise Damaged(
-            f"The store {path} does not hold what its manifest says ({error}); {_again(path)}"
+            f"The store {path} does not contain what its manifest lists ({error}); {_again(path)}"
         ) from error
     return arrays
 
 
 def checksum(arrays: Arrays) -> str:
-    """The sha256 of what a dataset holds: names, types, shapes and bytes of its arrays, however
-    they are stored."""
+    """The SHA-256 of a dataset's content: names, types, shapes and bytes of its arrays,
+    independent of how they are stored."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

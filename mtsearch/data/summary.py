@@ -1,4 +1,4 @@
-"""What a dataset holds: label counts, files left out and pixel statistics, for its manifest."""
+"""Statistics of a dataset for its manifest: label counts, files left out, and pixel statistics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from mtsearch.data.trees import Tree
 def label_counts(card: DatasetCard, splits: dict[str, SplitArrays]) -> dict[str, Any]:
     """For each task and split: the number of labels, of missing ones, and of each class.
 
-    Labels are counted by image, those of segmentations by pixel; labels of values have no classes.
+    Labels are counted per image, those of segmentations per pixel; labels that are values have no
+    classes.
     """
     return {
         task.name: {name: _counts(task, arrays.labels[number]) for name, arrays in splits.items()}
@@ -59,12 +60,12 @@ def _reason(name: str) -> str:
     ending = posixpath.splitext(name)[1].lower()
     if is_image(name):
         return f"`{ending}` files in places that are not read"
-    return f"`{ending}` files, which are no images" if ending else "files without an ending"
+    return f"`{ending}` files, which are not images" if ending else "files without an ending"
 
 
 def pixel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel of images (N, C, H, W), as pixels in [0, 1], to 4
-    digits."""
+    """Mean and standard deviation per channel of images (N, C, H, W), as pixels in [0, 1], rounded
+    to 4 digits."""
     values = np.arange(256) / 255
     mean, std = [], []
     for channel in range(images.shape[1]):

@@ -12,17 +12,16 @@ _DELIMITERS = {";": "semicolons", "\t": "tabs"}
 
 
 def read_csv(content: bytes, where: str, column: str | None = None) -> list[list[str]]:
-    """The rows of a CSV in UTF-8, with or without a byte order mark, with any line ends.
+    """Parse a CSV file in UTF-8, with or without a byte order mark, with any line endings.
 
     Args:
-        content: of the file.
-        where: names the file in messages.
-        column: a column that the first row has; where that row has it when it is split at
-            semicolons or tabs, and not when it is split at commas, the file is read so, with a
-            remark.
+        content: bytes of the file.
+        where: name of the file in messages.
+        column: a column of the first row. If the first row has this column only when split at
+            semicolons or tabs, the file is read with that delimiter, with a remark.
 
     Raises:
-        BadInput: the content is no text in UTF-8 or no CSV.
+        BadInput: the content is not UTF-8 text or not CSV.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -31,7 +30,7 @@ def read_csv(content: bytes, where: str, column: str | None = None) -> list[list
             remark(f"tables whose columns are separated by {_DELIMITERS[delimiter]}", where)
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{where} is no CSV in UTF-8 ({error}); save it as one.") from error
+        raise BadInput(f"{where} is not a CSV in UTF-8 ({error}); save it as one.") from error
 
 
 def _delimiter(text: str, column: str | None) -> str:

@@ -1,8 +1,8 @@
-"""Land covers as textures, drawn from a seed in whole numbers: the same bytes on every machine.
+"""Land-cover textures drawn from a seed in integer arithmetic, with the same bytes on every
+machine.
 
-A texture is a pattern (N, S, S) of values 0..255; a cover turns it into colours between a dark and
-a light one. Covers are told apart by their patterns: their colours are close to one another, and
-jittered for every scene.
+A texture is a pattern (N, S, S) of values 0..255; a cover maps it to colours between a dark and a
+light one. Covers differ by their patterns: their colours are similar and vary between scenes.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.int32]
 Colour = tuple[int, int, int]
+# All of length 4, approximately.
 _DIRECTIONS = np.array(
     [(4, 0), (0, 4), (3, 3), (3, -3), (4, 2), (2, 4), (4, -2), (2, -4)], np.int32
-)  # of length 4, nearly
+)
 
 
 def uniform(random: RandomState, low: int, high: int, *shape: int) -> Values:
-    """Whole numbers from ``low`` to below ``high``, (*shape)."""
+    """Random integers in [``low``, ``high``), of shape ``shape``."""
     return random.randint(low, high, shape, dtype=np.int32)
 
 
 def noise(random: RandomState, count: int, size: int, cell: int) -> Values:
-    """Smooth noise (N, S, S) in 0..255: random values on a lattice ``cell`` pixels wide, and
-    bilinear in between."""
+    """Smooth noise (N, S, S) in 0..255: random values on a lattice with ``cell`` pixels spacing,
+    interpolated bilinearly."""
     lattice = uniform(random, 0, 256, count, size // cell + 2, size // cell + 2)
     low, part = np.divmod(np.arange(size, dtype=np.int32), cell)
     rows = lattice[:, low] * (cell - part)[:, None] + lattice[:, low + 1] * part[:, None]
@@ -36,7 +37,7 @@ def noise(random: RandomState, count: int, size: int, cell: int) -> Values:
 
 
 def grass(random: RandomState, count: int, size: int) -> Values:
-    """Soft patches with a little grain."""
+    """Smooth patches with weak noise."""
     return (
         2 * noise(random, count, size, 12)
         + noise(random, count, size, 4)
@@ -45,18 +46,18 @@ def grass(random: RandomState, count: int, size: int) -> Values:
 
 
 def forest(random: RandomState, count: int, size: int) -> Values:
-    """Crowns: grain of high contrast."""
+    """Tree crowns: noise of high contrast."""
     crowns = noise(random, count, size, 4)
     return np.clip(2 * crowns - 128 + noise(random, count, size, 16) // 4, 0, 255)
 
 
 def water(random: RandomState, count: int, size: int) -> Values:
-    """Nearly one colour, with broad, faint swells."""
+    """Nearly one colour, with low-frequency, weak noise."""
     return 64 + noise(random, count, size, 24) // 2 + noise(random, count, size, 2) // 16
 
 
 def field(random: RandomState, count: int, size: int) -> Values:
-    """Furrows: stripes of one direction and period a scene, over parcels of their own
+    """Furrows: stripes with one direction and period per scene, over parcels of different
     brightness."""
     y, x = _grid(size)
     direction = _DIRECTIONS[uniform(random, 0, len(_DIRECTIONS), count)][:, :, None, None]
@@ -68,7 +69,7 @@ def field(random: RandomState, count: int, size: int) -> Values:
 
 
 def industry(random: RandomState, count: int, size: int) -> Values:
-    """Halls: wide roofs with yards in between."""
+    """Industrial halls: wide roofs with yards in between."""
     return (
         3 * _blocks(random, count, size, low=14, high=22, gap=4) + noise(random, count, size, 3)
     ) // 4
@@ -82,7 +83,7 @@ def resident(random: RandomState, count: int, size: int) -> Values:
 
 
 def parking(random: RandomState, count: int, size: int) -> Values:
-    """Rows of cars: dots, a lane between every two rows."""
+    """Rows of parked cars: dots, with a lane between every two rows."""
     y, x = _grid(size)
     pitch = uniform(random, 3, 5, count, 1, 1)
     cars = _cells(random, count, x // pitch, y // pitch)
@@ -98,7 +99,7 @@ def builtup(random: RandomState, count: int, size: int) -> Values:
 
 
 def clutter(random: RandomState, count: int, size: int) -> Values:
-    """What belongs to no cover."""
+    """A texture that belongs to no cover."""
     return (noise(random, count, size, 3) + noise(random, count, size, 6)) // 2
 
 
@@ -132,12 +133,12 @@ def _grid(size: int) -> tuple[Values, Values]:
 
 
 def _blocks(random: RandomState, count: int, size: int, *, low: int, high: int, gap: int) -> Values:
-    """Blocks of a width from ``low`` to below ``high`` (one a scene), ``gap`` dark pixels apart, in
-    rows that lean; a fifth is left out."""
+    """Blocks of a width in [``low``, ``high``), one per scene, ``gap`` dark pixels apart, in
+    slanted rows; a fifth of the blocks is left out."""
     y, x = _grid(size)
     pitch = uniform(random, low, high, count, 1, 1)
     lean = uniform(random, -6, 7, count, 1, 1)
-    x, y = x + (lean * y >> 4) + size, y - (lean * x >> 4) + size  # beyond zero whatever the lean
+    x, y = x + (lean * y >> 4) + size, y - (lean * x >> 4) + size  # positive for every slant
     shade = _cells(random, count, x // pitch, y // pitch)
     empty = 50 + shade // 8
     return (
@@ -148,6 +149,6 @@ def _blocks(random: RandomState, count: int, size: int, *, low: int, high: int, 
 
 
 def _cells(random: RandomState, count: int, x: Values, y: Values) -> Values:
-    """A random value a cell, looked up at the cells' numbers (N, S, S)."""
+    """A random value per cell, looked up at the cell numbers (N, S, S)."""
     values = uniform(random, 0, 256, count, 64, 64)
     return values[np.arange(count)[:, None, None], y % 64, x % 64]

@@ -1,8 +1,8 @@
 """Augmentation of whole batches on their device.
 
 Rotation and zoom (nearest neighbour), crop after zero padding and horizontal flip only move pixels,
-so all are one gather: for each pixel of the result, which pixel of the source it is, and whether it
-lies inside at all. All random numbers come from one generator.
+so one gather does all of them: each pixel of the result has one source pixel, or lies outside the
+image. All random numbers come from one generator.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @dataclass(frozen=True)
 class Move:
-    """What happens to each of B examples: it is mirrored (B,), then rotated counter-clockwise by
-    ``angle`` (B,) in radians about its centre, then cropped at ``offset`` (B, 2), rows and columns
-    in pixels.
+    """The augmentation of each of B examples: a flip, then a rotation, then a crop.
 
-    ``crop`` (B, 3), where there is zoom, is the side of a smaller crop as a share of the image's,
-    and its place, rows and columns in -1..1 from edge to edge. ``light`` (B, 2), where there is
-    any, are the factors of contrast and brightness.
+    Attributes:
+        flip: bool (B,), horizontal.
+        angle: (B,), radians, counter-clockwise about the centre.
+        offset: (B, 2), rows and columns in pixels.
+        crop: (B, 3) with zoom, else None: side of the crop as a share of the image's, and its
+            position, rows and columns in -1..1 from edge to edge.
+        light: (B, 2), factors of contrast and brightness; None for none.
     """
 
     flip: Tensor
@@ -36,7 +38,7 @@ class Move:
     light: Tensor | None = None
 
     def part(self, part: slice) -> Move:
-        """What happens to some of the examples."""
+        """The augmentation of some of the examples."""
         some = (None if values is None else values[part] for values in (self.crop, self.light))
         return Move(self.flip[part], self.angle[part], self.offset[part], *some)
 
@@ -47,8 +49,8 @@ def is_active(augment: Augment | None) -> bool:
 
 
 def draw(augment: Augment, count: int, generator: torch.Generator) -> Move:
-    """Random moves for ``count`` examples, drawn on the generator's device. A part that is switched
-    off draws nothing."""
+    """Draw the augmentation of ``count`` examples on the generator's device. A part that is
+    switched off draws no numbers."""
     device = generator.device
     flip = torch.zeros(count, dtype=torch.bool, device=device)
     angle = torch.zeros(count, device=device)
@@ -79,18 +81,17 @@ def draw(augment: Augment, count: int, generator: torch.Generator) -> Move:
 
 
 def source_pixels(move: Move, height: int, width: int) -> Tensor:
-    """Where each pixel of a moved image comes from: index (B, H*W), int64, into the flat source
+    """The source pixel of each pixel of a moved image: index (B, H*W), int64, into the flat source
     with a border of one pixel around it, (H+2)*(W+2).
 
-    What comes from outside comes from the border; so does what the crop brings in from beyond the
-    rotated frame, as in a pad-then-crop of it.
+    Pixels from outside map to the border. This includes pixels that the crop takes from beyond the
+    rotated frame, as in padding followed by a crop.
     """
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
     device = move.angle.device
-    rows, columns = (
-        torch.arange(height, device=device) - middle_y,
-        torch.arange(width, device=device) - middle_x,
-    )  # from the centre
+    # Relative to the centre.
+    rows = torch.arange(height, device=device) - middle_y
+    columns = torch.arange(width, device=device) - middle_x
     if move.crop is not None:
         side, down, right = move.crop[:, :1], move.crop[:, 1:2], move.crop[:, 2:]
         rows, columns = (
@@ -100,21 +101,21 @@ def source_pixels(move: Move, height: int, width: int) -> Tensor:
     rows, columns = rows + move.offset[:, :1], columns + move.offset[:, 1:]  # (B, H), (B, W)
     cosine, sine = move.angle.cos()[:, None], move.angle.sin()[:, None]
     mirror = torch.where(move.flip, -1.0, 1.0)[:, None]
-    # A row or column beyond the frame is sent infinitely far, so that it lands on the border
-    # whatever the rotation.
+    # A row or column beyond the frame gets an infinite coordinate, so that it maps to the border
+    # for every rotation.
     down = (cosine * rows + middle_y + 1).masked_fill(rows.abs() > middle_y, torch.inf)
     right = (mirror * cosine * columns + middle_x + 1).masked_fill(
         columns.abs() > middle_x, torch.inf
     )
-    # Outer sums of a row's and a column's share: the only work on B*H*W values is what cannot be
-    # done on B*(H+W).
+    # Outer sums of the terms of rows and columns: only operations that cannot be done on B*(H+W)
+    # values are done on B*H*W values.
     y = (down[:, :, None] + (sine * columns)[:, None, :]).round_().clamp_(0, height + 1)
     x = (right[:, None, :] - (mirror * sine * rows)[:, :, None]).round_().clamp_(0, width + 1)
     return y.mul_(width + 2).add_(x).long().flatten(1)
 
 
 def lit_(values: Tensor, light: Tensor) -> Tensor:
-    """Pixels (B, n) in 0..255 with contrast about their mean and then brightness multiplied by
+    """Scale the contrast of pixels (B, n) in 0..255 about their mean and then their brightness by
     ``light`` (B, 2), in place."""
     mean = values.mean(1, keepdim=True)
     return values.sub_(mean).mul_(light[:, :1]).add_(mean).mul_(light[:, 1:]).clamp_(0, 255)
@@ -126,8 +127,8 @@ def bordered(values: Tensor, fill: float = 0) -> Tensor:
 
 
 def pack(images: Tensor) -> list[Tensor]:
-    """uint8 (N, C, H, W) -> words (N, (H+2)*(W+2)), bordered with zeros. A word is an integer with
-    up to 8 channels of a pixel: one access moves all."""
+    """Pack uint8 (N, C, H, W) into words (N, (H+2)*(W+2)) with a border of zeros. A word is an
+    integer with up to 8 channels of a pixel, so that one access moves all of them."""
     size = next((size for size in _INTEGERS if size >= images.shape[1]), 8)
     words = []
     for part in images.split(size, dim=1):
@@ -147,8 +148,7 @@ def pack(images: Tensor) -> list[Tensor]:
 def unpack(words: list[Tensor], out: Tensor) -> None:
     """Write the channels of words (B, P) to ``out`` (B, C, P), of any type and strides."""
     size = words[0].element_size()
-    for channel in range(
-        out.shape[1]
-    ):  # one strided copy a channel: copying pixel by pixel is four times slower
+    # One strided copy per channel is four times faster than copying pixel by pixel.
+    for channel in range(out.shape[1]):
         pixels = words[channel // size].view(torch.uint8).view(*words[0].shape, size)
         out[:, channel].copy_(pixels[..., channel % size])

@@ -1,5 +1,4 @@
-"""Files as users have them: in a folder, a zip or a tar, read in place. Nothing is unpacked to
-disk."""
+"""Files of a folder, a zip or a tar archive, read in place. Nothing is unpacked to disk."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ class Tree(ABC):
 
     @abstractmethod
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Name and content of each of these files, in the order that is cheapest to read."""
+        """Name and content of each of these files, in the order that is fastest to read."""
 
     def read(self, name: str) -> bytes:
         """The content of one file."""
@@ -42,7 +41,7 @@ class Tree(ABC):
 
 
 class Folder(Tree):
-    """A folder on disk; a shallow one lists only the files directly in it."""
+    """A folder on disk; if `shallow`, only the files directly in it are listed."""
 
     def __init__(self, path: Path, *, shallow: bool = False) -> None:
         self.shallow = shallow
@@ -71,7 +70,7 @@ def list_folder(path: Path) -> list[os.DirEntry[str]]:
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a file. Raises `BadInput` for what is no regular file or cannot be read."""
+    """Read a file. Raises `BadInput` if it is not a regular file or cannot be read."""
     check_regular(path)
     try:
         return path.read_bytes()
@@ -98,7 +97,7 @@ def check_regular(path: Path) -> None:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is hidden, or one that operating systems leave in folders and archives."""
+    """Whether a file is hidden or created by the operating system."""
     parts = name.removeprefix("./").split("/")
     return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in parts)
 
@@ -124,5 +123,5 @@ def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself: reading it is refused
+    except OSError:  # a link to itself, which is refused when it is read
         return False

@@ -1,4 +1,4 @@
-"""What a dataset is once it is open."""
+"""Types of resolved and open datasets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """One side of a dataset, whole, in memory.
+    """One split of a dataset, held whole in memory.
 
-    ``images`` is uint8 (N, C, H, W), in any dense memory format. ``labels`` maps each task's name
-    to int64 (N,) for a classification, int64 (N, H, W) for a segmentation, float for a regression;
-    the task's ``ignore`` value means "not labelled". Pictures as labels are uint8 (N, C, H, W):
-    `Batches` yields them as floats in [0, 1], and all of them are labels. ``members`` says how many
-    images each set of a disjoint dataset gave, behind each other; it is empty for one set.
+    Attributes:
+        images: uint8 (N, C, H, W), in any dense memory format.
+        labels: by task. Classification: int64 (N,); segmentation: int64 (N, H, W); regression:
+            float; the task's ``ignore`` value means "not labelled". Images as labels are uint8
+            (N, C, H, W), always labelled; `Batches` returns them as floats in [0, 1].
+        members: number of images of each member of a disjoint dataset, in the order of the images;
+            empty for a dataset of one set.
     """
 
     images: Tensor
@@ -33,8 +35,8 @@ class Split:
         return len(self.images)
 
     def head(self, count: int) -> Split:
-        """The first ``count`` examples, as views; of each member where there are several, so that
-        every task keeps its labels."""
+        """The first ``count`` examples, as views; of a disjoint dataset the first of each member,
+        so that every task keeps labels."""
         if len(self.members) < 2:
             return Split(
                 self.images[:count], {name: values[:count] for name, values in self.labels.items()}
@@ -54,7 +56,7 @@ class Split:
         )
 
     def take(self, index: Tensor) -> Split:
-        """The examples at `index` (n,), as views where they lie behind each other."""
+        """The examples at `index` (n,), as views if the indices are consecutive."""
         if len(index) and bool((index.diff() == 1).all()):
             start, end = int(index[0]), int(index[-1]) + 1
             return Split(
@@ -66,8 +68,7 @@ class Split:
         )
 
     def labelled(self, task: TaskCard) -> Tensor:
-        """Which examples have a label of the task, bool (N,); of a label per pixel, one is
-        enough."""
+        """Which examples have a label of the task, bool (N,); one labelled pixel is enough."""
         if self.labels[task.name].dtype == torch.uint8:
             return torch.ones(len(self), dtype=torch.bool, device=self.labels[task.name].device)
         labels = (
@@ -82,8 +83,8 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """An open dataset. ``label`` is what banners print: the dataset that is really used. ``mean``
-    and ``std`` are per channel, of pixels in [0, 1]."""
+    """An open dataset. ``label`` describes the data actually used, for banners. ``mean`` and
+    ``std`` are per channel, of pixels in [0, 1]."""
 
     card: DatasetCard
     label: str
@@ -95,8 +96,8 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Which dataset a configuration means, where its files and its store are. ``checksum`` is None
-    while the store is not built."""
+    """A dataset found by a configuration, with the location of its files and store. ``checksum`` is
+    None until the store is built."""
 
     card: DatasetCard
     root: Path

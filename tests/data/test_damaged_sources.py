@@ -69,7 +69,7 @@ def test_left_out_files_are_counted(root):
         path.write_bytes(b"x")
     rows = read_manifest(prepare(config(root)))["sources"]["images"]["left_out"]
     assert sorted((row["text"], row["count"]) for row in rows) == [
-        ("`.txt` files, which are no images", 1),
+        ("`.txt` files, which are not images", 1),
         ("files without an ending", 1),
         ("hidden files or files of an operating system", 3),
     ]
@@ -171,11 +171,11 @@ def write_tar(path, members):
 @pytest.mark.parametrize(
     ("names", "why"),
     [
-        (["../x.png"], "leads out of the archive"),
-        (["/x.png"], "leads out of the archive"),
-        (["a/../../x.png"], "leads out of the archive"),
-        (["a/x.png", "a/x.png"], "is there twice"),
-        (["a/x.png", "./a/x.png"], "is there twice"),
+        (["../x.png"], "points outside the archive"),
+        (["/x.png"], "points outside the archive"),
+        (["a/../../x.png"], "points outside the archive"),
+        (["a/x.png", "a/x.png"], "occurs twice"),
+        (["a/x.png", "./a/x.png"], "occurs twice"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")

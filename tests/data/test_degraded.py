@@ -142,8 +142,8 @@ def test_the_store_does_not_depend_on_a_tasks_loss(tmp_path):
         ({"source": NOISE | {"factor": 2}}, "should have `sigma` and no `factor`"),
         ({"source": {"seed": 1}}, "does not use `seed`"),
         ({"source": {"factor": 3}}, "multiple of `factor: 3`"),
-        ({"tasks": [TASK | {"kind": "regression"}]}, "should be a restoration with outputs: 1"),
-        ({"tasks": [TASK | {"outputs": 3}]}, "should be a restoration with outputs: 1"),
+        ({"tasks": [TASK | {"kind": "regression"}]}, "should be a restoration with 1 output"),
+        ({"tasks": [TASK | {"outputs": 3}]}, "should be a restoration with 1 output"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(tmp_path, changes, message):

@@ -303,7 +303,7 @@ def test_classes_that_do_not_fit_are_refused(tmp_path, right, message):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([{"card": "mnist", "tasks": ["merced"]}], "takes a task that `mnist` lacks: `merced`"),
+        ([{"card": "mnist", "tasks": ["merced"]}], "names a task that `mnist` lacks: `merced`"),
         (
             [{"card": "mnist", "tasks": {"merced": "digit"}}],
             "No member of `two` labels the task `aid`",
@@ -320,7 +320,7 @@ def test_classes_that_do_not_fit_are_refused(tmp_path, right, message):
         ),
         (
             [{"card": "mnist", "shape": [1, 2, 2], "tasks": ["merced"]}],
-            "`shape` goes with `source`",
+            "`shape` requires `source`",
         ),
         (
             [{"card": "mnist", "tasks": ["merced"], "classes": {"aid": {}}}],
@@ -424,7 +424,7 @@ def test_a_root_without_clothes_names_both_sets(tmp_path):
     ("text", "message"),
     [
         ("{}", "should hold records"),
-        ("[", "is no JSON"),
+        ("[", "is not JSON"),
         ('[["Dress"]]', "should begin with a class's name and a file's name"),
         ('[["Dress", "../../secret.png"]]', "is not in"),
         ('[["Hat", "0.png"]]', "The class `Hat`"),

@@ -46,7 +46,7 @@ def test_files_that_come_go_or_change_are_noticed_and_other_files_are_not(tmp_pa
     check_sources(resolve(data))
     (tmp_path / ONE).unlink()
     assert (
-        f"RSSCN7 in {tmp_path / 'RSSCN7'} are not those that its store was made of (35 then, 34"
+        f"RSSCN7 in {tmp_path / 'RSSCN7'} are not those that its store was built from (35 then, 34"
         " now)" in said(data)
     )
     assert (
@@ -140,7 +140,7 @@ def test_the_same_archive_anywhere_is_the_same_and_a_changed_one_is_not(tmp_path
     write_zip(tmp_path / "RSSCN7.zip", dict(list(FILES.items())[1:]))
     data = DataConfig(dataset="rsscn7", root=tmp_path, size=8, store=tmp_path / "stores")
     assert (
-        f"in {tmp_path / 'RSSCN7.zip'} are not those that its store was made of (35 then, 34 now)"
+        f"in {tmp_path / 'RSSCN7.zip'} are not those that its store was built from (35 then, 34 now)"
         in said(data)
     )
 
@@ -156,7 +156,7 @@ def test_a_tar_counts_as_one_file_is_not_read_in_its_place_and_passes_for_any_fo
     check_sources(resolve(elsewhere(tmp_path, dict(list(FILES.items())[:30]))))
     write_tar(tmp_path / "RSSCN7.tar", {**FILES, "RSSCN7/x.txt": bytes(100_000)})
     assert (
-        f"in {tmp_path / 'RSSCN7.tar'} are not those that its store was made of (1 then and now"
+        f"in {tmp_path / 'RSSCN7.tar'} are not those that its store was built from (1 then and now"
         in said(data)
     )
 
@@ -252,7 +252,7 @@ def test_a_run_a_training_and_a_resume_begin_with_the_sentence(tmp_path):
     ):
         environment_of(given)
     with pytest.raises(
-        BadInput, match=begins + "as a run goes on only with the data that it began with\\.$"
+        BadInput, match=begins + "as a run continues only with the data that it started with\\.$"
     ):
         concrete_data(given, facts)
 

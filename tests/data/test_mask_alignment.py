@@ -41,7 +41,7 @@ def test_mask_is_aligned_with_upright_image(tmp_path, mask, orientation):
 
 
 def test_ambiguous_mask_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="orientation 3 and the mask has none"):
+    with pytest.raises(BadInput, match="orientation 3 but the mask has none"):
         read(tmp_path, saved(UPRIGHT[::-1, ::-1], 3), saved(UPRIGHT))
 
 

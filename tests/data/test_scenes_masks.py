@@ -270,7 +270,7 @@ def test_colour_pictures_of_masks_are_not_read(tmp_path):
         ),
         (
             {"label_gray/builtup/6.png": mask(np.zeros((8, 8)), "RGB")},
-            r"should hold a class number of 8 bits a pixel\. Found mode RGB",
+            r"should have an 8-bit class number per pixel\. Found mode RGB",
         ),
         (
             {"label_gray/builtup/6.png": mask(np.full((8, 8), 7))},
@@ -278,7 +278,7 @@ def test_colour_pictures_of_masks_are_not_read(tmp_path):
         ),
         (
             {"image/swamp/1.png": picture(3), "label_gray/swamp/1.png": mask(np.zeros((8, 8)))},
-            r"`swamp` in .* is no class of the data card",
+            r"`swamp` in .* is not a class of the data card",
         ),
     ],
 )

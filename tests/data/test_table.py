@@ -155,7 +155,7 @@ def test_a_column_of_splits_is_kept_and_what_it_lacks_is_drawn(tmp_path):
         (
             2,
             "1/77.png,disc,0,1,1,1",
-            "Row 4 of labels.csv in .* names '1/77.png', and there is no such file",
+            "Row 4 of labels.csv in .* names '1/77.png', but there is no such file",
         ),
         (2, "0/0.png,disc,0,1,1,1", "Rows 2 and 4 of .* name the same image, 0/0.png"),
         (
@@ -179,8 +179,8 @@ def test_a_column_of_splits_is_kept_and_what_it_lacks_is_drawn(tmp_path):
             "2/2.png,disc,0,1e300,1,1",
             "Row 4 of .* should have a number in `size`, or nothing. Found '1e300'",
         ),
-        (2, "2/2.png,disc,0,1", r"Row 4 of .* has 4 cell\(s\), and there are 6 columns"),
-        (2, "2/2.png,disc,0,1,1,1,1", r"Row 4 of .* has 7 cell\(s\), and there are 6 columns"),
+        (2, "2/2.png,disc,0,1", r"Row 4 of .* has 4 cell\(s\), but there are 6 columns"),
+        (2, "2/2.png,disc,0,1,1,1,1", r"Row 4 of .* has 7 cell\(s\), but there are 6 columns"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path, number, text, sentence):
@@ -239,7 +239,7 @@ def test_a_wrong_table_is_named(tmp_path):
         ),
         (
             {"images": {**CARD["source"]["images"], "folds": True}},
-            "`images.folds` has no use with a table",
+            "`images.folds` has no effect with a table",
         ),
     ):
         with pytest.raises(BadInput, match=sentence):
@@ -254,7 +254,7 @@ def test_a_wrong_table_is_named(tmp_path):
     with pytest.raises(BadInput, match="has two columns `shape`; keep one"):
         open_dataset(config(tmp_path))
     (tmp_path / "things" / "labels.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match="no CSV in UTF-8"):
+    with pytest.raises(BadInput, match="not a CSV in UTF-8"):
         open_dataset(config(tmp_path))
 
 
@@ -263,7 +263,7 @@ def test_a_picture_that_cannot_be_read_is_named_with_its_row_where_blank_rows_co
     write_tree(tmp_path, files([*rows[:2], "", ",,,,,", *rows[2:]]) | {"things/1/4.png": b"text"})
     with pytest.raises(
         BadInput,
-        match=r"The image 1/4.png of row 8 of labels.csv in .* cannot be read \(it is no picture\)",
+        match=r"The image 1/4.png of row 8 of labels.csv in .* cannot be read \(it is not an image\)",
     ):
         open_dataset(config(tmp_path))
 
@@ -337,7 +337,9 @@ def test_unsorted_images_are_no_set_of_classes_and_a_root_is_no_set(tmp_path):
     write_tree(tmp_path / "b", flat)
     card = {**CARD, "source": plain, "tasks": CARD["tasks"][:1]}
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(card))
-    with pytest.raises(BadInput, match=r"lie in no folders of classes; name the CSV .*kind: table"):
+    with pytest.raises(
+        BadInput, match=r"are not in folders of classes; name the CSV .*kind: table"
+    ):
         open_dataset(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path / "b"))
     write_tree(
         tmp_path / "c", {name.removeprefix("things/"): content for name, content in flat.items()}

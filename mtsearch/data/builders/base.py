@@ -57,7 +57,7 @@ class SplitSpec:
 
 
 class DatasetBuilder(Model):
-    """The settings of a card's `source`, and the method that builds the splits with them.
+    """The settings of a card's `source`, and the method that builds the splits from them.
 
     Every field of type `ImageSource` is an image set that must exist below the data root.
     """
@@ -171,8 +171,8 @@ def need_tasks(card: DatasetCard, count: int) -> None:
     if len(card.tasks) != count:
         names = ", ".join(task.name for task in card.tasks)
         raise BadInput(
-            f"The data card of `{card.name}` should have {count} task(s), as its source makes that"
-            f" many labels. Found {len(card.tasks)}: {names}."
+            f"The data card of `{card.name}` should have {count} task(s), as its source provides"
+            f" that many labels. Found {len(card.tasks)}: {names}."
         )
 
 

@@ -1,5 +1,5 @@
-"""Cifar10Mnist (Hotegni et al. 2024): a digit blended over a colour image; the tasks are the
-image's class and the digit."""
+"""Cifar10Mnist (Hotegni et al. 2024): a digit blended over a colour image; the tasks are the class
+of the image and the digit."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from mtsearch.data.splits import split_indices
 
 @dataset_builder("cifar10_mnist")
 class Cifar10Mnist(DatasetBuilder):
-    """Image i and digit i of the same official side make example i, so that no digit is used twice;
-    digits beyond the last image are left out."""
+    """Image i and digit i of the same official split form example i, so that no digit is used
+    twice; digits beyond the last image are left out."""
 
     kind: Literal["cifar10_mnist"] = "cifar10_mnist"
     images: ImageSource
@@ -52,8 +52,8 @@ def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> SplitArra
     count = len(images)
     if len(digits) < count:
         raise BadInput(
-            f"`{card.name}` needs as many digits as images on each side. Found {len(digits)} digits"
-            f" for {count} images; complete the digits."
+            f"`{card.name}` needs as many digits as images in each split. Found {len(digits)}"
+            f" digits for {count} images; complete the digits."
         )
     height, width = images.images.shape[1:3]
     blended = blend(images.images, enlarge(digits.images[:count, ..., 0], height, width))
@@ -65,8 +65,8 @@ def _take(side: SplitArrays, index: NDArray[np.int64]) -> SplitArrays:
 
 
 def enlarge(digits: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Digits (N, h, w) scaled to (N, height, width) by Pillow's bicubic filter, its default, whose
-    arithmetic is in integers."""
+    """Scale digits (N, h, w) to (N, height, width) with Pillow's bicubic filter, which computes in
+    integers."""
     out = np.empty((len(digits), height, width), np.uint8)
     for place, digit in zip(out, digits, strict=True):
         place[:] = np.asarray(
@@ -76,8 +76,8 @@ def enlarge(digits: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
 
 
 def blend(images: NDArray[np.uint8], digits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images (N, H, W, C) with (128 d + 127 c) / 255, rounded, in every channel c where the digit
-    (N, H, W) has ink, d > 0; unchanged elsewhere."""
+    """Blend images (N, H, W, C) with digits (N, H, W): (128 d + 127 c) / 255, rounded, in every
+    channel c where d > 0; pixels with d = 0 are unchanged."""
     out = images.copy()
     ink = digits > 0
     pixels = out[ink].astype(np.uint32)

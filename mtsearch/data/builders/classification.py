@@ -1,4 +1,4 @@
-"""One set of images, one task: the class of the image."""
+"""One image set with one task, the class of the image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mtsearch.data.splits import split_indices
 
 @dataset_builder("classification")
 class Classification(DatasetBuilder):
-    """The images as they are."""
+    """The images of one set, unchanged."""
 
     kind: Literal["classification"] = "classification"
     images: ImageSource

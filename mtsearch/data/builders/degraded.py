@@ -1,4 +1,4 @@
-"""Images made worse, with the images themselves as what is to be restored."""
+"""Degraded images, with the original images as restoration targets."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from mtsearch.data.splits import split_indices, stream
 
 @dataset_builder("degraded")
 class Degraded(DatasetBuilder):
-    """A network sees the degraded images; every task's label is the clean one, as bytes. With one
-    channel that is luma, Y.
+    """The inputs are degraded images; the label of every task is the original image, as bytes. A
+    single channel is luma, Y.
 
     ``how: denoise`` adds Gaussian noise of standard deviation `sigma` in grey levels (of 255),
-    drawn once per image from `seed`. ``how: super_resolution`` makes images `factor` times smaller
-    and then as large as they were, by Pillow's bicubic filter (a = -1/2, which averages when it
-    makes smaller, as MATLAB's does), with whole grey levels in between: the input of VDSR.
+    drawn once per image from `seed`. ``how: super_resolution`` scales images down by `factor` and
+    up again with Pillow's bicubic filter (a = -1/2, which averages when scaling down, like
+    MATLAB's) and rounds to whole grey levels in between: the input of VDSR.
     """
 
     kind: Literal["degraded"] = "degraded"
@@ -58,7 +58,7 @@ class Degraded(DatasetBuilder):
         sides = read_train_test(found["images"], self.images, card.shape, ())
         pool, test = (fit_images(channels_first(side.images), card.shape) for side in sides)
         train, val = split_indices(sides[0].labels, spec.val_fraction, spec.seed, sides[0].groups)
-        # Degraded before the cut: an image has the same noise whatever the cut.
+        # Degraded before the split, so that the noise of an image does not depend on the split.
         worse, worse_test = (
             self._degrade(images, number) for number, images in enumerate((pool, test))
         )
@@ -74,8 +74,9 @@ class Degraded(DatasetBuilder):
         for task in card.tasks:
             if task.kind != "restoration" or task.outputs != channels:
                 raise BadInput(
-                    f"The task `{task.name}` of `{card.name}` should be a restoration with outputs:"
-                    f" {channels}, the channels. Found a {task.kind} with {task.outputs}."
+                    f"The task `{task.name}` of `{card.name}` should be a restoration with"
+                    f" {channels} output(s), one per channel. Found a {task.kind} with"
+                    f" {task.outputs}."
                 )
         if self.factor is not None and (height % self.factor or width % self.factor):
             raise BadInput(
@@ -93,8 +94,8 @@ class Degraded(DatasetBuilder):
 def noisy(
     images: NDArray[np.uint8], sigma: float, random: np.random.RandomState
 ) -> NDArray[np.uint8]:
-    """Images with Gaussian noise of standard deviation ``sigma`` grey levels, rounded and cut to
-    0..255."""
+    """Add Gaussian noise of standard deviation ``sigma`` grey levels; the result is rounded and
+    clipped to 0..255."""
     out = np.empty_like(images)
     for place, image in zip(out, images, strict=True):
         place[:] = np.clip(np.rint(image + sigma * random.standard_normal(image.shape)), 0, 255)
@@ -102,8 +103,7 @@ def noisy(
 
 
 def coarsened(images: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Images (N, C, H, W) without the detail that is lost when they are made ``factor`` times
-    smaller and enlarged again."""
+    """Images (N, C, H, W) scaled down by ``factor`` and up again, which removes detail."""
     height, width = images.shape[2:]
     small = (width // factor, height // factor)
     out = np.empty_like(images)

@@ -1,5 +1,5 @@
-"""Several image sets in one dataset, each labelled for its own tasks only (the sets of MTLN, and
-CIFAR-10 with FashionRGB)."""
+"""Several image sets in one dataset, each with labels for its own tasks only (the datasets of MTLN,
+and CIFAR-10 with FashionRGB)."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def _several(value: Any) -> Any:
 
 
 class Member(Model):
-    """One of the sets, given by a card or by a `source` block.
+    """One of the image sets, given by a card or by a `source` block.
 
     Attributes:
         card: name or path of a card; of several, the first one whose files exist is used.
         source: a source block, in place of a card.
         shape: the shape (C, H, W) in which a `source` is read; by default the dataset's shape.
-        tasks: `{task of this dataset: task of the member}`, or a list where the names are equal. A
+        tasks: `{task of this dataset: task of the member}`, or a list if the names are equal. A
             `source` labels the tasks in the order of this list.
         classes: by task of this dataset, `{class of the member: class of this dataset}`, the latter
             by name or number. Classes that are not named are left out. By default classes are
-            mapped by name where both cards have names, else by number.
+            mapped by name if both cards have names, else by number.
     """
 
     card: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
@@ -64,7 +64,7 @@ class Member(Model):
         if bool(self.card) == (self.source is not None):
             raise ValueError("a member should have either `card` or `source`")
         if self.card and self.shape is not None:
-            raise ValueError("`shape` goes with `source`; a `card` has its own")
+            raise ValueError("`shape` requires `source`; a `card` has its own shape")
         strange = set(self.classes) - set(self.tasks)
         if strange:
             raise ValueError(
@@ -93,7 +93,7 @@ class Disjoint(DatasetBuilder):
 
     Images have the label `ignore` for tasks that their member does not label. A member with a card
     of its own keeps that card's `val_fraction` unless `data.val_fraction` is given, so that its
-    splits are those that it has alone.
+    splits equal those of the member used alone.
     """
 
     kind: Literal["disjoint"] = "disjoint"
@@ -207,7 +207,7 @@ def _check_tasks(card: DatasetCard, members: tuple[Member, ...]) -> None:
         if name not in given:
             raise BadInput(
                 f"No member of `{card.name}` labels the task `{name}`; name it in the `tasks` of"
-                " one or take it out."
+                " one member or remove it from the card."
             )
 
 
@@ -218,7 +218,7 @@ def _compose(
     found: dict[str, LabelledImages],
     spec: SplitSpec,
 ) -> dict[str, tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]:
-    """Images of the card's shape and labels by our task's name, by split."""
+    """Images in the card's shape, and labels by task of this dataset, for each split."""
     ours = {task.name: task for task in card.tasks}
     own = origin.card or card.model_copy(
         update={
@@ -234,7 +234,7 @@ def _compose(
     for name in member.tasks.values():
         if name not in theirs:
             raise BadInput(
-                f"A member of `{card.name}` takes a task that `{own.name}` lacks: `{name}`."
+                f"A member of `{card.name}` names a task that `{own.name}` lacks: `{name}`."
                 f" {nearest(name, theirs)}"
             )
     fraction = own.val_fraction if spec.val_fraction == card.val_fraction else spec.val_fraction
@@ -271,14 +271,14 @@ def _concatenate(
         form = given[0]
         if has_values(task.kind) and form.dtype == np.uint8 and len(given) < len(parts):
             raise BadInput(
-                f"Every member of `{card.name}` should give the pictures of `{task.name}`: there is"
-                " no value for a missing one."
+                f"Every member of `{card.name}` should provide the target images of `{task.name}`,"
+                " because missing images have no `ignore` value."
             )
         if any(values.shape[1:] != form.shape[1:] for values in given):
             shapes = ", ".join(str(values.shape[1:]) for values in given)
             raise BadInput(
-                f"The members of `{card.name}` that label `{task.name}` should do so in one form."
-                f" Found shapes {shapes}."
+                f"The members of `{card.name}` that label `{task.name}` should have labels of equal"
+                f" shape. Found shapes {shapes}."
             )
         blank = np.nan if np.issubdtype(form.dtype, np.floating) else task.ignore
         columns.append(

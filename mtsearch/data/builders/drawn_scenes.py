@@ -1,5 +1,5 @@
-"""Scenes drawn when the dataset is prepared: no files at all. The tasks are the most frequent
-cover, the cover of every pixel, or both."""
+"""Scenes drawn when the dataset is prepared, without files. The tasks are the most frequent cover,
+the cover of every pixel, or both."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from mtsearch.data.textures import COVERS
 
 @dataset_builder("drawn_scenes")
 class DrawnScenes(DatasetBuilder):
-    """``count`` scenes of the covers that the card's tasks name as their classes, drawn by
-    ``seed``."""
+    """``count`` scenes drawn from ``seed``, whose covers are the classes of the card's tasks."""
 
     kind: Literal["drawn_scenes"] = "drawn_scenes"
     count: int = Field(gt=0)
@@ -45,8 +44,8 @@ class DrawnScenes(DatasetBuilder):
         return self.folds
 
     def ingredients(self) -> list[dict[str, Any]]:
-        # Folds used to be class by class, of which a limit kept only the first classes: stores of
-        # those are not taken for these.
+        # Distinguishes stores from those of an earlier version, whose folds were ordered class by
+        # class, so that a limit kept the first classes only.
         return [{"folds": "ordered by the seed"}] if self.folds else []
 
     def compose(

@@ -1,4 +1,4 @@
-"""Images and labels of one shape made to be of another."""
+"""Conversion of images and labels to another shape."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Images (N, c, h, w) in the shape (C, H, W): grey repeated to three channels, colour turned to
-    luma, scaled by Pillow's bilinear filter, which averages when it makes smaller. Raises
-    `BadInput` for other numbers of channels.
+    """Convert images (N, c, h, w) to the shape (C, H, W): grey is repeated to three channels,
+    colour is converted to luma, and sizes are scaled with Pillow's bilinear filter, which averages
+    when scaling down.
+
+    Raises:
+        BadInput: other numbers of channels.
     """
     if images.shape[1:] == shape:
         return images
     channels, height, width = shape
     if images.shape[1] not in _MODES or channels not in _MODES:
         raise BadInput(
-            "Images of different shapes are fitted to each other with 1 or 3 channels. Found"
+            "Images can be converted between 1 and 3 channels only. Found"
             f" {images.shape[1]} and {channels}."
         )
     out = np.empty((len(images), *shape), np.uint8)
@@ -37,8 +40,8 @@ def fit_images(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArra
 
 
 def fit_labels(labels: NDArray[Any], old: tuple[int, ...], new: tuple[int, ...]) -> NDArray[Any]:
-    """Labels (N, ..., h, w), one per pixel of images of size ``old``, at the nearest pixels of size
-    ``new``; others as they are."""
+    """Labels (N, ..., h, w), one per pixel of images of size ``old``, sampled at the nearest pixels
+    of size ``new``; other labels are unchanged."""
     if old == new or labels.ndim < 3 or labels.shape[-2:] != tuple(old):
         return labels
     rows, columns = ((np.arange(n) * 2 + 1) * o // (2 * n) for o, n in zip(old, new, strict=True))

@@ -1,4 +1,4 @@
-"""Labels of a disjoint dataset's members as labels of its own tasks."""
+"""Conversion of the labels of a disjoint dataset's members to its own tasks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def map_labels(
 
 
 def _adds_undefined(ours: TaskCard, theirs: TaskCard) -> bool:
-    """Whether undefined pixels, which the member ignores, are a class of ours."""
+    """Whether pixels that the member ignores as undefined are a class of the dataset's task."""
     return (
         theirs.undefined is not None
         and theirs.undefined == theirs.ignore
@@ -63,7 +63,7 @@ def _adds_undefined(ours: TaskCard, theirs: TaskCard) -> bool:
 def _class_numbers(
     card: DatasetCard, ours: TaskCard, theirs: TaskCard, classes: dict[str, str | int] | None
 ) -> list[int]:
-    """Our number of each class of theirs."""
+    """The dataset's class number for each class of the member."""
     where = f"The task `{ours.name}` of `{card.name}`"
     if classes is None:
         if not (ours.classes and theirs.classes):
@@ -95,8 +95,8 @@ def _class_numbers(
             isinstance(target, int) and 0 <= target < ours.outputs
         ):
             raise BadInput(
-                f"{where}: a member's `classes` maps `{name}` to `{target}`, which is no class of"
-                " the task."
+                f"{where}: a member's `classes` maps `{name}` to `{target}`, which is not a class"
+                " of the task."
             )
     to = {
         name: target if isinstance(target, int) else ours.classes.index(target)

@@ -1,9 +1,9 @@
-"""MultiMNIST (Sener and Koltun 2018, after Sabour et al. 2017): two digits that overlap, one task
-each.
+"""MultiMNIST (Sener and Koltun 2018, after Sabour et al. 2017): two overlapping digits, with one
+task each.
 
-Every digit of a split is once the left one; its partner is drawn from the same split, so that no
-digit of val is ever seen in train. (The published loaders draw partners before the split, unseeded,
-and so leak.)
+Every digit of a split is the left one once; its partner is drawn from the same split, so that no
+digit of val occurs in train. (The published loaders draw unseeded partners before the split, which
+leaks.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DIGIT, SHIFT, CANVAS = 28, 6, 36
 
 @dataset_builder("multimnist")
 class MultiMnist(DatasetBuilder):
-    """The left digit at rows and columns 0-27 of a 36x36 canvas, the right one at 6-33, the
+    """The left digit at rows and columns 0-27 of a 36x36 canvas, the right one at 6-33, with the
     pixelwise maximum where they overlap, scaled to 28x28."""
 
     kind: Literal["multimnist"] = "multimnist"
@@ -44,15 +44,15 @@ class MultiMnist(DatasetBuilder):
         need_tasks(card, 2)
         if card.shape != (1, DIGIT, DIGIT):
             raise BadInput(
-                f"The data card of `{card.name}` should have shape (1, {DIGIT}, {DIGIT}), which"
-                f" MultiMNIST is made in. Found {card.shape}."
+                f"The data card of `{card.name}` should have shape (1, {DIGIT}, {DIGIT}), the shape"
+                f" of MultiMNIST. Found {card.shape}."
             )
         pool, test = read_train_test(
             found["digits"], self.digits, card.shape, card.tasks[0].classes
         )
         train, val = split_indices(pool.labels, spec.val_fraction, spec.seed, pool.groups)
         parts = {"train": pool.take(train), "val": pool.take(val), "test": test}
-        # A stream per split: the test split is the same whatever the cut.
+        # One random stream per split, so that the test split does not depend on the others.
         return {
             name: _pair(part, stream(self.partner_seed, number))
             for number, (name, part) in enumerate(parts.items())
@@ -63,9 +63,8 @@ def _pair(digits: ImageSet, random: np.random.RandomState) -> SplitArrays:
     partner = random.randint(0, len(digits), size=len(digits))
     images = np.empty((len(digits), 1, DIGIT, DIGIT), np.uint8)
     flat = digits.images[..., 0]
-    for start in range(
-        0, len(digits), 4096
-    ):  # in pieces: the canvases of 60,000 pairs would need a gigabyte
+    # In pieces, because the canvases of 60,000 pairs need a gigabyte.
+    for start in range(0, len(digits), 4096):
         piece = slice(start, start + 4096)
         images[piece, 0] = shrink(overlay(flat[piece], flat[partner[piece]]))
     return SplitArrays(images, (digits.labels, digits.labels[partner]))
@@ -84,8 +83,8 @@ def overlay(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uin
 def shrink(canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Bilinear scaling (N, 36, 36) -> (N, 28, 28) with pixel centres aligned, rounded half up.
 
-    All weights are multiples of 1/14, so it is done in integers and gives the same bytes on every
-    machine.
+    All weights are multiples of 1/14, so the arithmetic is in integers and gives the same bytes on
+    every machine.
     """
     # (i + 1/2) * 36/28 - 1/2 = (18 i + 2) / 14.
     first, upper = np.divmod(18 * np.arange(DIGIT, dtype=np.uint16) + 2, 14)

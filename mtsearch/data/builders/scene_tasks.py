@@ -1,5 +1,5 @@
-"""Labels for cards that speak of scenes: a classification of the whole image, a segmentation of its
-pixels, or both."""
+"""Labels for cards of scenes: a classification of the whole image, a segmentation of its pixels, or
+both."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mtsearch.config.errors import BadInput
 def scene_labels(
     card: DatasetCard, scenes: NDArray[np.int64], masks: NDArray[np.uint8] | None
 ) -> tuple[NDArray[Any], ...]:
-    """One array a task, in the card's order: ``scenes`` (N,) for a classification, ``masks`` (N, H,
-    W) for a segmentation."""
+    """One array per task, in the card's order: ``scenes`` (N,) for a classification, ``masks`` (N,
+    H, W) for a segmentation."""
     kinds = [task.kind for task in card.tasks]
     known: dict[str, NDArray[Any]] = (
         {"classification": scenes}
@@ -26,13 +26,13 @@ def scene_labels(
     if not set(kinds) <= set(known) or len(set(kinds)) < len(kinds):
         raise BadInput(
             f"The data card of `{card.name}` should have at most one task of each of"
-            f" {', '.join(known)}, which its source can label. Found {', '.join(kinds)}."
+            f" {', '.join(known)}, the kinds that its source labels. Found {', '.join(kinds)}."
         )
     return tuple(known[kind] for kind in kinds)
 
 
 def scene_classes(card: DatasetCard) -> tuple[str, ...]:
-    """The names of the classes that scenes and pixels have, by number: those of the first task,
-    without an undefined one that is trained."""
+    """The class names of scenes and pixels by number: those of the first task, without an undefined
+    class."""
     task = card.tasks[0]
     return tuple(name for number, name in enumerate(task.classes) if number != task.undefined)

@@ -24,11 +24,10 @@ from mtsearch.data.sources import ImageSource, read_all
 
 @dataset_builder("scenes_masks")
 class ScenesMasks(DatasetBuilder):
-    """Images and masks of `image/<class>/<file>` and `label_gray/<class>/<file>`.
+    """Images and masks from `image/<class>/<file>` and `label_gray/<class>/<file>`.
 
-    A class of the card is a folder's name, and its number the one that pixels of it have in the
-    masks. ``overlap`` names the groups of images that no split may tear apart; without it every
-    image is alone.
+    The card's classes are the folder names, in the order of their numbers in the masks. ``overlap``
+    names groups of images that are never split; without it every image may be assigned alone.
     """
 
     kind: Literal["scenes_masks"] = "scenes_masks"
@@ -45,7 +44,7 @@ class ScenesMasks(DatasetBuilder):
         if self.images.test_fraction is None:
             raise BadInput(
                 f"The data card of `{card.name}` should give its images a `test_fraction`, as their"
-                " files make no test side."
+                " files have no test split."
             )
         images, names = read_all(found["images"], self.images, card.shape, scene_classes(card))
         if images.masks is None:

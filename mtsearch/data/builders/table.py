@@ -1,4 +1,4 @@
-"""One set of images with a CSV: a row an image, a column a task."""
+"""One image set with a CSV that has a row per image and a column per task."""
 
 from __future__ import annotations
 
@@ -30,22 +30,25 @@ from mtsearch.data.trees import Tree
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LARGEST = float(np.finfo(np.float32).max)
-Rows = dict[int, dict[str, str]]  # by their numbers in the file, where the line of names is 1
+Rows = dict[int, dict[str, str]]  # by row number in the file, where the header is row 1
 
 
 @dataset_builder("table")
 class Table(DatasetBuilder):
-    """The images that the rows of a CSV name, whose labels stand in the columns named as the tasks.
+    """The images that the rows of a CSV name, with labels from the columns named like the tasks.
 
-    ``file``: the CSV, in the set's folder or archive, or in a folder of these. ``path``: the column
-    with the images' files, relative to the CSV. ``split``: a column of `train`, `val` and `test`;
-    without one, and for what it lacks, the test images are ``images.test_fraction`` in the order of
-    ``images.order_seed``, and the validation images are drawn from the training images by the
-    configuration.
+    A classification reads the class name, or the class number if the card names no classes. A
+    regression reads numbers from the column named like the task, or from `<task>_0`, `<task>_1`,
+    ... if it has several outputs. An empty cell is a missing label.
 
-    Classes are cells with a class's name, or with its number where the card names none. The numbers
-    of a regression stand in the column named as the task, several of them in `<task>_0`,
-    `<task>_1`, ... An empty cell is a missing label.
+    Attributes:
+        images: the image set.
+        file: path of the CSV in the set's folder or archive, or in a folder of these.
+        path: column with the image files, relative to the CSV.
+        split: column with `train`, `val` or `test`. Without it, or for splits that it does not
+            name, the test images are ``images.test_fraction`` in the order of
+            ``images.order_seed``, and the validation images are drawn from the training images by
+            the configuration.
     """
 
     kind: Literal["table"] = "table"
@@ -62,7 +65,7 @@ class Table(DatasetBuilder):
             if getattr(self.images, key)
         ]
         if idle:
-            raise ValueError(f"`images.{idle[0]}` has no use with a table. Leave it out")
+            raise ValueError(f"`images.{idle[0]}` has no effect with a table. Leave it out")
         return self
 
     def beside(self, name: str, images: LabelledImages) -> list[str]:
@@ -103,8 +106,8 @@ class Table(DatasetBuilder):
         }
 
     def _file(self, tree: Tree, files: Mapping[str, str]) -> str:
-        """Where the CSV is: as the card says, or so in the one folder that has it, as archives
-        often hold a folder around everything."""
+        """The path of the CSV: as the card gives it, or below the only top-level folder that has
+        it, because archives often contain a single folder."""
         tables = [name for name in files if name.lower().endswith(".csv")]
         inside = [name for name in files if name == self.file] or [
             name for name in files if name.endswith(f"/{self.file}")
@@ -124,7 +127,7 @@ class Table(DatasetBuilder):
     def _places(
         self, rows: Rows, folder: str, files: Mapping[str, str], where: str
     ) -> dict[str, int]:
-        """The places of the images by their files, in the order of the rows."""
+        """The image indices by file, in the order of the rows."""
         places, numbers = dict[str, int](), list(rows)
         for place, (number, row) in enumerate(rows.items()):
             name = files.get(
@@ -132,7 +135,7 @@ class Table(DatasetBuilder):
             )
             if name is None:
                 raise BadInput(
-                    f"Row {number} of {where} names {row[self.path]!r}, and there is no such file."
+                    f"Row {number} of {where} names {row[self.path]!r}, but there is no such file."
                 )
             if name in places:
                 raise BadInput(
@@ -160,7 +163,7 @@ class Table(DatasetBuilder):
         return images
 
     def _split(self, rows: Rows, spec: SplitSpec, where: str) -> dict[str, NDArray[np.int64]]:
-        """Places of rows by split."""
+        """Image indices by split."""
         parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
         for place, (number, row) in enumerate(rows.items()):
             word = row[self.split].lower() if self.split else "train"
@@ -175,7 +178,7 @@ class Table(DatasetBuilder):
             if self.images.test_fraction is None:
                 raise BadInput(
                     f"{where} names no test images; add `test_fraction` to `images` in the data"
-                    " card, or a column by `split`."
+                    " card, or name a column with `split`."
                 )
             index["train"], index["test"] = self._divide(
                 index["train"], self.images.test_fraction, self.images.order_seed
@@ -199,20 +202,20 @@ class Table(DatasetBuilder):
 
 
 def _rows(content: bytes, where: str, column: str) -> Rows:
-    """The rows that are not blank, their cells by column."""
+    """The rows that are not blank, as cells by column."""
     lines = read_csv(content, where, column)
     cells = {number: [cell.strip() for cell in line] for number, line in enumerate(lines, start=1)}
     filled = {number: line for number, line in cells.items() if any(line)}
     if len(filled) < 2:
-        raise BadInput(f"{where} has no rows; it should have a line of names and a row an image.")
+        raise BadInput(f"{where} has no rows; it should have a header and one row per image.")
     names = filled.pop(min(filled))
     if twice := [name for name in names if name and names.count(name) > 1]:
         raise BadInput(f"{where} has two columns `{twice[0]}`; keep one.")
     for number, line in filled.items():
         if len(line) != len(names):
             raise BadInput(
-                f"Row {number} of {where} has {len(line)} cell(s), and there are {len(names)}"
-                " columns; put cells with commas in quotes."
+                f"Row {number} of {where} has {len(line)} cell(s), but there are {len(names)}"
+                " columns; quote cells that contain commas."
             )
     return {number: dict(zip(names, line, strict=True)) for number, line in filled.items()}
 
@@ -235,8 +238,8 @@ def _labels(task: TaskCard, rows: Rows, where: str) -> NDArray[Any]:
         ]
         return np.array(cells, np.float32)
     raise BadInput(
-        f"A table holds classes and numbers, so task `{task.name}` should be a classification or a"
-        f" regression. Found {task.kind}."
+        f"A table contains classes and numbers, so task `{task.name}` should be a classification"
+        f" or a regression. Found {task.kind}."
     )
 
 

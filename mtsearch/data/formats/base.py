@@ -1,4 +1,4 @@
-"""Labelled images in a tree, whatever their format, and the registry of formats."""
+"""Labelled images in a tree, and the registry of their formats."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from mtsearch.data.trees import Tree
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images uint8 (N, H, W, C) with one class each, int64 (N,). ``groups``, int64 (N,), marks
-    images that must stay on one side of a split; a number means the same group in all splits of a
-    set. ``masks``, uint8 (N, H, W), are class numbers of pixels.
+    """Images of one split with their labels.
+
+    Attributes:
+        images: uint8 (N, H, W, C).
+        labels: int64 (N,), one class each.
+        groups: int64 (N,), group numbers; images of a group must stay in one split. A number means
+            the same group in all splits of a set.
+        masks: uint8 (N, H, W), class numbers of pixels.
     """
 
     images: NDArray[np.uint8]
@@ -28,7 +33,7 @@ class ImageSet:
         return len(self.labels)
 
     def take(self, index: NDArray[np.int64]) -> ImageSet:
-        """The images of that index, in its order."""
+        """The images at these indices, in their order."""
         more = {
             name: values[index]
             for name in ("groups", "masks")
@@ -39,9 +44,13 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Request:
-    """How images are wanted. ``shape`` is (C, H, W); ``classes`` fixes the order of named classes;
-    ``resize`` names Pillow's filter, None refuses other sizes; ``group`` is a regular expression
-    whose first group, in a file's stem, names the image's group.
+    """How images are read.
+
+    Attributes:
+        shape: (C, H, W).
+        classes: fixes the order of named classes.
+        resize: Pillow's filter; None refuses images of other sizes.
+        group: a regular expression whose first group, in a file's stem, is the image's group.
     """
 
     shape: tuple[int, int, int]
@@ -53,8 +62,10 @@ class Request:
 class LabelledImages(ABC):
     """Images of one format found in a tree.
 
-    ``splits`` are those that the files themselves make ("train", "val", "test", or just "all");
-    ``ordered`` says whether the official order is kept; ``lossy`` whether the files are JPEG.
+    Attributes:
+        splits: the splits of the files ("train", "val", "test", or only "all").
+        ordered: whether the official order is kept.
+        lossy: whether the files are JPEG.
     """
 
     name: str
@@ -68,23 +79,25 @@ class LabelledImages(ABC):
     @classmethod
     @abstractmethod
     def find(cls, tree: Tree) -> LabelledImages | None:
-        """The images of this format in the tree, judged by the names of its files alone; None when
-        there are none."""
+        """Find images of this format in the tree by file names alone; None if there are none."""
 
     @property
     def files(self) -> Iterable[str]:
-        """The files of the tree that are read; all of them unless a format says otherwise."""
+        """The files of the tree that are read; by default all of them."""
         return self.tree.files
 
     def names(self, split: str) -> tuple[str, ...]:
         """The images of one split as `<class>/<file name without ending>`, in the order in which
-        they are read; none where images are no files of their own."""
+        they are read; empty if images are not separate files."""
         return ()
 
     @abstractmethod
     def read(self, split: str, request: Request) -> ImageSet:
-        """One split, in the format's own order. Raises `BadInput` for files that cannot be read or
-        do not fit the request."""
+        """Read one split, in the format's own order.
+
+        Raises:
+            BadInput: files cannot be read or do not fit the request.
+        """
 
 
 FORMATS: dict[str, type[LabelledImages]] = {}
@@ -98,5 +111,5 @@ def image_format(cls: type[LabelledImages]) -> type[LabelledImages]:
 
 
 def find_images(tree: Tree) -> LabelledImages | None:
-    """The images in a tree in the first format that fits."""
+    """The images in a tree, in the first format that matches."""
     return next((found for cls in FORMATS.values() if (found := cls.find(tree)) is not None), None)

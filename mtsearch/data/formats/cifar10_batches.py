@@ -48,7 +48,7 @@ class Cifar10Batches(LabelledImages):
     def read(self, split: str, request: Request) -> ImageSet:
         if request.shape != _SHAPE:
             raise BadInput(
-                f"CIFAR-10's images have shape {_SHAPE}. Found {request.shape} asked for."
+                f"CIFAR-10's images have shape {_SHAPE}. Found {request.shape} in the data card."
             )
         batches = dict(self.tree.read_many(self._folder + batch for batch in _BATCHES[split]))
         images, labels = [], []
@@ -66,8 +66,8 @@ class Cifar10Batches(LabelledImages):
                 or not isinstance(classes, list)
             ):
                 raise BadInput(
-                    f"The file {name} in {self.tree.path} is no CIFAR-10 batch of 3,072 bytes a"
-                    " row; download cifar-10-python.tar.gz again."
+                    f"The file {name} in {self.tree.path} is not a CIFAR-10 batch of 3,072 bytes"
+                    " per row; download cifar-10-python.tar.gz again."
                 )
             if len(rows) != len(classes):
                 raise BadInput(
@@ -80,10 +80,10 @@ class Cifar10Batches(LabelledImages):
 
 
 def load_plain(content: bytes, where: str) -> Any:
-    """Unpickle arrays of bytes, byte strings, strings, numbers, lists and dicts, and refuse
-    everything else before it can run.
+    """Unpickle arrays of bytes, byte strings, strings, numbers, lists and dicts; anything else is
+    refused before it can run.
 
-    Arrays are rebuilt when they are the content itself or a value of the dict that it is.
+    Arrays are rebuilt if they are the content itself or a value of the dict that is the content.
     """
     try:
         loaded = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
@@ -94,10 +94,10 @@ def load_plain(content: bytes, where: str) -> Any:
         )
     except _Refused as error:
         raise BadInput(
-            f"The file {where} asks for `{error}`, which no CIFAR-10 batch needs; it was not"
-            " loaded, download it from its official page."
+            f"The file {where} refers to `{error}`, which no CIFAR-10 batch needs. It was not"
+            " loaded; download it from its official page."
         ) from error
-    except Exception as error:  # a damaged pickle can raise nearly anything
+    except Exception as error:  # a damaged pickle can raise almost any exception
         raise BadInput(
             f"The file {where} is damaged ({type(error).__name__}: {error}); download it again."
         ) from error
@@ -108,7 +108,7 @@ class _Refused(Exception):
 
 
 class _ByteType:
-    """Stands for the type of unsigned bytes, whatever else the file says of it."""
+    """Replaces numpy's dtype of unsigned bytes and ignores the state that the file sets."""
 
     __slots__ = ()
 
@@ -117,14 +117,13 @@ class _ByteType:
 
 
 class _Array:
-    """Stands for an array of bytes. What the file says of it is checked before numpy sees any of
-    it."""
+    """Replaces an array of bytes and checks the state that the file sets before numpy uses it."""
 
     __slots__ = ("array",)
     array: NDArray[np.uint8]
 
     def __setstate__(self, state: Any) -> None:
-        shape, kind, columns_first, content = state[-4:]  # the number of a version may come before
+        shape, kind, columns_first, content = state[-4:]  # a version number may come first
         if type(kind) is not _ByteType:
             raise _Refused("an array of another type than bytes")
         if (
@@ -139,8 +138,8 @@ class _Array:
 
 
 class _Global:
-    """Stands for what a file calls by name. It is never that thing, and does nothing but make one
-    of the two stand-ins above or bytes."""
+    """Replaces an object that a file refers to by name. Calling it can only create bytes or one of
+    the two replacements above."""
 
     __slots__ = ("name",)
 
@@ -149,9 +148,8 @@ class _Global:
 
     def __call__(self, *given: Any) -> Any:
         first = given[0] if given else None
-        if (
-            self.name == "_codecs.encode" and type(first) is str
-        ):  # how Python 3 writes bytes under the old protocols
+        # How Python 3 writes bytes under old pickle protocols.
+        if self.name == "_codecs.encode" and type(first) is str:
             return first.encode("latin1")
         if self.name == "numpy.dtype" and first in ("u1", b"u1", "|u1", b"|u1"):
             return _ByteType()
@@ -183,7 +181,7 @@ _NAMES = (
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    # Nothing named in the file is ever imported, nor handed to it.
+    # No name in the file is ever imported.
     def find_class(self, module: str, name: str) -> Any:
         called = f"{module}.{name}"
         if called not in _NAMES:

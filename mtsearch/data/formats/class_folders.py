@@ -1,5 +1,5 @@
-"""Image files sorted into one folder per class: `<class>/<file>`, or
-`{train,val,test}/<class>/<file>`, in a folder, zip or tar."""
+"""Image files in one folder per class: `<class>/<file>`, or `{train,val,test}/<class>/<file>`, in a
+folder, zip or tar archive."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SPLIT_FOLDERS = {
 
 @image_format
 class ClassFolders(LabelledImages):
-    """Classes are the folders' names; images are read class by class in the natural order of their
-    names."""
+    """The folder names are the classes; images are read class by class in the natural order of
+    their names."""
 
     name = "class_folders"
     ordered = False
@@ -78,8 +78,8 @@ class ClassFolders(LabelledImages):
         unknown = sorted({label for label, _ in side} - set(classes))
         if unknown:
             raise BadInput(
-                f"The folder `{unknown[0]}` in {self.tree.path} is no class of the data card, which"
-                f" names {', '.join(classes)}."
+                f"The folder `{unknown[0]}` in {self.tree.path} is not a class of the data card,"
+                f" which names {', '.join(classes)}."
             )
         numbers = {label: number for number, label in enumerate(classes)}
         places = {file: place for place, (_, file) in enumerate(side)}
@@ -96,8 +96,8 @@ class ClassFolders(LabelledImages):
     def _groups(self, split: str, pattern: str | None) -> np.ndarray | None:
         if pattern is None:
             return None
-        # Numbered over all splits: a group may have images in several, which are joined and cut
-        # anew.
+        # Numbered over all splits: a group may have images in several splits, which are joined and
+        # divided again.
         numbers = {
             key: number
             for number, key in enumerate(
@@ -113,7 +113,7 @@ class ClassFolders(LabelledImages):
             if match is None or not match.groups():
                 raise BadInput(
                     f"The pattern `group: {pattern}` of the data card should capture a group in"
-                    f" every file's name. Found {file} in {self.tree.path}."
+                    f" the name of every file. Found {file} in {self.tree.path}."
                 )
             keys.append(f"{label}/{match[1]}")
         return keys

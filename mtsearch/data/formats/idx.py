@@ -1,5 +1,5 @@
-"""IDX files, gzipped or plain: MNIST and its kin, under the names of the official download and of
-torchvision's `MNIST/raw`."""
+"""IDX files, plain or gzipped, of MNIST and similar sets, under the names of the official download
+and of torchvision's `MNIST/raw`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _SPLIT = {"train": "train", "t10k": "test"}
 
 @image_format
 class Idx(LabelledImages):
-    """`train-images-idx3-ubyte[.gz]` and its three companions, all in one folder. Where colour is
-    asked for, the grey is repeated."""
+    """`train-images-idx3-ubyte[.gz]` and the three related files, all in one folder. Grey is
+    repeated if the request has three channels."""
 
     name = "idx"
     splits = ("train", "test")
@@ -64,8 +64,8 @@ class Idx(LabelledImages):
 
 
 def read_idx(tree: Tree, name: str) -> NDArray[np.uint8]:
-    """The array in one IDX file of unsigned bytes: magic 0x000008DD with DD dimensions, their
-    big-endian sizes, then the values."""
+    """Read an IDX file of unsigned bytes: magic 0x000008DD with DD dimensions, their big-endian
+    sizes, then the values."""
     content = tree.read(name)
     try:
         if content[:2] == b"\x1f\x8b":

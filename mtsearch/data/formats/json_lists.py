@@ -17,11 +17,11 @@ from mtsearch.data.trees import Tree
 
 @image_format
 class JsonLists(LabelledImages):
-    """`<side>.json` is a list of records whose first field is the class's name and whose second is
-    a file in the folder `<side>`.
+    """`<split>.json` is a list of records: the first field is the name of the class, the second a
+    file in the folder `<split>`.
 
-    Without `test.json`, what `val.json` lists is the test side: the validation images are then
-    drawn from the training images, so that nothing is selected on what is tested.
+    Without `test.json`, the images of `val.json` are the test split, and the validation images are
+    drawn from the training images, so that nothing is selected on test images.
     """
 
     name = "json_lists"
@@ -54,14 +54,14 @@ class JsonLists(LabelledImages):
         side = self._sides[split]
         name = f"{self._folder}{side}.json"
         records = self._records(side)
-        # Of all lists: one that lacks a class would number the others otherwise.
+        # The classes of all lists: a list that lacks a class would number the others differently.
         classes = request.classes or tuple(
             sorted({label for list_ in self._sides.values() for label, _ in self._records(list_)})
         )
         unknown = sorted({label for label, _ in records} - set(classes))
         if unknown:
             raise BadInput(
-                f"The class `{unknown[0]}` in {name} in {self.tree.path} is no class of the data"
+                f"The class `{unknown[0]}` in {name} in {self.tree.path} is not a class of the data"
                 f" card, which names {', '.join(classes)}."
             )
         known = set(self.tree.files)
@@ -98,7 +98,7 @@ class JsonLists(LabelledImages):
             found = json.loads(self.tree.read(name))
         except (ValueError, RecursionError) as error:
             raise BadInput(
-                f"The list {name} in {self.tree.path} is no JSON ({error}); download it again."
+                f"The list {name} in {self.tree.path} is not JSON ({error}); download it again."
             ) from error
         if not isinstance(found, list) or not found:
             raise BadInput(

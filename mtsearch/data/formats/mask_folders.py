@@ -1,5 +1,5 @@
 """Images in class folders with a mask each: `image/<class>/<file>` and `label_gray/<class>/<file>`,
-as GID-MTL has them."""
+the layout of GID-MTL."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _FILE = re.compile(r"(?:(.*)/)?(images?|label_gray)/([^/]+)/([^/]+)\.(\w+)")
 
 @image_format
 class MaskFolders(LabelledImages):
-    """One side, its files paired by class and name without ending; other folders beside the two,
-    such as colour pictures of the masks, are not read. Images are read class by class in the
-    natural order of their names."""
+    """One split, with files paired by class and name without ending; other folders beside the two,
+    such as coloured masks, are not read. Images are read class by class in the natural order of
+    their names."""
 
     name = "mask_folders"
     splits = ("all",)
@@ -75,7 +75,7 @@ class MaskFolders(LabelledImages):
         if unknown is not None:
             folder = unknown.partition("/")[0]
             raise BadInput(
-                f"The folder `{folder}` in {self.tree.path} is no class of the data card, which"
+                f"The folder `{folder}` in {self.tree.path} is not a class of the data card, which"
                 f" names {', '.join(classes)}."
             )
         channels, height, width = request.shape
@@ -86,7 +86,7 @@ class MaskFolders(LabelledImages):
             for place, name in enumerate(names)
             for files in (self._images, self._masks)
         }
-        # Archives may hold an image and its mask far from each other, in any order.
+        # In an archive, an image and its mask may be far apart, in any order.
         layouts: dict[int, Layout] = {}
         waiting: dict[int, Picture] = {}
         for file, content in self.tree.read_many(places):
@@ -115,14 +115,14 @@ class Layout:
 
 
 def align_mask(mask: Picture, image: Layout) -> Image.Image:
-    """The mask in the upright position of its image.
+    """Rotate the mask to the upright position of its image.
 
-    A mask with an orientation of its own is rotated by that. Another one may have been drawn on the
-    upright image or on the stored one; where the image's rotation exchanges width and height, the
-    mask's size tells which.
+    A mask with an orientation of its own is rotated by that. A mask without one may have been drawn
+    on the upright or on the stored image; if the image's rotation exchanges width and height, the
+    size of the mask determines which.
 
     Raises:
-        BadInput: the sizes differ, or the mask's position is ambiguous.
+        BadInput: the sizes differ, or the position of the mask is ambiguous.
     """
     width, height = image.size
     upright = (height, width) if image.orientation in SIDEWAYS else image.size
@@ -131,9 +131,9 @@ def align_mask(mask: Picture, image: Layout) -> Image.Image:
         aligned = rotate(mask.image, mask.orientation)
     elif image.orientation != 1 and upright == image.size:
         raise BadInput(
-            f"The image of the mask {mask.where} has the EXIF orientation {image.orientation} and"
-            " the mask has none, so it is unknown which way the mask is turned; save the image"
-            " upright without that tag."
+            f"The image of the mask {mask.where} has the EXIF orientation {image.orientation} but"
+            " the mask has none, so the rotation of the mask is unknown; save the image upright"
+            " without that tag."
         )
     elif image.orientation != 1 and mask.image.size == image.size:
         aligned = rotate(mask.image, image.orientation)
@@ -145,10 +145,10 @@ def align_mask(mask: Picture, image: Layout) -> Image.Image:
 
 
 def _class_numbers(mask: Picture) -> Picture:
-    """The mask as an image of class numbers, never of the colours that a palette gives them."""
+    """The mask as an image of class numbers, not of the colours of its palette."""
     if mask.image.mode not in ("L", "P", "1"):
         raise BadInput(
-            f"The mask {mask.where} should hold a class number of 8 bits a pixel. Found mode"
+            f"The mask {mask.where} should have an 8-bit class number per pixel. Found mode"
             f" {mask.image.mode}; replace it."
         )
     if mask.image.format in ("JPEG", "MPO"):
@@ -161,7 +161,7 @@ def _class_numbers(mask: Picture) -> Picture:
 
 
 def crop_centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The largest centred part of an image that has the proportions of ``size`` (width,
+    """The largest centred part of an image that has the aspect ratio of ``size`` (width,
     height)."""
     width, height = image.size
     wide, high = min(width, height * size[0] // size[1]), min(height, width * size[1] // size[0])

@@ -1,4 +1,4 @@
-"""Why a folder or archive of images is in no format that can be read."""
+"""Why a folder or archive of images has none of the readable formats."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mtsearch.data.trees import Tree
 
 
 def explain_misfit(tree: Tree) -> str:
-    """The first file that does not fit `<class>/<file>` or `<split>/<class>/<file>`, as a clause
-    that ends a sentence about the tree."""
+    """Describe the first file that does not fit `<class>/<file>` or `<split>/<class>/<file>`, as a
+    clause that ends a sentence about the tree."""
     images = [file for file in tree.files if is_image(file)]
     if not images:
         if not tree.files:
             return "holds no files"
-        return f"holds no image files (it has {len(tree.files):,} others, as {tree.files[0]})"
+        return f"has no image files ({len(tree.files):,} other files, such as {tree.files[0]})"
     depths = Counter(file.count("/") for file in images)
     usual = depths.most_common(1)[0][0]
     odd = next((file for file in images if file.count("/") != usual), None)

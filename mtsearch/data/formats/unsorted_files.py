@@ -1,4 +1,4 @@
-"""Image files in any folders beside a CSV that says what they show, in a folder, zip or tar with
+"""Image files in any folders beside a CSV with their labels, in a folder, zip or tar archive with
 the set's name."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mtsearch.data.trees import Folder, Tree
 
 @image_format
 class UnsortedFiles(LabelledImages):
-    """What only the builder `table` can read."""
+    """Images that only the builder `table` can read."""
 
     name = "unsorted_files"
     splits = ("all",)
@@ -22,9 +22,8 @@ class UnsortedFiles(LabelledImages):
 
     @classmethod
     def find(cls, tree: Tree) -> UnsortedFiles | None:
-        if (
-            isinstance(tree, Folder) and tree.shallow
-        ):  # whatever lies directly in a data root is of no set
+        # Files directly in a data root belong to no set.
+        if isinstance(tree, Folder) and tree.shallow:
             return None
         tables = any(file.lower().endswith(".csv") for file in tree.files)
         return cls(tree) if tables and any(map(is_image, tree.files)) else None
@@ -35,6 +34,6 @@ class UnsortedFiles(LabelledImages):
 
     def read(self, split: str, request: Request) -> ImageSet:
         raise BadInput(
-            f"The images in {self.tree.path} lie in no folders of classes; name the CSV with their"
+            f"The images in {self.tree.path} are not in folders of classes; name the CSV with their"
             " labels in the data card, by `source: {kind: table, ...}`."
         )
