@@ -53,7 +53,7 @@ def inventory(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def check_sources(found: Resolved, *, begun: bool = False) -> None:
+def check_sources(found: Resolved, *, resuming: bool = False) -> None:
     """Compare a prepared dataset with the image sets that are found below its root now.
 
     A set is not compared if it is missing, if the store has no inventory of it, or if only one of
@@ -61,7 +61,7 @@ def check_sources(found: Resolved, *, begun: bool = False) -> None:
 
     Args:
         found: the dataset.
-        begun: whether a run is being continued, which could not use a new store.
+        resuming: whether a run is being continued, which could not use a new store.
 
     Raises:
         BadInput: a set has other files than those that the store was built from.
@@ -74,11 +74,11 @@ def check_sources(found: Resolved, *, begun: bool = False) -> None:
         if "made_of" in source and (
             fold is not None or not _same_tar(found.root / source["place"], source["made_of"][0])
         ):
-            _check(found, name, source, fold, begun)
+            _check(found, name, source, fold, resuming)
 
 
 def _check(
-    found: Resolved, name: str, source: dict[str, Any], fold: int | None, begun: bool
+    found: Resolved, name: str, source: dict[str, Any], fold: int | None, resuming: bool
 ) -> None:
     builder = read_source(found.card)
     images = locate(found.root, builder.sources()[name])
@@ -100,7 +100,7 @@ def _check(
         raise BadInput(
             f"The {what} of {source['title']} in {tree.path} are not those that its store was built"
             f" from ({counts}). Put them back,"
-            f" {'as a run continues only with the data that it started with' if begun else other}."
+            f" {'as a run continues only with its original data' if resuming else other}."
         )
 
 

@@ -53,7 +53,7 @@ class ImageSource(Model):
     folds: bool = False
 
     @model_validator(mode="after")
-    def _folds_are_of_all_images(self) -> ImageSource:
+    def _check_folds(self) -> ImageSource:
         if self.folds and (self.original_classes or self.per_class):
             raise ValueError(
                 "`folds` divide all images of a set, so they cannot be combined with"

@@ -1,4 +1,4 @@
-"""The card of an export: what the model is, where it comes from, how to use it."""
+"""The card of an export: what the model is, where it comes from, and how to use it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         ),
         (
             "Raw values: logits for classes, in the order of the classes. Any number of images of"
-            f" {height} x {width} pixels; other sizes are to be scaled before."
+            f" {height} x {width} pixels; scale images of other sizes first."
         ),
         "## Use it with torch alone",
         _usage(card),
@@ -135,8 +135,8 @@ def as_markdown(card: Mapping[str, Any]) -> str:
             ["", "trained", "exported"],
             [
                 ["parameters", f"{before['parameters']:,}", f"{after['parameters']:,}"],
-                ["of them not zero", f"{before['nonzero']:,}", f"{after['nonzero']:,}"],
-                ["multiply-accumulates an image", f"{before['macs']:,}", f"{after['macs']:,}"],
+                ["non-zero parameters", f"{before['nonzero']:,}", f"{after['nonzero']:,}"],
+                ["multiply-accumulates per image", f"{before['macs']:,}", f"{after['macs']:,}"],
                 ["index entries", f"{before['index_entries']:,}", f"{after['index_entries']:,}"],
                 *(
                     [
@@ -148,7 +148,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         ),
         "\n".join(f"- {note}" for note in card["compaction"]),
         (
-            f"Read back, {_programs(card)} from the trained network by at most"
+            f"After reading the files again, {_programs(card)} from the trained network by at most"
             f" {card['parity']['max_absolute']:.2g} ({card['parity']['max_relative']:.2g} of the"
             f" largest output) on {card['parity']['validation_images']} validation images."
         ),

@@ -1,4 +1,4 @@
-"""From a trained network to files that torch alone can run."""
+"""Export of a trained network to files that need torch only."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from mtsearch.deploy.programs import need_onnx, write_programs
 from mtsearch.deploy.serving import Serving
 from mtsearch.deploy.size import size_of
 
-EXACT = 1e-9  # of the compacted network, both in float64
-PARITY = 1e-5  # of the exported program, both in float32, or
-NOISE = 4  # times what the trained network itself loses in float32, where that is more
-IMAGES = 512  # validation images that both are checked on
+EXACT = 1e-9  # allowed relative difference of the compacted network, both in float64
+PARITY = 1e-5  # allowed difference of the exported program, both in float32, or
+NOISE = 4  # times the float32 rounding error of the trained network, whichever is larger
+IMAGES = 512  # validation images for both comparisons
 
 
 def export_model(
@@ -36,17 +36,17 @@ def export_model(
     onnx: bool = False,
 ) -> Path:
     """Compact a trained network and write `model.safetensors`, `model.pt2`, `card.json` and
-    `card.md` into `out`, all or nothing.
+    `card.md` into `out`, all of them or none.
 
     The exported programs take float32 images (B, C, H, W) in [0, 1] for any B >= 1, normalise them
-    themselves and return raw outputs by task. Before anything appears they are read back and
-    compared with `model` on real validation images.
+    and return raw outputs by task. Before `out` is created, they are read from disk and compared
+    with `model` on validation images.
 
     Args:
-        model: a trained network on normalised images; left as it is.
+        model: a trained network that takes normalised images; not modified.
         dataset: the data it was trained on.
         tasks: the tasks of its outputs.
-        out: the folder to make; an earlier export there is replaced.
+        out: the folder to create; an earlier export there is replaced.
         facts: further entries of the card: any of `trial`, `pick`, `run`, `command`, `preference`
             (by task), `metrics` (`val/...`, `test/...`), `config`, `environment`.
         onnx: whether to write `model.onnx` too, which needs the packages of the extra `onnx`.
@@ -55,7 +55,7 @@ def export_model(
         `out`.
 
     Raises:
-        BadInput: `out` holds something else, or the packages for `onnx` are not installed.
+        BadInput: `out` has other content, or the packages for `onnx` are not installed.
         RuntimeError: torch cannot export the network, or the outputs of the compacted or exported
             network differ from those of the trained one.
     """

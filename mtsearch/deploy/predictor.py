@@ -1,4 +1,4 @@
-"""Predictions in the user's terms: files or arrays in; classes, values and masks by task out."""
+"""Predictions for image files and arrays, as classes, values and masks by task."""
 
 from __future__ import annotations
 
@@ -45,22 +45,23 @@ class Prediction:
 
     @property
     def probability(self) -> float | None:
-        """Of `label`, in [0, 1]; None where there is no label."""
+        """Probability of `label`, in [0, 1]; None if there is no label."""
         if self.label is None or self.probabilities is None:
             return None
         return self.probabilities[self.label]
 
 
 class Predictor(nn.Module):
-    """A trained multi-task network with what it needs to read images.
+    """A trained multi-task network with the settings to read images.
 
-    Calling it maps float images (B, C, H, W) in [0, 1] to raw outputs by task; `predict` takes
+    Calling it maps float images (B, C, H, W) in [0, 1] to raw outputs by task; `predict` accepts
     files and arrays.
 
     Args:
-        network: on normalised images, in eval mode.
-        dataset: what it was trained on: gives the shape, the normalisation and the class names.
-        tasks: that the network answers.
+        network: takes normalised images; in eval mode.
+        dataset: the dataset that it was trained on, which gives the shape, the normalisation and
+            the class names.
+        tasks: the tasks of the network's outputs.
     """
 
     def __init__(self, network: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard]) -> None:
@@ -73,11 +74,11 @@ class Predictor(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """The multi-task network itself, on normalised images."""
+        """The multi-task network, which takes normalised images."""
         return self.serving.model
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Raw outputs by task of float images (B, C, H, W) in [0, 1]."""
+        """Raw outputs by task for float images (B, C, H, W) in [0, 1]."""
         return self.serving(images)  # type: ignore[no-any-return]
 
     @torch.no_grad()
@@ -87,16 +88,16 @@ class Predictor(nn.Module):
         """One prediction per task for each image.
 
         Args:
-            images: paths of image files, uint8 arrays (H, W, C) or (H, W), or tensors (C, H, W):
-                uint8, or float in [0, 1]. Files are scaled to the size of the training images as
-                these were; arrays and tensors must have that size.
-            batch_size: images that the network gets at once.
+            images: paths of image files, uint8 arrays (H, W, C) or (H, W), or tensors (C, H, W),
+                either uint8 or float in [0, 1]. Files are scaled to the size of the training images
+                in the same way as these; arrays and tensors must have that size.
+            batch_size: images per batch of the network.
 
         Returns:
-            A dict by task for each image, in their order.
+            One dict by task for each image, in the order of the images.
 
         Raises:
-            BadInput: a file that cannot be read, or an array of another size.
+            BadInput: a file cannot be read, or an array has another size.
         """
         if isinstance(images, str | Path | np.ndarray) or (
             isinstance(images, Tensor) and images.dim() == 3
@@ -114,7 +115,7 @@ class Predictor(nn.Module):
         return found
 
     def _pixels(self, image: Image) -> Tensor:
-        """An image as float (C, H, W) in [0, 1]."""
+        """Read an image as float (C, H, W) in [0, 1]."""
         if isinstance(image, str | Path):
             try:
                 content = Path(image).read_bytes()
@@ -135,7 +136,7 @@ class Predictor(nn.Module):
 
 
 def _resize_of(source: dict[str, Any]) -> str:
-    """The filter by which the files of a source were scaled; bilinear where it names none."""
+    """The filter with which the files of a source are scaled; bilinear if it names none."""
     nested = [value for value in source.values() if isinstance(value, dict)]
     filters = {part["resize"] for part in (source, *nested) if part.get("resize")}
     return str(filters.pop()) if len(filters) == 1 else "bilinear"

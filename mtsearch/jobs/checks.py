@@ -1,5 +1,5 @@
-"""What is refused before anything starts, in one sentence each: what no sampler, machine or model
-builder can do."""
+"""Checks of a search or training before it starts: configurations that no sampler, machine or model
+builder supports are refused with one sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mtsearch.data import Dataset
     from mtsearch.models import MultiTaskModel
 
-_ALONE = {
+_INDEPENDENT = {
     "seed",
     "optimizer",
     "lr_schedule",
@@ -35,7 +35,7 @@ _ALONE = {
     "precision",
     "compile",
 }
-"""The keys of a trial that go with whatever the others are."""
+"""The keys of a trial that are valid with any values of the others."""
 Choice = tuple[Dimension, Any]
 
 
@@ -46,16 +46,18 @@ def check_trials(
     dataset: Dataset | None = None,
     only: str | None = None,
 ) -> None:
-    """Hold every variant of a trial against the dataset, as the trial itself does before its first
-    step. Raises BadInput.
+    """Check every variant of a trial against the dataset, as the trial does before its first step.
 
     Args:
-        space: what is searched.
-        data: which dataset, and where it is.
+        space: the search space.
+        data: the data configuration.
         card: of the dataset.
-        dataset: the dataset, of which the labels are enough; None for what shows without it.
-        only: the one configuration that is to be trained, ``trial`` for the defaults or
-            ``controls.NAME``; None for a search.
+        dataset: the dataset, of which only the labels are used; None checks what needs no labels.
+        only: the one configuration to train, ``trial`` for the defaults or ``controls.NAME``; None
+            for a search.
+
+    Raises:
+        BadInput: a variant cannot be trained.
     """
     from mtsearch.population import check_trial  # imports torch
 
@@ -68,7 +70,7 @@ def check_trials(
             continue
         seen.add(key)
         try:
-            with _borrowed_random():
+            with _preserved_random_state():
                 check_trial(variant.config, data, card, dataset, build)
         except BadInput as error:
             raise BadInput(locate_error(space, variant, str(error))) from None
@@ -78,15 +80,15 @@ def check_trials(
                 locate_error(
                     space,
                     variant,
-                    f"no network for {card.name} comes of it: {type(error).__name__}: {reason}.",
+                    f"it gives no network for {card.name}: {type(error).__name__}: {reason}.",
                 )
             ) from error
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A configuration that may come up: where it stands, and by which options of which dimensions
-    it is drawn."""
+    """A possible configuration, with its path in the space (`where`) and the options of dimensions
+    that it is drawn with."""
 
     where: str
     config: TrialConfig
@@ -95,8 +97,10 @@ class Variant:
 
 def variants(space: Space, pairs: bool = True) -> Iterator[Variant]:
     """The defaults, the controls, each end of each dimension, and with `pairs` each pair of ends of
-    any two dimensions that may not go together; all else is as is typical of it. Raises BadInput
-    for what is no configuration.
+    any two dimensions that may conflict; all other settings have typical values.
+
+    Raises:
+        BadInput: a variant is not a valid configuration.
     """
     yield Variant("trial", space.trial())
     for name, tree in space.controls.items():
@@ -106,19 +110,19 @@ def variants(space: Space, pairs: bool = True) -> Iterator[Variant]:
         yield _drawn(space, (chosen,))
     if not pairs:
         return
-    meeting = [
+    interacting = [
         (dimension, value)
         for dimension, value in named
-        if dimension.path.split(".")[1].partition("@")[0] not in _ALONE
+        if dimension.path.split(".")[1].partition("@")[0] not in _INDEPENDENT
     ]
-    for one, two in itertools.combinations(meeting, 2):
+    for one, two in itertools.combinations(interacting, 2):
         if one[0].path != two[0].path and not _exclude(one, two) and not _exclude(two, one):
             yield _drawn(space, (one, two))
 
 
 def _exclude(one: Choice, two: Choice) -> bool:
-    """Whether the second dimension, or a common parent, is there only when the first one has
-    another value."""
+    """Whether the second dimension, or a common parent, exists only if the first one has another
+    value."""
     parents = dict(one[0].parents)
     return any(
         path in parents and parents[path] != option
@@ -134,20 +138,20 @@ def _drawn(space: Space, chosen: tuple[Choice, ...]) -> Variant:
     try:
         return Variant("trial", space.trial(tree), drawn)
     except BadInput as error:
-        raise BadInput(_noted(str(error), drawn)) from None
+        raise BadInput(_with_choices(str(error), drawn)) from None
 
 
 def locate_error(space: Space, variant: Variant, text: str) -> str:
-    """A refusal by where its variant stands: a trial's own keys become a control's."""
+    """An error message with the path of its variant: keys of a trial become keys of the control."""
     where = variant.where
     text = text if text.startswith("`trial") else f"`{where}` cannot be trained: {text}"
     if where != "trial":
         control = where.partition(".")[2]
         return f"{text.replace('`trial.', f'`{where}.')} {space.removal_hint(control)}"
-    return _noted(text, variant.drawn)
+    return _with_choices(text, variant.drawn)
 
 
-def _noted(text: str, drawn: Sequence[tuple[str, Any]]) -> str:
+def _with_choices(text: str, drawn: Sequence[tuple[str, Any]]) -> str:
     if not drawn:
         return text
     return (
@@ -157,18 +161,18 @@ def _noted(text: str, drawn: Sequence[tuple[str, Any]]) -> str:
 
 
 def _key(config: TrialConfig, images: bool) -> str:
-    """Equal for configurations that are refused alike; `images` are what a population cuts, which
-    takes a while."""
+    """Equal for configurations that pass or fail together. `images` includes the split of a
+    population's data, which takes long to check."""
     if images and config.population is not None:
         cut = config.population.model_dump_json(
             include={"target", "tasks", "formulation", "holdout_fraction", "validation_policy"}
         )
         return f"{cut} {config.architecture} {config.backbone}"
-    return config.model_dump_json(exclude=_ALONE)
+    return config.model_dump_json(exclude=_INDEPENDENT)
 
 
 class _Builder:
-    """Builds each network once, without its numbers where that goes: for names and shapes alone."""
+    """Builds each network once, without weights if possible: only names and shapes are needed."""
 
     def __init__(self) -> None:
         self._built: dict[tuple[str, ...], MultiTaskModel] = {}
@@ -189,23 +193,21 @@ class _Builder:
             *(part.model_dump_json() for part in (architecture, backbone, *tasks)),
         )
         if key not in self._built:
-            with warnings.catch_warnings(
-                action="ignore"
-            ):  # weights that are loaded onto no memory are said to be so
+            # Loading weights into the meta device warns.
+            with warnings.catch_warnings(action="ignore"):
                 try:
                     with torch.device("meta"):
                         self._built[key] = build_model(architecture, backbone, tasks, shape)
                 except BadInput:
                     raise
-                except (
-                    Exception
-                ):  # some constructors compute with numbers, which the meta device has not
+                # Some constructors compute with values, which the meta device does not have.
+                except Exception:
                     self._built[key] = build_model(architecture, backbone, tasks, shape)
         return self._built[key]
 
 
 @contextmanager
-def _borrowed_random() -> Iterator[None]:
+def _preserved_random_state() -> Iterator[None]:
     import torch
 
     with torch.random.fork_rng(devices=[]):

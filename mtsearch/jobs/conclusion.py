@@ -1,4 +1,4 @@
-"""The end of a run: tables, page, picture, and the lines that are printed last."""
+"""The end of a run: tables, page, plot, and the last printed lines."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def conclude(
     failure: str | None = None,
     note: str | None = None,
 ) -> int:
-    """Write the tables, the picture and the page from the events; print the front of a search and
-    the run's address.
+    """Write the tables, the plot and the page from the events; print the front of a search and the
+    run's address.
 
     Args:
-        run: whose driver ends.
-        space: with the settings that this driver had.
-        console: takes the lines.
+        run: the run whose driver ends.
+        space: the space with the settings of this driver.
+        console: receives the lines.
         interrupted: whether SIGINT or SIGTERM ended the driver.
         unfinished: whether a resume has something left to do.
-        failure: why a single training failed, if it did.
-        note: a line for the end of a run that is complete.
+        failure: why a single training failed; None if it did not.
+        note: a line for the end of a complete run.
 
     Returns:
-        The exit code: 0 done, 1 not all could be done, 130 interrupted.
+        The exit code: 0 done, 1 incomplete or failed, 130 interrupted.
     """
     run.log.close()
     single = run.single
@@ -86,8 +86,7 @@ def conclude(
 
 
 def halted(run: DrivenRun, reason: str, console: Console) -> int:
-    """Print why a run stopped before its end; its tables are written by the resume. Returns the
-    exit code."""
+    """Print why a run stopped before its end; a resume writes its tables. Returns the exit code."""
     run.log.close()
     unsaved = run.flush()
     for line in [*run.pop_messages(), *([unsaved] if unsaved is not None else [])]:
@@ -102,12 +101,12 @@ def halted(run: DrivenRun, reason: str, console: Console) -> int:
 
 
 def resume_command(run: RunDirectory) -> str:
-    """The command that continues a run: a search, or a single training."""
+    """The command that continues a search or a single training."""
     return (
         f"python -m mtsearch.{'train' if run.single else 'run'} resume={shlex.quote(run.address)}"
     )
 
 
 def say(console: Console, line: str) -> None:
-    """Print a line without markup or cuts."""
+    """Print a line without markup or truncation."""
     console.print(printable(line, lines=True), highlight=False, markup=False, soft_wrap=True)

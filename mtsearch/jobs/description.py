@@ -26,10 +26,10 @@ class JobDescription:
     Args:
         purpose: train or test.
         config: configuration of the trial.
-        data: settings of the data, with their location on this machine.
+        data: data settings, with their location on this machine.
         trial_class: ``module:Class`` or ``module:function``, see `trial_class_of`.
         checkpoint: where the trial keeps its checkpoint.
-        owner: the trial that its checkpoint belongs to; None compares nothing.
+        owner: the trial to which the checkpoint belongs; None skips the comparison.
         plugins: modules and files to import first.
         gpu: share of a GPU; with 0 the process sees none.
     """
@@ -57,7 +57,7 @@ class JobDescription:
         expected: bool = False,
         gpu: float,
     ) -> JobDescription:
-        """The job of a trial of a run; `expected`: whether it should have a checkpoint."""
+        """The job of a trial of a run; `expected`: whether there should be a checkpoint."""
         return cls(
             purpose=purpose,
             config=config,
@@ -70,7 +70,7 @@ class JobDescription:
         )
 
     def to_json(self) -> str:
-        """As text, in which Ray Tune finds nothing to resolve."""
+        """Serialise to text, which Ray Tune does not search for values to resolve."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -89,5 +89,5 @@ class JobDescription:
 
 
 def owner_of(run: RunDirectory, trial: str, config: Mapping[str, Any]) -> CheckpointOwner:
-    """The owner of a trial's checkpoint. Those of runs of schema 1 name none."""
+    """The owner of a trial's checkpoint; None for runs of schema 1, which do not record it."""
     return CheckpointOwner(run.run_id, trial, config_key(config), required=run.schema > 1)

@@ -1,4 +1,4 @@
-"""What a run was made with: the dataset really used, versions, cores. No host names, no absolute
+"""What a run was made with: the dataset actually used, versions, cores. No host names, no absolute
 paths."""
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ _PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy")
 
 
 def environment_of(space: Space, only: str | None = None) -> tuple[DataConfig, dict[str, Any]]:
-    """Find and prepare the data, hold the space and its trials against them, and describe both.
-    Raises BadInput before any work.
+    """Find and prepare the data, check the space and its trials against them, and describe both.
 
-    `only`: the one configuration that is to be trained, ``trial`` or ``controls.NAME``; None for a
-    search.
+    Args:
+        space: the search space.
+        only: the one configuration to train, ``trial`` or ``controls.NAME``; None for a search.
+
+    Returns:
+        The data settings with concrete paths, and the content of `environment.json`.
+
+    Raises:
+        BadInput: before any work, if the data are missing or a trial cannot be trained.
     """
     data, facts = _data(space, only)
     return data, {
@@ -39,8 +45,8 @@ def environment_of(space: Space, only: str | None = None) -> tuple[DataConfig, d
 
 
 def check_plugins(space: Space, environment: Mapping[str, Any]) -> None:
-    """Raises BadInput when a plug-in is another than the run began with: finished trials and new
-    ones would not be one search."""
+    """Raise BadInput if a plug-in differs from the one that the run started with, because finished
+    and new trials would not be comparable."""
     began = environment.get("plugins", {})
     for name, checksum in checksums(space.config.plugins).items():
         if began.get(name, checksum) != checksum:
@@ -53,39 +59,37 @@ def check_plugins(space: Space, environment: Mapping[str, Any]) -> None:
 def concrete_data(
     space: Space, environment: Mapping[str, Any], only: str | None = None
 ) -> DataConfig:
-    """Where this machine has the data of a run; `only` as above. Raises BadInput when they are
-    others than the run began with."""
-    data, facts = _data(space, only, begun=True)
+    """The data settings of a run with paths on this machine; `only` as for `environment_of`. Raises
+    BadInput if the data differ from those that the run started with."""
+    data, facts = _data(space, only, resuming=True)
     if facts["checksum"] != environment["checksum"]:
         raise BadInput(
             f"the run was made on {environment['dataset']} with checksum"
-            f" {str(environment['checksum'])[:12]}, but here is {facts['dataset']} with"
-            f" {str(facts['checksum'])[:12]}. Give it the same data."
+            f" {str(environment['checksum'])[:12]}, but {facts['dataset']} with"
+            f" {str(facts['checksum'])[:12]} was found here. Give it the same data."
         )
     return data
 
 
 def _data(
-    space: Space, only: str | None = None, *, begun: bool = False
+    space: Space, only: str | None = None, *, resuming: bool = False
 ) -> tuple[DataConfig, dict[str, Any]]:
     from mtsearch.data import check_sources, open_labels, prepare, resolve  # imports torch
     from mtsearch.jobs.checks import check_trials
 
     config = space.config.data
     found = resolve(config)
-    check_sources(found, begun=begun)
+    check_sources(found, resuming=resuming)
     space.check(found.card)
     check_trials(space, config, found.card, only=only)
     prepare(config)
     found = resolve(config)
     check_trials(space, config, found.card, open_labels(config), only=only)
-    place: dict[str, Any] = {
-        "root": found.root if found.root.is_dir() else None
-    }  # none where nothing is read of it
+    # None if nothing is read from the root.
+    place: dict[str, Any] = {"root": found.root if found.root.is_dir() else None}
     if found.card.embedded:
-        own = config.dataset.endswith(
-            (".yaml", ".yml")
-        )  # the card of a plug-in, else a shipped one or its stand-in
+        # A path is the card of a plug-in or user; a name is a shipped dataset or its replacement.
+        own = config.dataset.endswith((".yaml", ".yml"))
         place = {"dataset": config.dataset if own else found.card.name, "root": None}
     facts = {
         "dataset": found.label,

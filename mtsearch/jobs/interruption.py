@@ -1,5 +1,5 @@
-"""SIGINT and SIGTERM while a search or a training runs. Only the main thread can take signals; in
-another one nothing changes."""
+"""SIGINT and SIGTERM during a search or a training. Only the main thread can handle signals; in
+other threads nothing changes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interrupt_event() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets. The second signal raises KeyboardInterrupt;
-    all later ones are ignored, so that the end of a run is printed in any case."""
+    """An event that is set by the first SIGINT or SIGTERM. The second signal raises
+    KeyboardInterrupt; later ones are ignored, so that the end of a run is always printed."""
     event = threading.Event()
     count = 0
 
@@ -33,8 +33,8 @@ def interrupt_event() -> Iterator[threading.Event]:
 
 @contextmanager
 def raise_on_interrupt() -> Iterator[None]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, whatever handlers an earlier search in this
-    process has installed."""
+    """Make SIGINT and SIGTERM raise KeyboardInterrupt, independent of the handlers that an earlier
+    search in this process has installed."""
     with _handled_by(signal.default_int_handler):
         yield
 

@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 class Job:
     """Trains or tests a trial, one report per step.
 
-    After every report the checkpoint is saved, before the report is returned (in an object store:
-    when an upload is due, see `mtsearch.runs.checkpoints`). A trial that has a checkpoint continues
-    from there, and its first step returns all reports made so far, because some may never have
-    reached the driver; the driver drops those that it knows. An exception ends the trial as failed
-    with one line; the job itself never raises. Where the checkpoint cannot be written or the data
-    are damaged, no trial can continue, and the run has to stop.
+    After every report the checkpoint is saved, before the report is returned (in an object store
+    only when an upload is due, see `mtsearch.runs.checkpoints`). A trial that has a checkpoint
+    continues from it, and its first step returns all its earlier reports, because some may not have
+    reached the driver; the driver drops those that it has. An exception ends the trial as failed
+    with one line; the job itself never raises. If the checkpoint cannot be written or the data are
+    damaged, no trial can continue, and the run has to stop.
 
     Args:
         text: a `JobDescription` as JSON.
-        world: the ranks that do this job together, each with a `Job` of its own; rank 0 saves the
+        world: the ranks that run this job together, each with a `Job` of its own; rank 0 saves the
             checkpoint. None for one process.
     """
 
@@ -46,18 +46,18 @@ class Job:
         self._saves = world is None or world.rank == 0
         self._trial: Any = None
         self._checkpoints: FolderCheckpoints | ObjectStoreCheckpoints | None = None
-        self._repeated: list[dict[str, Any]] = []  # reports that a restored trial has made before
+        self._repeated: list[dict[str, Any]] = []  # earlier reports of a restored trial
         self._failed: str | None = None
         self._halt: str | None = None  # why no trial can continue
         self._note: str | None = None
         try:
-            # Before a plug-in or the first trial imports torch, whose OpenMP reads it once; the
-            # driver has validated the tree.
+            # Set before a plug-in or the first trial imports torch, because OpenMP reads it once;
+            # the driver has validated the configuration.
             os.environ["OMP_NUM_THREADS"] = str(
                 job.config.get("threads", TrialConfig.model_fields["threads"].default)
             )
             if not job.gpu:
-                # likewise, and whatever Ray leaves visible to actors that ask for none
+                # Also before torch; Ray may leave GPUs visible to actors that request none.
                 os.environ["CUDA_VISIBLE_DEVICES"] = ""
             load_plugins(job.plugins)
             trial_config = TrialConfig.model_validate(job.config)
@@ -70,12 +70,12 @@ class Job:
             self._repeated = list(self._trial.reports)
         except Damaged as error:
             self._halt = str(error)
-        except Exception as error:  # whatever a trial's code raises ends this trial and no other
+        except Exception as error:  # an exception of a trial's code ends only this trial
             self._failed = reason_of(error)
 
     def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
-        """The trial that was saved, if any; None where an unfinished one is damaged: trained again,
-        it makes the same reports."""
+        """The saved trial, if any; None if the checkpoint of an unfinished trial is damaged, as
+        training it again gives the same reports."""
         assert self._checkpoints is not None
         try:
             folder = self._checkpoints.find()
@@ -83,8 +83,8 @@ class Job:
                 world = self._ranks[0] if self._ranks else None
                 return trial_class.restore(folder, data, world, self._owner)
         except Exception as error:
-            # A plain ValueError: other data than it was trained on. A StoreError: a store that
-            # fails for this one of several ranks.
+            # A plain ValueError means data other than those it was trained on; a StoreError means
+            # that the store failed for this one of several ranks.
             unreachable = bool(self._ranks) and isinstance(error, StoreError)
             if self.purpose == "test" or type(error) in (ValueError, Damaged) or unreachable:
                 raise
@@ -106,7 +106,7 @@ class Job:
                 reports = reports or self._next(self._trial)
                 done = self._halt is not None or bool(self._trial.finished)
                 selected = self._trial.selected["report"] if done and self._halt is None else None
-            except Exception as error:  # as above
+            except Exception as error:  # ends only this trial
                 reports, self._failed, done, selected = [], reason_of(error), True, None
         return StepResult(
             reports=tuple(reports),
@@ -120,9 +120,9 @@ class Job:
         )
 
     def _next(self, trial: TrialProtocol) -> list[dict[str, Any]]:
-        """The next report, after its checkpoint is saved; none where that cannot be written."""
+        """The next report, after its checkpoint is saved; empty if that cannot be written."""
         report = next(trial)
-        # what is no text or number must fail the trial here, and not the driver later
+        # A report that is not valid JSON must fail the trial here, not the driver later.
         json.dumps(plain(report), ensure_ascii=False).encode()
         if self._saves and self._checkpoints is not None:
             try:
@@ -137,11 +137,11 @@ class Job:
 
     @property
     def total_epochs(self) -> float | None:
-        """Epochs of the trial in all; None where it could not be made."""
+        """Total epochs of the trial; None if it could not be created."""
         return None if self._trial is None else self._trial.total_epochs
 
     def test(self) -> StepResult:
-        """The test metrics of the trial; raises nothing."""
+        """The test metrics of the trial. Never raises."""
         metrics = None
         if self._failed is None and self._halt is None:
             try:
@@ -149,12 +149,12 @@ class Job:
                 found = self._trial.evaluate("test")
                 json.dumps(plain(found), ensure_ascii=False).encode()
                 metrics = found
-            except Exception as error:  # as above
+            except Exception as error:  # ends only this trial
                 self._failed = reason_of(error)
         return StepResult(done=True, test=metrics, failed=self._failed, halt=self._halt)
 
     def close(self) -> None:
-        """Release the trial. What it raises now is ignored, as the process may get another job."""
+        """Release the trial. Exceptions are ignored, because the process may get another job."""
         if self._trial is not None:
             with suppress(Exception):
                 self._trial.close()
@@ -164,8 +164,8 @@ class Job:
 
 
 def _gpu_memory() -> int | None:
-    """The most bytes of GPU memory that torch has held for tensors in this process; None where it
-    has used no GPU."""
+    """The peak GPU memory that torch has allocated in this process, in bytes; None if it has used
+    no GPU."""
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     return int(cuda.max_memory_allocated()) if cuda is not None and cuda.is_initialized() else None
 

@@ -17,15 +17,16 @@ from mtsearch.training.state import has_state, load_state
 def load_trial(
     run: RunDirectory, name: str, places: Mapping[str, Any] | None = None
 ) -> Trial | Population:
-    """A finished trial with its data; `selected_model` of it is the trained network.
+    """Load a finished trial with its data; its attribute `selected_model` is the trained network.
 
     Args:
-        run: of `open_run`.
+        run: as returned by `open_run`.
         name: of a trial on the front, or of a control.
-        places: `root` and `store` of the data, where they are no longer where the run had them.
+        places: `root` and `store` of the data, if they have moved since the run.
 
     Raises:
-        BadInput: the trial keeps no state, or the data found are not those that it was trained on.
+        BadInput: the trial has no checkpoint, or the data found are not those that it was trained
+            on.
     """
     row = next((row for row in run.rows() if row["trial"] == name), None)
     if row is None:
@@ -57,9 +58,9 @@ def load_trial(
     data = DataConfig.model_validate({**state["data"], **given, **(places or {})})
     try:
         return restore_trial(folder, data, owner=owner)
-    except ValueError as error:  # other data than the trial was trained on
+    except ValueError as error:  # data other than those the trial was trained on
         raise (
             error
             if isinstance(error, BadInput)
-            else BadInput(f"trial `{name}` does not go with the data found now: {error}")
+            else BadInput(f"trial `{name}` does not fit the data that were found: {error}")
         ) from error

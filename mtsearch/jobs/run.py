@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 class Table(Sequence[Row]):
-    """Rows of a run, each a dict by column. A notebook shows it as a table.
+    """Rows of a run, each a dict by column. A notebook displays it as a table.
 
     Args:
         rows: with the same keys or some of them.
-        first: columns that stand before the others, after the identity.
+        first: columns that come before the others, after the identity.
     """
 
     def __init__(self, rows: Sequence[Row], first: Sequence[str] = ()) -> None:
         self._rows, self.columns = list(rows), column_order(rows, first)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A data frame with a row per row, in the order of `columns`."""
+        """A data frame with one row per row, in the order of `columns`."""
         import pandas
 
         return pandas.DataFrame.from_records(self._rows, columns=self.columns)
@@ -65,10 +65,10 @@ class Table(Sequence[Row]):
 
 
 class Run:
-    """A search or a single training that has begun, read from its run directory.
+    """A search or a single training, complete or not, read from its run directory.
 
-    `mtsearch.search`, `mtsearch.train_one` and `mtsearch.load_run` return one. Its tables are those
-    at the time of their first use; `reload` reads the events again.
+    `mtsearch.search`, `mtsearch.train_one` and `mtsearch.load_run` return one. Its tables are read
+    at their first use and then kept; `reload` reads the events again.
 
     Args:
         directory: of the run.
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def address(self) -> str:
-        """The run's folder or URL: what ``run=`` and ``resume=`` take on the command line."""
+        """The run's folder or URL, as ``run=`` and ``resume=`` accept it on the command line."""
         return self.directory.address
 
     @property
@@ -93,7 +93,7 @@ class Run:
         return self.directory.config
 
     def reload(self) -> Run:
-        """The same run with what has been written since."""
+        """The same run, read again with the events written since."""
         return Run(self.directory)
 
     # ------------------------------------------------------------ tables
@@ -113,10 +113,12 @@ class Run:
 
     @property
     def trials(self) -> Table:
-        """One row per trial: search trials by number, then controls by name. Columns: ``trial``,
-        ``state``, settings (``trial.*``), the selected report's metrics (``val/...``,
-        ``model/...``, ``cost/...``), those of the test split (``test/...``), ``front``, ``knee``
-        and the command that trains it again."""
+        """One row per trial: search trials by number, then controls by name.
+
+        Columns: ``trial``, ``state``, settings (``trial.*``), the selected report's metrics
+        (``val/...``, ``model/...``, ``cost/...``), the test metrics (``test/...``), ``front``,
+        ``knee`` and the command that trains the trial again.
+        """
         return Table(self._result.rows, self._result.metrics)
 
     @property
@@ -131,14 +133,16 @@ class Run:
 
     @property
     def hypervolume(self) -> float:
-        """Of the front, in the product of the objectives' units; NaN where the front is empty."""
+        """Hypervolume of the front, in the product of the objectives' units; NaN if the front is
+        empty."""
         return self._result.front.hypervolume
 
     def plot_front(self, path: str | Path | None = None) -> Figure:
-        """The front, the other trials and the controls, a panel per pair of objectives.
+        """Plot the front, the other trials and the controls, one panel per pair of objectives.
 
         Args:
-            path: a file to write the figure to, too; its suffix (.png, .pdf, .svg) is the format.
+            path: file for the figure; its suffix (.png, .pdf, .svg) is the format. None writes no
+                file.
         """
         from mtsearch.reporting.plots import front_figure, write_front
 
@@ -149,17 +153,17 @@ class Run:
     # ------------------------------------------------------------ models
 
     def pick(self, how: str = "auto", *, of: str | None = None, **weights: float) -> PickedTrial:
-        """One trial, as ``pick=`` of ``mtsearch export`` chooses it.
+        """Choose one trial, like ``pick=`` of ``mtsearch export``.
 
         Args:
             how: ``auto`` (the only point; equal preference for two; the knee from three points
                 on), ``knee``, ``preference`` with a weight per task as keyword arguments,
                 ``best:METRIC``, ``bound:METRIC<=VALUE``, or ``trial:NAME`` for a trial or control.
-            of: a task whose own best report is meant, where the trial had ``keep: tasks``.
+            of: a task whose own best report is used, if the trial had ``keep: tasks``.
             weights: of ``preference``, non-negative, by task.
 
         Raises:
-            BadInput: nothing fits, or `how` is no such form.
+            BadInput: no trial fits, or `how` has none of these forms.
 
         Example:
             >>> run.pick("preference", image=0.7, digit=0.3).export("out")  # doctest: +SKIP
@@ -188,10 +192,10 @@ class PickedTrial:
     """A trial of a run whose network can be loaded, exported and used.
 
     Attributes:
-        run: it belongs to.
-        row: of the tables, of the trial.
-        how: it was picked.
-        of: the task whose own best report is meant; None for the selected one.
+        run: the run that it belongs to.
+        row: its row of the tables.
+        how: how it was picked.
+        of: the task whose own best report is used; None for the selected report.
     """
 
     def __init__(self, run: Run, row: Row, how: str, of: str | None = None) -> None:
@@ -199,22 +203,23 @@ class PickedTrial:
 
     @property
     def name(self) -> str:
-        """Of the trial: its number, or the control's name."""
+        """The trial's number, or the control's name."""
         return str(self.row["trial"])
 
     @property
     def command(self) -> str:
-        """The command that trains it again, alone."""
+        """The command that trains this trial again, alone."""
         return str(self.row["command"])
 
     def trial(self, places: Mapping[str, Any] | None = None) -> Trial | Population:
-        """The finished trial with its data and its trained network.
+        """Load the finished trial with its data and its trained network.
 
         Args:
-            places: `root` and `store` of the data, where they are no longer where the run had them.
+            places: `root` and `store` of the data, if they have moved since the run.
 
         Raises:
-            BadInput: the trial keeps no checkpoint, or other data are found than it was trained on.
+            BadInput: the trial has no checkpoint, or the data found are not those that it was
+                trained on.
         """
         from mtsearch.jobs.restore import load_trial
 
@@ -237,8 +242,8 @@ class PickedTrial:
         """Compact the network, check it and write `model.safetensors`, `model.pt2` and its card.
 
         Args:
-            out: the folder to make; by default `export/<trial>` in the run's folder, in the working
-                folder for a run at a URL. An earlier export there is replaced.
+            out: the folder to create; by default `export/<trial>` in the run's folder, or in the
+                working directory for a run at a URL. An earlier export there is replaced.
             onnx: whether to write `model.onnx` too (needs the extra ``onnx``).
             places: as for `trial`.
 
@@ -246,8 +251,8 @@ class PickedTrial:
             `out`.
 
         Raises:
-            BadInput: as `trial`, or `out` holds something else.
-            RuntimeError: the exported network would not answer as the trained one.
+            BadInput: as `trial`, or `out` has other content than an export.
+            RuntimeError: the outputs of the exported network differ from those of the trained one.
         """
         from mtsearch.deploy import export_model, need_onnx
 
@@ -283,8 +288,8 @@ class PickedTrial:
         return trial, network
 
     def _facts(self, trial: Trial | Population) -> dict[str, Any]:
-        """What the card tells of the trial; the run and files by their names only, as folders mean
-        nothing elsewhere."""
+        """The card's description of the trial. The run and files are given by name only, because
+        paths mean nothing on other machines."""
         from mtsearch.population import Population
 
         row, how = self.row, self.how

@@ -34,11 +34,14 @@ def train(
     console: Console | None = None,
     created: Callable[[DrivenRun], object] = lambda run: None,
 ) -> int:
-    """Train one configuration, a space's only control or else its defaults, in a new run. Returns
-    the exit code.
+    """Train one configuration, a space's only control or else its defaults, in a new run.
 
-    Raises BadInput before a directory is made where the configuration, its data or the directory
-    cannot be had.
+    Returns:
+        The exit code.
+
+    Raises:
+        BadInput: the configuration, its data or the run directory cannot be used. Nothing has been
+            created then.
     """
     _prepare_process(space)
     from mtsearch.jobs.environment import environment_of  # imports torch
@@ -46,7 +49,7 @@ def train(
     _check_device(space)
     check_results(space)
     check_control_names(space.controls)
-    data, environment = environment_of(space, _part(space))
+    data, environment = environment_of(space, _config_path(space))
     run = create_run(
         space, environment, name=name, profile=profile, overrides=overrides, single=True
     )
@@ -56,11 +59,19 @@ def train(
 
 
 def resume(path: str | Path, places: Mapping[str, Any], console: Console | None = None) -> int:
-    """Go on with a single training from the state after its last report, with the numbers it would
-    have had. Returns the exit code.
+    """Continue a single training from the state after its last report, with the same results as
+    without the interruption.
 
-    `places` may hold `data.root`, `data.store` and `plugins`, which say where this machine has
-    them. Raises BadInput where the run is a search or the training has failed.
+    Args:
+        path: folder or URL of the run.
+        places: `data.root`, `data.store` and `plugins`, if they have moved since the run.
+        console: receives the lines.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BadInput: the run is a search, or the training has failed.
     """
     found = open_run(path, places.get("plugins"), "resume")
     if not found.single:
@@ -81,7 +92,7 @@ def resume(path: str | Path, places: Mapping[str, Any], console: Console | None 
         return _drive(
             run,
             space,
-            concrete_data(space, run.environment, _part(space)),
+            concrete_data(space, run.environment, _config_path(space)),
             console or OutputConsole(),
         )
 
@@ -90,7 +101,7 @@ def _name(space: Space) -> str:
     return next(iter(space.controls), "0000")
 
 
-def _part(space: Space) -> str:
+def _config_path(space: Space) -> str:
     return f"controls.{_name(space)}" if space.controls else "trial"
 
 
@@ -99,9 +110,8 @@ def _tree(space: Space) -> dict[str, Any]:
 
 
 def _prepare_process(space: Space) -> None:
-    os.environ["OMP_NUM_THREADS"] = str(
-        space.trial(_tree(space)).threads
-    )  # before torch is imported, whose OpenMP reads it once
+    # Set before torch is imported, because OpenMP reads it once.
+    os.environ["OMP_NUM_THREADS"] = str(space.trial(_tree(space)).threads)
 
 
 def _check_device(space: Space) -> None:
@@ -115,7 +125,7 @@ def _check_device(space: Space) -> None:
 
 
 def _drive(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> int:
-    """Train and test what is left of it, and write the tables. Returns the exit code."""
+    """Train and test what is missing, and write the tables. Returns the exit code."""
     run.prune_checkpoints([_name(space)], [_name(space)])
     say(console, f"data  {run.environment['dataset']}\nrun   {run.location}")
     interrupted, reason = False, None
@@ -144,7 +154,7 @@ def _work(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> s
             _tree(space),
             purpose="test" if trained else "train",
             expected=known is not None,
-            gpu=1,  # whatever there is, as no other trial shares it
+            gpu=1,  # all GPUs of the process, because no other trial shares them
         ).to_json()
     )
     try:
@@ -166,7 +176,8 @@ def _work(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> s
 def _train(
     run: DrivenRun, space: Space, job: Job, known: TrialRecord | None, console: Console
 ) -> str | None:
-    """Train to the end, every report an event once its state is on disk. Returns why it failed."""
+    """Train to the end; every report is an event once its state is on disk. Returns the reason of a
+    failure."""
     name, control = _name(space), next(iter(space.controls), None)
     about = {
         "kind": "control" if control else "search",
@@ -178,7 +189,7 @@ def _train(
     run.log.append("start", trial=name, **about, attempt=known.attempts + 1 if known else 1)
     seen = set(known.reports) if known else set()
     if seen:
-        say(console, f"goes on after report {max(seen)}")
+        say(console, f"continues after report {max(seen)}")
     with _bar(console) as progress:
         bar = progress.add_task("training", total=job.total_epochs)
         result = StepResult()
@@ -216,9 +227,8 @@ def _bar(console: Console) -> Progress:
 
 
 def _line(report: Mapping[str, Any], epochs: float | None) -> str:
-    whose = (
-        "teacher/" if report["phase"] == "teach" else "val/"
-    )  # while its teachers learn, the network itself stays as it was
+    # The network itself does not change while its teachers are trained.
+    whose = "teacher/" if report["phase"] == "teach" else "val/"
     return (
         f"epoch {report['epoch']:>3}/{epochs}  {report['phase']:<7}  {_metrics(report, whose)} "
         f" density {report['model/density']:.3f}"
@@ -226,7 +236,7 @@ def _line(report: Mapping[str, Any], epochs: float | None) -> str:
 
 
 def _tested(selected: Mapping[str, Any], figures: Mapping[str, float]) -> str:
-    """The test's figures of the kinds that reports hold; single classes stand in the tables."""
+    """The test metrics that reports have too; metrics of single classes are in the tables."""
     return _metrics(
         {
             key: value

@@ -1,5 +1,5 @@
-"""Observers: TensorBoard, MLflow, Weights & Biases and those of plug-ins, told how a search goes.
-Their packages are imported when used."""
+"""Observers report a search to TensorBoard, MLflow, Weights & Biases or a plug-in's service. Their
+packages are imported when they are used."""
 
 from mtsearch.observers.base import Observer, check_observers, observer
 from mtsearch.runs.status import SearchStatus

@@ -1,4 +1,4 @@
-"""What an observer is: something outside the run directory that is told how a search goes."""
+"""The base class of observers, which report the progress of a search outside the run directory."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from mtsearch.runs.status import SearchStatus
 
 
 class Observer:
-    """Told once of each thing that happens, after it is on disk; a method that it does not need it
-    leaves out.
+    """Receives each event of a search once, after it is on disk. All methods are optional.
 
-    Each observer has a thread of its own, so that a slow server holds up no trial. One that raises
-    is switched off with a note. The records it is given are copies; of a trial that has ended they
-    hold the selected report only, but in `started` all of them. On resume an observer is made anew:
-    `started` and `trial` tell what earlier drivers saw, for it to add what it has not yet.
+    Each observer runs in a thread of its own, so that a slow server does not delay trials. An
+    observer that raises is switched off with a note. Records are copies; those of ended trials have
+    the selected report only, except in `started`, where they have all reports. A resume creates the
+    observer again: `started` and `trial` pass what earlier drivers recorded, so that it can add
+    what is missing.
 
     Args:
-        settings: the settings model this observer was registered for.
-        run: the run directory; of a run at a URL the working copy of this driver, whose name says
-            nothing.
+        settings: the settings model for which this observer was registered.
+        run: the run directory; for a run at a URL the local copy of this driver, whose name has no
+            meaning.
         space: the space that is searched.
-        title: what names this run among others, under every driver: ``<space>/<run id>``.
+        title: name of this run among others, equal for every driver: ``<space>/<run id>``.
     """
 
     package: ClassVar[str | None] = None
-    """The Python package that it needs, which is the extra of the same name too."""
+    """The required Python package, which is also the name of the extra."""
 
     def __init__(self, settings: Any, run: Path, space: Space, title: str) -> None:
         self.settings, self.run, self.space, self.title = settings, run, space, title
 
     def started(self, ended: Sequence[TrialRecord]) -> None:
-        """The driver begins. `ended` are the trials that ended under earlier drivers."""
+        """The driver starts. `ended` are the trials that ended under earlier drivers."""
 
     def trial(self, trial: TrialRecord) -> None:
-        """A trial starts, or goes on under this driver: `trial.reports` holds what it has reported
-        before."""
+        """A trial starts, or continues under this driver; `trial.reports` are its earlier
+        reports."""
 
     def report(self, trial: TrialRecord, report: Mapping[str, Any]) -> None:
         """A running trial has reported; ``report["report"]`` is the report's number, from 1."""
@@ -52,10 +52,10 @@ class Observer:
         """A trial is done, stopped by the scheduler or failed."""
 
     def tested(self, trial: TrialRecord) -> None:
-        """The selected model of a trial that is done has been tested: `trial.test`."""
+        """The selected model of a finished trial has been tested; the metrics are `trial.test`."""
 
     def finished(self, status: SearchStatus, front: Sequence[str]) -> None:
-        """The driver ends: all is done, or it was interrupted. `front` names the non-dominated
+        """The driver ends, after completion or an interruption. `front` lists the non-dominated
         trials."""
 
 
@@ -64,7 +64,7 @@ observer = implements
 
 
 def check_observers(space: Space) -> None:
-    """Raises BadInput where an observer of `monitor` needs a package that is not installed here."""
+    """Raise BadInput if an observer of `monitor` needs a package that is not installed."""
     for settings in space.config.monitor:
         package = observer_of(settings).package
         if package is not None and find_spec(package) is None:
@@ -75,12 +75,12 @@ def check_observers(space: Space) -> None:
 
 
 def observer_of(settings: Model) -> type[Observer]:
-    """The observer of a settings model. Raises BadInput for settings without one."""
+    """The observer class of a settings model. Raises BadInput if there is none."""
     return implementation_of(settings)  # type: ignore[no-any-return]
 
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a report or of test metrics, without the report's own."""
+    """The numbers of a report or of test metrics, without the report number."""
     return {
         k: float(v)
         for k, v in metrics.items()
@@ -89,8 +89,8 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def parameters(trial: TrialRecord) -> dict[str, Any]:
-    """A trial's settings as flat names without ``trial.``: ``architecture.name``, ``optimizer.lr``,
-    also of methods given by name alone."""
+    """A trial's settings as flat names without ``trial.``, such as ``architecture.name`` and
+    ``optimizer.lr``, including methods that are given by name only."""
     tree = {
         k: {tag_of(k): v} if k in methods() and isinstance(v, str) else v
         for k, v in trial.config.items()

@@ -1,4 +1,4 @@
-"""Hands the events of a search to its observers, so that none of them can hold it up or harm it."""
+"""Passes the events of a search to its observers, isolated so that they cannot delay or end it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mtsearch.observers.base import Observer, observer_of
 from mtsearch.runs.state import TrialRecord
 from mtsearch.runs.status import RunningSearch, SearchStatus
 
-BEHIND = 20_000  # calls that an observer may be behind
-WAIT = 60.0  # seconds that the end of a search waits for its observers
+BEHIND = 20_000  # pending calls after which an observer is switched off
+WAIT = 60.0  # seconds to wait for the observers at the end of a search
 Note = Callable[[str], None]
 
 
 class ObserverThread:
-    """An observer behind a queue, in a thread of its own."""
+    """An observer with a queue of calls, in a thread of its own."""
 
     def __init__(self, name: str, make: Callable[[], Observer], note: Note) -> None:
         self._name, self._make, self._note = name, make, note
@@ -32,27 +32,26 @@ class ObserverThread:
         self._thread.start()
 
     def put(self, method: str, *arguments: Any) -> None:
-        """Have the observer called, soon."""
+        """Queue a call of the observer."""
         if self._queue.qsize() >= BEHIND:
             self._switch_off(f"it is {BEHIND} calls behind")
         if not self._off:
             self._queue.put((method, arguments))
 
     def close(self, until: float) -> None:
-        """Wait for the calls that are left, up to a time of the monotonic clock."""
+        """Wait for the pending calls, up to a time of the monotonic clock."""
         self._queue.put(None)
         self._thread.join(max(until - time.monotonic(), 0.0))
         if self._thread.is_alive():
-            self._switch_off("it did not come to its end")
+            self._switch_off("it did not finish in time")
 
     def _serve(self) -> None:
         try:
             observer = self._make()
             while (call := self._queue.get()) is not None and not self._off:
                 getattr(observer, call[0])(*call[1])
-        except (
-            BaseException
-        ) as error:  # whatever it raises is its own affair, in a thread of its own
+        # An exception of an observer, of any class, must not end the search.
+        except BaseException as error:
             self._switch_off(reason_of(error))
 
     def _switch_off(self, reason: str) -> None:
@@ -62,8 +61,8 @@ class ObserverThread:
 
 
 class Metrics(Protocol):
-    """Live figures of a search that are exported beside its observers, such as Ray's metrics. Calls
-    must be cheap: they are synchronous."""
+    """Live metrics of a search that are exported beside its observers, such as Ray's metrics. Calls
+    are synchronous and must be fast."""
 
     def trial(self, trial: TrialRecord, status: SearchStatus) -> None:
         """A trial starts or continues."""
@@ -72,22 +71,22 @@ class Metrics(Protocol):
         """A running trial has reported."""
 
     def memory(self, trial: str, size: float) -> None:
-        """The most GPU memory that a running trial has held, in bytes."""
+        """The peak GPU memory of a running trial, in bytes."""
 
     def ended(self, trial: TrialRecord, status: SearchStatus) -> None:
         """A trial is done, stopped or failed."""
 
     def renew(self) -> None:
-        """Export again what does not change, where the exporter forgets it."""
+        """Export constant metrics again, for exporters that drop them."""
 
 
 class ObserverDispatcher:
     """Passes the events of a search to its metrics and to the observers of `monitor`.
 
     Args:
-        search: whose events are passed on.
+        search: source of the events.
         note: prints a line for the user.
-        metrics: live figures; None exports none.
+        metrics: live metrics; None exports none.
     """
 
     def __init__(self, search: RunningSearch, note: Note, metrics: Metrics | None = None) -> None:
@@ -103,14 +102,13 @@ class ObserverDispatcher:
         ]
         self._status = self._current_status()
         if self._threads:
-            whole = (
-                search.run.read_state() if search.state.ended else search.state
-            )  # the search keeps less of what has ended
+            # The search keeps only a part of the records of ended trials.
+            whole = search.run.read_state() if search.state.ended else search.state
             self._put("started", [trial for trial in whole.sorted() if trial.state != "running"])
 
     def __call__(self, event: str, trial: TrialRecord, metrics: Mapping[str, Any]) -> None:
-        """Take an event of the search: the name of an observer's method, the trial, and what came
-        with it."""
+        """Process an event of the search: the name of an observer's method, the trial and its
+        metrics."""
         if event in ("trial", "ended"):
             self._status = self._current_status()
         extra: dict[str, tuple[Any, ...]] = {"report": (metrics,), "ended": (self._status,)}
@@ -120,16 +118,16 @@ class ObserverDispatcher:
             self._measure(event, trial, *{**extra, "trial": (self._status,)}[event])
 
     def memory(self, trial: str, size: float | None) -> None:
-        """What the GPU of a running trial has held at most, in bytes; None where it uses none."""
+        """Record the peak GPU memory of a running trial, in bytes; None if it uses no GPU."""
         if size is not None:
             self._measure("memory", trial, size)
 
     def renew(self) -> None:
-        """Export the metrics again where they are due."""
+        """Export the metrics again if they are due."""
         self._measure("renew")
 
     def close(self) -> None:
-        """Tell that the driver ends, and wait for the observers."""
+        """Report the end of the driver and wait for the observers."""
         self._put(
             "finished", self._current_status(), [trial.trial for trial in self._search.front()]
         )
@@ -150,13 +148,13 @@ class ObserverDispatcher:
             return
         try:
             getattr(self._metrics, method)(*arguments)
-        except Exception as error:  # as an observer's
+        except Exception as error:  # metrics must not end the search either
             self._metrics = None
             self._note(f"the live metrics are switched off, the search goes on: {reason_of(error)}")
 
 
 def _copy(trial: TrialRecord) -> TrialRecord:
-    """A record that does not change under an observer's hands."""
+    """A copy of a record, which the search does not change while an observer reads it."""
     return replace(trial, reports=dict(trial.reports), test=dict(trial.test))
 
 
@@ -164,8 +162,8 @@ def _copy(trial: TrialRecord) -> TrialRecord:
 def dispatch_events(
     search: RunningSearch, note: Note, metrics: Metrics | None = None
 ) -> Iterator[ObserverDispatcher]:
-    """Pass the events of a search to its observers and metrics until the context ends. Arguments as
-    for `ObserverDispatcher`."""
+    """Pass the events of a search to its observers and metrics until the context ends. The
+    arguments are those of `ObserverDispatcher`."""
     dispatcher = ObserverDispatcher(search, note, metrics)
     search.listener = dispatcher
     try:

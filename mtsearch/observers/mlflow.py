@@ -1,4 +1,4 @@
-"""MLflow: a run for each trial, found again by its tags."""
+"""MLflow: one MLflow run per trial, identified by its tags."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mtsearch.runs.state import TrialRecord
 from mtsearch.runs.status import SearchStatus
 
 RUN, TRIAL = "mtsearch.run", "mtsearch.trial"  # the tags
-LONGEST = 500  # characters of a parameter
+LONGEST = 500  # maximum length of a parameter, in characters
 
 
 class MLflow(Observer):
-    """Settings are parameters, every number of a report is a metric, its step the report's number;
-    ``selected/<objective>`` and ``test/...`` are the trial's result.
+    """Settings are parameters; every number of a report is a metric whose step is the report
+    number; ``selected/<objective>`` and ``test/...`` are the trial's result.
 
-    A report is one batch, which MLflow takes whole or not at all; which ones it has, it is asked
-    when a trial goes on.
+    A report is one batch, which MLflow stores completely or not at all. When a trial continues,
+    MLflow is queried for the reports that it has.
     """
 
     package = "mlflow"
@@ -43,7 +43,7 @@ class MLflow(Observer):
         self._experiment = (
             found.experiment_id if found is not None else self._client.create_experiment(name)
         )
-        self._ids: dict[str, str] = {}  # MLflow's run of each trial that runs or is not tested yet
+        self._ids: dict[str, str] = {}  # MLflow run of each trial that runs or is not tested yet
 
     def started(self, ended: Sequence[TrialRecord]) -> None:
         if not ended:
@@ -97,7 +97,7 @@ class MLflow(Observer):
     def finished(self, status: SearchStatus, front: Sequence[str]) -> None:
         for run_id in self._ids.values():
             if self._client.get_run(run_id).info.status == "RUNNING":
-                self._client.set_terminated(run_id, "KILLED")  # until it goes on
+                self._client.set_terminated(run_id, "KILLED")  # until it continues
 
     def _known(self) -> dict[str, Any]:
         """MLflow's runs of this search by trial."""

@@ -1,5 +1,5 @@
-"""TensorBoard's event files in the run directory: a folder for each trial, and the search as a
-whole in the folder above."""
+"""TensorBoard event files in the run directory: a folder per trial, and the whole search in the
+folder above."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mtsearch.runs.status import SearchStatus
 
 
 class TensorBoard(Observer):
-    """Every number of a report is a point, its step the report's number; ``selected/<objective>``
+    """Every number of a report is a point whose step is the report number; ``selected/<objective>``
     are the trial's result.
 
-    A trial's files are written anew where they may miss something, from what the run directory
-    knows, so no point is there twice.
+    Event files of a trial that may be incomplete are written again from the run directory, so that
+    no point occurs twice.
     """
 
     package = "tensorboard"
@@ -69,12 +69,11 @@ class TensorBoard(Observer):
             writer.close()
 
     def _open(self, trial: TrialRecord) -> None:
-        """Begin a trial's folder with what it has reported."""
+        """Start a trial's folder with its earlier reports."""
         folder = self.folder / trial.trial
         shutil.rmtree(folder, ignore_errors=True)
-        self._writers[trial.trial] = writer = _writer(
-            folder, purge_step=0
-        )  # a TensorBoard that is open forgets what it read before
+        # `purge_step` makes a running TensorBoard drop the points that it read before.
+        self._writers[trial.trial] = writer = _writer(folder, purge_step=0)
         for number in sorted(trial.reports):
             _add(writer, figures(trial.reports[number]), number)
 
@@ -83,7 +82,7 @@ class TensorBoard(Observer):
         self._close(trial, self._writers.pop(trial.trial))
 
     def _close(self, trial: TrialRecord, writer: Any) -> None:
-        """End a trial's folder with its result, and mark what it holds."""
+        """Complete a trial's folder with its result, and record its content in a marker file."""
         from torch.utils.tensorboard.summary import hparams
 
         result = {
@@ -97,9 +96,8 @@ class TensorBoard(Observer):
             path: value if isinstance(value, bool | int | float | str) else str(value)
             for path, value in parameters(trial).items()
         }
-        _, start, end = hparams(
-            {"state": trial.state, **settings}, result
-        )  # without the table's columns, which TensorBoard finds itself
+        # Without the columns of the table, which TensorBoard derives itself.
+        _, start, end = hparams({"state": trial.state, **settings}, result)
         writer.file_writer.add_summary(start)
         writer.file_writer.add_summary(end)
         self._end(trial, writer)

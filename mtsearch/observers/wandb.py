@@ -1,4 +1,4 @@
-"""Weights & Biases: a run for each trial, a group for each search."""
+"""Weights & Biases: one W&B run per trial, one group per search."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mtsearch.runs.status import SearchStatus
 
 
 class Wandb(Observer):
-    """Settings are the run's config, every number of a report is a point, its step the report's
-    number; ``selected/<objective>`` and ``test/...`` are in its summary.
+    """Settings are the W&B run's config; every number of a report is a point whose step is the
+    report number; ``selected/<objective>`` and ``test/...`` are in the summary.
 
-    A trial that goes on, or is tested, opens its run again under the same id. Online, the steps
-    that the server has are not sent again; offline, the trial's folder is written anew. What a
-    killed driver had not sent when a trial ended is not sent later.
+    A trial that continues or is tested opens its W&B run again under the same id. Online, steps
+    that the server has are not sent again; offline, the trial's folder is written again. Data that
+    a killed driver had not sent when a trial ended are not sent later.
     """
 
     package = "wandb"
@@ -51,9 +51,8 @@ class Wandb(Observer):
 
     def tested(self, trial: TrialRecord) -> None:
         if self._record is None:
-            self._record = RunDirectory(
-                self.run
-            ).state()  # tests come last: this has the reports of all trials that are to come here
+            # Tests come last, so this record has all reports of the trials tested here.
+            self._record = RunDirectory(self.run).state()
         whole = replace(self._record.trials[trial.trial], test=trial.test)
         self._close(whole, self._open(whole))
 
@@ -76,7 +75,7 @@ class Wandb(Observer):
             name=trial.trial,
             id=name,
             resume=None if self.settings.mode == "offline" else "allow",
-            reinit="create_new",  # trials run at the same time in this process
+            reinit="create_new",  # trials run concurrently in this process
             mode=self.settings.mode,
             dir=str(self.run),
             config=parameters(trial),

@@ -1,4 +1,4 @@
-"""The command that trains a trial again alone, with and without the paths of this machine."""
+"""The command that trains a trial again alone, with or without the paths of this machine."""
 
 from __future__ import annotations
 
@@ -17,19 +17,15 @@ from mtsearch.runs.state import RunState, TrialRecord
 
 
 def command_of(state: RunState, trial: TrialRecord, space: Space) -> str:
-    """The line that trains a trial again alone: the space as it was given, with every setting that
+    """The command line that trains a trial again alone: the space as given, with every setting that
     differs from its defaults."""
     words = ["python -m mtsearch.train", f"space={_quoted(state.space)}"]
     if state.profile:
         words.append(f"profile={_quoted(state.profile)}")
     if trial.control:
         words.append(f"control={_quoted(trial.control)}")
-    parts = (
-        "plugins",
-        "data",
-        "trial",
-        *(["controls"] if trial.control else []),
-    )  # not search, results and the like
+    # Settings of the search, results and the like do not apply to a single training.
+    parts = ("plugins", "data", "trial", *(["controls"] if trial.control else []))
     words += [
         _quoted(pair) for pair in state.overrides if pair.split("=", 1)[0].split(".")[0] in parts
     ]
@@ -46,7 +42,7 @@ def command_of(state: RunState, trial: TrialRecord, space: Space) -> str:
 def _differences(
     tree: Mapping[str, Any], base: Mapping[str, Any], prefix: str, whole: set[str]
 ) -> list[tuple[str, Any]]:
-    """The settings that turn `base` into `tree`; the dimensions in `whole` and methods with another
+    """The settings that change `base` into `tree`; dimensions in `whole` and methods with another
     name are set as a whole."""
     found: list[tuple[str, Any]] = []
     for key, value in tree.items():
@@ -70,7 +66,7 @@ def _same_method(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 
 
 def text(value: Any) -> str:
-    """A value as YAML on one line, as `key=value` takes it; numbers keep every digit."""
+    """A value as YAML on one line, for `key=value`; numbers keep every digit."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_yaml_text(k)}: {_nested(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -81,11 +77,10 @@ def text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         digits = repr(value)
-        return (
-            digits if "e" not in digits or "." in digits else digits.replace("e", ".0e")
-        )  # YAML 1.1 reads 1e-05 as text
+        # YAML 1.1 reads 1e-05 as text, 1.0e-05 as a number.
+        return digits if "e" not in digits or "." in digits else digits.replace("e", ".0e")
     word = str(value)
-    # the value of a text key is taken as it stands, but for quotes around it and for null
+    # The value of a text key is read literally, except quotes around it and null.
     return json.dumps(word) if word in ("", "null", "~") or word[0] in "'\"" else word
 
 
@@ -94,7 +89,7 @@ def _nested(value: Any) -> str:
 
 
 def _yaml_text(word: Any) -> str:
-    """A text inside a list or mapping, in quotes where YAML would not read it as that text."""
+    """A text inside a list or mapping, quoted if YAML would not read it as that text."""
     plain = str(word)
     if re.fullmatch(r"[A-Za-z_][A-Za-z_/.]*", plain) and plain.lower() not in _YAML_WORDS:
         return plain
@@ -109,8 +104,8 @@ _YAML_WORDS = ("null", "true", "false")
 
 
 def strip_local_paths(words: Iterable[str]) -> list[str]:
-    """Words of a command without the folders of this machine: the data in DATA, files of spaces,
-    cards and plug-ins by their names."""
+    """Words of a command without the folders of this machine: the data root becomes DATA, and files
+    of spaces, cards and plug-ins are given by name."""
     found = []
     for word in words:
         key, _, value = word.partition("=")

@@ -1,4 +1,4 @@
-"""The lease of a run in an object store: one driver at a time may write the run."""
+"""The lease of a run in an object store: only one driver at a time may write the run."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from mtsearch.runs import object_store as storage
 from mtsearch.runs.object_store import Store
 
 HEARTBEAT = 10.0  # seconds between two heartbeats of an owner
-TERM = 60.0  # seconds without one after which the lease is free, by the store's clock
+TERM = 60.0  # seconds by the store's clock after which a lease without heartbeat is free
 _FOLDER = "lease"
 _log = logging.getLogger(__name__)
 
 
 class LeaseLost(RuntimeError):
-    """Another driver has the run now. One sentence."""
+    """Another driver owns the run now. One sentence."""
 
 
 class Lease:
-    """The lease of a run, held from `take` or `first` to `release`.
+    """The lease of a run, from `take` or `first` to `release`.
 
     Args:
-        store: at the run.
-        number: counts the drivers of the run, from 1. It serves as the fencing token.
+        store: at the URL of the run.
+        number: number of this driver among the drivers of the run, from 1; the fencing token.
     """
 
     def __init__(self, store: Store, number: int) -> None:
@@ -40,17 +40,19 @@ class Lease:
 
     @classmethod
     def first(cls, store: Store) -> Lease | None:
-        """The lease of a new run; None where there is a run already."""
+        """The lease of a new run; None if the run exists already."""
         lease = cls(store, 1)
         return lease if lease._create() else None
 
     @classmethod
     def take(cls, store: Store) -> Lease:
-        """The lease of a run that has one already.
+        """The next lease of an existing run.
 
-        Where its owner has neither released it nor let its term pass, this waits for the next
-        heartbeat: the lease of a driver that died is free within the term. Raises BadInput with the
-        owner's name where it is alive.
+        If the owner has not released the lease and its term has not passed, this waits for the next
+        heartbeat: the lease of a driver that died is free after at most its term.
+
+        Raises:
+            BadInput: the owner is alive; the message names it.
         """
         first: dict[str, Any] | None = None
         since = time.monotonic()
@@ -88,11 +90,11 @@ class Lease:
         return True
 
     def renew(self) -> None:
-        """Send a heartbeat. Raises LeaseLost where another driver has the run now.
+        """Send a heartbeat. Raises LeaseLost if another driver owns the run now.
 
-        A store that replaces an object in two steps has none if it was interrupted between them. It
-        is then created again as at first, so that this driver or one that takes the run at the same
-        moment withdraws.
+        If a store that replaces an object in two steps was interrupted between them, the object is
+        missing. It is then created again like the first one, so that this driver or one that takes
+        the run at the same moment withdraws.
         """
         number, found = newest(self.store)
         self._renewals += 1
@@ -105,7 +107,7 @@ class Lease:
         self.store.write(_key(self.number), self._text("held"))
 
     def release(self) -> None:
-        """Free the lease for the next driver at once."""
+        """Free the lease for the next driver immediately."""
         if newest(self.store)[0] == self.number:
             self.store.write(_key(self.number), self._text("released"))
 
@@ -122,8 +124,8 @@ class Lease:
 
 
 def newest(store: Store) -> tuple[int, dict[str, Any] | None]:
-    """The number and content of a run's newest lease; 0 and None where there is none. Raises
-    BadInput where it is damaged."""
+    """The number and content of a run's newest lease; 0 and None if there is none. Raises BadInput
+    if it is damaged."""
     numbers = [
         int(name.partition(".")[0])
         for name in store.list(_FOLDER)
@@ -144,7 +146,7 @@ def newest(store: Store) -> tuple[int, dict[str, Any] | None]:
         )
     except (ValueError, KeyError, TypeError):
         raise BadInput(
-            f"{store.url}/{key} is no lease of a run. Delete it if no driver works on the run."
+            f"{store.url}/{key} is not a lease of a run. Delete it if no driver works on the run."
         ) from None
     return max(numbers), found
 

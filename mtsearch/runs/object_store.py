@@ -1,36 +1,36 @@
-"""Objects below a URL that fsspec reads and writes, and how a run lives there.
+"""Objects below a URL, accessed through fsspec, and the layout of a run there.
 
-A run whose `results.root` is a URL works in a local folder and is mirrored to the URL, which is
-enough to resume, report and export it on another machine. Below ``URL/<space>/<run id>/`` stand
+A run whose `results.root` is a URL works in a local folder and is mirrored to the URL, from which
+it can be resumed, reported and exported on another machine. `URL/<space>/<run id>/` contains
 
 * ``config.yaml``, ``environment.json``: written once;
-* ``lease/000001.json``, ...: one object a driver, made by a create that the store refuses when the
-  object exists. The newest one names the owner, who overwrites it every few seconds. A driver may
-  make the next one once the newest is released, or has not changed for its term by the *store's*
-  clock (`mtsearch.runs.lease`); the clocks of the machines are never compared;
-* ``events/00000001.jsonl``, ...: immutable numbered segments of ``events.jsonl``, each made by such
-  a create as well. A new driver first makes an empty segment as a fence: a driver that lost the
-  lease can add nothing after it, however late it continues, and stops (`mtsearch.runs.uploader`).
-  So two drivers cannot both write a run even if the lease itself misjudged one of them;
-* ``checkpoints/<trial>/<key>-<reports>.zip``: the state of a trial after so many reports, ``key``
-  for its configuration; uploaded by the process that trains it, on whatever node
+* ``lease/000001.json``, ...: one object per driver, written by an exclusive create, which the store
+  refuses if the object exists. The newest one names the owner, who overwrites it every few seconds.
+  A driver may create the next one when the newest is released, or has not changed for its term by
+  the *store's* clock (`mtsearch.runs.lease`); the clocks of the machines are never compared;
+* ``events/00000001.jsonl``, ...: immutable numbered segments of ``events.jsonl``, each written by
+  an exclusive create too. A new driver first creates an empty segment as a fence: a driver that
+  lost the lease can add nothing after it, however late it continues, and stops
+  (`mtsearch.runs.uploader`). Two drivers therefore cannot both write a run, even if the lease
+  expired for one that was alive;
+* ``checkpoints/<trial>/<key>-<reports>.zip``: the state of a trial after that number of reports,
+  where ``key`` identifies its configuration; uploaded by the process that trains it
   (`mtsearch.runs.checkpoints`);
-* tables, picture and page, replaced when a driver ends.
+* tables, plot and page, replaced when a driver ends.
 
-What is promised. Everything but reports (starts, ends, tests) is uploaded at once, in the
-background; reports and the states of unfinished trials at least every `results.upload_every`
-seconds. The last state of a trial is uploaded before its end is told. A checkpoint is deleted only
-when the events that make it superfluous are in the store. Therefore, if the driver's machine
-vanishes, at most the reports of the last `upload_every` seconds are trained again and no finished
-trial is: one whose end was still on its way is found finished in its checkpoint. If only the driver
-dies, a resume on the same machine also finds what was not uploaded. While the store fails, the run
-goes on locally.
+Guarantees: starts, ends and tests are uploaded immediately, in the background; reports and the
+states of unfinished trials at least every `results.upload_every` seconds. The last state of a trial
+is uploaded before the event of its end. A checkpoint is deleted only after the events that replace
+it are in the store. If the driver's machine is lost, at most the reports of the last `upload_every`
+seconds are trained again, and no finished trial is: one whose end was not uploaded is found
+finished in its checkpoint. If only the driver process ends, a resume on the same machine also finds
+what was not uploaded. While the store fails, the run continues locally.
 
-S3 and Google Cloud Storage create exclusively, which is tried at the start, not assumed. Elsewhere
-a create is "look, write, wait, read again", so that of two drivers that start within the same two
-seconds one withdraws; the remaining risk is a driver that slept for longer than its term between
-the look and the write of one segment. Where a file system shows half-written files, objects are
-written under another name and moved.
+S3 and Google Cloud Storage support exclusive creates, which is tested at the start. For other
+stores a create is "read, write, wait, read again", so that of two drivers that start within the
+same two seconds one withdraws; the remaining risk is a driver that was suspended for longer than
+its term between reading and writing one segment. If a file system shows partially written files,
+objects are written under another name and renamed.
 """
 
 from __future__ import annotations
@@ -49,47 +49,35 @@ import fsspec
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.secrets import refuse_secrets
 
-CREATES = (
-    "s3",
-    "s3a",
-    "gs",
-    "gcs",
-)  # protocols whose servers may refuse to write an object that exists
-ONE_STEP = (
-    *CREATES,
-    "az",
-    "abfs",
-    "abfss",
-    "adl",
-    "oss",
-    "oci",
-    "obs",
-)  # an object is seen whole or not at all
+# Protocols whose servers may refuse to overwrite an object.
+CREATES = ("s3", "s3a", "gs", "gcs")
+# Protocols whose objects are visible only when they are complete.
+ONE_STEP = (*CREATES, "az", "abfs", "abfss", "adl", "oss", "oci", "obs")
 _USUAL = ("s3", "gs", "az", "sftp", "hdfs", "webdav", "smb")
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
-ANSWER = 40.0  # seconds in which a store should have answered before work starts
-SETTLE = 2.0  # seconds after which a store without exclusive creates shows who wrote last
+ANSWER = 40.0  # timeout of the check before work starts, in seconds
+SETTLE = 2.0  # seconds until the last of concurrent writes is visible without exclusive creates
 
 
 class StoreError(OSError):
-    """A store did not do what it was asked. One sentence."""
+    """An operation of a store failed. One sentence."""
 
 
 class Missing(StoreError):
-    """There is no such object, folder or bucket."""
+    """The object, folder or bucket does not exist."""
 
 
 class Denied(StoreError):
-    """The credentials do not allow it, or there are none."""
+    """The credentials do not allow the operation, or are missing."""
 
 
 def is_url(place: str | Path) -> bool:
-    """Whether results are kept in a store, not in a folder."""
+    """Whether results are kept in an object store, not in a folder."""
     return "://" in str(place)
 
 
 def check_url(url: str, key: str = "results.root") -> None:
-    """Refuse a URL that nothing can be kept at. Raises BadInput."""
+    """Raise BadInput for a URL that cannot keep results."""
     protocol = url.partition("://")[0]
     if protocol in ("file", "local"):
         raise BadInput(
@@ -98,7 +86,7 @@ def check_url(url: str, key: str = "results.root") -> None:
         )
     if protocol == "memory":
         raise BadInput(
-            f"`{key}={url}` would be gone with its process. Give a folder, or a store such as"
+            f"`{key}={url}` would be lost when its process ends. Give a folder, or a store such as"
             " s3://bucket/prefix."
         )
     refuse_secrets(url, key)
@@ -109,11 +97,11 @@ def check_url(url: str, key: str = "results.root") -> None:
 
 
 class Store:
-    """Objects by their keys below a URL. Every method raises `StoreError` when the store fails."""
+    """Objects by their keys below a URL. Every method raises `StoreError` if the store fails."""
 
     def __init__(self, url: str) -> None:
-        """Make the client; nothing is asked of the store yet. Raises BadInput where the client is
-        not installed or not configured."""
+        """Create the client, without a request to the store. Raises BadInput if the client is not
+        installed or not configured."""
         self.url = url.rstrip("/")
         self.protocol = self.url.partition("://")[0]
         self._refuses = self.protocol in CREATES
@@ -126,12 +114,12 @@ class Store:
                 f"{self.url} needs a client of `{self.protocol}://` that is not installed. Install"
                 f" it: {line}"
             ) from None
-        except Exception as error:  # clients raise what they like about their settings
+        except Exception as error:  # clients raise any exception for invalid settings
             raise BadInput(f"{self.url} cannot be opened: {_reason(error)}.") from error
         self._root = self._root.rstrip("/")
 
     def below(self, key: str) -> Store:
-        """The store at a key of this one."""
+        """The store below a key of this one."""
         found = Store(f"{self.url}/{key}")
         found._refuses = self._refuses
         return found
@@ -139,8 +127,7 @@ class Store:
     # ------------------------------------------------------------ reading
 
     def list(self, folder: str) -> dict[str, int]:
-        """Sizes in bytes by key below `folder`, which the keys do not repeat; empty where there is
-        nothing."""
+        """Sizes in bytes by key relative to `folder`; empty if there are no objects."""
         place = self._path(folder)
 
         def find() -> dict[str, int]:
@@ -165,11 +152,11 @@ class Store:
         return found
 
     def read(self, key: str) -> bytes:
-        """An object. Raises Missing."""
+        """Read an object. Raises Missing."""
         return bytes(self._call("read", key, lambda: self._files.cat_file(self._path(key))))
 
     def read_all(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Many objects by key, read together."""
+        """Read many objects at once, by key. Raises Missing."""
         wanted = list(keys)
         if len(wanted) < 2:
             return {key: self.read(key) for key in wanted}
@@ -178,12 +165,12 @@ class Store:
         return {key: bytes(found[path]) for key, path in zip(wanted, paths, strict=True)}
 
     def download(self, key: str, path: Path) -> None:
-        """Write an object to a file. Raises Missing."""
+        """Copy an object to a file. Raises Missing."""
         self._call("read", key, lambda: self._files.get_file(self._path(key), str(path)))
 
     def age(self, key: str) -> float | None:
-        """Seconds by the store's clock since an object was written; None where the store tells no
-        times."""
+        """Seconds by the store's clock since an object was written; None if the store has no
+        modification times."""
         probe = f".probe-{uuid.uuid4().hex[:8]}"
         self.write(probe, b"")
         try:
@@ -203,11 +190,11 @@ class Store:
     # ------------------------------------------------------------ writing
 
     def write(self, key: str, data: bytes) -> None:
-        """Write an object, replacing what was there, in one step."""
+        """Write an object atomically, replacing an existing one."""
         self._put(key, lambda path: self._files.pipe_file(path, data))
 
     def upload(self, path: Path, key: str) -> None:
-        """The same from a file."""
+        """Write a file as an object atomically, replacing an existing one."""
         self._put(key, lambda place: self._files.put_file(str(path), place))
 
     def _put(self, key: str, put: Callable[[str], Any]) -> None:
@@ -224,7 +211,8 @@ class Store:
                 put(fresh)
                 try:
                     self._files.mv(fresh, path)
-                # some do not move onto what exists; where it has moved, only the answer was lost
+                # Some stores do not replace files by a move. If the new file is gone, it was moved
+                # and only the response was lost.
                 except OSError:
                     if self._is_there(fresh):
                         with contextlib.suppress(FileNotFoundError):
@@ -240,14 +228,14 @@ class Store:
     def _is_there(self, path: str) -> bool:
         self._files.invalidate_cache()
         try:
-            self._files.info(path)  # `exists` would take every failure for a no
+            self._files.info(path)  # `exists` returns False for every failure
         except FileNotFoundError:
             return False
         return True
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object that must not exist yet. Returns whether it is ours: `data` should be
-        told apart from others'."""
+        """Write an object that must not exist yet. Returns whether it was written by this call;
+        `data` should be unique to the caller."""
         path = self._path(key)
         if not self._refuses:
             if self._read_or_none(key) is not None:
@@ -259,7 +247,7 @@ class Store:
             return True
         except (Denied, Missing):
             raise
-        except StoreError:  # refused, or written by an attempt whose answer was lost
+        except StoreError:  # refused, or written by an attempt whose response was lost
             found = self._read_or_none(key)
             if found is None:
                 raise
@@ -272,7 +260,7 @@ class Store:
             return None
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Delete objects; no error where there is none."""
+        """Delete objects; missing ones are ignored."""
         for key in keys:
             with contextlib.suppress(Missing):
                 self._call("deleted", key, partial(self._files.rm_file, self._path(key)))
@@ -281,12 +269,12 @@ class Store:
 
     @property
     def exclusive(self) -> bool:
-        """Whether the server itself refuses to create what exists; known after `check`."""
+        """Whether the server refuses to overwrite in a create; known after `check`."""
         return self._refuses
 
     def check(self, key: str = "results.root") -> None:
-        """Write, read and delete an object; try whether the store creates exclusively. Raises
-        BadInput where it cannot be written to."""
+        """Write, read and delete an object, and test whether the store supports exclusive creates.
+        Raises BadInput if it cannot be written."""
         failed: list[BaseException] = []
 
         def attempt() -> None:
@@ -309,7 +297,7 @@ class Store:
         if isinstance(error, Missing):
             raise BadInput(
                 f"`{key}={self.url}` names a bucket or folder that does not exist"
-                f" ({error.__cause__}). Make it first."
+                f" ({error.__cause__}). Create it first."
             )
         if isinstance(error, Denied):
             raise BadInput(
@@ -329,7 +317,7 @@ class Store:
         found = self.read(probe)
         self.remove([probe])
         if found not in (b"1", b"2"):
-            raise StoreError(f"{self.url} gives back other bytes than were written.")
+            raise StoreError(f"{self.url} returns other bytes than were written.")
 
     # ------------------------------------------------------------ calls
 
@@ -342,10 +330,10 @@ class Store:
         except NotImplementedError:
             raise
         except FileNotFoundError as error:
-            raise Missing(f"{self.url}/{key} is not there.") from error
+            raise Missing(f"{self.url}/{key} does not exist.") from error
         except PermissionError as error:
             raise Denied(f"{self.url}/{key} may not be {what}: {_reason(error)}.") from error
-        except Exception as error:  # clients raise what they like
+        except Exception as error:  # clients raise any exception
             kind = Denied if "Credentials" in type(error).__name__ else StoreError
             raise kind(f"{self.url}/{key} cannot be {what}: {_reason(error)}.") from error
 
@@ -355,7 +343,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _options(protocol: str) -> dict[str, Any]:
-    """Shorter waits than botocore's, unless the user has set some in fsspec's configuration."""
+    """Timeouts shorter than botocore's; those of fsspec's configuration take precedence."""
     if protocol not in ("s3", "s3a"):
         return {}
     own = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}

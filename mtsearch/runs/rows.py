@@ -35,8 +35,8 @@ def row_of(trial: TrialRecord, dataset: str, command: str) -> dict[str, Any]:
 
 
 def fill_defaults(rows: Sequence[dict[str, Any]], trials: Sequence[TrialRecord]) -> None:
-    """Give every row the settings that another one names and it leaves at their defaults. What
-    stays empty is a setting that the row's configuration does not have."""
+    """Fill in default values of settings that other rows have as columns. A setting that the row's
+    configuration does not have stays empty."""
     columns = {column: None for row in rows for column in row if column.startswith("trial.")}
     for row, trial in zip(rows, trials, strict=True):
         missing = [column for column in columns if column not in row]
@@ -44,16 +44,15 @@ def fill_defaults(rows: Sequence[dict[str, Any]], trials: Sequence[TrialRecord])
             continue
         try:
             config = TrialConfig.model_validate(trial.config)
-        # of another version, which had settings that this one refuses: its defaults are not known
-        # here
+        # Written by another version with settings that this one refuses: its defaults are unknown.
         except ValidationError:
             continue
-        settings = _settings(config.model_dump(mode="json", exclude=_idle(config)))
+        settings = _settings(config.model_dump(mode="json", exclude=_unused(config)))
         row.update({column: settings[column] for column in missing if column in settings})
 
 
-def _idle(config: TrialConfig) -> set[str]:
-    """What has no meaning in a configuration: a population with a budget of steps has no epochs."""
+def _unused(config: TrialConfig) -> set[str]:
+    """Settings without effect: a population with a budget of steps has no epochs."""
     return (
         {"epochs"}
         if config.population is not None and config.population.budget is not None
@@ -62,9 +61,10 @@ def _idle(config: TrialConfig) -> set[str]:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    # `method` is short for {name: method}.
     tree = {
         k: {tag_of(k): v} if k in methods() and isinstance(v, str) else v for k, v in config.items()
-    }  # `hps` is short for {name: hps}
+    }
     return {
         path: repr(plain(v)) if isinstance(v, list | tuple | dict) else v
         for path, v in leaves(tree, "trial")
@@ -72,5 +72,5 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def history_of(trial: TrialRecord) -> list[dict[str, Any]]:
-    """One row a report, in the order of their numbers."""
+    """One row per report, in the order of the report numbers."""
     return [{"trial": trial.trial, **trial.reports[number]} for number in sorted(trial.reports)]

@@ -1,4 +1,4 @@
-"""What the terminal and the observers read of a search while it runs."""
+"""The view of a running search for the terminal and the observers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 
 Listener = Callable[[str, TrialRecord, Mapping[str, Any]], None]
-"""Is called with ``trial`` (it starts), ``report``, ``ended`` or ``tested``, the trial and its
+"""Called with ``trial`` (it starts), ``report``, ``ended`` or ``tested``, the trial and its
 metrics, once the event is on disk."""
 
 
 @dataclass(frozen=True)
 class SearchStatus:
-    """How many trials are in each state, the front's size, and the hypervolume (NaN before the
-    first result)."""
+    """Number of trials in each state, size of the front, and hypervolume (NaN before the first
+    result)."""
 
     states: Mapping[str, int]
     front: int
@@ -26,17 +26,17 @@ class SearchStatus:
 
 
 class RunningSearch(Protocol):
-    """A search that runs in this process, as `mtsearch.strategy.manager.TrialManager` drives it."""
+    """A search that runs in this process, such as `mtsearch.strategy.manager.TrialManager`."""
 
     listener: Listener
 
     @property
     def run(self) -> DrivenRun:
-        """Where its events are."""
+        """The run, which contains its events."""
 
     @property
     def space(self) -> Space:
-        """What is searched, with the settings that resumes changed."""
+        """The search space, with the settings that resumes changed."""
 
     @property
     def state(self) -> RunState:
@@ -44,19 +44,19 @@ class RunningSearch(Protocol):
 
     @property
     def total(self) -> int:
-        """Trials and controls that there are to be."""
+        """Planned number of trials and controls."""
 
     @property
     def elapsed(self) -> float:
-        """Seconds that drivers have worked on this run."""
+        """Working time of all drivers of this run, in seconds."""
 
     @property
     def front_size(self) -> int:
-        """How many trials are non-dominated."""
+        """Number of non-dominated trials."""
 
     @property
     def hypervolume(self) -> float:
-        """Of the finished trials that satisfy the constraints; NaN while there is none."""
+        """Hypervolume of the finished trials that satisfy the constraints; NaN if there is none."""
 
     def front(self) -> list[TrialRecord]:
         """The non-dominated trials, by number."""

@@ -1,4 +1,4 @@
-"""Classification: one class an image."""
+"""Classification: one class per image."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mtsearch.tasks.registry import loss, meter, task_loss
 @loss("segmentation", "cross_entropy")
 @loss("classification", "cross_entropy")
 def cross_entropy(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of logits (B, classes[, H, W]) against labels (B[, H, W]), `task.ignore` being
-    "not labelled"."""
+    """Cross-entropy of logits (B, classes[, H, W]) and labels (B[, H, W]), where `task.ignore`
+    means "not labelled"."""
     return (
         F.cross_entropy(output.float(), target, ignore_index=task.ignore, reduction="sum"),
         (target != task.ignore).sum(),
@@ -28,8 +28,8 @@ def cross_entropy(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tenso
 def _on_labelled(
     task: TaskCard, output: Tensor, target: Tensor, each: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """The sum of a loss of logits (n, classes) and labels (n,), one figure a label, over the
-    labelled of (B[, H, W]), and their number."""
+    """Sum of a loss of logits (n, classes) and labels (n,), one value per label, over the labelled
+    entries of (B[, H, W]), and their number."""
     labelled = target != task.ignore
     return each(output.float().movedim(1, -1)[labelled], target[labelled]).sum(), labelled.sum()
 
@@ -70,16 +70,17 @@ def margin(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tens
 
 @meter("classification")
 class ClassificationMeter:
-    """`loss`: mean loss. `error`: wrong predictions in percent of the labelled samples. Of the
-    confusion matrix `kappa`, Cohen's, and `f1`, the mean over classes of F1; `by_class` tells the
-    accuracy of each class.
+    """Metrics of a classification.
+
+    `loss`: mean loss. `error`: wrong predictions in percent of the labelled samples. `kappa`
+    (Cohen's) and `f1` (mean over classes) are computed from the confusion matrix. `by_class` gives
+    the accuracy of each class.
     """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        self.totals = torch.zeros(
-            task.outputs**2 + 2, dtype=torch.float64, device=device
-        )  # confusion, loss sum, its count
+        # Confusion matrix, sum of losses, number of losses.
+        self.totals = torch.zeros(task.outputs**2 + 2, dtype=torch.float64, device=device)
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of logits (B, classes) and labels (B,)."""
@@ -91,7 +92,7 @@ class ClassificationMeter:
         self.totals[-2:] += torch.stack([loss.double(), count.double()])
 
     def compute(self) -> dict[str, float]:
-        """The figures; NaN when nothing was labelled."""
+        """The metrics; NaN if nothing was labelled."""
         loss, count = self.totals[-2:].tolist()
         if not count:
             return dict.fromkeys(("loss", "error", "kappa", "f1"), math.nan)
@@ -105,7 +106,7 @@ class ClassificationMeter:
         }
 
     def by_class(self) -> dict[str, float]:
-        """`accuracy/<class>`: the share of its labelled samples that are told right, in percent,
+        """`accuracy/<class>`: correct predictions in percent of the labelled samples of the class,
         for every class that occurs."""
         names = self.task.classes or tuple(str(c) for c in range(self.task.outputs))
         right, labelled = self._confusion.diagonal().tolist(), self._confusion.sum(1).tolist()

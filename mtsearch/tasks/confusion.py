@@ -1,5 +1,5 @@
-"""Figures of a confusion matrix, which is accumulated over a whole split: never averages over
-images or batches."""
+"""Metrics of a confusion matrix that is accumulated over a whole split, not averaged over images or
+batches."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 def confusion(target: Tensor, prediction: Tensor, classes: int) -> Tensor:
-    """Counts (classes, classes), rows being the truth, of labels and predictions of one shape,
-    whole numbers in 0..classes-1."""
+    """Confusion matrix (classes, classes) of integer labels and predictions in 0..classes-1 of one
+    shape; rows are the true classes."""
     return torch.bincount((target * classes + prediction).flatten(), minlength=classes**2).view(
         classes, classes
     )
@@ -27,14 +27,15 @@ class Agreement:
 
 
 def agreement(h: Tensor, counted: Tensor | None = None) -> Agreement:
-    """With rows r_c and columns k_c of h: OA = tr h / sum h, IoU_c = h_cc / (r_c + k_c - h_cc),
-    kappa = (OA - p) / (1 - p) with p = sum_c r_c k_c / (sum h)^2.
+    """With row sums r_c and column sums k_c of h: OA = tr h / sum h,
+    IoU_c = h_cc / (r_c + k_c - h_cc), kappa = (OA - p) / (1 - p) with
+    p = sum_c r_c k_c / (sum h)^2.
 
-    Where chance alone agrees always (p = 1: one class, never missed), kappa is 1.
+    If chance agreement is perfect (p = 1: one class, always predicted), kappa is 1.
 
     Args:
-        h: counts (C, C), rows being the truth; not all zero.
-        counted: (C,) bool: the classes of the mean IoU, by default all. Those that neither occur
+        h: counts (C, C); rows are the true classes; not all zero.
+        counted: (C,) bool: the classes of the mean IoU, by default all. Classes that neither occur
             nor are predicted are left out.
     """
     h = h.double()
@@ -48,7 +49,8 @@ def agreement(h: Tensor, counted: Tensor | None = None) -> Agreement:
 
 def mean_f1(h: Tensor) -> float:
     """The mean over classes of F1_c = 2 h_cc / (r_c + k_c), in [0, 1], for counts h (C, C) with
-    rows r, the truth, and columns k. Classes that neither occur nor are predicted are left out."""
+    row sums r (true classes) and column sums k. Classes that neither occur nor are predicted are
+    left out."""
     h = h.double()
     both = h.sum(1) + h.sum(0)
     return (2 * h.diagonal() / both)[both > 0].mean().item()

@@ -1,5 +1,5 @@
-"""Which losses, which meter belong to a task kind. A kind is one file: it declares its metrics, and
-registers a loss and a meter here and a head with `mtsearch.models.head`."""
+"""Registry of the losses and meters of task kinds. A kind is one file, which declares its metrics
+and registers losses and a meter here and a head with `mtsearch.models.head`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ scalars on the output's device."""
 class Meter(Protocol):
     """Accumulates the metrics of a task over batches.
 
-    `totals` is what ranks add up before `compute`; `compute` gives every metric that the kind
-    declared, NaN when nothing was labelled. A meter may have `by_class`, which gives further
-    figures of single classes; reports leave these out, the test split's figures have them.
+    `totals` is summed over ranks before `compute`, which returns every metric that the kind
+    declared, NaN if nothing was labelled. A meter may have a method `by_class` for metrics of
+    single classes; these are part of the test metrics, not of reports.
     """
 
     totals: Tensor
@@ -43,8 +43,8 @@ _METERS: Registry[str, Callable[[TaskCard, torch.device], Meter]] = Registry(
 
 
 def loss(kind: str, name: str) -> Callable[[L], L]:
-    """Register a loss of a task kind by its name: ``@loss("regression", "mse")``. A kind's first
-    one is its default."""
+    """Register a loss of a task kind by its name: ``@loss("regression", "mse")``. The first loss of
+    a kind is its default."""
 
     return _LOSSES.setdefault(kind, Registry(f"loss of {kind}")).register(name)
 
@@ -60,15 +60,18 @@ def task_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, T
     """Sum of the losses of raw outputs over all labelled entries, and their number, both scalars on
     the output's device.
 
-    Batches and ranks may so hold different numbers of labels. The loss is the one that the card
-    names, else its kind's first. Raises BadInput for a kind without a loss and for an unknown one.
+    Sums allow batches and ranks to have different numbers of labels. The loss is the one that the
+    card names, else the kind's first.
+
+    Raises:
+        BadInput: the kind has no loss, or the loss is unknown.
     """
     return loss_of(task)(task, output, target)
 
 
 def loss_of(task: TaskCard) -> Loss:
-    """The loss that a task is trained on. Raises BadInput for a kind without a loss and for an
-    unknown one."""
+    """The loss that a task is trained with. Raises BadInput if the kind has no loss or the loss is
+    unknown."""
     if task.kind not in _LOSSES:
         raise BadInput(
             f"task `{task.name}` is of a kind without a loss: `{task.kind}`. Register one with"
@@ -84,7 +87,7 @@ def loss_of(task: TaskCard) -> Loss:
 
 
 def meter_for(task: TaskCard, device: torch.device) -> Meter:
-    """A fresh meter for the task's kind. Raises BadInput for a kind without one."""
+    """A new meter for the task's kind. Raises BadInput if the kind has none."""
     if task.kind not in _METERS:
         raise BadInput(
             f"task `{task.name}` is of a kind without a meter: `{task.kind}`. Register one with"

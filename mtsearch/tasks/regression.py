@@ -1,4 +1,4 @@
-"""Regression: numbers of an image."""
+"""Regression: numbers per image."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from mtsearch.tasks.registry import loss, meter, task_loss
 
 @loss("regression", "mse")
 def mse(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared error against a target of the output's shape, NaN being "not labelled"."""
+    """Squared error of an output and a target of the same shape, where NaN means "not labelled"."""
     difference, count = _difference(output, target)
     return difference.square().sum(), count
 
 
 @loss("regression", "l1")
 def l1(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Absolute error against a target of the output's shape, NaN being "not labelled"."""
+    """Absolute error of an output and a target of the same shape, where NaN means "not
+    labelled"."""
     difference, count = _difference(output, target)
     return difference.abs().sum(), count
 
 
 def _difference(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Output minus target, 0 where that is not labelled, and the number of labels."""
+    """Output minus target, 0 for entries that are not labelled, and the number of labels."""
     labelled = ~torch.isnan(target)
     return torch.where(labelled, output.float() - target, torch.zeros_like(target)), labelled.sum()
 
@@ -34,13 +35,12 @@ def _difference(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 @meter("regression")
 class RegressionMeter:
     """`loss`: mean loss. `error`: root of the mean squared error over the labelled entries,
-    whatever the loss."""
+    independent of the loss."""
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        self.totals = torch.zeros(
-            4, dtype=torch.float64, device=device
-        )  # loss sum, its count, squared error sum, labelled
+        # Sum of losses, number of losses, sum of squared errors, number of labels.
+        self.totals = torch.zeros(4, dtype=torch.float64, device=device)
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of predictions and targets of one shape."""
@@ -48,7 +48,7 @@ class RegressionMeter:
         self.totals += torch.stack([part.double() for pair in pairs for part in pair])
 
     def compute(self) -> dict[str, float]:
-        """The figures; NaN when nothing was labelled."""
+        """The metrics; NaN if nothing was labelled."""
         loss, count, error, labelled = self.totals.tolist()
         return (
             {"loss": loss / count, "error": math.sqrt(error / labelled)}

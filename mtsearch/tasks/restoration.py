@@ -1,5 +1,5 @@
-"""Restoration: an image of an image, such as it was before noise or in a higher resolution. Its
-values lie in [0, 1]."""
+"""Restoration: an image from a degraded image, such as a noisy one or one of lower resolution.
+Values are in [0, 1]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtsearch.tasks.registry import loss, meter, task_loss
 from mtsearch.tasks.regression import l1, mse
 from mtsearch.tasks.ssim import WINDOW, ssim
 
-CEILING = 100.0  # dB: what an image without any error gets
+CEILING = 100.0  # dB: PSNR of an image without error
 
 loss("restoration", "mse")(mse)
 loss("restoration", "l1")(l1)
@@ -33,7 +33,7 @@ def ssim_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, T
 @meter("restoration")
 class RestorationMeter:
     """`loss`: mean loss. `error`: root of the mean squared error over the labelled entries,
-    whatever the loss.
+    independent of the loss.
 
     `psnr` (in dB, at most 100) and `ssim`: means over images of the output clipped to [0, 1].
     `ssim` is NaN for images smaller than its window of 11x11 pixels.
@@ -41,7 +41,8 @@ class RestorationMeter:
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        # loss, count, squared error, labelled entries, psnr, its images, ssim, its images
+        # Loss and its count; squared error and labelled entries; PSNR and its images; SSIM and its
+        # images.
         self.totals = torch.zeros(8, dtype=torch.float64, device=device)
 
     def update(self, output: Tensor, target: Tensor) -> None:
@@ -62,7 +63,7 @@ class RestorationMeter:
         self.totals += torch.stack([part.double() for part in (*pairs[0], *pairs[1], *figures)])
 
     def compute(self) -> dict[str, float]:
-        """The figures; NaN when nothing was labelled."""
+        """The metrics; NaN if nothing was labelled."""
         loss, count, error, labelled, psnr, images, similarity, compared = self.totals.tolist()
         if not images:
             return dict.fromkeys(("loss", "error", "psnr", "ssim"), math.nan)
@@ -75,8 +76,8 @@ class RestorationMeter:
 
 
 def _similarity(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean similarity over each image's windows with a labelled centre, and whether it has one,
-    (B,) each."""
+    """Mean SSIM over each image's windows with a labelled centre, and whether there is one, (B,)
+    each."""
     known = ~torch.isnan(target)
     values = ssim(output, torch.where(known, target, output))
     edge = WINDOW // 2

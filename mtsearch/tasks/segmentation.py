@@ -1,4 +1,4 @@
-"""Segmentation: one class a pixel."""
+"""Segmentation: one class per pixel."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from mtsearch.tasks.registry import meter, task_loss
 
 @meter("segmentation")
 class SegmentationMeter:
-    """From the confusion matrix of all labelled pixels.
+    """Metrics of the confusion matrix of all labelled pixels.
 
     `error` = 100 - mIoU and `pixel_error` = 100 - overall accuracy, both in percent, and `kappa`.
-    The mIoU is the mean over the classes that occur in the truth or the prediction of the split; a
-    class that occurs in neither is left out, one that is only predicted counts as 0.
+    The mIoU is the mean over the classes that occur in the labels or the predictions of the split;
+    a class that occurs in neither is left out, one that is only predicted counts as 0.
 
-    Where the task's card names an `undefined` class, its pixels are left
-    out of these, and `error_all`, `pixel_error_all` and `kappa_all` count them in as a class, which
-    a network that is not trained on it always misses. While the label of undefined pixels is the
-    card's `ignore`, an image without any defined pixel counts as not labelled.
+    If the task's card names an `undefined` class, its pixels are excluded from these metrics.
+    `error_all`, `pixel_error_all` and `kappa_all` include them as a class, which a network that is
+    not trained on it never predicts. If the label of undefined pixels is the card's `ignore`, an
+    image without any defined pixel counts as not labelled.
     """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        unseen = (
-            task.undefined is not None and task.undefined == task.ignore
-        )  # a class that no output stands for
+        # A class without an output of the network.
+        unseen = task.undefined is not None and task.undefined == task.ignore
         self.classes = task.outputs + unseen
         self.undefined = task.outputs if unseen else task.undefined
-        self.totals = torch.zeros(
-            self.classes**2 + 2, dtype=torch.float64, device=device
-        )  # confusion, loss sum, its count
+        # Confusion matrix, sum of losses, number of losses.
+        self.totals = torch.zeros(self.classes**2 + 2, dtype=torch.float64, device=device)
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of logits (B, classes, H, W) and labels (B, H, W)."""
@@ -50,7 +48,7 @@ class SegmentationMeter:
         self.totals[-2:] += torch.stack([loss.double(), count.double()])
 
     def compute(self) -> dict[str, float]:
-        """The figures; NaN when nothing was labelled."""
+        """The metrics; NaN if nothing was labelled."""
         loss, count = self.totals[-2:].tolist()
         whole = self.totals[:-2].view(self.classes, self.classes)
         defined, classes = whole, None

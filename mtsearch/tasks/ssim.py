@@ -19,11 +19,11 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     deviation 1.5 whose weights sum to 1. As published, only windows within the images count; there
     is no padding.
 
-    torchmetrics' function of the same definition gives means only, without missing pixels, and is
-    the reference in the tests.
+    torchmetrics' function of the same definition returns means only and has no missing pixels; it
+    is the reference in the tests.
 
     Args:
-        first: images (B, C, H, W) whose values range over 1; H and W are at least 11.
+        first: images (B, C, H, W) with values in a range of width 1; H and W are at least 11.
         second: images of the same shape.
 
     Returns:
@@ -39,7 +39,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
             f" Found {height}x{width}; train a loss other than `ssim`, or give larger images."
         )
     both = torch.cat([first, second, first * first, second * second, first * second], 1)
-    # The window is separable: two passes of 11 taps for one of 121.
+    # The window is separable: two passes of 11 taps replace one of 121.
     taps = _gaussian(both)
     down = taps.view(1, 1, -1, 1).expand(5 * channels, -1, -1, -1)
     across = taps.view(1, 1, 1, -1).expand(5 * channels, -1, -1, -1)

@@ -114,7 +114,7 @@ def test_a_resumed_training_gives_the_same_numbers(train_main, capsys, report, r
     assert (run.path / "trials.parquet").exists() and len(run.history()) == report - 1
     assert resumed([f"resume={run.path}"]) == 0
     out = capsys.readouterr().out
-    assert f"run: {run.path}" in out and ("goes on after report 1" in out) == (report == 2)
+    assert f"run: {run.path}" in out and ("continues after report 1" in out) == (report == 2)
     assert figures(run) == figures(whole) and run.rows()[0]["attempts"] == 2
 
 

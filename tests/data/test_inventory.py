@@ -252,7 +252,7 @@ def test_a_run_a_training_and_a_resume_begin_with_the_sentence(tmp_path):
     ):
         environment_of(given)
     with pytest.raises(
-        BadInput, match=begins + "as a run continues only with the data that it started with\\.$"
+        BadInput, match=begins + "as a run continues only with its original data\\.$"
     ):
         concrete_data(given, facts)
 

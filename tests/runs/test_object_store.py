@@ -47,7 +47,7 @@ def test_objects_are_written_listed_read_and_deleted(store, tmp_path):
     assert store.read_all(["a/1", "a/deep/2"]) == {"a/1": b"one", "a/deep/2": b"two!"}
     store.remove(["a/1", "a/none"])
     assert store.list("a") == {"deep/2": 4}
-    with pytest.raises(Missing, match="a/1 is not there"):
+    with pytest.raises(Missing, match="a/1 does not exist"):
         store.read("a/1")
     assert 0 <= store.age("a/deep/2") < 60
 
@@ -82,7 +82,7 @@ def test_a_server_that_does_not_create_exclusively_is_found_out(store, monkeypat
     ("root", "words"),
     [
         ("s3://nobucket/x", "names a bucket or folder that does not exist"),
-        ("memory://x", "would be gone with its process"),
+        ("memory://x", "would be lost when its process ends"),
         ("file:///tmp/x", "Write the path without `file://`"),
         ("sftp://me:secret@host/x", "holds a URL with a password"),
         ("gss://bucket", "Did you mean `gs`"),
@@ -345,7 +345,7 @@ def test_what_a_dead_driver_did_not_send_is_found_on_its_machine(
 
 
 def test_what_is_no_run_is_refused(url):
-    with pytest.raises(BadInput, match=r"is no run directory: .*config.yaml is not there"):
+    with pytest.raises(BadInput, match=r"is no run directory: .*config.yaml does not exist"):
         open_run(f"{url}/toy/none")
 
 

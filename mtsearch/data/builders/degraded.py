@@ -43,7 +43,7 @@ class Degraded(DatasetBuilder):
     factor: int | None = Field(None, ge=2)
 
     @model_validator(mode="after")
-    def _its_own_settings(self) -> Degraded:
+    def _check_settings(self) -> Degraded:
         wanted, other = ("sigma", "factor") if self.how == "denoise" else ("factor", "sigma")
         if getattr(self, wanted) is None or getattr(self, other) is not None:
             raise ValueError(f"`how: {self.how}` should have `{wanted}` and no `{other}`")

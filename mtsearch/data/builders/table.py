@@ -58,7 +58,7 @@ class Table(DatasetBuilder):
     split: str | None = None
 
     @model_validator(mode="after")
-    def _what_tables_have_no_use_for(self) -> Table:
+    def _reject_unused_settings(self) -> Table:
         idle = [
             key
             for key in ("shape", "group", "original_classes", "per_class", "folds")
