@@ -73,8 +73,8 @@ def test_the_card_says_how_to_use_it(exported):
     _, _, out = exported
     text = (out / "card.md").read_text()
     assert (
-        "After reading the files again, `model.pt2` and `model.onnx` differ from the trained network by at most"
-        in text
+        "After reading the files again, `model.pt2` and `model.onnx` differ from the trained"
+        " network by at most" in text
     )
     code = (
         text.split("```python\n")[2]
