@@ -1,5 +1,4 @@
-"""What is refused before a search starts, without its data: sampler, names of controls, devices,
-slots."""
+"""Checks before a search starts that need no data: sampler, names of controls, devices, slots."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ from mtsearch.strategy.study import check_search
 
 
 def check_space(space: Space) -> None:
-    """Refuse what can be known without the data: the sampler, the controls' names, the devices, the
-    slots of a local cluster."""
+    """Check what needs no data: the sampler, the names of controls, the devices, the slots of a
+    local cluster. Raises BadInput."""
     check_search(space)
     check_observers(space)
     bundle(space.config)
@@ -32,7 +31,7 @@ def check_space(space: Space) -> None:
             if variant.config.compile and variant.config.bn == "sync":
                 text = (
                     "`trial.compile` with several workers needs `trial.bn: local`, as with `sync`"
-                    " layers talk to other workers. Found sync."
+                    " layers exchange statistics between workers. Found sync."
                 )
                 raise BadInput(locate_error(space, variant, text))
     here = local_nodes()

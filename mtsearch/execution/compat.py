@@ -100,7 +100,7 @@ def address_on_this_machine() -> str:
 
 def cluster_versions(address: str, timeout: float) -> dict[str, str] | None:
     """``{"ray_version", "python_version", ...}`` of the cluster at `address`; None where it does
-    not say. Replaces `ray.init`, which waits for minutes and raises many kinds of errors."""
+    not answer. Replaces `ray.init`, which waits for minutes and raises many kinds of errors."""
     client = GcsClient(address=address)
     found = client.internal_kv_get(b"CLUSTER_METADATA", b"cluster", timeout=timeout)
     return json.loads(found) if found else None

@@ -56,8 +56,8 @@ def dry_run(space: Space) -> str:
         (
             f"cost     about {epochs:.0f} epochs of {images:,} training images,"
             f" {epochs * images:,.0f} images in all; forward {min(macs):,} to {max(macs):,}"
-            f" multiply-adds an image, so about {3 * epochs * images * sum(macs) / len(macs):.2e}"
-            " in all with backward"
+            f" multiply-adds per image, so about {3 * epochs * images * sum(macs) / len(macs):.2e}"
+            " in total with backward"
         ),
     ]
     for trial in first:

@@ -64,14 +64,15 @@ def join(address: str) -> None:
 
 
 def _check_connection(address: str) -> None:
-    """The cluster accepts this process's token and has its versions of Ray and Python."""
+    """Check that the cluster accepts this process's token and has its versions of Ray and
+    Python."""
     try:
         compat.require_token()
         there = compat.cluster_versions(address, CONNECT_TIMEOUT)
     except AuthenticationError as error:
         raise BadInput(
             f"the cluster at `RAY_ADDRESS={address}` requires a token, and the one of this process"
-            " is missing or another. Set RAY_AUTH_TOKEN to what `ray get-auth-token` prints on the"
+            " is missing or differs. Set RAY_AUTH_TOKEN to what `ray get-auth-token` prints on the"
             " cluster's head, or copy its ~/.ray/auth_token here."
         ) from error
     if there is not None and not compat.compatible(there):
@@ -135,8 +136,8 @@ def _run_on_nodes(function: Callable[..., Any], *arguments: Any) -> Iterator[tup
 
 
 def _check_code() -> None:
-    """Every node imports the same mtsearch as this process; otherwise trials would fail, or train
-    something else."""
+    """Check that every node imports the same mtsearch as this process; otherwise trials would
+    fail, or train something else."""
     here = fingerprint()
     for name, result in _run_on_nodes(fingerprint):
         try:
@@ -166,11 +167,11 @@ def _existing(paths: Sequence[str]) -> list[bool]:
 
 
 def check_shared_folders(results: str | Path | None, **data: Path | None) -> None:
-    """Every node sees the results folder and the data folders (`root`, `store`); None is not
-    checked. Raises BadInput.
+    """Check that every node can access the results folder and the data folders (`root`, `store`);
+    None is not checked. Raises BadInput.
 
-    A node that does not see them would keep the states of its trials to itself, and fail each
-    trial that another node has begun.
+    A node without access to them would keep the checkpoints of its trials to itself, and fail
+    each trial that another node has begun.
     """
     if len(compat.alive_nodes()) < 2:
         return
@@ -197,6 +198,6 @@ def check_shared_folders(results: str | Path | None, **data: Path | None) -> Non
                         else ""
                     )
                     raise BadInput(
-                        f"node {name} of the cluster does not see {path}. Give `{key}` a folder"
+                        f"node {name} of the cluster cannot access {path}. Give `{key}` a folder"
                         f" that all nodes share{store}."
                     )

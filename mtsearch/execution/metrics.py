@@ -26,22 +26,22 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
         (),
     ),
     "mtsearch_trial_examples_per_second": (
-        "Training images a second of a running trial, over its last report",
+        "Training images per second of a running trial in its last report",
         ("trial",),
     ),
     "mtsearch_trial_gpu_memory_bytes": (
-        "Most GPU memory that the first worker of a running trial has held",
+        "Peak GPU memory of tensors in the first worker of a running trial",
         ("trial",),
     ),
-    "mtsearch_trial_epoch": ("Epochs that a running trial has trained", ("trial",)),
+    "mtsearch_trial_epoch": ("Epochs that a running trial was trained", ("trial",)),
     "mtsearch_trial_objective": (
         "Objectives of a running trial's last report",
         ("trial", "objective"),
     ),
 }
 COUNTERS: dict[str, str] = {
-    "mtsearch_examples_total": "Training images that the trials went through under this driver",
-    "mtsearch_reports_total": "Reports of trials under this driver",
+    "mtsearch_examples_total": "Training images of all trials since the driver started",
+    "mtsearch_reports_total": "Reports of all trials since the driver started",
 }
 
 

@@ -1,5 +1,5 @@
-"""Settings that are allowed but hardly intended: printed before a search starts and in its dry
-run."""
+"""Remarks on settings that are allowed but probably not intended, printed before a search and in
+its dry run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _oversubscribed(space: Space, at_once: int, nodes: Sequence[Mapping[str, flo
         return None
     fits = any(float(node.get("CPU", 0)) >= threads for node in nodes)
     advice = f"`resources.cpu={threads}` prevents it" if fits else "lower `trial.threads`"
-    return f"{total} threads of trials at once on {cores:g} cores wait for each other; {advice}"
+    return f"{total} threads of concurrent trials share {cores:g} cores; {advice}"
 
 
 def _idle_scheduler(space: Space) -> str | None:

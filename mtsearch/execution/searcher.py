@@ -16,8 +16,8 @@ _TEST: Purpose = "test"
 
 
 class JobSearcher(Searcher):
-    """Gives Tune one job a trial. Results do not pass through here: the manager reports them to the
-    study."""
+    """Gives Tune one job per trial. Results do not pass through here: the manager reports them to
+    the study."""
 
     def __init__(self, manager: TrialManager, trial_class: str) -> None:
         # no metric: with one, Tune raises in its controller when a report lacks it

@@ -101,7 +101,7 @@ def prepare_token() -> None:
             file.write(token)
     except OSError:
         os.environ["RAY_AUTH_TOKEN"] = token
-    compat.has_token()  # forgets that there was none
+    compat.has_token()  # updates Ray's cached result
 
 
 def _restrict(path: Path) -> None:

@@ -69,7 +69,7 @@ def slots(config: SpaceConfig, nodes: Sequence[Mapping[str, float]]) -> int:
         a_trial = (
             f"{wanted[scarce]:g} a trial"
             if workers == 1
-            else f"{workers} x {wanted[scarce]:g} a trial"
+            else f"{workers} x {wanted[scarce]:g} per trial"
         )
         where = ""
         if len(nodes) > 1:

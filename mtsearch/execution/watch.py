@@ -1,5 +1,5 @@
-"""A watch on the cluster of a search: Ray's own calls may wait without end, or end the process
-after a minute, when its head or this machine's raylet has died."""
+"""Checks that the Ray servers of a search are alive. Ray's own calls may wait without end, or end
+the process after a minute, when the head or this machine's raylet has died."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ClusterWatch:
     """Checks in a thread that Ray's head and this node's raylet accept connections. Where one does
     not, the reason is reported and the process ends with exit code 1.
 
-    The process has to end at once: Ray's C++ code ends it without a word within seconds of the
-    raylet's death, and until then Tune would record the trials of a dead node as failed.
+    The process has to end at once: Ray's C++ code ends it without a message within seconds of
+    the raylet's death, and until then Tune would record the trials of a dead node as failed.
 
     Args:
         report: is called with the reason, from the thread.

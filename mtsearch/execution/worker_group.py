@@ -2,7 +2,7 @@
 another.
 
 Starting a group (controller, workers, their imports, the process group) takes half a minute. Ray
-Train starts one for every trial; here it is started once a slot.
+Train starts one for every trial; here it is started once per slot.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class SearchResult:
 
     Attributes:
         rows: of all trials and controls, with all columns.
-        history: one row a report.
+        history: one row per report.
         objectives: what the front is over.
         front: the front; its keys are indices into `rows`.
         constraints: bounds that the front satisfies.
@@ -139,8 +139,8 @@ def search_result(
     and written to files.
 
     Args:
-        rows: a dict a trial: `trial`, `kind` (search or control), `state`, metrics, settings.
-        history: a dict a report: `trial`, `report`, metrics.
+        rows: a dict per trial: `trial`, `kind` (search or control), `state`, metrics, settings.
+        history: a dict per report: `trial`, `report`, metrics.
         objectives: at least one.
         constraints: bounds that a trial on the front satisfies.
         control: the control that Delta-m compares with, None for no Delta-m.

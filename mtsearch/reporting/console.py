@@ -1,4 +1,4 @@
-"""The console of a command that works for long."""
+"""The console of long-running commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 
 
 class OutputConsole(Console):
-    """A console on standard output whose reader may end.
+    """A console on standard output, which may be closed.
 
     Where standard output is a closed pipe, as in ``python -m mtsearch.run ... | head -n 4``, the
     rest of the output is dropped and the command continues. A console of rich ends the process.

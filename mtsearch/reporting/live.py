@@ -1,4 +1,4 @@
-"""What a search shows while it runs: a live table on a terminal, plain lines elsewhere."""
+"""The output of a running search: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import RunningSearch
 
 REFRESH = 0.5  # seconds
-ENDED = 5  # trials that have ended last, shown above those that run
+ENDED = 5  # trials that ended last, shown above the running ones
 FRAME = 8  # lines of the terminal that are not rows: the summary, the head and a margin
 
 
 class Display:
-    """Shows a search. Use it as a context; `trial` after each event of a trial, `refresh` as often
-    as you like."""
+    """Shows a search. Use it as a context; call `trial` after each event of a trial and
+    `refresh` at any time."""
 
     def __init__(self, search: RunningSearch, slots: int, console: Console) -> None:
         self._search, self._slots, self._console = search, slots, console
@@ -138,11 +138,11 @@ class Display:
             table.add_column(name.removeprefix("val/"), justify="right")
         state = self._search.state
         running = [t for t in sorted(state.running.values(), key=order) if t.trial in self._began]
-        room = max(self._console.height - FRAME, 1)
-        ended = state.ended[-min(ENDED, max(room - len(running), 0)) :] if running else []
-        for trial in ended if room > len(running) else []:
+        height = max(self._console.height - FRAME, 1)
+        ended = state.ended[-min(ENDED, max(height - len(running), 0)) :] if running else []
+        for trial in ended if height > len(running) else []:
             table.add_row(trial.trial, trial.state, *self._values(trial.result), style="dim")
-        for trial in running[:room]:
+        for trial in running[:height]:
             share = self._share(trial)
             bar = "█" * round(8 * share) + "░" * (8 - round(8 * share))
             last = trial.reports[max(trial.reports)] if trial.reports else {}

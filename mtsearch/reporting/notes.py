@@ -1,5 +1,4 @@
-"""What tables, plots and the page share: the names of rows, the result columns, and the sentences
-that explain a front."""
+"""Names of rows, result columns and notes on a front, for tables, plots and the page."""
 
 from __future__ import annotations
 
@@ -39,7 +38,7 @@ def identity(row: Row) -> str:
 
 
 def result_notes(result: SearchResult) -> list[str]:
-    """The sentences that explain the table of a front, one a line."""
+    """The sentences that explain the table of a front, one per line."""
     states = (
         ", ".join(f"{count} {state}" for state, count in sorted(result.states.items())) or "none"
     )

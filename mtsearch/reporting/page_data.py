@@ -46,7 +46,7 @@ def page_data(
     """The data of a page without numbers that are not finite.
 
     A row's values and texts are in the order of `metrics`, its configuration in that of `settings`:
-    with names beside each value the page would be twice as large.
+    with a name for each value the page would be twice as large.
 
     Args:
         result: of the search.

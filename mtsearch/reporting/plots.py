@@ -141,7 +141,7 @@ def _pair(axes: Axes, result: SearchResult, x: Objective, y: Objective) -> None:
             edge,
             pair,
             linestyle="-" if two else ":",
-            name="" if two else "best of these two alone",
+            name="" if two else "best of these two objectives",
         )
         _marks(
             axes,

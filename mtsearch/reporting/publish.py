@@ -31,8 +31,8 @@ def publish(
 
     Args:
         directory: the run directory.
-        rows: a dict a trial.
-        history: a dict a report.
+        rows: a dict per trial.
+        history: a dict per report.
         config: the space, whose objectives, constraints, control and notes count.
         environment: the run's facts; its entry ``tasks`` (kind by task name) says which errors are
             percentages.

@@ -1,5 +1,5 @@
-"""The columns of a table beside its results: what differs between its rows and what the notes name,
-up to a maximum."""
+"""The columns of a table besides its results: columns that differ between its rows and those that
+the notes name, up to a maximum."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _FORMULA = ("=", "+", "-", "@")
 
 
 def write_parquet(directory: Path, result: SearchResult) -> None:
-    """Write `trials.parquet` (a row a trial), `history.parquet` (a row a report) and
+    """Write `trials.parquet` (a row per trial), `history.parquet` (a row per report) and
     `front.parquet`, each replaced in one step."""
     columns = column_order(result.rows, result.metrics)
     _parquet(directory / "trials.parquet", result.rows, columns)

@@ -19,8 +19,9 @@ AFFINITY_LIMIT = 2000
 
 
 def complete_clusters(rows: Matrix, preference: float) -> Labels:
-    """Complete linkage: clusters in which every pair has S > `preference`. Labels
-    (n,) of non-zero rows (n, length).
+    """Complete linkage: clusters in which every pair has S > `preference`.
+
+    Returns labels (n,) of the non-zero rows (n, length).
 
     Clusters lie within the connected components of the graph S > preference; linking each one
     separately avoids all n^2 distances.
@@ -29,7 +30,7 @@ def complete_clusters(rows: Matrix, preference: float) -> Labels:
     _, component = connected_components(csr_array(np.triu(like > preference, 1)), directed=False)
     labels = component.astype(np.int64)
     sizes = np.bincount(component)
-    for number in np.flatnonzero(sizes > 2):  # two connected rows are a cluster already
+    for number in np.flatnonzero(sizes > 2):  # two connected rows are a cluster
         members = np.flatnonzero(component == number)
         pairs = squareform(like[np.ix_(members, members)], checks=False)
         tree = linkage(1.0 - pairs.astype(np.float64), "complete")
@@ -45,15 +46,15 @@ def affinity_clusters(rows: Matrix, preference: float, seed: int) -> Labels | No
     where it did not converge.
 
     Raises:
-        BadInput: more than 2,000 rows; its cost grows with n^2 an iteration.
+        BadInput: more than 2,000 rows; the cost of an iteration grows with n^2.
     """
     from sklearn.cluster import AffinityPropagation  # slow to import, rarely used
     from sklearn.exceptions import ConvergenceWarning
 
     if len(rows) > AFFINITY_LIMIT:
         raise BadInput(
-            f"`trial.sparsity.share.method=affinity` takes at most {AFFINITY_LIMIT} non-zero rows a"
-            f" layer. Found {len(rows)}; use `complete`."
+            f"`trial.sparsity.share.method=affinity` takes at most {AFFINITY_LIMIT} non-zero rows"
+            f" per layer. Found {len(rows)}; use `complete`."
         )
     if len(rows) < 2:
         return np.zeros(len(rows), dtype=np.int64)

@@ -112,7 +112,7 @@ def non_increasing_fit(y: Floats) -> Floats:
 
     Every pass pools all violations at once, each with the neighbours on either side that it
     then violates; a pass costs a few vector operations on the blocks that are left. (Pooling
-    only the violations themselves needs a pass a row for `spike` and `dejiao`.)
+    only the violations themselves needs a pass per row for `spike` and `dejiao`.)
     """
     sums, sizes = y, np.ones(len(y), dtype=np.int64)
     while True:

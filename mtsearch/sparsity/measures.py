@@ -1,4 +1,4 @@
-"""How sparse and how shared a network is, by rows (as in the papers) and by parameters."""
+"""Measures of sparsity and of shared parameters, by rows (as in the papers) and by parameters."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What one application does to a layer's row norms: one rule for each settings model of kind
-``sparsity``."""
+"""Rules: how one application changes the row norms of a layer, one rule for each settings class of
+kind ``sparsity``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ _ROUNDING = 1e-9  # 0.1 * 7200 should be 720 rows, not 719
 
 
 class Rule(Protocol):
-    """Row norms before -> row norms after one application; a row that becomes 0 stays
-    0."""
+    """Maps row norms before an application to those after it; a row that becomes 0 stays 0."""
 
     def __init__(self, config: Any) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Sparsification of the search phase: a rule applied a few times an epoch, and zero rows that stay
+"""Sparsification of the search phase: a rule applied a few times per epoch, and zero rows that stay
 zero."""
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Sparsifier:
     """Zeroes rows of the prunable layers while a search phase runs.
 
     Call `after_step` after every optimiser step. A zero row is set to zero again after each step,
-    so that the optimiser's momentum never changes it; the optimiser itself is
-    not changed. Under data parallelism every rank does the same from the same weights.
+    so that the optimiser's momentum does not change it; the optimiser itself is not changed. Under
+    data parallelism every rank does the same from the same weights.
 
     Args:
         model: the network; its weights are changed in place.
@@ -28,7 +28,7 @@ class Sparsifier:
         config: the settings; their registered rule decides what an application does.
         total_steps: optimiser steps of the search phase.
         steps_per_epoch: optimiser steps of one epoch; an epoch sees ``config.applications``
-            applications (at most one a step), the last at its end.
+            applications (at most one per step), the last at its end.
 
     Raises:
         BadInput: a search phase without steps, or settings without a rule.
@@ -57,8 +57,8 @@ class Sparsifier:
 
     @property
     def zero(self) -> dict[str, Tensor]:
-        """The indices (int64) of the rows held at zero, by layer; layers without any are left
-        out."""
+        """The indices (int64) of the rows held at zero, by layer; layers without any are
+        omitted."""
         return dict(self._zero)
 
     def due(self, step: int) -> bool:

@@ -1,2 +1,2 @@
-"""What is trained next, what is stopped, what is kept: samplers, schedulers and the trial manager.
-The only package that imports Optuna."""
+"""Samplers, schedulers and the trial manager: which trial is next, which is stopped, which
+checkpoints are kept. The only package that imports Optuna."""

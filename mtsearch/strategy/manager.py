@@ -20,8 +20,8 @@ from mtsearch.strategy.study import Study
 
 
 class TrialManager:
-    """Answers four questions about a run: what is next, what came back, which checkpoints may be
-    deleted, what is left to test.
+    """Selects the next trial, records results, deletes checkpoints that are no longer needed, and
+    selects the trials to test.
 
     Every change is an event on disk before anything follows from it, so that a new manager on the
     same run continues where this one ended.
@@ -53,7 +53,7 @@ class TrialManager:
         self._waiting = sorted(self.state.running.values(), key=order)
         self._delete_stale_checkpoints()
 
-    # ------------------------------------------------------------ what is next
+    # ------------------------------------------------------------ next trial
 
     @property
     def elapsed(self) -> float:
@@ -138,7 +138,7 @@ class TrialManager:
             assert self._tests is not None
             self._tests.append(trial)
 
-    # ------------------------------------------------------------ what came back
+    # ------------------------------------------------------------ results
 
     def start(self, trial: TrialRecord) -> TrialRecord:
         """Record that a trial starts, or starts again after its process died."""
@@ -236,7 +236,7 @@ class TrialManager:
         except OSError as error:  # of the study's journal
             self.halt(f"{self.run.path} cannot be written ({error.strerror or error}).")
 
-    # ------------------------------------------------------------ what is left to test
+    # ------------------------------------------------------------ tests
 
     @property
     def hypervolume(self) -> float:
@@ -265,7 +265,7 @@ class TrialManager:
         ]
         return [trial for trial in found if trial.kind == "control" and trial.state == "done"]
 
-    # ------------------------------------------------------------ what may be deleted
+    # ------------------------------------------------------------ checkpoints
 
     def _add_to_front(self, trial: TrialRecord) -> list[str]:
         """Add a trial that ended. Returns the trials whose checkpoints are not needed any more:

@@ -24,7 +24,8 @@ class MOASHA:
     Args:
         grace: the report g of the first rung.
         reduction: the factor r between rungs; one of r trials continues.
-        objectives, constraints: of the search. A report without all objectives is no rung.
+        objectives, constraints: of the search. Trials are not compared at a report
+            without all objectives.
     """
 
     def __init__(

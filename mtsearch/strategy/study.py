@@ -37,9 +37,9 @@ class Study:
         self._run, self._space, self._config = run, space, space.config
         trials = self._config.search.trials
         finite = not any(dimension.continuous for dimension in space.dimensions)
-        # the configurations there are, as far as `search.trials` needs them; None: without end
+        # the number of configurations, at most `search.trials`; None: there are infinitely many
         self._grid = grid(space, trials) if finite else None
-        # what all trials have in common; it reads each trial once only
+        # the parameters that all trials share; each trial is read once
         self._common = IntersectionSearchSpace()
         self._study = open_study(run.journal, self._config, state)
         # Optuna's identifiers by number: listing all trials takes long
@@ -75,7 +75,7 @@ class Study:
             if trial.number != number:
                 raise RuntimeError(
                     f"the study {self._run.journal} was changed by another process: trial"
-                    f" {trial.number} came for {number}"
+                    f" {trial.number} was created instead of {number}"
                 )
             identifier = compat.trial_id(trial)
             sampler.values, key = new_parameters(
@@ -131,7 +131,7 @@ def check_search(space: Space) -> None:
         drawn = sum(len(d.spec) - 1 if d.kind == "simplex" else 1 for d in space.dimensions)
         if drawn > MAX_DIMENSIONS:
             raise BadInput(
-                f"a `qmc` search draws at most {MAX_DIMENSIONS} numbers a trial. Found {drawn}"
+                f"a `qmc` search draws at most {MAX_DIMENSIONS} numbers per trial. Found {drawn}"
                 " dimensions. Set another sampler."
             )
     if sampler.name in ("nsga2", "nsga3") and sampler.startup < 2:

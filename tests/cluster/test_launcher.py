@@ -177,7 +177,7 @@ def test_what_a_search_on_the_cluster_lacks_is_one_sentence(launched):
         )
 
     wrong = (
-        "requires a token, and the one of this process is missing or another. Set RAY_AUTH_TOKEN to"
+        "requires a token, and the one of this process is missing or differs. Set RAY_AUTH_TOKEN to"
         " what `ray get-auth-token` prints"
     )
     refused = after(30, rf"the cluster at `RAY_ADDRESS={HEAD}:6379` {wrong}.*")
@@ -231,7 +231,7 @@ def test_results_that_only_the_head_sees_are_refused_before_anything_is_trained(
     )
     assert done.returncode != 0
     assert (
-        f"mtsearch.run: node {WORKER} of the cluster does not see /tmp/only-here. Give"
+        f"mtsearch.run: node {WORKER} of the cluster cannot access /tmp/only-here. Give"
         " `results.root` a folder that all" in done.stdout
     )
 

@@ -45,7 +45,7 @@ def sparse(name: str):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_compacted_they_are_smaller_and_answer_as_before(name):
+def test_compacted_networks_are_smaller_with_equal_outputs(name):
     model, shape = sparse(name)
     model = serving(model, shape).double()
     compacted = compact(model, shape).model
@@ -57,7 +57,7 @@ def test_compacted_they_are_smaller_and_answer_as_before(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_exported_they_answer_as_before(name, tmp_path):
+def test_exported_programs_have_equal_outputs(name, tmp_path):
     model, shape = sparse(name)
     export_model(
         model, dataset(shape, TASKS), TASKS, tmp_path / "out", {}, onnx=True

@@ -137,7 +137,7 @@ def test_byte_images_are_refused(exported):
         load_onnx(out / "model.onnx")(pixels)
 
 
-def test_a_task_called_as_the_input_is_refused(tmp_path):
+def test_task_with_the_input_name_is_refused(tmp_path):
     tasks = [TASKS[0].model_copy(update={"name": "images"}), TASKS[1]]
     model, shape = sparse("hps", "mm", tasks)
     with pytest.raises(RuntimeError, match="output with the name of its input"):
@@ -145,7 +145,7 @@ def test_a_task_called_as_the_input_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_without_its_packages_nothing_is_begun(tmp_path, monkeypatch):
+def test_missing_onnx_packages_are_reported_first(tmp_path, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,

@@ -93,7 +93,7 @@ def test_all_nodes_see_the_results_and_the_data_or_the_one_that_does_not_is_name
     with pytest.raises(
         BadInput,
         match=(
-            rf"^node 127\.0\.0\.1 of the cluster does not see {elsewhere}\. Give `data\.root` a"
+            rf"^node 127\.0\.0\.1 of the cluster cannot access {elsewhere}\. Give `data\.root` a"
             r" folder that all"
         ),
     ):

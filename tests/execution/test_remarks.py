@@ -27,16 +27,13 @@ def test_more_threads_than_cores(tmp_path):
         and not remark(tmp_path, 2, cpu=4, threads=4)
     )
     crowd = (
-        "remark     32 threads of trials at once on 8 cores wait for each other; `resources.cpu=4`"
-        " prevents it"
+        "remark     32 threads of concurrent trials share 8 cores; `resources.cpu=4` prevents it"
     )
     assert remark(tmp_path, 8, threads=4) == [crowd]
     assert remark(tmp_path, 4, workers=2, threads=4) == [crowd]
     assert remark(tmp_path, 8, control=4) == [crowd]
     (line,) = remark(tmp_path, 2, nodes=(2.0, 2.0), threads=4)
-    assert line.endswith(
-        "8 threads of trials at once on 4 cores wait for each other; lower `trial.threads`"
-    )
+    assert line.endswith("8 threads of concurrent trials share 4 cores; lower `trial.threads`")
 
 
 def test_a_scheduler_that_stops_nothing(tmp_path):

@@ -84,7 +84,7 @@ def test_more_workers_than_there_is_room_for_are_refused(tmp_path):
     with pytest.raises(
         BadInput,
         match=(
-            r"`search.slots` asks for 2 trials at once, but CPU \(3 in the cluster, 2 x 1 a trial\)"
+            r"`search.slots` asks for 2 trials at once, but CPU \(3 in the cluster, 2 x 1 per trial\)"
             r" is enough for 1"
         ),
     ):

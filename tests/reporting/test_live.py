@@ -86,7 +86,7 @@ def test_on_a_terminal_running_trials_are_a_table(manager):
     )
 
 
-def test_a_dominated_trial_loses_its_checkpoint_when_it_is_dominated(manager):
+def test_checkpoint_of_dominated_trial_is_deleted(manager):
     console = Console(file=io.StringIO())
     with Display(manager, 1, console) as display:
         for image, digit in ((50.0, 10.0), (40.0, 20.0), (30.0, 15.0)):

@@ -211,13 +211,13 @@ def test_prox_agrees_with_oracle_on_many_rows(pattern, shape, n):
     "values",
     [[5, 4, 3, 2, 1, 100], [-1, *range(5, 0, -1)], [*range(9)], [3, 3, 3], [1, 3, 2, 4, 3, 5]],
 )
-def test_snowballing_violations_are_pooled_completely(values):
+def test_cascading_violations_are_pooled(values):
     y = np.array(values, float)
     assert np.allclose(non_increasing_fit(y), oracle(y), atol=1e-12)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_seven_thousand_rows_take_no_pass_a_row(pattern):
+def test_many_rows_need_few_passes(pattern):
     norms = torch.rand(7200, generator=torch.Generator().manual_seed(1))
     weights = growl_weights(7200, pattern, 0.8, 0.2)
     times = []

@@ -37,7 +37,7 @@ def test_linear_pattern_reaches_any_number_of_zeros(zeros):
     assert zeros_at(norms, weights, prox_strength(norms, weights, zeros)) == zeros
 
 
-def test_is_the_weakest_that_does():
+def test_strength_is_the_smallest_possible():
     norms, weights = torch.tensor([4.0, 3.0, 2.0, 1.0]), torch.ones(4)
     assert prox_strength(norms, weights, 2) == pytest.approx(2.0)
     assert prox_strength(norms, weights, 0) == 0.0

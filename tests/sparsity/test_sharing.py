@@ -57,7 +57,7 @@ def test_similarity_equals_its_definition(n, seed):
     )
 
 
-def test_similarity_feels_scale_and_sign():
+def test_similarity_depends_on_scale_and_sign():
     a = np.array([0.3, -1.2, 0.5], dtype=np.float32)
     assert similarity(np.stack([a, 2 * a, -a]))[0].tolist() == pytest.approx([1.0, 0.5, -1.0])
 
@@ -118,7 +118,7 @@ def test_similarity_equal_to_preference_does_not_tie():
     assert len(set(complete_clusters(np.ones((3, 2), np.float32), 1.0))) == 3
 
 
-def test_a_chain_of_like_rows_is_no_cluster():
+def test_chain_of_similar_rows_is_no_cluster():
     angles = np.deg2rad([0, 30, 60])
     rows = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     assert len(set(complete_clusters(rows, 0.8))) == 2

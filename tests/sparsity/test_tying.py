@@ -115,7 +115,7 @@ def test_the_original_lets_rows_drift_within_an_epoch():
     assert not (row_matrix(net[2].weight)[CONV < 0] == 0).all()
 
 
-def test_untying_bakes_the_same_values_into_plain_weights():
+def test_untying_keeps_the_weight_values():
     net = tied()
     step(net, torch.optim.Adam(net.parameters()), 0)
     images, _ = batch(3)

@@ -1,5 +1,5 @@
-"""Multi-objective successive halving: the rungs, who goes on, and what it saves on two tasks that
-trade off."""
+"""Multi-objective successive halving: the rungs, which trials continue, and the epochs saved on two
+conflicting tasks."""
 
 import heapq
 import math
@@ -26,12 +26,12 @@ def report(number, image, digit, **more):
 @pytest.mark.parametrize(
     ("grace", "reduction", "rungs"), [(1, 3, [1, 3, 9, 27]), (2, 2, [2, 4, 8, 16]), (5, 3, [5, 15])]
 )
-def test_the_rungs_are_the_grace_times_powers_of_the_reduction(grace, reduction, rungs):
+def test_rungs_are_grace_times_powers_of_reduction(grace, reduction, rungs):
     halving = MOASHA(grace, reduction, TWO)
     assert [n for n in range(1, rungs[-1] + 1) if halving.is_rung(n)] == rungs
 
 
-def test_the_first_go_on_and_then_one_in_three():
+def test_first_trials_continue_then_one_in_three():
     halving = MOASHA(1, 3, TWO)
     assert halving.judge("0", [report(1, 50, 50)]) is None
     assert halving.judge("1", [report(1, 60, 60)]) is None
@@ -46,7 +46,7 @@ def test_the_first_go_on_and_then_one_in_three():
     )
 
 
-def test_both_ends_of_a_front_go_on_where_one_weighted_sum_would_keep_one():
+def test_both_ends_of_the_front_continue():
     halving = MOASHA(1, 2, TWO)
     for name, (image, digit) in enumerate([(10, 90), (90, 10), (80, 80), (85, 85)]):
         decision = halving.judge(str(name), [report(1, image, digit)])
@@ -57,13 +57,13 @@ def test_both_ends_of_a_front_go_on_where_one_weighted_sum_would_keep_one():
     )
 
 
-def test_between_rungs_nothing_is_compared():
+def test_trials_are_not_compared_between_rungs():
     halving = MOASHA(1, 3, TWO)
     for name in "abcdef":
         assert halving.judge(name, [report(2, 90, 90)]) is None
 
 
-def test_a_report_told_again_is_not_held_against_those_that_came_meanwhile():
+def test_repeated_report_is_recorded_once():
     halving = MOASHA(1, 2, TWO)
     assert halving.judge("first", [report(1, 50, 50)]) is None
     for name, value in (("a", 40), ("b", 30), ("c", 20)):
@@ -71,13 +71,13 @@ def test_a_report_told_again_is_not_held_against_those_that_came_meanwhile():
     assert halving.judge("first", [report(1, 50, 50)]) is None and len(halving.rungs[1]) == 4
 
 
-def test_what_breaks_a_constraint_stands_behind_what_keeps_it():
+def test_infeasible_trials_rank_after_feasible_ones():
     halving = MOASHA(1, 2, TWO, (Constraint(metric="model/params", max=100),))
     assert halving.judge("good", [report(1, 90, 90, **{"model/params": 50})]) is None
     assert halving.judge("big", [report(1, 1, 1, **{"model/params": 500})]) is not None
 
 
-def test_values_that_are_not_finite_stop_and_missing_ones_are_no_rung():
+def test_nan_stops_and_missing_objective_is_ignored():
     halving = MOASHA(1, 2, TWO)
     assert halving.judge("a", [report(1, 50, 50)]) is None
     assert halving.judge("b", [report(1, math.nan, 50)]) is not None
@@ -88,8 +88,8 @@ def test_values_that_are_not_finite_stop_and_missing_ones_are_no_rung():
 
 
 def curves(count, generator):
-    """Two tasks: the share of the first decides where a trial ends on the trade-off, its quality
-    how far from it, a rate how soon."""
+    """Learning curves of two conflicting tasks: `share` sets the position on the trade-off,
+    `quality` the distance from it, `rate` the speed."""
     share, quality, rate = (
         generator.uniform(0, 1, count),
         generator.exponential(12, count),
@@ -107,7 +107,7 @@ def curves(count, generator):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_nineteen_twentieths_of_the_hypervolume_for_two_fifths_of_the_epochs(seed):
+def test_most_hypervolume_for_fewer_epochs(seed):
     count, epochs, workers = 120, 27, 8
     at = curves(count, np.random.default_rng(seed))
     full = Front(TWO)
