@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config import reading
+from mtsearch.config.errors import BadInput
+from mtsearch.config.plugins import absolute_plugins
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.config.validation import validate_tree
 from mtsearch.jobs.run import Run
 from mtsearch.runs.commands import text
-from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.directory import PLACES, RunDirectory, refuse_fixed
 from mtsearch.runs.opening import open_run
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_log = logging.getLogger(__name__)
 
 
 def load_space(
@@ -76,36 +82,51 @@ def search(
     pairs = _pairs({**(overrides or {}), **({} if trials is None else {"search.trials": trials})})
     made: list[RunDirectory] = []
     loaded = reading.load_space(str(space), pairs, profile)
-    engine.run(
-        loaded,
-        name=str(space),
-        profile=profile,
-        overrides=tuple(pairs),
-        console=_console(progress),
-        created=made.append,
-    )
+    with _output(progress) as console:
+        engine.run(
+            loaded,
+            name=str(space),
+            profile=profile,
+            overrides=tuple(pairs),
+            console=console,
+            created=made.append,
+        )
     return Run(open_run(made[0].address, loaded.config.plugins or None))
 
 
 def resume(
     run: Run | str | Path, *, overrides: Mapping[str, Any] | None = None, progress: bool = True
 ) -> Run:
-    """Continue a search, or extend it.
+    """Continue a search, or extend it; or continue a single training.
 
     Args:
         run: a run, its folder or its URL.
-        overrides: what a resume may change: ``search.trials``, ``search.budget``, ``search.slots``,
-            and ``data.root``, ``data.store``, ``plugins`` where they have moved.
+        overrides: what a resume may change: ``search.trials``, ``search.budget``, ``search.slots``
+            of a search, and ``data.root``, ``data.store``, ``plugins`` where they have moved.
         progress: as for `search`.
 
     Raises:
         BadInput: there is no such run, it cannot continue, or another driver has it.
     """
-    from mtsearch.execution import engine
-
     address = run.address if isinstance(run, Run) else str(run)
-    engine.resume(address, dict(overrides or {}), console=_console(progress))
-    return Run(open_run(address, (overrides or {}).get("plugins")))
+    changes = dict(_checked(overrides))
+    refuse_fixed(changes)
+    if "plugins" in changes:
+        changes["plugins"] = absolute_plugins(changes["plugins"])
+    found = open_run(address, changes.get("plugins"))
+    with _output(progress) as console:
+        if found.single:
+            from mtsearch.jobs import single
+
+            for key in changes:
+                if key not in PLACES:
+                    raise BadInput(f"`{key}` changes a search, and {address} is a single training.")
+            single.resume(address, changes, console)
+        else:
+            from mtsearch.execution import engine
+
+            engine.resume(address, changes, console=console)
+    return Run(open_run(address, changes.get("plugins")))
 
 
 def train_one(
@@ -139,14 +160,15 @@ def train_one(
     pairs = _pairs(overrides)
     made: list[RunDirectory] = []
     loaded = reading.load_training(str(space), pairs, profile, control)
-    single.train(
-        loaded,
-        name=str(space),
-        profile=profile,
-        overrides=pairs,
-        console=_console(progress),
-        created=made.append,
-    )
+    with _output(progress) as console:
+        single.train(
+            loaded,
+            name=str(space),
+            profile=profile,
+            overrides=pairs,
+            console=console,
+            created=made.append,
+        )
     return Run(open_run(made[0].address, loaded.config.plugins or None))
 
 
@@ -208,10 +230,38 @@ def load_run(run: str | Path, *, plugins: Sequence[str] | None = None) -> Run:
 
 
 def _pairs(overrides: Mapping[str, Any] | None) -> list[str]:
-    return [f"{key}={text(value)}" for key, value in (overrides or {}).items()]
+    """The words ``key=value`` of overrides."""
+    found = []
+    for key, value in _checked(overrides).items():
+        if isinstance(value, str) and not value.strip():  # as a path it is the working folder
+            raise BadInput(f"`{key}` has no value. Found {value!r}. Give it one, or leave it out.")
+        found.append(f"{key}={text(value)}")
+    return found
 
 
-def _console(progress: bool) -> Console | None:
+def _checked(overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Raises BadInput for overrides that are no mapping."""
+    if overrides is None or isinstance(overrides, Mapping):
+        return overrides or {}
+    raise BadInput(
+        f"`overrides` should map key paths to values. Found {type(overrides).__name__}. Write, for"
+        ' example, {"trial.optimizer.lr": 0.001}.'
+    )
+
+
+@contextmanager
+def _output(progress: bool) -> Iterator[Console | None]:
+    """The console of a driver. Without progress nothing is printed, and why the driver stopped
+    before its end is logged as a warning."""
     from rich.console import Console
 
-    return None if progress else Console(file=io.StringIO())
+    if progress:
+        yield None
+        return
+    taken = io.StringIO()
+    yield Console(file=taken)
+    from mtsearch.jobs.conclusion import EARLY_ENDS
+
+    for line in taken.getvalue().splitlines():
+        if line.startswith(EARLY_ENDS):
+            _log.warning(line)

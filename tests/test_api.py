@@ -133,11 +133,80 @@ def test_prepared_data_say_what_they_are():
         (lambda: mtsearch.load_run("nowhere"), "is no run directory"),
         (lambda: mtsearch.search("pareto_cm", overrides={"trial.lr": 1}), "unknown key"),
         (lambda: mtsearch.prepare_data("multidigit"), "multidigits"),
+        (lambda: mtsearch.load_space("pareto_cm", overrides=["trial.seed=3"]), "Found list"),
+        (lambda: mtsearch.load_space("pareto_cm", overrides={"data.root": ""}), "has no value"),
+        (lambda: mtsearch.resume("x", overrides={"trial.seed": 3}), "cannot change on resume"),
+        (lambda: mtsearch.resume("x", overrides={"plugins": "no.py"}), "is no run directory"),
     ],
 )
 def test_bad_input_is_one_sentence(call, sentence):
     with pytest.raises(BadInput, match=sentence):
         call()
+
+
+def test_scalars_of_numpy_are_numbers():
+    import numpy as np
+
+    given = {"trial.optimizer.lr": np.float64(1e-5), "trial.seed": np.int64(3)}
+    trial = mtsearch.load_space("pareto_cm", overrides=given).trial()
+    assert trial.optimizer.lr == 1e-5 and trial.seed == 3
+    shares = {"image": np.float64(0.25), "digit": np.float64(0.75)}
+    space = mtsearch.load_space("pareto_cm", overrides={"trial.preference": shares})
+    assert space.trial().preference == {"image": 0.25, "digit": 0.75}
+
+
+def test_single_training_is_resumed(trained):
+    again = mtsearch.resume(trained, progress=False)
+    assert list(again.trials) == list(trained.trials)
+    with pytest.raises(BadInput, match="is a single training"):
+        mtsearch.resume(trained, overrides={"search.trials": 3}, progress=False)
+
+
+def test_single_training_is_no_search_to_the_engine(trained):
+    from mtsearch.execution import engine
+
+    with pytest.raises(BadInput, match="holds a single training"):
+        engine.resume(trained.address, {})
+
+
+def test_silent_driver_logs_why_it_stopped(monkeypatch, tmp_path, caplog):
+    from mtsearch.config.errors import Halt
+    from mtsearch.jobs import single
+
+    def fail(*given):
+        raise Halt("the disk is full.")
+
+    monkeypatch.setattr(single, "_work", fail)
+    overrides = {**SMALL, "results.root": str(tmp_path)}
+    run = mtsearch.train_one("pareto_cm", overrides=overrides, progress=False)
+    assert "stopped: the disk is full." in caplog.text
+    with pytest.raises(BadInput):
+        run.pick()
+
+
+def test_plugins_may_be_one_text(trained):
+    with pytest.raises(BadInput, match=r"does not exist: .*/no\.py"):
+        _ = mtsearch.load_run(trained.address, plugins="no.py").config
+
+
+def test_predict_refuses_numbers_of_another_range(trained):
+    import numpy as np
+    import torch
+
+    model = trained.pick().load()
+    pixels = np.full((32, 32, 3), 200.0)
+    for images in (pixels, pixels.astype(np.int64), torch.full((3, 32, 32), torch.nan)):
+        with pytest.raises(BadInput, match=r"should be of type uint8, or of floating-point"):
+            model.predict(images)
+    with pytest.raises(BadInput, match="should hold paths, arrays or tensors"):
+        model.predict([object()])
+    scaled = model.predict(pixels / 255)[0]["digit"].probabilities
+    assert scaled == pytest.approx(model.predict(pixels.astype(np.uint8))[0]["digit"].probabilities)
+
+
+def test_pick_is_a_text(trained):
+    with pytest.raises(BadInput, match="`pick` should be a text"):
+        trained.pick(0)
 
 
 def test_a_search_returns_its_run(search, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from mtsearch.balancing.base import Balancing
@@ -53,5 +54,15 @@ class NashMTL(Weighting):
         return {**super().state_dict(), "last": self._last, "age": self._age}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "steps" in state:
+            state = self._converted(state)
         super().load_state_dict(state)
         self._last, self._age = self.restored(state["last"]), state["age"]
+
+    def _converted(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state that checkpoints of before version 5 hold: the last solution of another solver,
+        its length, and the number of steps, of which each `every`-th solved."""
+        steps, every = state["steps"], self.settings.every
+        rest = {key: value for key, value in state.items() if key not in ("length", "steps")}
+        last = torch.tensor(state["last"], dtype=torch.float64) if steps else None
+        return {**rest, "last": last, "age": (steps - 1) % every + 1 if steps else 0}

@@ -120,7 +120,7 @@ def _list(own: dict[str, str], overrides: list[str]) -> int:
 
 
 def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
-    from mtsearch.runs.directory import PLACES, RESUMABLE
+    from mtsearch.runs.directory import PLACES, refuse_fixed
     from mtsearch.runs.opening import open_run
 
     for word in [*flags, *(key for key in own if key != "resume")]:
@@ -131,11 +131,7 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
     changes: dict[str, Any] = {}
     for pair in overrides:
         key, _, value = pair.partition("=")
-        if key not in (*RESUMABLE, *PLACES):
-            raise BadInput(
-                f"`{key}` cannot change on resume; only {', '.join((*RESUMABLE, *PLACES))} can."
-                " Start a new run with `space=`."
-            )
+        refuse_fixed([key])
         if key == "plugins":
             changes[key] = parse_plugins(value)
         elif key in PLACES:

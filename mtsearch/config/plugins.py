@@ -138,7 +138,7 @@ def _load_installed() -> None:
 
 def _load_module(name: str) -> None:
     try:
-        importlib.import_module(name)
+        module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (name == missing or name.startswith(f"{missing}.")):
@@ -148,6 +148,11 @@ def _load_module(name: str) -> None:
                 " .py."
             ) from None
         raise BadInput(f"the plug-in `{name}` {_reason(error, name)}.") from error
+    if getattr(module, "__file__", None) is None:  # Python imports any folder as an empty package
+        raise BadInput(
+            f"`plugins` names a folder without `__init__.py`: `{name}`. Name a module in it, or"
+            " give the path of a file, ending in .py."
+        )
 
 
 class _Source(importlib.machinery.SourceFileLoader):

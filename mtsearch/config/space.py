@@ -29,6 +29,7 @@ from mtsearch.config.secrets import refuse_secrets
 from mtsearch.config.validation import validate_tree
 from mtsearch.config.yaml_text import dump_yaml, parse_yaml
 
+_CACHED = 256  # validated configurations that a space keeps
 _NAMED = (
     "architecture",
     "backbone",
@@ -154,7 +155,7 @@ class Space:
     def trial(
         self, tree: Mapping[str, Any] | None = None, where: str = "trial", note: str = ""
     ) -> TrialConfig:
-        """The validated configuration of one trial. Equal trees are validated once.
+        """The validated configuration of one trial. Those of the last trees are kept.
 
         Args:
             tree: of the trial; None for the defaults.
@@ -166,9 +167,12 @@ class Space:
         """
         tree = dict(self.defaults if tree is None else tree)
         key = repr(tree)  # tells 1, 1.0, true and "1" apart
-        if key not in self._trials:
-            self._trials[key] = validate_tree(TrialConfig, tree, where, note)
-        return self._trials[key]
+        found = self._trials.get(key)
+        if found is None:
+            found = self._trials[key] = validate_tree(TrialConfig, tree, where, note)
+            if len(self._trials) > _CACHED:  # a search validates every configuration it proposes
+                del self._trials[next(iter(self._trials))]
+        return found
 
     def check(self, card: DatasetCard) -> None:
         """Compare the space with a dataset: objectives, constraints, preferences and the targets of

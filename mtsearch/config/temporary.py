@@ -15,16 +15,23 @@ _PREFIX, _LOCK = "mtsearch-", ".owner.lock"
 _held: dict[Path, int] = {}  # handles of the locks of this process's folders
 
 
-def temporary_folder(kind: str) -> Path:
-    """Make a private folder ``mtsearch-<kind>-...`` in the system's folder for temporary files.
+def temporary_folder(kind: str, parent: Path | None = None) -> Path:
+    """Make a private folder ``mtsearch-<kind>-...``, of mode 0700.
 
     This process holds a lock in it until `remove_temporary` or its end, so that other processes can
     tell whether the folder is in use.
+
+    Args:
+        kind: a part of the folder's name.
+        parent: where it is made; None takes the system's folder for temporary files.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-"))
-    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-", dir=parent))
+    # locked under another name first: a lock file that nobody holds marks an abandoned folder
+    fresh = folder / f"{_LOCK}.new"
+    handle = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with suppress(OSError):  # file systems without locks; `sweep_temporary` leaves the folder then
         fcntl.flock(handle, fcntl.LOCK_EX)
+    os.rename(fresh, folder / _LOCK)
     _held[folder] = handle
     return folder
 
@@ -37,10 +44,11 @@ def remove_temporary(folder: Path) -> None:
         os.close(handle)
 
 
-def sweep_temporary() -> list[Path]:
-    """Delete the temporary folders of this user whose processes have ended. Returns them."""
+def sweep_temporary(parent: Path | None = None) -> list[Path]:
+    """Delete the temporary folders of this user in `parent` (None: the system's folder for
+    temporary files) whose processes have ended. Returns them."""
     swept = []
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in Path(parent or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             found = folder.lstat()
             own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()

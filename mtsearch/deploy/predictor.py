@@ -20,6 +20,7 @@ from mtsearch.data.decoding import decode
 from mtsearch.data.formats.base import Request
 from mtsearch.deploy.serving import Serving
 
+ROUNDING = 1e-3  # by which floating-point images may lie outside [0, 1]
 Image = str | Path | NDArray[np.uint8] | Tensor
 
 
@@ -97,7 +98,8 @@ class Predictor(nn.Module):
             One dict by task for each image, in the order of the images.
 
         Raises:
-            BadInput: a file cannot be read, or an array has another size.
+            BadInput: a file cannot be read, an array has another size, or its numbers are neither
+                uint8 nor in [0, 1].
         """
         if isinstance(images, str | Path | np.ndarray) or (
             isinstance(images, Tensor) and images.dim() == 3
@@ -127,12 +129,25 @@ class Predictor(nn.Module):
         if isinstance(image, np.ndarray):
             array = np.array(image if image.ndim == 3 else image[..., None])
             image = torch.from_numpy(array).movedim(-1, 0)
+        if not isinstance(image, Tensor):
+            raise BadInput(
+                "`images` should hold paths, arrays or tensors. Found"
+                f" {type(image).__name__}. Convert it, for example with `numpy.asarray`."
+            )
         if tuple(image.shape) != self.shape:
             raise BadInput(
                 f"`images` should have the shape {self.shape} (channels, height, width) of the"
                 f" training images. Found {tuple(image.shape)}. Scale them, or give paths of files."
             )
-        return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+        if image.dtype == torch.uint8:
+            return image.float() / 255
+        low, high = float(image.min()), float(image.max())
+        if not image.is_floating_point() or not (low >= -ROUNDING and high <= 1 + ROUNDING):
+            raise BadInput(
+                "`images` should be of type uint8, or of floating-point numbers in [0, 1]. Found"
+                f" {image.dtype} in [{low:g}, {high:g}]. Convert them."
+            )
+        return image.float()
 
 
 def _resize_of(source: dict[str, Any]) -> str:

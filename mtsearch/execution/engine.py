@@ -31,7 +31,7 @@ from mtsearch.jobs.interruption import interrupt_event
 from mtsearch.observers.dispatcher import dispatch_events
 from mtsearch.reporting.console import OutputConsole
 from mtsearch.reporting.live import Display
-from mtsearch.runs.directory import PLACES
+from mtsearch.runs.directory import PLACES, refuse_fixed
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.object_store import is_url
 from mtsearch.runs.opening import check_results, create_run, open_run
@@ -94,7 +94,13 @@ def resume(
     not recorded. Where nothing is left to do, nothing is changed. Raises BadInput.
     """
     console = console or OutputConsole()
-    with open_run(path, changes.get("plugins"), "resume").drive() as directory:
+    refuse_fixed(changes)
+    found = open_run(path, changes.get("plugins"), "resume")
+    if found.single:
+        raise BadInput(
+            f"{found.address} holds a single training. Continue it: {resume_command(found)}"
+        )
+    with found.drive() as directory:
         places = {key: value for key, value in changes.items() if key in PLACES}
         changes = {
             key: value
@@ -122,6 +128,7 @@ def resume(
             if not changes:
                 directory.log.append("resume", changes={})
             manager = TrialManager(directory, space, data)
+            directory.forget_state()  # the manager has a state of its own, with fewer reports
             return _Drive(manager, connection, trial_class, console, interrupt).run()
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -14,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtsearch.config.errors import BadInput
+from mtsearch.config.temporary import remove_temporary, sweep_temporary, temporary_folder
 from mtsearch.execution import compat
 
 PREFIX = "mtsearch-ray-"
-LOCK = "driver.lock"
 # bytes; Ray puts sockets some 66 bytes below its folder, and a socket's name has at most 107
 LONGEST_FOLDER = 40
 
@@ -31,15 +29,12 @@ def session_folder() -> Iterator[Path]:
     Raises BadInput where no folder can be made.
     """
     parent = _parent()
-    _delete_abandoned(parent)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))  # mode 0700
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    sweep_temporary(parent)
+    folder = temporary_folder("ray", parent)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        remove_temporary(folder)
 
 
 def _parent() -> Path:
@@ -64,20 +59,6 @@ def _parent() -> Path:
 def _usable(folder: str) -> bool:
     length = len(os.fsencode(folder)) + len(PREFIX) + 9  # a separator and the random part
     return length <= LONGEST_FOLDER and os.access(folder, os.W_OK | os.X_OK)
-
-
-def _delete_abandoned(parent: Path) -> None:
-    """Delete this user's session folders whose driver does not run any more."""
-    for folder in parent.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-                continue
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)
 
 
 def prepare_token() -> None:

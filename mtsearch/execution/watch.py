@@ -4,10 +4,12 @@ the process after a minute, when the head or this machine's raylet has died."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,7 +19,10 @@ from mtsearch.execution import compat
 
 INTERVAL = 0.2  # seconds between checks
 CONNECT_TIMEOUT = 3.0  # seconds
-TIMEOUTS = 4  # time-outs in a row until a server counts as dead; one refusal is enough
+TIMEOUTS = 4  # time-outs in a row until a server counts as dead
+REFUSED_FOR = 0.2  # seconds that it refuses connections, in two or more attempts, until it does
+# errors of this process or machine, which say nothing about the server
+_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
 
 class ClusterWatch:
@@ -35,8 +40,7 @@ class ClusterWatch:
         self._report = report
         self._lock = threading.Lock()  # held while the end of the process is being reported
         self._left = threading.Event()
-        self._servers = _servers()
-        self._timeouts = dict.fromkeys(self._servers, 0)
+        self._servers = [Server(name, address) for name, address in _servers().items()]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -48,6 +52,9 @@ class ClusterWatch:
             yield
         except Exception:
             self._end_if_dead()
+            if any(server.suspect for server in self._servers):
+                time.sleep(REFUSED_FOR)
+                self._end_if_dead()
             raise
         finally:
             with self._lock:
@@ -58,28 +65,56 @@ class ClusterWatch:
             self._end_if_dead()
 
     def _end_if_dead(self) -> None:
-        reason = self._check()
+        reason = next((server.reason for server in self._servers if server.is_dead()), None)
         if reason is None:
             return
         with self._lock:
             if not self._left.is_set():
-                self._report(reason)
-                end_process()
+                try:
+                    self._report(reason)
+                finally:
+                    end_process()
 
-    def _check(self) -> str | None:
-        for name, address in self._servers.items():
-            try:
-                socket.create_connection(address, timeout=CONNECT_TIMEOUT).close()
-                self._timeouts[name] = 0
-                continue
-            except TimeoutError:
-                self._timeouts[name] += 1
-            except OSError:
-                self._timeouts[name] = TIMEOUTS
-            if self._timeouts[name] >= TIMEOUTS:
-                host, port = address
-                return f"{name} at {host}:{port} has died."
-        return None
+
+class Server:
+    """A server at an address, and what the attempts to connect to it have shown.
+
+    It is dead once it has refused connections for `REFUSED_FOR` seconds without accepting one, or
+    after `TIMEOUTS` time-outs in a row. A single refusal is no proof: a server with a full queue
+    of connections may refuse one.
+
+    Args:
+        name: for the reason.
+        address: host and port.
+    """
+
+    def __init__(self, name: str, address: tuple[str, int]) -> None:
+        self._address = address
+        self._timeouts = 0
+        self._refused_since: float | None = None
+        self.reason = f"{name} at {address[0]}:{address[1]} has died."
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the last attempt was refused."""
+        return self._refused_since is not None
+
+    def is_dead(self) -> bool:
+        """Try to connect, and return whether the server is dead."""
+        now = time.monotonic()
+        try:
+            socket.create_connection(self._address, timeout=CONNECT_TIMEOUT).close()
+        except TimeoutError:
+            self._timeouts += 1
+            return self._timeouts >= TIMEOUTS
+        except OSError as error:
+            if error.errno in _OWN:
+                return False
+            if self._refused_since is None:
+                self._refused_since = now
+            return now - self._refused_since >= REFUSED_FOR
+        self._timeouts, self._refused_since = 0, None
+        return False
 
 
 def _servers() -> dict[str, tuple[str, int]]:

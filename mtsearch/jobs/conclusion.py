@@ -15,6 +15,8 @@ from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.driven import DrivenRun
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes
+EARLY_ENDS = ("stopped: ", "interrupted; ", "not all is done.")
+"""The beginnings of the lines that say why a driver ended before the run was complete."""
 
 
 def conclude(

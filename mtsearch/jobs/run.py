@@ -17,6 +17,7 @@ from mtsearch.pareto.result import SearchResult, search_result
 from mtsearch.runs.commands import strip_local_paths
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.object_store import is_url
+from mtsearch.runs.opening import open_run
 
 if TYPE_CHECKING:
     import pandas
@@ -93,8 +94,11 @@ class Run:
         return self.directory.config
 
     def reload(self) -> Run:
-        """The same run, read again with the events written since."""
-        return Run(self.directory)
+        """The same run, read again with the events written since. Raises BadInput where a run in an
+        object store cannot be read."""
+        if not is_url(self.address):
+            return Run(self.directory)
+        return Run(open_run(self.address, self.directory.plugins))
 
     # ------------------------------------------------------------ tables
 
@@ -173,7 +177,9 @@ class Run:
                 given = ", ".join(sorted(weights))
                 raise BadInput(f"`{given}` goes with `preference` only. Found `{how}`.")
             how = "preference:" + ",".join(f"{task}={value!r}" for task, value in weights.items())
-        if how == "auto" and self.directory.single:
+        if not isinstance(how, str):
+            raise BadInput(f"`pick` should be a text, such as `trial:0003`. Found {how!r}.")
+        if how == "auto" and self.directory.single and self.trials:
             how = f"trial:{self.trials[0]['trial']}"
         row = choose(self.directory.rows(), self.config.objectives, how, self.config.constraints)
         return PickedTrial(self, row, how, of)

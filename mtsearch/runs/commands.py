@@ -66,7 +66,10 @@ def _same_method(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
 
 
 def text(value: Any) -> str:
-    """A value as YAML on one line, for `key=value`; numbers keep every digit."""
+    """A value as YAML on one line, for `key=value`; numbers keep every digit. Scalars of NumPy and
+    torch are numbers."""
+    if callable(getattr(value, "item", None)) and getattr(value, "ndim", None) == 0:
+        value = value.item()
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_yaml_text(k)}: {_nested(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -6,12 +6,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.plugins import absolute_plugins
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.space import Space
 from mtsearch.config.text import printable
@@ -37,7 +38,17 @@ if TYPE_CHECKING:
 
 PLACES = ("data.root", "data.store", "plugins")  # where a resume finds the same data and plug-ins
 
-__all__ = ["PLACES", "RESUMABLE", "RunDirectory"]
+__all__ = ["PLACES", "RESUMABLE", "RunDirectory", "refuse_fixed"]
+
+
+def refuse_fixed(keys: Iterable[str]) -> None:
+    """Raises BadInput where one of these keys cannot change on resume."""
+    for key in keys:
+        if key not in (*RESUMABLE, *PLACES):
+            raise BadInput(
+                f"`{key}` cannot change on resume; only {', '.join((*RESUMABLE, *PLACES))} can."
+                " Start a new run with `space=`."
+            )
 
 
 class RunDirectory:
@@ -50,7 +61,7 @@ class RunDirectory:
     Args:
         path: of the folder; of a run in an object store, of its local copy.
         plugins: the plug-ins that the user names, which replace those of the run's configuration;
-            None takes the run's own, where they are trusted (see `mtsearch.config.plugins`).
+            None takes the run's own, where they are trusted (see `mtsearch.config.trust`).
         storage: where the run is kept; None for `path` itself.
 
     Raises:
@@ -65,7 +76,7 @@ class RunDirectory:
     ) -> None:
         self.path = Path(path)
         self.storage: RunStorage = storage or FolderStorage(self.path)
-        self._plugins = plugins
+        self.plugins = None if plugins is None else absolute_plugins(plugins)
         self._check_files()
         self._reader, self._state = EventReader(self.events_path), RunState()
         self._began = self._first_event()
@@ -99,7 +110,7 @@ class RunDirectory:
         """The same run to write, for ``with``."""
         from mtsearch.runs.driven import DrivenRun
 
-        return DrivenRun(self.path, self._plugins, self.storage)
+        return DrivenRun(self.path, self.plugins, self.storage)
 
     # ------------------------------------------------------------ where it is
 
@@ -168,10 +179,10 @@ class RunDirectory:
                 f"{path} was changed after the run had begun. Restore the file from a copy, or"
                 " start a new run with the changed settings."
             )
-        if self._plugins is None:
+        if self.plugins is None:
             refuse_untrusted(self.path, self.run_id, tree.get("plugins") or [])
         else:
-            tree = {**tree, "plugins": list(self._plugins)}
+            tree = {**tree, "plugins": self.plugins}
         return Space(tree)
 
     @property
@@ -218,13 +229,17 @@ class RunDirectory:
         """The trials of the run. The first call reads all events, later calls those that were
         written since; all return the same object, which the caller must not change."""
         if self._reader.replaced():
-            self._reader, self._state = EventReader(self.events_path), RunState()
+            self.forget_state()
         try:
             _read_into(self._state, self._reader)
         except BadInput:
-            self._reader, self._state = EventReader(self.events_path), RunState()
+            self.forget_state()
             raise
         return self._state
+
+    def forget_state(self) -> None:
+        """Drop what `state` holds, all reports of all trials; the next call reads them again."""
+        self._reader, self._state = EventReader(self.events_path), RunState()
 
     def read_state(self, slim: bool = False) -> RunState:
         """The trials of the run as an object of the caller's own; `slim` without the reports that

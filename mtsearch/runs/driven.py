@@ -10,8 +10,7 @@ from typing import Any, Self
 
 from mtsearch.runs.checkpoints import CheckpointLocation
 from mtsearch.runs.directory import RunDirectory
-from mtsearch.runs.events import EventLog, EventReader
-from mtsearch.runs.state import RunState
+from mtsearch.runs.events import EventLog
 from mtsearch.runs.storage import RunStorage
 
 
@@ -36,7 +35,7 @@ class DrivenRun(RunDirectory):
         self.log = self._stack.enter_context(self.storage.drive(self.run_id, every))
         self.path = self.log.path.parent
         # other drivers may have written since this object was made
-        self._reader, self._state = EventReader(self.events_path), RunState()
+        self.forget_state()
         return self
 
     def __exit__(

@@ -54,6 +54,7 @@ CREATES = ("s3", "s3a", "gs", "gcs")
 # Protocols whose objects are visible only when they are complete.
 ONE_STEP = (*CREATES, "az", "abfs", "abfss", "adl", "oss", "oci", "obs")
 _USUAL = ("s3", "gs", "az", "sftp", "hdfs", "webdav", "smb")
+PROTOCOLS = (*ONE_STEP, *_USUAL)
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 ANSWER = 40.0  # timeout of the check before work starts, in seconds
 SETTLE = 2.0  # seconds until the last of concurrent writes is visible without exclusive creates

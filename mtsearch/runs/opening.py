@@ -25,13 +25,19 @@ from mtsearch.runs.folders import (
 )
 from mtsearch.runs.lease import Lease
 from mtsearch.runs.object_storage import WRITTEN_ONCE, ObjectStorage, copies_of
-from mtsearch.runs.object_store import Store, StoreError, check_url, is_url
+from mtsearch.runs.object_store import PROTOCOLS, Store, StoreError, check_url, is_url
 from mtsearch.runs.pending import pending_folder
 
 
 def check_results(space: Space) -> None:
     """Raises BadInput where results cannot be written to `results.root`."""
     root = space.config.results.root
+    protocol = root.partition(":")[0]
+    if root.startswith(f"{protocol}:/") and not is_url(root) and protocol in PROTOCOLS:
+        raise BadInput(
+            f"`results.root={root}` is no URL, as `{protocol}:` should be followed by two slashes."
+            f" Write {protocol}://BUCKET/PREFIX, or ./{root} for a folder of that name."
+        )
     if is_url(root):
         check_url(root)
         Store(root).check()

@@ -269,3 +269,14 @@ def test_gradvac_reads_cosines_of_short_gradients():
     method = method_of(schema.GradVacConfig(rate=1.0), 3)
     method.weights(rows @ rows.T, torch.ones(3))
     assert method.state_dict()["cosines"][1, 2].item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("steps", "age"), [(0, 0), (1, 1), (3, 3), (4, 1)])
+def test_nash_mtl_reads_states_of_earlier_versions(steps, age):
+    method = method_of(schema.NashMTLConfig(every=3), 2)
+    method.load_state_dict({"last": [2.0, 0.5], "length": 1.5, "steps": steps})
+    found = method.state_dict()
+    assert found["age"] == age
+    assert (found["last"] is None) == (steps == 0)
+    method.weights(torch.eye(2, dtype=torch.float64), torch.ones(2))
+    assert method.state_dict()["age"] == age % 3 + 1

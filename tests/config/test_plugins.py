@@ -199,3 +199,9 @@ def test_a_changed_plugin_is_read_again(tmp_path, forget_plugins):
         assert value == module.VALUE
         forget_plugins()
     assert [path.name for path in tmp_path.iterdir()] == ["fresh.py"]
+
+
+def test_folder_without_code_is_no_plugin(tmp_path, monkeypatch):
+    (tmp_path / "only_a_folder").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert refused("only_a_folder").startswith("`plugins` names a folder without `__init__.py`")

@@ -525,3 +525,13 @@ def test_the_listing_names_every_sampler_and_scheduler():
     assert {f"search.{name}": names for name, names in found.items()} == {
         where: tuple(entries) for where, entries in SEARCH.items()
     }
+
+
+def test_validated_trees_are_kept_up_to_a_bound():
+    """A search validates thousands of trees, whose configurations must not pile up."""
+    from mtsearch.config import space as module
+
+    space = load_space("pareto_cm")
+    for seed in range(module._CACHED + 50):
+        assert space.trial({**space.defaults, "seed": seed}).seed == seed
+    assert len(space._trials) <= module._CACHED

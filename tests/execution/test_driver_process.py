@@ -142,7 +142,7 @@ def test_abandoned_session_folder_is_deleted(monkeypatch):
     with session_folder() as first:
         pass
     first.mkdir(mode=0o700)
-    (first / "driver.lock").touch()
+    (first / ".owner.lock").touch()
     (first / "session").mkdir()
     with session_folder():
         assert not first.exists()

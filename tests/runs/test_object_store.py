@@ -10,6 +10,7 @@ import pytest
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
+from mtsearch.jobs.run import Run
 from mtsearch.runs import lease as leases
 from mtsearch.runs import object_store as storage
 from mtsearch.runs import uploader as uploaders
@@ -315,6 +316,16 @@ def test_a_run_is_made_driven_and_read_at_a_url(url, quick):
         name for name in names if "journal" in name or name.startswith(("events.jsonl", "."))
     }
     assert json.loads(Store(run.address).read("lease/000001.json"))["state"] == "released"
+
+
+def test_reloaded_run_has_later_events(url, quick):
+    with create_run(space(url), {"dataset": "sample"}, name="toy") as run:
+        first = Run(open_run(run.address))
+        fields = {"kind": "search", "control": None, "params": {}, "study": {}, "attempt": 1}
+        run.log.append("start", trial="0000", config={"seed": 0}, **fields)
+        run.flush()
+        assert not first.directory.state().trials
+        assert list(first.reload().directory.state().trials) == ["0000"]
 
 
 def test_two_runs_of_one_second_get_places_of_their_own(url):

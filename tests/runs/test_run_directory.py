@@ -365,3 +365,17 @@ def test_a_row_is_its_selected_report_at_the_cost_of_the_whole_trial(run):
     assert (row["report"], row["val/image/error"], row["cost/steps"]) == (1, 50.0, 20)
     assert run.read_state(slim=True).trials["0000"].result["cost/steps"] == 20
     assert [entry["cost/steps"] for entry in run.history()] == [10, 20]
+
+
+def test_forgotten_state_is_read_again(run):
+    start(run)
+    report(run, "0000", 1, **{"val/image/error": 5.0})
+    before = run.state()
+    run.forget_state()
+    assert run.state() is not before and run.state().trials == before.trials
+
+
+@pytest.mark.parametrize("root", ["s3:/bucket/x", "gs:/x"])
+def test_results_url_with_one_slash_is_refused(root):
+    with pytest.raises(BadInput, match="should be followed by two slashes"):
+        opening.check_results(space(root))

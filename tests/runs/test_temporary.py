@@ -44,3 +44,21 @@ def test_only_folders_of_dead_processes_are_swept(tmp_path):
     assert not mine.exists()
     other.stdin.close()
     other.stdout.close()
+
+
+def test_unlocked_folder_is_no_abandoned_one(tmp_path, monkeypatch):
+    """Between the creation of a folder and of its lock, another process may sweep."""
+    from mtsearch.config import temporary
+
+    swept = []
+    lock = temporary.fcntl.flock
+
+    def sweep_first(handle, how):
+        if how == temporary.fcntl.LOCK_EX:
+            swept.extend(sweep_temporary())
+        lock(handle, how)
+
+    monkeypatch.setattr(temporary.fcntl, "flock", sweep_first)
+    mine = temporary_folder("state")
+    assert swept == [] and mine.is_dir()
+    remove_temporary(mine)
