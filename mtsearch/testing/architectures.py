@@ -82,7 +82,7 @@ class ArchitectureConformance:
         outputs, decoded = model(x), model.decode(x, model.share(x))
         assert all(same(outputs[name], decoded[name]) for name in outputs)
 
-    def test_a_task_asked_for_alone_gives_its_outputs_alone(self) -> None:
+    def test_single_task_forward_gives_only_its_outputs(self) -> None:
         model, x = self.model().eval(), images(self.shape)
         outputs = model(x)
         for name in names_of(self.tasks):
@@ -171,7 +171,7 @@ class ArchitectureConformance:
                     f"`{name}` gets a gradient in {parameter.grad.dtype}"
                 )
 
-    def test_a_step_on_one_task_leaves_the_others_alone(self) -> None:
+    def test_single_task_step_leaves_other_tasks_untouched(self) -> None:
         """Not even a zero gradient, which optimisers with momentum would act on."""
         for name in names_of(self.tasks):
             model = self.model().train()

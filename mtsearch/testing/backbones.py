@@ -43,7 +43,7 @@ class BackboneConformance:
             else [("vector",)]
         )
 
-    def test_branches_give_what_is_needed_in_the_sizes_it_declares(self) -> None:
+    def test_branch_outputs_have_the_declared_sizes(self) -> None:
         for shape in self.shapes:
             backbone = self.backbone(shape)
             assert backbone.shape == tuple(shape)
@@ -59,7 +59,7 @@ class BackboneConformance:
                         f"{needs} of {shape} should be {sizes}. Found {found}"
                     )
 
-    def test_a_branch_holds_nothing_that_nobody_needs(self) -> None:
+    def test_branches_have_no_unused_parameters(self) -> None:
         for needs in self.wanted():
             for branch in self.branches(needs):
                 branch.train()
@@ -79,7 +79,7 @@ class BackboneConformance:
         first, second = made.trunk(["vector"]), made.trunk(["vector"])
         assert not {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
 
-    def test_the_seed_makes_the_branch_and_evaluation_changes_nothing(self) -> None:
+    def test_branches_are_seeded_and_evaluation_is_pure(self) -> None:
         x = images(self.shapes[0])
         for one, two in zip(self.branches(["vector"]), self.branches(["vector"]), strict=True):
             assert all(
@@ -95,7 +95,7 @@ class BackboneConformance:
                 "eval mode changed the branch"
             )
 
-    def test_rows_name_layers_that_do_not_read_the_image(self) -> None:
+    def test_prunable_rows_do_not_read_the_image(self) -> None:
         x = images(self.shapes[0])
         for branch in self.branches(["vector"]):
             network = nn.ModuleDict({"branch": branch.eval()})

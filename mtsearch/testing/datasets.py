@@ -96,7 +96,7 @@ class DatasetConformance:
         assert first.checksum == manifest["checksum"], "the dataset was made twice and differs"
         assert resolve(self.at(tmp_path / "two")).checksum == manifest["checksum"]
 
-    def test_the_seed_of_the_split_leaves_the_test_side_alone(self, tmp_path: Path) -> None:
+    def test_split_seed_does_not_change_test_images(self, tmp_path: Path) -> None:
         first = self.opened(tmp_path).splits
         second = open_dataset(
             self.at(tmp_path / "other").model_copy(update={"split_seed": self.data.split_seed + 1})

@@ -103,7 +103,7 @@ class FormulationConformance:
                 f"the labels of task {one.key} depend on it"
             )
 
-    def test_nothing_that_a_task_is_judged_on_is_trained_on(self) -> None:
+    def test_hold_out_images_are_not_trained_on(self) -> None:
         for policy in ("shared", "shared_select", "independent"):
             tasks = self.built(policy=policy)
             judged = {i for index in (tasks[0].hold_out, tasks[0].select) for i in index.tolist()}
@@ -119,7 +119,7 @@ class FormulationConformance:
                         f"task {task.key} trains on the target's hold-out, with `{policy}`"
                     )
 
-    def test_a_task_has_images_and_labels_that_its_head_takes(self) -> None:
+    def test_images_and_labels_fit_the_head(self) -> None:
         for task in self.built():
             assert len(task.train) and len(task.hold_out), (
                 f"task {task.key} has nothing to train or to be judged on"

@@ -65,7 +65,7 @@ class TaskKindConformance:
             meter.update(part, target)
         return meter
 
-    def test_the_loss_is_a_sum_and_a_count_that_batches_add_up_to(self) -> None:
+    def test_loss_sums_and_counts_add_over_batches(self) -> None:
         output, labels = self.batch()
         total, count = task_loss(self.task, output, labels)
         assert total.dim() == 0 and count.dim() == 0 and count > 0, (
@@ -82,7 +82,7 @@ class TaskKindConformance:
                 f"batches of {cut} sum to {summed}, not {whole}"
             )
 
-    def test_what_is_not_labelled_has_no_part_in_the_loss(self) -> None:
+    def test_unlabelled_entries_do_not_affect_the_loss(self) -> None:
         output, labels = self.batch()
         kept = [i for i in range(len(labels)) if i not in (3, 8)]
         total, count = task_loss(self.task, output, labels)
@@ -109,7 +109,7 @@ class TaskKindConformance:
         )
         assert all(math.isnan(value) for value in meter_for(self.task, CPU).compute().values())
 
-    def test_the_figures_are_those_it_declares_and_do_not_depend_on_batches(self) -> None:
+    def test_metrics_match_declaration_for_any_batches(self) -> None:
         output, labels = self.batch()
         whole = self.metered(output, labels, CUTS[0]).compute()
         prefix = f"val/{self.task.name}/"

@@ -70,14 +70,14 @@ def test_the_level_solves_the_inner_minimisation(multipliers, u, mu):
 
 
 @given(simplex, values, st.integers(0, 2), st.floats(0.0, 5.0))
-def test_the_level_does_not_fall_when_a_value_rises(multipliers, u, which, rise):
+def test_bound_is_monotone_in_the_values(multipliers, u, which, rise):
     higher = u.clone()
     higher[which] += rise
     assert best_bound(multipliers, higher, 2.0) >= best_bound(multipliers, u, 2.0) - 1e-9
 
 
 @given(simplex, values)
-def test_the_scalar_is_the_lagrangian_at_the_best_level(multipliers, u):
+def test_scalar_is_lagrangian_at_best_bound(multipliers, u):
     mu = 0.7
     scalariser = build_balancing(plain(epsilon=0.0, mu=mu), THIRDS)
     scalariser.load_state_dict({"multipliers": multipliers.tolist(), "mu": mu, "scale": [1.0] * 3})
@@ -92,7 +92,7 @@ def test_the_scalar_is_the_lagrangian_at_the_best_level(multipliers, u):
     assert lagrangian(best) <= min(lagrangian(best - 0.01), lagrangian(best + 0.01))
 
 
-def test_with_mu_zero_the_gradient_is_the_weighted_sum_with_augmentation():
+def test_mu_zero_gives_augmented_weighted_sum():
     epsilon, k0 = 0.01, 0.1
     scalariser = build_balancing(
         plain(mu=0.0, epsilon=epsilon), torch.tensor([0.6, 0.4], dtype=torch.float64), k0
@@ -107,7 +107,7 @@ def test_with_mu_zero_the_gradient_is_the_weighted_sum_with_augmentation():
     assert torch.allclose(found, wanted, rtol=1e-6)
 
 
-def test_the_sparsity_objective_never_takes_weight_from_the_tasks():
+def test_sparsity_objective_takes_no_task_weight():
     scalariser = build_balancing(
         plain(mu=1.0, epsilon=0.0), torch.tensor([0.6, 0.4], dtype=torch.float64), 0.1
     )
@@ -119,13 +119,13 @@ def test_the_sparsity_objective_never_takes_weight_from_the_tasks():
     assert (slope / torch.tensor([0.54, 0.36])).sum().item() == pytest.approx(1)
 
 
-def test_an_objective_without_weight_is_no_constraint_but_counts_in_the_augmentation():
+def test_zero_weight_objective_counts_in_augmentation_only():
     scalariser = build_balancing(plain(epsilon=0.5), torch.tensor([1.0, 0.0], dtype=torch.float64))
     assert scalariser.values(SPEC_F).tolist() == pytest.approx([1 + 0.5 * 3])
     assert scalariser.multipliers.tolist() == [1.0]
 
 
-def test_each_objective_is_divided_by_its_gap_at_the_first_call():
+def test_objectives_are_scaled_by_their_first_gap():
     scalariser = build_balancing(
         schema.ChebyshevALConfig(epsilon=0.0, reference=0.5),
         torch.tensor([0.5, 0.5], dtype=torch.float64),
@@ -134,7 +134,7 @@ def test_each_objective_is_divided_by_its_gap_at_the_first_call():
     assert scalariser.values(torch.tensor([1.0, 100.5])).tolist() == pytest.approx([0.25, 0.5])
 
 
-def test_an_objective_that_starts_at_its_reference_point_keeps_its_own_units():
+def test_objective_at_its_reference_is_not_scaled():
     scalariser = build_balancing(
         schema.ChebyshevALConfig(epsilon=0.0),
         torch.tensor([0.5, 0.5], dtype=torch.float64),
@@ -146,13 +146,13 @@ def test_an_objective_that_starts_at_its_reference_point_keeps_its_own_units():
     )
 
 
-def test_slack_objectives_get_no_negative_weight_as_they_did_with_equalities():
+def test_slack_objectives_get_no_negative_weight():
     u = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
     assert (equality_weights(THIRDS, u, t=1 / 3, mu=10.0) < 0).any()
     assert (projected_multipliers(THIRDS, u, 10.0) >= 0).all()
 
 
-def test_the_dual_update_takes_the_weights_every_period_and_raises_mu():
+def test_dual_update_follows_period_and_raises_mu():
     scalariser = build_balancing(
         plain(epsilon=0.0, mu=0.2, rho=2.0, period=2), torch.tensor([0.5, 0.5], dtype=torch.float64)
     )

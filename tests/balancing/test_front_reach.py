@@ -38,7 +38,7 @@ def reached():
     }
 
 
-def test_nine_preferences_give_nine_interior_points_on_their_rays(reached):
+def test_nine_preferences_give_nine_interior_points(reached):
     for k, (x, f) in reached.items():
         assert abs(k * f[0] - (1 - k) * f[1]) < 1e-2
         assert (x[0] - x[1]).abs() < 1e-2 and x.abs().max() < SHIFT - 0.1

@@ -46,7 +46,7 @@ def test_gradnorm_follows_its_equations():
         adam.step()
 
 
-def test_gradnorm_brings_gradients_of_equal_rates_to_one_length():
+def test_gradnorm_equalises_gradient_lengths():
     jacobian = torch.diag(torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64))
     method = method_of(schema.GradNormConfig(lr=0.1), 3)
     for _ in range(400):
@@ -70,7 +70,7 @@ def test_db_mtl_follows_its_algorithm():
         )
 
 
-def test_db_mtl_without_memory_is_equal_lengths_of_logarithmic_gradients_at_the_features_too():
+def test_db_mtl_without_memory_equalises_log_gradients():
     net, x, targets = net_and_batch(2)
     method = method_of(schema.DBMTLConfig(level="feature", memory=0.0), 2)
     feature = [f.detach().requires_grad_() for f in net.share(x)]

@@ -57,7 +57,7 @@ def test_famo_moves_towards_the_loss_that_fell_least():
 
 
 @pytest.mark.parametrize("settings", [schema.UncertaintyConfig(), schema.IMTLLConfig()])
-def test_learned_parameters_are_given_to_the_optimiser_and_to_the_state(settings):
+def test_learned_parameters_are_optimised_and_saved(settings):
     method = method_of(settings, 3)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
     method(LOSSES).backward()
@@ -71,7 +71,7 @@ def test_learned_parameters_are_given_to_the_optimiser_and_to_the_state(settings
         method_of(settings, 2).load_state_dict(method.state_dict())
 
 
-def test_dwa_weighs_the_losses_by_how_little_they_fell_in_the_last_two_epochs():
+def test_dwa_weights_follow_last_two_loss_ratios():
     method = method_of(schema.DWAConfig(temperature=2.0), 2)
     now = torch.tensor([1.0, 1.0], dtype=torch.float64)
     method.end_of_epoch(1, torch.tensor([2.0, 2.0]))
@@ -86,7 +86,7 @@ def test_dwa_weighs_the_losses_by_how_little_they_fell_in_the_last_two_epochs():
         method_of(schema.DWAConfig(), 3).load_state_dict(method.state_dict())
 
 
-def test_pbi_is_least_on_the_ray_of_equal_weighted_losses():
+def test_pbi_minimum_lies_on_equal_weighted_ray():
     preference = torch.tensor([0.8, 0.2], dtype=torch.float64)
     method = method_of(schema.PBIConfig(theta=5.0), 2, preference)
     twin = jd.PBI(5.0, torch.tensor([0.2, 0.8], dtype=torch.float64))
@@ -97,7 +97,7 @@ def test_pbi_is_least_on_the_ray_of_equal_weighted_losses():
     assert method_of(schema.PBIConfig(), 2, torch.tensor([1.0, 0.0]).double())(at).isfinite()
 
 
-def test_pbi_raises_no_loss_of_two_equal_tasks_by_default():
+def test_pbi_default_raises_no_loss():
     for at in ([0.1, 3.0], [3.0, 0.1], [1.0, 1.0]):
         assert (
             value_and_slope(
@@ -107,7 +107,7 @@ def test_pbi_raises_no_loss_of_two_equal_tasks_by_default():
         ).all()
 
 
-def test_the_geometric_mean_of_a_loss_that_is_zero_has_a_finite_gradient():
+def test_gls_gradient_is_finite_at_zero_loss():
     value, slope = value_and_slope(
         method_of(schema.GLSConfig(), 2), torch.tensor([0.0, 1.0], dtype=torch.float64)
     )
@@ -125,7 +125,7 @@ def test_the_geometric_mean_of_a_loss_that_is_zero_has_a_finite_gradient():
         schema.FAMOConfig(),
     ],
 )
-def test_a_loss_that_is_no_number_reaches_the_scalar(settings):
+def test_nan_loss_reaches_the_scalar(settings):
     assert method_of(settings, 3)(torch.tensor([1.0, math.nan, 2.0], dtype=torch.float64)).isnan()
 
 
@@ -134,7 +134,7 @@ def test_a_loss_that_is_no_number_reaches_the_scalar(settings):
 PLAIN = {"architecture": "hps", "preference": {"image": 0.5, "digit": 0.5}}
 
 
-def test_a_trial_refuses_an_unequal_preference_for_a_method_that_takes_none():
+def test_trial_refuses_unused_unequal_preference():
     schema.TrialConfig.model_validate({**PLAIN, "balancing": "pcgrad"})
     with pytest.raises(ValueError, match="`balancing: pcgrad`, which takes no preference"):
         schema.TrialConfig.model_validate(
@@ -151,7 +151,7 @@ def space(balancing, preference):
     }
 
 
-def test_a_space_refuses_a_searched_preference_where_an_option_takes_none():
+def test_space_refuses_searched_preference_that_is_unused():
     searched = {"simplex": ["image", "digit"], "default": "equal"}
     listed = {
         "choice": [{"image": 0.5, "digit": 0.5}, {"image": 0.2, "digit": 0.8}],
@@ -166,6 +166,6 @@ def test_a_space_refuses_a_searched_preference_where_an_option_takes_none():
             Space(space(balancing, listed))
 
 
-def test_equal_weights_of_any_number_of_tasks_are_equal():
+def test_equal_preferences_are_recognised_for_any_count():
     for k in range(1, 12):
         method_of(schema.FAMOConfig(), k, equal(k).float())

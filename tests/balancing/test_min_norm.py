@@ -31,7 +31,7 @@ def holds(jacobian):
     st.integers(1, 11), st.integers(1, 30), st.integers(0, 10_000), st.sampled_from([0.0, 1.0, 3.0])
 )
 @settings(deadline=None)
-def test_the_weights_are_on_the_simplex_and_meet_the_optimality_conditions(k, n, seed, spread):
+def test_min_norm_weights_meet_optimality_conditions(k, n, seed, spread):
     holds(rows(k, n, seed, spread))
 
 
@@ -75,7 +75,7 @@ def test_no_frank_wolfe_solution_is_shorter(k):
             assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-def test_a_factor_reproduces_gradients_of_very_different_lengths_row_by_row():
+def test_gramian_factor_is_exact_per_row():
     jacobian = rows(6, 20, 1, spread=6.0)
     gramian = jacobian @ jacobian.T
     factor = gramian_factor(gramian)
@@ -84,7 +84,7 @@ def test_a_factor_reproduces_gradients_of_very_different_lengths_row_by_row():
 
 
 @pytest.mark.parametrize("k", [2, 7])
-def test_the_applied_gradient_is_the_weighted_sum_exactly_with_no_leftovers(k):
+def test_applied_gradient_is_the_exact_weighted_sum(k):
     net, x, targets = net_and_batch(k)
     method = method_of(schema.MGDAConfig(level="parameter"), k)
     for _ in range(2):
@@ -102,7 +102,7 @@ def test_the_applied_gradient_is_the_weighted_sum_exactly_with_no_leftovers(k):
         assert torch.allclose(applied, alpha @ jacobian, rtol=1e-9, atol=1e-12)
 
 
-def test_normalised_gradients_are_weighed_and_the_raw_ones_combined():
+def test_normalised_weights_combine_raw_gradients():
     jacobian = torch.tensor([[3.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     losses = torch.tensor([2.0, 0.5])
     expected = {"none": (0.1, 0.9), "length": (0.5, 0.5)}

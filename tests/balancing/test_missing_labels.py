@@ -161,7 +161,7 @@ def test_pcd_without_its_primary_task_takes_the_mean():
             assert torch.allclose(found[path], p.grad, rtol=1e-9, atol=1e-15)
 
 
-def test_chebyshev_al_scales_a_late_task_by_its_first_loss():
+def test_chebyshev_al_scales_late_tasks_by_first_loss():
     method = build_balancing(schema.ChebyshevALConfig(epsilon=0.0), equal(2))
     assert isinstance(method, ChebyshevAL)
     at = torch.tensor([4.0, 0.0], dtype=torch.float64, requires_grad=True)

@@ -10,7 +10,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.registry import methods
 
 
-def test_unequal_weights_are_refused_where_no_preference_is_taken():
+def test_unused_unequal_preference_is_refused():
     for name, settings in methods("balancing").items():
         weights = torch.tensor([0.7, 0.3])
         if getattr(settings, "takes_preference", True):
@@ -20,7 +20,7 @@ def test_unequal_weights_are_refused_where_no_preference_is_taken():
                 build_balancing(settings(), weights)
 
 
-def test_a_level_that_a_method_has_not_is_refused():
+def test_unsupported_level_is_refused():
     with pytest.raises(ValueError, match="parameter"):
         schema.ExcessMTLConfig(level="feature")
     with pytest.raises(ValueError, match="memory"):
@@ -40,7 +40,7 @@ def test_a_network_that_shares_nothing_is_refused(level):
         )
 
 
-def test_a_method_may_be_named_as_in_a_space():
+def test_method_can_be_given_by_name():
     named = build_balancing("upgrad", [0.5, 0.5])
     assert named.settings == schema.UPGradConfig() and named.task_weights.tolist() == [0.5, 0.5]
     assert build_balancing(

@@ -24,21 +24,21 @@ def gradient(scalariser, at, penalty=0.0):
     return found
 
 
-def test_linear_is_the_weighted_sum_and_counts_the_penalty_as_a_constant():
+def test_linear_is_weighted_sum_plus_constant_penalty():
     scalariser = build_balancing(schema.LinearConfig(), K, coefficient=0.1)
     at = losses(1.0, 2.0)
     assert scalariser(at, 5.0).item() == pytest.approx(0.1 * 5 + 0.63 * 1 + 0.27 * 2)
     assert gradient(scalariser, at, 5.0).tolist() == pytest.approx([0.63, 0.27])
 
 
-def test_chebyshev_is_the_largest_weighted_gap_to_the_reference_point():
+def test_chebyshev_is_the_largest_weighted_gap():
     scalariser = build_balancing(schema.ChebyshevConfig(reference=0.5), K)
     at = losses(1.0, 2.0)
     assert scalariser(at).item() == pytest.approx(0.3 * 1.5)
     assert gradient(scalariser, at).tolist() == pytest.approx([0.0, 0.3])
 
 
-def test_chebyshev_leaves_out_tasks_without_weight_even_where_the_others_lie_below_the_reference():
+def test_chebyshev_ignores_tasks_without_weight():
     for settings in (
         schema.ChebyshevConfig(reference=3.0),
         schema.SmoothChebyshevConfig(reference=3.0),
@@ -50,7 +50,7 @@ def test_chebyshev_leaves_out_tasks_without_weight_even_where_the_others_lie_bel
 
 
 @given(st.lists(st.floats(0.0, 50.0), min_size=2, max_size=5), st.sampled_from([1e-3, 0.1, 2.0]))
-def test_smooth_chebyshev_lies_above_the_maximum_by_at_most_mu_log_k(values, mu):
+def test_smooth_chebyshev_exceeds_maximum_within_mu_log_k(values, mu):
     preference = torch.full((len(values),), 1 / len(values), dtype=torch.float64)
     at = losses(*values)
     hard = build_balancing(schema.ChebyshevConfig(), preference)(at).item()
@@ -73,7 +73,7 @@ def test_the_gradient_is_that_of_the_value(settings):
 
 
 @pytest.mark.parametrize("settings", ALL, ids=lambda s: s.name)
-def test_two_passes_with_zeroed_gradients_between_give_identical_gradients(settings):
+def test_repeated_passes_give_identical_gradients(settings):
     torch.manual_seed(0)
     net = torch.nn.Linear(4, 2)
     x = torch.randn(8, 4)
@@ -87,13 +87,13 @@ def test_two_passes_with_zeroed_gradients_between_give_identical_gradients(setti
 
 
 @pytest.mark.parametrize("settings", ALL, ids=lambda s: s.name)
-def test_a_loss_that_is_no_number_reaches_the_scalar(settings):
+def test_nan_loss_reaches_the_scalar(settings):
     scalariser = build_balancing(settings, K)
     assert torch.isnan(scalariser(losses(float("nan"), 1.0)))
 
 
 @pytest.mark.parametrize("settings", PLAIN, ids=lambda s: s.name)
-def test_a_method_without_a_dual_variable_has_no_state(settings):
+def test_methods_without_dual_variable_are_stateless(settings):
     scalariser = build_balancing(settings, K)
     scalariser.end_of_epoch(1, losses(1.0, 2.0))
     assert scalariser.state_dict() == {}
@@ -120,7 +120,7 @@ def test_every_balancing_of_the_schema_has_a_method():
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))
-def test_the_projection_is_on_the_simplex_and_meets_the_optimality_conditions(values):
+def test_simplex_projection_meets_optimality_conditions(values):
     point = torch.tensor(values, dtype=torch.float64)
     p = simplex_projection(point)
     assert (p >= 0).all() and p.sum().item() == pytest.approx(1.0, abs=1e-6)

@@ -29,7 +29,7 @@ def missed(gramian, weights, alpha=1.0):
 # ---------------------------------------------------------------- Nash-MTL and FairGrad
 
 
-def test_nash_mtl_of_orthogonal_gradients_is_one_over_length():
+def test_nash_mtl_orthogonal_weights_are_inverse_lengths():
     gramian = torch.diag(LENGTHS**2)
     found = method_of(schema.NashMTLConfig(max_norm=0), 3).weights(gramian, torch.ones(3))
     assert found.tolist() == pytest.approx([357.142857, 2564.102564, 769.230769], rel=1e-9)
@@ -92,7 +92,7 @@ def test_nash_mtl_cuts_the_update_to_max_norm():
         assert (found @ gramian @ found).sqrt().item() == pytest.approx(1.0, rel=1e-9)
 
 
-def test_nash_mtl_keeps_weights_for_the_steps_asked_for():
+def test_nash_mtl_reuses_weights_for_every_steps():
     method = method_of(schema.NashMTLConfig(max_norm=0, every=2), 3)
     found = [method.weights(c * torch.eye(3).double(), torch.ones(3))[0].item() for c in (1, 4, 4)]
     assert found == pytest.approx([1.0, 1.0, 0.5])

@@ -23,7 +23,7 @@ def plan(config, seed=0, streams=STREAMS, names=NAMES):
     )
 
 
-def test_fair_coins_are_independent_and_leave_a_quarter_of_the_rounds_empty():
+def test_fair_coins_leave_quarter_of_rounds_empty():
     rounds = 100_000
     schedule = build_schedule(schema.CoinConfig(rounds=rounds), NAMES)
     heads = (
@@ -43,7 +43,7 @@ def test_each_task_gets_steps_at_its_own_rate():
     assert steps.count((1,)) / 100_000 == pytest.approx(0.9, abs=0.01)
 
 
-def test_by_default_a_coin_epoch_has_as_many_rounds_as_the_longest_task_has_batches():
+def test_coin_rounds_default_to_most_batches():
     counts = [
         (len(steps), steps.count((0,)), steps.count((1,)))
         for seed in range(200)
@@ -59,7 +59,7 @@ def test_by_default_a_coin_epoch_has_as_many_rounds_as_the_longest_task_has_batc
     assert build_schedule(schema.CoinConfig(), NAMES).steps_per_epoch(STREAMS) == 391
 
 
-def test_with_certain_coins_tasks_strictly_alternate_and_with_an_impossible_one_only_the_other_trains():
+def test_coin_probabilities_of_one_and_zero():
     assert plan(schema.CoinConfig(probabilities=1.0, rounds=3)) == [(0,), (1,)] * 3
     assert (
         plan(schema.CoinConfig(probabilities={"item": 1.0, "image": 0.0}, rounds=3)) == [(0,)] * 3
@@ -82,12 +82,12 @@ def test_a_shuffled_order_puts_either_task_first():
     assert 150 < firsts.count((0,)) < 250
 
 
-def test_sequential_has_every_batch_of_each_task_once_in_order():
+def test_sequential_covers_every_batch_in_order():
     assert plan(schema.SequentialConfig()) == [(0,)] * 40 + [(1,)] * 391
     assert plan(schema.SequentialConfig(drop_last=True)) == [(0,)] * 39 + [(1,)] * 390
 
 
-def test_sequential_without_small_batches_refuses_a_task_that_has_only_one():
+def test_sequential_drop_last_refuses_tasks_without_batch():
     with pytest.raises(BadInput, match=r"no batch: it has 100 training images"):
         plan(
             schema.SequentialConfig(drop_last=True),
@@ -120,7 +120,7 @@ def test_categorical_draws_follow_their_probabilities():
         schema.ProportionalConfig(alpha=0.5, steps=1001, every=10),
     ],
 )
-def test_a_draw_may_stand_for_several_steps_in_a_row(config):
+def test_drawn_task_can_repeat_for_several_steps(config):
     steps = plan(config)
     assert len(steps) == 1001
     draws = [steps[i : i + 10] for i in range(0, 1001, 10)]
@@ -137,7 +137,7 @@ def test_joint_trains_all_tasks_in_every_step():
 )
 @given(seed=st.integers(0, 2**31), sizes=st.lists(st.integers(1, 300), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None)
-def test_every_schedule_repeats_itself_and_trains_known_groups_about_as_often_as_it_says(
+def test_schedules_are_seeded_and_match_their_expected_steps(
     config, seed, sizes
 ):
     names = [f"task{k}" for k in range(len(sizes))]

@@ -62,7 +62,7 @@ def test_a_restored_famo_continues_bit_for_bit():
     assert {"_w"} == {name for name, _ in method.named_parameters()}
 
 
-def test_the_trainable_scalarizers_have_one_parameter_starting_at_zero():
+def test_trainable_scalarizers_start_at_zero():
     for name in ("UW", "IMTLL"):
         (parameter,) = compat.scalarization(name, 3).parameters()
         assert parameter.tolist() == [0, 0, 0]

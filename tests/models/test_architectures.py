@@ -81,7 +81,7 @@ def test_a_trunk_layer_has_the_papers_size():
 @pytest.mark.parametrize(
     "tasks", [DIGITS[:1], DIGITS, MIXED, MIXED[1:2]], ids=["one", "two", "mixed", "pixels"]
 )
-def test_forward_is_decode_after_share_and_outputs_have_the_tasks_shapes(settings, backbone, tasks):
+def test_forward_is_decode_after_share(settings, backbone, tasks):
     model = build_model(settings, backbone[0], tasks, backbone[1]).eval()
     x = torch.randn(3, *backbone[1])
     out = model(x)
@@ -109,7 +109,7 @@ def test_shared_and_task_parameters_partition_the_network(settings):
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: f"{s.name}")
-def test_every_parameter_is_used_and_a_task_leaves_the_others_alone(settings):
+def test_every_parameter_is_used_by_its_tasks_only(settings):
     model = build_model(settings, CM[0], MIXED, CM[1])
     x = torch.randn(4, *CM[1])
     sum(value.square().mean() for value in model(x).values()).backward()
@@ -121,7 +121,7 @@ def test_every_parameter_is_used_and_a_task_leaves_the_others_alone(settings):
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: f"{s.name}")
-def test_prunable_layers_read_neither_the_image_nor_feed_out(settings):
+def test_prunable_layers_exclude_stems_and_heads(settings):
     model = build_model(settings, MM[0], DIGITS, MM[1])
     assert model.prunable
     for name in model.prunable:
@@ -149,7 +149,7 @@ def test_mdmtn_starts_as_hard_sharing_with_silent_monitors(backbone):
 
 
 @pytest.mark.parametrize(("count", "pair"), [(1, (1.0, 0.0)), (2, (0.75, 0.25)), (5, (0.6, 0.4))])
-def test_static_mixing_depends_on_the_number_of_tasks_and_is_no_parameter(count, pair):
+def test_static_mixing_weights_are_buffers(count, pair):
     tasks = [TaskCard(name=f"task{i}", outputs=3) for i in range(count)]
     model = build_model(schema.MDMTNConfig(mixing="static"), MM[0], tasks, MM[1])
     torch.testing.assert_close(model.mixes["task0"].alpha, torch.tensor(pair))
@@ -195,12 +195,12 @@ def test_macs_can_leave_out_zero_rows():
         (DIGITS, (1, 15, 28), "at least 16 x 16"),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_a_sentence(tasks, shape, part):
+def test_invalid_networks_raise_bad_input(tasks, shape, part):
     with pytest.raises(BadInput, match=part):
         build_model(schema.HPSConfig(), schema.BackboneMMConfig(), tasks, shape)
 
 
-def test_a_plug_in_architecture_needs_settings_and_a_builder():
+def test_plug_in_architecture_needs_settings_and_builder():
     @method("architecture", "mean_of_pixels")
     class Settings(Model):
         """Only for this test."""

@@ -78,7 +78,7 @@ def test_mixing_by_the_identity_is_no_mixing():
     torch.testing.assert_close(model(x)["restored"], off(x)["restored"])
 
 
-def test_equal_inputs_and_branches_are_left_as_they_are_by_rows_that_sum_to_one():
+def test_mixing_preserves_equal_branches_and_inputs():
     """Invariant 18."""
     model = built(inputs=("image",) * 3)
     for part in (model.trunks, model.heads):
@@ -93,7 +93,7 @@ def test_equal_inputs_and_branches_are_left_as_they_are_by_rows_that_sum_to_one(
     torch.testing.assert_close(after["restored"], before["restored"])
 
 
-def test_a_frozen_network_comes_from_its_file_and_nothing_changes_it(tmp_path):
+def test_frozen_input_network_keeps_its_loaded_weights(tmp_path):
     network, entry = upscaler(tmp_path)
     model = built(inputs=(entry, "image")).train()
     x = torch.rand(8, *SHAPE)
@@ -129,7 +129,7 @@ def test_a_network_with_frozen_inputs_is_exported_whole(tmp_path):
     torch.testing.assert_close(program.module()(y)["restored"], model(y)["restored"])
 
 
-def test_every_branch_is_held_against_the_label_when_asked():
+def test_branch_losses_train_every_branch():
     x = torch.rand(2, *SHAPE)
     assert built().auxiliary_outputs(x, built().share(x)) == {}
     model = built(branch_losses=True)
@@ -158,7 +158,7 @@ def test_what_cannot_be_is_refused(settings, sentence):
         schema.MixingConfig.model_validate(settings)
 
 
-def test_files_and_factors_that_do_not_fit_are_named(tmp_path):
+def test_invalid_input_files_and_factors_are_refused(tmp_path):
     _, entry = upscaler(tmp_path)
     with pytest.raises(
         BadInput, match=r"does not fit the backbone `vdsr` on images of \(1, 12, 12\)"

@@ -34,7 +34,7 @@ def baseline(scene="predicted", pixels=PIXELS):
 
 
 @pytest.mark.parametrize("pixels", [PIXELS, TRAINED])
-def test_every_pixel_has_the_logits_of_its_scene_by_the_classes_names(pixels):
+def test_pixels_get_scene_logits_matched_by_class_name(pixels):
     model = baseline(pixels=pixels)
     out = model(torch.randn(4, 3, 16, 8))
     assert out["pixels"].shape == (4, pixels.outputs, 16, 8)
@@ -51,7 +51,7 @@ def test_every_pixel_has_the_logits_of_its_scene_by_the_classes_names(pixels):
     assert len(model.task_parameters("pixels")) == (pixels is TRAINED)
 
 
-def test_told_the_scene_it_paints_the_true_one_and_guesses_where_there_is_none():
+def test_labelled_scenes_replace_predictions_where_known():
     x, labels = torch.randn(4, 3, 16, 8), {"scene": torch.tensor([0, 2, 1, -1])}
     model = baseline("labelled").eval()
     predict, guess = model.predict(x, labels), model(x)
@@ -61,7 +61,7 @@ def test_told_the_scene_it_paints_the_true_one_and_guesses_where_there_is_none()
     assert torch.equal(baseline().eval().predict(x, labels)["pixels"], guess["pixels"])
 
 
-def test_painting_the_most_frequent_class_misses_the_other_pixels():
+def test_most_frequent_class_misses_the_other_pixels():
     masks = torch.zeros(2, 16, 8, dtype=torch.int64)  # fields
     masks[0, :4] = 1  # a quarter of lake
     masks[1, 8:] = 3  # half undefined
@@ -91,7 +91,7 @@ def test_what_cannot_be_painted_is_refused(tasks, part):
         build_model(schema.BroadcastSceneConfig(), WRN, tasks, (3, 16, 16))
 
 
-def test_the_former_name_is_read_and_the_new_one_written():
+def test_former_architecture_name_is_still_read():
     for given in ("painted", {"name": "painted", "scene": "labelled"}):
         settings = schema.TrialConfig.model_validate({"architecture": given})
         assert settings.model_dump()["architecture"]["name"] == "broadcast_scene"

@@ -24,7 +24,7 @@ ROOT = os.environ.get("MTSEARCH_TEST_DATA")  # what MTSEARCH_DATA was; see tests
     ("name", "count", "accuracy", "miou", "kappa"),
     [("gid_mtl5", 1391, 96.8, 94.2, 0.957), ("gid_mtl15", 767, 87.9, 78.7, 0.870)],
 )
-def test_the_true_scene_painted_on_all_of_a_set(name, count, accuracy, miou, kappa, tmp_path):
+def test_labelled_scene_metrics_of_a_whole_split(name, count, accuracy, miou, kappa, tmp_path):
     try:
         dataset = open_dataset(
             schema.DataConfig(dataset=name, size=112, root=Path(ROOT), store=tmp_path)

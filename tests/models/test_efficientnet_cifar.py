@@ -64,7 +64,7 @@ def test_the_published_cost():
 
 
 @pytest.mark.parametrize("side", [1, 20, 32])
-def test_up_to_32_pixels_the_feature_is_a_pixel_of_320_channels_pooled_or_not(side):
+def test_small_images_give_one_pixel_of_320_channels(side):
     model, pooled = (
         built(side=side).eval(),
         built(schema.BackboneEfficientNetCIFARConfig(pool=True), side).eval(),
@@ -102,7 +102,7 @@ def moved(block):
     return block.eval()
 
 
-def test_a_block_of_stride_2_is_its_projection_times_one_and_its_weight():
+def test_stride_2_block_scales_its_own_projection():
     block, x = moved(block_of(8, 12, 2, se_ratio=4)), torch.randn(2, 8, 7, 7)
     u = block.body(x)
     torch.testing.assert_close(block(x), u * (1 + block.excite(u)))
@@ -110,7 +110,7 @@ def test_a_block_of_stride_2_is_its_projection_times_one_and_its_weight():
     assert block.excite[1].out_channels == 3
 
 
-def test_a_block_of_stride_1_with_a_silent_projection_is_the_identity():
+def test_stride_1_block_with_zero_projection_is_identity():
     block, x = moved(block_of(8, 8, 1)), torch.randn(2, 8, 7, 7)
     nn.init.zeros_(block.body[-1].weight)
     nn.init.zeros_(block.body[-1].bias)
@@ -173,7 +173,7 @@ def test_every_architecture_goes_over_it(architecture):
     assert all(p.grad is not None for p in model.parameters())
 
 
-def test_squeeze_and_excitation_may_stand_before_the_projection_on_its_wider_input():
+def test_squeeze_excitation_can_precede_the_projection():
     block, x = moved(block_of(8, 12, 1, se_place="before", se_ratio=4)), torch.randn(2, 8, 7, 7)
     wide = block.body[:6](x)
     weights = block.body[6].excite(wide)
@@ -182,7 +182,7 @@ def test_squeeze_and_excitation_may_stand_before_the_projection_on_its_wider_inp
     torch.testing.assert_close(block(x), block.body[7:](wide * weights) + block.shortcut(x))
 
 
-def test_the_squeeze_has_no_fewer_units_than_asked_for():
+def test_squeeze_width_respects_its_minimum():
     body = built(schema.BackboneEfficientNetCIFARConfig(se_least=8)).trunk.body
     assert [group[0].excite[1].out_channels for group in body.groups] == [8, 8, 8, 8, 8, 12, 20]
 

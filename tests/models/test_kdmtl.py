@@ -33,7 +33,7 @@ def distilled(student, x, tasks=None):
 
 
 @pytest.mark.parametrize(("backbone", "count"), [(MM, 27_450), (CM, 44_852)], ids=["mm", "cm"])
-def test_the_published_count_is_that_of_trunk_heads_and_adaptors_without_teachers(backbone, count):
+def test_parameter_count_excludes_the_teachers(backbone, count):
     """Invariant 17 of the MDMTN specification."""
     student, _ = pair(backbone)
     assert sum(p.numel() for p in student.parameters()) == count
@@ -43,7 +43,7 @@ def test_the_published_count_is_that_of_trunk_heads_and_adaptors_without_teacher
 @pytest.mark.parametrize(
     ("backbone", "tasks"), [(MM, DIGITS), (CM, DIGITS), (CM, MIXED)], ids=["mm", "cm", "mixed"]
 )
-def test_the_gradient_of_the_distance_reaches_trunk_and_adaptors_and_no_teacher(backbone, tasks):
+def test_distillation_gradient_reaches_trunk_and_adaptors_only(backbone, tasks):
     """Defect 22 of the MDMTN specification: with detached student features the trunk's gradient
     would not depend on the weight."""
     student, teachers = pair(backbone, tasks)
@@ -65,7 +65,7 @@ def test_the_gradient_of_the_distance_reaches_trunk_and_adaptors_and_no_teacher(
     assert not teachers.training
 
 
-def test_the_loss_is_the_published_one_and_scales_with_its_weight_by_task():
+def test_distillation_loss_matches_the_paper():
     student, teachers = pair(weight={"left": 0.5, "right": 0.04})
     x = torch.randn(5, *MM[1])
     (z,) = student.share(x)
@@ -76,7 +76,7 @@ def test_the_loss_is_the_published_one_and_scales_with_its_weight_by_task():
     assert list(distilled(student, x, ["right"])) == ["right"]
 
 
-def test_a_student_like_its_teacher_is_no_distance_away():
+def test_distance_of_equal_features_is_zero():
     student, _ = pair()
     features = student.share(torch.randn(4, *MM[1]))[0].detach()
     assert distance(features * 3, features).item() == pytest.approx(0, abs=1e-10)
@@ -95,12 +95,12 @@ def test_zero_features_give_finite_losses_and_gradients(shape):
     assert distance(torch.zeros(shape), torch.zeros(shape)).item() == 0
 
 
-def test_a_task_without_weight_learns_nothing_from_its_teacher():
+def test_task_without_weight_has_no_distillation_loss():
     student, _ = pair(weight={"left": 0.1})
     assert list(distilled(student, torch.randn(2, *MM[1]))) == ["left"]
 
 
-def test_copies_share_the_teachers_and_outputs_do_not_ask_them():
+def test_copies_share_teachers_and_outputs_ignore_them():
     student, teachers = pair()
     copied = copy.deepcopy(student)
     x = torch.randn(2, *MM[1])
@@ -121,7 +121,7 @@ def test_an_export_holds_no_adaptor():
     assert sum(p.numel() for p in small.parameters()) == 42_740
 
 
-def test_training_without_teachers_and_weights_of_unknown_tasks_are_refused():
+def test_missing_teachers_and_unknown_tasks_are_refused():
     student = build_model(schema.KDMTLConfig(), MM[0], DIGITS, MM[1])
     with pytest.raises(RuntimeError, match="should be given its teachers"):
         distilled(student, torch.randn(2, *MM[1]))

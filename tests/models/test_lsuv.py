@@ -42,7 +42,7 @@ def layers(model):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0].name}-{c[1].name}")
-def test_every_executed_layer_has_unit_deviation_and_no_bias(case):
+def test_lsuv_gives_unit_deviation_and_zero_bias(case):
     model, images = initialised(case, 0)
     seen = {}
     for name, layer in layers(model).items():
@@ -84,7 +84,7 @@ def test_the_seed_decides_alone(case):
         ), name
 
 
-def test_channels_last_networks_are_initialised_alike_and_keep_their_memory_format():
+def test_lsuv_keeps_the_channels_last_format():
     plain, _ = initialised(CASES[3], 0)
     last, _ = initialised(CASES[3], 0, torch.channels_last)
     assert last.trunk.body[4].weight.is_contiguous(memory_format=torch.channels_last)
@@ -99,7 +99,7 @@ def test_images_without_variation_are_refused():
 
 
 @pytest.mark.parametrize("width", [0.1, 0.25, 1.0])
-def test_a_squeeze_to_one_unit_is_turned_to_the_side_that_a_relu_lets_through(width):
+def test_lsuv_flips_channels_dead_behind_relu(width):
     case = (
         schema.HPSConfig(),
         schema.BackboneEfficientNetCIFARConfig(width=width, depth=0.5),

@@ -53,7 +53,7 @@ def test_mixing_by_the_identity_is_no_mixing(tasks, backbone, shape, branches):
 
 
 @BOTH
-def test_equal_branches_are_left_as_they_are_by_rows_that_sum_to_one(tasks, backbone, shape):
+def test_mixing_preserves_equal_branches(tasks, backbone, shape):
     model = built(tasks, backbone, shape)
     for trunk in model.trunks[1:]:
         trunk.load_state_dict(model.trunks[0].state_dict(), strict=False)
@@ -66,7 +66,7 @@ def test_equal_branches_are_left_as_they_are_by_rows_that_sum_to_one(tasks, back
 
 
 @given(st.integers(2, 6))
-def test_a_branch_starts_with_four_fifths_of_its_own(branches):
+def test_mixing_starts_with_0_8_on_the_diagonal(branches):
     weight = Mixer(branches).weight
     assert torch.allclose(weight.sum(1), torch.ones(branches))
     assert torch.equal(weight.diagonal(), torch.full((branches,), 0.8))
@@ -76,7 +76,7 @@ def test_a_branch_starts_with_four_fifths_of_its_own(branches):
         torch.testing.assert_close(mixed, 0.8 * maps[k] + 0.2 * sum(others) / (branches - 1))
 
 
-def test_a_task_with_several_branches_gives_their_weighted_sum():
+def test_several_branches_give_their_weighted_sum():
     model = built(PICTURES[:1], KTDE, (1, 12, 12), branches=3, transfer=False)
     x = torch.rand(2, 1, 12, 12)
     assert model.ensembles["mse"].weight.tolist() == pytest.approx([1 / 3] * 3)
@@ -91,7 +91,7 @@ def test_a_task_with_several_branches_gives_their_weighted_sum():
     assert not torch.allclose(alone[0], alone[1])
 
 
-def test_four_places_are_mixed_by_one_matrix_in_the_published_branch():
+def test_one_matrix_mixes_at_four_places():
     model = built(PICTURES, KTDE, (1, 12, 12))
     calls = []
     model.mixer.register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
@@ -102,7 +102,7 @@ def test_four_places_are_mixed_by_one_matrix_in_the_published_branch():
     assert model_macs(model, (1, 12, 12)) == 3 * one * 144
 
 
-def test_every_task_trains_what_lies_before_the_last_mixing_and_nothing_behind_it():
+def test_tasks_share_parameters_before_the_last_mixing():
     model = built(CLASSES, schema.BackboneCMConfig(), (3, 20, 20)).train()
     model(torch.rand(4, 3, 20, 20), ["left"])["left"].square().sum().backward()
     assert all(p.grad is not None for p in model.shared_parameters())
@@ -116,7 +116,7 @@ def test_a_single_network_has_nothing_to_mix():
     assert model.mixer is None and not model.shared_parameters()
 
 
-def test_a_copy_does_not_work_with_the_originals_layers():
+def test_copies_have_layers_of_their_own():
     model = built(PICTURES, KTDE, (1, 12, 12))
     x = torch.rand(1, 1, 12, 12)
     copied, before = copy.deepcopy(model), model(x)
@@ -134,6 +134,6 @@ def test_a_copy_does_not_work_with_the_originals_layers():
     ],
     ids=["edsr", "segnet", "torchvision"],
 )
-def test_a_backbone_that_cannot_be_run_in_stages_is_refused(backbone, message):
+def test_mixing_refuses_a_backbone_without_sequential_stages(backbone, message):
     with pytest.raises(BadInput, match=message):
         build_model(schema.MixingConfig(), backbone, CLASSES[:1], (3, 32, 32))

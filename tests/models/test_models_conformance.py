@@ -123,4 +123,4 @@ class _Leaky(ArchitectureConformance):
 
 def test_a_leak_between_tasks_is_found():
     with pytest.raises(AssertionError, match="a step on `pixels` reaches 1 parameters of `scene`"):
-        _Leaky().test_a_step_on_one_task_leaves_the_others_alone()
+        _Leaky().test_single_task_step_leaves_other_tasks_untouched()

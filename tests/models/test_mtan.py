@@ -29,7 +29,7 @@ def size(model):
     [(MM, 146_250, 270_150), (CM, 1_412_900, 2_783_060)],
     ids=["mm", "cm"],
 )
-def test_attention_is_a_task_s_own_and_its_published_count_is_that_of_one_object_for_all(
+def test_attention_is_per_task_unlike_the_published_count(
     backbone, shared, own
 ):
     """Invariant 17 of the MDMTN specification; defect 23 is the twin below."""
@@ -39,7 +39,7 @@ def test_attention_is_a_task_s_own_and_its_published_count_is_that_of_one_object
     assert size(model) == shared
 
 
-def test_a_head_reads_the_vector_weighed_by_masks_over_all_stages():
+def test_head_reads_vector_masked_over_all_stages():
     model = build_model(schema.MTANConfig(), MM[0], DIGITS, MM[1]).eval()
     x = torch.randn(3, *MM[1])
     first, second, vector = model.share(x)

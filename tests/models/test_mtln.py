@@ -52,7 +52,7 @@ def small(settings=None, tasks=SCENES, side=16):
         (28, 8, 30_340_420),
     ],
 )
-def test_three_tasks_of_twelve_classes_have_the_published_networks_size(depth, widen, total):
+def test_mtln_has_the_published_parameter_count(depth, widen, total):
     assert (
         size(abstract(schema.MTLNConfig(), schema.BackboneWRNConfig(depth=depth, widen=widen)))
         == total
@@ -78,7 +78,7 @@ def test_each_part_has_its_size():
     assert size(model.task_parameters("aid")) == 260_416 + 3_084
 
 
-def test_biases_another_task_and_extractors_of_ones_own_cost_what_they_should():
+def test_parameter_counts_of_mtln_options():
     assert size(abstract(schema.MTLNConfig(bias=True))) == 7_613_604
     assert size(abstract(schema.MTLNConfig(extractors="per_task"))) == 7_610_116 + 2 * 969_088
     more = [*SCENES, TaskCard(name="rs19", outputs=19)]
@@ -88,7 +88,7 @@ def test_biases_another_task_and_extractors_of_ones_own_cost_what_they_should():
 
 
 @pytest.mark.parametrize(("outputs", "parameters"), [(6, 148_038), (16, 148_688)])
-def test_the_pixel_head_has_its_size_and_gives_logits_as_large_as_the_images(outputs, parameters):
+def test_pixel_head_size_and_output_shape(outputs, parameters):
     tasks = [TaskCard(name="pixels", kind="segmentation", outputs=outputs)]
     for settings in (schema.MTLNConfig(), schema.HPSConfig(), schema.STLConfig()):
         model = abstract(settings, tasks=tasks, side=224)
@@ -120,7 +120,7 @@ def seen(model: nn.Module, parts) -> list[torch.Tensor]:
     return outputs
 
 
-def test_maps_masks_and_distilled_features_have_the_published_shapes_at_72_pixels():
+def test_published_shapes_at_72_pixels():
     model = abstract(schema.MTLNConfig())
     masks, features = seen(model, model.attention["aid"]), seen(model, model.extractors)
     x = torch.zeros(2, 3, 72, 72, device="meta")
@@ -141,7 +141,7 @@ def test_maps_masks_and_distilled_features_have_the_published_shapes_at_72_pixel
     ]
 
 
-def test_masks_lie_between_0_and_1_so_gated_maps_shrink():
+def test_masks_lie_between_0_and_1():
     model = small(side=32)
     masks, inputs = seen(model, model.attention["aid"]), []
     for e in model.extractors:
@@ -156,7 +156,7 @@ def test_masks_lie_between_0_and_1_so_gated_maps_shrink():
 
 
 @pytest.mark.parametrize("form", ["gate", "residual"])
-def test_masks_of_one_leave_nothing_of_the_task_but_its_head(form):
+def test_unit_masks_leave_only_the_head_task_specific(form):
     model = small(schema.MTLNConfig(form=form)).eval()
     for modules in model.attention.values():
         for module in modules:
@@ -176,7 +176,7 @@ def test_without_attention_the_branches_are_the_last_extractor():
 
 
 @pytest.mark.parametrize("attention", range(5))
-def test_a_block_without_attention_has_a_mask_of_one(attention):
+def test_block_without_attention_equals_unit_mask(attention):
     """All blocks built, the masks of the first ones forced to 1: the same outputs as the network
     that leaves out what is not read."""
     whole, cut = small().eval(), small(schema.MTLNConfig(attention=attention)).eval()
@@ -198,7 +198,7 @@ def test_a_block_without_attention_has_a_mask_of_one(attention):
         torch.testing.assert_close(logits, whole(x)[name])
 
 
-def test_sixteen_ways_to_switch_attention_by_block_make_five_networks():
+def test_attention_switches_give_five_distinct_networks():
     """What lies below a block whose mask is 1 reaches no output, so the number of attended blocks
     from the last says all."""
     model = small().eval()
@@ -236,7 +236,7 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=range(len(VARIANTS)))
-def test_every_parameter_belongs_to_one_part_and_is_used(settings):
+def test_every_parameter_has_one_owner_and_is_used(settings):
     model = small(settings, PAIR)
     listed = [
         id(p)
@@ -255,7 +255,7 @@ def test_every_parameter_belongs_to_one_part_and_is_used(settings):
 
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=range(len(VARIANTS)))
-def test_prunable_layers_are_all_but_the_first_and_the_heads(settings):
+def test_prunable_layers_exclude_stem_and_heads(settings):
     model = small(settings)
     layers = {n for n, m in model.named_modules() if type(m) in (nn.Conv2d, nn.Linear)}
     assert set(model.prunable) == {
@@ -263,7 +263,7 @@ def test_prunable_layers_are_all_but_the_first_and_the_heads(settings):
     }
 
 
-def test_a_shared_head_takes_tasks_that_name_the_same_classes():
+def test_shared_head_needs_equal_class_names():
     cards = [TaskCard(name=n, outputs=3, classes=("forest", "lake", "port")) for n in ("a", "b")]
     model = small(schema.MTLNConfig(head_mode="shared"), cards)
     assert size(model.task_parameters("a")) == size(model.attention["a"])
@@ -307,7 +307,7 @@ def test_other_sides_are_refused(side):
 
 
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
-def test_statistics_of_ones_own_reach_the_extractors_and_no_other_tasks_images(norm):
+def test_task_statistics_apply_to_the_extractors(norm):
     model = small(schema.MTLNConfig(norm=norm))
     before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
     model(3 * torch.randn(8, 3, 16, 16) + 5, ["aid"])
@@ -329,7 +329,7 @@ def step(model, optimizer, task, seed=0):
     F.cross_entropy(model(images, [task])[task], torch.arange(8)).backward()
 
 
-def test_a_step_on_one_task_moves_the_shared_part_and_its_own_only():
+def test_single_task_step_updates_shared_and_own_parameters():
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for task in SCENES:  # every task has momentum that could move it
@@ -368,7 +368,7 @@ def test_every_head_learns_and_label_sets_may_differ():
         assert all(p.grad.any() for p in model.task_parameters(task.name))
 
 
-def test_a_summed_loss_is_a_mean_loss_at_batch_size_times_the_rate_and_a_batch_sizeth_of_the_decay():
+def test_summed_loss_equals_mean_loss_at_scaled_rate():
     """Exact for a batch of a power of two: the published 0.001 and 5e-5 on sums over 128 are 0.128
     and 3.90625e-7 on means."""
     batch, runs = 8, []

@@ -61,7 +61,7 @@ def test_parts_and_totals_have_their_sizes(classes, total):
     assert size(model) == total
 
 
-def test_three_tasks_on_pixels_make_the_network_for_indoor_scenes():
+def test_three_pixel_tasks_have_the_published_size():
     tasks = [TaskCard(name=f"task{n}", kind="segmentation", outputs=n) for n in (13, 1, 3)]
     loss_weights = 3  # the release learns one uncertainty a task
     assert size(abstract(tasks)) + loss_weights == 44_229_076
@@ -94,7 +94,7 @@ def test_scenes_need_no_decoder():
         schema.STLConfig(),
     ],
 )
-def test_outputs_have_the_images_size_and_every_parameter_has_its_place(settings):
+def test_output_shapes_and_parameter_owners(settings):
     model = narrow(settings=settings)
     out = model(torch.randn(2, 3, 40, 33))
     assert {name: tuple(v.shape) for name, v in out.items()} == {

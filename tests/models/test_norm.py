@@ -59,7 +59,7 @@ def test_what_a_policy_adds_and_whose_it_is(architecture, norm, more):
 
 
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
-def test_a_step_moves_the_statistics_of_its_own_task_only(norm):
+def test_step_updates_statistics_of_its_own_task(norm):
     model = built(norm).train()
     before = statistics(model)
     model(torch.randn(8, *SHAPE) + 1, ["digit"])
@@ -72,7 +72,7 @@ def test_a_step_moves_the_statistics_of_its_own_task_only(norm):
 
 @pytest.mark.parametrize("architecture", ALL)
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
-def test_evaluation_does_not_depend_on_the_order_of_the_tasks_in_training(architecture, norm):
+def test_evaluation_is_independent_of_training_order(architecture, norm):
     """Three steps a task on images of its own; nothing is learned, so only the statistics can tell
     the orders apart."""
     batches = {
@@ -106,7 +106,7 @@ def test_shared_statistics_do_depend_on_it():
 
 
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
-def test_with_one_and_the_same_data_all_tasks_are_as_with_shared_norms(norm):
+def test_equal_data_gives_the_shared_norm_result(norm):
     plain, model = built("shared"), built(norm)
     x = torch.randn(8, *SHAPE)
     for mode in (True, False):
@@ -130,7 +130,7 @@ def test_every_task_starts_from_pretrained_statistics(norm):
 
 
 @pytest.mark.parametrize(("norm", "shared"), [("task_statistics", True), ("task_affine", False)])
-def test_weight_and_bias_learn_from_every_task_or_from_their_own(norm, shared):
+def test_affine_parameters_are_shared_or_per_task(norm, shared):
     model = built(norm)
     model(torch.randn(8, *SHAPE), ["image"])["image"].square().mean().backward()
     learned = {
@@ -143,13 +143,13 @@ def test_weight_and_bias_learn_from_every_task_or_from_their_own(norm, shared):
     assert not any(".digit." in name for name in learned)
 
 
-def test_the_trunk_is_run_and_counted_once_a_task():
+def test_trunk_runs_and_counts_once_per_task():
     one = model_macs(built("shared").trunk, SHAPE)
     assert model_macs(built("task_affine"), SHAPE) - model_macs(built("shared"), SHAPE) == 2 * one
     assert model_macs(built("group"), SHAPE) == model_macs(built("shared"), SHAPE)
 
 
-def test_group_norm_has_groups_of_at_least_four_channels():
+def test_group_norm_groups_have_at_least_four_channels():
     groups = {
         m.num_channels: m.num_groups
         for m in built("group").modules()
@@ -188,7 +188,7 @@ def test_compaction_leaves_the_outputs(norm):
     )
 
 
-def test_a_trunk_without_batch_norm_and_a_single_task_are_refused():
+def test_norm_refuses_single_tasks_and_missing_batch_norm():
     with pytest.raises(
         BadInput, match=r"`trial.architecture.norm` is task_affine, but there is one task alone"
     ):

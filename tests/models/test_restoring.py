@@ -77,7 +77,7 @@ def test_edsr_has_the_size_that_its_page_says(blocks, width, scale, channels):
     [VDSR, EDSR, schema.BackboneCMConfig(), schema.BackboneWRNConfig(depth=10, widen=1)],
     ids=lambda b: b.name,
 )
-def test_an_image_comes_out_for_an_image_of_any_backbone(settings, backbone):
+def test_restoration_outputs_images_for_every_backbone(settings, backbone):
     model = build_model(settings, backbone, THREE, (1, 24, 16)).eval()
     x = torch.rand(3, 1, 24, 16)
     out = model(x)
@@ -100,7 +100,7 @@ def test_a_correction_of_nothing_gives_the_image_back(settings):
     assert all(torch.equal(y, x) for y in model(x).values())
 
 
-def test_several_losses_share_a_trunk_and_have_a_convolution_each():
+def test_tasks_share_a_trunk_with_own_convolutions():
     model = build_model(schema.HPSConfig(), VDSR, THREE[:2], (1, 12, 12))
     assert size(model.trunk) == 9 * 6 + 2 * 9 * 36 and len(model.task_parameters("by_l1")) == 1
     model(torch.rand(2, 1, 12, 12))["restored"].square().sum().backward()
@@ -135,7 +135,7 @@ def test_images_that_do_not_fit_are_refused(backbone, task, shape, message):
         build_model(schema.STLConfig(), backbone, [task], shape)
 
 
-def test_an_architecture_that_hands_no_image_on_is_told():
+def test_correction_without_an_image_is_refused():
     head = build_model(schema.STLConfig(), VDSR, ONE, (1, 8, 8)).heads["restored"]
     with pytest.raises(BadInput, match="does not give to its heads"):
         head(torch.rand(1, 6, 8, 8))

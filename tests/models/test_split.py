@@ -32,7 +32,7 @@ def built(split, backbone=None, tasks=TASKS, side=32):
 
 
 @pytest.mark.parametrize("split", range(1, 9))
-def test_a_branch_from_a_stage_on_adds_the_later_stages_once_more_a_task(split):
+def test_split_adds_later_stages_once_per_task(split):
     with torch.device("meta"):
         model = built(split, schema.BackboneEfficientNetCIFARConfig())
     assert size(model) == 2_913_694 + sum(STAGES[split:])
@@ -59,7 +59,7 @@ def test_branches_with_equal_weights_are_the_whole_trunk(split):
     assert all(torch.equal(cut(x)[name], logits) for name, logits in whole(x).items())
 
 
-def test_only_what_makes_the_vector_may_be_the_tasks_own():
+def test_split_at_the_end_separates_only_necks():
     model = built(2, schema.BackboneCMConfig())
     assert len(model.share(torch.zeros(2, 3, 32, 32))) == 1
     assert [type(layer).__name__ for layer in model.branches["object"][0]] == [
@@ -69,7 +69,7 @@ def test_only_what_makes_the_vector_may_be_the_tasks_own():
     ]
 
 
-def test_a_task_that_reads_a_map_has_its_branch_end_there():
+def test_branch_of_a_map_task_ends_at_map():
     model = built(
         1,
         schema.BackboneWRNConfig(depth=10, widen=1),

@@ -32,7 +32,7 @@ PIXELS = TaskCard(name="pixels", kind="segmentation", outputs=3)
         ("vit_b_32", 32, 768, False),
     ],
 )
-def test_a_network_without_its_last_layer_is_a_trunk(name, side, width, has_map):
+def test_trunk_is_the_network_without_last_layer(name, side, width, has_map):
     backbone = schema.BackboneTorchvisionConfig(model=name)
     with torch.device("meta"):
         model = build_model(
@@ -48,7 +48,7 @@ def test_a_network_without_its_last_layer_is_a_trunk(name, side, width, has_map)
             build_model(schema.HPSConfig(), backbone, [PIXELS], (3, side, side))
 
 
-def test_training_and_evaluation_both_run_and_grey_images_are_repeated():
+def test_grey_images_are_repeated_to_three_channels():
     for tasks in ([SCENE], [SCENE, PIXELS]):
         model = build_model(
             schema.HPSConfig(),
@@ -63,7 +63,7 @@ def test_training_and_evaluation_both_run_and_grey_images_are_repeated():
             assert torch.equal(model.eval()(x)["scene"], model(x.expand(-1, 3, -1, -1))["scene"])
 
 
-def test_a_copy_made_in_training_evaluates_like_the_original():
+def test_copy_made_in_training_evaluates_equally():
     backbone = schema.BackboneTorchvisionConfig(model="efficientnet_b0")
     model = build_model(schema.HPSConfig(), backbone, [SCENE, PIXELS], (3, 32, 32)).train()
     copied = copy.deepcopy(model).eval()
@@ -73,7 +73,7 @@ def test_a_copy_made_in_training_evaluates_like_the_original():
         assert torch.equal(copied(x)["pixels"], copied(x)["pixels"])
 
 
-def test_the_seed_decides_the_weights_whatever_the_probe_does():
+def test_probing_does_not_change_seeded_weights():
     def weight(name):
         torch.manual_seed(5)
         return (
@@ -128,7 +128,7 @@ def test_weights_come_from_a_local_file(tmp_path, suffix):
         ("vgg16_bn", 134.30, 97),
     ],
 )
-def test_the_networks_of_mto_have_the_published_sizes_and_take_64_to_128_pixels(
+def test_mto_networks_have_the_published_sizes(
     name, millions, tensors
 ):
     """Section 1.5 of the MTO specification: seven classes."""
@@ -146,7 +146,7 @@ def test_the_networks_of_mto_have_the_published_sizes_and_take_64_to_128_pixels(
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "densenet121"])
-def test_weights_leave_the_last_layer_out_whatever_it_is_called(tmp_path, name):
+def test_loading_weights_skips_the_last_layer(tmp_path, name):
     source = torchvision.models.get_model(name, weights=None, num_classes=3)
     state = source.state_dict()
     if name == "densenet121":  # the published files have other names, and no counters of batches
@@ -196,7 +196,7 @@ def test_bad_backbones_are_refused_in_a_sentence(tmp_path):
         build(model="resnet18", weights=wrong)
 
 
-def test_prunable_layers_exclude_the_stem_grouped_convolutions_and_attention():
+def test_prunable_layers_exclude_stem_grouped_and_attention():
     resnet = build_model(
         schema.HPSConfig(), schema.BackboneTorchvisionConfig(model="resnet18"), [SCENE], (3, 32, 32)
     )

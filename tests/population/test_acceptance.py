@@ -20,7 +20,7 @@ def test_a_visitor_is_taken_whole_unless_told_otherwise(found):
 
 
 @pytest.mark.parametrize("merge", ["lerp", "conv_lerp"])
-def test_visitors_start_from_the_whole_donor_when_the_merge_comes_later(merge):
+def test_visitors_start_from_donor_with_late_merge(merge):
     assert equal(start(at_acceptance(0.3, merge), OWN, DONOR, True).tree(), DONOR.tree())
     assert not needs_own_state(at_acceptance(0.3, merge)) and needs_own_state(
         settings(merge="lerp", alpha=0.3)
@@ -34,7 +34,7 @@ def test_both_ends_are_exact():
     assert equal(accepted(at_acceptance(0.3), OWN, OWN).tree(), OWN.tree())
 
 
-def test_a_merge_of_convolutions_leaves_biases_norms_and_the_optimiser_as_they_were():
+def test_conv_merge_keeps_biases_norms_and_optimiser():
     """Invariant 6."""
     found = accepted(at_acceptance(0.3, "conv_lerp"), OWN, DONOR)
     for name, value in found.model.items():
@@ -48,7 +48,7 @@ def test_a_merge_of_convolutions_leaves_biases_norms_and_the_optimiser_as_they_w
 
 
 @pytest.mark.parametrize("merge", ["lerp", "conv_lerp"])
-def test_a_task_that_takes_a_visitor_goes_part_of_the_way_and_is_judged_there(merge):
+def test_late_merge_interpolates_and_evaluates_the_result(merge):
     trial = population(tasks=2, accept="always", merge=merge, merge_at="acceptance", alpha=0.3)
     next(trial)
     before = dict(trial._rounds.states)
@@ -62,7 +62,7 @@ def test_a_task_that_takes_a_visitor_goes_part_of_the_way_and_is_judged_there(me
     )
 
 
-def test_a_task_that_keeps_its_own_member_is_not_merged():
+def test_kept_own_member_is_not_merged():
     """Invariant 3."""
     merged = population(accept="never", merge="lerp", merge_at="acceptance", alpha=0.3)
     plain = population(accept="never")
@@ -72,7 +72,7 @@ def test_a_task_that_keeps_its_own_member_is_not_merged():
     )
 
 
-def test_there_is_nothing_to_merge_when_states_are_replaced():
+def test_late_merge_with_replace_is_refused():
     with pytest.raises(
         ValueError, match="does not use `merge_at` without `merge = lerp or conv_lerp`"
     ):

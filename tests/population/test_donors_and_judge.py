@@ -25,7 +25,7 @@ def settings(**changes):
     st.sampled_from(["uniform", "softmax_score", "round_robin"]),
     st.data(),
 )
-def test_donors_are_others_different_and_as_many_as_visitors(tasks, task, number, rule, data):
+def test_donors_are_distinct_other_tasks(tasks, task, number, rule, data):
     """Invariant 9."""
     task, size = task % tasks, data.draw(st.integers(1, tasks))
     drawn = Donors(
@@ -44,7 +44,7 @@ def test_all_means_every_other_task():
     ) == [0, 1, 3]
 
 
-def test_round_robin_comes_to_every_other_task_equally_often():
+def test_round_robin_visits_donors_equally_often():
     donors = Donors(settings(donor_rule="round_robin"), 0, list(range(5)))
     assert Counter(d for number in range(8) for d in donors.draw(1, number)) == {
         0: 4,
@@ -63,7 +63,7 @@ def test_without_scores_every_donor_is_drawn_equally_often(rule):
     assert chisquare([found[j] for j in range(1, 5)]).pvalue > 0.001
 
 
-def test_scores_are_drawn_by_their_softmax_and_a_constant_changes_nothing():
+def test_donors_are_sampled_by_softmax_of_scores():
     """Invariant 9: the first draw with scores (s, 0, ...)."""
     donors = Donors(settings(donor_rule="softmax_score", temperature=0.5), 1, list(range(5)))
     donors.scores[0][2] = 0.7
@@ -82,7 +82,7 @@ def test_scores_are_drawn_by_their_softmax_and_a_constant_changes_nothing():
 
 
 @given(st.floats(0, 50), st.lists(st.floats(0, 50), min_size=2, max_size=2), st.floats(0, 1))
-def test_a_score_gains_by_how_much_a_donor_helped(own, visitors, decay):
+def test_scores_grow_with_the_loss_reduction(own, visitors, decay):
     """Invariant 10."""
     donors = Donors(settings(donor_rule="softmax_score", score_decay=decay), 0, list(range(5)))
     donors.learn(2, [0, 3], own, visitors)
@@ -106,7 +106,7 @@ def test_other_rules_keep_no_scores():
     assert donors.scores == [[0.0] * 5] * 5
 
 
-def test_a_visitor_whose_loss_is_no_number_is_the_worst_there_is():
+def test_nan_loss_ranks_last():
     donors = Donors(settings(donor_rule="softmax_score"), 0, list(range(5)))
     donors.learn(1, [0, 3], 2.0, [math.nan, math.inf])
     assert donors.scores[1][3] == -1

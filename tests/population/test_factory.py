@@ -41,7 +41,7 @@ def test_a_population_is_trained_tested_and_exported(tmp_path, monkeypatch, caps
     assert (tmp_path / "out" / "model.pt2").exists()
 
 
-def test_the_class_and_the_cost_of_a_trial_follow_its_configuration():
+def test_factory_class_and_epochs_follow_the_configuration():
     assert trial_class_for(TrialConfig()) is Trial and trial_class_for(config()) is Population
     assert total_epochs_of(TrialConfig(), 100) == 12
     assert total_epochs_of(config(), 96) == 48 * 16 / 96

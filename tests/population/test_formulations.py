@@ -64,7 +64,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("policy", ["independent", "shared", "shared_select"])
-def test_splits_are_disjoint_whole_and_as_large_as_said(policy):
+def test_splits_are_disjoint_complete_and_sized(policy):
     """Invariant 12."""
     settings = MTOConfig(tasks=4, group_size=2, holdout_fraction=0.15, validation_policy=policy)
     parts = [split_indices(123, settings, 0, key) for key in range(4)]
@@ -76,7 +76,7 @@ def test_splits_are_disjoint_whole_and_as_large_as_said(policy):
     assert alike == (policy != "independent")
 
 
-def test_a_shared_hold_out_is_trained_on_by_nobody_and_an_own_one_by_nearly_all_others():
+def test_hold_out_overlap_by_validation_policy():
     """Invariant 12: the overlap is 0, or about 1 - fraction."""
     for name in ("holdout", "bootstrap", "mixup_in_class", "kfold"):
         trial = population(tasks=4, formulation={"name": name})
@@ -97,7 +97,7 @@ def test_a_shared_hold_out_is_trained_on_by_nobody_and_an_own_one_by_nearly_all_
 
 @pytest.mark.parametrize("formulation", ALL, ids=ids)
 @pytest.mark.parametrize("policy", ["shared", "shared_select"])
-def test_what_is_shared_for_judging_is_trained_on_by_no_task(formulation, policy):
+def test_shared_hold_out_is_never_trained_on(formulation, policy):
     """Invariant 12, for every pair of tasks that have the target's images."""
     found = [
         task
@@ -112,7 +112,7 @@ def test_what_is_shared_for_judging_is_trained_on_by_no_task(formulation, policy
 
 @pytest.mark.parametrize("formulation", ALL, ids=ids)
 @pytest.mark.parametrize("policy", ["independent", "shared_select"])
-def test_no_task_has_an_image_of_the_validation_or_test_split(formulation, policy):
+def test_tasks_exclude_validation_and_test_images(formulation, policy):
     """Invariant 12."""
     for task in built(6, formulation=formulation, validation_policy=policy):
         ends = {
@@ -133,7 +133,7 @@ def test_no_task_has_an_image_of_the_validation_or_test_split(formulation, polic
     [{"name": name} for name in ("holdout", "bootstrap", "hyperparameters")],
     ids=lambda f: f["name"],
 )
-def test_a_task_among_two_or_six_begins_and_trains_alike(formulation):
+def test_task_is_independent_of_population_size(formulation):
     """Invariant 13: initial states, batches and, while no visitor is taken, all that follows."""
     few, many = (
         population(tasks=count, formulation=formulation, accept="never") for count in (2, 6)
@@ -266,7 +266,7 @@ def test_hyperparameters_vary_and_travel_only_with_a_copy():
         ]
 
 
-def test_a_loss_that_the_task_kind_lacks_is_refused():
+def test_unknown_loss_of_task_kind_is_refused():
     with pytest.raises(
         BadInput,
         match=(
@@ -277,7 +277,7 @@ def test_a_loss_that_the_task_kind_lacks_is_refused():
         built(2, formulation={"name": "loss", "losses": ["no_such_loss"]})
 
 
-def test_renaming_auxiliary_tasks_with_their_seeds_renames_the_results(monkeypatch):
+def test_permuting_tasks_with_seeds_permutes_results(monkeypatch):
     """Invariant 13, the donors being drawn by the tasks' keys."""
     plain = population(tasks=3)
     reports = list(plain)
@@ -300,7 +300,7 @@ def test_members_that_are_not_paired_see_other_batches():
     assert torch.equal(one, independent._source.batch(task, 3, 0)[0])
 
 
-def test_the_batch_of_a_step_does_not_depend_on_what_was_drawn_before():
+def test_batches_are_independent_of_earlier_draws():
     trial = population()
     task = trial._tasks[1]
     late = trial._source.batch(task, 17, 0)[0]

@@ -71,7 +71,7 @@ def complete(trial, i):
     return {part: states(trial)[i][part] for part in ("model", "moments")}
 
 
-def test_without_acceptance_every_task_ends_as_a_run_of_its_own():
+def test_accept_never_equals_independent_runs():
     """Invariants 1 and 3: visitors that are trained, judged and turned down leave no trace."""
     trial = population(accept="never")
     reports = list(trial)
@@ -81,7 +81,7 @@ def test_without_acceptance_every_task_ends_as_a_run_of_its_own():
 
 
 @pytest.mark.parametrize("tasks", [2, 4])
-def test_one_member_a_task_is_no_transfer_and_one_task_alone_runs(tasks):
+def test_group_size_one_equals_accept_never(tasks):
     """Invariant 2."""
     off, single = population(tasks=tasks, accept="never"), population(tasks=tasks, group_size=1)
     one = population(tasks=1, group_size=1)
@@ -159,7 +159,7 @@ def test_a_dataset_of_two_tasks_is_no_target(monkeypatch):
         population()
 
 
-def test_a_taken_state_is_complete_and_is_nobodys_memory():
+def test_accepted_state_is_a_complete_copy():
     """Invariants 4 and 5: the visitor of task 0 that started from task 1 equals task 1's state
     continued on task 0's batches."""
     trial = population(accept="always", trial__optimizer={"name": "adam", "lr": 0.01})
@@ -207,7 +207,7 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda settings: settings["name"])
-def test_a_taken_state_goes_on_as_its_donor_itself_would(optimizer):
+def test_accepted_state_trains_like_its_donor(optimizer):
     """Invariant 5: with every visitor taken, two tasks' networks change places each round, and each
     ends as if it had stayed one live network with its optimiser and had been given the other task's
     batches."""
@@ -267,7 +267,7 @@ def watched(trial):
     return seen
 
 
-def test_a_task_never_gets_worse_by_a_judgement_and_the_best_visitor_wins():
+def test_best_visitor_wins_and_loss_never_rises():
     """Invariants 7 and 8."""
     trial = population(tasks=3, group_size=3, accept="strict", budget=5 * 36)
     seen, taken = watched(trial), set()
@@ -291,7 +291,7 @@ def test_a_task_never_gets_worse_by_a_judgement_and_the_best_visitor_wins():
     }, "own states and both visitors should have won for this test to tell anything"
 
 
-def test_a_visitor_that_is_only_as_good_is_turned_down():
+def test_visitor_with_equal_loss_is_rejected():
     """Invariant 7: a visitor that took nothing of its donor is its task's own member over again."""
     trial = population(merge="lerp", alpha=0.0)
     seen = watched(trial)
@@ -302,7 +302,7 @@ def test_a_visitor_that_is_only_as_good_is_turned_down():
 
 
 @pytest.mark.parametrize("accept", ["strict", "always", "never"])
-def test_steps_and_judgements_are_counted_as_they_are_made(accept, monkeypatch):
+def test_steps_and_decisions_are_counted(accept, monkeypatch):
     """Invariant 16: tasks x members x steps x rounds."""
     made, step = [], Stepper.step
     monkeypatch.setattr(
@@ -326,7 +326,7 @@ def test_the_schedule_follows_the_members_own_steps():
     assert lrs[0] == lrs[1] and lrs[0][-1] < lrs[0][0] < 0.05
 
 
-def test_the_targets_patience_stops_no_other_task_before_it_stops_all():
+def test_target_stop_scope_ignores_auxiliary_patience():
     """Section 1.8 and invariant 16: auxiliary tasks without a lower loss train on, so that every
     round has the same steps."""
     trial = population(
@@ -434,7 +434,7 @@ def test_early_stopping_counts_judgements_without_a_lower_loss():
     ],
     ids=["plain", "scores", "lerp-select", "train-transform", "waits"],
 )
-def test_a_population_restored_after_any_round_continues_bit_identically(changes, tmp_path):
+def test_restored_population_continues_bit_identically(changes, tmp_path):
     """Invariant 15: states, scores, wait counters and snapshots too."""
     plain, whole, inside = population(**changes), [], []
     for report in plain:
@@ -460,7 +460,7 @@ def test_a_population_restored_after_any_round_continues_bit_identically(changes
     assert done.evaluate("test") == trial.evaluate("test") == plain.evaluate("test")
 
 
-def test_reports_come_every_so_many_rounds_and_are_the_same():
+def test_report_interval_does_not_change_reports():
     single, double = (
         list(population(budget=16 * 4)),
         list(population(budget=16 * 4, trial__report_every=3)),
@@ -474,7 +474,7 @@ def test_reports_come_every_so_many_rounds_and_are_the_same():
     assert kept == {k: v for k, v in double[-1].items() if k in kept}
 
 
-def test_a_population_without_a_budget_lasts_the_epochs_of_its_target():
+def test_without_budget_the_target_epochs_apply():
     trial = population(trial__epochs={"search": 2, "retrain": 2})
     assert trial.rounds == 4 * 6 // 4 and trial.total_epochs == 4
 
@@ -509,7 +509,7 @@ def test_what_is_handed_out():
             assert torch.allclose(value, (one[name] + two[name]) / 2, atol=1e-7)
 
 
-def test_the_test_split_is_told_class_by_class_and_reports_are_not():
+def test_only_test_evaluation_has_class_metrics():
     trial = population()
     reports = list(trial)
     found = trial.evaluate("test")
@@ -525,7 +525,7 @@ def test_the_test_split_is_told_class_by_class_and_reports_are_not():
     assert right == pytest.approx(100 - found["test/scene/error"])
 
 
-def test_a_round_may_be_as_long_as_passes_through_the_targets_images():
+def test_interval_can_be_counted_in_epochs():
     """The target has 96 images and batches of 16: an epoch is six steps."""
     by_epochs = population(interval=2, interval_unit="epochs", budget=3 * 2 * 2 * 12)
     by_steps = population(interval=12, budget=3 * 2 * 2 * 12)
@@ -538,7 +538,7 @@ def test_a_round_may_be_as_long_as_passes_through_the_targets_images():
         population(interval=2, interval_unit="epochs", budget=47)
 
 
-def test_a_tasks_members_train_on_the_same_batches_and_are_judged_on_the_same_images(monkeypatch):
+def test_members_of_a_task_share_their_batches(monkeypatch):
     """Invariant 12."""
     seen, batch, loss = {}, BatchSource.batch, MemberTrainer.loss
 
@@ -563,7 +563,7 @@ def test_a_tasks_members_train_on_the_same_batches_and_are_judged_on_the_same_im
     )
 
 
-def test_a_population_leaves_the_callers_random_stream_as_it_was():
+def test_population_keeps_the_global_random_state():
     trial = population()
     before = torch.get_rng_state()
     next(trial), trial.selected_model(), trial.evaluate("val")

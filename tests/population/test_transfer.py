@@ -127,7 +127,7 @@ def test_what_becomes_of_the_optimiser():
     assert reset.moments == {} and reset.optimizer == {"name": "sgd", "lr": 1.0}
 
 
-def test_a_merge_with_a_state_before_its_first_step():
+def test_merge_with_a_state_without_moments():
     assert start(settings(), OWN, state(2, moments=False), True).moments == {}
     assert equal(start(settings(), state(1, moments=False), DONOR, True).moments, DONOR.moments)
 

@@ -37,4 +37,4 @@ class _OutOfRange(TaskKindConformance):
 
 def test_labels_out_of_range_are_found():
     with pytest.raises(IndexError):
-        _OutOfRange().test_the_loss_is_a_sum_and_a_count_that_batches_add_up_to()
+        _OutOfRange().test_loss_sums_and_counts_add_over_batches()

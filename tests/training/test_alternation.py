@@ -31,7 +31,7 @@ def timeless(reports):
     return [{k: v for k, v in report.items() if k != "cost/seconds"} for report in reports]
 
 
-def test_an_impossible_coin_leaves_its_head_as_it_was_and_the_run_is_single_task_training():
+def test_zero_probability_task_is_never_trained():
     trial = Trial(config({"name": "coin", "probabilities": {"image": 1.0, "digit": 0.0}}), DATA)
     twin = Trial(config({"name": "coin", "probabilities": {"image": 1.0, "digit": 0.0}}), DATA)
     before = [p.clone() for p in trial.model.heads["digit"].parameters()]
@@ -68,7 +68,7 @@ def test_an_impossible_coin_leaves_its_head_as_it_was_and_the_run_is_single_task
     ],
     ids=lambda value: value["name"] if isinstance(value, dict) else None,
 )
-def test_an_epoch_has_the_steps_that_its_schedule_says(schedule, steps):
+def test_epoch_has_the_steps_of_its_schedule(schedule, steps):
     assert [report["cost/steps"] for report in Trial(config(schedule), DATA)] == steps
 
 
@@ -85,7 +85,7 @@ def test_an_epoch_has_the_steps_that_its_schedule_says(schedule, steps):
     ],
     ids=["dense", "sparse-ema", "batch-sizes"],
 )
-def test_a_trial_by_coins_restored_after_any_report_continues_bit_identically(changes, tmp_path):
+def test_restored_coin_trial_continues_bit_identically(changes, tmp_path):
     settings = config({"name": "coin", "order": "shuffled", "replay": "cached"}, **changes)
     whole = list(Trial(settings, DATA))
     trial = Trial(settings, DATA)
@@ -96,7 +96,7 @@ def test_a_trial_by_coins_restored_after_any_report_continues_bit_identically(ch
 
 
 @pytest.mark.parametrize("name", ["sequential", "coin"])
-def test_a_seed_gives_the_same_final_weights_and_another_seed_others(name):
+def test_final_weights_depend_on_the_seed(name):
     """Invariants 12 of the MTLN and 4 of the alternating specification, bit for bit."""
     ends = []
     for seed in (0, 0, 1):
@@ -142,7 +142,7 @@ def apart():
     ],
     ids=["batch-size", "schedule", "probabilities", "rounds"],
 )
-def test_every_setting_of_an_alternating_trial_changes_what_is_trained(apart, changes, steps):
+def test_every_schedule_setting_changes_the_training(apart, changes, steps):
     """Invariant 12 of the alternating specification, against certain coins: two rounds an epoch,
     four steps."""
     before, after = apart({}), apart(changes)
@@ -157,7 +157,7 @@ def test_every_setting_of_an_alternating_trial_changes_what_is_trained(apart, ch
         assert before[0]["val/image/loss"] == after[0]["val/image/loss"]
 
 
-def test_the_size_of_the_images_is_that_of_what_is_trained_on():
+def test_images_are_trained_at_the_configured_size():
     costs = []
     for size in (16, 24):
         trial = Trial(
@@ -169,14 +169,14 @@ def test_the_size_of_the_images_is_that_of_what_is_trained_on():
     assert costs[0] < costs[1]
 
 
-def test_an_unknown_dataset_is_named_before_anything_is_trained():
+def test_unknown_dataset_is_refused_before_training():
     with pytest.raises(
         BadInput, match=r"unknown dataset `cifar10_fasion`\. Did you mean `cifar10_fashion`"
     ):
         Trial(config("coin"), DataConfig(dataset="cifar10_fasion"))
 
 
-def test_sparsity_reaches_its_target_whatever_the_number_of_steps():
+def test_sparsity_target_is_independent_of_step_count():
     settings = config(
         {"name": "coin", "rounds": 3},
         sparsity={"mode": "target", "target": 0.5, "applications": 4},
@@ -200,14 +200,14 @@ def test_a_task_may_choose_the_report():
         Trial(config("joint", select="digits"), DATA)
 
 
-def test_a_method_that_needs_all_losses_refuses_single_task_steps():
+def test_joint_balancing_refuses_single_task_steps():
     with pytest.raises(
         BadInput, match=r"`trial.balancing` is chebyshev.*`trial.task_schedule` is coin"
     ):
         Trial(config("coin", balancing="chebyshev"), DATA)
 
 
-def test_an_epoch_without_a_step_tells_the_same_learning_rate_after_a_resume(tmp_path):
+def test_empty_epoch_reports_same_lr_after_restore(tmp_path):
     settings = config(
         {"name": "coin", "rounds": 1, "probabilities": 0.3}, epochs={"search": 0, "retrain": 12}
     )
@@ -226,7 +226,7 @@ def test_an_epoch_without_a_step_tells_the_same_learning_rate_after_a_resume(tmp
     assert timeless([next(Trial.restore(tmp_path / "before"))]) == timeless(reports[-1:])
 
 
-def test_every_task_keeps_its_own_best_weights_beside_the_selected_ones(tmp_path):
+def test_keep_tasks_stores_best_weights_per_task(tmp_path):
     whole = Trial(
         config({"name": "coin", "rounds": 3}, keep="tasks", epochs={"search": 0, "retrain": 5}),
         DATA,
@@ -259,7 +259,7 @@ def test_every_task_keeps_its_own_best_weights_beside_the_selected_ones(tmp_path
     )
 
 
-def test_a_trial_that_keeps_no_best_of_its_tasks_says_so():
+def test_best_of_task_is_refused_without_keep():
     trial = Trial(config("joint", epochs={"search": 0, "retrain": 1}), DATA)
     with pytest.raises(RuntimeError, match="should have made a report"):
         trial.selected_model()
@@ -272,7 +272,7 @@ def test_a_trial_that_keeps_no_best_of_its_tasks_says_so():
         trial.selected_model("digits")
 
 
-def test_weights_that_are_the_best_of_several_tasks_are_written_once(tmp_path):
+def test_shared_best_weights_are_written_once(tmp_path):
     sizes = {}
     for keep in ("row", "tasks"):
         trial = Trial(config("joint", keep=keep, epochs={"search": 0, "retrain": 1}), DATA)
@@ -286,7 +286,7 @@ def test_weights_that_are_the_best_of_several_tasks_are_written_once(tmp_path):
         assert all(torch.equal(value, weights[key]) for key, value in found.items())
 
 
-def test_no_tasks_best_is_less_sparse_than_the_target():
+def test_best_of_task_meets_the_sparsity_target():
     sparsity = {"mode": "target", "target": 0.5}
     trial = Trial(
         config("joint", keep="tasks", sparsity=sparsity, epochs={"search": 3, "retrain": 0}), DATA

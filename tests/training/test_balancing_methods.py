@@ -40,7 +40,7 @@ def both_levels():
     list(both_levels()),
     ids=lambda v: v if isinstance(v, str) else v.get("level", "default"),
 )
-def test_a_trial_trains_with_it_and_continues_bit_for_bit_from_its_state(name, more, tmp_path):
+def test_trial_with_method_restores_bit_identically(name, more, tmp_path):
     trial = Trial(config(name, **more), DATA)
     next(trial)
     trial.save(tmp_path / "state")
@@ -51,7 +51,7 @@ def test_a_trial_trains_with_it_and_continues_bit_for_bit_from_its_state(name, m
 
 
 @pytest.mark.parametrize("architecture", ["mdmtn", "mtan"])
-def test_a_trunk_with_branches_of_the_tasks_beside_it_is_balanced_at_its_boundary(architecture):
+def test_feature_level_trains_trunk_and_branches(architecture):
     trial = Trial(
         config("upgrad").model_copy(
             update={"architecture": methods("architecture")[architecture]()}
@@ -66,7 +66,7 @@ def test_a_trunk_with_branches_of_the_tasks_beside_it_is_balanced_at_its_boundar
     assert sum(moved) > 0.9 * len(moved)
 
 
-def test_a_weighting_learns_like_the_plain_sum_where_nothing_conflicts():
+def test_weighting_lowers_the_loss_without_conflicts():
     found = []
     for name in ("linear", "mgda"):
         trial = Trial(config(name), DATA)

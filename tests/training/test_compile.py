@@ -50,7 +50,7 @@ def agrees(changes, tmp_path):
     assert trial.evaluate("val") == other.evaluate("val")
 
 
-def test_a_compiled_trial_agrees_with_a_plain_one_and_continues_bit_identically(tmp_path):
+def test_compiled_trial_agrees_with_eager_and_restores(tmp_path):
     agrees({}, tmp_path)
 
 

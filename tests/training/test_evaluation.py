@@ -29,7 +29,7 @@ def batches(order: torch.Tensor, size: int) -> Batches:
     return Batches(split, batch_size=size, mean=(0.5,) * 3, std=(0.2,) * 3)
 
 
-def test_evaluation_leaves_the_model_as_it_was_and_does_not_depend_on_batches_or_order():
+def test_evaluation_is_pure_and_independent_of_batches():
     torch.manual_seed(0)
     model = build_model(
         schema.MTLNConfig(), schema.BackboneWRNConfig(depth=10, widen=1), TASKS, (3, 16, 16)
@@ -57,7 +57,7 @@ class Parrot(torch.nn.Module):
 
 
 @pytest.mark.parametrize("size", [1, 16, 128, 1000])
-def test_one_error_on_the_last_of_129_images_is_one_of_129_whatever_the_batches(size):
+def test_error_rate_is_exact_for_any_batch_size(size):
     labels = torch.arange(129) % 3
     said = labels.clone()
     said[128] = (said[128] + 1) % 3
@@ -70,7 +70,7 @@ def test_one_error_on_the_last_of_129_images_is_one_of_129_whatever_the_batches(
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_an_evaluation_in_the_middle_gives_the_same_twice_and_leaves_training_as_it_was():
+def test_evaluation_between_steps_does_not_affect_training():
     """Invariant 10 of the alternating specification: nothing of the model and no random stream is
     moved."""
     config = TrialConfig.model_validate(

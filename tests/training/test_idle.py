@@ -48,7 +48,7 @@ def movement(model, stepper, k):
     return (head.weight - before).abs().max().item()
 
 
-def test_a_step_of_one_task_leaves_the_frozen_head_of_the_other_as_it_was():
+def test_idle_frozen_head_does_not_move():
     """Invariant 6 of the alternating specification."""
     model, frozen = stepper("frozen")
     assert movement(model, frozen, 0) == 0
@@ -56,7 +56,7 @@ def test_a_step_of_one_task_leaves_the_frozen_head_of_the_other_as_it_was():
     assert movement(model, frozen, 0) == 0
 
 
-def test_a_drifting_head_moves_once_it_had_a_step_of_its_own():
+def test_idle_drift_moves_heads_with_past_steps():
     model, drifting = stepper("drift")
     assert movement(model, drifting, 0) == 0
     step(drifting, 1)
@@ -80,7 +80,7 @@ def config(**changes):
     )
 
 
-def test_a_drifting_trial_restored_after_any_report_continues_bit_identically(tmp_path):
+def test_restored_drift_trial_continues_bit_identically(tmp_path):
     def timeless(reports):
         return [{k: v for k, v in report.items() if k != "cost/seconds"} for report in reports]
 
@@ -93,6 +93,6 @@ def test_a_drifting_trial_restored_after_any_report_continues_bit_identically(tm
         assert timeless([next(trial)]) == timeless(whole[number : number + 1])
 
 
-def test_drift_where_no_task_is_ever_idle_is_refused():
+def test_drift_without_idle_tasks_is_refused():
     with pytest.raises(BadInput, match=r"`trial.idle` is drift, but no task is ever idle"):
         Trial(config(task_schedule="joint"), DATA)

@@ -47,14 +47,14 @@ def drawn(loader, group):
     return numbers(batch)
 
 
-def test_a_step_on_a_task_sees_images_labelled_for_it_and_no_image_twice_in_a_pass():
+def test_batches_hold_each_labelled_image_once_per_pass():
     loader = loader_of(disjoint(40, 100), batch_size=16)
     seen = [n for _ in range(3) for n in drawn(loader, (0,))]
     assert sorted(seen) == list(range(40))
     assert sorted(n for _ in range(7) for n in drawn(loader, (1,))) == list(range(40, 140))
 
 
-def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
+def test_fair_coins_cover_half_of_large_sets():
     """Invariant 8 of the alternating specification: no image of the large set twice, and half of it
     in the mean of eight epochs."""
     loader = loader_of(disjoint(5000, 50000))
@@ -72,7 +72,7 @@ def test_half_of_a_large_set_is_covered_by_an_epoch_of_fair_coins():
     assert sum(shares) / 8 == pytest.approx(0.5, abs=0.03) and len(set(shares)) > 1
 
 
-def test_fresh_passes_differ_and_cached_ones_are_equal_to_the_first():
+def test_cached_passes_repeat_and_fresh_passes_differ():
     augment = schema.Augment(crop=2)
     for cached in (False, True):
         loader = loader_of(disjoint(48, 48, size=8), batch_size=16, cached=cached, augment=augment)
@@ -100,7 +100,7 @@ def test_a_cached_epoch_goes_through_the_source_once(cached, passes, monkeypatch
     )
 
 
-def test_the_batches_of_a_task_do_not_depend_on_the_steps_of_others():
+def test_batches_are_independent_of_other_tasks_steps():
     alone, mixed = (loader_of(disjoint(64, 64), batch_size=16) for _ in range(2))
     found = []
     for _ in range(4):
@@ -109,7 +109,7 @@ def test_the_batches_of_a_task_do_not_depend_on_the_steps_of_others():
     assert found == [drawn(alone, (0,)) for _ in range(4)]
 
 
-def test_a_joint_step_on_disjoint_sets_takes_a_batch_of_each():
+def test_joint_step_on_disjoint_sets_takes_both_batches():
     loader = loader_of(disjoint(32, 320), batch_size=16, groups=((0, 1),))
     assert loader.passes[(0, 1)].batches == 20
     assert not loader.common
@@ -117,14 +117,14 @@ def test_a_joint_step_on_disjoint_sets_takes_a_batch_of_each():
     assert [members for members, _ in parts] == [(0,), (1,)]
 
 
-def test_tasks_with_a_common_labelled_image_are_one_pool():
+def test_tasks_with_common_images_form_one_pool():
     split = disjoint(4, 4)
     split.labels["image"][0] = 3  # one image has both labels
     ((members, index),) = image_pools(split, (ITEM, IMAGE), (0, 1))
     assert members == (0, 1) and index is None
 
 
-def test_the_state_between_epochs_continues_with_the_same_batches():
+def test_loader_state_restores_the_same_batches():
     one, other = (loader_of(disjoint(64, 64), batch_size=16, seed=3) for _ in range(2))
     one.start_epoch()
     drawn(one, (0,))
@@ -155,7 +155,7 @@ def test_every_task_may_have_its_own_batch_size():
     assert [len(drawn(loader, (1,))) for _ in range(4)] == [30, 30, 30, 10]
 
 
-def test_a_joint_epoch_lasts_until_the_set_with_the_most_batches_is_used():
+def test_joint_epoch_length_follows_the_largest_set():
     loader = sized({"item": 4, "image": 50}, groups=((0, 1),))
     assert loader.passes[(0, 1)].batches == 10
     assert [len(batch[0]) for _, batch in loader.next_batches((0, 1))] == [4, 50]
@@ -172,7 +172,7 @@ def test_a_joint_epoch_lasts_until_the_set_with_the_most_batches_is_used():
         ),
     ],
 )
-def test_batch_sizes_that_no_batch_can_have_are_refused(sizes, sentence):
+def test_invalid_batch_sizes_are_refused(sizes, sentence):
     common = disjoint(4, 4)
     common.labels["image"][0] = 3
     with pytest.raises(BadInput, match=sentence):

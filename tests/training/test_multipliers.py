@@ -20,7 +20,7 @@ def network():
     )
 
 
-def test_each_part_moves_by_its_multiple_of_the_learning_rate():
+def test_parts_move_by_their_scaled_learning_rate():
     moved = []
     for multipliers in ({}, {"attention": 0.5, "heads": 4.0}):
         model, other = network(), torch.nn.Parameter(torch.ones(1))
@@ -48,13 +48,13 @@ def test_each_part_moves_by_its_multiple_of_the_learning_rate():
         )
 
 
-def test_without_multipliers_there_is_one_group_in_the_models_order():
+def test_without_multipliers_there_is_one_parameter_group():
     model = network()
     (group,) = scaled_groups(model, {})
     assert all(a is b for a, b in zip(group["params"], model.parameters(), strict=True))
 
 
-def test_a_multiplier_of_no_part_is_refused_unless_it_is_1():
+def test_multiplier_of_unknown_part_is_refused():
     model = network()
     check_multipliers(
         schema.TrialConfig(architecture="mtln", lr_multipliers={"monitors": 1.0, "trunk": 0.1}),

@@ -27,7 +27,7 @@ def step(network, optimizer, number):
 
 
 @pytest.mark.parametrize("name", sorted(methods("optimizer")))
-def test_an_optimiser_lowers_the_loss_and_continues_from_its_state(name):
+def test_optimiser_lowers_loss_and_restores_its_state(name):
     network, optimizer = made(name)
     losses = [step(network, optimizer, number) for number in range(300)]
     assert sum(losses[-50:]) < sum(losses[:50])

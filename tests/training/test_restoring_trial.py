@@ -24,7 +24,7 @@ DATA = {"dataset": "patches10_sr_losses", "limit": 64}
 
 
 @pytest.mark.parametrize("architecture", ["hps", "mixing"])
-def test_three_losses_train_one_image_and_continue_as_if_never_stopped(tmp_path, architecture):
+def test_three_restoration_losses_restore_bit_identically(tmp_path, architecture):
     config, data = (
         TrialConfig(architecture=architecture, **SETTINGS),
         DataConfig(**DATA, store=tmp_path / "store"),
@@ -42,7 +42,7 @@ def test_three_losses_train_one_image_and_continue_as_if_never_stopped(tmp_path,
     } <= last.keys()
 
 
-def test_an_ensemble_trains_its_branches_on_what_each_of_them_sees(tmp_path):
+def test_ensemble_trains_branches_on_their_own_inputs(tmp_path):
     data = DataConfig(dataset="patches10_sr", limit=64, store=tmp_path / "store")
     ensemble = {
         "name": "mixing",
@@ -73,7 +73,7 @@ def test_an_unknown_loss_is_refused_before_training(tmp_path):
         )
 
 
-def test_features_of_tasks_with_networks_of_their_own_cannot_be_weighed():
+def test_feature_level_refuses_separate_task_networks():
     settings = TrialConfig.model_validate(
         {
             "architecture": "mixing",

@@ -9,7 +9,7 @@ from mtsearch.training.sync_norm import SyncBatchNorm2d
 from mtsearch.training.world import World
 
 
-def test_in_bfloat16_it_is_torchs_own_with_statistics_in_float32():
+def test_sync_norm_keeps_float32_statistics_in_bfloat16():
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
     synced = copy.deepcopy(plain)

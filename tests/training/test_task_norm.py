@@ -20,7 +20,7 @@ def config(norm, **changes):
 
 
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
-def test_gradients_are_weighed_at_the_parameters_that_tasks_share_and_not_at_features_that_they_do_not(
+def test_task_norm_requires_parameter_level_balancing(
     norm,
 ):
     with pytest.raises(
@@ -35,7 +35,7 @@ def test_gradients_are_weighed_at_the_parameters_that_tasks_share_and_not_at_fea
     assert list(Trial(config("group", balancing="mgda"), DATA))
 
 
-def test_the_cost_of_a_trunk_that_runs_once_a_task_is_told():
+def test_macs_count_the_trunk_once_per_task():
     shared, apart = (
         next(Trial(config(norm), DATA))["model/macs"] for norm in ("shared", "task_statistics")
     )

@@ -36,7 +36,7 @@ def timeless(reports):
     ],
     ids=["dense-ema", "sparse-alternating"],
 )
-def test_a_trial_restored_while_it_is_taught_or_later_continues_bit_identically(changes, tmp_path):
+def test_restored_distillation_trial_continues_bit_identically(changes, tmp_path):
     whole = list(Trial(config(**changes), DATA))
     assert [report["phase"] for report in whole][:2] == ["teach", "teach"] and len(whole) == 4
     trial = Trial(config(**changes), DATA)
@@ -46,7 +46,7 @@ def test_a_trial_restored_while_it_is_taught_or_later_continues_bit_identically(
         assert timeless([next(trial)]) == timeless(whole[number : number + 1])
 
 
-def test_teachers_are_the_single_task_trial_and_count_in_no_measure():
+def test_teachers_equal_a_single_task_trial():
     student = Trial(config(), DATA)
     reports = list(student)
     alone = Trial(config(architecture="stl"), DATA)
@@ -65,7 +65,7 @@ def test_teachers_are_the_single_task_trial_and_count_in_no_measure():
     assert [report["cost/steps"] for report in reports] == [4, 8, 12, 16]
 
 
-def test_the_student_waits_while_its_teachers_learn_and_then_starts_as_hard_sharing_would():
+def test_student_starts_unchanged_after_the_teach_phase():
     trial = Trial(config(), DATA)
     before = {key: value.clone() for key, value in trial.model.state_dict().items()}
     next(trial), next(trial)
@@ -93,7 +93,7 @@ def test_a_finished_trial_keeps_no_teacher(tmp_path):
     }
 
 
-def test_multipliers_of_the_students_parts_hold_for_its_teachers_as_far_as_they_have_these():
+def test_teachers_inherit_lr_multipliers_of_common_parts():
     trial = Trial(config(lr_multipliers={"trunk": 0.5, "adaptors": 2.0}), DATA)
     assert [next(trial)["phase"] for _ in range(3)] == ["teach", "teach", "train"]
     assert trial._teachers.config.lr_multipliers == {"trunks": 0.5}

@@ -76,7 +76,7 @@ def timeless(reports):
         "per-task-norm",
     ],
 )
-def test_a_trial_restored_after_any_report_continues_bit_identically(changes, tmp_path):
+def test_restored_trial_continues_bit_identically(changes, tmp_path):
     whole = list(Trial(config(**changes), DATA))
     assert [r["report"] for r in whole] == [1, 2, 3, 4]
     trial = Trial(config(**changes), DATA)
@@ -103,13 +103,13 @@ def test_other_trials_in_the_process_change_nothing():
     assert timeless(mixed) == timeless(alone)
 
 
-def test_phases_dense_training_is_as_long_as_search_and_retrain_together():
+def test_dense_phase_is_search_plus_retrain_epochs():
     assert [r["phase"] for r in Trial(config(sparsity="none"), DATA)] == ["train"] * 4
     assert [r["phase"] for r in Trial(config(), DATA)] == ["search", "search", "retrain", "retrain"]
     assert [r["epoch"] for r in Trial(config(report_every=2), DATA)] == [2, 4]
 
 
-def test_the_target_is_met_and_kept_in_every_layer():
+def test_sparsity_target_is_kept_in_every_layer():
     trial = Trial(config(), DATA)
     rates = [report["model/sparsity_rate"] for report in trial]
     assert rates[1] == rates[2] == rates[3] > 40
@@ -120,14 +120,14 @@ def test_the_target_is_met_and_kept_in_every_layer():
         assert zero == math.floor(0.5 * weight.shape[1])
 
 
-def test_the_selected_report_is_the_best_of_the_last_phase_and_the_earliest_of_equals():
+def test_selected_report_is_earliest_best_of_last_phase():
     trial = Trial(config(epochs={"search": 1, "retrain": 4}), DATA)
     reports = list(trial)[1:]
     errors = [(r["val/image/error"] + r["val/digit/error"]) / 2 for r in reports]
     assert trial.selected["report"] == reports[errors.index(min(errors))]["report"]
 
 
-def test_until_a_phase_has_reported_the_one_before_it_has_the_chosen_weights(tmp_path):
+def test_selection_keeps_last_phase_until_first_report(tmp_path):
     trial = Trial(config(epochs={"search": 2, "retrain": 1}), DATA)
     reports = [next(trial), next(trial)]
     trial.save(tmp_path)
@@ -137,7 +137,7 @@ def test_until_a_phase_has_reported_the_one_before_it_has_the_chosen_weights(tmp
         assert next(found)["phase"] == found.selected["phase"] == "retrain"
 
 
-def test_a_last_batch_of_one_image_is_refused_where_batch_norm_makes_nothing_of_it():
+def test_single_image_last_batch_is_refused():
     data = DataConfig(dataset="patches10_digits", limit=49)
     small = config(
         backbone="efficientnet_cifar", architecture="hps", sparsity="none", batch_size=16
@@ -155,7 +155,7 @@ def test_a_last_batch_of_one_image_is_refused_where_batch_norm_makes_nothing_of_
     )  # larger maps have statistics
 
 
-def test_a_preference_of_one_task_alone_leaves_the_other_untrained():
+def test_zero_preference_leaves_a_task_untrained():
     trial = Trial(config(sparsity="none", preference={"image": 1.0, "digit": 0.0}), DATA)
     before = [p.clone() for p in trial.model.task_parameters("digit") if p.ndim > 1]
     next(trial)
@@ -167,7 +167,7 @@ def test_a_preference_of_one_task_alone_leaves_the_other_untrained():
     )
 
 
-def test_the_optimiser_holds_every_trained_tensor_once_so_no_gradient_is_left_over():
+def test_optimiser_holds_every_trained_tensor_once():
     """Invariant 12 of the MDMTN specification; the original left the mixing pairs out, and their
     gradients added up."""
     trial = Trial(config(architecture="mdmtn"), DATA)
@@ -191,7 +191,7 @@ def test_the_optimiser_holds_every_trained_tensor_once_so_no_gradient_is_left_ov
     assert torch.equal(first, again) and torch.allclose(twice, 2 * once)
 
 
-def test_a_loss_that_is_no_number_ends_with_a_sentence():
+def test_nan_loss_raises_diverged():
     trial = Trial(config(sparsity="none", optimizer={"name": "sgd", "lr": 1e36}), DATA)
     with pytest.raises(Diverged, match=r"`(train|val)/\w+/loss` is (nan|inf) at epoch \d"):
         list(trial)
@@ -271,12 +271,12 @@ def test_every_layer_starts_with_unit_variance_under_lsuv():
     assert len(seen) == 9 and all(0.9 <= deviation <= 1.1 for deviation in seen.values()), seen
 
 
-def test_an_average_of_the_weights_keeps_the_zero_rows():
+def test_weight_average_keeps_the_zero_rows():
     trial = Trial(config(epochs={"search": 3, "retrain": 0}, ema=0.9), DATA)
     assert [report["model/sparsity_rate"] for report in trial][-1] > 40
 
 
-def test_a_search_that_stays_short_of_its_rate_says_so_in_the_row():
+def test_missed_sparsity_rate_is_reported():
     sparsity = {
         "mode": "coefficient",
         "coefficient": 0.01,
@@ -289,7 +289,7 @@ def test_a_search_that_stays_short_of_its_rate_says_so_in_the_row():
     assert last["search/shortfall"] == pytest.approx(10 - last["model/sparsity_rate"], abs=0.1)
 
 
-def test_affinity_propagation_on_too_many_rows_is_refused_before_training():
+def test_affinity_on_too_many_rows_is_refused():
     sparsity = {"mode": "target", "target": 0.5, "share": {"method": "affinity"}}
     with pytest.raises(BadInput, match=r"takes up to 2,000 rows a layer. Found at least 3,600"):
         Trial(config(architecture="mdmtn", sparsity=sparsity), DATA)
