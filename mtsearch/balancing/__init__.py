@@ -1,4 +1,4 @@
-"""Balancing: how several losses become one update."""
+"""Balancing methods, which combine the losses of several tasks into one update."""
 
 from mtsearch.balancing.aligned_mtl import AlignedMTL
 from mtsearch.balancing.base import Balancing, Level, Step, balancing, build_balancing

@@ -10,11 +10,11 @@ from mtsearch.balancing.weighting import Weighting
 
 
 class AlignedMTL(Weighting):
-    """Gradients whose principal components have one length, summed by preference (Senushkin et al.
-    2023, algorithm 1).
+    """Rescale the principal components of the gradients to one length and sum the gradients by
+    preference (Senushkin et al. 2023, algorithm 1).
 
-    The singular values are those of a factor of the Gramian, not the roots of its eigenvalues:
-    gradients whose lengths differ by up to 1e8 keep their principal components.
+    The singular values are computed from a factor of the Gramian instead of as square roots of its
+    eigenvalues, so that they remain accurate for gradients whose lengths differ by up to 1e8.
     """
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:

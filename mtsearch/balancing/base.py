@@ -1,4 +1,4 @@
-"""The contract of all balancing methods: how the losses of one step become one update."""
+"""Base class of all balancing methods, which combine the losses of one step into one update."""
 
 from __future__ import annotations
 
@@ -19,33 +19,32 @@ from mtsearch.config.trial import TrialConfig
 from mtsearch.config.validation import validate_tree
 
 Level = Literal["loss", "feature", "parameter"]
-"""Where a method acts: on the losses alone, on their gradients at the shared boundary, or on their
-gradients in the shared parameters."""
+"""What a method combines: the losses, their gradients with respect to the shared features, or their
+gradients with respect to the shared parameters."""
 
 
 @dataclass
 class Step:
-    """What a step has computed before its backward pass.
+    """The results of a step's forward pass, before its backward pass.
 
     Attributes:
         losses: (k,) mean losses of the tasks that this step trains, with their graphs.
         tasks: (k) indices of those tasks among all K tasks of the trial, ascending.
-        shared: the features at the shared boundary, with the trunk's graph. Empty where nothing is
-            shared.
-        read: what the heads read of them: detached leaves that require gradients where the level is
-            ``feature``, else `shared` itself.
+        shared: the shared features, with the trunk's graph. Empty if nothing is shared.
+        read: the features that the heads read: at level ``feature`` detached copies of `shared`
+            that require gradients, else `shared` itself.
         shared_parameters: the parameters that more than one task uses.
         penalty: the value of the sparsity objective, without a gradient.
         terms: the losses as k scalars, before they were stacked. Gradient methods differentiate
-            each on its own; from a stacked vector every pass would go through the heads of all
-            tasks, with zeros. Empty: the losses are taken apart.
-        over_ranks: sums a tensor over the ranks that train together, in place; each has a share of
-            the step's images. The losses have the value of all ranks and the graph of one, so that
-            a gradient's sum over ranks is that of the joint batch.
-        summed: parameters whose gradients a method has summed over ranks itself; the others' are
-            summed after `Balancing.update`.
+            each of them separately; a pass from the stacked vector would also go through the heads
+            of all other tasks, with zero gradients. If empty, `losses` is unbound instead.
+        over_ranks: sums a tensor over the ranks that train together, in place; each rank has a
+            share of the step's images. A loss has the value over all ranks and the graph of its own
+            rank, so that the sum of a gradient over ranks is the gradient on the joint batch.
+        summed: parameters whose gradients the method has summed over ranks itself; all other
+            gradients are summed after `Balancing.update`.
         present: whether each of `tasks` has anything to train in this step (labels on any rank, or
-            an extra loss); None where all have.
+            an extra loss); None if all have.
     """
 
     losses: Tensor
@@ -72,12 +71,12 @@ class Step:
             )
 
     def only(self, places: Sequence[int]) -> Step:
-        """The step on some of its losses, by their places, numbered from 0."""
+        """Return the step restricted to the losses at `places`, indices into `losses`."""
         source = self.terms or self.losses.unbind()
         terms = [source[place] for place in places]
         return replace(
             self,
-            losses=torch.stack(terms),  # whose graph does not contain the other losses
+            losses=torch.stack(terms),  # a graph without the other losses
             tasks=tuple(range(len(places))),
             terms=terms,
             present=None,
@@ -85,24 +84,24 @@ class Step:
 
 
 class Balancing(ABC):
-    """Turns the losses of a step into gradients of all parameters.
+    """Computes the gradients of all parameters from the losses of a step.
 
-    Random methods draw from torch's global generator, which the trial lends them.
+    Random methods draw from torch's global generator, which the trial seeds.
 
     Args:
-        settings: the settings model this method was registered for.
+        settings: the settings model for which this method was registered.
         preference: (K,) weights of the tasks on the simplex.
         coefficient: the sparsity coefficient k0, in [0, 1).
     """
 
     subsets: ClassVar[bool] = False
-    """Whether it can balance steps of task schedules that train only some of the tasks."""
+    """Whether the method supports task schedules whose steps train only some of the tasks."""
     task_state: ClassVar[dict[str, int]] = {}
-    """For each entry of the state with values per task, how many leading axes are over the tasks.
-    A method with a state needs it to train a step in which a task has no labels."""
+    """For each entry of the state with values per task, the number of leading axes over the tasks.
+    A method with a state must define it to train steps in which a task has no labels."""
     simplex_state: ClassVar[str | None] = None
-    """The entry of the state that holds weights of sum 1: where tasks are absent, the present ones
-    keep the sum that they had."""
+    """The entry of the state that holds weights of sum 1. In steps without some of the tasks, the
+    sum of the present tasks' weights stays constant."""
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
         self.settings = settings
@@ -113,7 +112,7 @@ class Balancing(ABC):
 
     @property
     def level(self) -> Level:
-        """Where the method acts."""
+        """What the method combines (see `Level`)."""
         return "loss"
 
     @abstractmethod
@@ -122,12 +121,12 @@ class Balancing(ABC):
         use."""
 
     def update(self, step: Step) -> None:
-        """`backward` over the tasks that are present in the step.
+        """Run `backward` on the tasks that are present in the step.
 
-        With all present this is `backward`. Otherwise a method of the same settings over the
-        present tasks, with their share of the preference and their part of the state, makes the
-        update. The other tasks' own parameters get no gradient and their state stays. Tasks
-        without weight in the preference train nothing where no other is present.
+        If some tasks are absent, the update is that of a method with the same settings over the
+        present tasks, with their renormalised preference and their part of the state. The
+        parameters of absent tasks get no gradient, and their state does not change. If all present
+        tasks have weight 0 in the preference, all gradients are zero.
         """
         self._part = None
         if step.present is None or all(step.present):
@@ -139,8 +138,8 @@ class Balancing(ABC):
             self.backward_present(step.only(tasks), tasks)
 
     def backward_present(self, step: Step, tasks: list[int]) -> None:
-        """`backward` of a step on `tasks` only, ascending indices among all K, of which some are
-        absent."""
+        """Run `backward` on a step from which some tasks are absent; `tasks` are the ascending
+        indices of the present ones among all K."""
         weights = self.task_weights[tasks]
         if not bool(weights.any()):
             (0 * step.losses.sum()).backward()  # type: ignore[no-untyped-call]
@@ -151,8 +150,8 @@ class Balancing(ABC):
         self._part = part, tasks
 
     def part(self, preference: Tensor, tasks: list[int]) -> Balancing:
-        """A method of these settings over `tasks`, with `preference` (k,) and their part of the
-        state. Raises BadInput where it is not known which state belongs to which task."""
+        """Return a method with these settings over `tasks`, with `preference` (k,) and their part
+        of the state. Raises BadInput if a method with a state does not define `task_state`."""
         state = self.state_dict()
         if state and not self.task_state:
             raise BadInput(
@@ -169,11 +168,11 @@ class Balancing(ABC):
         return part
 
     def part_settings(self, tasks: list[int]) -> Any:
-        """The settings of a method over `tasks`."""
+        """Return the settings of the method over `tasks`."""
         return self.settings
 
     def absorb(self, part: Balancing, tasks: list[int]) -> None:
-        """Take the state of `part`, which has trained `tasks`."""
+        """Merge the state of `part`, which has trained `tasks`, into the state of this method."""
         if self.task_state:
             state, new = self.state_dict(), part.state_dict()
             count, name = len(self.task_weights), self.simplex_state
@@ -184,8 +183,8 @@ class Balancing(ABC):
             self.load_state_dict(merge(state, new, self.task_state, tasks, count))
 
     def check(self, step: Step) -> None:
-        """Raises ValueError for a step on more tasks than the method knows, or on some of them only
-        where it needs all."""
+        """Raise ValueError if the step has more tasks than the method, or fewer although the method
+        needs all of them."""
         known, found = len(self.task_weights), len(step.losses)
         if found != known and not (self.subsets and found < known):
             raise ValueError(
@@ -193,31 +192,32 @@ class Balancing(ABC):
             )
 
     def parameters(self) -> list[nn.Parameter]:
-        """Parameters of the method itself that the trial's optimiser trains (uncertainty
-        weighting's variances)."""
+        """Return the parameters of the method itself that the trial's optimiser trains, such as
+        the variances of uncertainty weighting."""
         return []
 
     def after_step(self, losses: Callable[[], Tensor]) -> None:
-        """After the optimiser's step: `losses` evaluates the step's batch again, (k,) without
-        graphs, for methods that look at progress."""
+        """Update the method after the optimiser's step. `losses` evaluates the step's batch again,
+        (k,) without graphs, for methods that measure progress."""
         del losses
 
     def due(self, epoch: int) -> bool:
-        """Whether `end_of_epoch` updates anything after this epoch (from 1): the losses it wants
-        are measured only then."""
+        """Return whether `end_of_epoch` updates anything after this epoch (from 1); its losses are
+        measured only then."""
         return False
 
     def end_of_epoch(self, epoch: int, losses: Tensor, penalty: float = 0.0) -> None:
-        """Dual update, where the method has one: `epoch` counts finished epochs from 1, `losses`
-        (K,) are measured in eval mode on fixed data."""
-        del epoch, losses, penalty  # most methods have no dual variable
+        """Update the state at the end of an epoch, such as the dual variables. `epoch` counts
+        finished epochs from 1; `losses` (K,) are measured in eval mode on fixed data."""
+        del epoch, losses, penalty  # most methods have no such state
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values and tensors from which `load_state_dict` continues bit-identically."""
+        """Return the plain values and tensors from which `load_state_dict` continues
+        bit-identically."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave. Raises ValueError for a state of another method."""
+        """Restore a state of `state_dict`. Raises ValueError for the state of another method."""
         if set(state) != set(self.state_dict()):
             raise ValueError(
                 f"State of `{type(self).__name__}` should hold {sorted(self.state_dict())}. Found"
@@ -234,17 +234,20 @@ def build_balancing(
     weights: Tensor | Sequence[float],
     coefficient: float = 0.0,
 ) -> Balancing:
-    """The method that `settings` asks for.
+    """Build the method that `settings` select.
 
     Args:
         settings: as for `trial.balancing`: a name, ``{"name": "chebyshev_al", "mu": 0.5}``, or a
             settings model of kind ``balancing``.
         weights: (K,) the preference over the tasks, on the simplex.
-        coefficient: the sparsity coefficient k0 in [0, 1); 0 leaves the sparsity objective out.
+        coefficient: the sparsity coefficient k0 in [0, 1); 0 disables the sparsity objective.
+
+    Returns:
+        The method, in its initial state.
 
     Raises:
-        BadInput: `settings` has no method, `weights` are not on the simplex or are unequal where
-            the method takes none, or `coefficient` is out of range.
+        BadInput: `settings` has no method, `weights` are not on the simplex, `weights` are unequal
+            although the method uses no preference, or `coefficient` is out of range.
     """
     given = (
         settings
@@ -264,7 +267,7 @@ def build_balancing(
         or abs(weights.double().sum().item() - 1) > 1e-6
     ):
         raise BadInput(
-            "`trial.preference` should hold one non-negative weight a task and sum to 1. Found"
+            "`trial.preference` should hold one non-negative weight per task and sum to 1. Found"
             f" {weights.tolist()}."
         )
     if not takes_preference(given) and not equal(weights.tolist()):

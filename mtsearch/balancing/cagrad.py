@@ -11,7 +11,8 @@ from mtsearch.balancing.dual_cone import dual_cone_weights
 from mtsearch.balancing.min_norm import min_norm_weights
 from mtsearch.balancing.weighting import Weighting
 
-LARGEST = 1e15  # the multiplier beyond which the ball does not bound the direction
+# for larger multipliers kappa the constraint |d - g| <= c |g| is taken as inactive
+MAX_MULTIPLIER = 1e15
 
 
 class CAGrad(Weighting):
@@ -20,11 +21,12 @@ class CAGrad(Weighting):
 
     The solution is ``d = g + kappa g_w``, ``g_w = sum_i w_i g_i`` with w on the simplex. For a
     given multiplier kappa, d is the shortest vector in the convex hull of the ``g + kappa g_i``.
-    ``kappa |g_w|`` grows with kappa: a bisection finds the kappa at which it is ``c |g|``.
+    ``kappa |g_w|`` increases with kappa; a bisection finds the kappa at which it is ``c |g|``.
 
-    At a Pareto-stationary point, as with a task that has no gradient in a step, it may stay below
-    ``c |g|`` for all kappa: d is then the limit, the projection of g on the dual cone of the
-    gradients. No direction improves all tasks there, and this one makes none worse.
+    At a Pareto-stationary point, such as a step in which a task has no gradient, ``kappa |g_w|``
+    may stay below ``c |g|`` for all kappa. Then d is the limit for large kappa: the projection of g
+    on the dual cone of the gradients. No direction improves all tasks there, and this one worsens
+    none of them.
     """
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
@@ -37,7 +39,7 @@ class CAGrad(Weighting):
             return mean * (1 + self.settings.radius if k == 1 else 1)
 
         def solve(kappa: float) -> tuple[Tensor, float]:
-            """kappa w, and the length of ``kappa g_w``."""
+            """Return ``kappa w`` and the length of ``kappa g_w``."""
             hull = squared + kappa * (along[:, None] + along) + kappa**2 * gramian
             added = kappa * min_norm_weights(hull)
             return added, math.sqrt(max(float(added @ gramian @ added), 0.0))
@@ -45,7 +47,7 @@ class CAGrad(Weighting):
         low, high = 0.0, radius / math.sqrt(float(gramian.diagonal().max()))
         added, length = solve(high)
         while length < radius:
-            if high > LARGEST:
+            if high > MAX_MULTIPLIER:
                 return dual_cone_weights(gramian, mean)
             low, high = high, 4 * high
             added, length = solve(high)

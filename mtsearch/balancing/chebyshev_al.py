@@ -30,10 +30,10 @@ class ChebyshevAL(Scalariser):
       rho mu``.
 
     ``mu = 0`` is the fixed weighted sum with weights ``lambda``, ``mu -> infinity`` the plain
-    maximum. Objectives with ``k_i = 0`` are no constraints, but count in the sum over j. The
-    sparsity objective is objective 0 where k0 > 0: it has its value u_0 and its share of that sum,
-    but no multiplier. GrOWL's prox minimises it whatever p_0 is, so weight that it took would only
-    be lost to the tasks.
+    maximum. Objectives with ``k_i = 0`` are not constraints, but are included in the sum over j.
+    If k0 > 0, the sparsity objective is objective 0. It has a value u_0 and is included in that
+    sum, but it has no multiplier: GrOWL's prox minimises it whatever p_0 is, so that any weight
+    on it would only reduce the weights of the tasks.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class ChebyshevAL(Scalariser):
 
     @property
     def multipliers(self) -> Tensor:
-        """``lambda`` of the tasks with k_i > 0, on the simplex."""
+        """The multipliers ``lambda`` of the tasks with k_i > 0, on the simplex."""
         return self._multipliers
 
     def values(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        """``u`` (m',) of the objectives with k_i > 0, with the losses' graphs; the first call fixes
-        the scale."""
+        """Return ``u`` (m',) of the objectives with k_i > 0, with the graphs of the losses. The
+        first call sets the scale."""
         if len(losses) != len(self.task_weights):
             raise ValueError(
-                f"Parameter `losses` should hold one loss a task, {len(self.task_weights)}. Found"
-                f" {len(losses)}."
+                f"Parameter `losses` should hold {len(self.task_weights)} losses, one per task."
+                f" Found {len(losses)}."
             )
         objectives = (
             torch.cat([losses.new_full((1,), penalty), losses]) if self.coefficient > 0 else losses
@@ -71,8 +71,9 @@ class ChebyshevAL(Scalariser):
         gaps = objectives - self.settings.reference
         if self._scale is None:
             self._scale = torch.zeros_like(gaps, dtype=torch.float64)
-        if not bool((self._scale > 0).all()):  # an objective's first value
-            start = gaps.detach().double()  # at its reference point it has no scale of its own
+        if not bool((self._scale > 0).all()):
+            # the first value of an objective sets its scale; at its reference point the scale is 1
+            start = gaps.detach().double()
             start = torch.where(start > 0, start, 1.0)
             self._scale = torch.where(self._scale > 0, self._scale.to(start), start)
         if self._multipliers.device != losses.device:
@@ -91,7 +92,8 @@ class ChebyshevAL(Scalariser):
         return total - ((p - self._multipliers).square().sum() / (2 * self._mu)).to(values.dtype)
 
     def bound(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        """``t*`` at these losses (`mu` > 0): the bound that the tasks' u_i approach from below."""
+        """Return the minimiser ``t*`` at these losses, for `mu` > 0. The values u_i of the tasks
+        approach this bound from below."""
         return best_bound(
             self._multipliers,
             self.values(losses, penalty)[self._first_task :].detach().double(),
@@ -108,8 +110,8 @@ class ChebyshevAL(Scalariser):
             self._mu *= self.settings.rho
 
     def part(self, preference: Tensor, tasks: list[int]) -> Balancing:
-        """The multipliers of these tasks, with sum 1, and their scales; an objective without a
-        value so far has the scale 0."""
+        """Return the method over these tasks, with their multipliers rescaled to sum 1 and their
+        scales. An objective that had no value so far has the scale 0."""
         part = type(self)(self.settings, preference, self.coefficient)
         kept = (self._kept[self._first_task :] - self._first_task).tolist()
         own = self._multipliers[[kept.index(task) for task in tasks if task in kept]]

@@ -1,7 +1,7 @@
-"""TorchJD: how its classes are made, and their private state.
+"""Construction of TorchJD's classes, and access to their private state.
 
-TorchJD's methods keep their state in private attributes without a public way to save it. They are
-read and written here only; a test compares this module with the installed TorchJD.
+TorchJD's methods keep their state in private attributes and provide no public way to save it. Only
+this module reads and writes them; a test compares it with the installed TorchJD.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ STATE: Mapping[str, Mapping[str, str]] = {
         "steps": "_n_steps",
     },
 }
-"""By class of TorchJD, the names in a checkpoint and the attributes that they stand for."""
+"""For each class of TorchJD, its private attributes by their names in a checkpoint."""
 
 
 def aggregation(method: str, **options: Any) -> Any:
-    """``torchjd.aggregation.<method>(**options)``; imported here, because TorchJD loads its solvers
-    at once, which takes longer than all the rest."""
+    """Return ``torchjd.aggregation.<method>(**options)``. TorchJD is imported here, because its
+    import loads its solvers, which takes longer than all other imports."""
     from torchjd import aggregation
 
     return getattr(aggregation, method)(**options)
 
 
 def scalarization(method: str, *arguments: Any, **options: Any) -> Any:
-    """``torchjd.scalarization.<method>(*arguments, **options)``."""
+    """Return ``torchjd.scalarization.<method>(*arguments, **options)``."""
     from torchjd import scalarization
 
     return getattr(scalarization, method)(*arguments, **options)
 
 
 def state_of(method: Any) -> dict[str, Any]:
-    """Copies of the state of a weighting listed in `STATE`; None where it has not been called."""
+    """Return copies of the state of a weighting listed in `STATE`; values are None before its first
+    call."""
     found = {
         key: getattr(method, attribute) for key, attribute in STATE[type(method).__name__].items()
     }
@@ -54,8 +55,8 @@ def state_of(method: Any) -> dict[str, Any]:
 
 
 def restore(method: Any, state: Mapping[str, Any], device: torch.device | None = None) -> None:
-    """Bring a weighting listed in `STATE` into a state of `state_of`, with its tensors on `device`
-    (the CPU where None)."""
+    """Load a state of `state_of` into a weighting listed in `STATE`, with its tensors on `device`
+    (the CPU if None)."""
     method.reset()
     name = type(method).__name__
     values = {
@@ -80,8 +81,8 @@ def restore(method: Any, state: Mapping[str, Any], device: torch.device | None =
 
 
 def famo_state(method: Any) -> dict[str, Any]:
-    """The logits (K,) of a FAMO scalarizer and the moments of its Adam, empty before its first
-    update."""
+    """Return the logits (K,) of a FAMO scalarizer and the moments of its Adam optimiser, which are
+    empty before its first update."""
     optimizer, logits = method._optimizer, method._w
     moments = {} if optimizer is None else optimizer.state[logits]
     return {
@@ -91,7 +92,7 @@ def famo_state(method: Any) -> dict[str, Any]:
 
 
 def restore_famo(method: Any, state: Mapping[str, Any]) -> None:
-    """Bring a FAMO scalarizer into a state of `famo_state`."""
+    """Load a state of `famo_state` into a FAMO scalarizer."""
     method.reset()
     with torch.no_grad():
         method._w.copy_(state["logits"])

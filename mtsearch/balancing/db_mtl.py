@@ -16,12 +16,12 @@ EPSILON = 1e-8
 
 
 class DBMTL(GradientBalancing):
-    """Dual balancing (Lin et al. 2023, algorithm 1): of the losses by ``g_i = grad log(f_i +
-    1e-8)``, of the gradients by their lengths.
+    """Dual balancing (Lin et al. 2023, algorithm 1). The losses are balanced by their logarithm,
+    ``g_i = grad log(f_i + 1e-8)``, and the gradients by their lengths.
 
-    ``m_i <- b m_i + (1 - b) g_i`` with ``b = memory / step^fading`` and m = 0 at first; the update
-    is ``sum_i (max_j |m_j| / |m_i|) m_i``. The tasks' own parameters follow the logarithms as well.
-    The state is m, K times the parameters.
+    ``m_i <- b m_i + (1 - b) g_i`` with ``b = memory / step^fading``, starting from m = 0; the
+    update is ``sum_i (max_j |m_j| / |m_i|) m_i``. The task-specific parameters get the gradients of
+    the logarithms as well. The state is m, with K times the size of the parameters.
     """
 
     task_state: ClassVar[dict[str, int]] = {"means": 1}

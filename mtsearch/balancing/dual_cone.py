@@ -1,4 +1,4 @@
-"""The projection on the dual cone of the gradients, of UPGrad and DualProj."""
+"""The projection on the dual cone of the gradients, used by UPGrad, DualProj and CAGrad."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from mtsearch.balancing.gramians import unit_gramian
 
 
 def dual_cone_weights(gramian: Tensor, weights: Tensor) -> Tensor:
-    """``v`` (K,) such that ``sum_i v_i g_i`` is the nearest vector to ``sum_i u_i g_i`` that has a
-    non-negative product with every gradient; `weights` (K,) are u, the Gramian (K, K) is float64.
+    """Project ``sum_i u_i g_i`` on the dual cone: the nearest vector that has a non-negative inner
+    product with every gradient.
 
-    It minimises ``v^T G v`` over ``v >= u`` (Quinton & Rey 2024, proposition 1). With ``v = u + y /
-    l`` and unit gradients this is a non-negative least squares problem, which an active-set method
-    solves exactly, however different the gradients' lengths ``l`` are.
+    The weights v of the projection minimise ``v^T G v`` over ``v >= u`` (Quinton & Rey 2024,
+    proposition 1). With ``v = u + y / l``, l the lengths of the gradients, and unit gradients this
+    is a non-negative least squares problem, which an active-set method solves exactly, however much
+    the lengths differ.
+
+    Args:
+        gramian: (K, K) Gramian of the gradients, float64.
+        weights: (K,) the weights u.
+
+    Returns:
+        The weights v (K,) of the projection ``sum_i v_i g_i``.
     """
     lengths, cosines = unit_gramian(gramian)
     scaled = weights * lengths

@@ -12,11 +12,12 @@ from mtsearch.config import schema
 
 
 class DWA(Scalariser):
-    """``sum_i w_i f_i``, ``w = K softmax(r / T)``, ``r_i`` the ratio of task i's last two losses
-    (Liu et al. 2019, equation 7).
+    """``sum_i w_i f_i``, ``w = K softmax(r / T)``, ``r_i`` the ratio of the last two losses of
+    task i (Liu et al. 2019, equation 7).
 
-    Weights are 1 until there are two. The losses are those measured on fixed training images at the
-    ends of the epochs, not means over the epochs' batches; the state is the last two.
+    The weights are 1 until two losses are known. The losses are measured on fixed training images
+    at the end of each epoch; they are not means over the batches of the epoch. The state is the
+    last two losses of each task.
     """
 
     task_state: ClassVar[dict[str, int]] = {"past": 1}
@@ -29,7 +30,7 @@ class DWA(Scalariser):
         return (self.weights(losses) * losses).sum()
 
     def weights(self, losses: Tensor) -> Tensor:
-        """The weights (K,) of this epoch."""
+        """Return the weights (K,) of this epoch."""
         if len(self._past) < 2:
             return torch.ones_like(losses)
         older, newer = losses.new_tensor(self._past)

@@ -15,11 +15,11 @@ from mtsearch.config import schema
 
 
 class ExcessMTL(GradientBalancing):
-    """Exponentiated gradient steps on the weights along the excess risks ``g_i^T H_i^-1 g_i`` (He
-    et al. 2024, equations 6, 7 and 9).
+    """Update the weights by exponentiated gradient steps along the excess risks ``g_i^T H_i^-1
+    g_i`` (He et al. 2024, equations 6, 7 and 9).
 
-    ``H_i`` is the root of the running sum of squared gradients: the state is K times the shared
-    parameters, and the weights.
+    ``H_i`` is the square root of the running sum of squared gradients. The state is this sum, with
+    K times the size of the shared parameters, and the weights.
     """
 
     task_state: ClassVar[dict[str, int]] = {"weights": 1, "squares": 1, "first": 1, "warmup": 1}
@@ -38,8 +38,8 @@ class ExcessMTL(GradientBalancing):
         return jacobian.combine(self._method(matrix))
 
     def _start_late_tasks(self, matrix: Tensor) -> None:
-        """Tasks without a risk so far (no labels in all steps before) start at the risk of this
-        step, not at 0, to which every risk is infinitely large."""
+        """Initialise tasks that had no labels in all earlier steps with their risk in this step.
+        Risks are divided by the initial risk, which must not be 0."""
         state = state_of(self._method)
         scale = state["warmup"] if state["first"] is None else state["first"]
         if state["steps"] < max(1, self.settings.warmup) or bool((scale > 0).all()):
@@ -55,7 +55,7 @@ class ExcessMTL(GradientBalancing):
         before = state_of(self._method)["steps"]
         super().absorb(part, tasks)
         state = state_of(self._method)
-        if 0 < before < state["steps"] <= self.settings.warmup:  # absent tasks keep their mean
+        if 0 < before < state["steps"] <= self.settings.warmup:  # the mean of absent tasks stays
             absent = [task for task in range(len(self.task_weights)) if task not in tasks]
             state["warmup"][absent] *= state["steps"] / before
             restore(self._method, state, state["squares"].device)

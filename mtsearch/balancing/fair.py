@@ -11,28 +11,36 @@ from mtsearch.config.errors import BadInput
 
 ITERATIONS = 200
 QUADRATIC = 1e-6
-"""Below this error the full Newton step squares it, and a line search would see rounding errors."""
-SOLVED = 1e-6
-"""How far ``(G w)_i w_i^(1/alpha)`` may be from 1 in a solution; it is 1e-12 and less unless the
-gradients are stationary to rounding."""
+"""Below this error Newton's method converges quadratically with full steps, and a line search would
+compare rounding errors."""
+TOLERANCE = 1e-6
+"""Largest accepted deviation of ``(G w)_i w_i^(1/alpha)`` from 1; it is at most 1e-12 unless the
+gradients are stationary up to rounding errors."""
 
 
 def fair_weights(gramian: Tensor, alpha: float = 1.0) -> Tensor:
-    """Positive weights ``w`` (K,) that solve ``G w = w^(-1/alpha)``, for a Gramian (K, K) in
-    float64.
+    """Find the positive weights ``w`` (K,) that solve ``G w = w^(-1/alpha)``.
 
-    The equation is the stationarity of the convex ``w^T G w / 2 - sum_i psi(w_i)`` with ``psi'(w) =
-    w^(-1/alpha)``, which a damped Newton iteration minimises from the solution for orthogonal
-    gradients, ``s_i = G_ii^(-alpha / (1 + alpha))``. It runs in ``u_i = w_i / s_i`` and steps
-    relative to u, so that gradients of any lengths make a system of the same condition.
+    The equation is the stationarity condition of the convex function ``w^T G w / 2 - sum_i
+    psi(w_i)`` with ``psi'(w) = w^(-1/alpha)``. A damped Newton iteration minimises it, starting
+    near the solution for orthogonal gradients, ``s_i = G_ii^(-alpha / (1 + alpha))``. It iterates
+    on ``u_i = w_i / s_i`` with steps relative to u, so that the condition of the linear systems
+    does not depend on the lengths of the gradients.
 
-    A task whose gradient is 0 has no finite solution: its weight is 0, and the others are solved
-    without it. Where a convex combination of the gradients is 0 to rounding (a Pareto-stationary
-    point) no w solves the equation, and all weights are 0: no direction serves all tasks.
+    A task whose gradient is 0 has no finite solution: its weight is 0, and the equation is solved
+    for the other tasks. If a convex combination of the gradients is 0 up to rounding errors (a
+    Pareto-stationary point), no w solves the equation and all weights are 0.
+
+    Args:
+        gramian: (K, K) Gramian of the gradients, float64.
+        alpha: the exponent, above 0.
+
+    Returns:
+        The weights w (K,).
 
     Raises:
-        BadInput: the iteration does not reach the solution: with an `alpha` far from 1 the weights
-            differ by more orders of magnitude than float64 holds.
+        BadInput: the iteration does not converge, because with an `alpha` far from 1 the weights
+            differ by more orders of magnitude than float64 represents.
     """
     lengths, cosines = unit_gramian(gramian)
     own = lengths > 0
@@ -40,56 +48,56 @@ def fair_weights(gramian: Tensor, alpha: float = 1.0) -> Tensor:
     if bool(own.any()) and not stationary(cosines[own][:, own]):
         shares = lengths[own] ** ((1 - alpha) / (1 + alpha))
         orthogonal = lengths[own] ** (-2 * alpha / (1 + alpha))
-        found = _relative(cosines[own][:, own], shares, alpha)
+        found = _solve_relative(cosines[own][:, own], shares, alpha)
         if found is None:
             raise BadInput(
                 f"`trial.balancing` with `alpha` {alpha:g} should find weights for the gradients of"
-                f" this step. Found none; their lengths are {lengths.tolist()}. Use an `alpha`"
-                " nearer to 1."
+                f" this step. Found no solution for gradients of lengths {lengths.tolist()}. Use an"
+                " `alpha` nearer to 1."
             )
         weights[own] = orthogonal * found
     return weights
 
 
-def _relative(cosines: Tensor, shares: Tensor, alpha: float) -> Tensor | None:
-    """``u`` (K,) with ``(C (a u))_i / a_i = u_i^(-1/alpha)``, `shares` being a; None where the
-    iteration does not reach it."""
+def _solve_relative(cosines: Tensor, shares: Tensor, alpha: float) -> Tensor | None:
+    """Return ``u`` (K,) with ``(C (a u))_i / a_i = u_i^(-1/alpha)``, where a is `shares`; None if
+    the iteration does not converge."""
     power = 1 - 1 / alpha
     coupling = cosines * torch.outer(1 / shares, shares)  # (coupling u)_i = u_i^(-1/alpha)
 
-    def missed(u: Tensor) -> Tensor:
+    def residual(u: Tensor) -> Tensor:
         return coupling @ u * u ** (1 / alpha) - 1
 
     u = coupling.clamp_min(0).sum(1) ** (-alpha / (1 + alpha))
-    off = missed(u)
-    best, least = u, float(off.abs().max())
+    error = residual(u)
+    best, least = u, float(error.abs().max())
     for _ in range(ITERATIONS):
-        # The Newton step d u_i / u_i: in delta_i = a_i d u_i / u_i its matrix is symmetric and
+        # In the variables delta_i = a_i d u_i / u_i the matrix of the Newton step is symmetric and
         # does not contain the lengths.
         barrier = u**power
         hessian = torch.outer(u, u) * cosines + torch.diag(barrier) / alpha
         equal = hessian.diagonal().rsqrt()
         factor, failed = torch.linalg.cholesky_ex(hessian * torch.outer(equal, equal))
-        right = (-shares * barrier * off * equal)[:, None]
+        right = (-shares * barrier * error * equal)[:, None]
         delta = torch.cholesky_solve(right, factor)[:, 0] * equal
         if int(failed) or not bool(delta.isfinite().all()):
             break
         relative = delta / shares
         length = min(1.0, 0.9 / max(float(-relative.min()), 1e-300))
-        along = shares * delta * barrier  # the derivative in that direction is <along, missed>
-        start = float(along @ off)
+        along = shares * delta * barrier  # the derivative in that direction is <along, residual>
+        start = float(along @ error)
         for _ in range(60):
             moved = u * (1 + length * relative)
-            ahead = missed(moved)
+            next_error = residual(moved)
             if least < QUADRATIC or abs(
-                float((along * (moved / u) ** (-1 / alpha)) @ ahead)
+                float((along * (moved / u) ** (-1 / alpha)) @ next_error)
             ) <= 0.9 * abs(start):
                 break
             length /= 2
-        u, off = moved, ahead
-        found = float(off.abs().max())
-        if found >= least and least < SOLVED:  # rounding errors are reached
+        u, error = moved, next_error
+        found = float(error.abs().max())
+        if found >= least and least < TOLERANCE:  # rounding errors are reached
             break
         if found < least:
             best, least = u, found
-    return best if least < SOLVED else None
+    return best if least < TOLERANCE else None

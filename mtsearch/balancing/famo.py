@@ -13,11 +13,11 @@ from mtsearch.config import schema
 
 
 class FAMO(Scalariser):
-    """``c sum_i z_i log f_i`` with ``z = softmax(w)`` (Liu et al. 2023, algorithm 2): Adam moves w
-    towards the losses that fell least.
+    """``c sum_i z_i log f_i`` with ``z = softmax(w)`` (Liu et al. 2023, algorithm 2). Adam updates
+    w so that the losses that decreased least gain weight.
 
-    How far they fell is seen by evaluating the step's batch again after the step. The state is w
-    and Adam's.
+    The decrease is measured by evaluating the step's batch again after the step. The state is w
+    and the state of Adam.
     """
 
     task_state: ClassVar[dict[str, int]] = {"logits": 1, "adam": 1}

@@ -11,8 +11,8 @@ from mtsearch.config import schema
 
 
 class GradDrop(GradientBalancing):
-    """Gradient sign dropout (Chen et al. 2020, algorithm 1, lines 10 to 15), coordinate by
-    coordinate: it has no weights of tasks."""
+    """Gradient sign dropout (Chen et al. 2020, algorithm 1, lines 10 to 15). It acts on each
+    coordinate separately and has no task weights."""
 
     def __init__(
         self, settings: schema.GradDropConfig, preference: Tensor, coefficient: float

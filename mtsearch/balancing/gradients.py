@@ -1,4 +1,4 @@
-"""Gradient methods: balancing methods that turn the gradients of the tasks' losses into one."""
+"""Gradient methods: balancing methods that combine the gradients of the tasks' losses."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from mtsearch.config.errors import BadInput
 
 
 class GradientBalancing(Balancing):
-    """Combines the K gradients of the losses, either at the shared features or in the shared
+    """Combines the K gradients of the losses with respect to the shared features or the shared
     parameters.
 
-    - ``feature``: the Jacobian is taken at the boundary, where it costs a pass through each head;
-      one pass through the shared part follows with the combined gradient. Parameters behind the
-      boundary that several tasks share get the sum of the tasks' gradients.
-    - ``parameter``: the Jacobian is taken in all shared parameters, one pass through the whole
-      network a task.
+    - ``feature``: the Jacobian is taken with respect to the shared features, which costs one
+      backward pass through each head. One backward pass through the shared part with the combined
+      gradient follows. Shared parameters after these features get the sum of the tasks' gradients.
+    - ``parameter``: the Jacobian is taken with respect to all shared parameters, which costs one
+      backward pass through the whole network per task.
 
-    With several ranks the first sums the Gramian over them, the second the Jacobian.
+    With several ranks, level ``feature`` sums the Gramian over the ranks, and level ``parameter``
+    the Jacobian.
 
-    At both levels the tasks' own parameters get the gradient of their own loss, without a weight.
+    At both levels the task-specific parameters get the unweighted gradient of their task's loss.
 
-    A subclass implements `aggregate`, and `objectives` where it does not differentiate the losses
-    themselves.
+    A subclass implements `aggregate`, and `objectives` if it differentiates functions of the losses
+    instead of the losses.
     """
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
@@ -43,16 +44,20 @@ class GradientBalancing(Balancing):
 
     @abstractmethod
     def aggregate(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
-        """The combined gradient, a tensor for each block of `jacobian`; `losses` (K,) are those of
-        the step, without graphs."""
+        """Return the combined gradient, one tensor for each block of `jacobian`.
+
+        Args:
+            jacobian: the gradients of the K objectives.
+            losses: (K,) the losses of the step, without graphs.
+        """
 
     def objectives(self, terms: Sequence[Tensor]) -> Sequence[Tensor]:
-        """What is differentiated, from the K losses (scalars with their graphs)."""
+        """Return the K scalars to differentiate, given the K losses (scalars with their graphs)."""
         return terms
 
     def backward_present(self, step: Step, tasks: list[int]) -> None:
-        """As for all methods; a single present task has its plain gradient, and leaves the
-        state."""
+        """Run `backward` on the present tasks. A single present task gets its plain gradient, and
+        the state does not change."""
         if len(tasks) > 1 or not bool(self.task_weights[tasks].any()):
             super().backward_present(step, tasks)
             return
@@ -74,7 +79,7 @@ class GradientBalancing(Balancing):
     def _through_features(self, step: Step, terms: Sequence[Tensor], losses: Tensor) -> None:
         if not step.shared:
             raise BadInput(
-                f"{self._key} with `level: feature` should have features that all tasks share."
+                f"{self._key} with `level: feature` needs features that all tasks share."
                 f" Found none. {self._hint}"
             )
         if any(
@@ -91,7 +96,7 @@ class GradientBalancing(Balancing):
             if feature.requires_grad
         ]
         jacobian = _jacobian(terms, [leaf for _, leaf in pairs], step.over_ranks)
-        if pairs:  # a frozen shared part does not use gradients
+        if pairs:  # empty if the shared part is frozen
             torch.autograd.backward(
                 [feature for feature, _ in pairs], self._combined(jacobian, losses)
             )
@@ -100,8 +105,7 @@ class GradientBalancing(Balancing):
         parameters = [p for p in step.shared_parameters if p.requires_grad]
         if not parameters:
             raise BadInput(
-                f"{self._key} should have parameters that several tasks share. Found none."
-                f" {self._hint}"
+                f"{self._key} needs parameters that several tasks share. Found none. {self._hint}"
             )
         before = [p.grad for p in parameters]
         jacobian = _jacobian(terms, parameters)
@@ -125,7 +129,7 @@ class GradientBalancing(Balancing):
 
     @property
     def _hint(self) -> str:
-        return "Use `linear`, or an architecture that shares."
+        return "Use `linear`, or an architecture with a shared part."
 
 
 def _jacobian(
@@ -133,8 +137,8 @@ def _jacobian(
     leaves: Sequence[Tensor],
     over_ranks: Callable[[Tensor], Tensor] | None = None,
 ) -> Jacobian:
-    """The Jacobian of the terms in the leaves, whose ``.grad`` is None afterwards; all other leaves
-    accumulate the terms' gradients."""
+    """Return the Jacobian of the terms with respect to `leaves`, whose ``.grad`` is None
+    afterwards. All other leaves of the graph accumulate the gradients of the terms."""
     rows: list[list[Tensor]] = []
     for number, term in enumerate(terms):
         for leaf in leaves:

@@ -12,14 +12,14 @@ from mtsearch.config import schema
 
 
 class GradNorm(Weighting):
-    """Weights that bring the lengths ``n_i = w_i |g_i|`` to ``mean(n) r_i^alpha`` (Chen et al.
-    2018, equations 1 and 2).
+    """Learn weights with which the gradient lengths ``n_i = w_i |g_i|`` approach ``mean(n)
+    r_i^alpha`` (Chen et al. 2018, equations 1 and 2).
 
-    ``r_i`` is the inverse training rate: the loss over its value in the first step, over the mean
-    of these ratios. The weights are ``K softmax(v)``, so that they stay positive with sum K, and
-    Adam with `lr` lowers ``sum_i |n_i - mean(n) r_i^alpha| / mean(n)``, the targets being
-    constants; the divisor makes the step independent of the gradients' scale. The state is v,
-    Adam's, and the first losses.
+    ``r_i`` is the relative inverse training rate: the ratio of the loss to its value in the first
+    step, divided by the mean of these ratios over the tasks. The weights are ``K softmax(v)``, so
+    that they stay positive with sum K. Adam with learning rate `lr` minimises ``sum_i |n_i -
+    mean(n) r_i^alpha| / mean(n)`` with constant targets; the divisor makes the step independent of
+    the scale of the gradients. The state is v, the state of Adam, and the first losses.
     """
 
     scale_free = False
@@ -43,7 +43,7 @@ class GradNorm(Weighting):
         losses = losses.to(gramian)
         if self._first is None:
             self._first = torch.zeros_like(losses)
-        if not bool((self._first > 0).all()):  # a task's first step with labels
+        if not bool((self._first > 0).all()):  # tasks that had no labels before this step
             self._first = torch.where(
                 self._first > 0, self._first, torch.where(losses > 0, losses, 1.0)
             )

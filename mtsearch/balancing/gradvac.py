@@ -12,17 +12,17 @@ from mtsearch.balancing.weighting import TorchJD
 
 
 class GradVac(TorchJD):
-    """Gradient vaccine (Wang et al. 2021): a gradient whose cosine with another lies below their
-    running mean is turned to reach it.
+    """Gradient vaccine (Wang et al. 2021). A gradient whose cosine with another gradient lies below
+    the running mean of their cosines is changed so that the cosine equals that mean.
 
-    The state is that running mean (K, K).
+    The state is the running mean (K, K).
     """
 
     method = "GradVacWeighting"
     task_state: ClassVar[dict[str, int]] = {**TorchJD.task_state, "cosines": 2}
 
     def options(self) -> dict[str, Any]:
-        # TorchJD's default of 1e-8 would halve the cosines of gradients that are 1e-4 times as
+        # TorchJD's default eps of 1e-8 would halve the cosines of gradients that are 1e-4 times as
         # long as the others.
         return {"beta": self.settings.rate, "eps": 1e-20}
 

@@ -13,12 +13,12 @@ RANK = 1e-12
 
 
 class IMTLG(Weighting):
-    """Weights of sum 1, some of them negative, with which the sum projects equally on all unit
-    gradients (Liu et al. 2021, equation 6).
+    """Weights of sum 1, which may be negative, with which the weighted sum of the gradients has
+    equal projections on all unit gradients (Liu et al. 2021, equation 6).
 
-    ``w_i = (C^+ 1)_i / l_i`` up to their sum, C being the Gramian of the unit gradients and l the
-    lengths; with C^+ in place of G^+ gradients of any lengths keep their part. Where the sum is 0,
-    as at opposed gradients of one length, all weights are 0.
+    ``w_i = (C^+ 1)_i / l_i``, divided by their sum, with C the Gramian of the unit gradients and l
+    their lengths. Unlike G^+, C^+ remains accurate for gradients whose lengths differ by orders of
+    magnitude. If the sum is 0, as for opposed gradients of equal length, all weights are 0.
     """
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:

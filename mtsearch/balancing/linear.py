@@ -9,11 +9,11 @@ from mtsearch.balancing.scalariser import Scalariser
 
 
 class Linear(Scalariser):
-    """``sum_i k_i f_i``, plus the constant ``k0 f_0`` where there is a sparsity objective. Reaches
-    only the convex part of a front.
+    """``sum_i k_i f_i``, plus the constant ``k0 f_0`` if there is a sparsity objective. It reaches
+    only the convex parts of a Pareto front.
 
-    A step on some tasks only has ``(K / k) sum_i k_i f_i`` over those k: with equal preferences
-    their mean, whatever the task schedule.
+    In a step on k of the K tasks it is ``(K / k) sum_i k_i f_i`` over those k tasks, which is their
+    mean loss if all preferences are equal, for every task schedule.
     """
 
     subsets = True
@@ -22,7 +22,8 @@ class Linear(Scalariser):
         return (self._weights(losses) * losses).sum() + self.coefficient * penalty
 
     def update(self, step: Step) -> None:
-        """The weights are constants: a task without labels takes nothing from the others."""
+        """Run `backward` on the present tasks. The weights are constants, so that the weights of
+        the present tasks do not depend on which others are absent."""
         if step.present is None or all(step.present):
             self.backward(step)
             return

@@ -13,9 +13,10 @@ class MGDA(Weighting):
     """``min |sum_i alpha_i g_i|^2`` over the simplex (Désidéri 2012; Sener & Koltun 2018, equation
     3), solved exactly.
 
-    The result lowers all losses at once or is zero. With `normalise` the solver sees ``g_i / c_i``,
-    ``c_i`` being ``|g_i|``, the loss or both, and its weights combine the gradients themselves, as
-    in the authors' code. Without it the smallest gradient has the most weight.
+    The result is a descent direction of all losses or zero. With `normalise` the solver gets
+    ``g_i / c_i``, where ``c_i`` is ``|g_i|``, the loss or their product, and its weights are
+    applied to the gradients ``g_i``, as in the authors' code. Without `normalise` the shortest
+    gradient has the largest weight.
     """
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:

@@ -8,27 +8,32 @@ from torch import Tensor
 from mtsearch.balancing.gramians import gramian_factor
 
 STATIONARY = 1e-13
-"""Unit gradients with a convex combination whose squared length is below this are dependent to the
-rounding errors of their Gramian."""
+"""A convex combination of unit gradients whose squared length is below this counts as 0, because
+the rounding errors of the Gramian are of this size."""
 
 
 def min_norm_weights(gramian: Tensor) -> Tensor:
-    """``alpha`` (K,) on the simplex with the least ``|sum_i alpha_i g_i|^2 = alpha^T G alpha``, for
-    a Gramian (K, K) in float64.
+    """Minimise ``|sum_i alpha_i g_i|^2 = alpha^T G alpha`` over the simplex.
 
-    Two gradients have a closed form. For more, the minimiser of ``|R^T x|^2 + (sum_i x_i - 1)^2``
-    over ``x >= 0``, with ``R R^T = G``, is ``alpha / (1 + |g|^2)`` (Lawson & Hanson 1974, chapter
-    23), so an active-set solver for non-negative least squares finds it exactly, where Frank-Wolfe
-    steps would only approach it.
+    For two gradients there is a closed form. For more, the minimiser of ``|R^T x|^2 + (sum_i x_i -
+    1)^2`` over ``x >= 0``, with ``R R^T = G``, is ``alpha / (1 + |g|^2)`` (Lawson & Hanson 1974,
+    chapter 23). An active-set solver for non-negative least squares finds it exactly, whereas
+    Frank-Wolfe iterations only approximate it.
+
+    Args:
+        gramian: (K, K) Gramian of the gradients, float64.
+
+    Returns:
+        The minimiser alpha (K,), on the simplex.
     """
     k = len(gramian)
     if k == 1:
         return torch.ones_like(gramian[0])
     if k == 2:
-        apart = gramian[0, 0] + gramian[1, 1] - 2 * gramian[0, 1]
+        distance = gramian[0, 0] + gramian[1, 1] - 2 * gramian[0, 1]
         first = (
-            ((gramian[1, 1] - gramian[0, 1]) / apart).clamp(0, 1)
-            if apart > 0
+            ((gramian[1, 1] - gramian[0, 1]) / distance).clamp(0, 1)
+            if distance > 0
             else gramian.new_tensor(0.5)
         )
         return torch.stack([first, 1 - first])
@@ -43,7 +48,7 @@ def min_norm_weights(gramian: Tensor) -> Tensor:
 
 
 def stationary(cosines: Tensor) -> bool:
-    """Whether a convex combination of the unit gradients with Gramian `cosines` (K, K) is 0 to
-    rounding."""
+    """Return whether a convex combination of the unit gradients with Gramian `cosines` (K, K) is 0
+    up to rounding errors."""
     weights = min_norm_weights(cosines)
     return float(weights @ cosines @ weights) < STATIONARY

@@ -17,7 +17,7 @@ class NashMTL(Weighting):
     """``G w = 1 / w``, the Nash bargaining solution (Navon et al. 2022, algorithm 1), by a damped
     Newton iteration (see `fair_weights`).
 
-    The state is the last solution, which serves `every` steps, and the number of steps since.
+    The state is the last solution, which is used for `every` steps, and the number of steps since.
     """
 
     scale_free = False  # `max_norm` bounds the update itself
@@ -39,7 +39,8 @@ class NashMTL(Weighting):
         return self._last * longest / squared**0.5 if 0 < longest**2 < squared else self._last
 
     def part(self, preference: Tensor, tasks: list[int]) -> Balancing:
-        """Solved for these tasks alone: the solution depends on which tasks there are."""
+        """Return the method over these tasks without a last solution, because the solution depends
+        on the set of tasks."""
         part = super().part(preference, tasks)
         assert isinstance(part, NashMTL)
         part._last = None

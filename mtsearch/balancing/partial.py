@@ -1,4 +1,4 @@
-"""State of a balancing method for some of its tasks."""
+"""Selecting and merging the state of a balancing method for some of its tasks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 def select(
     state: Mapping[str, Any], axes: Mapping[str, int], tasks: Sequence[int]
 ) -> dict[str, Any]:
-    """The part of a method's state that belongs to `tasks`.
+    """Return the part of a method's state that belongs to `tasks`.
 
     Args:
-        state: of all K tasks.
-        axes: for each entry with values per task, how many leading axes are over the tasks; other
+        state: the state over all K tasks.
+        axes: for each entry with values per task, the number of leading axes over the tasks; other
             entries are shared.
         tasks: indices of the tasks, ascending.
     """
@@ -30,8 +30,8 @@ def merge(
     tasks: Sequence[int],
     count: int,
 ) -> dict[str, Any]:
-    """`state` of `count` tasks with the values of `tasks` taken from `part`. Where `state` has no
-    value yet, the other tasks have 0."""
+    """Return the state of `count` tasks with the values of `tasks` replaced by those of `part`. If
+    `state` has no value yet, the other tasks get 0."""
     return {
         key: _put(state[key], value, axes.get(key, 0), list(tasks), count)
         for key, value in part.items()
@@ -47,7 +47,7 @@ def _pick(value: Any, axes: int, tasks: list[int]) -> Any:
         for axis in range(min(axes, value.dim())):
             value = value.index_select(axis, torch.tensor(tasks, device=value.device))
         return value
-    if _numbers(value):
+    if _is_list_of_numbers(value):
         return [value[task] for task in tasks]
     return [_pick(item, axes, tasks) for item in value]
 
@@ -67,7 +67,7 @@ def _put(value: Any, part: Any, axes: int, tasks: list[int], count: int) -> Any:
         index = torch.tensor(tasks, device=part.device)
         whole[torch.meshgrid(*[index] * axes, indexing="ij")] = part
         return whole
-    if _numbers(part):
+    if _is_list_of_numbers(part):
         whole = [0.0] * count if value is None else list(value)
         for task, item in zip(tasks, part, strict=True):
             whole[task] = item
@@ -76,5 +76,5 @@ def _put(value: Any, part: Any, axes: int, tasks: list[int], count: int) -> Any:
     return [_put(a, b, axes, tasks, count) for a, b in zip(old, part, strict=True)]
 
 
-def _numbers(values: Any) -> bool:
+def _is_list_of_numbers(values: Any) -> bool:
     return len(values) > 0 and all(isinstance(v, int | float) or v is None for v in values)

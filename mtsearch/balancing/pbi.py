@@ -6,21 +6,21 @@ from torch import Tensor
 
 from mtsearch.balancing.scalariser import Scalariser
 
-EPSILON = 1e-12  # keeps the distance's gradient finite on the direction itself
-LEAST = 1e-6  # a task without weight may be this much worse than one that has all
+EPSILON = 1e-12  # keeps the gradient of the distance finite where the distance is 0
+MIN_WEIGHT = 1e-6  # weights are clamped to this, because the direction is their inverse
 
 
 class PBI(Scalariser):
-    """``d_1 + theta d_2``: the length of ``f - a`` along the unit direction v, and its distance
-    from it (Zhang & Li 2007).
+    """``d_1 + theta d_2``, with ``d_1`` the length of the projection of ``f - a`` on the unit
+    direction v and ``d_2`` its distance from the line along v (Zhang & Li 2007).
 
-    The published direction is the proportion that the losses shall have. A preference is
-    importance, so v is proportional to ``1 / k``: the ray on which the weighted losses are equal,
+    In the paper v gives the desired proportions of the losses. Here the preference k expresses
+    importance, so that v is proportional to ``1 / k``: on this ray the weighted losses are equal,
     as for `chebyshev`.
     """
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        direction = 1 / self._weights(losses).clamp_min(LEAST)
+        direction = 1 / self._weights(losses).clamp_min(MIN_WEIGHT)
         direction = direction / direction.norm()
         gap = losses - self.settings.reference
         along = gap @ direction

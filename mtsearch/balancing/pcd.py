@@ -15,16 +15,16 @@ from mtsearch.config.errors import BadInput
 
 
 class PCD(TorchJD):
-    """The nearest step to the primary gradient that serves each other task by at least `tau` (Varam
-    et al. 2026).
+    """The vector nearest to the primary task's gradient whose inner product with every other
+    gradient is at least `tau` (Varam et al. 2026).
 
-    The gradients are divided by their running lengths first. Where no step serves all other tasks,
-    the update is the primary gradient. The state is the running mean of the gradients' squared
-    lengths, the primary task's first.
+    The gradients are divided by the running mean of their lengths first. If no vector satisfies all
+    constraints, the update is the primary gradient. The state is the running mean of the squared
+    lengths of the gradients, in an order in which the primary task is the first.
     """
 
     method = "PCDWeighting"
-    scale_free = False  # the running mean is of the lengths themselves
+    scale_free = False  # the running mean depends on the scale of the gradients
     task_state: ClassVar[dict[str, int]] = {**TorchJD.task_state, "squares": 1}
 
     def __init__(self, settings: schema.PCDConfig, preference: Tensor, coefficient: float) -> None:
@@ -32,7 +32,7 @@ class PCD(TorchJD):
         k = len(self.preference)
         if settings.primary >= k:
             raise BadInput(
-                f"`trial.balancing.primary` should be the number of a task, 0 to {k - 1}. Found"
+                f"`trial.balancing.primary` should be the index of a task, 0 to {k - 1}. Found"
                 f" {settings.primary}."
             )
         self._order = torch.tensor(
@@ -49,8 +49,8 @@ class PCD(TorchJD):
         return weights
 
     def _start_late_tasks(self, squares: Tensor) -> None:
-        """A task that had no gradient in all steps before starts at the length of its first one;
-        the mean over those steps would be too small."""
+        """Initialise tasks that had no gradient in all earlier steps with the length of their first
+        gradient; a mean that includes the earlier steps would be too small."""
         state = state_of(self._method)
         if state["squares"] is None or bool((state["squares"] > 0).all()):
             return
@@ -59,7 +59,8 @@ class PCD(TorchJD):
         restore(self._method, state)
 
     def backward_present(self, step: Step, tasks: list[int]) -> None:
-        """Without the primary task, the mean of the others' gradients; the state stays."""
+        """Run `backward` on the present tasks. If the primary task is absent, the update is the
+        mean of the present gradients, and the state does not change."""
         if self.settings.primary in tasks or len(tasks) == 1:
             super().backward_present(step, tasks)
             return
@@ -77,7 +78,8 @@ class PCD(TorchJD):
         return super().part(preference, self._places(tasks))
 
     def absorb(self, part: Balancing, tasks: list[int]) -> None:
-        """Absent tasks keep their mean: the running sum grows as its normalisation does."""
+        """Merge the state. The bias-corrected mean of absent tasks stays constant, so that their
+        running sum grows with its normalisation."""
         before, rate = self.state_dict(), self.settings.rate
         places = self._places(tasks)
         super().absorb(part, places)
@@ -88,7 +90,7 @@ class PCD(TorchJD):
             self.load_state_dict(state)
 
     def _places(self, tasks: list[int]) -> list[int]:
-        """Where the tasks stand in the state, the primary one first."""
+        """Return the positions of the tasks in the state, where the primary task is the first."""
         return [place for place, task in enumerate(self._order.tolist()) if task in tasks]
 
     def state_dict(self) -> dict[str, Any]:

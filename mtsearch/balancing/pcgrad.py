@@ -6,7 +6,7 @@ from mtsearch.balancing.weighting import TorchJD
 
 
 class PCGrad(TorchJD):
-    """Gradient surgery (Yu et al. 2020, algorithm 1): the order of the projections is drawn anew in
+    """Gradient surgery (Yu et al. 2020, algorithm 1). The order of the projections is random in
     each step."""
 
     method = "PCGradWeighting"

@@ -1,4 +1,4 @@
-"""Scalarisers: balancing methods that turn the losses into one scalar."""
+"""Scalarisers: balancing methods that combine the losses into one scalar."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from mtsearch.balancing.base import Balancing, Step
 
 
 class Scalariser(Balancing):
-    """Turns the losses of K tasks into one scalar whose gradient trains the network.
+    """Combines the losses of K tasks into one scalar whose gradient trains the network.
 
-    The objectives' weights are ``k = (k0, (1 - k0) * preference)``: `k0` is the sparsity
-    coefficient, and where it is 0 the preference stands alone. The sparsity objective (`penalty`)
-    never has a gradient here, GrOWL's prox minimises it; a subclass says where its value counts.
+    The weights of the objectives are ``k = (k0, (1 - k0) * preference)`` with the sparsity
+    coefficient `k0`; if it is 0, they are the preference. The sparsity objective (`penalty`) has no
+    gradient here, because GrOWL's prox minimises it; each subclass documents where its value is
+    used.
     """
 
     @abstractmethod
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:
-        """The scalar to call ``backward`` on.
+        """Return the scalar on which ``backward`` is called.
 
         Args:
             losses: (K,) mean losses of this step, with their graphs.
@@ -31,6 +32,6 @@ class Scalariser(Balancing):
         self(step.losses, step.penalty).backward()
 
     def _weights(self, losses: Tensor) -> Tensor:
-        """The tasks' weights with the losses' type and device."""
+        """Return the weights of the tasks with the dtype and device of the losses."""
         self.task_weights = self.task_weights.to(losses.device)
         return self.task_weights.to(losses.dtype)

@@ -12,13 +12,13 @@ from mtsearch.balancing.weighting import TorchJD
 
 
 class SDMGrad(TorchJD):
-    """Direction-oriented MGDA (Xiao et al. 2023): a few projected gradient steps on the weights,
-    which it keeps as its state.
+    """Direction-oriented MGDA (Xiao et al. 2023). Each update makes a few projected gradient steps
+    on the weights, which are the state.
 
-    The published method takes ``J_1 J_2^T`` of two batches and updates with a third; here one batch
-    serves all three. Steps of the settings' `lr` are shortened where they would not converge, to
-    ``(1 + momentum) / L`` with L the largest eigenvalue of the normalised Gramian: one long
-    gradient among K short ones makes L about K^2.
+    The published method computes ``J_1 J_2^T`` from two batches and the update from a third; here
+    one batch is used for all three. The learning rate `lr` is limited to ``(1 + momentum) / L``,
+    with L the largest eigenvalue of the normalised Gramian, because larger steps do not converge.
+    One long gradient among K short ones gives an L of about K^2.
     """
 
     method = "SDMGradWeighting"

@@ -1,4 +1,4 @@
-"""The probability simplex."""
+"""Projections on the probability simplex."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from torch import Tensor
 
 
 def simplex_projection(point: Tensor) -> Tensor:
-    """The nearest point (Euclidean) of the probability simplex to `point` (m,); NaN gives NaN.
+    """Return the Euclidean projection of `point` (m,) on the probability simplex; NaN gives NaN.
 
-    With the entries sorted decreasingly the threshold is ``max_k (sum_{i<=k} v_i - 1) / k`` (Held,
-    Wolfe & Crowder 1974).
+    With the entries v sorted in decreasing order the threshold is ``max_k (sum_{i<=k} v_i - 1) /
+    k`` (Held, Wolfe & Crowder 1974).
     """
-    shifted = point - point.amax()  # adding a constant changes nothing; keeps large entries exact
+    # the projection is invariant to a common shift; this one avoids rounding of large entries
+    shifted = point - point.amax()
     ranked = shifted.sort(descending=True).values
     ranks = torch.arange(1, len(point) + 1, dtype=point.dtype, device=point.device)
     threshold = ((ranked.cumsum(0) - 1) / ranks).amax()
@@ -20,14 +21,14 @@ def simplex_projection(point: Tensor) -> Tensor:
 
 
 def projected_multipliers(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
-    """``p``, the projection of ``multipliers + mu * values`` on the simplex: the weights of the
-    objectives' gradients; all (m,)."""
+    """Return the projection ``p`` of ``multipliers + mu * values`` on the simplex, all of shape
+    (m,): the weights of the gradients of the objectives."""
     return simplex_projection(multipliers + mu * values)
 
 
 def best_bound(multipliers: Tensor, values: Tensor, mu: float) -> Tensor:
-    """``t*``, the minimiser over t of the augmented Lagrangian of ``values - t <= 0``, for `mu` >
-    0.
+    """Return ``t*``, the minimiser over t of the augmented Lagrangian of the constraints ``values -
+    t <= 0``, for `mu` > 0.
 
     It solves ``sum_i max(0, multipliers_i + mu (values_i - t)) = 1``.
     """

@@ -11,8 +11,8 @@ class SmoothChebyshev(Scalariser):
     """``mu log sum_i exp(k_i (f_i - a) / mu)`` over the tasks with ``k_i > 0`` (Lin et al. 2024,
     equation 7).
 
-    It lies above the maximum by at most ``mu log K``. As in `Chebyshev`, the sparsity objective is
-    left to the prox.
+    It exceeds the maximum by at most ``mu log K``. As in `Chebyshev`, the sparsity objective is not
+    included.
     """
 
     def __call__(self, losses: Tensor, penalty: float = 0.0) -> Tensor:

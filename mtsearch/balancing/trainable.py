@@ -14,7 +14,7 @@ from mtsearch.balancing.scalariser import Scalariser
 
 
 class TrainableScalariser(Scalariser):
-    """A scalariser of TorchJD with a parameter a task, which starts at 0; `method` names its
+    """A scalariser of TorchJD with one parameter per task, initially 0; `method` is the name of its
     class."""
 
     method: ClassVar[str]
@@ -27,7 +27,8 @@ class TrainableScalariser(Scalariser):
         return self._method(losses)  # type: ignore[no-any-return]
 
     def backward_present(self, step: Step, tasks: list[int]) -> None:
-        """The scalariser of these tasks, with their entries of the parameter."""
+        """Run `backward` of the scalariser over these tasks, with their entries of the
+        parameter."""
         names = [name for name, _ in self._method.named_parameters()]
         part = scalarization(self.method, len(tasks))
         own = {name: p[tasks] for name, p in zip(names, self.parameters(), strict=True)}

@@ -6,7 +6,7 @@ from mtsearch.balancing.trainable import TrainableScalariser
 
 
 class Uncertainty(TrainableScalariser):
-    """``sum_i (exp(-s_i) f_i + s_i) / 2``, ``s_i`` the logarithm of task i's variance, learned with
-    the network (Kendall et al. 2018)."""
+    """``sum_i (exp(-s_i) f_i + s_i) / 2`` with ``s_i`` the logarithm of the variance of task i,
+    which is learned with the network (Kendall et al. 2018)."""
 
     method = "UW"

@@ -10,8 +10,8 @@ from mtsearch.balancing.weighting import Weighting
 
 
 class UPGrad(Weighting):
-    """``sum_i k_i P(g_i)``, P the projection on the dual cone of the gradients, so that no task
-    conflicts (Quinton & Rey 2024, equation 4), solved exactly."""
+    """``sum_i k_i P(g_i)``, P the projection on the dual cone of the gradients, so that the update
+    conflicts with no task (Quinton & Rey 2024, equation 4), solved exactly."""
 
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
         rows = torch.diag(self.preference)

@@ -1,4 +1,4 @@
-"""Weightings: gradient methods that find a weight for each task in the Gramian of the gradients."""
+"""Weightings: gradient methods that compute task weights from the Gramian of the gradients."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mtsearch.balancing.jacobian import Jacobian
 class Weighting(GradientBalancing):
     """``sum_i w_i g_i`` with weights from the Gramian ``G_ij = <g_i, g_j>``.
 
-    Where the weights do not depend on the gradients' common scale (`scale_free`), the Gramian is
-    brought to a trace in [0.5, 1) first, by a power of two: a solver's absolute tolerances then
-    mean the same at all scales. (TorchJD's projections take a trace below 1e-4 for zero, and mean
-    losses give smaller ones at the shared features.) Gradients that are all zero keep weights and
-    state as they are; gradients that are no finite numbers give weights that are none, so that the
-    trial ends as diverged.
+    If the weights do not depend on a common scale of the gradients (`scale_free`), the Gramian is
+    first multiplied by a power of two that brings its trace into [0.5, 1), so that the absolute
+    tolerances of the solvers have the same effect at all scales. (TorchJD's projections treat a
+    trace below 1e-4 as zero, and mean losses give smaller traces at the shared features.) If all
+    gradients are zero, the weights are 0 and the state does not change. If a gradient is not
+    finite, the weights are NaN, so that the trial ends as diverged.
     """
 
     scale_free: ClassVar[bool] = True
@@ -35,14 +35,18 @@ class Weighting(GradientBalancing):
 
     @abstractmethod
     def weigh(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        """Weights (K,) from a finite, non-zero Gramian (K, K), float64 on the CPU, and the losses
-        (K,)."""
+        """Return the weights (K,).
+
+        Args:
+            gramian: (K, K) finite and not zero, float64 on the CPU.
+            losses: (K,) the losses of the step.
+        """
 
     def aggregate(self, jacobian: Jacobian, losses: Tensor) -> list[Tensor]:
         return jacobian.combine(self.weights(jacobian.gramian(), losses))
 
     def weights(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        """The weights (K,) of one step, smoothed where the settings say so."""
+        """Return the weights (K,) of one step, smoothed if the settings enable smoothing."""
         if not bool(gramian.isfinite().all()):
             return torch.full_like(gramian[0], math.nan)
         trace = float(gramian.diagonal().sum())
@@ -62,7 +66,7 @@ class Weighting(GradientBalancing):
     def absorb(self, part: Balancing, tasks: list[int]) -> None:
         fresh = self._smoothed is None
         super().absorb(part, tasks)
-        if fresh and self._smoothed is not None:  # tasks that were absent start at the mean
+        if fresh and self._smoothed is not None:  # absent tasks start at the mean of the others
             absent = [task for task in range(len(self._smoothed)) if task not in tasks]
             self._smoothed[absent] = self._smoothed[tasks].mean()
 
@@ -74,8 +78,8 @@ class Weighting(GradientBalancing):
         self._smoothed = self.restored(state.get("smoothed"))
 
     def restored(self, value: Tensor | None) -> Tensor | None:
-        """A tensor of the state, on the CPU, whose first dimension should be the K tasks. Raises
-        ValueError."""
+        """Return a tensor of the state on the CPU. Raises ValueError if the length of its first
+        axis is not the number of tasks K."""
         if value is not None and len(value) != len(self.preference):
             raise ValueError(
                 f"State of `{type(self).__name__}` should be of {len(self.preference)} tasks. Found"
@@ -85,7 +89,8 @@ class Weighting(GradientBalancing):
 
 
 class TorchJD(Weighting):
-    """A weighting of TorchJD: `method` names its class, `options` gives its arguments."""
+    """A weighting of TorchJD; `method` is the name of its class, `options` returns its
+    arguments."""
 
     method: ClassVar[str]
 

@@ -1,4 +1,4 @@
-"""Multi-task networks: architectures over backbones, their heads, initialisation and cost."""
+"""Multi-task networks: architectures, backbones, heads, initialisation and cost."""
 
 from mtsearch.models import restoring  # noqa: F401  (registers a head)
 from mtsearch.models.base import Backbone, Branch, MultiTaskModel, Need

@@ -1,4 +1,4 @@
-"""Attention blocks for trunks that bring none of their own."""
+"""Attention blocks for backbones that define none of their own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from mtsearch.models.resize import PoolTo
 
 
 def masks_of(backbone: Backbone) -> Callable[[int], nn.Module]:
-    """Stage number (from 0) -> a new block from that stage's map to weights in (0, 1): in the next
-    stage's shape, from the last stage in the feature vector's. The backbone's own blocks where it
-    has some."""
+    """Return a function that builds the attention block of a stage (from 0).
+
+    A block maps the feature map of its stage to weights in (0, 1). The weights have the shape of
+    the next stage's map; for the last stage they have the shape of the feature vector. If the
+    backbone defines its own blocks, these are used.
+    """
     return backbone.mask or (lambda stage: _mask(backbone, stage))
 
 
@@ -33,9 +36,8 @@ def _mask(backbone: Backbone, stage: int) -> nn.Module:
         nn.Conv2d(channels, channels, 1),
         nn.BatchNorm2d(channels),
         nn.ReLU(),
-        PoolTo(
-            (size[0], size[1])
-        ),  # before the large convolution, which then costs what one of the next stage does
+        # pooling before the 3x3 convolution reduces its cost to that of the next stage
+        PoolTo((size[0], size[1])),
         nn.Conv2d(channels, following, 3, padding=1),
         nn.BatchNorm2d(following),
         nn.Sigmoid(),

@@ -1,4 +1,4 @@
-"""What every architecture is made of and how every multi-task network is used."""
+"""Base classes of trunks, backbones and multi-task networks."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 
 Need = Literal["vector", "map", "stages"]
-"""What is read of a branch: its feature vector (B, width), its last feature map (B, C, h, w), or
-the maps after each of its stages.
+"""An output of a branch: its feature vector (B, width), its last feature map (B, C, h, w), or the
+maps after each of its stages.
 
-Heads need one of the first two. `stages`, for architectures that look into the trunk, stands for
-several maps, the last feature map last.
+Heads need one of the first two. `stages` is for architectures that use intermediate feature maps;
+it stands for several maps, of which the last one is the last feature map.
 """
 
 
 class Branch(nn.Module):
-    """A network from images to features, used as a shared trunk and as a task's monitor.
+    """A network from images to features, used as a shared trunk or as a task's monitor.
 
     Args:
-        body: images (B, C, H, W) -> feature map (B, channels, h, w). It may tell the maps after its
-            stages by a method `stages`.
+        body: images (B, C, H, W) -> feature map (B, channels, h, w). It may define a method
+            `stages` that returns the maps after its stages.
         neck: feature map -> feature vector (B, width).
-        needs: what `forward` returns, in this order. A neck nobody needs is dropped, so no
-            parameter is idle.
-        ends: for a body that is a sequence, after how many of its layers each stage but the last
-            ends.
+        needs: the outputs of `forward`, in this order. A neck that is not needed is dropped, so
+            that all parameters are used.
+        ends: for a body that is an `nn.Sequential`, the number of layers after which each stage
+            except the last one ends.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Branch(nn.Module):
         self.ends = tuple(ends)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The needed features, in the order of `needs`; `stages` fills several places."""
+        """Return the features in the order of `needs`; `stages` gives several entries."""
         stages = self._stages(images) if "stages" in self.needs else [self.body(images)]
         out: list[Tensor] = []
         for need in self.needs:
@@ -59,8 +59,7 @@ class Branch(nn.Module):
         return out
 
     def _stages(self, images: Tensor) -> list[Tensor]:
-        """The maps after each stage of the body, which may tell them itself by a method
-        `stages`."""
+        """Return the maps after each stage of the body, by its method `stages` if it has one."""
         if hasattr(self.body, "stages"):
             return self.body.stages(images)  # type: ignore[operator, no-any-return]
         stages, features = [], images
@@ -71,53 +70,53 @@ class Branch(nn.Module):
         return [*stages, features]
 
     def layers(self, stage: int) -> list[nn.Module]:
-        """What makes the map after a stage (from 0) of the one before it, or of the images, one
-        after the other. A body may tell them itself by a method `layers`.
+        """Return the layers of a stage (from 0) in order. They map the previous stage's feature
+        map, or the images, to the stage's feature map. A body may define its own method `layers`.
 
         Raises:
-            BadInput: the body's stages do not follow one another.
+            BadInput: the body is not sequential.
         """
         body = getattr(self, "body", None)
         if hasattr(body, "layers"):
             return body.layers(stage)  # type: ignore[union-attr, operator, no-any-return]
         if not isinstance(body, nn.Sequential):
             raise BadInput(
-                "this architecture works between the stages of a trunk, which this backbone does"
-                " not run one by one. Choose another."
+                "this architecture needs a backbone whose stages run one after the other. Found"
+                " a trunk that is not sequential. Choose another backbone."
             )
         ends = (0, *self.ends, len(body))
         return list(body.children())[ends[stage] : ends[stage + 1]]
 
     def parts(self) -> list[list[nn.Module]]:
-        """The body's layers in the parts between which it may be cut, the image's first: its
-        stages, or finer ones that it tells itself by a method `parts`.
+        """Return the layers of the body, grouped into the parts between which it can be split, in
+        order: its stages, or the finer parts of its own method `parts`.
 
         Raises:
-            BadInput: the body is no sequence.
+            BadInput: the body is not sequential.
         """
         body = getattr(self, "body", None)
         if hasattr(body, "parts"):
             return body.parts()  # type: ignore[union-attr, operator, no-any-return]
         if not isinstance(body, nn.Sequential):
             raise BadInput(
-                "this backbone's trunk cannot be cut into a shared part and branches of the tasks."
-                " Choose another."
+                "the trunk of this backbone cannot be split into a shared part and task branches."
+                " Choose another backbone."
             )
         ends = (0, *self.ends, len(body))
         return [list(body.children())[begin:end] for begin, end in pairwise(ends)]
 
     def advance(self, stage: int, features: Tensor) -> Tensor:
-        """The map after a stage (from 0) of the one before it, or of the images."""
+        """Apply a stage (from 0) to the previous stage's feature map, or to the images."""
         for layer in self.layers(stage):
             features = layer(features)
         return features
 
     def rows(self, prefix: str) -> tuple[str, ...]:
-        """Names of the layers whose input rows may be zeroed: all ungrouped convolutions and linear
-        layers but the one on the image.
+        """Return the names of the layers whose input rows may be zeroed: all ungrouped convolutions
+        and linear layers except the first one, which reads the image.
 
-        Exact types only: subclasses (such as the projection inside attention) may be evaluated by
-        code that reads their weight directly.
+        Subclasses (such as the projection inside attention) are excluded, because other code may
+        read their weights directly.
         """
         layers = [
             (name, m) for name, m in self.named_modules() if type(m) in (nn.Conv2d, nn.Linear)
@@ -127,22 +126,20 @@ class Branch(nn.Module):
 
 @dataclass(frozen=True)
 class Backbone:
-    """A family of branches for images of one shape: makes trunks and monitors of equal output
-    sizes.
+    """Builds trunks and monitors of equal output sizes for images of one shape.
 
     Attributes:
         trunk: needs -> a new trunk.
-        monitor: needs -> a new monitor on the raw image, small beside the trunk, with the trunk's
-            output sizes.
+        monitor: needs -> a new monitor, a network on the image that is smaller than the trunk and
+            has its output sizes.
         width: length of the feature vector.
-        map_shape: (channels, h, w) of the feature map; None where the network has none.
+        map_shape: (channels, h, w) of the feature map; None if the network has none.
         shape: (channels, height, width) of the images.
-        stages: (channels, h, w) of the maps after each stage of a trunk, the last of them
-            `map_shape`; empty where it shows none.
-        mask: for attention over the trunk, stage number (from 0) -> a new network from that stage's
-            map to weights in (0, 1) in the next stage's shape, from the last one in the vector's;
-            None for the general one (see `mtsearch.models.attention`).
-        heads: builders by task kind that stand for the common heads over this backbone.
+        stages: (channels, h, w) of the maps after each stage of a trunk, the last of which is
+            `map_shape`; empty if the trunk has no stages.
+        mask: stage (from 0) -> a new attention block of that stage (see
+            `mtsearch.models.attention.masks_of`); None for the default block.
+        heads: builders by task kind that replace the default heads for this backbone.
     """
 
     trunk: Callable[[Sequence[Need]], Branch]
@@ -165,12 +162,12 @@ class MultiTaskModel(nn.Module):
 
     Attributes:
         tasks: the task cards, in order.
-        prunable: names of the modules (ungrouped Conv2d, Linear) whose input rows may be zeroed:
-            not heads, not those on the image.
-        separate: whether the tasks read different features at the shared boundary, though they
-            share what lies before it: their gradients at the boundary have no common coordinates,
-            so that only those in the parameters can be balanced.
-        uses_labels: whether `predict` reads labels: a baseline that cannot be deployed.
+        prunable: names of the modules (ungrouped Conv2d, Linear) whose input rows may be zeroed;
+            heads and layers that read the image are excluded.
+        separate: whether the tasks read different features of the shared part. Their gradients
+            with respect to these features have no common coordinates, so that only their gradients
+            with respect to the parameters can be balanced.
+        uses_labels: whether `predict` reads labels. Such a baseline cannot be deployed.
     """
 
     prunable: tuple[str, ...] = ()
@@ -182,27 +179,27 @@ class MultiTaskModel(nn.Module):
         self.tasks = tuple(tasks)
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
-        """The features at the shared boundary.
+        """Compute the shared features.
 
         Args:
             x: images (B, C, H, W).
-            tasks: names of the tasks that read them; None for all. They matter where the shared
-                part treats tasks differently, as per-task normalisation does.
+            tasks: names of the tasks that read the features; None for all. They have an effect if
+                the shared part depends on the task, as with per-task normalisation.
 
         Returns:
             Tensors with B as their first axis: feature vectors (B, width) or maps (B, C', h, w).
-            Empty where nothing is shared.
+            Empty if nothing is shared.
         """
         raise AssertionError(f"{type(self).__name__} should define `share`")
 
     def decode(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """Raw outputs by task name.
+        """Compute the raw outputs from the shared features.
 
         Args:
             x: images (B, C, H, W).
-            shared: what `share` returned for these images and tasks, or detached copies of it.
+            shared: the result of `share` for these images and tasks, or detached copies of it.
             tasks: names of the tasks to decode; None for all.
 
         Returns:
@@ -214,53 +211,54 @@ class MultiTaskModel(nn.Module):
     def extra_losses(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """Scalars that are added to the tasks' training losses, such as a distillation loss.
+        """Compute scalars that are added to the tasks' training losses, such as a distillation
+        loss.
 
         Args:
-            x: images (B, C, H, W). With several workers B may be 0: the result is then not used,
-                but should depend on the same parameters.
-            shared: what `share` returned for these images and tasks.
+            x: images (B, C, H, W). With several workers B may be 0; the result is then not used,
+                but must depend on the same parameters.
+            shared: the result of `share` for these images and tasks.
             tasks: names of the tasks of the step; None for all.
 
         Returns:
-            Means over the images, by task name; none by default.
+            Means over the images, by task name; empty by default.
         """
         return {}
 
     def auxiliary_outputs(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, list[Tensor]]:
-        """Further outputs of tasks for deep supervision: in training, the task's loss of each is
-        added to that of its main output.
+        """Compute further outputs of tasks for deep supervision. In training, the task loss of each
+        of them is added to the loss of the main output.
 
         Args:
             x: images (B, C, H, W).
-            shared: what `share` returned for these images and tasks.
+            shared: the result of `share` for these images and tasks.
             tasks: names of the tasks of the step; None for all.
 
         Returns:
-            By task name a list of outputs in the shapes of `decode`; none by default.
+            By task name a list of outputs in the shapes of `decode`; empty by default.
         """
         return {}
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """The parameters that more than one task uses."""
+        """Return the parameters that more than one task uses."""
         raise AssertionError(f"{type(self).__name__} should define `shared_parameters`")
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
-        """The parameters that only task `name` uses."""
+        """Return the parameters that only task `name` uses."""
         raise AssertionError(f"{type(self).__name__} should define `task_parameters`")
 
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Raw outputs by task name (as `decode`) of images (B, C, H, W), for the named tasks or
-        all."""
+        """Return the raw outputs by task name (see `decode`) for images (B, C, H, W), of the named
+        tasks or of all."""
         return self.decode(x, self.share(x, tasks), tasks)
 
     def predict(
         self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """The outputs that an evaluation compares with the labels: `forward`, except in baselines
-        that read ground-truth labels (`uses_labels`).
+        """Return the outputs that an evaluation compares with the labels: those of `forward`,
+        except for baselines that read ground-truth labels (`uses_labels`).
 
         Args:
             x: images (B, C, H, W).
@@ -270,5 +268,5 @@ class MultiTaskModel(nn.Module):
         return self(x, tasks)  # type: ignore[no-any-return]
 
     def chosen(self, tasks: Sequence[str] | None) -> list[str]:
-        """The task names to decode, in the order of the cards."""
+        """Return the names of the selected tasks, in the order of the cards."""
         return [task.name for task in self.tasks if tasks is None or task.name in tasks]

@@ -1,5 +1,5 @@
-"""Inputs of the branches of a mixing network: the image or a function of it, so that the branches
-differ from the first step."""
+"""Inputs of the branches of a mixing network: the image or a function of it. Different inputs make
+the branches differ from the first step."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mtsearch.models.weights import load_weights
 
 
 class Resampled(nn.Module):
-    """The image made `factor` times smaller by the mean of squares and as large again by a
-    filter."""
+    """The image, downsampled by average pooling over `factor` x `factor` pixels and upsampled to
+    its size by `filter`."""
 
     def __init__(self, factor: int, filter: str) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class Resampled(nn.Module):
 
 
 class Frozen(nn.Module):
-    """A network that restores the image and is never trained: it stays in eval mode, without
-    gradients, and is saved with the others."""
+    """A restoration network that is not trained. It stays in eval mode, has no gradients, and is
+    part of the state dict."""
 
     def __init__(self, network: nn.Module, name: str) -> None:
         super().__init__()
@@ -53,10 +53,11 @@ class Frozen(nn.Module):
 
 
 def build_input(settings: Model, shape: tuple[int, int, int]) -> nn.Module:
-    """The input of a branch for images of `shape` (C, H, W): a module (B, C, H, W) -> (B, C, H, W).
+    """Build the input of a branch for images of `shape` (C, H, W): a module (B, C, H, W) ->
+    (B, C, H, W).
 
     Raises:
-        BadInput: the sides are no multiple of a factor, or weights do not fit.
+        BadInput: the sides of the images are not multiples of a factor, or weights do not fit.
     """
     build: Callable[[Model, tuple[int, int, int]], nn.Module] = implementation_of(settings)
     return build(settings, shape)
@@ -72,17 +73,17 @@ def resampled(settings: schema.ResampledInputConfig, shape: tuple[int, int, int]
     if shape[1] % settings.factor or shape[2] % settings.factor:
         raise BadInput(
             f"`trial.architecture.inputs` with `factor: {settings.factor}` needs images whose"
-            f" sides are multiples of it. Found {shape[1]} x {shape[2]}; choose another `factor`."
+            f" sides are multiples of it. Found {shape[1]} x {shape[2]}. Choose another `factor`."
         )
     return Resampled(settings.factor, settings.filter)
 
 
 def frozen(settings: schema.NetworkInputConfig, shape: tuple[int, int, int]) -> Frozen:
-    """The network of one restoration task that a trial with hard sharing, or none, has left:
-    `model.safetensors` of an export."""
+    """The network of one restoration task from an export (`model.safetensors`) of a trial with the
+    architecture `hps` or `stl`."""
     state = load_weights(settings.weights, "trial.architecture.inputs")
     head = next((key for key in state if "heads." in key), "")
-    # An export holds the network in a module that normalises; these images are normalised already.
+    # An export wraps the network in a module that normalises; these images are normalised already.
     prefix = head[: head.find("heads.")] if head else ""
     state = {
         key.removeprefix(prefix): value

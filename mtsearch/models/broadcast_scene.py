@@ -1,4 +1,4 @@
-"""The broadcast-scene baseline of segmentations whose images show one scene each."""
+"""The broadcast-scene baseline for segmentation of images that show one scene each."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.heads import build_head
 
-CERTAIN = 10.0  # the logit of a class that is known
+KNOWN_LOGIT = 10.0  # the logit of a ground-truth class
 
 
 class SceneToPixels(nn.Module):
     """Scene logits (B, scenes) -> pixel logits (B, outputs, H, W), the same at every pixel.
 
-    Classes are matched by their names, by number where a card has none. An undefined class, which
-    no scene has, gets a learned logit.
+    Classes are matched by name, or by index if a card has no names. The undefined class, which has
+    no scene, gets a learned logit.
 
     Raises:
-        BadInput: a pixel class is no scene.
+        BadInput: a pixel class has no scene of the same name.
     """
 
     order: Tensor
@@ -43,7 +43,7 @@ class SceneToPixels(nn.Module):
         ]
         if missing:
             raise BadInput(
-                "architecture `broadcast_scene` gives pixels the class of their scene, and"
+                "`trial.architecture: broadcast_scene` assigns the scene's class to all pixels, but"
                 f" `{pixels.name}` has classes that `{scene.name}` lacks: {', '.join(missing)}. Use"
                 " another architecture."
             )
@@ -64,8 +64,8 @@ class SceneToPixels(nn.Module):
 class BroadcastScene(MultiTaskModel):
     """A trunk and a head for the scene; every pixel of a segmentation gets the scene's logits.
 
-    With `scene: labelled` the evaluation uses the ground-truth scene of each image, which bounds
-    from above what a network that classifies whole images can reach.
+    With `scene: labelled` the evaluation uses the ground-truth scene of each image. Its metrics are
+    an upper bound for networks that classify whole images.
     """
 
     def __init__(
@@ -75,16 +75,16 @@ class BroadcastScene(MultiTaskModel):
         kinds = sorted(task.kind for task in tasks)
         if kinds[:1] != ["classification"] or len(kinds) < 2 or set(kinds[1:]) != {"segmentation"}:
             raise BadInput(
-                "architecture `broadcast_scene` takes one classification, the scene, and"
-                f" segmentations. Found {', '.join(kinds)}; choose another."
+                "`trial.architecture: broadcast_scene` needs one classification, the scene, and"
+                f" segmentations. Found {', '.join(kinds)}. Choose another architecture."
             )
         self.scene = next(task for task in tasks if task.kind == "classification")
         self.uses_labels = settings.scene == "labelled"
         self.trunk = backbone.trunk(["vector"])
         self.head = build_head(self.scene, backbone)
         size = backbone.shape[1:]
-        # The attribute's name is the one in the checkpoints of earlier runs.
         others = [task for task in tasks if task is not self.scene]
+        # `brushes` is the name in the checkpoints of earlier runs
         self.brushes = nn.ModuleDict(
             {task.name: SceneToPixels(self.scene, task, size) for task in others}
         )
@@ -101,13 +101,13 @@ class BroadcastScene(MultiTaskModel):
     def predict(
         self, x: Tensor, labels: Mapping[str, Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """As `forward`; with `scene: labelled` the ground-truth scenes (B,) replace the predicted
-        ones."""
+        """Return the outputs of `forward`; with `scene: labelled` the ground-truth scenes (B,)
+        replace the predicted ones."""
         scene = self.head(self.share(x, tasks)[0])
         if self.uses_labels and self.scene.name in labels:
             truth = labels[self.scene.name]
             known = truth != self.scene.ignore
-            certain = CERTAIN * F.one_hot(torch.where(known, truth, 0), self.scene.outputs).to(
+            certain = KNOWN_LOGIT * F.one_hot(torch.where(known, truth, 0), self.scene.outputs).to(
                 scene.dtype
             )
             scene = torch.where(known[:, None], certain, scene)

@@ -1,4 +1,4 @@
-"""Heads: from a branch's features to a task's raw outputs."""
+"""Heads, which map the features of a branch to the raw outputs of a task."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ _NEEDS: dict[str, Need] = {}
 
 
 def head(kind: str, *, need: Need) -> Callable[[H], H]:
-    """Register the builder `(task, backbone) -> Module` of a task kind's head, which reads a
-    branch's feature vector or feature map: ``@head("classification", need="vector")``."""
+    """Register the builder ``(task, backbone) -> Module`` of the head of a task kind, such as
+    ``@head("classification", need="vector")``.
+
+    Args:
+        kind: the task kind.
+        need: whether the head reads the feature vector or the feature map.
+    """
 
     def register(builder: H) -> H:
         _HEADS.add(kind, builder)
@@ -40,12 +45,12 @@ def linear_head(task: TaskCard, backbone: Backbone) -> nn.Module:
 
 @head("segmentation", need="map")
 def segmentation_head(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """Feature map (B, C, h, w) -> class logits (B, outputs, H, W) at the images' size: small
+    """Feature map (B, C, h, w) -> class logits (B, outputs, H, W) at the size of the images, by
     convolutions and bilinear upsampling."""
     if backbone.map_shape is None:
         raise BadInput(
-            f"task `{task.name}` is a segmentation, but this backbone has no feature map; choose a"
-            " convolutional backbone."
+            f"task `{task.name}`, a {task.kind}, needs a feature map, but this backbone has none."
+            " Choose a convolutional backbone."
         )
     channels, height, width = backbone.map_shape
     hidden = min(channels, 64)
@@ -61,12 +66,12 @@ def segmentation_head(task: TaskCard, backbone: Backbone) -> nn.Module:
 
 
 def need_of(task: TaskCard) -> Need:
-    """What the head of this task reads: the feature vector or the feature map."""
+    """Return whether the head of this task reads the feature vector or the feature map."""
     return _registered(task)[0]
 
 
 def build_head(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """The head of a task on features of this backbone. `head_layers` finds its layers in a
+    """Build the head of a task on the features of this backbone. `head_layers` finds it in a
     network."""
     built = backbone.heads.get(task.kind, _registered(task)[1])(task, backbone)
     built.is_head = True  # type: ignore[assignment]
@@ -74,7 +79,7 @@ def build_head(task: TaskCard, backbone: Backbone) -> nn.Module:
 
 
 def head_layers(model: nn.Module) -> set[nn.Module]:
-    """The modules of all heads in `model` that `build_head` made."""
+    """Return the modules of all heads in `model` that `build_head` built."""
     heads = [m for m in model.modules() if getattr(m, "is_head", False)]
     return {module for head in heads for module in head.modules()}
 
@@ -82,7 +87,7 @@ def head_layers(model: nn.Module) -> set[nn.Module]:
 def _registered(task: TaskCard) -> tuple[Need, HeadBuilder]:
     if task.kind not in _HEADS:
         raise BadInput(
-            f"task `{task.name}` is of a kind without a head: `{task.kind}`. Register one with"
-            " `mtsearch.models.head`."
+            f"task `{task.name}` should be of a kind with a head. Found `{task.kind}`. Register a"
+            " head with `mtsearch.models.head`."
         )
     return _NEEDS[task.kind], _HEADS[task.kind]

@@ -16,15 +16,15 @@ from mtsearch.models.trunk_model import TrunkModel
 
 
 class HPS(TrunkModel):
-    """One trunk shared by all tasks and one head per task (Caruana 1997). The shared boundary is
-    the trunk's output.
+    """One trunk shared by all tasks and one head per task (Caruana 1997). The shared features are
+    the output of the trunk.
 
-    With `split` s the tasks share the first s parts of the trunk's body only, and each has a branch
-    of its own from there to its head: the later parts and, where the head reads a vector, what
-    makes it of the last map. The boundary is the map at the split.
+    With `split` s the tasks share only the first s parts of the trunk's body, and each task has its
+    own branch between them and its head: the later parts and, if the head reads a vector, the neck.
+    The shared features are then the map at the split.
 
     Raises:
-        BadInput: a split behind the last part; a backbone whose trunk cannot be cut.
+        BadInput: `split` exceeds the number of parts, or the trunk of the backbone cannot be split.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class HPS(TrunkModel):
             super().__init__(backbone, tasks, settings.norm)
         else:
             super().__init__(
-                replace(backbone, trunk=lambda needs: _begin(backbone, split)),
+                replace(backbone, trunk=lambda needs: _shared_part(backbone, split)),
                 tasks,
                 settings.norm,
                 ("map",),
@@ -43,7 +43,7 @@ class HPS(TrunkModel):
         self.branches = nn.ModuleDict(
             {}
             if split is None
-            else {task.name: _end(backbone, split, need_of(task)) for task in tasks}
+            else {task.name: _task_part(backbone, split, need_of(task)) for task in tasks}
         )
         layers = [(f"branches.{name}", layer) for name, layer in self.branches.named_modules()]
         self.prunable += tuple(
@@ -53,9 +53,9 @@ class HPS(TrunkModel):
         )
 
     def read(self, name: str, x: Tensor, features: list[Tensor]) -> Tensor:
-        return (
-            self.branches[name](features[0]) if self.branches else super().read(name, x, features)
-        )  # type: ignore[no-any-return]
+        if not self.branches:
+            return super().read(name, x, features)
+        return self.branches[name](features[0])  # type: ignore[no-any-return]
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:
         return [
@@ -64,21 +64,21 @@ class HPS(TrunkModel):
         ]
 
 
-def _begin(backbone: Backbone, split: int) -> Branch:
-    """The first parts of a new trunk: images -> the map at the split."""
+def _shared_part(backbone: Backbone, split: int) -> Branch:
+    """Return the first parts of a new trunk: images -> the map at the split."""
     parts = backbone.trunk(["map"]).parts()
     if split > len(parts):
         raise BadInput(
-            "`trial.architecture.split` counts parts of the trunk, of which this backbone has"
-            f" {len(parts)}. Found {split}."
+            "`trial.architecture.split` should be at most the number of parts of the trunk,"
+            f" {len(parts)} for this backbone. Found {split}."
         )
     return Branch(
         nn.Sequential(*(layer for part in parts[:split] for layer in part)), nn.Identity(), ["map"]
     )
 
 
-def _end(backbone: Backbone, split: int, need: Need) -> nn.Sequential:
-    """The other parts of a new trunk: the map at the split -> what a head reads."""
+def _task_part(backbone: Backbone, split: int, need: Need) -> nn.Sequential:
+    """Return the other parts of a new trunk: the map at the split -> the input of a head."""
     trunk = backbone.trunk([need])
     layers = [layer for part in trunk.parts()[split:] for layer in part]
     return nn.Sequential(*layers, *([] if trunk.neck is None else [trunk.neck]))

@@ -1,4 +1,4 @@
-"""KDMTL: hard parameter sharing whose features are drawn to those of single-task networks."""
+"""KDMTL: hard parameter sharing with distillation of the features of single-task networks."""
 
 from __future__ import annotations
 
@@ -16,34 +16,39 @@ from mtsearch.models.heads import need_of
 from mtsearch.models.stl import STL
 from mtsearch.models.trunk_model import TrunkModel
 
-SMALLEST = (
-    1e-6  # a shorter feature vector keeps its length instead of getting 1, so that zero stays zero
-)
+# feature vectors shorter than this are divided by it instead of by their length: 0 stays 0
+EPSILON = 1e-6
 
 
 def distance(features: Tensor, target: Tensor) -> Tensor:
-    """The mean squared distance of two sets of features after each is brought to length 1 along its
-    channels (axis 1).
+    """Return the mean squared distance of two feature tensors, each normalised to length 1 along
+    the channels (axis 1).
 
-    A zero vector stays zero and is 1 away from any other. Between 0 and 4; (B, C) or (B, C, h, w),
-    a mean over images and pixels.
+    Args:
+        features: (B, C) or (B, C, h, w).
+        target: of the same shape.
+
+    Returns:
+        The mean over images and pixels, in [0, 4]. A zero vector is not normalised; its squared
+        distance to a unit vector is 1.
     """
-    ours, theirs = (F.normalize(f, dim=1, eps=SMALLEST) for f in (features, target))
+    ours, theirs = (F.normalize(f, dim=1, eps=EPSILON) for f in (features, target))
     return (ours - theirs).square().sum(1).mean()
 
 
 class KDMTL(TrunkModel):
-    """One trunk, a head and an adaptor a task; in training, adaptors are to make a frozen
-    single-task network's features of the trunk's:
+    """One shared trunk, and a head and an adaptor per task. In training, the adaptors map the
+    features of the trunk to those of frozen single-task networks:
 
         loss_i = task loss_i + w_i * mean || a_i(z) / |a_i(z)| - f_i / |f_i| ||^2
 
     for trunk features z, adaptor a_i (a linear layer or 1x1 convolution of the same width, and
-    ReLU) and teacher features f_i. Its gradient reaches adaptors and trunk. Adaptors belong to no
-    output and leave with an export. (Li & Bilen 2020, ECCV workshops, arXiv 2007.06889.)
+    ReLU) and teacher features f_i. The gradient reaches the adaptors and the trunk. Adaptors do not
+    contribute to the outputs, and an export drops them. (Li & Bilen 2020, ECCV workshops, arXiv
+    2007.06889.)
 
     Raises:
-        BadInput: `weight` names a task that there is not.
+        BadInput: `weight` names an unknown task.
     """
 
     def __init__(
@@ -59,33 +64,32 @@ class KDMTL(TrunkModel):
         for name in weight:
             if name not in names:
                 raise BadInput(
-                    f"`trial.architecture.weight` names the task `{name}`, which the dataset lacks."
-                    f" {nearest(name, names)}"
+                    "`trial.architecture.weight` should name tasks of the dataset. Found"
+                    f" `{name}`. {nearest(name, names)}"
                 )
         self.adaptors = nn.ModuleDict({task.name: _adaptor(task, backbone) for task in tasks})
         self.weight = {name: weight.get(name, 0.0) for name in names}
-        self._taught: Callable[[str, Tensor], Tensor] | None = None
+        self._teacher_features: Callable[[str, Tensor], Tensor] | None = None
 
-    def learn_from(self, teachers: STL) -> None:
-        """Draw the features to those of these networks, which are frozen and become no part of this
-        one."""
+    def set_teachers(self, teachers: STL) -> None:
+        """Set the networks whose features are distilled. They are frozen, and are not submodules of
+        this network."""
         teachers.eval().requires_grad_(False)
 
-        def taught(name: str, x: Tensor) -> Tensor:
+        def teacher_features(name: str, x: Tensor) -> Tensor:
             with torch.no_grad():
                 return teachers.features(name, x)
 
-        self._taught = taught
+        self._teacher_features = teacher_features
 
     def extra_losses(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """The weighted distances to the teachers' features. Raises RuntimeError before
-        `learn_from`."""
-        if self._taught is None:
+        """Return the weighted distances to the teachers' features, by task name. Raises
+        RuntimeError before `set_teachers` was called."""
+        if self._teacher_features is None:
             raise RuntimeError(
-                "KDMTL should be given its teachers by `learn_from` before it is trained. Found"
-                " none."
+                "KDMTL needs teachers before it is trained. Found none. Call `set_teachers` first."
             )
         found = {}
         for name in self.chosen(tasks):
@@ -93,7 +97,7 @@ class KDMTL(TrunkModel):
                 ours = self.adaptors[name](
                     self.read(name, x, self.features_of(name, shared, tasks))
                 )
-                found[name] = self.weight[name] * distance(ours, self._taught(name, x))
+                found[name] = self.weight[name] * distance(ours, self._teacher_features(name, x))
         return found
 
     def task_parameters(self, name: str) -> list[nn.Parameter]:

@@ -14,25 +14,27 @@ from mtsearch.models.heads import head_layers
 @torch.no_grad()
 def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
     """Initialise every convolution and linear layer in place so that its output on `images` has
-    standard deviation 1.
+    standard deviation 1 (Mishkin & Matas 2016).
 
-    Weights are drawn orthonormal (in rows or in columns, over out x rest), biases are 0; then each
-    layer is divided by its output's deviation. With zero biases the output is linear in the weight,
-    so a single pass that corrects each layer as it is executed does what repeated passes would
-    (Mishkin & Matas 2016). The pass runs in eval mode, where fresh batch norms are the identity.
+    Weights are initialised with orthonormal rows or columns (as out x rest matrices) and biases
+    with 0. Then the weight of each layer is divided by the standard deviation of its output. With
+    zero biases the output is linear in the weight, so that a single pass, which rescales each
+    layer when it is executed, replaces repeated passes. The pass runs in eval mode, in which new
+    batch norms are the identity.
 
-    An output channel of the trunk that is nowhere positive has its row multiplied by -1 first; the
-    rows stay orthonormal. Behind a ReLU it would be dead, and a layer that reads only this
-    channel (a squeeze to one unit) could not be scaled. Rows of heads keep their direction: an
-    output may be negative everywhere. Layers that are frozen keep their weights.
+    If an output channel of the trunk is not positive on any image, its row is multiplied by -1
+    first; the rows stay orthonormal. Otherwise the channel would be zero after a ReLU, and a layer
+    that reads only this channel (such as a squeeze to one unit) could not be scaled. The rows of
+    heads are not changed, because an output may be negative everywhere. Frozen layers keep their
+    weights.
 
     Args:
-        model: any network of one image argument.
-        images: (B, C, H, W) normalised images; several hundred are enough.
-        generator: a CPU generator; the same seed gives the same weights.
+        model: any network that takes images as its only argument.
+        images: (B, C, H, W) normalised images; several hundred are sufficient.
+        generator: a CPU generator; equal seeds give equal weights.
 
     Raises:
-        BadInput: a layer's output does not vary on these images.
+        BadInput: the output of a layer is constant on these images.
     """
     layers = {
         m: name
@@ -61,9 +63,9 @@ def lsuv_(model: nn.Module, images: Tensor, generator: torch.Generator) -> None:
         deviation = output.float().std()
         if not bool(torch.isfinite(deviation)) or float(deviation) < 1e-12:
             raise BadInput(
-                f"LSUV cannot scale layer `{layers[layer]}`: its output has standard deviation"
-                f" {float(deviation):g} on the given images; give images that differ, or `init:"
-                " default`."
+                f"`trial.init: lsuv` cannot scale layer `{layers[layer]}`, because the standard"
+                f" deviation of its output is {float(deviation):g} on the given images. Use images"
+                " that differ, or `init: default`."
             )
         layer.weight.div_(deviation)
         return output / deviation

@@ -1,4 +1,4 @@
-"""The cost of one image."""
+"""Multiply-accumulates of a network for one image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from torch import Tensor, nn
 def model_macs(
     model: nn.Module, shape: tuple[int, ...] | Tensor, skip_zero_rows: bool = False
 ) -> int:
-    """Multiply-accumulates of all convolutions and linear layers for one sample of `shape` (without
-    the batch axis; an image: channels, height, width), or for one sample (1, ...), as executed.
+    """Count the multiply-accumulates of all convolutions and linear layers for one sample, as
+    executed.
 
     Biases, activations, normalisation, pooling and the products inside attention are not counted,
-    as is usual in the field. `skip_zero_rows` leaves out the products with input channels or
-    features whose weights are all zero: what is left when each layer reads its live inputs only.
-    The compacted network needs no more, and less where a channel that nobody reads is no longer
-    computed.
+    as is usual in the field.
+
+    Args:
+        model: the network.
+        shape: the shape of a sample without the batch axis (for an image: channels, height,
+            width), or a sample (1, ...).
+        skip_zero_rows: whether to leave out the products with input channels or features whose
+            weights are all zero. The compacted network needs at most this number; it needs less if
+            it also drops channels that no layer reads.
+
+    Returns:
+        The number of multiply-accumulates.
     """
     total = 0
 

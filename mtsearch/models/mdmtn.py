@@ -1,4 +1,4 @@
-"""MDMTN: a shared trunk beside one monitor per task."""
+"""MDMTN: a shared trunk and one monitor per task."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mtsearch.models.trunk_model import TrunkModel
 
 
 class Mix(nn.Module):
-    """alpha_0 * trunk + alpha_1 * monitor; alpha is a parameter of shape (2,) when learnable, else
-    a buffer."""
+    """alpha_0 * trunk + alpha_1 * monitor; alpha (2,) is a parameter if `learnable`, else a
+    buffer."""
 
     alpha: Tensor
 
@@ -32,12 +32,12 @@ class Mix(nn.Module):
 
 
 class MDMTN(TrunkModel):
-    """A trunk shared by all tasks; each head reads alpha_0 * trunk + alpha_1 * monitor, the task's
-    own monitor reading the raw image.
+    """A trunk shared by all tasks; each head reads alpha_0 * trunk + alpha_1 * monitor, where the
+    monitor is a task-specific network on the image.
 
-    `learnable` mixing starts at (1, 0), so the network starts as hard sharing: the monitors'
-    weights get no gradient until alpha_1 has moved. `static` mixing is (1 - c, c) with c = 0.5 -
-    0.5 / K for K tasks. (Hotegni, Berkemeier & Peitz 2024, IJCNN, arXiv 2308.12243.)
+    `learnable` mixing starts at (1, 0), so that the network starts as hard sharing and the weights
+    of the monitors get zero gradients until alpha_1 has changed. `static` mixing is (1 - c, c) with
+    c = 0.5 - 0.5 / K for K tasks. (Hotegni, Berkemeier & Peitz 2024, IJCNN, arXiv 2308.12243.)
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Feature mixing: a network per task, whose features are mixed with the others' between stages."""
+"""Feature mixing: one network per task, with linear mixing of their features between stages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone, Branch, MultiTaskModel
 from mtsearch.models.branch_inputs import build_input
 from mtsearch.models.heads import build_head, need_of
-from mtsearch.models.restoring import read_out
+from mtsearch.models.restoring import apply_head
 
-OWN = 0.8
+DIAGONAL = 0.8  # initial weight of a branch's own features
 
 
 def weighted(weights: Tensor, maps: list[Tensor]) -> Tensor:
-    """sum_k weights[k] maps[k]; term by term, as a stack would lose the channels-last memory
-    format."""
+    """Return ``sum_k weights[k] maps[k]``. The terms are added one by one, because stacking would
+    lose the channels-last memory format."""
     out, *rest = [weight * h for weight, h in zip(weights.unbind(), maps, strict=True)]
     for term in rest:
         out = out + term
@@ -28,13 +28,13 @@ def weighted(weights: Tensor, maps: list[Tensor]) -> Tensor:
 
 
 class Mixer(nn.Module):
-    """h_k <- sum_j W[k, j] h_j over K branches; W starts with 0.8 on the diagonal and 0.2 / (K - 1)
-    beside it."""
+    """h_k <- sum_j W[k, j] h_j over K branches; W is initialised with 0.8 on the diagonal and
+    0.2 / (K - 1) elsewhere."""
 
     def __init__(self, branches: int) -> None:
         super().__init__()
-        weight = torch.full((branches, branches), (1 - OWN) / max(1, branches - 1))
-        self.weight = nn.Parameter(weight.fill_diagonal_(OWN))
+        weight = torch.full((branches, branches), (1 - DIAGONAL) / max(1, branches - 1))
+        self.weight = nn.Parameter(weight.fill_diagonal_(DIAGONAL))
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """K maps (B, C, h, w) -> K maps of that shape."""
@@ -42,7 +42,7 @@ class Mixer(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """sum_k w_k y_k of the outputs of a task's branches; w starts at 1 / K."""
+    """sum_k w_k y_k over the outputs of a task's branches; w is initialised with 1 / K."""
 
     def __init__(self, branches: int) -> None:
         super().__init__()
@@ -54,26 +54,26 @@ class Ensemble(nn.Module):
 
 
 class Mixing(MultiTaskModel):
-    """Branches of one form on the same images, `branches` of them for each task, mixed after every
-    stage but the last.
+    """`branches` networks per task, all of the same backbone, whose feature maps are mixed after
+    every stage except the last.
 
-    One K x K matrix W serves all places and channels (the feature mixing of SISR-KD-Ensemble, made
-    to serve several tasks; a cross-stitch of one matrix: Misra et al. 2016, CVPR, arXiv
-    1604.03539). Each branch has its last stage and a head of its own; a task with several takes
-    their weighted sum. With W the identity, and with `transfer: false`, the branches are networks
-    of their own.
+    One K x K matrix W is used after all stages and for all channels (the feature mixing of
+    SISR-KD-Ensemble, extended to several tasks; a cross-stitch network with one matrix: Misra et
+    al. 2016, CVPR, arXiv 1604.03539). Each branch has its own last stage and head; a task with
+    several branches outputs their weighted sum. With W the identity, or with `transfer: false`, the
+    branches are independent networks.
 
-    A task's branches may see different `inputs`, the image resampled or what a frozen network makes
-    of it, which a branch of a restoration then corrects; with `branch_losses` each of their outputs
-    is trained too. That is the ensemble of chapter 6 of Zhang's thesis, whose frozen networks are
-    VDSR, DRRN and MS-LapSRN.
+    The branches of a task may have different `inputs`: the image, the resampled image, or the
+    output of a frozen network, which a branch for restoration then corrects. With `branch_losses`
+    the output of each branch is trained too. This is the ensemble of chapter 6 of Zhang's thesis,
+    whose frozen networks are VDSR, DRRN and MS-LapSRN.
 
-    All that comes before the last mixing is shared: every task trains it through W. Each task reads
-    other features of it, so gradients can be weighed against each other in the parameters, not at
-    the boundary.
+    All parameters before the last mixing are shared: every task trains them through W. Each task
+    reads different mixed features, so that gradients can be balanced with respect to the
+    parameters, but not with respect to the features.
 
     Raises:
-        BadInput: a backbone whose stages do not follow one another, or that has only one.
+        BadInput: the backbone is not sequential or has fewer than two stages.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Mixing(MultiTaskModel):
         super().__init__(tasks)
         if len(backbone.stages) < 2:
             raise BadInput(
-                "`trial.architecture` is mixing, which mixes features between a trunk's stages, of"
-                " which this backbone has fewer than two. Choose another."
+                "`trial.architecture: mixing` mixes features between the stages of a trunk and"
+                f" needs at least 2. Found {len(backbone.stages)}. Choose another backbone."
             )
         self.branches = settings.branches
         self.owners = [task.name for task in tasks for _ in range(settings.branches)]
@@ -104,7 +104,7 @@ class Mixing(MultiTaskModel):
         self.branch_losses = settings.branch_losses
         self.stages = len(backbone.stages)
         for stage in range(self.stages):
-            self._branch(0).layers(stage)  # refuses a backbone that cannot be run stage by stage
+            self._branch(0).layers(stage)  # raises BadInput if the backbone is not sequential
         self.separate = len(tasks) > 1 and self.mixer is not None
         self.prunable = tuple(
             row for k in range(count) for row in self._branch(k).rows(f"trunks.{k}")
@@ -113,7 +113,7 @@ class Mixing(MultiTaskModel):
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         if self.mixer is None:
             return []
-        maps = self._views(x) * len(self.tasks)
+        maps = self._branch_inputs(x) * len(self.tasks)
         for stage in range(self.stages - 1):
             maps = self.mixer([self._branch(k).advance(stage, h) for k, h in enumerate(maps)])
         return maps
@@ -135,21 +135,22 @@ class Mixing(MultiTaskModel):
     def _outputs(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None
     ) -> dict[str, list[Tensor]]:
-        """What each branch of the chosen tasks gives."""
-        views, out = self._views(x), {}
+        """Return the outputs of the branches of the selected tasks, by task name."""
+        views, out = self._branch_inputs(x), {}
         for name in self.chosen(tasks):
-            seen = zip(self._of(name), views, strict=True)
+            seen = zip(self._branches_of(name), views, strict=True)
             out[name] = [
-                read_out(self.heads[k], self._last(k, view, shared), view) for k, view in seen
+                apply_head(self.heads[k], self._head_features(k, view, shared), view)
+                for k, view in seen
             ]
         return out
 
-    def _views(self, x: Tensor) -> list[Tensor]:
-        """What the branches of a task see."""
+    def _branch_inputs(self, x: Tensor) -> list[Tensor]:
+        """Return the inputs of the branches of a task."""
         return [each(x) for each in self.inputs] if len(self.inputs) else [x] * self.branches
 
-    def _last(self, k: int, x: Tensor, shared: list[Tensor]) -> Tensor:
-        """What the head of a branch reads."""
+    def _head_features(self, k: int, x: Tensor, shared: list[Tensor]) -> Tensor:
+        """Return the input of the head of branch k."""
         branch = self._branch(k)
         if not shared:
             return branch(x)[0]  # type: ignore[no-any-return]
@@ -159,7 +160,7 @@ class Mixing(MultiTaskModel):
     def _branch(self, k: int) -> Branch:
         return self.trunks[k]  # type: ignore[return-value]
 
-    def _of(self, name: str) -> list[int]:
+    def _branches_of(self, name: str) -> list[int]:
         return [k for k, owner in enumerate(self.owners) if owner == name]
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -172,7 +173,7 @@ class Mixing(MultiTaskModel):
         if not self.separate and self.mixer is not None:
             return [p for p in self.parameters() if p.requires_grad]
         modules: list[nn.Module] = [self.ensembles[name]] if name in self.ensembles else []
-        for k in self._of(name):
+        for k in self._branches_of(name):
             branch = self._branch(k)
             last = (
                 [branch]

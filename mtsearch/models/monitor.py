@@ -1,4 +1,4 @@
-"""A small network on the raw image, for backbones without a monitor of their own."""
+"""The default monitor, for backbones that define none of their own."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def small_monitor(
     map_shape: tuple[int, int, int] | None,
     needs: Sequence[Need],
 ) -> Branch:
-    """Two 5x5 and 3x3 convolutions (32, 64 channels) and a layer to the trunk's sizes.
+    """Build a 5x5 convolution to 32 channels, a 3x3 convolution to 64 channels, and a layer to the
+    output size of the trunk.
 
     Args:
         shape: (channels, height, width) of the images.
         width: length of the feature vector.
-        map_shape: (channels, h, w) of the feature map; None where the backbone has none.
-        needs: what the task's head reads.
+        map_shape: (channels, h, w) of the feature map; None if the backbone has none.
+        needs: the outputs of the branch.
     """
     body = nn.Sequential(
         nn.Conv2d(shape[0], 32, 5, padding=2),

@@ -1,4 +1,4 @@
-"""MTAN: a shared trunk and, for each task, attention over all its stages."""
+"""MTAN: a shared trunk with task-specific attention over its stages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mtsearch.models.trunk_model import TrunkModel, needs_of
 
 
 class MTAN(TrunkModel):
-    """Every task weighs the trunk's stages s_1, ..., s_n with masks of its own (Liu, Johns &
-    Davison 2019, CVPR, arXiv 1803.10704).
+    """Every task multiplies the trunk's stages s_1, ..., s_n by its own masks (Liu, Johns & Davison
+    2019, CVPR, arXiv 1803.10704).
 
-        g_1 = s_1,    g_{i+1} = s_{i+1} * mask_i(g_i),    vector heads read v * mask_n(g_n), map
-        heads g_n,
+        g_1 = s_1,    g_{i+1} = s_{i+1} * mask_i(g_i)
 
-    with the trunk's feature vector v. A mask mirrors the trunk's layers between its two stages and
-    ends in a sigmoid. The shared boundary is all stages and, where a head needs it, the vector.
+    Heads on maps read g_n, heads on vectors read v * mask_n(g_n) with the trunk's feature vector v.
+    A mask has the layers of the trunk between its two stages and ends in a sigmoid. The shared
+    features are all stages and, if a head reads it, the vector.
 
     Raises:
-        BadInput: a backbone without stages.
+        BadInput: the backbone has no stages.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class MTAN(TrunkModel):
     ) -> None:
         if not backbone.stages:
             raise BadInput(
-                "`trial.architecture` is mtan, which weighs the stages of a trunk, but the backbone"
-                " shows none. Choose another."
+                "`trial.architecture: mtan` needs the stages of a trunk, but the backbone defines"
+                " none. Choose another backbone."
             )
         vectors: tuple[Need, ...] = ("vector",) if "vector" in needs_of(tasks) else ()
         super().__init__(backbone, tasks, settings.norm, ("stages", *vectors))
@@ -62,9 +62,8 @@ class MTAN(TrunkModel):
     def read(self, name: str, x: Tensor, features: list[Tensor]) -> Tensor:
         attended = features[0]
         masks: nn.ModuleList = self.attention[name]  # type: ignore[assignment]
-        for following, mask in zip(
-            features[1:], masks, strict=False
-        ):  # a head that reads the map has no mask for the vector
+        # not strict: a head that reads the map has no mask for the vector
+        for following, mask in zip(features[1:], masks, strict=False):
             attended = following * mask(attended)
         return attended
 

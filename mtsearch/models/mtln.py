@@ -1,4 +1,4 @@
-"""MTLN: task branches that select from a shared trunk's feature maps by attention."""
+"""MTLN: task branches with attention over the feature maps of a shared trunk."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.models.base import Backbone
 from mtsearch.models.heads import build_head, need_of
-from mtsearch.models.norm import norm_parameters, renormalise_, turn_to
-from mtsearch.models.restoring import read_out
+from mtsearch.models.norm import norm_parameters, renormalise_, set_norm_task
+from mtsearch.models.restoring import apply_head
 from mtsearch.models.trunk_model import TrunkModel
 
 
 def attention(inputs: int, hidden: int, outputs: int, bias: bool) -> nn.Sequential:
-    """A mask in (0, 1): 1x1 convolution, BN, ReLU, 1x1 convolution, BN, sigmoid; (B, inputs, h, w)
-    -> (B, outputs, h, w)."""
+    """A module for masks in (0, 1): 1x1 convolution, BN, ReLU, 1x1 convolution, BN, sigmoid;
+    (B, inputs, h, w) -> (B, outputs, h, w)."""
     return nn.Sequential(
         nn.Conv2d(inputs, hidden, 1, bias=bias),
         nn.BatchNorm2d(hidden),
@@ -33,8 +33,8 @@ def attention(inputs: int, hidden: int, outputs: int, bias: bool) -> nn.Sequenti
 
 
 def extractor(inputs: int, outputs: int, convs: int, bias: bool, pool: int) -> nn.Sequential:
-    """`convs` times 3x3 convolution, BN, ReLU; then, where `pool` is above 1, a max-pool of that
-    size."""
+    """`convs` times 3x3 convolution, BN and ReLU, and a max-pool of size `pool` if that is above
+    1."""
     layers: list[nn.Module] = []
     for i in range(convs):
         layers += [
@@ -46,18 +46,23 @@ def extractor(inputs: int, outputs: int, convs: int, bias: bool, pool: int) -> n
 
 
 class MTLN(TrunkModel):
-    """A trunk with maps G_0 .. G_n, and for each task t masks a_j over them, made by modules A[t,
-    j] of its own:
+    """A trunk with maps G_0 .. G_n. Each task t has masks a_j over them, computed by its own
+    modules A[t, j]:
 
-    a_j = A[t, j](G_j ++ P_(j-1)),  P_j = pool(E[j](a_j * G_j)),  where ++ joins channels and a_0
-    reads G_0 alone. The head of t reads P_n, averaged over its pixels where it wants a vector. All
-    tasks use the same extractors E, unless `per_task`; `norm` is of the trunk and of these
-    extractors.
+        a_j = A[t, j](G_j ++ P_(j-1)),    P_j = pool(E[j](a_j * G_j)),
 
-    The shared boundary is the list of the maps that are read. P_(j-1) reaches the output through
-    a_j only, so what lies more than one block below the first attended one is neither read nor
-    built: of the 2^(n+1) ways to switch attention on or off by block, n+2 differ. (Zheng, Gong, Li
-    & Lu 2022, IEEE TGRS 60, after MTAN: Liu, Johns & Davison 2019, CVPR.)
+    where ++ concatenates channels and a_0 is computed from G_0 only. The head of task t reads P_n,
+    averaged over pixels if it needs a vector. All tasks use the same extractors E, unless
+    `extractors: per_task`; `norm` applies to the trunk and to shared extractors.
+
+    The shared features are the maps that are read. P_(j-1) contributes to the output only through
+    a_j, so that blocks more than one below the first attended block are neither read nor built: of
+    the 2^(n+1) ways to switch attention on or off per block, n+2 give different networks. (Zheng,
+    Gong, Li & Lu 2022, IEEE TGRS 60, after MTAN: Liu, Johns & Davison 2019, CVPR.)
+
+    Raises:
+        BadInput: the backbone has no stages, or stages whose sizes are not whole multiples;
+            `attention` exceeds the number of stages; head settings do not suit the tasks.
     """
 
     def __init__(
@@ -66,8 +71,8 @@ class MTLN(TrunkModel):
         stages = backbone.stages
         if not stages:
             raise BadInput(
-                "architecture `mtln` reads feature maps of several sizes, which this backbone does"
-                " not give; choose `wrn`."
+                "`trial.architecture: mtln` needs feature maps of several stages, but this backbone"
+                " defines none. Use the backbone `wrn`."
             )
         for before, after in pairwise(stages):
             if (
@@ -76,14 +81,14 @@ class MTLN(TrunkModel):
                 or before[1] // after[1] != before[2] // after[2]
             ):
                 raise BadInput(
-                    "architecture `mtln` pools feature maps by whole factors. Found stages of"
-                    f" {before[1]} x {before[2]} and {after[1]} x {after[2]} in this backbone;"
-                    " choose `wrn`."
+                    "`trial.architecture: mtln` pools feature maps by whole factors. Found stages"
+                    f" of {before[1]} x {before[2]} and {after[1]} x {after[2]} in this backbone."
+                    " Use the backbone `wrn`."
                 )
         if settings.attention > len(stages):
             raise BadInput(
-                "`trial.architecture.attention` counts blocks, of which this backbone has"
-                f" {len(stages)}. Found {settings.attention}."
+                "`trial.architecture.attention` should be at most the number of blocks,"
+                f" {len(stages)} for this backbone. Found {settings.attention}."
             )
         outputs = [
             max(1, round(settings.width * channels)) for channels, *_ in (*stages[1:], stages[-1])
@@ -134,10 +139,10 @@ class MTLN(TrunkModel):
         return [g for i, g in enumerate(super().share(x, tasks)) if i % self.stages >= self.begin]
 
     def read(self, name: str, x: Tensor, features: list[Tensor]) -> Tensor:
-        """P_n of a task, (B, C, h, w)."""
+        """Return P_n (B, C, h, w) of a task."""
         masks: nn.ModuleList = self.attention[name]  # type: ignore[assignment]
         extractors = self._extractors(name)
-        turn_to(extractors, name)
+        set_norm_task(extractors, name)
         before: Tensor | None = None
         for j, (g, e) in enumerate(zip(features, extractors, strict=True), start=self.begin):
             if j >= self.attended:
@@ -153,13 +158,15 @@ class MTLN(TrunkModel):
         out = {}
         for name in self.chosen(tasks):
             head = self.heads[name] if self.shared_head is None else self.shared_head
-            out[name] = read_out(head, self.read(name, x, self.features_of(name, shared, tasks)), x)
+            out[name] = apply_head(
+                head, self.read(name, x, self.features_of(name, shared, tasks)), x
+            )
         return out
 
     def _extractors(self, name: str) -> nn.ModuleList:
-        return (
-            self.extractors[name] if isinstance(self.extractors, nn.ModuleDict) else self.extractors  # type: ignore[return-value]
-        )
+        if isinstance(self.extractors, nn.ModuleDict):
+            return self.extractors[name]  # type: ignore[return-value]
+        return self.extractors
 
     def shared_parameters(self) -> list[nn.Parameter]:
         own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}
@@ -183,14 +190,14 @@ class MTLN(TrunkModel):
 def _heads(
     settings: schema.MTLNConfig, branch: Backbone, tasks: Sequence[TaskCard]
 ) -> tuple[nn.ModuleDict, nn.Module | None]:
-    """The heads by task, or no such and the one of all tasks; each reads the last feature map of a
-    branch."""
+    """Return the heads by task and None, or an empty dict and the head that all tasks share. Heads
+    read the last feature map of a branch."""
     if not any(need_of(task) == "vector" for task in tasks) and (
         settings.head_hidden or settings.dropout
     ):
         raise BadInput(
-            "`trial.architecture.head_hidden` and `.dropout` are for heads on feature vectors,"
-            " which none of these tasks has."
+            "`trial.architecture.head_hidden` and `.dropout` apply to heads on feature vectors,"
+            " but no task of this dataset has one. Leave them out."
         )
     if settings.head_mode == "per_task":
         return nn.ModuleDict({task.name: _head(settings, branch, task) for task in tasks}), None
@@ -203,9 +210,9 @@ def _heads(
             or not task.classes
         ):
             raise BadInput(
-                "`trial.architecture.head_mode` is shared, which takes tasks of one kind that name"
-                f" the same classes in the same order. Found `{first.name}` with"
-                f" {list(first.classes)} and `{task.name}` with {list(task.classes)}; use"
+                "`trial.architecture.head_mode: shared` needs tasks of one kind with the same named"
+                f" classes in the same order. Found `{first.name}` with"
+                f" {list(first.classes)} and `{task.name}` with {list(task.classes)}. Use"
                 " `per_task`."
             )
     return nn.ModuleDict(), _head(settings, branch, first)

@@ -1,5 +1,5 @@
-"""Attention branches over an encoder-decoder: scenes from the encoder's maps, pixels from the
-decoder's too."""
+"""Task branches with attention over an encoder-decoder. Image-level tasks use the maps of the
+encoder, pixel-level tasks those of the encoder and the decoder."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ from mtsearch.models.trunk_segnet import SegNetBranch
 
 
 class MTLNSegNet(MultiTaskModel):
-    """SegNet with one attention module per task and level of the encoder and, for tasks on pixels,
-    of the decoder.
+    """SegNet with one attention module per task and level of the encoder and, for pixel-level
+    tasks, of the decoder.
 
-    Encoder, level i: mask of the level's second map, computed from its first map joined with
-    Q_(i-1); Q_i is the masked map through a shared extractor and a 2x2 max-pool. Decoder, from the
-    last level down: mask of the level's last map, computed from the unpooled map joined with what
-    came before (Q, then the masked map of the level above), enlarged and through a shared
-    extractor. Heads read Q of the last level, averaged, or the masked map of decoder level 0. (The
-    dense variant of MTAN: Liu, Johns & Davison 2019, CVPR, with the scene task of MTLN on the
-    encoder alone.)
+    At encoder level i, the mask of the level's second map is computed from its first map
+    concatenated with Q_(i-1); Q_i is the masked map after a shared extractor and a 2x2 max-pool.
+    The decoder runs from the last level to level 0. The mask of the level's last map is computed
+    from the unpooled map concatenated with the previous result (Q of the last encoder level, then
+    the masked map of the previous decoder level), which is upsampled and passed through a shared
+    extractor. Heads read the last Q, averaged over pixels, or the masked map of decoder level 0.
+    (The dense variant of MTAN: Liu, Johns & Davison 2019, CVPR, with the scene task of MTLN on the
+    encoder only.)
+
+    Raises:
+        BadInput: the backbone is not `segnet`.
     """
 
     def __init__(
@@ -40,13 +44,13 @@ class MTLNSegNet(MultiTaskModel):
         trunk = backbone.trunk(needs)
         if not isinstance(trunk, SegNetBranch):
             raise BadInput(
-                "architecture `mtln_segnet` reads an encoder and a decoder, which this backbone"
-                " does not have; choose `segnet`."
+                "`trial.architecture: mtln_segnet` needs the encoder and decoder of the backbone"
+                " `segnet`. Found another backbone. Set `trial.backbone: segnet`."
             )
         body = trunk.body
         widths = [level[0].out_channels for level in body.encoder_first]  # type: ignore[index, union-attr]
         ends = [level[0].out_channels for level in body.decoder_first]  # type: ignore[index, union-attr]
-        after = [*widths[1:], widths[-1]]  # of Q
+        after = [*widths[1:], widths[-1]]  # channels of Q
         self.form, self.sizes = settings.form, body.sizes
 
         def mask(inputs: int, outputs: int) -> nn.Module:

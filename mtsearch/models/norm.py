@@ -1,11 +1,13 @@
-"""How a trunk that several tasks share is normalised.
+"""Normalisation of a trunk that several tasks share.
 
-A trunk that sees one task's images at a time gathers running statistics of the mixture it happened
-to see last, while it was trained on each task's own: at evaluation every task is normalised with
-the others' statistics too. The policies besides ``shared`` end that:
+If each training step has images of one task only, a batch norm trains with the statistics of that
+task, but its running statistics mix those of the most recent tasks. At evaluation every task is
+then normalised with the statistics of the other tasks too. The policies besides ``shared`` avoid
+this:
 
 - ``task_statistics``: each task has its own running mean and variance; weight and bias are shared.
-- ``task_affine``: each task has its own batch norms altogether (Bilen & Vedaldi 2017).
+- ``task_affine``: each task has its own batch norms, including weight and bias (Bilen & Vedaldi
+  2017).
 - ``group``: group norm (Wu & He 2018), which has no running statistics.
 """
 
@@ -21,14 +23,16 @@ from mtsearch.config.architectures import Norm
 from mtsearch.config.errors import BadInput
 
 PER_TASK = ("task_statistics", "task_affine")
-_GROUPS, _LEAST = 32, 4  # at most so many groups, of at least so many channels
+_MAX_GROUPS, _MIN_CHANNELS = 32, 4  # of group norm: number of groups, channels per group
 
 
 class TaskNorm(nn.Module):
-    """One batch norm a task, `task` says which one acts; with `affine` false they share the weight
-    and bias of `like`.
+    """One batch norm per task; the attribute `task` selects the active one.
 
-    Every task starts from the state of `like`, be it fresh or pretrained.
+    Args:
+        like: the batch norm whose state every task starts from, new or pretrained.
+        tasks: the names of the tasks.
+        affine: whether each task has its own weight and bias; else they share those of `like`.
     """
 
     def __init__(self, like: nn.BatchNorm2d, tasks: Sequence[str], affine: bool) -> None:
@@ -46,7 +50,7 @@ class TaskNorm(nn.Module):
         norm = self.norms[self.task]
         if self.weight is None:
             return norm(x)  # type: ignore[no-any-return]
-        if type(norm) is not nn.BatchNorm2d:  # it may see the images of all ranks
+        if type(norm) is not nn.BatchNorm2d:  # a synchronised batch norm
             y = norm(x) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)  # type: ignore[union-attr]
             return y.to(x.dtype)  # type: ignore[no-any-return]
         if self.training:
@@ -57,11 +61,11 @@ class TaskNorm(nn.Module):
 
 
 def renormalise_(trunk: nn.Module, norm: Norm, tasks: Sequence[str]) -> None:
-    """Put the chosen policy in the place of every batch norm of a trunk, in place.
+    """Replace every batch norm of a trunk according to the policy `norm`, in place.
 
     Raises:
-        BadInput: a policy other than `shared`, and no batch norm in the trunk; a policy by task,
-            and one task.
+        BadInput: the trunk has no batch norm and the policy is not `shared`, or the policy is
+            per task and there is only one task.
     """
     if norm == "shared":
         return
@@ -77,7 +81,8 @@ def renormalise_(trunk: nn.Module, norm: Norm, tasks: Sequence[str]) -> None:
         )
     if norm in PER_TASK and len(tasks) == 1:
         raise BadInput(
-            f"`trial.architecture.norm` is {norm}, but there is one task alone. Leave `norm` out."
+            f"`trial.architecture.norm` is {norm}, which needs several tasks. Found one. Leave"
+            " `norm` out."
         )
     for name, module in places:
         trunk.set_submodule(
@@ -90,15 +95,15 @@ def renormalise_(trunk: nn.Module, norm: Norm, tasks: Sequence[str]) -> None:
         )
 
 
-def turn_to(trunk: nn.Module, task: str) -> None:
-    """From now on the trunk normalises for this task."""
+def set_norm_task(trunk: nn.Module, task: str) -> None:
+    """Make the trunk normalise for this task in all following calls."""
     for module in trunk.modules():
         if isinstance(module, TaskNorm):
             module.task = task
 
 
 def norm_parameters(trunk: nn.Module, task: str) -> list[nn.Parameter]:
-    """The trunk's parameters that this task alone uses."""
+    """Return the parameters of the trunk that only this task uses."""
     return [
         p
         for module in trunk.modules()
@@ -108,12 +113,12 @@ def norm_parameters(trunk: nn.Module, task: str) -> list[nn.Parameter]:
 
 
 def _grouped(norm: nn.BatchNorm2d) -> nn.GroupNorm:
-    """Group norm for the same channels: the most groups that divide them, are at most 32 and hold
-    at least 4 channels each."""
+    """Return a group norm for the same channels, with the largest possible number of equal groups
+    that is at most 32 and leaves at least 4 channels per group."""
     channels = norm.num_features
     groups = max(
         g
-        for g in range(1, _GROUPS + 1)
-        if channels % g == 0 and (channels // g >= _LEAST or g == 1)
+        for g in range(1, _MAX_GROUPS + 1)
+        if channels % g == 0 and (channels // g >= _MIN_CHANNELS or g == 1)
     )
     return nn.GroupNorm(groups, channels, eps=norm.eps)

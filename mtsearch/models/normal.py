@@ -8,11 +8,10 @@ from torch import nn
 
 @torch.no_grad()
 def normal_(model: nn.Module, deviation: float = 0.01) -> None:
-    """Draw the weights of every convolution and linear layer from N(0, deviation^2), in place, from
-    torch's global generator; biases are 0.
+    """Sample the weights of every convolution and linear layer from N(0, deviation^2) in place,
+    with torch's global generator; biases are 0. Frozen layers keep their weights.
 
-    Layers that are frozen keep their weights. What MindSpore 1.x did by default, and so the
-    published MTLN.
+    This is the default initialisation of MindSpore 1.x, which the published MTLN uses.
     """
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.requires_grad:

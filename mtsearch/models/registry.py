@@ -1,4 +1,4 @@
-"""Building a network from the settings of its architecture and its backbone."""
+"""Construction of networks from the settings of their architecture and backbone."""
 
 from __future__ import annotations
 
@@ -25,12 +25,20 @@ backbone = implements
 def build_model(
     architecture: Model, backbone: Model, tasks: Sequence[TaskCard], shape: tuple[int, int, int]
 ) -> MultiTaskModel:
-    """A freshly initialised network (from torch's global generator) for these tasks on images of
-    `shape` (channels, height, width).
+    """Build a network and initialise it with torch's global generator.
+
+    Args:
+        architecture: the settings of the architecture.
+        backbone: the settings of the backbone.
+        tasks: the task cards, at least one.
+        shape: (channels, height, width) of the images.
+
+    Returns:
+        The network.
 
     Raises:
-        BadInput: no task, a task name that cannot name a module, equal names, a shape the backbone
-            cannot take, settings without a builder.
+        BadInput: there is no task, names are equal or cannot name a module, the backbone does not
+            support the shape, or settings have no builder.
     """
     _check_names(tasks)
     build: ArchitectureBuilder = implementation_of(architecture)
@@ -38,8 +46,8 @@ def build_model(
 
 
 def build_backbone(settings: Model, shape: tuple[int, int, int]) -> Backbone:
-    """The family of branches of a backbone for images of `shape`. Raises BadInput as `build_model`
-    does."""
+    """Build a backbone for images of `shape` (channels, height, width). Raises BadInput if it does
+    not support the shape or the settings have no builder."""
     build: BackboneBuilder = implementation_of(settings)
     return build(settings, shape)
 
@@ -47,9 +55,7 @@ def build_backbone(settings: Model, shape: tuple[int, int, int]) -> Backbone:
 def _check_names(tasks: Sequence[TaskCard]) -> None:
     names = [task.name for task in tasks]
     if not names or len(set(names)) < len(names):
-        raise BadInput(
-            f"a network needs at least one task and different task names. Found {names}."
-        )
+        raise BadInput(f"a network needs at least one task and distinct task names. Found {names}.")
     for name in names:
         if (
             not name.isidentifier()
@@ -57,6 +63,6 @@ def _check_names(tasks: Sequence[TaskCard]) -> None:
             or hasattr(nn.ModuleDict(), name)
         ):
             raise BadInput(
-                f"task name `{name}` cannot name a part of a network; choose letters, digits and"
+                f"task name `{name}` cannot be the name of a module. Use letters, digits and"
                 f" underscores, such as `{name}_task`."
             )

@@ -1,4 +1,4 @@
-"""Bringing a monitor's feature map to the trunk's size."""
+"""Sizes of feature maps, and pooling to a given size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mtsearch.config.errors import BadInput
 
 
 class PoolTo(nn.Module):
-    """Average-pool a feature map to (h, w), whatever its size."""
+    """Average-pools a feature map of any size to `size` (h, w)."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
@@ -20,21 +20,21 @@ class PoolTo(nn.Module):
 
 
 def convolved(size: int, kernel: int) -> int:
-    """Side length after an unpadded convolution and a 2x2 pool."""
+    """Return the side length after an unpadded convolution and a 2x2 pool."""
     return (size - kernel + 1) // 2
 
 
 def map_size(shape: tuple[int, int, int], kernel: int, name: str) -> tuple[int, int]:
-    """(h, w) after two unpadded `kernel` convolutions, each with a 2x2 pool.
+    """Return (h, w) after two unpadded convolutions of size `kernel`, each with a 2x2 pool.
 
     Raises:
-        BadInput: nothing would be left of the images.
+        BadInput: the images are too small.
     """
     height, width = (convolved(convolved(side, kernel), kernel) for side in shape[1:])
     if height < 1 or width < 1:
         smallest = 2 * (kernel + 1) + kernel - 1
         raise BadInput(
-            f"backbone `{name}` needs images of at least {smallest} x {smallest} pixels. Found"
-            f" {shape[1]} x {shape[2]}; choose another backbone."
+            f"`trial.backbone: {name}` needs images of at least {smallest} x {smallest} pixels."
+            f" Found {shape[1]} x {shape[2]}. Choose another backbone."
         )
     return height, width

@@ -1,4 +1,4 @@
-"""Single-task learning: the control that every multi-task network is measured against."""
+"""Single-task learning: the baseline for multi-task networks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.heads import build_head, need_of
-from mtsearch.models.restoring import read_out
+from mtsearch.models.restoring import apply_head
 
 
 class STL(MultiTaskModel):
-    """One trunk and one head per task; nothing is shared, so the shared boundary is empty."""
+    """One trunk and one head per task. Nothing is shared, so that `share` returns an empty list."""
 
     def __init__(
         self, settings: schema.STLConfig, backbone: Backbone, tasks: Sequence[TaskCard]
@@ -35,12 +35,12 @@ class STL(MultiTaskModel):
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
         return {
-            name: read_out(self.heads[name], self.features(name, x), x)
+            name: apply_head(self.heads[name], self.features(name, x), x)
             for name in self.chosen(tasks)
         }
 
     def features(self, name: str, x: Tensor) -> Tensor:
-        """What the head of a task reads of images (B, C, H, W)."""
+        """Return the input of the head of a task for images (B, C, H, W)."""
         (features,) = self.trunks[name](x)
         return features  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""A small EDSR: residual blocks without normalisation on a coarse grid, then pixel shuffles."""
+"""A small EDSR: residual blocks without normalisation at low resolution, then pixel shuffles."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Block(nn.Module):
 
 
 class EDSR(nn.Module):
-    """The image's pixels in squares of `scale`, a 3x3 convolution, `blocks` blocks and a
-    convolution around which the first's output is added, then as many convolutions to 4 * width and
-    x2 pixel shuffles as bring the image's size back.
+    """A pixel unshuffle by `scale` and a 3x3 convolution, then `blocks` residual blocks and a
+    convolution with a skip connection around them, then convolutions to 4 * width with pixel
+    shuffles by 2, up to the size of the image.
     """
 
     def __init__(self, channels: int, width: int, blocks: int, scale: int) -> None:
@@ -53,22 +53,22 @@ class EDSR(nn.Module):
 
 
 def edsr(settings: schema.BackboneEDSRConfig, shape: tuple[int, int, int]) -> Backbone:
-    """EDSR (Lim et al. 2017, CVPRW, arXiv 1707.02921) for images that were enlarged before the
-    network sees them: it works on squares of `scale` x `scale` pixels, the grid they were enlarged
-    from, at the cost of that grid. The head is a 3x3 convolution.
+    """EDSR (Lim et al. 2017, CVPRW, arXiv 1707.02921) for images that were upsampled by `scale`
+    beforehand. Its blocks run at the original resolution, with one position for each square of
+    `scale` x `scale` pixels, and at the cost of that resolution. The head is a 3x3 convolution.
 
     With blocks b, width w, scale s and C channels the trunk has 9 C s^2 w + w + (2b + 1)(9 w^2 + w)
     + log2(s) (36 w^2 + 4 w) parameters.
 
     Raises:
-        BadInput: a side of the images is no multiple of `scale`.
+        BadInput: a side of the images is not a multiple of `scale`.
     """
     channels, height, width = shape
     scale, filters = settings.scale, settings.width
     if height % scale or width % scale:
         raise BadInput(
-            f"backbone `edsr` with `scale: {scale}` needs images whose sides are multiples of it."
-            f" Found {height} x {width}; choose another `scale`."
+            f"`trial.backbone: edsr` with `scale: {scale}` needs images whose sides are multiples"
+            f" of it. Found {height} x {width}. Choose another `scale`."
         )
     map_shape = (filters, height, width)
 

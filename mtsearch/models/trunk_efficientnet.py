@@ -1,4 +1,4 @@
-"""EfficientNet-B0 for small images: the older, simplified variant that CIFAR-10 code uses."""
+"""EfficientNet-B0 for small images, in the simplified variant of common CIFAR-10 code."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STAGES = (
     (6, 192, 4, 2),
     (6, 320, 1, 2),
 )
-"""Expansion, channels, blocks and stride of the first block."""
-LARGEST = 32  # pixels a side that five strides of 2 bring to one
+"""By stage: expansion, channels, number of blocks, stride of the first block."""
+MAX_SIDE = 32  # largest side, in pixels, that five strides of 2 reduce to one pixel
 
 
 class Excited(nn.Module):
-    """x * w(x) with the weights w (B, C, 1, 1) that `excite` makes of maps x (B, C, h, w)."""
+    """x * w(x) with weights w (B, C, 1, 1), which `excite` computes from maps x (B, C, h, w)."""
 
     def __init__(self, excite: nn.Module) -> None:
         super().__init__()
@@ -40,16 +40,18 @@ class Excited(nn.Module):
 
 
 class Block(nn.Module):
-    """An inverted bottleneck with squeeze-and-excitation after or before its projection; nothing
-    follows the sum.
+    """An inverted bottleneck with squeeze-and-excitation after or before its projection.
 
-    u = 1x1 convolution to `expansion` times the inputs, BN, ReLU, depthwise 3x3 of the stride, BN,
-    ReLU, 1x1 to the outputs, BN; w = sigmoid(1x1 (ReLU (1x1 (mean over pixels of u)))), its
-    channels / `se_ratio` wide inside, but at least `se_least`; result = u * w + r, or, with
-    `se_place: before`, u + r with what the last 1x1 convolution reads weighed in the same way. r is
-    the input at stride 1 (through 1x1 convolution and BN where the channels change). At stride 2 r
-    follows `stride_skip`: `own` u itself, so the block is u * (1 + w); `none` nothing; `pooled` the
-    mean of 2x2 pixels through 1x1 convolution and BN.
+    u is the input after a 1x1 convolution to `expansion` times its channels, BN, ReLU, a strided
+    depthwise 3x3 convolution, BN, ReLU, a 1x1 convolution to `outputs` channels (the projection)
+    and BN. The weights are w = sigmoid(1x1 (ReLU (1x1 (mean over pixels of u)))); the inner layer
+    has 1 / `se_ratio` of the channels, but at least `se_least`.
+
+    The result is u * w + r. With `se_place: before` it is u + r, and the weights are applied to the
+    input of the projection instead. At stride 1, r is the input (after a 1x1 convolution and BN if
+    the number of channels changes). At stride 2, r depends on `stride_skip`: with `own` it is u, so
+    that the result is u * (1 + w); with `none` it is 0; with `pooled` it is the mean over 2x2
+    pixels of the input after a 1x1 convolution and BN. The sum has no activation.
     """
 
     def __init__(
@@ -103,8 +105,8 @@ class Block(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """A 3x3 convolution of stride 1 with BN and ReLU, and seven stages of blocks; the map's side is
-    a 32nd of the images', rounded up."""
+    """A 3x3 convolution of stride 1 with BN and ReLU, and seven stages of blocks. The sides of the
+    feature map are those of the image divided by 32, rounded up."""
 
     def __init__(self, channels: int, settings: schema.BackboneEfficientNetCIFARConfig) -> None:
         super().__init__()
@@ -130,7 +132,7 @@ class EfficientNet(nn.Module):
             self.groups.append(group)
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """The last map of each size: of the stem and of the stages 2, 3, 5, 6 and 7."""
+        """Return the last map of each size: those of the stem and of stages 2, 3, 5, 6 and 7."""
         maps = [self.stem(x)]
         for group, (_, _, _, stride) in zip(self.groups, STAGES, strict=True):
             features = group(maps[-1])
@@ -138,7 +140,7 @@ class EfficientNet(nn.Module):
         return maps
 
     def parts(self) -> list[list[nn.Module]]:
-        """The stem and the seven stages."""
+        """Return the stem and the seven stages."""
         return [[self.stem], *([group] for group in self.groups)]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,25 +149,25 @@ class EfficientNet(nn.Module):
 
 
 def scaled(channels: int, width: float) -> int:
-    """Channels times the width, rounded, at least 1."""
+    """Return `channels` times `width`, rounded, at least 1."""
     return max(1, round(channels * width))
 
 
 def efficientnet_cifar(
     settings: schema.BackboneEfficientNetCIFARConfig, shape: tuple[int, int, int]
 ) -> Backbone:
-    """2,908,879 parameters on 3 channels. Up to 32 pixels a side the map is one pixel, whose
-    channels are the feature vector.
+    """EfficientNet-B0 with 2,908,879 parameters on 3 channels. For images of up to 32 x 32 pixels
+    the feature map is one pixel, whose channels are the feature vector.
 
     Raises:
-        BadInput: larger images without `pool`.
+        BadInput: the images are larger and `pool` is not set.
     """
     channels, height, width = shape
-    if max(height, width) > LARGEST and not settings.pool:
+    if max(height, width) > MAX_SIDE and not settings.pool:
         raise BadInput(
-            f"backbone `efficientnet_cifar` takes images of up to {LARGEST} pixels a side, which it"
-            f" brings to one pixel. Found {height} x {width}; set `trial.backbone.pool` to average"
-            " over the larger map, which changes nothing for small images."
+            "`trial.backbone: efficientnet_cifar` without `pool` needs images of at most"
+            f" {MAX_SIDE} x {MAX_SIDE} pixels. Found {height} x {width}. Set `trial.backbone.pool`"
+            " to average over the larger feature map."
         )
     with torch.device("meta"):
         body = EfficientNet(channels, settings).eval()

@@ -1,5 +1,5 @@
-"""A branch of the ensembles that share features across branches: a convolution, residual blocks, a
-convolution, at the image's size."""
+"""The branch network of ensembles with feature mixing: residual blocks between two convolutions, at
+the resolution of the image."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Block(nn.Module):
 
 
 def ktde(settings: schema.BackboneKTDEConfig, shape: tuple[int, int, int]) -> Backbone:
-    """3x3 convolution and leaky ReLU (slope 0.2), `blocks` residual blocks, 3x3 convolution; a
-    restoration adds its head's to the image.
+    """3x3 convolution and leaky ReLU (slope 0.2), `blocks` residual blocks, 3x3 convolution. For
+    restoration the head adds a convolution of the feature map to the image.
 
-    A stage ends after the first convolution and after each block: 3 blocks make the four places of
-    the feature mixing. With blocks b, width w and C channels a network that restores them has 18 C
-    w + (2 b + 1) 9 w^2 parameters.
+    A stage ends after the first convolution and after each block, so that 3 blocks give the four
+    positions of the feature mixing. With b blocks, width w and C channels a restoration network has
+    18 C w + (2 b + 1) 9 w^2 parameters.
     """
     channels, height, width = shape
     filters, blocks = settings.width, settings.blocks

@@ -1,4 +1,4 @@
-"""What all architectures over one shared trunk have in common."""
+"""Base class of all architectures with one shared trunk."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from mtsearch.config.architectures import Norm
 from mtsearch.config.cards import TaskCard
 from mtsearch.models.base import Backbone, MultiTaskModel, Need
 from mtsearch.models.heads import build_head, need_of
-from mtsearch.models.norm import PER_TASK, norm_parameters, renormalise_, turn_to
-from mtsearch.models.restoring import read_out
+from mtsearch.models.norm import PER_TASK, norm_parameters, renormalise_, set_norm_task
+from mtsearch.models.restoring import apply_head
 
 
 def needs_of(tasks: Sequence[TaskCard]) -> tuple[Need, ...]:
-    """Each kind of feature that some task reads, once, in the order of first use."""
+    """Return the distinct features that the heads of the tasks read, in the order of first use."""
     return tuple(dict.fromkeys(need_of(task) for task in tasks))
 
 
 class TrunkModel(MultiTaskModel):
-    """One trunk shared by all tasks and a head for each, which reads what `read` makes of the
-    trunk's features.
+    """One trunk shared by all tasks and one head per task, whose input `read` computes from the
+    features of the trunk.
 
-    With a per-task `norm` the trunk treats the tasks apart and runs once for each of them: `share`
-    gives every task's features, one task's behind the other's, and `separate` is true.
+    With a per-task `norm` the trunk runs once per task: `share` returns the features of all tasks,
+    concatenated as a list in the order of the tasks, and `separate` is true.
 
     Args:
-        backbone: makes the trunk.
+        backbone: builds the trunk.
         tasks: the task cards.
-        norm: how the trunk is normalised (see `mtsearch.models.norm`).
-        needs: what the trunk gives; by default what the heads read.
+        norm: the normalisation of the trunk (see `mtsearch.models.norm`).
+        needs: the outputs of the trunk; by default the features that the heads read.
 
     Raises:
-        BadInput: a `norm` other than shared on a trunk without batch norm.
+        BadInput: `norm` is not `shared` and the trunk has no batch norm.
     """
 
     def __init__(
@@ -59,14 +59,15 @@ class TrunkModel(MultiTaskModel):
             return self.trunk(x)
         features: list[Tensor] = []
         for name in self.chosen(tasks):
-            turn_to(self.trunk, name)
+            set_norm_task(self.trunk, name)
             features += self.trunk(x)
         return features
 
     def features_of(
         self, name: str, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> list[Tensor]:
-        """The trunk's features for a task, out of what `share` gave for `tasks`."""
+        """Return the features of the trunk for task `name`, given the result `shared` of `share`
+        for `tasks`."""
         if not self.separate:
             return shared
         names = self.chosen(tasks)
@@ -74,7 +75,8 @@ class TrunkModel(MultiTaskModel):
         return shared[place * count : (place + 1) * count]
 
     def read(self, name: str, x: Tensor, features: list[Tensor]) -> Tensor:
-        """What the head of a task reads, from the images and the trunk's features for this task."""
+        """Return the input of the head of task `name`, given the images and the features of the
+        trunk for this task."""
         return features[self.slot[name]]
 
     def decode(
@@ -82,7 +84,7 @@ class TrunkModel(MultiTaskModel):
     ) -> dict[str, Tensor]:
         features = {name: self.features_of(name, shared, tasks) for name in self.chosen(tasks)}
         return {
-            name: read_out(self.heads[name], self.read(name, x, own), x)
+            name: apply_head(self.heads[name], self.read(name, x, own), x)
             for name, own in features.items()
         }
 

@@ -1,5 +1,5 @@
-"""SegNet: a VGG-16 encoder with batch norm, and its mirror that unpools to where the maxima
-were."""
+"""SegNet: a VGG-16 encoder with batch norm, and a mirrored decoder that unpools with the indices of
+the encoder's max-pools."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mtsearch.models.monitor import small_monitor
 
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
-    """3x3 convolution, BN, ReLU: 9io + 3o parameters."""
+    """3x3 convolution, BN, ReLU, with 9io + 3o parameters for i inputs and o outputs."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()
     )
 
 
 def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, h, w) -> (B, C, *size): each value at the place `indices` that a 2x2 max-pool took it
-    from, zeros elsewhere."""
+    """(B, C, h, w) -> (B, C, *size): each value at the position from which a 2x2 max-pool took it,
+    given by `indices`, and zeros elsewhere."""
     height, width = size
     zeros = x.new_zeros((x.shape[0], x.shape[1], height * width))
     return zeros.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
@@ -33,9 +33,15 @@ def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Maps:
-    """By level 0..4: the `first` and `second` map of the encoder, and of the decoder the unpooled
-    map `up` and its last map `down`; the decoder's are empty where it was left out. `pooled` (B, C,
-    h, w) is the encoder's end."""
+    """The feature maps of SegNet.
+
+    Attributes:
+        first: by level 0..4, the encoder's map after its first convolution.
+        second: by level, the encoder's last map before its pool.
+        pooled: (B, C, h, w) the output of the encoder.
+        up: by level, the unpooled map of the decoder; empty if the decoder did not run.
+        down: by level, the last map of the decoder; empty if the decoder did not run.
+    """
 
     first: list[Tensor]
     second: list[Tensor]
@@ -45,17 +51,18 @@ class Maps:
 
 
 class SegNet(nn.Module):
-    """Badrinarayanan, Kendall & Cipolla 2017 (IEEE TPAMI 39), as the dense variant of MTAN has it
-    (Liu, Johns & Davison 2019).
+    """SegNet (Badrinarayanan, Kendall & Cipolla 2017, IEEE TPAMI 39), in the variant of the dense
+    MTAN (Liu, Johns & Davison 2019).
 
-    Level i of the encoder has 2 convolutions to `widths[i]` (3 from the third level on) before its
-    pool, level i of the decoder as many to ``widths[max(i - 1, 0)]`` behind its unpooling.
+    Level i of the encoder has 2 convolutions to `widths[i]` channels (3 from the third level on)
+    before its pool. Level i of the decoder has equally many convolutions, to
+    ``widths[max(i - 1, 0)]`` channels, after its unpooling.
 
     Args:
-        channels: of the images.
-        widths: of the encoder's five levels.
+        channels: channels of the images.
+        widths: channels of the five levels of the encoder.
         size: (height, width) of the images.
-        decodes: whether it has a decoder.
+        decodes: whether there is a decoder.
     """
 
     def __init__(
@@ -75,7 +82,7 @@ class SegNet(nn.Module):
         self.decoder_second = nn.ModuleList(_more(end, i) for i, end in enumerate(ends))
 
     def maps(self, x: Tensor, decode: bool) -> Maps:
-        """The maps of images (B, C, H, W), the decoder's only when asked for."""
+        """Return the feature maps of images (B, C, H, W), those of the decoder only if `decode`."""
         first: list[Tensor] = []
         second: list[Tensor] = []
         up: list[Tensor] = []
@@ -99,8 +106,8 @@ def _more(width: int, level: int) -> nn.Sequential:
 
 
 class SegNetBranch(Branch):
-    """The vector is the encoder's end averaged over its pixels, the map the decoder's end. A
-    decoder nobody needs is left out."""
+    """A branch whose feature vector is the output of the encoder, averaged over pixels, and whose
+    feature map is the output of the decoder. A decoder that is not needed is left out."""
 
     body: SegNet
 
@@ -118,7 +125,7 @@ class SegNetBranch(Branch):
 def fine_pixels(task: TaskCard, backbone: Backbone) -> nn.Module:
     """Feature map (B, C, H, W) -> class logits (B, outputs, H, W): a 3x3 and a 1x1 convolution, as
     in MTAN."""
-    assert backbone.map_shape is not None  # the backbone that names this head has one
+    assert backbone.map_shape is not None  # holds for the only backbone with this head
     channels = backbone.map_shape[0]
     return nn.Sequential(
         nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, task.outputs, 1)
@@ -126,17 +133,18 @@ def fine_pixels(task: TaskCard, backbone: Backbone) -> nn.Module:
 
 
 def segnet(settings: schema.BackboneSegNetConfig, shape: tuple[int, int, int]) -> Backbone:
-    """Encoder 14,723,136 and decoder 10,220,160 parameters at the published widths on 3 channels.
+    """SegNet; at the published widths on 3 channels the encoder has 14,723,136 parameters and the
+    decoder 10,220,160.
 
     Raises:
-        BadInput: a side of the images is shorter than 32 pixels, of which five pools leave nothing.
+        BadInput: a side of the images is shorter than 32 pixels, too small for five pools.
     """
     channels, height, width = shape
     widths = settings.widths
     if min(height, width) < 1 << len(widths):
         raise BadInput(
-            f"backbone `segnet` needs images of at least 32 x 32 pixels. Found {height} x {width};"
-            " enlarge them or choose another backbone."
+            f"`trial.backbone: segnet` needs images of at least 32 x 32 pixels. Found {height} x"
+            f" {width}. Enlarge them or choose another backbone."
         )
 
     def trunk(needs: Sequence[Need]) -> Branch:

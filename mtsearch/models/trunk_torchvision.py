@@ -1,4 +1,4 @@
-"""Any classification network of torchvision, without its last layer, as a backbone."""
+"""Backbones from the classification networks of torchvision, without their last layer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.monitor import small_monitor
 from mtsearch.models.weights import load_weights
 
-_CLASSES = 1000  # torchvision's default, by which the last layer is recognised
+_CLASSES = 1000  # torchvision's default; the layer with this many outputs is the last one
 
 
 class NetworkBranch(Branch):
-    """A torchvision network without its last layer; the feature map is what its last global pooling
-    reads.
+    """A torchvision network without its last layer. The feature map is the input of its last global
+    pooling.
 
-    `ends` are the names of the graph's nodes that end a stage.
+    Args:
+        network: the network without its last layer.
+        needs: the outputs of `forward`, in this order.
+        grey: whether images have one channel, which is repeated to three.
+        ends: the names of the graph's nodes that end a stage.
     """
 
     def __init__(
@@ -50,19 +54,19 @@ class NetworkBranch(Branch):
 
 
 def network(settings: schema.BackboneTorchvisionConfig, shape: tuple[int, int, int]) -> Backbone:
-    """Trunks are `settings.model` without its last layer. Weights come from `settings.weights`, a
-    local state dict, or are random.
+    """Build a backbone whose trunk is `settings.model` without its last layer.
 
-    Nothing is downloaded. Grey images are repeated to three channels.
-    A monitor is two small convolutions and a linear layer to the trunk's width.
+    The weights are loaded from `settings.weights`, a local state dict, or are random. Nothing is
+    downloaded. Grey images are repeated to three channels. A monitor is two small convolutions and
+    a linear layer to the width of the trunk.
 
     Raises:
-        BadInput: unknown model, images it cannot take, a weights file that does not fit.
+        BadInput: the model is unknown, does not support the images, or does not fit the weights.
     """
     if shape[0] not in (1, 3):
         raise BadInput(
-            "`trial.backbone` is torchvision, whose networks take 1 or 3 channels. Found"
-            f" {shape[0]}; choose another backbone."
+            "`trial.backbone: torchvision` needs images of 1 or 3 channels. Found"
+            f" {shape[0]}. Choose another backbone."
         )
     state = load_weights(settings.weights) if settings.weights is not None else None
     width, ends = _probe(settings.model, shape)
@@ -90,12 +94,12 @@ def network(settings: schema.BackboneTorchvisionConfig, shape: tuple[int, int, i
 
 
 def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
-    """The network without its last layer, and that layer's name."""
+    """Return the network without its last layer, and the name of that layer."""
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
         raise BadInput(
-            f"`trial.backbone.model` is no classification network of torchvision: `{name}`."
-            f" {nearest(name, names)}"
+            "`trial.backbone.model` should be a classification network of torchvision. Found"
+            f" `{name}`. {nearest(name, names)}"
         )
     options: dict[str, Any] = {}
     if name.startswith("vit"):
@@ -119,8 +123,8 @@ def _headless(name: str, shape: tuple[int, int, int]) -> tuple[nn.Module, str]:
 
 
 def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, dict[str, tuple[int, int, int]]]:
-    """The width of the feature vector, and the stages as `_ends` tells them, found without
-    allocating or drawing anything."""
+    """Return the width of the feature vector and the stages (see `_ends`), without allocating
+    memory or drawing random numbers."""
     try:
         net = _unallocated(name, shape).eval()
         with torch.device("meta"):
@@ -134,14 +138,14 @@ def _probe(name: str, shape: tuple[int, int, int]) -> tuple[int, dict[str, tuple
             raise
         reason = " ".join(str(error).split())[:200]
         raise BadInput(
-            f"`trial.backbone.model` is {name}, which cannot take images of {shape[1]} x {shape[2]}"
+            f"`trial.backbone.model: {name}` does not support images of {shape[1]} x {shape[2]}"
             f" pixels: {reason}"
         ) from error
 
 
 def _unallocated(name: str, shape: tuple[int, int, int]) -> nn.Module:
-    """The network without its last layer on the meta device; the random generator is left as it
-    was."""
+    """Return the network without its last layer on the meta device. The state of the random
+    generator does not change."""
     try:
         with torch.device("meta"):
             return _headless(name, shape)[0]
@@ -151,15 +155,15 @@ def _unallocated(name: str, shape: tuple[int, int, int]) -> nn.Module:
 
 
 class _Shallow(torch.fx.Tracer):
-    """Traces a network's own forward and its sequences only: blocks stay modules, which tell
-    training from evaluation themselves."""
+    """Traces only the network's own forward and its `nn.Sequential` containers. Blocks stay
+    modules, so that training and evaluation mode keep their effect."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return not isinstance(m, nn.Sequential)
 
 
 def _pooled(net: nn.Module, graph: torch.fx.Graph) -> torch.fx.Node | None:
-    """What the last global pooling reads; None where nothing is pooled (vision transformers)."""
+    """Return the input of the last global pooling; None if there is none (vision transformers)."""
     for node in reversed(graph.nodes):
         module = net.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, nn.AdaptiveAvgPool2d) or node.target in (
@@ -171,11 +175,11 @@ def _pooled(net: nn.Module, graph: torch.fx.Graph) -> torch.fx.Node | None:
 
 
 def _ends(net: nn.Module, graph: torch.fx.Graph) -> dict[str, tuple[int, int, int]]:
-    """By name of the node that ends it, the shape of each stage's map; none without a global
-    pooling. Nodes know their shapes.
+    """Return the shape of each stage's map by the name of the node that ends the stage; empty
+    without a global pooling. The nodes of the graph have known shapes.
 
-    A stage ends where the next layer on the only way to the global pooling at least halves the
-    map's area.
+    A stage ends before a layer that at least halves the area of the map. Only nodes that lie on
+    every path to the global pooling are considered.
     """
     node, ends, area = _pooled(net, graph), {}, 0.0
     while node is not None and len(node.meta["tensor_meta"].shape) == 4:
@@ -186,16 +190,15 @@ def _ends(net: nn.Module, graph: torch.fx.Graph) -> dict[str, tuple[int, int, in
             ends[node.name] = (channels, height, width)
         area = height * width
         called = net.get_submodule(str(node.target)) if node.op == "call_module" else None
-        alone = len(node.all_input_nodes) == 1 and not isinstance(
-            called, Permute
-        )  # before it, channels are the last axis
-        node = node.all_input_nodes[0] if alone else None
+        # before a Permute the channels are the last axis
+        single = len(node.all_input_nodes) == 1 and not isinstance(called, Permute)
+        node = node.all_input_nodes[0] if single else None
     return dict(reversed(ends.items()))
 
 
 def _extractor(net: nn.Module, needs: Sequence[Need], ends: Sequence[str]) -> nn.Module:
-    """The network returning the needed features in order, without the layers that no longer
-    count."""
+    """Return the network with the needed features as its outputs, in order, and without unused
+    layers."""
     graph = _Shallow().trace(net)
     output = next(node for node in graph.nodes if node.op == "output")
     with graph.inserting_before(output):

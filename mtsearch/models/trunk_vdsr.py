@@ -1,4 +1,4 @@
-"""VDSR: a deep plain network that corrects an image."""
+"""VDSR: a deep plain convolutional network that corrects an image."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from mtsearch.models.base import Backbone, Branch, Need
 from mtsearch.models.monitor import small_monitor
 from mtsearch.models.restoring import Correction
 
-# that architectures which look into the trunk see; of equal length, as the maps are of equal size
+# number of stages for architectures that use intermediate maps; all maps have the same size, so
+# that the stages are equally long
 STAGES = 4
 
 
 def vdsr(settings: schema.BackboneVDSRConfig, shape: tuple[int, int, int]) -> Backbone:
-    """`depth` 3x3 convolutions of `width` filters without biases, the last of which is the head's;
-    ReLU after all others.
+    """`depth` 3x3 convolutions with `width` filters and without biases, the last of which is the
+    head; ReLU after all others (Kim, Lee & Lee 2016, CVPR, arXiv 1511.04587).
 
-    The output of a restoration is the image plus the head's (Kim, Lee & Lee 2016, CVPR, arXiv
-    1511.04587): cards whose images the network is to see as they are give `mean: [0]`, `std: [1]`.
-    Weights are He-normal over the outputs. With depth 20 and width 64 a network of one channel has
-    664,704 parameters, in general 18 C w + 9 (depth - 2) w^2.
+    The output of a restoration is the image plus the output of the head. If the network should
+    process unnormalised images, the dataset card sets `mean: [0]` and `std: [1]`. Weights are
+    initialised He-normal with fan-out. With depth 20 and width 64 a network on one channel has
+    664,704 parameters, in general 18 C w + 9 (depth - 2) w^2 for C channels and width w.
     """
     channels, height, width = shape
     filters = settings.width

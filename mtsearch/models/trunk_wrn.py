@@ -15,11 +15,12 @@ from mtsearch.models.monitor import small_monitor
 
 
 class Block(nn.Module):
-    """BN, ReLU, 3x3 convolution, BN, ReLU, 3x3 convolution of stride `stride`, beside a shortcut on
-    the raw input; nothing after the sum.
+    """BN, ReLU, 3x3 convolution, BN, ReLU, 3x3 convolution of stride `stride`, plus a shortcut from
+    the input of the first BN. The sum has no activation.
 
-    The shortcut is a strided 1x1 convolution where size or width change, else the identity. With i
-    inputs and o outputs the first form has 2i + 10io + 9o^2 + 5o parameters, the second 18o^2 + 6o.
+    The shortcut is a strided 1x1 convolution if the size or width changes, else the identity. With
+    i inputs and o outputs a block has 2i + 10io + 9o^2 + 5o parameters in the first case and
+    18o^2 + 6o in the second.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -44,12 +45,12 @@ class Block(nn.Module):
 
 
 class WRN(nn.Module):
-    """A 3x3 convolution to 16 channels and three stages of `blocks` blocks each, the first of
-    stride 2; the last stage ends in BN and ReLU.
+    """A 3x3 convolution to 16 channels and three stages of `blocks` blocks; the first block of a
+    stage has stride 2, and the last stage ends in BN and ReLU.
 
-    Zagoruyko & Komodakis 2016 (BMVC, arXiv 1605.07146), with the stride on a block's second
-    convolution and on all three stages, as in the attention networks over it (Liu, Johns & Davison
-    2019; Zheng et al. 2022).
+    Wide residual network (Zagoruyko & Komodakis 2016, BMVC, arXiv 1605.07146) with strides on the
+    second convolution of a block and in all three stages, as in the attention networks that use it
+    (Liu, Johns & Davison 2019; Zheng et al. 2022).
     """
 
     def __init__(self, channels: int, widths: tuple[int, int, int, int], blocks: int) -> None:
@@ -62,20 +63,20 @@ class WRN(nn.Module):
         self.last = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU())
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """G0 to G3: the stem's output and each stage's, only the last one normalised and
-        activated."""
+        """Return G0 to G3, the outputs of the stem and of each stage. Only the last one is
+        normalised and activated."""
         maps = [self.stem(x)]
         for group in self.groups:
             maps.append(group(maps[-1]))
         return [*maps[:-1], self.last(maps[-1])]
 
     def parts(self) -> list[list[nn.Module]]:
-        """What makes each map of the one before it."""
+        """Return the layers that compute each map from the previous one, by stage."""
         *groups, last = self.groups
         return [[self.stem], *([group] for group in groups), [last, self.last]]
 
     def layers(self, stage: int) -> list[nn.Module]:
-        """What makes G_stage of the map before it."""
+        """Return the layers that compute G_stage from the previous map."""
         return self.parts()[stage]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,17 +87,17 @@ class WRN(nn.Module):
 def wrn(settings: schema.BackboneWRNConfig, shape: tuple[int, int, int]) -> Backbone:
     """WRN-depth-widen with global average pooling. On 3 channels WRN-28-4 has 5,850,528 parameters.
 
-    Segmentation heads over it are `coarse_pixels`.
+    Segmentation heads are `coarse_pixels`.
 
     Raises:
-        BadInput: a side of the images is no multiple of 8: halves would be rounded up by
-            convolutions and down by pools.
+        BadInput: a side of the images is not a multiple of 8. Convolutions round halves up and
+            pools round them down, so that the sizes would not match.
     """
     channels, height, width = shape
     if height % 8 or width % 8:
         raise BadInput(
-            f"backbone `wrn` needs images whose sides are multiples of 8 pixels. Found {height} x"
-            f" {width}; crop or resize them to {max(8, height // 8 * 8)} x"
+            f"`trial.backbone: wrn` needs images whose sides are multiples of 8 pixels. Found"
+            f" {height} x {width}. Crop or resize them to {max(8, height // 8 * 8)} x"
             f" {max(8, width // 8 * 8)}."
         )
     k = settings.widen

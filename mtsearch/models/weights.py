@@ -1,4 +1,4 @@
-"""Weights of torchvision networks from local files. Reading them runs no code."""
+"""Loading of state dicts from local files. Reading them executes no code from the file."""
 
 from __future__ import annotations
 
@@ -19,21 +19,25 @@ _OLD_DENSENET = re.compile(
 
 
 def load_weights(path: Path, key: str = "trial.backbone.weights") -> dict[str, Tensor]:
-    """A state dict from a safetensors or a weights-only torch file, with the names that today's
-    torchvision uses.
+    """Load a state dict from a safetensors file or a weights-only torch file.
 
-    `key` is the setting that named the file.
+    The published DenseNet files have layer names with an extra dot (`norm.1`); they are renamed as
+    torchvision renames them after a download.
 
-    The published DenseNet files have layer names with a dot too many (`norm.1`), which torchvision
-    renames when it downloads them.
+    Args:
+        path: the file.
+        key: the setting that names the file, for messages.
+
+    Returns:
+        The tensors by name.
 
     Raises:
-        BadInput: no file, not such a file, or something else in it.
+        BadInput: the file does not exist, cannot be read, or does not hold a state dict.
     """
     if not path.is_file():
         raise BadInput(
-            f"`{key}` names no file. Found `{path}`; give a local state dict (safetensors, or saved"
-            " by torch)."
+            f"`{key}` should be an existing file. Found `{path}`. Give a local state dict, saved as"
+            " safetensors or by `torch.save`."
         )
     try:
         state = (
@@ -51,14 +55,14 @@ def load_weights(path: Path, key: str = "trial.backbone.weights") -> dict[str, T
     ) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(
-            f"`trial.backbone.weights` cannot be read as a state dict. Found {path}: {reason} Give"
-            " one saved as safetensors or by `torch.save`."
+            f"`{key}` should be a readable state dict. Found {path}: {reason} Give one saved as"
+            " safetensors or by `torch.save`."
         ) from error
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
         raise BadInput(
-            "`trial.backbone.weights` should be a state dict of tensors. Found a"
-            f" {type(state).__name__} in {path}; save `model.state_dict()`."
+            f"`{key}` should be a state dict of tensors. Found a"
+            f" {type(state).__name__} in {path}. Save `model.state_dict()`."
         )
     return {_OLD_DENSENET.sub(r"\1\2", name): value for name, value in state.items()}

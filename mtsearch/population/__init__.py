@@ -1,4 +1,4 @@
-"""Populations: networks that train beside each other and take over each other's states (multi-task
+"""Populations: networks that train concurrently and exchange their states (multi-task
 optimisation)."""
 
 from mtsearch.population.factory import (

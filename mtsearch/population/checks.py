@@ -1,4 +1,4 @@
-"""What no population would train, told before there is one."""
+"""Checks of a population's settings against the dataset, before it is built."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def check_population(
     dataset: Dataset | None = None,
     build: Build = build_model,
 ) -> None:
-    """Raises BadInput for what no `Population` of this configuration would train.
+    """Raise BadInput if no `Population` of this configuration can be trained.
 
     Args:
         config: the configuration.
-        data: which dataset, and where it is.
-        card: of the dataset.
-        dataset: the dataset; None for what shows without it. Of its images only the number is
-            looked at.
-        build: makes the network, as `build_model`; of its parameters only names and shapes are
-            looked at.
+        data: the dataset and its location.
+        card: the card of the dataset.
+        dataset: the dataset, of whose images only the number is used; None to make only the checks
+            that do not need it.
+        build: builds the network, as `build_model`; only the names and shapes of its parameters
+            are used.
     """
     settings = config.mto
     tasks = {task.name: task for task in card.tasks}
@@ -56,8 +56,8 @@ def check_population(
 
 
 def check_length(config: TrialConfig, tasks: Sequence[Task]) -> None:
-    """Raises BadInput where there is no whole round, or a task's last batch of a pass is one image
-    that batch norm makes nothing of."""
+    """Raise BadInput if the budget is below one round, or if the last batch of a pass has one image
+    and batch norm needs more."""
     steps = passes(tasks[0], config.batch)
     round_count(with_interval_in_steps(config, steps), steps)
     for task in tasks:

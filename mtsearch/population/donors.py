@@ -1,4 +1,4 @@
-"""Which tasks' states a task tries, and what it remembers of them."""
+"""Selection of the donors, the tasks whose states a task tries."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mtsearch.population.seeding import generator_of
 
 
 class Donors:
-    """Draws G - 1 different donors for each task and keeps the scores of those it tried.
+    """Selects G - 1 distinct donors for each task and keeps their scores.
 
-    ``softmax_score`` draws without replacement by P(j) = softmax of score[i][j] / temperature over
-    the others: the Gumbel-top-(G-1) form. Its scores start at 0 and gain tanh(own loss - visitor's
-    loss) whenever a donor is tried; the other rules keep none.
+    ``softmax_score`` samples donors of task i without replacement with P(j) = softmax of
+    score[i][j] / temperature over the other tasks j (Gumbel-top-k sampling). Scores start at 0, and
+    each trial of a donor adds tanh(own loss - visitor's loss). The other rules have no scores.
     """
 
     def __init__(self, settings: MTOConfig, seed: int, keys: list[int]) -> None:
@@ -25,7 +25,7 @@ class Donors:
         self.scores = [[0.0] * len(keys) for _ in keys]
 
     def draw(self, task: int, number: int) -> list[int]:
-        """The donors of a task in a round, one a visitor."""
+        """Return the donors of a task in a round, one per visitor."""
         settings, count = self._settings, self._settings.group_size - 1
         others = [j for j in range(len(self._keys)) if j != task]
         if not count:
@@ -33,9 +33,9 @@ class Donors:
         if settings.donor_rule == "all":
             return others
         if settings.donor_rule == "round_robin":
-            others = others[task:] + others[:task]  # those after the task first
+            others = others[task:] + others[:task]  # starting with the next task
             return [others[(number * count + m) % len(others)] for m in range(count)]
-        # A key's noise is its own, so that tasks may be renamed.
+        # the noise of a donor depends on its key only, so that the order of tasks does not matter
         noise = generator_of(self._seed, "donor", self._keys[task], number)
         width = max(self._keys) + 1
         gumbel = -torch.log(
@@ -50,8 +50,17 @@ class Donors:
         ranked = sorted(range(len(others)), key=lambda place: -keyed[place])
         return [others[place] for place in ranked[:count]]
 
-    def learn(self, task: int, donors: list[int], own: float, visitors: list[float]) -> None:
-        """Take note of the losses that tried donors led to, on the task's own hold-out."""
+    def update_scores(
+        self, task: int, donors: list[int], own: float, visitors: list[float]
+    ) -> None:
+        """Update the scores of the donors of a task by the losses on the task's hold-out.
+
+        Args:
+            task: the task.
+            donors: the donors that it tried.
+            own: the loss of the task's own member.
+            visitors: the losses of its visitors, by donor.
+        """
         if self._settings.donor_rule != "softmax_score":
             return
         for donor, loss in zip(donors, visitors, strict=True):

@@ -1,4 +1,4 @@
-"""A trial of whichever kind its configuration asks for: one network, or a population."""
+"""Construction of the trial of a configuration: a single network or a population."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mtsearch.training.state import load_state
 
 
 def trial_class_for(config: TrialConfig) -> type[TrialProtocol]:
-    """The class that trains this configuration."""
+    """Return the class that trains this configuration."""
     return _class_for(config)
 
 
@@ -30,7 +30,7 @@ def _class_for(config: TrialConfig) -> type[Trial] | type[Population]:
 def build_trial(
     config: TrialConfig, data: DataConfig, world: World | None = None
 ) -> Trial | Population:
-    """A new trial. Raises BadInput."""
+    """Build a new trial. Raises BadInput if the configuration cannot be trained on the dataset."""
     return _class_for(config)(config, data, world)
 
 
@@ -41,10 +41,14 @@ def check_trial(
     dataset: Dataset | None = None,
     build: Build = build_model,
 ) -> None:
-    """Raises BadInput for what `build_trial` would refuse: what shows by the dataset's card, and by
-    its labels where it is given.
+    """Raise BadInput if `build_trial` would refuse the configuration.
 
-    `build` makes the networks, as `build_model`; they need hold no numbers.
+    Args:
+        config: the configuration.
+        data: the dataset and its location.
+        card: the card of the dataset.
+        dataset: the dataset; None to make only the checks that do not need it.
+        build: builds the networks, as `build_model`; their parameters need no values.
     """
     if config.population is None:
         check_one(config, card, None if dataset is None else dataset.splits, build)
@@ -58,15 +62,25 @@ def restore_trial(
     world: World | None = None,
     owner: CheckpointOwner | None = None,
 ) -> Trial | Population:
-    """The trial that was saved in a folder; `data` replaces where its data are found. Raises
-    BadInput when the folder is damaged or of another trial than `owner`."""
+    """Restore the trial that was saved in a folder.
+
+    Args:
+        folder: the folder.
+        data: replaces the saved location of the dataset.
+        world: the ranks that train the trial together.
+        owner: the trial of a run to which the checkpoint must belong; None for any.
+
+    Raises:
+        BadInput: the checkpoint is missing, damaged or of another trial than `owner`.
+        ValueError: the checkpoint was made with other data.
+    """
     config = TrialConfig.model_validate(load_state(folder, owner)["config"])
     return _class_for(config).restore(folder, data, world, owner)
 
 
 def total_epochs_of(config: TrialConfig, images: int) -> float:
-    """How many passes through `images` training images a trial takes in all, those of all members
-    of a population together."""
+    """Return the total number of passes through `images` training images of a trial, summed over
+    all members of a population."""
     if config.population is None:
         return sum(phase.epochs for phase in plan(config))
     settings = config.mto

@@ -1,4 +1,4 @@
-"""Which network a population hands out at its end."""
+"""The network that a population returns at its end."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mtsearch.training.world import World
 def final_weights(
     settings: MTOConfig, rounds: Rounds, trainer: MemberTrainer, world: World
 ) -> dict[str, Tensor] | None:
-    """The weights, on rank 0; None elsewhere. All ranks call this.
+    """Return the weights on rank 0, and None on other ranks. All ranks call this.
 
-    ``target_best``: the target's snapshot of its lowest loss. ``best_across``: of all tasks'
-    snapshots the one with the lowest mean of the target's loss over all tasks' hold-outs, ties to
-    the lowest task (what the abstract of Zhang et al. 2020 describes). ``average``: the uniform
-    mean of the tasks' last states.
+    With ``final: target_best`` they are the target's snapshot at its lowest loss. With
+    ``best_across`` they are the snapshot, among those of all tasks, with the lowest mean of the
+    target's loss over the hold-outs of all tasks; the lowest task wins ties (as in the abstract of
+    Zhang et al. 2020). With ``average`` they are the mean of the last states of all tasks.
     """
     if settings.final == "target_best":
         return rounds.snapshots.get(0)
@@ -46,7 +46,7 @@ def final_weights(
         hold_outs = hold_outs[:1]
     means = {}
     for i, weights in rounds.snapshots.items():
-        losses = [trainer.figures(target, weights, part)["loss"] for part in hold_outs]
+        losses = [trainer.metrics(target, weights, part)["loss"] for part in hold_outs]
         means[i, 0] = [sum(losses) / len(losses)]
     table = rounds.members.gather(means, 1)
     best = min(

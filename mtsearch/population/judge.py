@@ -1,4 +1,4 @@
-"""Which member of a task survives a round."""
+"""Selection of the member of a task that survives a round."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from mtsearch.config.population import MTOConfig
 def survivor(
     settings: MTOConfig, task: int, own: float, visitors: Sequence[float], donors: Sequence[int]
 ) -> int:
-    """The member whose state the task keeps: 0 for its own, m for its m-th visitor.
+    """Return the member whose state the task keeps: 0 for its own member, m for its m-th visitor.
 
-    Losses that are no numbers count as infinite. Ties keep the task's own state; only ``argmin``,
-    the rule of loss formulations, breaks them by the lowest task number, its own included.
+    A loss of NaN counts as infinite. The own member wins ties, except with ``accept: argmin``, the
+    rule of loss formulations, where the lowest task number wins.
+
+    Args:
+        settings: the settings of the population.
+        task: the task.
+        own: the loss of the task's own member.
+        visitors: the losses of its visitors.
+        donors: the donor of each visitor.
     """
     losses = [math.inf if math.isnan(loss) else loss for loss in visitors]
     own = math.inf if math.isnan(own) else own

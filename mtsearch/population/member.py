@@ -1,5 +1,5 @@
-"""A member's round: from a state, K steps on its task's own data and loss, to a state and its loss
-on the task's hold-out."""
+"""Training and evaluation of one member: K steps from a given state on the data and loss of its
+task, and the loss on the hold-out of the task."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ LSUV_IMAGES = 512
 
 @dataclass(frozen=True)
 class MemberResult:
-    """What a round came to: the state after it and the mean loss of its training steps."""
+    """The result of a round: the state after it, the mean loss of its training steps, and the
+    number of training images."""
 
     state: MemberState
     loss: float
@@ -40,15 +41,15 @@ class MemberResult:
 
 
 class MemberTrainer:
-    """Trains and judges any member of any task, one after another. What it does depends on its
-    arguments alone, so any process may do it.
+    """Trains and evaluates the members of all tasks, one after another. The results depend only on
+    the arguments, so that any process can compute them.
 
     Args:
         config: the trial's configuration.
-        source: the images.
-        device: where to train.
-        total_steps: optimiser steps of a member in all, over which the learning-rate schedule runs.
-        epoch_steps: steps of an epoch of the target, in which the schedule counts.
+        source: the batches of the tasks.
+        device: the device on which to train.
+        total_steps: total number of steps of a member, the length of the learning-rate schedule.
+        epoch_steps: steps of an epoch of the target, the unit of the learning-rate schedule.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class MemberTrainer:
 
     # ------------------------------------------------------------ states
 
-    def begin(self, task: Task) -> MemberState:
-        """The task's initial state, from its own stream."""
+    def initial_state(self, task: Task) -> MemberState:
+        """Return the initial state of a task, from its own random stream."""
         config, seed = self._config, derive_seed(self._config.seed, "init", task.key)
         with fork_rng(seed):
             model = build_model(
@@ -89,8 +90,8 @@ class MemberTrainer:
         )
 
     def network(self, task: Task, weights: dict[str, Tensor]) -> MultiTaskModel:
-        """The trainer's network for heads as the task's, with these weights in it until its next
-        use."""
+        """Return the network for the head of this task, with `weights` loaded. Tasks with equal
+        heads share one network, so that the next call replaces the weights."""
         key = (task.card.kind, task.card.outputs)
         if key not in self._networks:
             with fork_rng():
@@ -115,8 +116,16 @@ class MemberTrainer:
         lane: int = 0,
         head_only: bool = False,
     ) -> MemberResult:
-        """`steps` optimiser steps of the task from step `first` (from 0). `head_only` leaves the
-        other parameters as they are."""
+        """Train a member of a task.
+
+        Args:
+            task: the task.
+            start: the state from which to train.
+            first: the number of the first step, from 0.
+            steps: the number of steps.
+            lane: the random stream of the batches (see `derive_seed`).
+            head_only: whether to train only the parameters of the head.
+        """
         config = self._config
         model = self.network(task, start.model).train()
         named = dict(model.named_parameters())
@@ -161,13 +170,13 @@ class MemberTrainer:
         )
 
     def loss(self, task: Task, weights: dict[str, Tensor], index: Tensor, number: int) -> float:
-        """The task's mean loss on its images at `index`. With the training transform, all members
-        of a task see one draw a round."""
+        """Return the task's mean loss on its images at `index`. With the training transform, all
+        members of a task are evaluated on the same augmented images in a round."""
         drawn = self._config.mto.eval_transform == "train"
         noise = generator_of(self._config.seed, "evaluate", task.key, number) if drawn else None
-        return self.figures(task, weights, index, noise)["loss"]
+        return self.metrics(task, weights, index, noise)["loss"]
 
-    def figures(
+    def metrics(
         self,
         task: Task,
         weights: dict[str, Tensor],
@@ -175,8 +184,8 @@ class MemberTrainer:
         noise: torch.Generator | None = None,
         by_class: bool = False,
     ) -> dict[str, float]:
-        """All metrics of the task on its images at `index`; `by_class` with those of single
-        classes."""
+        """Return all metrics of the task on its images at `index`, with `by_class` also those of
+        single classes. The images are augmented if a generator `noise` is given."""
         batches = self._source.passing(task, index, evaluation_batch_size(task.dataset), noise)
         found = evaluate(
             self.network(task, weights),
@@ -189,15 +198,15 @@ class MemberTrainer:
 
 
 def settings_of(values: dict[str, Any]) -> Model:
-    """The settings model of an optimiser from its plain values."""
+    """Return the settings model of an optimiser from its plain values."""
     return methods("optimizer")[values["name"]].model_validate(values)  # type: ignore[no-any-return]
 
 
 def _with_moments(
     state: dict[str, Any], names: list[str], moments: dict[str, dict[str, Tensor]]
 ) -> dict[str, Any]:
-    """An optimiser's state dict with copies of the moments, as loading keeps the tensors it is
-    given."""
+    """Return an optimiser's state dict with copies of the moments, because loading a state dict
+    does not copy its tensors."""
     found = {
         i: {key: value.clone() for key, value in moments[name].items()}
         for i, name in enumerate(names)
@@ -207,8 +216,8 @@ def _with_moments(
 
 
 def _fill_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Zero momentum where some parameters have one and others not: without dampening a first step
-    from zero is the same."""
+    """Add zero momentum buffers if only some parameters have one. Without dampening, a zero buffer
+    has the same effect as none."""
     buffers = [
         state for state in optimizer.state.values() if state.get("momentum_buffer") is not None
     ]

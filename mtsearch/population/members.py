@@ -1,4 +1,4 @@
-"""Who trains which member, and where the states are."""
+"""Assignment of members to ranks, and exchange of their states."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from mtsearch.population.state import MemberState
 from mtsearch.training.world import World
 
 Member = tuple[int, int]
-"""Task and number among the task's members; 0 is the task's own, the others are visitors."""
+"""A task and the number of one of its members: 0 is its own member, the others are visitors."""
 
 
 class Members:
-    """T x G members over the ranks of a world: member (i, m) trains on rank (i G + m) mod size,
-    where its results are.
+    """The T x G members of a population, distributed over ranks: member (i, m) trains on rank
+    (i G + m) mod size, which keeps its results.
 
-    A task's state is kept on the rank of its own member.
+    The state of a task is kept on the rank of its own member.
     """
 
     def __init__(self, settings: MTOConfig, world: World) -> None:
@@ -27,16 +27,16 @@ class Members:
         ]
 
     def rank(self, member: Member) -> int:
-        """The rank that trains a member."""
+        """Return the rank that trains a member."""
         return (member[0] * self._size + member[1]) % self._world.size
 
     def is_local(self, member: Member) -> bool:
-        """Whether this process trains it."""
+        """Return whether this process trains a member."""
         return self.rank(member) == self._world.rank
 
     def send(self, state: MemberState | None, source: Member, target: Member) -> MemberState | None:
-        """The state that is where `source` is, also where `target` is; None elsewhere. All ranks
-        call this."""
+        """Send a state from the rank of `source` to the rank of `target` and return it there; other
+        ranks get None. All ranks call this."""
         start, end = self.rank(source), self.rank(target)
         if start == end:
             return state if self._world.rank == end else None
@@ -44,7 +44,7 @@ class Members:
         return None if tree is None else MemberState.of(tree)
 
     def gather(self, found: dict[Member, list[float]], width: int) -> dict[Member, list[float]]:
-        """The figures of all members, `width` each, on every rank."""
+        """Return the values of all members, `width` per member, on every rank."""
         mine = [value for member in self.all for value in found.get(member, [float("nan")] * width)]
         ranks = self._world.all_gather(mine)
         return {

@@ -1,4 +1,5 @@
-"""A population as a trial: an iterator over reports, whose state continues bit-identically."""
+"""Training of a population as a trial: an iterator over reports that can be saved and continued
+bit-identically."""
 
 from __future__ import annotations
 
@@ -28,29 +29,32 @@ from mtsearch.training.state import to_device
 
 
 class Population(CheckpointedTrial):
-    """Train a population on one target task; each `next` runs up to `report_every` rounds and
+    """Trains a population on one target task; each `next` runs up to `report_every` rounds and
     returns a report.
 
-    A report has what a trial's has: ``val/<task>/...`` are those of the target's own network on the
-    validation split, after the last round's judgement; those of the last report, which is the
-    selected one, are of the network that is handed out (`final`). ``cost/steps`` and
-    ``cost/examples`` count all members. Besides:
+    A report has the entries of a `Trial` report. ``val/<task>/...`` are the metrics of the target's
+    own network on the validation split, after the last round; in the last report, which is the
+    selected one, they are those of the final network (see `final_weights`). ``cost/steps`` and
+    ``cost/examples`` count all members. Further entries:
 
-    - ``population/round``, ``population/rounds``: rounds over and in all;
-      ``population/best_round``: of the target's lowest loss;
-    - ``population/accepted``, ``population/rejected``: judgements so far that took a visitor, or
-      kept a task's own state; ``population/transfers``: those that took a visitor into the target;
-    - ``population/bytes``: size of all states that members took of others; ``population/overlap``:
-      the mean share of a task's hold-out that another one trains on;
-    - ``population/task<i>/loss`` on the task's hold-out, ``/accepted``, ``/donor<m>``: of the last
-      round; ``/score<j>`` with scores.
+    - ``population/round``, ``population/rounds``: the number of finished rounds and of all rounds;
+      ``population/best_round``: the round of the target's lowest loss;
+    - ``population/accepted``, ``population/rejected``: how often so far a task accepted a visitor
+      or kept its own state; ``population/transfers``: how often the target accepted a visitor;
+    - ``population/bytes``: size of all states sent between members; ``population/overlap``: the
+      mean share of a task's hold-out on which another task trains;
+    - ``population/task<i>/loss`` (on the task's hold-out), ``/accepted`` and ``/donor<m>``: of the
+      last round; ``/score<j>`` with donor scores.
 
     Args:
         config: the configuration, with a `population`.
-        data: which dataset, with one task.
-        world: the ranks that train it together; results are the same with any number. Rank 0 has
-            the weights.
-        clock: seconds for ``cost/seconds``.
+        data: the dataset and its location.
+        world: the ranks that train the population together; the results do not depend on their
+            number. Rank 0 has the weights.
+        clock: returns seconds, for ``cost/seconds``.
+
+    Raises:
+        BadInput: the configuration cannot train on this dataset.
     """
 
     def __init__(
@@ -76,10 +80,9 @@ class Population(CheckpointedTrial):
             plan, self._source, self.device, self.rounds * self._interval, self._epoch
         )
         self._rounds = Rounds(plan, self._tasks, self._trainer, self.world, self.device)
-        self._rounds.begin()
-        self._gathered: dict[str, Any] | None = (
-            self._rounds.state_dict()
-        )  # brought to rank 0 while all ranks are here
+        self._rounds.initialise()
+        # gathered on rank 0 now, because `save` is called on rank 0 only
+        self._gathered: dict[str, Any] | None = self._rounds.state_dict()
         self._overlap = overlap(
             [set(task.hold_out.tolist()) for task in self._tasks],
             [task.seen for task in self._tasks],
@@ -88,8 +91,12 @@ class Population(CheckpointedTrial):
     # ------------------------------------------------------------ iteration
 
     def __next__(self) -> dict[str, Any]:
-        """Run up to the next report. Raises StopIteration at the end and `Diverged` when the
-        target's loss is no finite number."""
+        """Run up to the next report.
+
+        Raises:
+            StopIteration: the population is finished.
+            Diverged: the loss of the target is not finite.
+        """
         if self.finished:
             raise StopIteration
         until = min(self._rounds.number + self.config.report_every, self.rounds)
@@ -110,20 +117,21 @@ class Population(CheckpointedTrial):
 
     @property
     def finished(self) -> bool:
-        """Whether the budget is used up or the run was stopped early."""
+        """Whether the budget is used up or early stopping has ended the trial."""
         return self._over
 
     @property
     def total_epochs(self) -> int:
-        """Epochs that the target's own member trains for if it is not stopped early."""
+        """Number of epochs of the target's own member if it is not stopped early."""
         return math.ceil(self.rounds * self._interval / self._epoch)
 
     @property
     def selected(self) -> dict[str, Any]:
-        """The report that is the trial's row: the last one."""
+        """The report that represents the trial in result tables: the last one. Raises RuntimeError
+        before the first report."""
         if not self.reports:
             raise RuntimeError(
-                "Population should have made a report before one is selected. Found none."
+                "A population selects its last report. Found none. Call `next` on it first."
             )
         return dict(self.reports[-1])
 
@@ -142,7 +150,7 @@ class Population(CheckpointedTrial):
             "lr": lr,
             f"train/{task}/loss": sum(losses) / len(losses),
         }
-        report |= self.world.broadcast(self._figures() if self.world.rank == 0 else None)
+        report |= self.world.broadcast(self._metrics() if self.world.rank == 0 else None)
         check_finite(report, f"after round {rounds.number}")
         report |= {
             "cost/seconds": self._seconds,
@@ -167,8 +175,8 @@ class Population(CheckpointedTrial):
             }
         return report | {f"population/{key}": value for key, value in facts.items()}
 
-    def _figures(self) -> dict[str, Any]:
-        """What only the rank with the weights can tell."""
+    def _metrics(self) -> dict[str, Any]:
+        """Return the entries of a report that need the weights, which only rank 0 has."""
         model = self.selected_model()
         found: dict[str, Any] = {
             f"val/{key}": value for key, value in self._evaluated("val").items()
@@ -183,8 +191,8 @@ class Population(CheckpointedTrial):
         images = self.dataset.splits[split]
         task = replace(self._tasks[0], split=images)
         labelled = images.labelled(self.tasks[0]).nonzero().flatten()
-        figures = self._trainer.figures(task, self._weights(), labelled, by_class=by_class)
-        return {f"{self.tasks[0].name}/{key}": value for key, value in figures.items()}
+        metrics = self._trainer.metrics(task, self._weights(), labelled, by_class=by_class)
+        return {f"{self.tasks[0].name}/{key}": value for key, value in metrics.items()}
 
     # ------------------------------------------------------------ the chosen model
 
@@ -197,27 +205,31 @@ class Population(CheckpointedTrial):
             else None
         )
         if weights is None:
-            raise RuntimeError("Population keeps its target's weights on rank 0. Ask there.")
+            raise RuntimeError(
+                f"Only rank 0 of a population has the weights of its target. Found rank"
+                f" {self.world.rank}. Call this on rank 0."
+            )
         return weights
 
     def selected_model(self) -> MultiTaskModel:
-        """The model of the last report, in eval mode: at the end the one that is handed out."""
+        """Return the network of the last report, in eval mode; at the end it is the final
+        network."""
         model = self._uninitialised_model()
         model.load_state_dict(self._weights())
         return model.eval()
 
     def evaluate(self, split: str) -> dict[str, float]:
-        """`<split>/<task>/<metric>` of the selected model, of the test split single classes too.
-        That split is for the end of a search. All ranks call this."""
+        """Return ``<split>/<task>/<metric>`` of the selected network; for the test split, which is
+        for the end of a search, also the metrics of single classes. All ranks call this."""
         torch.set_num_threads(self.config.threads)
-        figures = self._evaluated(split, by_class=split == "test") if self.world.rank == 0 else None
-        return {f"{split}/{key}": value for key, value in self.world.broadcast(figures).items()}
+        metrics = self._evaluated(split, by_class=split == "test") if self.world.rank == 0 else None
+        return {f"{split}/{key}": value for key, value in self.world.broadcast(metrics).items()}
 
     # ------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit-identically, on rank 0, where the last report brought
-        it. A finished population's is small."""
+        """Return the state after the last report, from which training continues bit-identically.
+        It is complete on rank 0 only. A finished population has only its final weights."""
         return {
             **self._identity(),
             "seconds": self._seconds,
@@ -226,7 +238,7 @@ class Population(CheckpointedTrial):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of the same configuration. Raises ValueError when the data
+        """Continue from a `state_dict` of the same configuration. Raises ValueError if the data
         differ."""
         self._load_identity(state)
         self._seconds = state["seconds"]
@@ -241,5 +253,6 @@ class Population(CheckpointedTrial):
         self._gathered = state["live"]
 
     def close(self) -> None:
-        """Drop the states and networks; the dataset stays for the next trial in this process."""
+        """Release the states and networks. The dataset stays open for the next trial of this
+        process."""
         del self._rounds, self._trainer, self._source, self._final, self._gathered

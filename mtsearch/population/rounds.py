@@ -1,4 +1,4 @@
-"""The engine: round after round, visitors start from donors, all members train, and each task keeps
+"""The rounds of a population: visitors start from donors, all members train, and each task keeps
 the best of its members."""
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mtsearch.training.world import World
 
 
 class Rounds:
-    """The states of all tasks and what a round makes of them (Zhang et al. 2020). `facts` are what
-    reports tell of the last round.
+    """The states of all tasks, and their rounds (Zhang et al. 2020). `facts` are the report entries
+    of the last round.
 
-    All of it is synchronous: visitors start from the donors' states at the start of the round. What
-    a task decides depends on seed, task and round alone, so the ranks of the world agree without
-    talking about anything but losses.
+    Rounds are synchronous: visitors start from the donors' states at the start of the round.
+    Donors and batches depend on seed, task and round only, so that ranks exchange nothing but
+    losses and states.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Rounds:
         self.tasks = tasks
         self.members = Members(self._settings, world)
         self.donors = Donors(self._settings, config.seed, [task.key for task in tasks])
-        self.number = 0  # rounds that are over
+        self.number = 0  # finished rounds
         self.counts = {
             "steps": 0,
             "examples": 0,
@@ -53,23 +53,20 @@ class Rounds:
             "bytes": 0,
         }
         self.facts: dict[str, float] = {}
-        self.loss = (
-            math.nan
-        )  # the mean training loss of the target's surviving member, in its last round
+        # mean training loss, in the last round, of the member that the target kept
+        self.loss = math.nan
         self.stopped: set[int] = set()
-        self._waits = [0] * len(tasks)
-        self._scores = [math.inf] * len(
-            tasks
-        )  # the lowest loss that a task's snapshot is chosen by
-        self._chosen = [0] * len(tasks)  # the round of that snapshot
+        self._waits = [0] * len(tasks)  # rounds since the score of a task was lowest
+        self._scores = [math.inf] * len(tasks)  # lowest score of each task
+        self._chosen = [0] * len(tasks)  # round of each task's snapshot
         self._sizes = [0.0] * len(tasks)
         self.states: dict[int, MemberState] = {}
         self.snapshots: dict[int, dict[str, Tensor]] = {}
 
-    def begin(self) -> None:
-        """Initialise the tasks that are kept here."""
+    def initialise(self) -> None:
+        """Initialise the states of the tasks that this rank keeps."""
         self.states = {
-            i: self._trainer.begin(task)
+            i: self._trainer.initial_state(task)
             for i, task in enumerate(self.tasks)
             if self.members.is_local((i, 0))
         }
@@ -84,49 +81,52 @@ class Rounds:
         )
 
     def next(self) -> None:
-        """One round: ASSIGN, K steps of every member, JUDGE."""
+        """Run one round: assign donors (ASSIGN), train every member for K steps, select survivors
+        (JUDGE)."""
         live = [i for i in range(len(self.tasks)) if i not in self.stopped]
         donors = {i: self.donors.draw(i, self.number) for i in live}
         starts = self._assign(live, donors)
         results: dict[Member, MemberResult] = {}
-        figures: dict[Member, list[float]] = {}
-        for member, begun in starts.items():
-            results[member] = self._train(member, begun, donors)
+        found: dict[Member, list[float]] = {}
+        for member, start_state in starts.items():
+            results[member] = self._train(member, start_state, donors)
             task, state = self.tasks[member[0]], results[member].state
             loss = self._trainer.loss(task, state.model, task.hold_out, self.number)
-            figures[member] = [
+            found[member] = [
                 loss,
                 results[member].loss,
                 float(results[member].examples),
                 float(state.bytes),
             ]
-        table = self.members.gather(figures, 4)
+        table = self.members.gather(found, 4)
         self._judge(live, donors, results, table)
 
     # ------------------------------------------------------------ ASSIGN
 
     def _assign(self, live: list[int], donors: dict[int, list[int]]) -> dict[Member, MemberState]:
-        """The states from which the members that train here begin."""
+        """Return the initial states of the members that train on this rank."""
         found: dict[Member, MemberState] = {}
         for i in live:
             if self.members.is_local((i, 0)):
                 found[i, 0] = self.states[i]
             for m, donor in enumerate(donors[i], 1):
                 agree = same_head(self.tasks[i].card, self.tasks[donor].card)
-                theirs = self._moved(self.states.get(donor), (donor, 0), (i, m))
+                theirs = self._sent(self.states.get(donor), (donor, 0), (i, m))
                 self.counts["bytes"] += int(self._sizes[donor])
                 if needs_own_state(self._settings) or not agree:
-                    own = self._moved(self.states.get(i), (i, 0), (i, m))
+                    own = self._sent(self.states.get(i), (i, 0), (i, m))
                     self.counts["bytes"] += int(self._sizes[i])
                 else:
                     own = theirs
                 if theirs is not None and own is not None:
-                    found[i, m] = self._begun(i, own, theirs, agree)
+                    found[i, m] = self._visitor_start(i, own, theirs, agree)
         return found
 
-    def _begun(self, i: int, own: MemberState, donor: MemberState, agree: bool) -> MemberState:
-        """A visitor's start. Where nothing of its own state is needed, `own` only lends its names
-        and settings are the task's."""
+    def _visitor_start(
+        self, i: int, own: MemberState, donor: MemberState, agree: bool
+    ) -> MemberState:
+        """Return the initial state of a visitor. If the own state of the task is not needed, `own`
+        is the donor's state, used for its names, with the optimiser settings of the task."""
         settings = self.tasks[i].optimizer.model_dump(mode="json")
         return start(
             self._settings,
@@ -135,20 +135,20 @@ class Rounds:
             agree,
         )
 
-    def _moved(
+    def _sent(
         self, state: MemberState | None, source: Member, target: Member
     ) -> MemberState | None:
         found = self.members.send(state, source, target)
         return None if found is None else MemberState.of(to_device(found.tree(), self._device))
 
     def _train(
-        self, member: Member, begun: MemberState, donors: dict[int, list[int]]
+        self, member: Member, start_state: MemberState, donors: dict[int, list[int]]
     ) -> MemberResult:
         i, m = member
         foreign = m > 0 and not same_head(self.tasks[i].card, self.tasks[donors[i][m - 1]].card)
         return self._trainer.train(
             self.tasks[i],
-            begun,
+            start_state,
             self.number * self._settings.interval,
             self._settings.interval,
             lane=m if self._settings.pairing == "independent" else 0,
@@ -173,12 +173,12 @@ class Rounds:
             self.counts["examples"] += sum(int(line[2]) for line in lines)
             own, visitors = lines[0][0], [line[0] for line in lines[1:]]
             kept = survivor(self._settings, i, own, visitors, donors[i])
-            self.donors.learn(i, donors[i], own, visitors)
+            self.donors.update_scores(i, donors[i], own, visitors)
             self.counts["accepted" if kept else "rejected"] += 1
             if kept:
                 self.counts["bytes"] += int(lines[kept][3])
                 self.counts["transfers"] += int(i == 0)
-            state = self._moved(
+            state = self._sent(
                 results[i, kept].state if (i, kept) in results else None, (i, kept), (i, 0)
             )
             loss = lines[kept][0]
@@ -202,15 +202,15 @@ class Rounds:
         self._choose(live, judged)
 
     def _merges(self, kept: int) -> bool:
-        """Whether the task's state is to be merged with the one before the round. Of ``argmin`` a
-        task's own member is a candidate as the others are; other rules keep it as it is."""
+        """Return whether the kept state is merged with the task's state before the round. The own
+        member is merged only with ``accept: argmin``, which treats all members equally."""
         return self._settings.merge_at == "acceptance" and (
             kept > 0 or self._settings.accept == "argmin"
         )
 
     def _score(self, i: int, loss: float, state: MemberState) -> float:
-        """What a task's snapshot is chosen by: the loss on its hold-out, or on the part that is
-        kept for choosing."""
+        """Return the score by which a task's snapshot is selected: the loss on its hold-out, or on
+        the images reserved for this selection."""
         if self._settings.validation_policy != "shared_select":
             return loss
         return self._trainer.loss(self.tasks[i], state.model, self.tasks[i].select, self.number)
@@ -237,22 +237,22 @@ class Rounds:
 
     @property
     def target_round(self) -> int:
-        """The round after which the target's snapshot was taken."""
+        """The round of the target's snapshot."""
         return self._chosen[0]
 
     # ------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next round depends on, on rank 0; elsewhere without the states. All
-        ranks call this."""
+        """Return the state on which the next round depends; only rank 0 gets the states of the
+        tasks. All ranks call this."""
         states, snapshots = {}, {}
         for i in range(len(self.tasks)):
-            home = self.members.rank((i, 0))
+            rank = self.members.rank((i, 0))
             states[i] = self._world.send(
-                self.states[i].tree() if i in self.states else None, home, 0
+                self.states[i].tree() if i in self.states else None, rank, 0
             )
             if i == 0 or self._settings.final == "best_across":
-                snapshots[i] = self._world.send(self.snapshots.get(i), home, 0)
+                snapshots[i] = self._world.send(self.snapshots.get(i), rank, 0)
         return {
             "states": states,
             "snapshots": snapshots,
@@ -268,7 +268,7 @@ class Rounds:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what rank 0's `state_dict` gave."""
+        """Continue from the `state_dict` of rank 0."""
         here = [i for i in range(len(self.tasks)) if self.members.is_local((i, 0))]
         self.states = {i: MemberState.of(to_device(state["states"][i], self._device)) for i in here}
         kept = {

@@ -1,5 +1,5 @@
-"""Random streams by counter: what a stream yields depends on its name alone, never on what was
-drawn before or on who draws."""
+"""Counter-based random streams: the numbers of a stream depend on its name only, not on earlier
+draws or on the process."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Purpose = Literal[
 
 
 def derive_seed(seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0) -> int:
-    """A 63-bit seed for one purpose of a task at a position (a step, a pass or a round).
+    """Return a 63-bit seed for one purpose of a task at a position (a step, a pass or a round).
 
-    `lane` is 0 for all members that share their draws, else the member's number.
+    `lane` is 0 for members that share their random numbers, else the number of the member.
     """
     name = f"{seed}/{purpose}/{task}/{position}/{lane}".encode()
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") >> 1
 
 
 def seed_global_generators(seed: int, device: torch.device) -> None:
-    """Set the global generators that dropout draws from. (`torch.manual_seed` formats a stack trace
-    for each kind of device.)"""
+    """Seed the global generators, which dropout uses. (`torch.manual_seed` is slow, because it
+    formats a stack trace for each kind of device.)"""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
@@ -33,5 +33,5 @@ def seed_global_generators(seed: int, device: torch.device) -> None:
 def generator_of(
     seed: int, purpose: Purpose, task: int, position: int = 0, lane: int = 0
 ) -> torch.Generator:
-    """A fresh CPU generator at the start of that stream."""
+    """Return a new CPU generator with the seed of `derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose, task, position, lane))

@@ -1,4 +1,4 @@
-"""How a task's images are cut into those it trains on and those on which states are judged."""
+"""Splits of a task's images into training images, hold-out, and images for selecting snapshots."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from mtsearch.config.population import MTOConfig
 from mtsearch.population.seeding import generator_of
 
-COMMON = -1  # the key of the stream that all tasks share
+COMMON = -1  # key of the random stream that all tasks share
 
 
 class SplitIndices(NamedTuple):
-    """Indices into one training split, disjoint."""
+    """Disjoint indices into a training split."""
 
     train: Tensor
     hold_out: Tensor
@@ -23,11 +23,12 @@ class SplitIndices(NamedTuple):
 
 
 def split_indices(count: int, settings: MTOConfig, seed: int, key: int) -> SplitIndices:
-    """Cut `count` images for task `key`.
+    """Split `count` images for task `key`.
 
-    ``independent``: every task's own random hold-out of floor(fraction x count), so that what one
-    task is judged on others train on, as in the published runs. ``shared``: one hold-out, out of
-    every task's training. ``shared_select``: a second such part, on which the snapshot is chosen.
+    With ``validation_policy: independent`` every task has its own random hold-out of
+    floor(fraction x count) images, on which other tasks may train, as in the published runs. With
+    ``shared`` all tasks have the same hold-out, on which no task trains. ``shared_select`` also
+    reserves a second shared part, on which snapshots are selected.
     """
     size = math.floor(settings.holdout_fraction * count + 1e-9)
     own = settings.validation_policy == "independent" and settings.formulation.name != "seed"
@@ -40,8 +41,8 @@ def split_indices(count: int, settings: MTOConfig, seed: int, key: int) -> Split
 
 
 def overlap(hold_outs: list[set[int]], seen: list[set[int]]) -> float:
-    """The mean share of a task's hold-out that another task trains on; 0 where there is one
-    task."""
+    """Return the mean, over pairs of tasks, of the share of one task's hold-out on which the other
+    task trains; 0 for a single task."""
     shares = [
         len(a & b) / max(len(a), 1)
         for i, a in enumerate(hold_outs)

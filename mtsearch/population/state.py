@@ -1,4 +1,4 @@
-"""The state of a member: everything that its next step depends on besides the data."""
+"""The state of a member, on which its next step depends besides the data."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class MemberState:
-    """A network with its optimiser. States are values: nobody writes into their tensors, so they
-    may be handed around.
+    """The state of a network and its optimiser. It is immutable: its tensors must not be modified,
+    so that members can share them.
 
     Attributes:
         model: parameters and buffers, in the order of the network's state dict.
-        moments: what the optimiser keeps of each parameter, by the parameter's name; nothing before
-            its first step.
-        optimizer: settings of the optimiser as plain values, the learning rate among them.
+        moments: the optimiser's tensors by the name of the parameter; empty before the first step.
+        optimizer: the settings of the optimiser as plain values, including the learning rate.
     """
 
     model: dict[str, Tensor]
@@ -26,12 +25,12 @@ class MemberState:
     optimizer: dict[str, Any]
 
     def tree(self) -> dict[str, Any]:
-        """The state as a tree of tensors and plain values."""
+        """Return the state as a tree of tensors and plain values."""
         return {"model": self.model, "moments": self.moments, "optimizer": self.optimizer}
 
     @classmethod
     def of(cls, tree: dict[str, Any]) -> MemberState:
-        """The state that `tree` was made of."""
+        """Return the state from a result of `tree`."""
         return cls(tree["model"], tree["moments"], tree["optimizer"])
 
     @property
@@ -41,13 +40,13 @@ class MemberState:
 
 
 def size_of(tensors: dict[str, Tensor]) -> int:
-    """Bytes of the tensors."""
+    """Return the size of the tensors in bytes."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 def average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The uniform mean of networks of one shape, running statistics included; whole numbers are the
-    first one's."""
+    """Return the mean of the weights of equal networks, including running statistics. Integer
+    tensors are those of the first network."""
     mean = {}
     for name, first in states[0].items():
         if first.is_floating_point():

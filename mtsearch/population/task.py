@@ -1,5 +1,4 @@
-"""What one of a population's tasks is: its images, loss, head and optimiser, and where they are in
-memory."""
+"""A task of a population: its images, loss, head and optimiser, and its batches."""
 
 from __future__ import annotations
 
@@ -19,23 +18,23 @@ from mtsearch.training.loaders import make_batches
 
 @dataclass(frozen=True)
 class Task:
-    """A formulation of the target.
+    """The target task or an auxiliary task.
 
     Attributes:
-        key: its number among the tasks, 0 being the target; it names the task's random streams.
-        card: kind, outputs and loss, under the target's name, so that all networks have the same
-            parts.
-        dataset: where the images come from.
-        split: the images it trains on and is judged on.
-        label: the name of its labels in `split`.
-        train: (n,) indices of the training images, with repeats where it trains on some more often.
-        hold_out: indices of the images on which states are judged; select: of those on which a
-            snapshot is chosen.
-        optimizer: settings of its optimiser.
-        remap: class of the split -> class of the head; its last entry, for images without a label,
+        key: the number of the task, 0 for the target; it identifies the random streams.
+        card: kind, outputs and loss, with the name of the target, so that all networks have the
+            same parts.
+        dataset: the dataset of the images.
+        split: the images and labels for training and evaluation.
+        label: the name of the labels in `split`.
+        train: (n,) indices of the training images, which may repeat.
+        hold_out: indices of the images on which members are evaluated.
+        select: indices of the images on which snapshots are selected.
+        optimizer: the settings of the optimiser.
+        remap: class of the split -> class of the head; the last entry, for images without a label,
             is `card.ignore`.
-        sources: which images of the target's training split it has seen when it has trained on all
-            of `train`.
+        sources: indices of the images of the target's training split from which the images `train`
+            are made; None if they are `train`.
     """
 
     key: int
@@ -52,13 +51,12 @@ class Task:
 
     @property
     def seen(self) -> set[int]:
-        """The images of the target's training split that it trains on."""
+        """The images of the target's training split on which the task trains."""
         return set((self.train if self.sources is None else self.sources).tolist())
 
 
 class BatchSource:
-    """The images of all tasks on the device, each split once, and the batches of any task at any
-    step."""
+    """The images of all tasks on the device, each split once, and the batches of every task."""
 
     def __init__(self, config: TrialConfig, device: torch.device) -> None:
         self._config = config
@@ -67,8 +65,8 @@ class BatchSource:
         self._orders: dict[tuple[int, int], tuple[int, Tensor]] = {}
 
     def batch(self, task: Task, step: int, lane: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a training step (from 0): a function of task, step and lane alone. A
-        pass's last batch may be smaller."""
+        """Return the images and labels of a training step (from 0). They depend on task, step and
+        lane only. The last batch of a pass may be smaller."""
         done, place = divmod(step, -(-len(task.train) // self._config.batch))
         known = self._orders.get((task.key, lane))
         if known is None or known[0] != done:
@@ -86,8 +84,8 @@ class BatchSource:
     def passing(
         self, task: Task, index: Tensor, size: int, generator: torch.Generator | None
     ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """The images of `index` in order, augmented by what `generator` draws, as evaluation takes
-        them."""
+        """Iterate over the images at `index` in order, in batches for evaluation. They are
+        augmented if a generator is given."""
         batches = self._of(task, train=generator is not None)
         for part in torch.split(index, size):
             images, labels = batches.take(part, generator)

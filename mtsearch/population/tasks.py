@@ -1,4 +1,4 @@
-"""The tasks of a population: the target, and what its formulation makes of it."""
+"""Construction of the tasks of a population, the target and its auxiliary tasks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from mtsearch.population.task import Task
 
 
 def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list[Task]:
-    """The target and its auxiliary tasks, by key. A task is the same among however many others.
+    """Return the target and its auxiliary tasks, by key. A task does not depend on the number of
+    tasks.
 
     Raises:
-        BadInput: the dataset has several tasks and none is named, too few images for a hold-out, or
-            the formulation does not go with the target.
+        BadInput: the dataset has several tasks and the settings name none, there are too few images
+            for a hold-out, or the formulation does not support the target.
     """
     cards = {card.name: card for card in dataset.card.tasks}
     split, settings = dataset.splits["train"], config.mto
@@ -43,18 +44,18 @@ def build_tasks(config: TrialConfig, data: DataConfig, dataset: Dataset) -> list
 
 
 def keys(count: int) -> list[int]:
-    """The tasks' keys, the target's first."""
+    """Return the keys of the tasks, the target first."""
     return list(range(count))
 
 
 def passes(task: Task, batch_size: int) -> int:
-    """Steps of one pass through a task's training images."""
+    """Return the number of steps of one pass through a task's training images."""
     return -(-len(task.train) // batch_size)
 
 
 def with_interval_in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialConfig:
-    """The configuration with its rounds counted in steps. Raises BadInput when the budget is too
-    small for one round."""
+    """Return the configuration with its interval in steps. Raises BadInput if the budget is below
+    one round."""
     settings = config.mto
     if settings.interval_unit == "steps":
         return config
@@ -71,9 +72,9 @@ def with_interval_in_steps(config: TrialConfig, steps_per_epoch: int) -> TrialCo
 
 
 def round_count(config: TrialConfig, steps_per_epoch: int) -> int:
-    """How many whole rounds a population lasts, their `interval` being steps: what its budget of
-    steps over all members allows, else `trial.epochs` of each member. Raises BadInput where that is
-    not one."""
+    """Return the number of whole rounds of a population whose `interval` is in steps: those within
+    the budget of steps over all members if there is one, else those within `trial.epochs` of each
+    member. Raises BadInput if there is none."""
     settings = config.mto
     if settings.budget is not None:
         return int(settings.budget // settings.per_round)

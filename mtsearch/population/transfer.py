@@ -1,5 +1,5 @@
-"""How a visitor begins a round, between its task's own state and a donor's, and how a task takes a
-visitor's."""
+"""The initial state of a visitor, from its task's own state and the donor's, and the merge of an
+accepted state into a task's state."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.population import MTOConfig
 from mtsearch.population.state import MemberState
 
-HEAD = (  # how the names of a head's tensors begin, in every architecture that a population takes
-    "heads."
-)
+# prefix of the names of a head's tensors in every architecture that populations support
+HEAD = "heads."
 
 
 def same_head(a: TaskCard, b: TaskCard) -> bool:
-    """Whether two tasks' heads answer the same question: equal kinds, outputs and label lists."""
+    """Return whether the heads of two tasks are interchangeable: equal kind, outputs, classes."""
     return (a.kind, a.outputs, a.classes) == (b.kind, b.outputs, b.classes)
 
 
 def needs_own_state(settings: MTOConfig) -> bool:
-    """Whether a visitor may keep a part of its task's own state."""
+    """Return whether a visitor can keep a part of its task's own state."""
     merged = settings.merge != "replace" and settings.merge_at == "start"
     return merged or settings.layers != "all" or settings.head_policy == "keep"
 
 
 def taken(settings: MTOConfig, names: list[str], heads_agree: bool) -> set[str]:
-    """The names of the tensors that a visitor takes of a donor."""
+    """Return the names of the tensors that a visitor takes from a donor."""
     keep_head = settings.head_policy == "keep" or (
         settings.head_policy == "auto" and not heads_agree
     )
@@ -47,8 +46,7 @@ def taken(settings: MTOConfig, names: list[str], heads_agree: bool) -> set[str]:
 
 
 def check_layers(settings: MTOConfig, names: list[str]) -> None:
-    """Raises BadInput where visitors would take nothing of a network with tensors of these
-    names."""
+    """Raise BadInput if visitors would take no tensor of a network with these tensor names."""
     if settings.group_size > 1 and not taken(settings, names, heads_agree=True):
         parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
         raise BadInput(
@@ -60,14 +58,23 @@ def check_layers(settings: MTOConfig, names: list[str]) -> None:
 def start(
     settings: MTOConfig, own: MemberState, donor: MemberState, heads_agree: bool
 ) -> MemberState:
-    """The state from which a visitor trains.
+    """Return the state from which a visitor trains.
 
-    ``replace`` takes the donor's tensors, as all do with ``merge_at: acceptance``; ``lerp`` goes
-    `alpha` of the way from its own to the donor's, optimiser moments included; ``conv_lerp`` does
-    so for the weights of convolutions alone and leaves the rest, the moments too, its own. At 0 and
-    1 ``lerp`` gives one of the two exactly. Whole-numbered buffers are the donor's unless `alpha`
-    is 0. ``optimiser_state``: ``copy`` takes the donor's settings (its learning rate, momentum,
-    ...) besides the moments, ``momentum_only`` the moments alone, ``reset`` begins without moments.
+    - ``merge: replace``, and all merges with ``merge_at: acceptance``, take the donor's tensors.
+    - ``lerp`` interpolates between the own tensors and the donor's, including optimiser moments,
+      with weight `alpha` for the donor. An `alpha` of 0 or 1 gives one of the two states exactly.
+      Integer buffers are the donor's unless `alpha` is 0.
+    - ``conv_lerp`` interpolates only the weights of convolutions. All other tensors, including the
+      moments, are the own ones.
+
+    ``optimiser_state: copy`` takes the moments and the optimiser settings (learning rate, momentum,
+    ...) of the donor, ``momentum_only`` only the moments, and ``reset`` starts without moments.
+
+    Args:
+        settings: the settings of the population.
+        own: the state of the visitor's task.
+        donor: the state of the donor.
+        heads_agree: whether the heads of the two tasks are interchangeable.
     """
     at_start = settings.merge_at == "start"
     alpha = settings.alpha if at_start and settings.merge != "replace" else 1.0
@@ -89,12 +96,14 @@ def start(
 
 
 def accepted(settings: MTOConfig, before: MemberState, winner: MemberState) -> MemberState:
-    """What a task becomes when it takes a member's state: that one, or with ``merge_at:
-    acceptance`` `alpha` of the way from its own `before` the round to it.
+    """Return the new state of a task that accepts a member's state `winner`.
 
-    ``conv_lerp`` moves the weights of convolutions and leaves the rest, the optimiser too, as it
-    was before the round: chapter 4 of Zhang's thesis (2.4), where it was never run but at its ends.
-    ``lerp`` moves all, moments included, and takes the winner's settings.
+    With ``merge_at: start`` it is `winner`. With ``merge_at: acceptance`` it is interpolated
+    between the task's state `before` the round and `winner`, with weight `alpha` for `winner`.
+    ``conv_lerp`` interpolates only the weights of convolutions and keeps everything else of
+    `before`, including the optimiser (chapter 4 of Zhang's thesis, where only the extreme
+    values of `alpha` were run). ``lerp`` interpolates all tensors, including moments, and takes the
+    optimiser settings of `winner`.
     """
     if settings.merge_at == "start" or settings.merge == "replace":
         return winner
@@ -123,8 +132,8 @@ def _convolutions(
 def _moments(
     own: MemberState, donor: MemberState, names: set[str], alpha: float
 ) -> dict[str, dict[str, Tensor]]:
-    """The optimiser's moments of the tensors in `names` between the two states, the others its
-    own."""
+    """Return the optimiser's moments: for the tensors in `names` interpolated between the two
+    states, for all others the own ones."""
     moments = {}
     for name in own.model:
         mine, theirs = own.moments.get(name), donor.moments.get(name)

@@ -1,12 +1,12 @@
-"""Conformance suites: what every architecture, backbone, balancing method, task kind, dataset and
-formulation keeps to, to be inherited.
+"""Conformance suites for architectures, backbones, balancing methods, task kinds, datasets and
+formulations. A test class inherits a suite and sets its attributes:
 
     from mtsearch.testing import ArchitectureConformance
 
     class TestMine(ArchitectureConformance):
         settings = MySettings()
 
-pytest collects the inherited tests. Our own methods pass the same suites.
+pytest collects the inherited tests. The methods of this package are tested with the same suites.
 """
 
 from mtsearch.testing.architectures import ArchitectureConformance

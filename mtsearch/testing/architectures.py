@@ -1,4 +1,4 @@
-"""What every architecture keeps to."""
+"""Conformance suite for architectures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from mtsearch.testing.samples import TASKS, Shape, close, images, names_of, same
 
 
 class ArchitectureConformance:
-    """Tests of an architecture: set `settings`, and the others where the defaults do not suit it.
+    """Tests of an architecture. Set `settings`, and other attributes if it does not support their
+    defaults.
 
     Attributes:
         settings: the settings model of the architecture.
-        backbone: the settings of a backbone that it goes over.
+        backbone: the settings of a backbone that it supports.
         shape: (channels, height, width) of the images.
-        tasks: at least two tasks, of the kinds that it serves.
+        tasks: at least two tasks of kinds that it supports.
     """
 
     settings: Model
@@ -33,8 +34,8 @@ class ArchitectureConformance:
     tasks: Sequence[TaskCard] = TASKS
 
     def model(self, seed: int = 0) -> MultiTaskModel:
-        """A fresh network, its batch norms and mixings moved off their starting points, so that no
-        part hides behind zeros or ones."""
+        """Return a new network whose batch norms and mixing weights are perturbed, because with
+        initial values of 0 or 1 some parts have no effect on the outputs."""
         with seeded(seed):
             model = build_model(self.settings, self.backbone, self.tasks, self.shape)
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -47,7 +48,7 @@ class ArchitectureConformance:
     def losses(
         self, model: MultiTaskModel, x: Tensor, tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
-        """Mean training losses of the named tasks, the architecture's own included."""
+        """Return the mean training losses of the named tasks, including extra losses."""
         shared = model.share(x, tasks)
         outputs, extra = model.decode(x, shared, tasks), model.extra_losses(x, shared, tasks)
         found = {}
@@ -63,7 +64,7 @@ class ArchitectureConformance:
         x = images(self.shape)
         outputs = self.model().eval()(x)
         assert list(outputs) == names_of(self.tasks), (
-            f"one output a task, in the order of the cards. Found {list(outputs)}"
+            f"there should be one output per task, in the order of the cards. Found {list(outputs)}"
         )
         known: dict[str, tuple[int, ...]] = {"classification": (), "segmentation": self.shape[1:]}
         for task in self.tasks:
@@ -87,14 +88,14 @@ class ArchitectureConformance:
         outputs = model(x)
         for name in names_of(self.tasks):
             alone = model(x, [name])
-            assert list(alone) == [name], f"asked for `{name}`, found {list(alone)}"
+            assert list(alone) == [name], f"outputs should be `{name}` only. Found {list(alone)}"
             assert close(alone[name], outputs[name]), (
-                f"`{name}` alone differs from `{name}` among all"
+                f"the output of `{name}` alone differs from its output among all tasks"
             )
 
     def test_the_shared_features_are_a_boundary(self) -> None:
-        """The gradient at the boundary, sent on through the trunk, is the gradient: what methods at
-        `level: feature` rely on."""
+        """Backpropagating the gradient with respect to the shared features through the trunk gives
+        the gradient of the trunk. Methods at `level: feature` rely on this."""
         model, x = self.model().eval(), images(self.shape)
         torch.stack(list(self.losses(model, x).values())).sum().backward()
         expected = {name: p.grad for name, p in model.named_parameters()}
@@ -124,11 +125,11 @@ class ArchitectureConformance:
         for name, parameter in model.named_parameters():
             gradient = expected[name]
             assert (parameter.grad is None) == (gradient is None), (
-                f"`{name}` has a gradient on one way only"
+                f"`{name}` has a gradient with only one of the two methods"
             )
             assert (
                 gradient is None or parameter.grad is None or close(parameter.grad, gradient, 1e-4)
-            ), f"`{name}` has another gradient"
+            ), f"`{name}` has a different gradient"
 
     def test_parameters_belong_to_all_or_to_one_task(self) -> None:
         model = self.model()
@@ -141,9 +142,9 @@ class ArchitectureConformance:
         missing = [
             name for name, p in model.named_parameters() if p.requires_grad and id(p) not in listed
         ]
-        assert not missing, f"neither shared nor of a task: {missing}"
-        strange = set(listed) - {id(p) for p in model.parameters()}
-        assert not strange, "a listed parameter is not of the model"
+        assert not missing, f"these parameters are neither shared nor of a task: {missing}"
+        foreign = set(listed) - {id(p) for p in model.parameters()}
+        assert not foreign, "a listed parameter does not belong to the model"
 
     def test_every_parameter_is_trained(self) -> None:
         model = self.model().train()
@@ -172,7 +173,8 @@ class ArchitectureConformance:
                 )
 
     def test_single_task_step_leaves_other_tasks_untouched(self) -> None:
-        """Not even a zero gradient, which optimisers with momentum would act on."""
+        """Other tasks must not get zero gradients either, because optimisers with momentum would
+        update their parameters."""
         for name in names_of(self.tasks):
             model = self.model().train()
             self.losses(model, images(self.shape), [name])[name].backward()
@@ -229,17 +231,18 @@ class ArchitectureConformance:
                 f"`{name}` is a grouped convolution, whose input rows are not its own"
             )
 
-            def keep(
+            def record(
                 module: nn.Module, inputs: tuple[Any, ...], output: Any, name: str = name
             ) -> None:
                 seen[name] = (inputs[0], output)
 
-            layer.register_forward_hook(keep)
+            layer.register_forward_hook(record)
         outputs = list(model(x).values())
         for name, (read, written) in seen.items():
             assert read.shape != x.shape or not torch.equal(read, x), f"`{name}` reads the image"
             assert not any(written is output for output in outputs), f"`{name}` is a head"
-        assert set(seen) == set(layers), f"never called: {sorted(set(layers) - set(seen))}"
+        unused = sorted(set(layers) - set(seen))
+        assert not unused, f"these prunable layers are not called: {unused}"
 
     def test_the_batch_does_not_matter_to_an_image(self) -> None:
         model, x = self.model().eval(), images(self.shape)
@@ -247,5 +250,5 @@ class ArchitectureConformance:
         assert all(close(together[name][1:2], alone[name]) for name in together)
         plain = model(x.contiguous())
         assert all(close(together[name], plain[name]) for name in together), (
-            "the memory format of the images matters"
+            "the outputs depend on the memory format of the images"
         )

@@ -1,4 +1,4 @@
-"""What every backbone keeps to."""
+"""Conformance suite for backbones."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ from mtsearch.testing.samples import Shape, close, images, same, seeded
 
 
 class BackboneConformance:
-    """Tests of a backbone: set `settings`, and `shapes` where its images have to be of certain
-    sizes.
+    """Tests of a backbone. Set `settings`, and `shapes` if it supports only certain image sizes.
 
     Attributes:
         settings: the settings model of the backbone.
-        shapes: (channels, height, width) of images that it takes; the first one is used throughout.
+        shapes: (channels, height, width) of images that it supports; most tests use the first one.
     """
 
     settings: Model
     shapes: Sequence[Shape] = ((3, 16, 16), (1, 32, 24))
 
     def backbone(self, shape: Shape | None = None) -> Backbone:
-        """The family of branches for images of a shape."""
+        """Return the backbone for images of a shape."""
         return build_backbone(self.settings, shape or self.shapes[0])
 
     def branches(self, needs: Sequence[Need], shape: Shape | None = None) -> list[Branch]:
-        """A fresh trunk and, where one task reads it, a fresh monitor."""
+        """Return a new trunk and, for a single need, a new monitor."""
         made = self.backbone(shape)
         with seeded():
             return [made.trunk(needs), *([made.monitor(needs)] if len(needs) == 1 else [])]
 
     def wanted(self) -> list[tuple[Need, ...]]:
-        """What heads may read of its branches."""
+        """Return the combinations of features that heads can read."""
         return (
             [("vector",), ("map",), ("vector", "map"), ("map", "vector")]
             if self.backbone().map_shape is not None
@@ -72,7 +71,7 @@ class BackboneConformance:
                     for name, p in branch.named_parameters()
                     if p.requires_grad and p.grad is None
                 ]
-                assert not idle, f"with needs {needs} nothing uses {idle}"
+                assert not idle, f"with needs {needs} these parameters are unused: {idle}"
 
     def test_every_branch_has_parameters_of_its_own(self) -> None:
         made = self.backbone()
@@ -89,7 +88,7 @@ class BackboneConformance:
             one.eval(), two.eval()
             (first,), (second,), (single,) = one(x), two(x), one(x[:1])
             assert same(first, second), "equal branches give different features"
-            assert close(first[:1], single), "the batch matters to an image"
+            assert close(first[:1], single), "the features of an image depend on the batch"
             before = two.state_dict()
             assert all(same(value, before[key]) for key, value in one.state_dict().items()), (
                 "eval mode changed the branch"
@@ -105,10 +104,10 @@ class BackboneConformance:
             for number, name in enumerate(names):
                 layer = network.get_submodule(name)
                 assert type(layer) in (nn.Conv2d, nn.Linear) and getattr(layer, "groups", 1) == 1, (
-                    f"`{name}` has no rows of its own"
+                    f"`{name}` should be an ungrouped Conv2d or Linear"
                 )
 
-                def look(
+                def record(
                     module: nn.Module,
                     inputs: tuple[Tensor, ...],
                     number: int = number,
@@ -117,7 +116,7 @@ class BackboneConformance:
                     if inputs[0].shape == x.shape and torch.equal(inputs[0], x):
                         read.add(number)
 
-                layer.register_forward_pre_hook(look)
+                layer.register_forward_pre_hook(record)
             branch(x)
             assert not read, f"{[names[number] for number in read]} read the image"
 

@@ -1,4 +1,4 @@
-"""What every balancing method keeps to."""
+"""Conformance suite for balancing methods."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ IMAGES, WIDTH = 16, 6
 
 
 class Problem(nn.Module):
-    """K small regressions over a shared layer: ``loss_i = scales_i * mean((heads_i(tanh(trunk x)) -
+    """K small regressions with a shared layer: ``loss_i = scales_i * mean((heads_i(tanh(trunk x)) -
     targets_i)^2)``.
 
     Args:
         scales: (K,) factors of the losses.
-        kind: ``random`` targets; ``agreeing`` tasks, all the same; ``opposed`` ones, the second the
-            first one's contrary.
+        kind: ``random`` gives each task random targets; ``agreeing`` gives equal tasks; ``opposed``
+            gives equal targets, and the second head is the negative of the first.
     """
 
     def __init__(self, scales: Sequence[float], kind: str = "random") -> None:
@@ -48,21 +48,21 @@ class Problem(nn.Module):
         self.scales = scales
 
     def losses(self, read: Tensor, tasks: Sequence[int]) -> list[Tensor]:
-        """The losses of those tasks from the shared features (IMAGES, WIDTH)."""
+        """Return the losses of `tasks` for the shared features `read` (IMAGES, WIDTH)."""
         return [
             self.scales[k] * (self.heads[k](read) - self.targets[k]).square().mean() for k in tasks
         ]
 
     def step(self, method: Balancing, tasks: Sequence[int] | None = None) -> Step:
-        """What a trial hands to the method for these tasks (all when None)."""
+        """Return the `Step` of these tasks (None for all), as a trial builds it."""
         chosen = tuple(range(len(self.heads))) if tasks is None else tuple(tasks)
         shared = torch.tanh(self.trunk(self.x))
         read = shared.detach().requires_grad_() if method.level == "feature" else shared
         losses = torch.stack(self.losses(read, chosen))
         return Step(losses, chosen, [shared], [read], list(self.trunk.parameters()))
 
-    def trained(self, method: Balancing, epochs: int, start: int = 0, lr: float = 0.01) -> None:
-        """A few epochs of two steps, with the calls that a trial makes."""
+    def fit(self, method: Balancing, epochs: int, start: int = 0, lr: float = 0.01) -> None:
+        """Train for `epochs` epochs of two steps, with the same calls as a trial."""
         parameters = [*self.parameters(), *method.parameters()]
         for epoch in range(start + 1, start + epochs + 1):
             for _ in range(2):
@@ -73,21 +73,21 @@ class Problem(nn.Module):
                     for parameter in parameters:
                         if parameter.grad is not None:
                             parameter.sub_(lr * parameter.grad)
-                method.after_step(self._again)
+                method.after_step(self._losses_now)
             if method.due(epoch):
-                method.end_of_epoch(epoch, self._again())
+                method.end_of_epoch(epoch, self._losses_now())
 
     @torch.no_grad()
-    def _again(self) -> Tensor:
+    def _losses_now(self) -> Tensor:
         return torch.stack(self.losses(torch.tanh(self.trunk(self.x)), range(len(self.heads))))
 
 
 class BalancingConformance:
-    """Tests of a balancing method: set `settings`.
+    """Tests of a balancing method. Set `settings`.
 
     Attributes:
         settings: the settings model of the method.
-        scales: by how much the losses of the three tasks are multiplied, case by case.
+        scales: test cases of factors by which the losses of the three tasks are multiplied.
     """
 
     settings: Model
@@ -100,13 +100,13 @@ class BalancingConformance:
     )
 
     def method(self, tasks: int = 3, preference: Sequence[float] | None = None) -> Balancing:
-        """The method for this many tasks, with equal weights where none are given."""
+        """Return the method for `tasks` tasks, with equal weights if no preference is given."""
         return build_balancing(self.settings, torch.tensor(preference or [1 / tasks] * tasks))
 
     def gradients(
         self, problem: Problem, method: Balancing, tasks: Sequence[int] | None = None, seed: int = 0
     ) -> dict[str, Tensor | None]:
-        """The gradients of the problem's parameters after one backward pass."""
+        """Return the gradients of the problem's parameters after one backward pass."""
         problem.zero_grad(set_to_none=True)
         with seeded(seed):
             method.backward(problem.step(method, tasks))
@@ -125,8 +125,8 @@ class BalancingConformance:
                     )
 
     def test_tasks_that_agree_are_followed(self) -> None:
-        """Equal tasks have one gradient: the update of the shared parameters is a positive multiple
-        of it."""
+        """Equal tasks have equal gradients, and the update of the shared parameters is a positive
+        multiple of them."""
         problem = Problem((1, 1, 1), "agreeing")
         found = self.gradients(problem, self.method())
         update = torch.cat([found[f"trunk.{name}"].flatten() for name in ("weight", "bias")])  # type: ignore[union-attr]
@@ -137,7 +137,7 @@ class BalancingConformance:
         )
         cosine = float(torch.nn.functional.cosine_similarity(update, plain, dim=0))
         assert cosine > 0.999, (
-            f"the update and the gradient of three equal tasks have the cosine {cosine:.4f}"
+            f"the cosine of update and gradient should be 1 for equal tasks. Found {cosine:.4f}"
         )
 
     def test_the_seed_makes_the_update(self) -> None:
@@ -147,51 +147,49 @@ class BalancingConformance:
         for name, gradient in first.items():
             other = second[name]
             assert gradient is not None and other is not None and same(gradient, other), (
-                f"`{name}` has other gradients the second time"
+                f"`{name}` has different gradients with the same seed"
             )
 
     def test_the_state_goes_on_bit_identically(self, tmp_path: Path) -> None:
-        """Through files, after some epochs, in a fresh method."""
+        """The state is saved to files after some epochs and loaded into a new method."""
         whole, halved = Problem((1, 2, 3)), Problem((1, 2, 3))
         method = self.method()
         with seeded():
-            whole.trained(method, 2)
+            whole.fit(method, 2)
             halved.load_state_dict(whole.state_dict())
             save_state(tmp_path / "state", {"balancing": method.state_dict()})
             generator = torch.get_rng_state()
-            whole.trained(method, 3, start=2)
+            whole.fit(method, 3, start=2)
         with seeded():
             resumed = self.method()
             resumed.load_state_dict(load_state(tmp_path / "state")["balancing"])
             torch.set_rng_state(generator)
-            halved.trained(resumed, 3, start=2)
+            halved.fit(resumed, 3, start=2)
         for (name, one), two in zip(whole.named_parameters(), halved.parameters(), strict=True):
             assert same(one, two), f"`{name}` differs after the state was loaded"
 
     def test_a_strange_state_is_refused(self) -> None:
         method = self.method()
         state = method.state_dict()
-        strange = [{**state, "nothing_of_it": 1.0}]
+        foreign = [{**state, "nothing_of_it": 1.0}]
         other = self.method(tasks=2)
-        Problem((1, 2)).trained(other, 1)
+        Problem((1, 2)).fit(other, 1)
         if _sizes(other.state_dict()) != _sizes(self.after_an_epoch().state_dict()):
-            strange.append(
-                other.state_dict()
-            )  # of two tasks, where the state holds something of each
-        for wrong in strange:
+            foreign.append(other.state_dict())  # the state depends on the number of tasks
+        for wrong in foreign:
             try:
                 self.method().load_state_dict(wrong)
             except ValueError:
                 continue
             raise AssertionError(
-                f"a state that is none of {type(method).__name__} for three tasks should raise"
+                f"a state that is not of {type(method).__name__} with three tasks should raise"
                 f" ValueError. Found {wrong}"
             )
 
     def after_an_epoch(self) -> Balancing:
-        """A method that has trained three tasks for an epoch."""
+        """Return a method that has trained three tasks for an epoch."""
         method = self.method()
-        Problem((1, 2, 3)).trained(method, 1)
+        Problem((1, 2, 3)).fit(method, 1)
         return method
 
     def test_tasks_of_another_number_are_refused(self) -> None:
@@ -236,8 +234,8 @@ class BalancingConformance:
             name: (p.detach().clone(), _full(p.grad).clone())
             for name, p in problem.named_parameters()
         }
-        method.after_step(problem._again)
-        method.end_of_epoch(1, problem._again())
+        method.after_step(problem._losses_now)
+        method.end_of_epoch(1, problem._losses_now())
         for name, parameter in problem.named_parameters():
             assert same(parameter.detach(), before[name][0]) and same(
                 _full(parameter.grad), before[name][1]
@@ -249,7 +247,7 @@ def _full(gradient: Tensor | None) -> Tensor:
 
 
 def _sizes(state: Any) -> Any:
-    """The structure of a state: keys, lengths and shapes."""
+    """Return the structure of a state: keys, lengths and shapes."""
     if isinstance(state, Tensor):
         return tuple(state.shape)
     if isinstance(state, dict):

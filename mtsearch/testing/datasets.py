@@ -1,4 +1,4 @@
-"""What every dataset, its card and its builder keep to."""
+"""Conformance suite for datasets, their cards and builders."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from mtsearch.data.types import SPLITS, Split
 
 
 class DatasetConformance:
-    """Tests of a dataset: set `data`. It should be there already, or be made of what is embedded.
+    """Tests of a dataset. Set `data`. The dataset must be prepared, or its source files must be
+    available.
 
     Attributes:
-        data: which dataset, by the name or the path of its card.
-        statistics: how far the card's mean and std may be from those of the training images.
+        data: the dataset, by the name or the path of its card.
+        statistics: largest accepted difference of the card's mean and std from those of the
+            training images.
     """
 
     data: DataConfig
@@ -30,13 +32,13 @@ class DatasetConformance:
     _open: ClassVar[dict[type, Dataset]] = {}
 
     def opened(self, folder: Path) -> Dataset:
-        """The dataset; the first test that asks builds its store in `folder`."""
+        """Return the dataset. The first call builds its store in `folder`."""
         if type(self) not in self._open:
             self._open[type(self)] = open_dataset(self.at(folder))
         return self._open[type(self)]
 
     def at(self, folder: Path) -> DataConfig:
-        """The configuration with its store in `folder`."""
+        """Return the configuration with its store in `folder`."""
         return self.data.model_copy(update={"store": folder})
 
     def test_the_splits_hold_what_the_card_says(self, tmp_path: Path) -> None:
@@ -82,10 +84,12 @@ class DatasetConformance:
                 )
 
     def test_no_image_is_in_two_splits(self, tmp_path: Path) -> None:
-        marks = {name: _marks(split) for name, split in self.opened(tmp_path).splits.items()}
+        hashes = {
+            name: _image_hashes(split) for name, split in self.opened(tmp_path).splits.items()
+        }
         for one, two in (("train", "val"), ("train", "test"), ("val", "test")):
-            assert not marks[one] & marks[two], (
-                f"{len(marks[one] & marks[two])} images of {one} are in {two} too"
+            assert not hashes[one] & hashes[two], (
+                f"{len(hashes[one] & hashes[two])} images of {one} are in {two} too"
             )
 
     def test_the_same_card_makes_the_same_store(self, tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ class DatasetConformance:
         path = prepare(self.at(tmp_path / "two"))
         manifest = read_manifest(path)
         verify(path, manifest)
-        assert first.checksum == manifest["checksum"], "the dataset was made twice and differs"
+        assert first.checksum == manifest["checksum"], "two stores of the same card differ"
         assert resolve(self.at(tmp_path / "two")).checksum == manifest["checksum"]
 
     def test_split_seed_does_not_change_test_images(self, tmp_path: Path) -> None:
@@ -101,10 +105,12 @@ class DatasetConformance:
         second = open_dataset(
             self.at(tmp_path / "other").model_copy(update={"split_seed": self.data.split_seed + 1})
         ).splits
-        assert _marks(first["test"]) == _marks(second["test"]), (
-            "`data.split_seed` moves images of the test side"
+        assert _image_hashes(first["test"]) == _image_hashes(second["test"]), (
+            "`data.split_seed` changes the images of the test split"
         )
-        assert _marks(first["val"]) != _marks(second["val"]), "`data.split_seed` does nothing"
+        assert _image_hashes(first["val"]) != _image_hashes(second["val"]), (
+            "`data.split_seed` has no effect"
+        )
 
     def test_the_card_normalises(self, tmp_path: Path) -> None:
         dataset = self.opened(tmp_path)
@@ -117,7 +123,7 @@ class DatasetConformance:
             )
 
 
-def _marks(split: Split) -> set[bytes]:
-    """A mark of each image."""
+def _image_hashes(split: Split) -> set[bytes]:
+    """Return a hash of each image."""
     images = split.images.contiguous().numpy()
     return {hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images}

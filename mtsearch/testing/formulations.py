@@ -1,4 +1,4 @@
-"""What every formulation of a population's auxiliary tasks keeps to."""
+"""Conformance suite for formulations of auxiliary tasks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ COUNT = 60
 
 
 def target(task: TaskCard, seed: int = 3) -> Dataset:
-    """A dataset of one task with classes: noise, every image another, and random labels, the last
-    image without one."""
+    """Return a dataset of noise images with one classification task. All images differ, and the
+    last one has no label."""
     noise = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (COUNT, 1, 8, 8), generator=noise, dtype=torch.uint8)
     labels = torch.arange(COUNT) % task.outputs
@@ -49,13 +49,13 @@ def target(task: TaskCard, seed: int = 3) -> Dataset:
 
 
 class FormulationConformance:
-    """Tests of a formulation: set `settings`.
+    """Tests of a formulation. Set `settings`.
 
     Attributes:
         settings: the settings model of the formulation.
         population: further settings of the population that it needs.
         task: the card of the target, a task with classes.
-        tasks: how many tasks the population has, the target included.
+        tasks: the number of tasks of the population, including the target.
     """
 
     settings: Model
@@ -66,7 +66,7 @@ class FormulationConformance:
     def built(
         self, tasks: int | None = None, seed: int = 0, policy: str = "shared_select"
     ) -> list[Task]:
-        """The population's tasks."""
+        """Return the tasks of the population."""
         settings = {
             "name": "mto",
             "validation_policy": policy,
@@ -90,49 +90,49 @@ class FormulationConformance:
         whole, fewer = self.built(), self.built(self.tasks - 1)
         for one, two in zip(whole, fewer, strict=False):
             assert one.card == two.card and one.optimizer == two.optimizer, (
-                f"task {one.key} depends on how many there are"
+                f"task {one.key} depends on the number of tasks"
             )
             for name in ("train", "hold_out", "select"):
                 assert same(getattr(one, name), getattr(two, name)), (
-                    f"`{name}` of task {one.key} depends on how many tasks there are"
+                    f"`{name}` of task {one.key} depends on the number of tasks"
                 )
             assert same(one.split.images, two.split.images), (
-                f"the images of task {one.key} depend on how many tasks there are"
+                f"the images of task {one.key} depend on the number of tasks"
             )
             assert same(one.split.labels[one.label], two.split.labels[two.label]), (
-                f"the labels of task {one.key} depend on it"
+                f"the labels of task {one.key} depend on the number of tasks"
             )
 
     def test_hold_out_images_are_not_trained_on(self) -> None:
         for policy in ("shared", "shared_select", "independent"):
             tasks = self.built(policy=policy)
-            judged = {i for index in (tasks[0].hold_out, tasks[0].select) for i in index.tolist()}
+            reserved = {i for index in (tasks[0].hold_out, tasks[0].select) for i in index.tolist()}
             for task in tasks:
                 if task.dataset.label != "noise":
                     continue  # images of another dataset
                 own = {i for index in (task.hold_out, task.select) for i in index.tolist()}
                 assert not task.seen & own, (
-                    f"task {task.key} trains on what it is judged on, with `{policy}`"
+                    f"task {task.key} trains on its own hold-out, with `{policy}`"
                 )
                 if policy != "independent":
-                    assert not task.seen & judged, (
+                    assert not task.seen & reserved, (
                         f"task {task.key} trains on the target's hold-out, with `{policy}`"
                     )
 
     def test_images_and_labels_fit_the_head(self) -> None:
         for task in self.built():
             assert len(task.train) and len(task.hold_out), (
-                f"task {task.key} has nothing to train or to be judged on"
+                f"task {task.key} has no training or hold-out images"
             )
             index = torch.cat([task.train, task.hold_out, task.select])
             assert int(index.min()) >= 0 and int(index.max()) < len(task.split), (
-                f"task {task.key} names images that are not there"
+                f"task {task.key} has indices outside its split"
             )
             assert task.split.images.dtype == torch.uint8 and len(
                 task.split.labels[task.label]
             ) == len(task.split)
             assert task.card.name == self.task.name, (
-                "all networks have the same parts, so their tasks have one name"
+                "tasks should have the name of the target, so that all networks have equal parts"
             )
             labels = task.split.labels[task.label][index]
             if task.remap is not None:
@@ -141,7 +141,7 @@ class FormulationConformance:
                 ]
             total, count = task_loss(task.card, torch.zeros(len(index), task.card.outputs), labels)
             assert int(count) > 0 and bool(torch.isfinite(total)), (
-                f"task {task.key} has labels that its head of {task.card.outputs} lacks"
+                f"task {task.key} has labels outside the {task.card.outputs} outputs of its head"
             )
 
     def test_the_seed_makes_the_tasks(self) -> None:

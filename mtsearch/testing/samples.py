@@ -1,4 +1,4 @@
-"""Small seeded inputs of the suites."""
+"""Small seeded inputs and comparisons for the conformance suites."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ TASKS = (
     TaskCard(name="pixels", kind="segmentation", outputs=3),
     TaskCard(name="age", kind="regression", outputs=2),
 )
-"""A task of each of the project's own kinds."""
+"""A classification, a segmentation and a regression task."""
 
 Shape = tuple[int, int, int]
 
 
 @contextmanager
 def seeded(seed: int = 0) -> Iterator[None]:
-    """torch's global generator with this seed, and as it was afterwards."""
+    """Run a block with torch's global generator seeded, then restore its state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 def images(shape: Shape, count: int = 4, seed: int = 1) -> Tensor:
-    """Normalised images (count, C, H, W) in the memory format of a trial's."""
+    """Return normalised images (count, C, H, W), channels-last as in a trial."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, *shape, generator=generator).contiguous(
         memory_format=torch.channels_last
@@ -38,8 +38,8 @@ def images(shape: Shape, count: int = 4, seed: int = 1) -> Tensor:
 
 
 def targets(task: TaskCard, output: Tensor, seed: int = 2) -> Tensor:
-    """Random labels that go with the raw outputs (B, outputs[, H, W]) of a task: classes (B[, H,
-    W]), or values of the outputs' shape."""
+    """Return random labels for the raw outputs (B, outputs[, H, W]) of a task: classes (B[, H, W]),
+    or values of the shape of the outputs."""
     generator = torch.Generator().manual_seed(seed)
     if has_values(task.kind):
         return torch.randn(output.shape, generator=generator)
@@ -47,15 +47,15 @@ def targets(task: TaskCard, output: Tensor, seed: int = 2) -> Tensor:
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are equal to the bit, NaN being equal to itself."""
+    """Return whether two tensors are bit-identical; NaN equals NaN."""
     return a.shape == b.shape and bool(
         torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) and torch.equal(a.isnan(), b.isnan())
     )
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
-    """Whether two tensors differ by no more than rounding, measured against the larger entries of
-    either."""
+    """Return whether two tensors differ by at most `tolerance`, relative to 1 plus their largest
+    absolute entry."""
     a, b = a.detach(), b.detach()
     return a.shape == b.shape and float((a - b).abs().max()) <= tolerance * (
         1 + float(torch.maximum(a.abs().max(), b.abs().max()))
@@ -63,5 +63,5 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> bool:
 
 
 def names_of(tasks: Sequence[TaskCard]) -> list[str]:
-    """The tasks' names."""
+    """Return the names of the tasks."""
     return [task.name for task in tasks]

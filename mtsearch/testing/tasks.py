@@ -1,4 +1,4 @@
-"""What every task kind keeps to."""
+"""Conformance suite for task kinds."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ CUTS = ((12,), (5, 7), (1, 1, 10), (4, 4, 4))
 
 
 class TaskKindConformance:
-    """Tests of a task kind: set `task`, and override `labels` where its labels are neither classes
-    nor values of the outputs' shape.
+    """Tests of a task kind. Set `task`, and override `labels` if its labels are neither classes nor
+    values of the shape of the outputs.
 
     Attributes:
         task: a card of the kind.
         backbone: the settings of a backbone whose features its head reads.
         shape: (channels, height, width) of the images.
-        per_entry: whether each entry of a label counts, so that one that is missing leaves out
-            itself alone.
+        per_entry: whether the entries of a label count separately, so that a missing entry does not
+            exclude the others.
     """
 
     task: TaskCard
@@ -39,18 +39,18 @@ class TaskKindConformance:
     per_entry: bool = True
 
     def output(self, count: int = 12) -> Tensor:
-        """Raw outputs of the kind's head on random images, with their graph."""
+        """Return raw outputs of the kind's head on random images, with their graph."""
         with seeded():
             family = build_backbone(self.backbone, self.shape)
             (features,) = family.trunk([need_of(self.task)]).train()(images(self.shape, count))
             return 2 * build_head(self.task, family)(features)
 
     def labels(self, output: Tensor) -> Tensor:
-        """Full labels that go with raw outputs."""
+        """Return labels for raw outputs, none of them missing."""
         return targets(self.task, output)
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Raw outputs and labels of 12 images, some of which are not labelled."""
+        """Return raw outputs and labels of 12 images, some of which are not labelled."""
         output = self.output()
         labels = self.labels(output.detach())
         labels[3] = labels[8] = self.task.missing
@@ -59,7 +59,7 @@ class TaskKindConformance:
         return output, labels
 
     def metered(self, output: Tensor, labels: Tensor, cut: Sequence[int]) -> Meter:
-        """A meter that saw the images in batches of these sizes."""
+        """Return a meter that was updated with the images in batches of these sizes."""
         meter = meter_for(self.task, CPU)
         for part, target in _batches(output.detach(), labels, cut):
             meter.update(part, target)
@@ -102,10 +102,10 @@ class TaskKindConformance:
         total, count = task_loss(self.task, output, labels)
         assert total.item() == 0 and int(count) == 0
         (gradient,) = torch.autograd.grad(total, output)
-        assert not gradient.any(), "the gradient of nothing should be zero"
-        figures = self.metered(output, labels, (2,)).compute()
-        assert all(math.isnan(value) for value in figures.values()), (
-            f"figures of nothing should be NaN. Found {figures}"
+        assert not gradient.any(), "the gradient without labels should be zero"
+        metrics = self.metered(output, labels, (2,)).compute()
+        assert all(math.isnan(value) for value in metrics.values()), (
+            f"metrics without labels should be NaN. Found {metrics}"
         )
         assert all(math.isnan(value) for value in meter_for(self.task, CPU).compute().values())
 

@@ -1,5 +1,4 @@
-"""Training: one trial as an object that yields reports. Plain PyTorch; imports neither Ray nor
-Optuna."""
+"""Training of one trial, an iterator over reports. Plain PyTorch, without Ray or Optuna."""
 
 from mtsearch.training.protocol import Diverged, TrialProtocol
 from mtsearch.training.trial import Trial

@@ -1,4 +1,4 @@
-"""The network and the batches of a trial, checked against its configuration and dataset."""
+"""Construction of the network, the balancing method and the batches of a trial."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LSUV_IMAGES = 512  # training images on which LSUV initialisation measures activ
 def build_network(
     config: TrialConfig, dataset: Dataset, device: torch.device, world: World
 ) -> MultiTaskModel:
-    """The initialised network on the device, channels-last. Draws from torch's global
-    generators."""
+    """Return the initialised network on the device, channels-last. It is initialised with torch's
+    global generators."""
     card = dataset.card
     model = build_model(config.architecture, config.backbone, card.tasks, card.shape)
     if config.init == "lsuv":
@@ -40,7 +40,7 @@ def build_network(
 
 
 def build_trial_balancing(config: TrialConfig, dataset: Dataset, device: torch.device) -> Balancing:
-    """The balancing method with the trial's preference."""
+    """Return the balancing method with the trial's preference."""
     weights = weights_of(config, dataset.card, device)
     return build_balancing(config.balancing, weights, coefficient_of(config))
 
@@ -52,7 +52,7 @@ def build_loader(
     device: torch.device,
     world: World,
 ) -> GroupLoader:
-    """The training batches of the groups of tasks that the schedule trains."""
+    """Return the loader of training batches for the groups of tasks that the schedule trains."""
     train = dataset.splits["train"]
     return GroupLoader(
         make_batches(dataset, train, config.batch, device, config.augment),
@@ -75,7 +75,7 @@ def check_built(
     loader: GroupLoader,
     device: torch.device,
 ) -> None:
-    """Raises BadInput for a configuration that cannot train on this dataset."""
+    """Raise BadInput if the configuration cannot train on this dataset."""
     card = dataset.card
     check_parts(config, card, schedule, balancing, model)
     others = {

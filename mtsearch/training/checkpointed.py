@@ -1,4 +1,4 @@
-"""What `Trial` and `Population` share: setup, identity of their states, saving and restoring."""
+"""Base class of `Trial` and `Population`: setup, saving and restoring."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class CheckpointedTrial(ABC):
 
     Args:
         config: the configuration.
-        data: which dataset, and where it is.
+        data: the dataset and its location.
         world: the ranks that train this trial together; None for one process.
         clock: returns seconds, for ``cost/seconds``.
     """
 
-    tasks: Sequence[TaskCard]  # of the network
+    tasks: Sequence[TaskCard]  # the tasks of the network
 
     def __init__(
         self,
@@ -55,17 +55,23 @@ class CheckpointedTrial(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit-identically, as a tree of tensors and plain values."""
+        """Return the state from which training continues bit-identically, as a tree of tensors and
+        plain values."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of the same configuration. Raises ValueError when the data
+        """Continue from a `state_dict` of the same configuration. Raises ValueError if the data
         differ."""
 
     def save(self, folder: Path, owner: CheckpointOwner | None = None) -> None:
-        """Write the state to a folder, atomically. With several ranks, rank 0 calls this. The state
-        of a finished trial is small: the selected weights and the reports. `owner`: the trial of a
-        run that it belongs to."""
+        """Write the state to a folder, atomically. With several ranks, only rank 0 calls this.
+
+        The state of a finished trial has only the selected weights and the reports.
+
+        Args:
+            folder: the folder; an existing state in it is replaced.
+            owner: the trial of a run to which the checkpoint belongs; None for none.
+        """
         save_state(folder, self.state_dict(), owner)
 
     @classmethod
@@ -76,17 +82,20 @@ class CheckpointedTrial(ABC):
         world: World | None = None,
         owner: CheckpointOwner | None = None,
     ) -> Self:
-        """The trial that was saved in a folder.
+        """Restore the trial that was saved in a folder.
 
         Args:
-            folder: the folder that was given to `save`.
+            folder: the folder that was passed to `save`.
             data: replaces the saved location of the dataset.
             world: the ranks that train the trial together.
-            owner: the trial of a run whose checkpoint this should be; None for any.
+            owner: the trial of a run to which the checkpoint must belong; None for any.
+
+        Returns:
+            The trial.
 
         Raises:
-            BadInput: the folder is missing, damaged or of another trial than `owner`.
-            ValueError: the data differ from those that the state was made on.
+            BadInput: the checkpoint is missing, damaged or of another trial than `owner`.
+            ValueError: the checkpoint was made with other data.
         """
         state = load_state(folder, owner)
         trial = cls(
@@ -99,12 +108,12 @@ class CheckpointedTrial(ABC):
 
     @staticmethod
     def saved(folder: Path) -> bool:
-        """Whether a complete state was saved in a folder."""
+        """Return whether a folder holds a complete state."""
         return has_state(folder)
 
     def _identity(self) -> dict[str, Any]:
-        """The part of the state that says what it is of: configuration, data and reports. The
-        location of the data depends on the machine and is left out."""
+        """Return the part of the state that identifies it: configuration, data and reports. The
+        location of the data is left out, because it depends on the machine."""
         return {
             "config": self.config.model_dump(mode="json"),
             "data": self.data.model_dump(mode="json", exclude={"root", "store"}),
@@ -121,7 +130,7 @@ class CheckpointedTrial(ABC):
         self.reports = [dict(report) for report in state["reports"]]
 
     def _uninitialised_model(self) -> MultiTaskModel:
-        """A network for weights that are loaded next."""
+        """Return a network whose weights the caller loads next."""
         with fork_rng():
             model = build_model(
                 self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape
@@ -131,8 +140,8 @@ class CheckpointedTrial(ABC):
 
 
 def check_finite(report: Mapping[str, Any], when: str) -> None:
-    """Raises Diverged where a number of the report is infinite or NaN; `when` is the time that the
-    message names."""
+    """Raise Diverged if a number of the report is infinite or NaN; `when` is the time in the
+    message, such as "at epoch 3"."""
     for key, value in report.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise Diverged(

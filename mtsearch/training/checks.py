@@ -1,8 +1,7 @@
-"""Settings of a trial that are right alone and wrong together, or wrong for a dataset, told before
-its first step.
+"""Checks of a trial's settings against each other and against the dataset, before its first step.
 
-A trial holds what it is made of against `check_parts` and `check_images`; `check_trial` does so
-before there is a trial.
+A trial calls `check_parts` and `check_images` when it is built; `check_trial` makes the same checks
+without building a trial.
 """
 
 from __future__ import annotations
@@ -38,14 +37,15 @@ def check_trial(
     splits: Mapping[str, Split] | None = None,
     build: Build = build_model,
 ) -> None:
-    """Raises BadInput for what no `Trial` of this configuration would train.
+    """Raise BadInput if no `Trial` of this configuration can be trained.
 
     Args:
         config: the configuration.
-        card: the dataset.
-        splits: its splits; None for what shows without them. Only the labels are looked at.
-        build: makes the network, as `build_model`; of its parameters only names and shapes are
-            looked at.
+        card: the card of the dataset.
+        splits: the splits of the dataset, of which only the labels are used; None to make only the
+            checks that do not need them.
+        build: builds the network, as `build_model`; only the names and shapes of its parameters
+            are used.
     """
     model = build(config.architecture, config.backbone, card.tasks, card.shape)
     schedule = build_schedule(config.task_schedule, [task.name for task in card.tasks])
@@ -63,9 +63,9 @@ def check_trial(
                 for s in found["train"].streams(group, config.batch_size)
             ],
         )
-    taught = teacher_config(config)
-    if taught is not None:
-        check_trial(taught, card, splits, build)
+    teachers = teacher_config(config)
+    if teachers is not None:
+        check_trial(teachers, card, splits, build)
 
 
 def check_parts(
@@ -75,7 +75,7 @@ def check_parts(
     balancing: Balancing,
     model: MultiTaskModel,
 ) -> None:
-    """What shows without images. Raises BadInput."""
+    """Make the checks that do not need images. Raises BadInput."""
     for k, task in enumerate(card.tasks):
         loss_of(task)
         batch_size_of((k,), card.tasks, config.batch_size)
@@ -92,27 +92,28 @@ def check_images(
     balancing: Balancing,
     pools: Mapping[str, ImagePools],
 ) -> None:
-    """What shows by the images that the tasks have labels of, by split. Raises BadInput."""
+    """Make the checks that depend on which images are labelled, given as pools by split. Raises
+    BadInput."""
     every = tuple(range(len(schedule.names)))
     for name, found in pools.items():
         groups = schedule.groups if name == "train" else (every,)
         try:
             common = found.common(groups)
         except BadInput as error:
-            raise BadInput(f"in the split {name}, {error}") from None
+            raise BadInput(f"Split {name}: {error}") from None
         if name == "train":
             schedule.steps_per_epoch(found.passes(groups, config.batch_size))
             if balancing.level == "feature" and not common:
                 raise BadInput(
-                    f"`trial.balancing` is {config.balancing.name} at `level: feature`, which needs"
-                    " images that all tasks have in common; this dataset has none. Use `level:"
+                    f"`trial.balancing: {config.balancing.name}` with `level: feature` needs images"
+                    " that are labelled for all tasks. This dataset has none. Use `level:"
                     " parameter`."
                 )
 
 
 def check_lone_images(config: TrialConfig, card: DatasetCard, streams: Iterable[Stream]) -> None:
-    """The last batch of a pass may be one image, of which batch norm in training makes nothing
-    where its map has shrunk to one pixel."""
+    """Raise BadInput if the last batch of a pass has one image and the network has a batch norm on
+    maps of one pixel, which needs more than one value per channel in training."""
     dropped = getattr(config.task_schedule, "drop_last", False)
     lone = next(
         (s for s in streams if s.batch_size == 1 or (s.images % s.batch_size == 1 and not dropped)),
@@ -128,26 +129,27 @@ def check_lone_images(config: TrialConfig, card: DatasetCard, streams: Iterable[
             if "more than 1 value per channel" not in str(error):
                 raise
             raise BadInput(
-                f"`trial.batch_size` {lone.batch_size} leaves a last batch of one image of"
-                f" {lone.images:,}, of which this network's batch norm makes nothing, as its last"
-                " maps have one pixel. Choose another one."
+                f"`trial.batch_size` {lone.batch_size} gives a last batch of one image for"
+                f" {lone.images:,} images, but batch norm on the last maps of this network, which"
+                " have one pixel, needs more than one. Choose another `batch_size`."
             ) from None
 
 
 def check_multipliers(config: TrialConfig, model: MultiTaskModel) -> None:
-    """A multiplier other than 1 needs a part of the network to act on; one of 1 may name a part
-    that only other architectures have."""
+    """Raise BadInput if a multiplier other than 1 names a part that the network does not have. A
+    multiplier of 1 may name a part of other architectures."""
     parts = {part_of(name) for name, _ in model.named_parameters()}
     for part, value in config.lr_multipliers.items():
         if part not in parts and value != 1:
             raise BadInput(
                 f"`trial.lr_multipliers.{part}` is {value:g}, but the architecture"
-                f" {config.architecture.name} has no such part. {nearest(part, parts)}"
+                f" `{config.architecture.name}` has no part `{part}`. {nearest(part, parts)}"
             )
 
 
 def check_affinity(model: MultiTaskModel, sparsity: Any) -> None:
-    """Affinity propagation takes few rows: refused before the search phase, not after it."""
+    """Raise BadInput if layers have too many rows for affinity propagation, which runs only after
+    the search phase."""
     share = getattr(sparsity, "share", None)
     if share is None or share.method != "affinity":
         return
@@ -158,62 +160,61 @@ def check_affinity(model: MultiTaskModel, sparsity: Any) -> None:
         rows = model.get_submodule(name).weight.shape[1]  # type: ignore[index]
         if rows * kept > AFFINITY_LIMIT:
             raise BadInput(
-                f"`trial.sparsity.share.method` is affinity, which takes up to {AFFINITY_LIMIT:,}"
-                f" rows a layer. Found at least {math.floor(rows * kept):,} in `{name}`. Use"
-                " `complete`."
+                "`trial.sparsity.share.method: affinity` supports at most"
+                f" {AFFINITY_LIMIT:,} rows per layer. Found at least {math.floor(rows * kept):,} in"
+                f" `{name}`. Use `complete`."
             )
 
 
 def check_idle(config: TrialConfig, schedule: TaskSchedule) -> None:
-    """Idle parameters need steps that leave a task out."""
+    """Raise BadInput if `idle: drift` has no effect, because every step trains all tasks."""
     every = tuple(range(len(schedule.names)))
     if config.idle == "drift" and all(group == every for group in schedule.groups):
         raise BadInput(
-            "`trial.idle` is drift, but no task is ever idle: `trial.task_schedule` is"
-            f" {config.task_schedule.name}, whose steps train all tasks. Leave `idle` out or use"
-            " another schedule."
+            "`trial.idle: drift` has no effect, because every step of `trial.task_schedule:"
+            f" {config.task_schedule.name}` trains all tasks. Leave `idle` out or use another"
+            " schedule."
         )
 
 
 def check_balancing(
     config: TrialConfig, balancing: Balancing, schedule: TaskSchedule, model: MultiTaskModel
 ) -> None:
-    """A balancing method needs losses of all tasks in each step, and a gradient method something
-    that the tasks share.
+    """Raise BadInput if the balancing method does not support the steps of the schedule, or if a
+    gradient method has no shared parameters or features.
 
     Args:
-        config: the configuration, for the names in the sentences.
+        config: the configuration, for the names in the messages.
         balancing: the method.
-        schedule: whose steps it balances.
+        schedule: the task schedule.
         model: the network.
     """
     name, every = config.balancing.name, tuple(range(len(schedule.names)))
     if not balancing.subsets and any(group != every for group in schedule.groups):
         raise BadInput(
-            f"`trial.balancing` is {name}, which balances steps on all tasks, but"
-            f" `trial.task_schedule` is {config.task_schedule.name}, whose steps train one task."
-            " Use `linear` or the schedule `joint`."
+            f"`trial.balancing: {name}` needs steps that train all tasks, but each step of"
+            f" `trial.task_schedule: {config.task_schedule.name}` trains one task. Use `linear` or"
+            " the schedule `joint`."
         )
     if balancing.level == "loss":
         return
     if not model.shared_parameters():
         raise BadInput(
-            f"`trial.balancing` is {name}, which weighs gradients of shared parameters, but"
-            f" `trial.architecture` is {config.architecture.name}, which shares none. Use `linear`"
-            " or another architecture."
+            f"`trial.balancing: {name}` needs shared parameters, but `trial.architecture:"
+            f" {config.architecture.name}` has none. Use `linear` or another architecture."
         )
     if balancing.level == "feature" and model.separate:
         raise BadInput(
-            f"`trial.balancing` is {name} at `level: feature`, which weighs gradients of features"
-            f" that tasks share, but with {_apart(config)} every task has features of its own. Use"
-            " `level: parameter`."
+            f"`trial.balancing: {name}` with `level: feature` needs features that tasks share, but"
+            f" with {_separating_setting(config)} every task has its own features. Use `level:"
+            " parameter`."
         )
 
 
-def _apart(config: TrialConfig) -> str:
+def _separating_setting(config: TrialConfig) -> str:
     norm = getattr(config.architecture, "norm", "shared")
     return (
-        f"`trial.architecture` {config.architecture.name}"
+        f"`trial.architecture: {config.architecture.name}`"
         if norm == "shared"
-        else f"`trial.architecture.norm` {norm}"
+        else f"`trial.architecture.norm: {norm}`"
     )

@@ -1,4 +1,4 @@
-"""Training steps through torch.compile."""
+"""Compilation of training steps with torch.compile."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from mtsearch.config.errors import BadInput
 from mtsearch.training.sync_norm import is_synchronised
 
 F = TypeVar("F", bound=Callable[..., object])
-VARIANTS = 256  # of one function: groups of tasks times sizes of batches
+VARIANTS = 256  # compiled versions per function: groups of tasks times batch sizes
 
 
 def compiled(function: F) -> F:
-    """The function as one graph that is compiled when it is first called, and again for every group
-    of tasks and every size of a batch.
+    """Compile a function as one graph, at its first call and again for every group of tasks and
+    every batch size.
 
-    Sizes are constants: which kernel runs depends on the batch alone and not on the batches before,
-    so that a trial that was stopped continues with the same bits. Random numbers are those of the
-    plain function. The network itself is left as it is: its state, its export and its evaluation
-    know nothing of this.
+    Sizes are compile-time constants, so that the kernels depend only on the current batch and not
+    on earlier ones, and a restored trial continues bit-identically. Random numbers are those of the
+    eager function. The network is not modified: its state, export and evaluation do not depend on
+    compilation.
     """
-    import torch._functorch.config  # loads most of the compiler
+    import torch._functorch.config  # here, because it loads most of the compiler
 
-    torch._functorch.config.donated_buffer = (
-        False  # gradient methods go backward through one graph several times
-    )
+    # gradient methods run several backward passes through one graph
+    torch._functorch.config.donated_buffer = False
     return torch.compile(  # type: ignore[no-any-return, call-overload]
         function,
         fullgraph=True,
@@ -38,24 +37,24 @@ def compiled(function: F) -> F:
     )
 
 
-def forget() -> None:
-    """Let go of all compiled code of this process: what is still needed is compiled again."""
+def clear_compiled() -> None:
+    """Discard all compiled code of this process. Functions that are called again are recompiled."""
     import torch._dynamo
 
     torch._dynamo.reset()
 
 
 def check_compile(model: nn.Module, device: torch.device) -> None:
-    """Refuse what cannot be compiled before the first step.
+    """Check before the first step that the network can be compiled.
 
     Raises:
-        BadInput: no C++ compiler for a CPU; layers that talk to other ranks.
+        BadInput: the device is a CPU and there is no C++ compiler, or layers communicate with other
+            ranks.
     """
     if any(is_synchronised(module) for module in model.modules()):
         raise BadInput(
-            "`trial.compile` takes networks whose layers do not talk to other workers, and"
-            " `trial.bn: sync` with several workers makes batch norms do so. Use `bn: local`, or"
-            " leave `compile` out."
+            "`trial.compile` does not support layers that communicate with other workers, such as"
+            " batch norms with `trial.bn: sync`. Use `bn: local`, or leave `compile` out."
         )
     if device.type == "cpu":
         from torch._inductor import exc
@@ -65,6 +64,6 @@ def check_compile(model: nn.Module, device: torch.device) -> None:
             get_cpp_compiler()
         except exc.InvalidCxxCompiler:
             raise BadInput(
-                "`trial.compile` needs a C++ compiler on a CPU, and none is found here. Install"
-                " g++, or leave it out."
+                "`trial.compile` needs a C++ compiler on a CPU. Found none. Install g++, or leave"
+                " `compile` out."
             ) from None

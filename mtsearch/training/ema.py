@@ -1,5 +1,5 @@
-"""Exponential moving average of the weights, evaluated and chosen instead of them in a trial's last
-phase."""
+"""Exponential moving average of the weights. In the last phase of a trial it is evaluated and
+selected in place of the weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mtsearch.models import MultiTaskModel
 class Average:
     """``average <- decay * average + (1 - decay) * weights`` after every step; buffers are copied.
 
-    The decay warms up as (1 + n) / (10 + n), so that the start does not weigh for ever.
+    The decay of update n is at most (1 + n) / (10 + n), which reduces the influence of the initial
+    weights.
     """
 
     def __init__(self, model: MultiTaskModel, decay: float) -> None:
@@ -25,7 +26,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the source's current weights in."""
+        """Update the average with the current weights."""
         self._updates += 1
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         torch._foreach_lerp_(
@@ -35,7 +36,7 @@ class Average:
             mine.copy_(theirs)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged weights and the count of updates."""
+        """Return the averaged weights and the number of updates."""
         return {"model": self.model.state_dict(), "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

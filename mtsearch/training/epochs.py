@@ -1,5 +1,5 @@
-"""The epochs of one phase: steps in the order of the task schedule, with the learning rate, the
-sparsity and the weight average of each step."""
+"""Training of the epochs of one phase: steps in the order of the task schedule, learning rates,
+sparsification and the weight average."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Epoch(NamedTuple):
     """The result of one epoch.
 
     Attributes:
-        losses: ``train/<task>/loss`` of the tasks that had a step: means over the labels, each
-            taken when its batch was trained.
-        penalty: the sparsity objective at the start of the epoch; 0 where it is no objective.
+        losses: ``train/<task>/loss`` of the tasks that had a step: means over the labels of the
+            losses at the time of their step.
+        penalty: the value of the sparsity objective at the start of the epoch; 0 without one.
         lr: learning rate of the last step.
         steps: optimiser steps.
         images: training images of all ranks.
@@ -46,7 +46,7 @@ class Epoch(NamedTuple):
 
 
 class PhaseTrainer:
-    """Trains the model through the epochs of one phase with a fresh optimiser.
+    """Trains the model in the epochs of one phase with a new optimiser.
 
     Args:
         config: the trial's configuration.
@@ -54,12 +54,12 @@ class PhaseTrainer:
         model: the network, with its structure tied.
         tasks: all tasks of the trial.
         balancing: combines the losses of a step.
-        schedule: which tasks each step trains.
+        schedule: determines the tasks of each step.
         loader: the batches of each group of tasks.
-        plan_rng: the generator that the schedule draws from.
+        plan_rng: the generator of the schedule.
         average: whether to keep the moving average of `trial.ema`.
-        autocast: the type of mixed precision, if any.
-        device: where the model is.
+        autocast: the dtype of mixed precision; None for float32.
+        device: the device of the model.
         world: the ranks that train together.
     """
 
@@ -81,7 +81,7 @@ class PhaseTrainer:
         self._config, self._phase, self._model, self._tasks = config, phase, model, tasks
         self._schedule, self._loader, self._plan_rng = schedule, loader, plan_rng
         self._device, self._world = device, world
-        self.ticks = 0  # of the sparsifier in this phase
+        self.ticks = 0  # ticks of the sparsifier in this phase
         self._coefficient = coefficient_of(config)
         self.optimizer = build_optimizer(
             config.optimizer, scaled_groups(model, config.lr_multipliers, balancing.parameters())
@@ -112,11 +112,13 @@ class PhaseTrainer:
 
     @property
     def weights(self) -> MultiTaskModel:
-        """The network that is evaluated and selected: the average, where there is one."""
+        """The network that is evaluated and selected: the average if there is one, else the
+        model."""
         return self._model if self._average is None else self._average.model
 
     def train_epoch(self, epoch: int) -> Epoch:
-        """One epoch as the task schedule plans it; `epoch` counts those of this phase from 0."""
+        """Train one epoch with the steps of the task schedule; `epoch` counts the epochs of this
+        phase from 0."""
         sums = torch.zeros(2, len(self._tasks), dtype=torch.float64, device=self._device)
         images, lr, penalty = 0, 0.0, self._penalty()
         self._model.train()
@@ -158,8 +160,8 @@ class PhaseTrainer:
         return lr
 
     def _sparsify(self, epoch: int, done: int, of: int) -> None:
-        """Advance the sparsifier to step `done` of `of` in this epoch. Its clock has as many ticks
-        an epoch as the schedule has steps on average."""
+        """Advance the sparsifier to step `done` of `of` in this epoch. It has as many ticks per
+        epoch as the schedule has steps on average."""
         if self._sparsifier is None:
             return
         ticks = self._sparsifier.steps_per_epoch
@@ -171,7 +173,7 @@ class PhaseTrainer:
         self.ticks = now
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of everything but the model, the balancing and the loader."""
+        """Return the state without those of the model, the balancing method and the loader."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "stepper": self._stepper.state_dict(),
@@ -180,7 +182,7 @@ class PhaseTrainer:
         }
 
     def load_state_dict(self, state: dict[str, Any], ticks: int) -> None:
-        """Continue from a state and a count of sparsifier ticks."""
+        """Continue from a state and a number of sparsifier ticks."""
         self.ticks = ticks
         load_optimizer(self.optimizer, to_device(state["optimizer"], self._device))
         self._stepper.load_state_dict(state["stepper"])

@@ -1,4 +1,4 @@
-"""Evaluation of a model on a split: figures per sample, one host synchronisation per split."""
+"""Evaluation of a model on a split: metrics per sample, one host synchronisation per split."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ def evaluate(
     world: World | None = None,
     by_class: bool = False,
 ) -> dict[str, float]:
-    """`<task>/<metric>` for every task, with the model in eval mode (its mode is restored).
+    """Compute the metrics of a model in eval mode; its previous mode is restored.
 
     Args:
         model: the network.
-        parts: the images by the tasks that they are labelled for; only those tasks' outputs are
+        parts: tasks and the batches that are labelled for them; only the outputs of these tasks are
             computed.
-        device: where the batches lie.
-        autocast: the type of mixed precision, if any.
-        world: ranks that share the work: each has every so-manieth batch, so that every image
-            counts once.
-        by_class: with the figures of single classes, `<task>/<metric>/<class>`, where a task's kind
-            has them.
+        device: the device of the batches.
+        autocast: the dtype of mixed precision; None for float32.
+        world: ranks that share the batches, each of which is evaluated by one rank; None for one
+            process.
+        by_class: whether to add the metrics of single classes, ``<task>/<metric>/<class>``, for
+            task kinds that have them.
+
+    Returns:
+        ``<task>/<metric>`` for every task.
     """
     world = world or World()
     was_training = model.training
@@ -56,12 +59,10 @@ def evaluate(
         for key, value in meter.compute().items()
     }
     if by_class:
-        told = {
-            name: meter.by_class() for name, meter in meters.items() if hasattr(meter, "by_class")
-        }
         found |= {
             f"{name}/{key}": value
-            for name, figures in told.items()
-            for key, value in figures.items()
+            for name, meter in meters.items()
+            if hasattr(meter, "by_class")
+            for key, value in meter.by_class().items()
         }
     return found

@@ -1,5 +1,5 @@
-"""Batches of a split by the tasks that its images are labelled for: endless shuffled batches for
-training steps, and ordered ones for evaluation."""
+"""Batches of a split, grouped by the tasks for which its images are labelled: endless shuffled
+batches for training, and ordered batches for evaluation."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from mtsearch.training.world import World
 
 Batch = tuple[Tensor, dict[str, Tensor]]
 Pool = tuple[Group, Tensor | None]
-"""Tasks with common images, and the indices of the images that are labelled for one of them; None
-stands for all images."""
+"""Tasks with common images, and the indices of the images that are labelled for at least one of
+them; None for all images."""
 
 EVALUATION_BATCH = 1000  # images
-EVALUATION_PIXELS = 1 << 21  # of a batch's images together; bounds the memory of activations
+EVALUATION_PIXELS = 1 << 21  # pixels per batch; bounds the memory of activations
 
 
 def image_pools(split: Split, tasks: Sequence[TaskCard], group: Group) -> list[Pool]:
-    """The pools of a group of tasks: tasks are in one pool if they have a labelled image in common,
-    directly or through other tasks.
+    """Return the pools of a group of tasks. Two tasks are in one pool if they have a labelled image
+    in common, directly or through other tasks.
 
     Raises:
         BadInput: a task has no labelled image in this split.
@@ -63,18 +63,18 @@ class ImagePools:
         self._found: dict[Group, list[Pool]] = {}
 
     def of(self, group: Group) -> list[Pool]:
-        """The result of `image_pools` for a group."""
+        """Return the result of `image_pools` for a group."""
         if group not in self._found:
             self._found[group] = image_pools(self._split, self._tasks, group)
         return self._found[group]
 
     def common(self, groups: Sequence[Group]) -> bool:
-        """Whether each group has a single pool."""
+        """Return whether each group has a single pool."""
         return all(len(self.of(group)) == 1 for group in groups)
 
     def complete(self, groups: Sequence[Group]) -> bool:
-        """Whether every image of a pool has all labels of the pool's tasks; of a label per pixel,
-        those of all pixels."""
+        """Return whether every image of a pool has all labels of the pool's tasks, including the
+        labels of all pixels."""
         return all(
             _complete(self._split.labels[self._tasks[k].name], self._tasks[k], index)
             for group in groups
@@ -83,7 +83,7 @@ class ImagePools:
         )
 
     def streams(self, group: Group, sizes: int | Mapping[str, int]) -> list[Stream]:
-        """The number of images and the batch size of each of a group's pools."""
+        """Return the number of images and the batch size of each pool of a group."""
         return [
             Stream(
                 len(self._split) if index is None else len(index),
@@ -95,8 +95,8 @@ class ImagePools:
     def passes(
         self, groups: Sequence[Group], sizes: int | Mapping[str, int]
     ) -> dict[Group, Stream]:
-        """The same of each group's pool with the most batches, which is what one pass through the
-        group's images lasts."""
+        """Return by group the stream of its pool with the most batches, which is the length of one
+        pass through the group's images."""
         return {
             group: max(
                 self.streams(group, sizes), key=lambda stream: (stream.batches, stream.images)
@@ -106,24 +106,25 @@ class ImagePools:
 
 
 class GroupLoader:
-    """Endless batches for each group of tasks that a schedule's steps train.
+    """Endless batches for each group of tasks that a step of the schedule can train.
 
-    A step on a group takes one batch of each of its pools, so that tasks without common images may
-    be trained by one update. Each pass through a pool has a new random order. The generator of a
-    pool is its own, so that its batches do not depend on other tasks' steps.
+    A step on a group uses one batch of each of its pools, so that one update can train tasks
+    without common images. Each pass through a pool has a new random order. Each pool has its own
+    generator, so that its batches do not depend on the steps of other tasks.
 
     Args:
-        batches: the training split.
-        split: the same.
+        batches: the batches of the training split.
+        split: the training split.
         tasks: the trial's tasks.
-        groups: the groups that steps may train.
-        seed: of the random orders.
-        cached: within an epoch, repeat the first pass without new random numbers.
-        world: ranks that share each batch: all draw the same order, and each takes its part.
-        sizes: images of a batch, one number or a number by task; None for that of `batches`.
+        groups: the groups that steps can train.
+        seed: the seed of the random orders.
+        cached: whether to repeat the first pass of an epoch without new random numbers.
+        world: ranks that share each batch: all have the same order, and each takes its part.
+        sizes: the batch size, one number or a number by task; None for the size of `batches`.
 
     Raises:
-        BadInput: `sizes` names other tasks, or differs among tasks with common images.
+        BadInput: `sizes` names an unknown task, misses one, or differs among tasks with common
+            images.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class GroupLoader:
             members: batch_size_of(members, tasks, self._given) for members in self._index
         }
         self._names = {members: "+".join(tasks[k].name for k in members) for members in self._index}
-        # the pool of all tasks on all images has the trial's seed itself
+        # if there is only the pool of all tasks, it uses the trial's seed directly
         alone = len(self._index) == 1 and next(iter(self._index)) == tuple(range(len(tasks)))
         self._generators = {
             members: torch.Generator().manual_seed(
@@ -160,7 +161,8 @@ class GroupLoader:
 
     @property
     def passes(self) -> dict[Group, Stream]:
-        """By group, the number of images and the batch size of one pass through its images."""
+        """The number of images and the batch size of one pass through a group's images, by
+        group."""
         return self.pools.passes(self._groups, self._given)
 
     @property
@@ -170,16 +172,16 @@ class GroupLoader:
 
     @property
     def complete(self) -> bool:
-        """Whether every image of a pool has all labels of the pool's tasks, so that no batch can
-        lack one."""
+        """Whether every image of a pool has all labels of the pool's tasks, so that no batch lacks
+        labels."""
         return self.pools.complete(self._groups)
 
     def start_epoch(self) -> None:
-        """Start an epoch: every pool's next batch is the first of a new pass."""
+        """Start an epoch. The next batch of every pool is the first one of a new pass."""
         self._running = {}
 
     def next_batches(self, group: Group) -> list[tuple[Group, Batch]]:
-        """One batch of each pool of the group, with the tasks that it is labelled for."""
+        """Return one batch of each pool of the group, with the tasks for which it is labelled."""
         found = []
         for members, _ in self.pools.of(group):
             if members not in self._running:
@@ -201,8 +203,8 @@ class GroupLoader:
             yield from self._batches.shuffled(generator, index, share, size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The generators' states, by the names of their tasks. This is the whole state between
-        epochs only."""
+        """Return the states of the generators, by the names of their tasks. Between epochs this is
+        the complete state."""
         return {
             self._names[members]: generator.get_state()
             for members, generator in self._generators.items()
@@ -215,7 +217,7 @@ class GroupLoader:
 
 
 def _complete(labels: Tensor, task: TaskCard, index: Tensor | None) -> bool:
-    if labels.dtype == torch.uint8:  # images to restore
+    if labels.dtype == torch.uint8:  # target images of a restoration
         return True
     part = labels if index is None else labels[index]
     missing = torch.isnan(part) if part.is_floating_point() else part == task.ignore
@@ -223,7 +225,7 @@ def _complete(labels: Tensor, task: TaskCard, index: Tensor | None) -> bool:
 
 
 def batch_size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mapping[str, int]) -> int:
-    """Images of a batch of a pool.
+    """Return the batch size of a pool.
 
     Raises:
         BadInput: `sizes` names an unknown task, misses one, or differs among the pool's tasks.
@@ -234,14 +236,15 @@ def batch_size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mappin
     for name in sizes:
         if name not in known:
             raise BadInput(
-                f"`trial.batch_size` names no task of the dataset: `{name}`. {nearest(name, known)}"
+                "`trial.batch_size` should name tasks of the dataset. Found"
+                f" `{name}`. {nearest(name, known)}"
             )
     names = [known[k] for k in members]
     for name in names:
         if name not in sizes:
             raise BadInput(
-                "`trial.batch_size` should be one number or give every task one. Found none for"
-                f" `{name}`."
+                "`trial.batch_size` should be one number or have a number for every task. Found"
+                f" none for `{name}`."
             )
     if len({sizes[name] for name in names}) > 1:
         found = ", ".join(f"{sizes[name]} for `{name}`" for name in names)
@@ -255,8 +258,8 @@ def batch_size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mappin
 def make_batches(
     dataset: Dataset, split: Split, size: int, device: torch.device, augment: Augment | None = None
 ) -> Batches:
-    """Channels-last batches of `size` images of a split, normalised with the dataset's mean and
-    standard deviation."""
+    """Return channels-last batches of `size` images of a split, normalised with the mean and
+    standard deviation of the dataset."""
     return Batches(
         split,
         batch_size=size,
@@ -270,7 +273,7 @@ def make_batches(
 
 
 def evaluation_batch_size(dataset: Dataset) -> int:
-    """How many images of a dataset are evaluated at once."""
+    """Return the batch size for evaluation on a dataset."""
     _, height, width = dataset.card.shape
     return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (height * width)))
 
@@ -282,14 +285,14 @@ def labelled_batches(
     device: torch.device,
     first: int | None = None,
 ) -> list[tuple[list[TaskCard], Batches]]:
-    """A split in its order: for each pool of tasks its tasks and batches of its images.
+    """Return the tasks and the batches of each pool of a split, in the order of the split.
 
     Args:
-        dataset: whose split it is.
-        split: the images.
+        dataset: the dataset of the split.
+        split: the images and labels.
         tasks: all tasks of the trial.
-        device: of the batches.
-        first: use only so many images of each pool; None for all.
+        device: the device of the batches.
+        first: the number of images to use of each pool; None for all.
 
     Raises:
         BadInput: a task has no labelled image in this split.

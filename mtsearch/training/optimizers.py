@@ -1,4 +1,4 @@
-"""Optimisers by settings class."""
+"""Construction of optimisers, and their parameter groups."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from mtsearch.config.optimisation import (
 def scaled_groups(
     model: nn.Module, multipliers: Mapping[str, float], others: Sequence[nn.Parameter] = ()
 ) -> list[dict[str, Any]]:
-    """Parameter groups for an optimiser, `scale` being what multiplies the learning rate of each.
+    """Return parameter groups for an optimiser; the entry `scale` of a group is the multiplier of
+    its learning rate.
 
     Args:
-        model: whose parts are its direct children (trunk, heads, ...).
-        multipliers: by part; a part that is not named has 1.
-        others: parameters that are not the model's, with 1.
+        model: the network; its parts are its direct children (trunk, heads, ...).
+        multipliers: multipliers by part; 1 for parts that are not named.
+        others: further parameters, with multiplier 1.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -38,13 +39,14 @@ def scaled_groups(
 
 
 def part_of(name: str) -> str:
-    """The part of the network that a parameter belongs to."""
+    """Return the part of the network to which a parameter belongs."""
     return name.partition(".")[0]
 
 
 def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, Any]]) -> Optimizer:
-    """A torch optimiser over the parameters, fused (one kernel per step, on CPU and GPU) where
-    torch has it: not for Adadelta. Parameters without a gradient are left alone."""
+    """Build a torch optimiser over the parameters. It is fused (one kernel per step, on CPU and
+    GPU), except Adadelta, which torch does not fuse. Parameters without a gradient do not
+    change."""
     settings = config.model_dump(exclude={"name"})
     classes: dict[type, Any] = {
         AdamConfig: torch.optim.Adam,
@@ -56,7 +58,8 @@ def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, A
     fused = {} if isinstance(config, AdadeltaConfig) else {"fused": True}
     optimizer: Optimizer = classes[type(config)](list(parameters), **settings, **fused)
     if settings.get("momentum"):
-        # the fused kernel fails where only some parameters have a buffer; a buffer of zero is none
+        # The fused kernel fails if only some parameters have a momentum buffer. A zero buffer has
+        # the same effect as none.
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -64,9 +67,9 @@ def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, A
 
 
 def match_layouts_(parameters: Iterable[nn.Parameter]) -> None:
-    """Give each gradient the strides of its parameter. Torch's fused kernels walk through the
-    memory of both at once, so that a contiguous gradient of a channels-last weight would be applied
-    to the wrong entries."""
+    """Copy each gradient to the strides of its parameter. Torch's fused kernels iterate over the
+    memory of both, so that a contiguous gradient of a channels-last weight would be applied to the
+    wrong entries."""
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is not None and gradient.stride() != parameter.stride():
@@ -74,8 +77,8 @@ def match_layouts_(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Load a state dict and give each moment the memory format of its parameter, so that the next
-    step is bit-identical."""
+    """Load a state dict and copy each moment to the memory format of its parameter, so that the
+    next step is bit-identical."""
     optimizer.load_state_dict(state)
     for parameter, moments in optimizer.state.items():
         for name, value in moments.items():

@@ -1,5 +1,5 @@
-"""The phases of a trial: dense training has one, sparse training searches and then retrains what it
-found; teachers come first."""
+"""The phases of a trial: one for dense training, a search and a retraining phase for sparse
+training, and before them a phase that trains teachers, if there are any."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mtsearch.sparsity import Structure, measures
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of epochs with its own optimiser and learning-rate schedule."""
+    """Consecutive epochs with their own optimiser and learning-rate schedule."""
 
     name: Literal["teach", "train", "search", "retrain"]
     epochs: int
 
 
 def plan(config: TrialConfig) -> list[Phase]:
-    """The phases with at least one epoch. Dense training lasts as long as search and retrain
-    together, for comparisons at equal epochs."""
+    """Return the phases with at least one epoch. Dense training has the epochs of search and
+    retrain together, so that dense and sparse trials train equally long."""
     epochs = config.epochs
     phases = [Phase("teach", getattr(config.architecture, "teacher_epochs", 0))]
     if isinstance(config.sparsity, NoSparsityConfig):
@@ -31,9 +31,10 @@ def plan(config: TrialConfig) -> list[Phase]:
     return [phase for phase in phases if phase.epochs]
 
 
-def shortfalls(model: MultiTaskModel, sparsity: Any, structure: Structure) -> dict[str, float]:
-    """What a search phase hands on with less than was asked for. `search/shortfall`: percent of
-    rows that the model lacks of `min_rate`; `search/unconverged`: layers left untied."""
+def unmet_targets(model: MultiTaskModel, sparsity: Any, structure: Structure) -> dict[str, float]:
+    """Return metrics of targets that the search phase has missed. ``search/shortfall``: the
+    difference between `min_rate` and the sparsity rate, in percent of rows, at least 0.
+    ``search/unconverged``: the number of layers that were not tied."""
     found: dict[str, float] = {}
     if isinstance(sparsity, CoefficientSparsityConfig) and sparsity.min_rate > 0:
         found["search/shortfall"] = max(

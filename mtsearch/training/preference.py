@@ -1,4 +1,5 @@
-"""How much each objective of a trial counts: the tasks, and sparsity beside them."""
+"""The weights of the objectives of a trial: the preference over tasks and the sparsity
+coefficient."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ from mtsearch.config.schema import CoefficientSparsityConfig, TrialConfig
 def weights_of(
     config: TrialConfig, card: DatasetCard, device: torch.device | None = None
 ) -> Tensor:
-    """The preference (K,) over the dataset's tasks, in their order; equal weights where none is
-    given.
+    """Return the preference (K,) over the tasks of the dataset, in their order; equal weights if
+    none is given.
 
     Raises:
-        BadInput: a task is missing in it, or is none of the dataset's.
+        BadInput: the preference misses a task or names an unknown one.
     """
     names = [task.name for task in card.tasks]
     check_preference("trial.preference", config.preference, names, card.name)
@@ -26,7 +27,7 @@ def weights_of(
 
 
 def coefficient_of(config: TrialConfig) -> float:
-    """The sparsity coefficient k0; 0 where sparsity is no objective."""
+    """Return the sparsity coefficient k0; 0 if sparsity is not an objective."""
     return (
         config.sparsity.coefficient
         if isinstance(config.sparsity, CoefficientSparsityConfig)

@@ -1,4 +1,4 @@
-"""What jobs and searches require of a trial."""
+"""The interface of trials that jobs and searches use."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from mtsearch.training.world import World
 
 
 class Diverged(RuntimeError):
-    """A loss or metric became infinite or NaN. The message is one sentence for the results
-    table."""
+    """A loss or metric is infinite or NaN. The message is shown in the results table."""
 
 
 class TrialProtocol(Protocol):
-    """One configuration trained on one dataset: an iterator over reports that can be saved after
-    each report and restored. `Trial` and `Population` implement it.
+    """Training of one configuration on one dataset: an iterator over reports that can be saved
+    after each report and restored. `Trial` and `Population` implement it.
 
-    With several ranks, each has an object of its own, and all ranks call `__next__` and `evaluate`
+    With several ranks, each rank has its own object, and all ranks call `__next__` and `evaluate`
     together.
     """
 
@@ -44,7 +43,7 @@ class TrialProtocol(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether no further report will come."""
+        """Whether there are no further reports."""
         ...
 
     @property
@@ -54,32 +53,33 @@ class TrialProtocol(Protocol):
 
     @property
     def total_epochs(self) -> int:
-        """Epochs of a trial that is not stopped early."""
+        """Number of epochs if the trial is not stopped early."""
         ...
 
     def selected_model(self) -> MultiTaskModel:
-        """The network of the selected report, in eval mode."""
+        """Return the network of the selected report, in eval mode."""
         ...
 
     def evaluate(self, split: str) -> dict[str, float]:
-        """``<split>/<task>/<metric>`` of the selected network on a split of the dataset."""
+        """Return ``<split>/<task>/<metric>`` of the selected network on a split of the dataset."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """A tree of tensors and plain values from which training continues bit-identically."""
+        """Return the state from which training continues bit-identically, as a tree of tensors and
+        plain values."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from the `state_dict` of a trial with the same configuration.
 
         Raises:
-            ValueError: the state was made on other data.
+            ValueError: the state was made with other data.
         """
         ...
 
     def save(self, folder: Path, owner: CheckpointOwner | None = None) -> None:
-        """Write the state to a folder, atomically; `owner`: the trial of a run that it belongs
-        to."""
+        """Write the state to a folder, atomically; `owner` is the trial of a run to which it
+        belongs."""
         ...
 
     @classmethod
@@ -90,23 +90,23 @@ class TrialProtocol(Protocol):
         world: World | None = None,
         owner: CheckpointOwner | None = None,
     ) -> Self:
-        """The trial that was saved in a folder.
+        """Restore the trial that was saved in a folder.
 
         Args:
-            folder: the folder that was given to `save`.
+            folder: the folder that was passed to `save`.
             data: replaces the saved location of the dataset.
             world: the ranks that train the trial together.
-            owner: the trial of a run whose checkpoint this should be; None for any.
+            owner: the trial of a run to which the checkpoint must belong; None for any.
 
         Raises:
-            BadInput: the folder is missing, damaged or of another trial than `owner`.
-            ValueError: the data differ from those that the state was made on.
+            BadInput: the checkpoint is missing, damaged or of another trial than `owner`.
+            ValueError: the checkpoint was made with other data.
         """
         ...
 
     @staticmethod
     def saved(folder: Path) -> bool:
-        """Whether a complete state was saved in a folder."""
+        """Return whether a folder holds a complete state."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Torch's global random generators, seeded for a block of code and restored after it."""
+"""Seeding and restoring of torch's global random generators for a block of code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 def fork_rng(seed: int | None = None, state: Tensor | None = None) -> Iterator[None]:
     """Run a block with torch's global generators seeded, then restore their previous states.
 
-    On a GPU the generator is seeded, but its position is not saved, so bit-identical continuation
-    holds on CPUs only.
+    GPU generators are seeded, but their state is not saved, so that a restored trial is
+    bit-identical on CPUs only.
 
     Args:
         seed: the seed of all generators.

@@ -18,29 +18,30 @@ from mtsearch.config.registry import implementation_of
 
 
 def constant(config: ConstantConfig, done: float, epochs: float) -> float:
-    """1."""
+    """The constant 1."""
     return 1.0
 
 
 def step(config: StepConfig, done: float, epochs: float) -> float:
-    """`gamma` to the number of finished periods of `every` epochs."""
+    """`gamma` to the power of the number of finished periods of `every` epochs."""
     return math.pow(config.gamma, math.floor(done / config.every + 1e-9))
 
 
 def exponential(config: ExponentialConfig, done: float, epochs: float) -> float:
-    """`gamma` to the number of finished epochs, fractions included."""
+    """`gamma` to the power of the number of finished epochs, including fractions."""
     return math.pow(config.gamma, done)
 
 
 def cosine(config: CosineConfig, done: float, epochs: float) -> float:
-    """Half a cosine from 1 to `final` over `epochs`."""
+    """Cosine decay from 1 to `final` over `epochs`."""
     return config.final + (1 - config.final) * 0.5 * (
         1 + math.cos(math.pi * min(done / epochs, 1.0))
     )
 
 
 def onecycle(config: OneCycleConfig, done: float, epochs: float) -> float:
-    """Half a cosine from `start` to 1 over the share `rise` of `epochs`, then one to `final`."""
+    """Cosine increase from `start` to 1 over the fraction `rise` of `epochs`, then cosine decay to
+    `final`."""
     part = min(done / epochs, 1.0)
     if part < config.rise:
         low, high, x = config.start, 1.0, part / config.rise
@@ -50,10 +51,16 @@ def onecycle(config: OneCycleConfig, done: float, epochs: float) -> float:
 
 
 def lr_factor(config: Any, step: int, steps_per_epoch: int, epochs: float) -> float:
-    """The learning rate of a step (0-based, of this phase) as a multiple of the optimiser's `lr`.
+    """Return the learning rate of a step as a multiple of the optimiser's `lr`.
 
-    `epochs` is the phase's length. Where the schedule has a warm-up, it rises linearly over its
-    epochs and the schedule runs over the rest.
+    If the schedule has a warm-up, the factor increases linearly over its epochs, and the schedule
+    runs over the remaining ones.
+
+    Args:
+        config: the settings of the schedule.
+        step: the step, from 0 in each phase.
+        steps_per_epoch: the number of steps of an epoch.
+        epochs: the length of the phase.
     """
     done = step / steps_per_epoch
     warmup = getattr(config, "warmup", 0.0)

@@ -1,5 +1,5 @@
-"""Which report of a trial is its row and its checkpoint, and which are the best of its single
-tasks."""
+"""Selection of the report and the weights that represent a trial, and of the best ones of each
+task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtsearch.training.state import to_device
 
 
 def check_selection(config: TrialConfig, tasks: Sequence[TaskCard]) -> None:
-    """Raises BadInput where `trial.select` names neither a rule nor a task."""
+    """Raise BadInput if `trial.select` is neither a rule nor a task."""
     known = ("best", "last", *(task.name for task in tasks))
     if config.select not in known:
         raise BadInput(
@@ -26,32 +26,29 @@ def check_selection(config: TrialConfig, tasks: Sequence[TaskCard]) -> None:
 
 
 class Selection:
-    """The weights of the best report of a phase, in the order of `score`; with ``keep: tasks``
-    those of each task's lowest error, too.
-
-    One task's better report replaces no other task's.
+    """The weights of the best report of a phase by `score`; with ``keep: tasks`` also those of the
+    report with the lowest error of each task, independently of the others.
     """
 
     def __init__(self, config: TrialConfig, tasks: Sequence[TaskCard]) -> None:
         self._config, self._tasks = config, tasks
-        self._kept: dict[
-            str | None, dict[str, Any]
-        ] = {}  # by task, None the row's: {"report", "score", "model"}
+        # {"report", "score", "model"} by task; key None for the report that represents the trial
+        self._kept: dict[str | None, dict[str, Any]] = {}
 
     def clear(self) -> None:
-        """Forget all, for another phase."""
+        """Discard everything, before the reports of another phase."""
         self._kept = {}
 
     def __bool__(self) -> bool:
         return bool(self._kept)
 
     def consider(self, phase: str, report: Mapping[str, Any], weights: nn.Module) -> None:
-        """Keep the weights of a report for whom it is the best so far."""
+        """Keep the weights of a report if it is the best so far, overall or for a task."""
         row = score(self._config, phase, report, self._tasks)
         better: dict[str | None, tuple[float, float]] = {None: row}
         if self._config.keep == "tasks":
-            # A search phase is as sparse as it should be at its end, or where the row's rule says
-            # so: no task's best comes before that.
+            # The best weights of a task must be as sparse as the selected ones: a search phase
+            # reaches its target at its end, or by the rule of `score` in coefficient mode.
             ends = phase == "search" and not isinstance(
                 self._config.sparsity, CoefficientSparsityConfig
             )
@@ -72,20 +69,22 @@ class Selection:
             }
 
     def best(self, of: str | None = None) -> dict[str, Any]:
-        """``report`` (its number), ``score`` and ``model`` (a state dict) of the row, or of one
-        task.
+        """Return ``report`` (its number), ``score`` and ``model`` (a state dict) of the selected
+        report, or of the best one of task `of`.
 
-        Raises RuntimeError before the first report and BadInput for what is not kept.
+        Raises:
+            RuntimeError: there is no report yet.
+            BadInput: the weights of `of` are not kept.
         """
         if not self._kept:
             raise RuntimeError(
-                "Trial should have made a report before one is selected. Found none."
+                "A trial selects one of its reports. Found none. Call `next` on it first."
             )
         if of not in self._kept:
             known = [task.name for task in self._tasks]
             if of in known:
                 raise BadInput(
-                    f"the trial keeps no best weights of its tasks, such as `{of}`. Set"
+                    f"the trial does not keep the best weights of single tasks such as `{of}`. Set"
                     " `trial.keep=tasks` and train it again."
                 )
             raise BadInput(
@@ -95,8 +94,8 @@ class Selection:
         return self._kept[of]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as a tree of tensors and plain values; the weights of a report that is the
-        best of several stand there once."""
+        """Return the state as a tree of tensors and plain values. If a report is the best one of
+        several tasks, its weights are included once."""
         once: set[int] = set()
         kept = {}
         for of, best in self._kept.items():
@@ -109,7 +108,7 @@ class Selection:
         return {"best": kept.pop(None, None), "best_of": kept}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """The inverse of `state_dict`; `best_of` may be missing."""
+        """Load a state of `state_dict`; `best_of` may be missing."""
         kept = {None: state["best"], **state.get("best_of", {})}
         found = {of: to_device(value, device) for of, value in kept.items() if value is not None}
         models = {best["report"]: best["model"] for best in found.values() if "model" in best}
@@ -119,11 +118,11 @@ class Selection:
 def score(
     config: TrialConfig, phase: str, report: Mapping[str, Any], tasks: Sequence[TaskCard]
 ) -> tuple[float, float]:
-    """How good a report is, smaller being better, ties to the earliest: the mean validation error,
-    or that of one task.
+    """Return the score of a report, of which the smallest is the best; the earliest report wins
+    ties. It is the mean validation error, or the error of the task `trial.select`.
 
-    A search phase hands on its last report, where the target is met; in coefficient mode its best
-    that is sparse enough.
+    In a search phase with a target the last report is the best, because it meets the target. In
+    coefficient mode reports that reach `min_rate` are better than all others.
     """
     chosen = [task for task in tasks if config.select in ("best", task.name)] or list(tasks)
     errors = [report[f"val/{task.name}/error"] for task in chosen]

@@ -1,5 +1,5 @@
-"""Trial state on disk: tensors as safetensors, everything else as a JSON tree, written atomically.
-Reading it runs no code."""
+"""The state of a trial on disk: tensors as safetensors, everything else as a JSON tree, written
+atomically. Reading it executes no code from the files."""
 
 from __future__ import annotations
 
@@ -22,16 +22,25 @@ from torch import Tensor
 from mtsearch.config.checkpoint_owner import CheckpointOwner
 from mtsearch.config.errors import BadInput
 
-# 2: trials count sparsifier ticks; 3: checksums; 4: weights selected for several tasks are stored
-# once, and the checksum covers the version; 5: `handed` is `carried_metrics`; 6: the trial that the
-# checkpoint belongs to
+# Versions: 2 adds sparsifier ticks; 3 checksums; 4 stores weights selected for several tasks once
+# and includes the version in the checksum; 5 renames `handed` to `carried_metrics`; 6 adds the
+# owner of the checkpoint
 VERSION, OLDEST = 6, 2
 _TENSORS, _TREE = "state.safetensors", "state.json"
 
 
 def save_state(folder: Path, state: dict[str, Any], owner: CheckpointOwner | None = None) -> None:
-    """Write a nested tree of tensors and plain values to `folder`, replacing what was there; a
-    crash leaves the old or the new. `owner`: the trial that it belongs to."""
+    """Write a nested tree of tensors and plain values to a folder, atomically: after a crash the
+    folder holds the old or the new state.
+
+    Args:
+        folder: the folder, which is replaced.
+        state: the tree.
+        owner: the trial to which the state belongs; None for none.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
     tensors: dict[str, Tensor] = {}
     tree: dict[str, Any] = {"version": VERSION, "state": encode(state, "", tensors)}
     tree["owner"] = None if owner is None else owner.stored()
@@ -43,10 +52,11 @@ def save_state(folder: Path, state: dict[str, Any], owner: CheckpointOwner | Non
         save_file(tensors, fresh / _TENSORS)
         tree["tensors_sha256"] = _file_hash(fresh / _TENSORS)
         (fresh / _TREE).write_text(json.dumps(tree, allow_nan=False), encoding="utf-8")
-        shutil.copymode(fresh / _TREE, fresh / _TENSORS)  # safetensors gives it to its owner alone
+        # safetensors creates files that only their owner can read
+        shutil.copymode(fresh / _TREE, fresh / _TENSORS)
         for name in (_TENSORS, _TREE):
             _sync(fresh / name)
-    except SafetensorError as error:  # what it makes of a full disk
+    except SafetensorError as error:  # raised by safetensors if the disk is full
         shutil.rmtree(fresh, ignore_errors=True)
         raise OSError(errno.EIO, str(error), str(fresh)) from error
     except OSError:
@@ -59,9 +69,9 @@ def save_state(folder: Path, state: dict[str, Any], owner: CheckpointOwner | Non
 
 
 def _replace(fresh: Path, folder: Path) -> bool:
-    """Put a fresh folder in its place. Returns whether it is there: not where another process moves
-    the same folders at this moment, as one does that a dead driver left behind until it is ended;
-    what it writes is the same trial's state.
+    """Move a new folder to its place. Returns False if another process moves the same folders at
+    the same time. That can be a worker of a driver that has died, until it is stopped; it writes
+    the state of the same trial.
     """
     shutil.rmtree(_old(folder), ignore_errors=True)
     try:
@@ -80,19 +90,28 @@ def _old(folder: Path) -> Path:
 
 
 def load_state(folder: Path, owner: CheckpointOwner | None = None) -> dict[str, Any]:
-    """Read what `save_state` wrote. Raises BadInput when it is missing, damaged, of another version
-    or, where `owner` is given, of another trial."""
-    if (
-        not folder.exists() and _old(folder).exists()
-    ):  # a crash between the two renames leaves the previous state under its other name
+    """Read a state that `save_state` wrote.
+
+    Args:
+        folder: the folder.
+        owner: the trial to which the state must belong; None for any.
+
+    Returns:
+        The tree, with its tensors on the CPU.
+
+    Raises:
+        BadInput: the state is missing, damaged, of an unsupported version or of another trial.
+    """
+    if not folder.exists() and _old(folder).exists():
+        # a crash between the two renames of `_replace` leaves only the previous state
         os.rename(_old(folder), folder)
     try:
         tree = json.loads((folder / _TREE).read_text(encoding="utf-8"))
         tensors = load_file(folder / _TENSORS)
         if tree["version"] < OLDEST:
             raise BadInput(
-                f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads"
-                f" {VERSION}. Train the trial again."
+                f"the checkpoint {folder} has version {tree['version']}, but this mtsearch reads"
+                f" versions {OLDEST} to {VERSION}. Train the trial again."
             )
         if tree["version"] > OLDEST or "state_sha256" in tree:
             for what, kept, found in (
@@ -100,11 +119,11 @@ def load_state(folder: Path, owner: CheckpointOwner | None = None) -> dict[str, 
                 (_TENSORS, tree["tensors_sha256"], _file_hash(folder / _TENSORS)),
             ):
                 if kept != found:
-                    raise ValueError(f"the checksum of {what} is not the one that was written")
+                    raise ValueError(f"the checksum of {what} does not match")
         if tree["version"] > VERSION:
             raise BadInput(
-                f"the checkpoint {folder} has version {tree['version']}; this mtsearch reads up to"
-                f" {VERSION}. Update mtsearch."
+                f"the checkpoint {folder} has version {tree['version']}, but this mtsearch reads"
+                f" versions {OLDEST} to {VERSION}. Update mtsearch."
             )
         _check_owner(folder, tree.get("owner"), owner)
         state: dict[str, Any] = decode(tree["state"], tensors)
@@ -118,7 +137,7 @@ def load_state(folder: Path, owner: CheckpointOwner | None = None) -> dict[str, 
 
 
 def _check_owner(folder: Path, found: Any, owner: CheckpointOwner | None) -> None:
-    """Raises BadInput where a checkpoint is not that of the trial that it is read for."""
+    """Raise BadInput if a checkpoint does not belong to the trial `owner`."""
     if owner is None or found == owner.stored() or (found is None and not owner.required):
         return
     whose = "no trial"
@@ -127,13 +146,13 @@ def _check_owner(folder: Path, found: Any, owner: CheckpointOwner | None) -> Non
         if found.get("trial") == owner.trial and found.get("run") == owner.run:
             whose = "another configuration of it"
     raise BadInput(
-        f"the checkpoint {folder} is not that of trial `{owner.trial}` of run {owner.run}: it"
-        f" belongs to {whose}. Restore the folder from a copy, or train the trial again."
+        f"the checkpoint {folder} should belong to trial `{owner.trial}` of run {owner.run},"
+        f" but it belongs to {whose}. Restore the folder from a copy, or train the trial again."
     )
 
 
 def has_state(folder: Path) -> bool:
-    """Whether a state was ever completed there."""
+    """Return whether a folder holds a complete state, or its previous version."""
     return (folder / _TREE).exists() or (_old(folder) / _TREE).exists()
 
 
@@ -160,12 +179,11 @@ def _sync(path: Path) -> None:
 
 
 def encode(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
-    """A JSON tree of `value`, whose tensors go to `tensors` by their path below `key`. Raises
-    TypeError for what is not plain."""
+    """Return a JSON tree of `value` and add its tensors to `tensors`, by their path below `key`.
+    Raises TypeError for values that are neither tensors nor plain."""
     if isinstance(value, Tensor):
-        tensors[key] = (
-            value.detach().cpu().contiguous().clone()
-        )  # safetensors refuses views and channels-last
+        # safetensors does not support views and channels-last
+        tensors[key] = value.detach().cpu().contiguous().clone()
         return {"__tensor__": key}
     if isinstance(value, dict):
         return {"__items__": [[k, encode(v, f"{key}/{k}", tensors)] for k, v in value.items()]}
@@ -183,7 +201,7 @@ def encode(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def decode(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """The inverse of `encode`."""
+    """Return the value that `encode` turned into a JSON tree and tensors."""
     if isinstance(value, list):
         return [decode(v, tensors) for v in value]
     if isinstance(value, dict):
@@ -199,7 +217,7 @@ def decode(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """The same tree with its tensors on a device."""
+    """Return the tree with its tensors on a device."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):

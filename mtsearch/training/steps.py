@@ -26,15 +26,15 @@ from mtsearch.training.world import World, all_reduce_gradients_
 
 @dataclass
 class _Forward:
-    """The results of a forward pass, by task where they are dicts.
+    """The results of a forward pass; dicts are by task.
 
     Attributes:
         sums: sum of the loss over the labels.
-        trained: the sum that is trained: `sums`, and the losses of auxiliary outputs.
+        trained: `sums` plus the losses of auxiliary outputs.
         counts: number of labels.
         extras: mean of the architecture's extra losses.
         shared: the shared features.
-        read: what the heads read of them.
+        read: the features that the heads read (see `mtsearch.balancing.Step`).
     """
 
     sums: dict[int, Tensor] = field(default_factory=dict)
@@ -52,18 +52,17 @@ class Stepper:
         model: the network, in training mode.
         tasks: all tasks of the trial.
         balancing: combines the losses of a step into one update.
-        optimizer: over the parameters of the model and of the balancing.
+        optimizer: the optimiser over the parameters of the model and of the balancing method.
         clip: largest norm of the gradient; None for no clipping.
-        autocast: the type of mixed precision; None for float32.
-        idle: the update of parameters without a gradient in a step. `frozen`: none. `drift`: those
-            that had a gradient before have a gradient of zero, so that momentum and weight decay
-            move them, as in torch before version 2.
+        autocast: the dtype of mixed precision; None for float32.
+        idle: the update of parameters without a gradient in a step. `frozen`: none. `drift`:
+            parameters that had a gradient in an earlier step get a zero gradient, so that momentum
+            and weight decay change them, as in torch before version 2.
         world: the ranks that train together, each on its share of a batch. A step has the same
             result as on the global batch.
-        compile: whether the forward pass and its gradients go through torch.compile.
-        complete: whether each batch has labels of all its tasks. False where this is unknown: the
-            labels are then counted before each backward pass, which on a GPU waits for the forward
-            pass.
+        compile: whether to compile the forward pass and its gradients with torch.compile.
+        complete: whether each batch has labels of all its tasks. If False, the labels are counted
+            before each backward pass, which on a GPU waits for the forward pass.
     """
 
     def __init__(
@@ -86,25 +85,25 @@ class Stepper:
         self._frozen, self._complete = idle == "frozen", complete
         self._world, self._steps = world or World(), 0
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        # every rank differentiates the global losses by these, so their gradients are not summed
+        # every rank has the full gradient of these parameters, so that it is not summed over ranks
         self._global = balancing.parameters()
         self._shared = model.shared_parameters() if balancing.level != "loss" else []
         self._has_after_step = type(balancing).after_step is not Balancing.after_step
         optimizer.zero_grad(set_to_none=True)
 
     def step(self, parts: Sequence[tuple[Group, Batch]], penalty: float) -> tuple[Tensor, Tensor]:
-        """One update on one batch of each pool of a group of tasks.
+        """Make one update on one batch of each pool of a group of tasks.
 
         The losses are balanced over the tasks that are present: those with a label in the global
-        batch, or an extra loss. Where none is, nothing is updated.
+        batch or an extra loss. If no task is present, nothing is updated.
 
         Args:
             parts: the tasks and the batch of each pool.
             penalty: the value of the sparsity objective.
 
         Returns:
-            The sums of the losses and the numbers of labels, (k,) each, of the group's tasks in
-            order.
+            The sums of the losses and the numbers of labels, (k,) each, in the order of the tasks
+            of the group.
         """
         group = tuple(sorted(k for members, _ in parts for k in members))
         found = self._forward(parts)
@@ -113,7 +112,7 @@ class Stepper:
         if any(present):
             self._update(group, found, losses, present, penalty)
             if self._has_after_step:
-                self._balancing.after_step(lambda: self._losses_again(parts))
+                self._balancing.after_step(lambda: self._losses_after_update(parts))
         sums = torch.stack([found.sums[k] for k in group]).detach()
         return sums, torch.stack([found.counts[k] for k in group])
 
@@ -149,7 +148,7 @@ class Stepper:
         self._steps += 1
         if self._world.size == 1:
             self._balancing.update(step)
-        else:  # ranks draw the same random numbers here, whatever their networks drew before
+        else:  # the method must draw equal random numbers on all ranks
             with fork_rng(self._steps):
                 self._balancing.update(step)
         all_reduce_gradients_(self._parameters, self._world, [*step.summed, *self._global])
@@ -166,7 +165,7 @@ class Stepper:
             with self._autocasted(images), self._eval_norm_if_empty(images):
                 features = self._share(images, names)
                 if split and self._autocast is not None:
-                    # gradients that are compared and combined are float32
+                    # gradients that are combined must be float32
                     features = [f.float() for f in features]
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
                 outputs = self._decode(images, leaves, names)
@@ -179,7 +178,7 @@ class Stepper:
                 for output in auxiliary.get(name, ()):
                     found.trained[k] = found.trained[k] + task_loss(task, output, labels[name])[0]
                 if name in extra:
-                    # a rank without images has no mean, but gradients of the same parameters
+                    # a rank without images has no mean, but needs gradients of the same parameters
                     found.extras[k] = (
                         extra[name] if len(images) else torch.nan_to_num(extra[name]) * 0
                     )
@@ -190,11 +189,11 @@ class Stepper:
     def _losses(
         self, parts: Sequence[tuple[Group, Batch]], found: _Forward
     ) -> tuple[dict[int, Tensor], Mapping[int, Tensor]]:
-        """The mean losses and the numbers of labels in the global batch, by task.
+        """Return the mean losses and the numbers of labels in the global batch, by task.
 
-        With several ranks a loss has the value of all ranks and the graph of one: its sum is over
-        the labels of all ranks, and an extra loss, which is a mean over a rank's images, counts by
-        the rank's share of all images.
+        With several ranks a loss has the value over all ranks and the graph of its own rank: it is
+        the sum over the labels of all ranks divided by their number. An extra loss, which is a mean
+        over a rank's images, is weighted by the rank's share of all images.
         """
         sums, counts, extras = found.trained, found.counts, found.extras
         order = sorted(sums)
@@ -225,8 +224,8 @@ class Stepper:
         )
 
     @torch.no_grad()
-    def _losses_again(self, parts: Sequence[tuple[Group, Batch]]) -> Tensor:
-        """The losses of the step's batch after the update, (k,). The model's buffers are
+    def _losses_after_update(self, parts: Sequence[tuple[Group, Batch]]) -> Tensor:
+        """Return the losses (k,) of the step's batch after the update. The buffers of the model are
         restored."""
         buffers = [buffer.clone() for buffer in self._model.buffers()]
         losses, _ = self._losses(parts, self._forward(parts))
@@ -236,7 +235,7 @@ class Stepper:
 
     @contextmanager
     def _eval_norm_if_empty(self, images: Tensor) -> Iterator[None]:
-        """A rank without images has no statistics of its own to normalise with."""
+        """Use the running statistics on a rank without images, which has no batch statistics."""
         empty = not len(images) and has_local_norm(self._model)
         if empty:
             self._model.eval()
@@ -252,8 +251,8 @@ class Stepper:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of updates, and which parameters drift when they are idle, by their position
-        in the optimiser."""
+        """Return the number of updates and the positions in the optimiser of the parameters that
+        drift when they are idle."""
         return {
             "steps": self._steps,
             "drifting": (

@@ -1,4 +1,5 @@
-"""Batch normalisation over the images of all ranks. (torch's own refuses CPUs.)"""
+"""Batch normalisation over the images of all ranks. (`torch.nn.SyncBatchNorm` supports GPUs
+only.)"""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from mtsearch.training.world import World
 
 
 class _Normalise(torch.autograd.Function):
-    """``(x - mean) / sqrt(var + eps)`` with mean and var over all ranks' entries of a channel, and
-    its gradient.
+    """``(x - mean) / sqrt(var + eps)`` with mean and var over the entries of a channel on all
+    ranks, and its gradient.
 
-    Two passes, as one pass through sums of squares loses digits. With n entries in all and ``y``
-    the result, the gradient is ``(g - sum(g) / n - y sum(g y) / n) / sqrt(var + eps)``, the sums
-    over all ranks.
+    The variance is computed in a second pass, because sums of squares lose precision. With n
+    entries in total and y the result, the gradient is ``(g - sum(g) / n - y sum(g y) / n) /
+    sqrt(var + eps)``, with sums over all ranks.
     """
 
     @staticmethod
@@ -47,7 +48,8 @@ class _Normalise(torch.autograd.Function):
 
 
 class _Synchronised:
-    """Replaces the training forward of a batch norm; parameters, buffers and names stay."""
+    """Replaces the training forward of a batch norm; parameters, buffers and names do not
+    change."""
 
     world: World
 
@@ -98,12 +100,12 @@ def synchronise_(model: nn.Module, world: World) -> None:
 
 
 def is_synchronised(module: nn.Module) -> bool:
-    """Whether this is a batch norm over all ranks."""
+    """Return whether a module is a batch norm over all ranks."""
     return isinstance(module, _Synchronised)
 
 
 def has_local_norm(model: nn.Module) -> bool:
-    """Whether some batch norm normalises over the images of its own rank only."""
+    """Return whether a batch norm of the model normalises over the images of its own rank only."""
     return any(
         isinstance(m, nn.modules.batchnorm._BatchNorm) and not isinstance(m, _Synchronised)
         for m in model.modules()

@@ -1,4 +1,4 @@
-"""Single-task networks that are trained before a student which learns from them."""
+"""Teachers: single-task networks whose features are distilled into the network of a trial."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 from mtsearch.config.schema import Epochs, LinearConfig, NoSparsityConfig, STLConfig, TrialConfig
 from mtsearch.training.protocol import TrialProtocol
 
-_TEACHER_PART = {"trunk": "trunks"}  # parts of the student that teachers name differently
+_TEACHER_PART = {"trunk": "trunks"}  # names of the student's parts in the teachers
 
 
 def teacher_config(config: TrialConfig) -> TrialConfig | None:
-    """The configuration of a trial's teachers: single-task networks of the same backbone, seed,
-    data, schedule and optimiser, dense and without preference, trained for
-    `trial.architecture.teacher_epochs`. None where the architecture has no teachers.
+    """Return the configuration of a trial's teachers: dense single-task networks with the same
+    backbone, seed, data, schedule and optimiser, without a preference, trained for
+    `trial.architecture.teacher_epochs`. None if the architecture has no teachers.
     """
     epochs = getattr(config.architecture, "teacher_epochs", 0)
     if not epochs:
@@ -37,7 +37,7 @@ def teacher_config(config: TrialConfig) -> TrialConfig | None:
 
 
 class TeacherStep(NamedTuple):
-    """Progress of the teachers after a report of theirs.
+    """The progress of the teachers after one of their reports.
 
     Attributes:
         epoch: epochs so far.
@@ -55,7 +55,7 @@ class TeacherStep(NamedTuple):
 
 
 def teacher_step(teachers: TrialProtocol) -> TeacherStep:
-    """Train the teachers up to their next report; the student does not change."""
+    """Train the teachers up to their next report. The student does not change."""
     report = next(teachers)
     metrics = {
         f"teacher/{key.removeprefix('val/')}": value

@@ -1,5 +1,5 @@
-"""One configuration trained on one dataset, as an iterator over reports whose state continues
-bit-identically."""
+"""Training of one configuration on one dataset, as an iterator over reports that can be saved and
+continued bit-identically."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from mtsearch.training.building import (
     check_built,
 )
 from mtsearch.training.checkpointed import CheckpointedTrial, check_finite
-from mtsearch.training.compiling import forget
+from mtsearch.training.compiling import clear_compiled
 from mtsearch.training.epochs import PhaseTrainer
 from mtsearch.training.evaluation import evaluate
 from mtsearch.training.loaders import labelled_batches
-from mtsearch.training.phases import Phase, plan, shortfalls
+from mtsearch.training.phases import Phase, plan, unmet_targets
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.selection import Selection
 from mtsearch.training.state import to_device
 from mtsearch.training.teachers import teacher_config, teacher_step
 from mtsearch.training.world import World, all_gather_bytes
 
-DUAL_IMAGES = 1024  # training images on which the losses of a dual update are measured
+DUAL_IMAGES = 1024  # training images on which the losses for `end_of_epoch` are measured
 
 
 class Trial(CheckpointedTrial):
-    """Train one configuration; each `next` trains up to one report and returns it.
+    """Trains one configuration; each `next` trains up to the next report and returns it.
 
-    A report holds ``report`` (from 1), ``phase``, ``epoch`` (from 1, over all phases), ``lr``,
-    ``train/<task>/loss``, ``val/<task>/...``, ``model/...`` and ``cost/...``.
-    On CPU, equal configuration, data, versions and thread count give bit-identical reports, also
-    after `state_dict` / `load_state_dict`.
+    A report has the entries ``report`` (from 1), ``phase``, ``epoch`` (from 1, over all phases),
+    ``lr``, ``train/<task>/loss``, ``val/<task>/...``, ``model/...`` and ``cost/...``. On CPUs,
+    equal configuration, data, versions and thread count give bit-identical reports, also after
+    `state_dict` and `load_state_dict`.
 
     Args:
         config: the configuration.
-        data: which dataset, and where it is.
+        data: the dataset and its location.
         world: the ranks that train this trial together; None for one process.
         clock: returns seconds, for ``cost/seconds``.
 
@@ -65,7 +65,7 @@ class Trial(CheckpointedTrial):
         self._autocast = torch.bfloat16 if config.precision == "bfloat16" else None
         self.tasks = self.dataset.card.tasks
         self.phases: list[Phase] = plan(config)
-        self._selection = Selection(config, self.tasks)  # of the current phase
+        self._selection = Selection(config, self.tasks)  # reports of the current phase
         self._phase, self._epoch, self._lr = 0, 0, 0.0
         self._seconds, self._steps, self._examples = 0.0, 0, 0
         self._structure: Structure | None = None
@@ -76,7 +76,7 @@ class Trial(CheckpointedTrial):
         self._loader = build_loader(config, self.dataset, self._schedule, self.device, self.world)
         with fork_rng(config.seed):
             self.model = build_network(config, self.dataset, self.device, self.world)
-            if self.world.rank:  # ranks drop out independently of each other
+            if self.world.rank:  # dropout must be independent between ranks
                 torch.manual_seed((self.world.rank << 32) ^ config.seed)
             self._rng = torch.get_rng_state()
         self._rngs = all_gather_bytes(self._rng, self.world)
@@ -91,8 +91,8 @@ class Trial(CheckpointedTrial):
             self.device,
         )
         self._val = self._parts("val")
-        taught = teacher_config(config)
-        self._teachers = None if taught is None else Trial(taught, data, self.world, clock)
+        teachers = teacher_config(config)
+        self._teachers = None if teachers is None else Trial(teachers, data, self.world, clock)
         self._trainer = self._phase_trainer()
 
     # ------------------------------------------------------------ iteration
@@ -137,16 +137,16 @@ class Trial(CheckpointedTrial):
 
     @property
     def selected(self) -> dict[str, Any]:
-        """The report that represents the trial in result tables: the best mean validation error in
-        the last phase reached, ties to the earliest. Raises RuntimeError before the first
-        report."""
+        """The report that represents the trial in result tables: the best one by `trial.select` in
+        the last phase that was reached; the earliest one wins ties. Raises RuntimeError before the
+        first report."""
         return self.best()
 
     def best(self, of: str | None = None) -> dict[str, Any]:
-        """The selected report.
+        """Return the selected report.
 
         Args:
-            of: the task whose own best report is returned; None for that of all tasks.
+            of: the task whose best report is returned; None for the selected report of the trial.
 
         Raises:
             RuntimeError: there is no report yet.
@@ -157,11 +157,11 @@ class Trial(CheckpointedTrial):
     # ------------------------------------------------------------ phases and epochs
 
     def _phase_trainer(self) -> PhaseTrainer:
-        """The trainer of the current phase on the model, whose structure is tied first."""
+        """Return the trainer of the current phase, after tying the structure of the model."""
         if self._structure is not None:
             tie_(self.model, self._structure)
         if self._teachers is not None and self._teachers.finished:
-            self.model.learn_from(self._teachers.selected_model())  # type: ignore[operator]
+            self.model.set_teachers(self._teachers.selected_model())  # type: ignore[operator]
         return PhaseTrainer(
             self.config,
             self.phases[self._phase],
@@ -178,8 +178,8 @@ class Trial(CheckpointedTrial):
         )
 
     def _next_phase(self) -> None:
-        """Begin the next phase with a new optimiser and balancing. Retraining starts from the
-        selected weights of the search and keeps their structure."""
+        """Start the next phase with a new optimiser and balancing method. Retraining starts from
+        the selected weights of the search phase and keeps their structure."""
         config = self.config
         self._phase, self._epoch, self._lr = self._phase + 1, 0, 0.0
         if self.phases[self._phase].name == "retrain":
@@ -187,24 +187,24 @@ class Trial(CheckpointedTrial):
             self._structure = find_sharing(
                 self.model, self.model.prunable, config.sparsity.sharing, config.seed
             )
-            self._carried_metrics |= shortfalls(self.model, config.sparsity, self._structure)
+            self._carried_metrics |= unmet_targets(self.model, config.sparsity, self._structure)
         self._balancing = build_trial_balancing(config, self.dataset, self.device)
         self._trainer = self._phase_trainer()
 
     def _train_teachers(self) -> None:
-        assert self._teachers is not None  # the phase exists only with teachers
+        assert self._teachers is not None  # this phase exists only with teachers
         found = teacher_step(self._teachers)
         self._epoch, self._lr, self._steps, self._examples, self._carried_metrics = found
 
     def _train_epoch(self) -> dict[str, float]:
-        """One epoch and the dual update after it; returns ``train/<task>/loss``."""
+        """Train one epoch and update the balancing method; return ``train/<task>/loss``."""
         found = self._trainer.train_epoch(self._epoch)
         self._lr = found.lr
         self._steps += found.steps
         self._examples += found.images
         if self._balancing.due(self._epoch + 1):
-            figures = self._evaluated(self.model, self._parts("train", DUAL_IMAGES))
-            losses = [figures[f"{task.name}/loss"] for task in self.tasks]
+            metrics = self._evaluated(self.model, self._parts("train", DUAL_IMAGES))
+            losses = [metrics[f"{task.name}/loss"] for task in self.tasks]
             self._balancing.end_of_epoch(
                 self._epoch + 1, torch.tensor(losses, device=self.device), found.penalty
             )
@@ -235,8 +235,8 @@ class Trial(CheckpointedTrial):
             "lr": self._lr,
             **losses,
         }
-        figures = self._evaluated(weights, self._val)
-        report |= {f"val/{key}": value for key, value in figures.items()}
+        metrics = self._evaluated(weights, self._val)
+        report |= {f"val/{key}": value for key, value in metrics.items()}
         check_finite(report, f"at epoch {epoch}")
         report |= measures(weights)
         report |= self._carried_metrics
@@ -247,7 +247,7 @@ class Trial(CheckpointedTrial):
             "cost/examples": self._examples,
         }
         if all(earlier["phase"] != phase.name for earlier in self.reports):
-            # not before: until a phase has reported, the one before it has the selected weights
+            # until the first report of a phase, the selected weights are those of the previous one
             self._selection.clear()
         self._selection.consider(phase.name, report, weights)
         return report
@@ -255,18 +255,18 @@ class Trial(CheckpointedTrial):
     # ------------------------------------------------------------ the selected model
 
     def selected_model(self, of: str | None = None) -> MultiTaskModel:
-        """The network of the selected report, in eval mode, without tied parameters: zero and equal
-        rows are stored as plain weights.
+        """Return the network of the selected report, in eval mode and without tied parameters: zero
+        and equal rows are stored as plain weights.
 
         Args:
-            of: the task whose own best network is returned; None for that of all tasks.
+            of: the task whose best network is returned; None for the selected one of the trial.
 
         Raises:
             RuntimeError: there is no report yet.
             BadInput: the trial does not keep the best weights of single tasks.
         """
         model = self._uninitialised_model()
-        # rows are tied from the first report of the retraining phase on
+        # the weights have tied rows from the first report of the retraining phase on
         if self._structure is not None and self.best(of)["phase"] == "retrain":
             tie_(model, self._structure)
         model.load_state_dict(self._selection.best(of)["model"])
@@ -274,16 +274,17 @@ class Trial(CheckpointedTrial):
         return model.eval()
 
     def evaluate(self, split: str) -> dict[str, float]:
-        """``<split>/<task>/<metric>`` of the selected network; on the test split also those of
-        single classes, ``test/<task>/<metric>/<class>``. All ranks call this."""
+        """Return ``<split>/<task>/<metric>`` of the selected network; for the test split also the
+        metrics of single classes, ``test/<task>/<metric>/<class>``. All ranks call this."""
         torch.set_num_threads(self.config.threads)
-        figures = self._evaluated(self.selected_model(), self._parts(split), split == "test")
-        return {f"{split}/{key}": value for key, value in figures.items()}
+        metrics = self._evaluated(self.selected_model(), self._parts(split), split == "test")
+        return {f"{split}/{key}": value for key, value in metrics.items()}
 
     # ------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit-identically, as a tree of tensors and plain values."""
+        """Return the state from which training continues bit-identically, as a tree of tensors and
+        plain values."""
         return {
             **self._identity(),
             **self._selection.state_dict(),
@@ -309,14 +310,14 @@ class Trial(CheckpointedTrial):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a `state_dict` of the same configuration. Raises ValueError when the data
+        """Continue from a `state_dict` of the same configuration. Raises ValueError if the data
         differ."""
         self._load_identity(state)
         self._selection.load_state_dict(state, self.device)
         self._structure = (
             None if state["structure"] is None else Structure.from_dict(state["structure"])
         )
-        # `handed` until version 4; those states may also lack `lr`
+        # the key was `handed` up to version 4; such states may also lack `lr`
         self._carried_metrics = state.get("carried_metrics", state.get("handed", {}))
         self._phase, self._epoch, self._lr = state["phase"], state["epoch"], state.get("lr", 0.0)
         self._seconds, self._steps, self._examples = state["cost"]
@@ -338,8 +339,8 @@ class Trial(CheckpointedTrial):
         self._rng = self._rngs[self.world.rank]
 
     def close(self) -> None:
-        """Release the network and the optimiser. The dataset stays open for the next trial in this
+        """Release the network and the optimiser. The dataset stays open for the next trial of this
         process."""
         if self.config.compile:
-            forget()
+            clear_compiled()
         del self.model, self._trainer, self._teachers, self._selection

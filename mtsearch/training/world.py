@@ -1,5 +1,5 @@
 """The ranks that train one trial together, and their collectives. Values are sent as JSON and raw
-tensors, so that no message can run code."""
+tensors, so that receiving them executes no code from a message."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from torch import Tensor, nn
 
 from mtsearch.training.state import decode, encode
 
-BUCKET = 25 * 2**20  # bytes of gradients that are reduced at once
+BUCKET = 25 * 2**20  # bytes of gradients per all-reduce
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that train one trial.
+    """The rank of this process among those that train one trial, and their collectives.
 
-    With more than one rank, torch's default process group has to be initialised before (gloo for
-    states on CPUs). All ranks call the collectives in the same order; with one rank these return
-    their argument.
+    With more than one rank, torch's default process group must be initialised first (gloo for
+    states on CPUs). All ranks must call the collectives in the same order; with one rank they
+    return their argument.
 
     Args:
-        rank: of this process, from 0.
-        size: number of ranks.
+        rank: the rank of this process, from 0.
+        size: the number of ranks.
     """
 
     rank: int = 0
     size: int = 1
 
     def all_reduce_(self, tensor: Tensor) -> Tensor:
-        """Replace a tensor by its sum over all ranks, and return it. All ranks get the same
-        bits."""
+        """Replace a tensor by its sum over all ranks, and return it. The result is bit-identical on
+        all ranks."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def all_gather(self, values: list[float]) -> list[list[float]]:
-        """The lists of all ranks, by rank. Their lengths are equal."""
+        """Return the lists of all ranks, which must have equal lengths, by rank."""
         if self.size == 1:
             return [values]
         own = torch.tensor(values, dtype=torch.float64)
@@ -51,15 +51,15 @@ class World:
         return [part.tolist() for part in found]
 
     def broadcast(self, tree: Any, source: int = 0) -> Any:
-        """The tree of tensors and plain values of rank `source`, on every rank. The other ranks'
-        argument is ignored."""
+        """Return the tree of tensors and plain values of rank `source` on every rank. The argument
+        of other ranks is ignored."""
         if self.size == 1:
             return tree
         return self._receive(source, None) if self.rank != source else self._send(tree, None)
 
     def send(self, tree: Any, source: int, target: int) -> Any:
-        """The tree of rank `source`, on rank `target`; None on the other ranks. Only the argument
-        of rank `source` is used."""
+        """Return the tree of rank `source` on rank `target`, and None on the other ranks. Only the
+        argument of rank `source` is used."""
         if source == target or self.rank not in (source, target):
             return tree if self.rank == target else None
         return self._send(tree, target) if self.rank == source else self._receive(source, target)
@@ -116,14 +116,14 @@ def all_reduce_gradients_(
 ) -> None:
     """Replace each gradient by its sum over all ranks, in a few large messages.
 
-    Losses are divided by the label count of all ranks, so the sum is the gradient on the global
-    batch. Every rank has the same parameters with a gradient, because all ranks train the same
-    tasks in a step.
+    Losses are divided by the number of labels on all ranks, so that the sum is the gradient on the
+    global batch. The same parameters have a gradient on every rank, because all ranks train the
+    same tasks in a step.
 
     Args:
-        parameters: those that are trained; gradients of None are skipped.
+        parameters: the trained parameters; those without a gradient are skipped.
         world: the ranks.
-        done: parameters whose gradients are sums already.
+        done: parameters whose gradients are already summed.
     """
     if world.size == 1:
         return
@@ -153,8 +153,8 @@ def _reduce_bucket_(gradients: list[Tensor], world: World) -> None:
 
 @torch.no_grad()
 def broadcast_tensors_(tensors: Iterable[Tensor], world: World) -> None:
-    """Give every rank the tensors of rank 0, in place: running statistics, which each rank computes
-    from its own images."""
+    """Replace the tensors on every rank by those of rank 0, in place. This is for running
+    statistics, which each rank computes from its own images."""
     if world.size == 1:
         return
     for tensor in tensors:
@@ -164,7 +164,7 @@ def broadcast_tensors_(tensors: Iterable[Tensor], world: World) -> None:
 
 
 def all_gather_bytes(state: Tensor, world: World) -> list[Tensor]:
-    """A uint8 tensor of every rank, by rank. Their shapes are equal."""
+    """Return a uint8 tensor of every rank, by rank. Their shapes must be equal."""
     rows = torch.zeros((world.size, *state.shape), dtype=torch.int32)
     rows[world.rank] = state
     return list(world.all_reduce_(rows).to(state.dtype))

@@ -22,10 +22,8 @@ class Net(nn.Module):
 
     def share(self, x):
         features = self.trunk(x)
-        return [
-            self.map(features),
-            self.neck(features),
-        ]  # TorchJD counts a feature that another one depends on twice
+        # neither feature depends on the other, because TorchJD would count such a feature twice
+        return [self.map(features), self.neck(features)]
 
     def decode(self, shared):
         pooled = shared[0].mean((2, 3))

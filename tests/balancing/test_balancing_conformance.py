@@ -11,9 +11,8 @@ from mtsearch.config import schema
 from mtsearch.config.registry import methods
 from mtsearch.testing import BalancingConformance
 
-SPECIAL: dict[
-    str, list[dict]
-] = {  # what suits a method where the suite's defaults do not, and more of its settings
+# attributes of the suite, for methods that need others than the defaults or several settings
+SPECIAL: dict[str, list[dict]] = {
     "db_mtl": [{}, {"settings": schema.DBMTLConfig(level="feature", memory=0)}],
 }
 

@@ -12,9 +12,8 @@ from mtsearch.config import schema
 
 THIRDS = torch.full((3,), 1 / 3, dtype=torch.float64)
 ONE_HOT = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
-SPEC_K = (
-    torch.tensor([0.8, 0.19], dtype=torch.float64) / 0.99
-)  # with k0 = 0.01: k = (0.01, 0.8, 0.19)
+# with k0 = 0.01 this gives k = (0.01, 0.8, 0.19)
+SPEC_K = torch.tensor([0.8, 0.19], dtype=torch.float64) / 0.99
 SPEC_F = torch.tensor([1.0, 2.0], dtype=torch.float64)
 
 
@@ -202,6 +201,4 @@ def test_at_convergence_slack_and_weight_are_complementary():
     )
     assert (u <= t + 1e-4).all()
     assert (p * (u - t)).abs().max() < 1e-4
-    assert (
-        p[2] < 1e-6
-    )  # the third task's loss is small between the two others: its constraint is slack
+    assert p[2] < 1e-6  # the loss of the third task is small, so that its constraint is slack

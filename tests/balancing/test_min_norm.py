@@ -66,9 +66,8 @@ def test_no_frank_wolfe_solution_is_shorter(k):
             min_norm_weights(gramian),
             MGDAWeighting(epsilon=1e-9, max_iters=500)(gramian),
         )
-        gap = (
-            theirs @ gramian @ theirs - (gramian @ theirs).min()
-        )  # bounds how much longer it is than the shortest, in squares
+        # bounds the difference of the squared length from the minimum
+        gap = theirs @ gramian @ theirs - (gramian @ theirs).min()
         difference = theirs @ gramian @ theirs - ours @ gramian @ ours
         assert -1e-9 <= difference <= 2 * gap + 1e-9
         if k == 2:

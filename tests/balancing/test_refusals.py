@@ -31,7 +31,7 @@ def test_unsupported_level_is_refused():
 def test_a_network_that_shares_nothing_is_refused(level):
     losses = torch.ones(2, requires_grad=True)
     with pytest.raises(
-        BadInput, match=r"Found none\. Use `linear`, or an architecture that shares\."
+        BadInput, match=r"Found none\. Use `linear`, or an architecture with a shared part\."
     ):
         build_balancing(schema.MGDAConfig(level=level), equal(2)).backward(Step(losses * 1, (0, 1)))
     with pytest.raises(ValueError, match="with `architecture: stl`, which shares nothing"):

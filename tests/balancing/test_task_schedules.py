@@ -26,15 +26,14 @@ def plan(config, seed=0, streams=STREAMS, names=NAMES):
 def test_fair_coins_leave_quarter_of_rounds_empty():
     rounds = 100_000
     schedule = build_schedule(schema.CoinConfig(rounds=rounds), NAMES)
-    heads = (
-        torch.rand(rounds, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) < 0.5
-    )  # the twin
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.rand(rounds, 2, generator=generator, dtype=torch.float64) < 0.5
     steps = schedule.epoch(STREAMS, torch.Generator().manual_seed(0))
-    assert steps == [(k,) for row in heads.tolist() for k in (0, 1) if row[k]]
-    taken = heads.sum(1)
+    assert steps == [(k,) for row in drawn.tolist() for k in (0, 1) if row[k]]
+    taken = drawn.sum(1)
     for count, share in ((0, 0.25), (1, 0.5), (2, 0.25)):
         assert (taken == count).double().mean().item() == pytest.approx(share, abs=0.01)
-    assert torch.corrcoef(heads.double().T)[0, 1].abs().item() < 0.01
+    assert torch.corrcoef(drawn.double().T)[0, 1].abs().item() < 0.01
 
 
 def test_each_task_gets_steps_at_its_own_rate():
@@ -52,9 +51,8 @@ def test_coin_rounds_default_to_most_batches():
     mean = torch.tensor(counts, dtype=torch.float64).mean(0)
     assert mean.tolist() == pytest.approx([391, 195.5, 195.5], abs=2.5)
     spread = torch.tensor(counts, dtype=torch.float64).std(0)
-    assert spread[1:].tolist() == pytest.approx(
-        [(391 / 4) ** 0.5] * 2, abs=1.5
-    )  # 195.5 +- 10 of each
+    # 195.5 +- 10 steps of each task
+    assert spread[1:].tolist() == pytest.approx([(391 / 4) ** 0.5] * 2, abs=1.5)
     assert max(count for row in counts for count in row[1:]) <= 391
     assert build_schedule(schema.CoinConfig(), NAMES).steps_per_epoch(STREAMS) == 391
 
@@ -88,7 +86,7 @@ def test_sequential_covers_every_batch_in_order():
 
 
 def test_sequential_drop_last_refuses_tasks_without_batch():
-    with pytest.raises(BadInput, match=r"no batch: it has 100 training images"):
+    with pytest.raises(BadInput, match=r"Found 100 for task"):
         plan(
             schema.SequentialConfig(drop_last=True),
             streams={(0,): Stream(100, 128), (1,): Stream(500, 128)},
@@ -137,9 +135,7 @@ def test_joint_trains_all_tasks_in_every_step():
 )
 @given(seed=st.integers(0, 2**31), sizes=st.lists(st.integers(1, 300), min_size=1, max_size=4))
 @settings(max_examples=15, deadline=None)
-def test_schedules_are_seeded_and_match_their_expected_steps(
-    config, seed, sizes
-):
+def test_schedules_are_seeded_and_match_their_expected_steps(config, seed, sizes):
     names = [f"task{k}" for k in range(len(sizes))]
     schedule = build_schedule(config, names)
     streams = {group: Stream(max(sizes[k] for k in group), 16) for group in schedule.groups}

@@ -65,10 +65,11 @@ def levels(name):
         yield settings(level=level, **extra)
 
 
+# settings with which our method and TorchJD's are equal
 SAME = {
     "sdmgrad": {"lr": 0.05},
     "excess_mtl": {"lr": 1.0, "warmup": 0},
-}  # settings with which both do the same
+}
 
 
 def ours(settings, k):
@@ -303,9 +304,8 @@ def test_a_preference_changes_the_update():
     for name, settings in gradient_methods().items():
         if settings.takes_preference:
             jacobian = torch.tensor([[1.0, 0.2, 0.0], [-0.3, 1.0, 0.5]], dtype=torch.float64)
-            chosen = (
-                settings(pull=5.0) if name == "sdmgrad" else settings()
-            )  # a weak pull only bounds the weights
+            # a weak pull of SDMGrad changes the weights too little
+            chosen = settings(pull=5.0) if name == "sdmgrad" else settings()
             found = [
                 method_of(chosen, 2, k).weights(jacobian @ jacobian.T, torch.ones(2))
                 for k in (equal(2), preference(2))

@@ -48,12 +48,12 @@ def test_models_that_can_be_built_draw_no_numbers(tmp_path, card):
         (
             network(model="resnet19"),
             (
-                r"^`trial\.backbone\.model` is no classification network of torchvision:"
-                r" `resnet19`\. Did"
+                r"^`trial\.backbone\.model` should be a classification network of torchvision\."
+                r" Found `resnet19`\. Did"
             ),
         ),
-        (network(weights="no/such.pt"), r"names no file\. Found `no/such.pt`"),
-        (network(model="alexnet"), r"cannot take images"),
+        (network(weights="no/such.pt"), r"should be an existing file\. Found `no/such.pt`"),
+        (network(model="alexnet"), r"does not support images"),
         (
             {"choice": ["cm", network(model="resnet19")], "default": "cm"},
             r"`resnet19`.* \(as drawn from `trial\.backbone`: torchvision\)\.",
@@ -85,7 +85,7 @@ def test_a_control_whose_model_cannot_be_built_is_named(tmp_path):
     }
     with pytest.raises(
         BadInput,
-        match=r"^`controls\.odd\.backbone\.model` is no .* leave it out with `controls\.odd=null`",
+        match=r"^`controls\.odd\.backbone\.model` should be .* leave it out with `controls\.odd=null`",
     ):
         environment_of(Space(raw))
 
@@ -120,7 +120,7 @@ REFUSED = [
     (
         "pareto_cm",
         ["trial.task_schedule={name: coin, probabilities: {picture: 0.5, digit: 0.5}}"],
-        "`trial.task_schedule.probabilities` names no task of the dataset: `picture`.",
+        "`trial.task_schedule.probabilities` should name tasks of the dataset. Found `picture`.",
     ),
     (
         "pareto_cm",
@@ -129,7 +129,7 @@ REFUSED = [
             " default: joint}"
         ],
         (
-            "should give every task a value. Found none for `image` (as drawn from"
+            "should have a value for every task. Found none for `image` (as drawn from"
             " `trial.task_schedule`: coin)."
         ),
     ),
@@ -138,11 +138,11 @@ REFUSED = [
         ["trial.select=picture"],
         "`trial.select` should be best, last or a task. Found `picture`.",
     ),
-    ("pareto_cm", ["trial.idle=drift"], "`trial.idle` is drift, but no task is ever idle"),
+    ("pareto_cm", ["trial.idle=drift"], "`trial.idle: drift` has no effect"),
     (
         "pareto_cm",
         ["trial.lr_multipliers={attention: 2}"],
-        "the architecture mdmtn has no such part",
+        "the architecture `mdmtn` has no part `attention`",
     ),
     (
         "sparsity_cm",
@@ -172,7 +172,7 @@ REFUSED = [
     (
         "mgda_cm",
         ["trial.balancing={name: pcd, primary: 2}", "controls.stl=null"],
-        "`trial.balancing.primary` should be the number of a task",
+        "`trial.balancing.primary` should be the index of a task",
     ),
     (
         "weightings_cm",
@@ -188,27 +188,27 @@ REFUSED = [
             "controls=null",
         ],
         (
-            "`trial.balancing` is mgda at `level: feature`, which needs images that all tasks have"
-            " in common; this dataset has none."
+            "`trial.balancing: mgda` with `level: feature` needs images that are labelled for all"
+            " tasks. This dataset has none."
         ),
     ),
     (
         "mtln_scenes",
         ["trial.balancing={name: mgda, level: parameter}", "controls.stl=null", "delta_m=null"],
         (
-            "`trial.balancing` is mgda, which balances steps on all tasks, but"
-            " `trial.task_schedule` is proportional"
+            "`trial.balancing: mgda` needs steps that train all tasks, but each step of"
+            " `trial.task_schedule: proportional`"
         ),
     ),
     (
         "mtln_scenes",
         ["data.limit=10", "controls.reference.batch_size=16"],
-        "`controls.reference.task_schedule.drop_last` would leave task",
+        "`controls.reference.task_schedule.drop_last` needs at least",
     ),
     (
         "mtln_gid",
         ["trial.architecture={name: kdmtl, weight: {scenes: 1}}", "controls.no_attention=null"],
-        "names the task `scenes`",
+        "should name tasks of the dataset. Found `scenes`",
     ),
     (
         "mto_losses",
@@ -224,7 +224,7 @@ REFUSED = [
             "trial.population.formulation={choice: [seed, {name: class_subset, classes: 2}],"
             " default: seed}"
         ],
-        "`trial.population.formulation` is class_subset, which needs a target with classes.",
+        "`trial.population.formulation: class_subset` needs a target with classes.",
     ),
     (
         "mto_losses",

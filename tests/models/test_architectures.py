@@ -189,7 +189,7 @@ def test_macs_can_leave_out_zero_rows():
     ("tasks", "shape", "part"),
     [
         ([], (1, 28, 28), "at least one task"),
-        ([DIGITS[0], DIGITS[0]], (1, 28, 28), "different task names"),
+        ([DIGITS[0], DIGITS[0]], (1, 28, 28), "distinct task names"),
         ([TaskCard(name="keys", outputs=2)], (1, 28, 28), "`keys`"),
         ([TaskCard(name="a.b", outputs=2)], (1, 28, 28), "`a.b`"),
         (DIGITS, (1, 15, 28), "at least 16 x 16"),

@@ -97,7 +97,7 @@ def test_frozen_input_network_keeps_its_loaded_weights(tmp_path):
     network, entry = upscaler(tmp_path)
     model = built(inputs=(entry, "image")).train()
     x = torch.rand(8, *SHAPE)
-    torch.testing.assert_close(model._views(x)[0], network(x)["other"])
+    torch.testing.assert_close(model._branch_inputs(x)[0], network(x)["other"])
     before = copy.deepcopy(model.inputs.state_dict())
     listed = {id(p) for p in [*model.shared_parameters(), *model.task_parameters("restored")]}
     assert not any(p.requires_grad or id(p) in listed for p in model.inputs.parameters())
@@ -117,7 +117,7 @@ def test_an_exports_weights_are_taken(tmp_path):
     save_file(compact(serving, SHAPE).model.state_dict(), tmp_path / "export.safetensors")
     x = torch.rand(2, *SHAPE)
     found = built(inputs=({**entry, "weights": tmp_path / "export.safetensors"},))
-    torch.testing.assert_close(found._views(x)[0], serving(x)["other"])
+    torch.testing.assert_close(found._branch_inputs(x)[0], serving(x)["other"])
 
 
 def test_a_network_with_frozen_inputs_is_exported_whole(tmp_path):
@@ -164,7 +164,7 @@ def test_invalid_input_files_and_factors_are_refused(tmp_path):
         BadInput, match=r"does not fit the backbone `vdsr` on images of \(1, 12, 12\)"
     ):
         built(inputs=({**entry, "backbone": {"name": "vdsr", "depth": 5, "width": 4}},))
-    with pytest.raises(BadInput, match=r"`trial.architecture.inputs` names no file"):
+    with pytest.raises(BadInput, match=r"`trial.architecture.inputs` should be an existing file"):
         built(inputs=({**entry, "weights": tmp_path / "nothing"},))
     with pytest.raises(BadInput, match=r"sides are multiples of it\. Found 12 x 12"):
         built(inputs=({"name": "resampled", "factor": 5},))

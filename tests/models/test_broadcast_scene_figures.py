@@ -12,7 +12,7 @@ import torch
 from mtsearch.config import schema
 from mtsearch.config.errors import BadInput
 from mtsearch.data import open_dataset
-from mtsearch.models.broadcast_scene import CERTAIN, SceneToPixels
+from mtsearch.models.broadcast_scene import KNOWN_LOGIT, SceneToPixels
 from mtsearch.tasks import meter_for
 
 ROOT = os.environ.get("MTSEARCH_TEST_DATA")  # what MTSEARCH_DATA was; see tests/conftest.py
@@ -42,7 +42,7 @@ def test_labelled_scene_metrics_of_a_whole_split(name, count, accuracy, miou, ka
             split.labels["scene"].split(100), split.labels["pixels"].split(100), strict=True
         ):
             meter.update(
-                to_pixels(CERTAIN * torch.nn.functional.one_hot(truth, scene.outputs).float()),
+                to_pixels(KNOWN_LOGIT * torch.nn.functional.one_hot(truth, scene.outputs).float()),
                 masks,
             )
             images += len(truth)

@@ -81,7 +81,7 @@ def test_small_images_give_one_pixel_of_320_channels(side):
 
 def test_larger_images_are_refused_or_pooled():
     with pytest.raises(
-        BadInput, match=r"up to 32 pixels a side.* Found 33 x 33; set `trial.backbone.pool`"
+        BadInput, match=r"at most 32 x 32 pixels\. Found 33 x 33\. Set `trial.backbone.pool`"
     ):
         built(side=33)
     assert built(schema.BackboneEfficientNetCIFARConfig(width=0.25, pool=True), 48)(

@@ -24,7 +24,7 @@ def pair(backbone=MM, tasks=DIGITS, seed=0, **settings):
     torch.manual_seed(seed)
     student = build_model(schema.KDMTLConfig(**settings), backbone[0], tasks, backbone[1])
     teachers = build_model(schema.STLConfig(), backbone[0], tasks, backbone[1])
-    student.learn_from(teachers)
+    student.set_teachers(teachers)
     return student, teachers
 
 
@@ -123,9 +123,10 @@ def test_an_export_holds_no_adaptor():
 
 def test_missing_teachers_and_unknown_tasks_are_refused():
     student = build_model(schema.KDMTLConfig(), MM[0], DIGITS, MM[1])
-    with pytest.raises(RuntimeError, match="should be given its teachers"):
+    with pytest.raises(RuntimeError, match="needs teachers"):
         distilled(student, torch.randn(2, *MM[1]))
     with pytest.raises(
-        BadInput, match=r"`trial.architecture.weight` names the task `rigth`.* Did you mean `right`"
+        BadInput,
+        match=r"`trial.architecture.weight` should name tasks of the dataset\. Found `rigth`\. Did you mean `right`",
     ):
         pair(weight={"rigth": 0.1})

@@ -128,9 +128,9 @@ def test_copies_have_layers_of_their_own():
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        (schema.BackboneEDSRConfig(blocks=1, width=4), "fewer than two"),
-        (schema.BackboneSegNetConfig(widths=(4, 4, 4, 4, 4)), "fewer than two"),
-        (schema.BackboneTorchvisionConfig(model="resnet18"), "does not run one by one"),
+        (schema.BackboneEDSRConfig(blocks=1, width=4), "needs at least 2"),
+        (schema.BackboneSegNetConfig(widths=(4, 4, 4, 4, 4)), "needs at least 2"),
+        (schema.BackboneTorchvisionConfig(model="resnet18"), "that is not sequential"),
     ],
     ids=["edsr", "segnet", "torchvision"],
 )

@@ -18,13 +18,12 @@ SEGNET = schema.BackboneSegNetConfig(widths=(4, 4, 8, 8, 8))
 def taught(suite, seed=0):
     """A student with untrained teachers."""
     model = ArchitectureConformance.model(suite, seed)
-    model.learn_from(build_model(schema.STLConfig(), suite.backbone, suite.tasks, suite.shape))
+    model.set_teachers(build_model(schema.STLConfig(), suite.backbone, suite.tasks, suite.shape))
     return model
 
 
-ARCHITECTURES: dict[
-    str, list[dict]
-] = {  # what suits an architecture where the suite's defaults do not, and more of its settings
+# attributes of the suite, for architectures that need others than the defaults or several settings
+ARCHITECTURES: dict[str, list[dict]] = {
     "hps": [
         {},
         *(

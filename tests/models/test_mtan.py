@@ -29,9 +29,7 @@ def size(model):
     [(MM, 146_250, 270_150), (CM, 1_412_900, 2_783_060)],
     ids=["mm", "cm"],
 )
-def test_attention_is_per_task_unlike_the_published_count(
-    backbone, shared, own
-):
+def test_attention_is_per_task_unlike_the_published_count(backbone, shared, own):
     """Invariant 17 of the MDMTN specification; defect 23 is the twin below."""
     model = build_model(schema.MTANConfig(), backbone[0], DIGITS, backbone[1])
     assert size(model) == own
@@ -87,7 +85,7 @@ def test_torchvision_networks_show_their_stages(name):
 
 
 def test_a_backbone_without_stages_is_refused():
-    with pytest.raises(BadInput, match="mtan, which weighs the stages of a trunk"):
+    with pytest.raises(BadInput, match="needs the stages of a trunk"):
         build_model(
             schema.MTANConfig(),
             schema.BackboneTorchvisionConfig(model="vit_b_32"),

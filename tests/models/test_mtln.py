@@ -277,8 +277,8 @@ def test_shared_head_needs_equal_class_names():
 @pytest.mark.parametrize(
     ("settings", "backbone", "tasks", "part"),
     [
-        (schema.MTLNConfig(), schema.BackboneCMConfig(), SCENES, "choose `wrn`"),
-        (schema.MTLNConfig(attention=5), SMALL, SCENES, "has 4. Found 5"),
+        (schema.MTLNConfig(), schema.BackboneCMConfig(), SCENES, "Use the backbone `wrn`"),
+        (schema.MTLNConfig(attention=5), SMALL, SCENES, "4 for this backbone. Found 5"),
         (schema.MTLNConfig(dropout=0.1), SMALL, PAIR[1:], r"head_hidden` and `\.dropout"),
     ],
 )
@@ -345,9 +345,8 @@ def test_single_task_step_updates_shared_and_own_parameters():
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {n for n, p in model.named_parameters() if id(p) in own}
 
-    model.load_state_dict(
-        {**model.state_dict(), **before}
-    )  # the same step with gradients of zero instead of none
+    # the same step with zero gradients in place of None
+    model.load_state_dict({**model.state_dict(), **before})
     optimizer.load_state_dict(state)
     step(model, optimizer, "aid", seed=1)
     for p in model.parameters():

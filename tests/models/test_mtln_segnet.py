@@ -119,9 +119,8 @@ def test_masks_lie_between_0_and_1():
         if isinstance(module, nn.Sigmoid):
             module.register_forward_hook(lambda m, i, out: masks.append(out))
     model(torch.randn(2, 3, 40, 33))
-    assert (
-        len(masks) == 15
-    )  # five levels of the encoder for each task, five of the decoder for the pixels
+    # five encoder levels for each of two tasks, five decoder levels for the pixel task
+    assert len(masks) == 15
     assert all(bool((m > 0).all() and (m < 1).all()) for m in masks)
 
 
@@ -132,7 +131,7 @@ def test_masks_lie_between_0_and_1():
             schema.MTLNSegNetConfig(),
             schema.BackboneWRNConfig(depth=10, widen=1),
             32,
-            "choose `segnet`",
+            "Set `trial.backbone: segnet`",
         ),
         (schema.HPSConfig(), NARROW, 24, "at least 32 x 32"),
     ],

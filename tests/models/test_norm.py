@@ -12,7 +12,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.deploy.compact import compact
 from mtsearch.deploy.serving import Serving
 from mtsearch.models import build_model, model_macs
-from mtsearch.models.norm import renormalise_, turn_to
+from mtsearch.models.norm import renormalise_, set_norm_task
 
 torch.set_num_threads(1)
 
@@ -122,7 +122,7 @@ def test_every_task_starts_from_pretrained_statistics(norm):
     expected = trunk.eval()(torch.ones(2, *SHAPE))
     renormalise_(trunk, norm, NAMES)
     for name in NAMES:
-        turn_to(trunk, name)
+        set_norm_task(trunk, name)
         assert all(
             torch.equal(a, b)
             for a, b in zip(trunk.eval()(torch.ones(2, *SHAPE)), expected, strict=True)
@@ -190,7 +190,7 @@ def test_compaction_leaves_the_outputs(norm):
 
 def test_norm_refuses_single_tasks_and_missing_batch_norm():
     with pytest.raises(
-        BadInput, match=r"`trial.architecture.norm` is task_affine, but there is one task alone"
+        BadInput, match=r"`trial.architecture.norm` is task_affine, which needs several tasks"
     ):
         build_model(schema.HPSConfig(norm="task_affine"), CM, TASKS[:1], SHAPE)
     with pytest.raises(

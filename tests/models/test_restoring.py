@@ -137,7 +137,7 @@ def test_images_that_do_not_fit_are_refused(backbone, task, shape, message):
 
 def test_correction_without_an_image_is_refused():
     head = build_model(schema.STLConfig(), VDSR, ONE, (1, 8, 8)).heads["restored"]
-    with pytest.raises(BadInput, match="does not give to its heads"):
+    with pytest.raises(BadInput, match="does not pass the image to its heads"):
         head(torch.rand(1, 6, 8, 8))
 
 

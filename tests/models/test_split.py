@@ -85,12 +85,12 @@ def test_what_cannot_be_cut_is_refused():
     with pytest.raises(
         BadInput,
         match=(
-            r"`trial\.architecture\.split` counts parts of the trunk, of which this backbone has"
-            r" 8\. Found 9"
+            r"`trial\.architecture\.split` should be at most the number of parts of the trunk,"
+            r" 8 for this backbone\. Found 9"
         ),
     ):
         built(9)
-    with pytest.raises(BadInput, match="cannot be cut"):
+    with pytest.raises(BadInput, match="cannot be split"):
         built(1, schema.BackboneTorchvisionConfig(model="squeezenet1_1"))
 
 

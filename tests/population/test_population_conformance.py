@@ -6,9 +6,8 @@ from mtsearch.config.registry import methods
 from mtsearch.testing import FormulationConformance
 
 LOSSES = {"settings": schema.LossFormulationConfig(losses=("cross_entropy",))}
-SPECIAL: dict[
-    str, list[dict]
-] = {  # what suits a formulation where the suite's defaults do not, and more of its settings
+# attributes of the suite, for formulations that need others than the defaults or several settings
+SPECIAL: dict[str, list[dict]] = {
     "class_subset": [{"settings": schema.ClassSubsetFormulationConfig(classes=2)}],
     "dataset": [],  # opens datasets by name: its tests are in test_rounds.py
     "kfold": [{}, {"settings": schema.KFoldFormulationConfig(folds=4, train="fold")}],

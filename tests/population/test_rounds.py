@@ -440,9 +440,8 @@ def test_restored_population_continues_bit_identically(changes, tmp_path):
     for report in plain:
         whole.append(report)
         inside.append(copy.deepcopy(held(plain)))
-    assert "patience" not in changes or any(
-        any(found["_waits"]) for found in inside[:2]
-    )  # so that a counter goes on
+    # a wait counter must be above 0 when the state is saved
+    assert "patience" not in changes or any(any(found["_waits"]) for found in inside[:2])
     trial = population(**changes)
     for number in range(3):
         trial.save(tmp_path / "state")
@@ -496,7 +495,7 @@ def test_what_is_handed_out():
     target, parts = across._tasks[0], [task.hold_out for task in across._tasks]
     losses = [
         sum(
-            across._trainer.figures(target, across._rounds.snapshots[i], part)["loss"]
+            across._trainer.metrics(target, across._rounds.snapshots[i], part)["loss"]
             for part in parts
         )
         / len(parts)

@@ -36,13 +36,14 @@ CASES = [
         "budget": 72,
     },
 ]
+# four members
 EACH = [
     {
         "formulation": {"name": "class_subset", "classes": 2},
         "donor_rule": "softmax_score",
         "accept": "always",
     }
-]  # four members
+]
 PROCESS = """
 import sys, json, pathlib, torch.distributed as dist
 sys.path.insert(0, {root!r})

@@ -203,7 +203,7 @@ def test_a_checkpoint_is_that_of_its_trial_alone(tmp_path):
         CheckpointOwner("a" * 32, "0001", "0123abcd", required=False),
     ]
     for other in others:
-        with pytest.raises(BadInput, match="is not that of trial"):
+        with pytest.raises(BadInput, match="should belong to trial"):
             load_state(tmp_path / "0000", other)
 
 

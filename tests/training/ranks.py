@@ -142,9 +142,8 @@ def config(changes: dict) -> TrialConfig:
 
 def main(rank: int, size: int, folder: Path, tier: str) -> None:
     torch.set_default_dtype(torch.float64)
-    torch.Tensor.float = (
-        torch.Tensor.double
-    )  # losses are taken in single precision at least; here in double
+    # losses are computed in at least single precision; here in double precision
+    torch.Tensor.float = torch.Tensor.double
     import tests.training.plain  # noqa: F401  (registers the backbone)
 
     if size > 1:

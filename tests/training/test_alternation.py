@@ -202,7 +202,7 @@ def test_a_task_may_choose_the_report():
 
 def test_joint_balancing_refuses_single_task_steps():
     with pytest.raises(
-        BadInput, match=r"`trial.balancing` is chebyshev.*`trial.task_schedule` is coin"
+        BadInput, match=r"`trial.balancing: chebyshev`.*`trial.task_schedule: coin`"
     ):
         Trial(config("coin", balancing="chebyshev"), DATA)
 
@@ -261,7 +261,7 @@ def test_keep_tasks_stores_best_weights_per_task(tmp_path):
 
 def test_best_of_task_is_refused_without_keep():
     trial = Trial(config("joint", epochs={"search": 0, "retrain": 1}), DATA)
-    with pytest.raises(RuntimeError, match="should have made a report"):
+    with pytest.raises(RuntimeError, match="selects one of its reports"):
         trial.selected_model()
     next(trial)
     with pytest.raises(BadInput, match=r"Set `trial.keep=tasks`"):

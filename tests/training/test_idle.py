@@ -94,5 +94,5 @@ def test_restored_drift_trial_continues_bit_identically(tmp_path):
 
 
 def test_drift_without_idle_tasks_is_refused():
-    with pytest.raises(BadInput, match=r"`trial.idle` is drift, but no task is ever idle"):
+    with pytest.raises(BadInput, match=r"`trial.idle: drift` has no effect"):
         Trial(config(task_schedule="joint"), DATA)

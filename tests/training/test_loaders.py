@@ -164,7 +164,10 @@ def test_joint_epoch_length_follows_the_largest_set():
 @pytest.mark.parametrize(
     ("sizes", "sentence"),
     [
-        ({"item": 4, "imag": 8}, "names no task of the dataset: `imag`. Did you mean `image`"),
+        (
+            {"item": 4, "imag": 8},
+            r"should name tasks of the dataset\. Found `imag`\. Did you mean `image`",
+        ),
         ({"item": 4}, "Found none for `image`"),
         (
             {"item": 4, "image": 8},

@@ -82,6 +82,6 @@ def test_feature_level_refuses_separate_task_networks():
         }
     )
     with pytest.raises(
-        BadInput, match=r"with `trial.architecture` mixing every task has features of its own"
+        BadInput, match=r"with `trial.architecture: mixing` every task has its own features"
     ):
         check_trial(settings, load_card("patches10_sr_losses"))

@@ -20,13 +20,11 @@ def config(norm, **changes):
 
 
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
-def test_task_norm_requires_parameter_level_balancing(
-    norm,
-):
+def test_task_norm_requires_parameter_level_balancing(norm):
     with pytest.raises(
         BadInput,
         match=(
-            rf"`trial.architecture.norm` {norm} every task has features of its own. Use `level:"
+            rf"`trial.architecture.norm: {norm}` every task has its own features. Use `level:"
             r" parameter`"
         ),
     ):

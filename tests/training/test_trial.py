@@ -142,17 +142,16 @@ def test_single_image_last_batch_is_refused():
     small = config(
         backbone="efficientnet_cifar", architecture="hps", sparsity="none", batch_size=16
     )
-    said = r"`trial.batch_size` 16 leaves a last batch of one image of 49, .* maps have one pixel"
+    said = r"`trial.batch_size` 16 gives a last batch of one image for 49 images, .* have one pixel"
     with pytest.raises(BadInput, match=said):
         Trial(small, data)
     dataset = open_dataset(data)
     with pytest.raises(BadInput, match=said):
         check_trial(small, dataset.card, dataset.splits)
     dropped = {**small.model_dump(), "task_schedule": {"name": "sequential", "drop_last": True}}
-    next(Trial(TrialConfig.model_validate(dropped), data))  # it never trains on that image
-    next(
-        Trial(small.model_copy(update={"batch_size": 48, "backbone": config().backbone}), data)
-    )  # larger maps have statistics
+    next(Trial(TrialConfig.model_validate(dropped), data))  # it does not train on that image
+    # with this backbone the maps have several pixels
+    next(Trial(small.model_copy(update={"batch_size": 48, "backbone": config().backbone}), data))
 
 
 def test_zero_preference_leaves_a_task_untrained():
@@ -291,5 +290,7 @@ def test_missed_sparsity_rate_is_reported():
 
 def test_affinity_on_too_many_rows_is_refused():
     sparsity = {"mode": "target", "target": 0.5, "share": {"method": "affinity"}}
-    with pytest.raises(BadInput, match=r"takes up to 2,000 rows a layer. Found at least 3,600"):
+    with pytest.raises(
+        BadInput, match=r"supports at most 2,000 rows per layer. Found at least 3,600"
+    ):
         Trial(config(architecture="mdmtn", sparsity=sparsity), DATA)

@@ -1,4 +1,4 @@
-"""The contract of all task schedules, and how one is found from its settings."""
+"""Base class of all task schedules, and their construction from settings."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ Group = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Stream:
-    """What one pass through a group's training images is: how many images, in batches of which
-    size."""
+    """The number of images and the batch size of one pass through a group's training images."""
 
     images: int
     batch_size: int
 
     @property
     def batches(self) -> int:
-        """Batches of one pass, the last, smaller one included."""
+        """Batches of one pass, including the last one, which may be smaller."""
         return -(-self.images // self.batch_size)
 
 
 class TaskSchedule(ABC):
-    """Says which tasks each step of an epoch trains, from its own random stream: the same seed
-    gives the same sequence.
+    """Determines which tasks each step of an epoch trains. It has its own random generator, so that
+    equal seeds give equal sequences.
 
     Args:
-        settings: the settings model this schedule was registered for.
-        names: the K tasks' names, in order.
+        settings: the settings model for which this schedule was registered.
+        names: the names of the K tasks, in order.
     """
 
     def __init__(self, settings: Any, names: Sequence[str]) -> None:
@@ -48,31 +47,32 @@ class TaskSchedule(ABC):
 
     @abstractmethod
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
-        """The groups of one epoch's steps, in order.
+        """Return the groups of the steps of one epoch, in order.
 
         Args:
-            streams: what a pass through each group's images is.
-            generator: the schedule's own; what is random is drawn from it.
+            streams: by group, the images and the batch size of one pass.
+            generator: the schedule's generator, the source of all its random numbers.
         """
 
     @abstractmethod
     def steps_per_epoch(self, streams: Mapping[Group, Stream]) -> int:
-        """Steps of an epoch, where they vary on average, rounded; at least 1."""
+        """Return the number of steps of an epoch, at least 1. If it is random, this is the rounded
+        mean."""
 
     def _each(self, values: Mapping[str, float], key: str) -> list[float]:
-        """One value a task from a mapping by name. Raises BadInput for a task that is missing or
-        unknown."""
+        """Return one value per task from a mapping by name. Raises BadInput for a missing or
+        unknown task."""
         for name in values:
             if name not in self.names:
                 raise BadInput(
-                    f"`trial.task_schedule.{key}` names no task of the dataset: `{name}`."
-                    f" {nearest(name, self.names)}"
+                    f"`trial.task_schedule.{key}` should name tasks of the dataset. Found"
+                    f" `{name}`. {nearest(name, self.names)}"
                 )
         for name in self.names:
             if name not in values:
                 raise BadInput(
-                    f"`trial.task_schedule.{key}` should give every task a value. Found none for"
-                    f" `{name}`."
+                    f"`trial.task_schedule.{key}` should have a value for every task. Found none"
+                    f" for `{name}`."
                 )
         return [values[name] for name in self.names]
 
@@ -82,11 +82,11 @@ task_schedule = implements
 
 
 def build_schedule(settings: Model, names: Sequence[str]) -> TaskSchedule:
-    """The task schedule that `settings` (a settings model of kind ``task_schedule``) asks for, over
-    the tasks `names`.
+    """Build the task schedule that `settings` (a settings model of kind ``task_schedule``) select,
+    over the tasks `names`.
 
     Raises:
-        BadInput: `settings` has no schedule, or names tasks that the dataset lacks.
+        BadInput: `settings` has no schedule, or names a task that is not in `names`.
     """
     schedule: type[TaskSchedule] = implementation_of(settings)
     return schedule(settings, names)

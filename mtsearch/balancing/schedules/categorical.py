@@ -1,4 +1,4 @@
-"""Drawn tasks."""
+"""Randomly sampled tasks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import torch
 from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule
 
 
-class Drawn(TaskSchedule):
-    """Each task is drawn, for `every` steps, from probabilities that a subclass gives."""
+class SampledTasks(TaskSchedule):
+    """A task is sampled for every block of `every` steps, with probabilities that a subclass
+    defines."""
 
     def probabilities(self, streams: Mapping[Group, Stream]) -> list[float]:
-        """(K,) on the simplex."""
+        """Return the probabilities (K,) of the tasks, on the simplex."""
         raise AssertionError(f"{type(self).__name__} should define `probabilities`")
 
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
@@ -29,8 +30,8 @@ class Drawn(TaskSchedule):
         return self.settings.steps or sum(stream.batches for stream in streams.values())
 
 
-class Categorical(Drawn):
-    """Task k with the probability that the settings give it."""
+class Categorical(SampledTasks):
+    """Task k is sampled with its probability in the settings."""
 
     def probabilities(self, streams: Mapping[Group, Stream]) -> list[float]:
         given = self.settings.probabilities

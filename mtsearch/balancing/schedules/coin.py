@@ -1,4 +1,4 @@
-"""Independent coins."""
+"""Independent Bernoulli trials for each task."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mtsearch.config import schema
 
 
 class Coin(TaskSchedule):
-    """Round after round each task k gets a step with probability ``p_k``, independently; a round
-    may hold no step, or one of every task.
+    """In each round every task k gets a step with probability ``p_k``, independently. A round may
+    have no step, or one of every task.
 
-    With ``p = 1/2`` a quarter of the rounds is empty, and all tasks get as many steps whatever
-    their number of images (the schedule of the alternating two-set training of CIFAR-10 and
-    FashionRGB).
+    With ``p = 1/2`` and two tasks a quarter of the rounds is empty, and all tasks get equally many
+    steps on average, whatever their number of images. (This is the schedule of the alternating
+    training on CIFAR-10 and FashionRGB.)
     """
 
     def __init__(self, settings: schema.CoinConfig, names: Sequence[str]) -> None:
@@ -31,19 +31,19 @@ class Coin(TaskSchedule):
 
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
         rounds, count = self._rounds(streams), len(self.names)
-        heads = torch.rand(rounds, count, generator=generator, dtype=torch.float64) < self._p
-        while self.settings.at_least_one and bool((empty := ~heads.any(1)).any()):
-            heads[empty] = (
+        drawn = torch.rand(rounds, count, generator=generator, dtype=torch.float64) < self._p
+        while self.settings.at_least_one and bool((empty := ~drawn.any(1)).any()):
+            drawn[empty] = (
                 torch.rand(int(empty.sum()), count, generator=generator, dtype=torch.float64)
                 < self._p
             )
         if self.settings.order == "fixed":
-            return [(task,) for task in heads.nonzero()[:, 1].tolist()]
+            return [(task,) for task in drawn.nonzero()[:, 1].tolist()]
         order = torch.rand(rounds, count, generator=generator).argsort(1)
         return [
             (task,)
             for task, taken in zip(
-                order.flatten().tolist(), heads.gather(1, order).flatten().tolist(), strict=True
+                order.flatten().tolist(), drawn.gather(1, order).flatten().tolist(), strict=True
             )
             if taken
         ]

@@ -11,7 +11,7 @@ from mtsearch.config import schema
 
 
 class Joint(TaskSchedule):
-    """One pass through the largest set of images an epoch; smaller sets are gone through again."""
+    """An epoch is one pass through the largest set of images; smaller sets are repeated."""
 
     def __init__(self, settings: schema.JointConfig, names: Sequence[str]) -> None:
         super().__init__(settings, names)

@@ -1,16 +1,16 @@
-"""Draws that follow the sizes of the tasks' sets."""
+"""Sampling of tasks by their number of training images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from mtsearch.balancing.schedules.base import Group, Stream
-from mtsearch.balancing.schedules.categorical import Drawn
+from mtsearch.balancing.schedules.categorical import SampledTasks
 
 
-class Proportional(Drawn):
-    """``p_k`` proportional to ``n_k ** alpha`` with n_k the task's training images: alpha 0 is
-    equal, 1 is by size."""
+class Proportional(SampledTasks):
+    """``p_k`` is proportional to ``n_k ** alpha`` with ``n_k`` the number of training images of
+    task k: alpha = 0 gives equal probabilities, alpha = 1 probabilities proportional to size."""
 
     def probabilities(self, streams: Mapping[Group, Stream]) -> list[float]:
         sizes = [streams[(k,)].images ** self.settings.alpha for k in range(len(self.names))]

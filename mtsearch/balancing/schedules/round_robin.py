@@ -11,7 +11,7 @@ from mtsearch.balancing.schedules.base import Group, Stream, TaskSchedule
 
 
 class RoundRobin(TaskSchedule):
-    """`every` steps of the first task, then of the second, and so on; then again."""
+    """`every` steps of the first task, then of the second, and so on, repeated."""
 
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
         turn = [group for group in self.groups for _ in range(self.settings.every)]

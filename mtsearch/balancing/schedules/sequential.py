@@ -11,8 +11,8 @@ from mtsearch.config.errors import BadInput
 
 
 class Sequential(TaskSchedule):
-    """All batches of each task once, in the order of the tasks (the schedule of MTLN): a task
-    weighs as much as it has images."""
+    """All batches of each task once, in the order of the tasks (the schedule of MTLN). The number
+    of steps of a task is proportional to its number of images."""
 
     def epoch(self, streams: Mapping[Group, Stream], generator: torch.Generator) -> list[Group]:
         return [group for group in self.groups for _ in range(self._batches(streams[group], group))]
@@ -25,8 +25,8 @@ class Sequential(TaskSchedule):
             return stream.batches
         if stream.images < stream.batch_size:
             raise BadInput(
-                f"`trial.task_schedule.drop_last` would leave task `{self.names[group[0]]}` no"
-                f" batch: it has {stream.images} training images, `trial.batch_size` is"
-                f" {stream.batch_size}. Lower one or leave the other out."
+                f"`trial.task_schedule.drop_last` needs at least `trial.batch_size` ="
+                f" {stream.batch_size} training images per task. Found {stream.images} for task"
+                f" `{self.names[group[0]]}`. Lower `batch_size` or leave `drop_last` out."
             )
         return stream.images // stream.batch_size

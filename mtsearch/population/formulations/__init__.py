@@ -1,5 +1,4 @@
-"""Formulations: how auxiliary tasks are derived from a target. Importing this package registers
-them; a formulation is one file."""
+"""Formulations, which derive auxiliary tasks from a target. Each formulation is one file."""
 
 from mtsearch.population.formulations.base import Formulation, build_formulation, formulation
 

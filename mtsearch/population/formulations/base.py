@@ -1,4 +1,4 @@
-"""The contract of formulations, and the registry of their settings classes."""
+"""Base class of formulations, and their construction from settings."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mtsearch.population.task import Task
 
 
 class Formulation(ABC):
-    """Makes an auxiliary task of what it would be as a copy of the target.
+    """Derives auxiliary tasks from copies of the target.
 
     Args:
-        settings: the settings model this formulation was registered for.
+        settings: the settings model for which this formulation was registered.
         config: the trial's configuration.
-        data: where the target's data come from.
+        data: the dataset of the target and its location.
     """
 
     def __init__(self, settings: Any, config: TrialConfig, data: DataConfig) -> None:
@@ -29,19 +29,24 @@ class Formulation(ABC):
         self.data = data
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
-        """Raises BadInput where a target of this dataset allows no such task, as far as that shows
-        without its images."""
-        del target, card  # most formulations go with any
+        """Raise BadInput if this formulation does not support the target of this dataset, as far as
+        this can be determined without images."""
+        del target, card  # most formulations support every target
 
     @abstractmethod
     def derive(self, task: Task, noise: torch.Generator) -> Task:
-        """The auxiliary task `task.key` (from 1) made of a copy of the target with hold-out and
-        training images of its own.
+        """Return the auxiliary task with number `task.key` (from 1).
 
-        All that is random comes from `noise`, which is the task's own stream, so that a task is the
-        same among however many others. It must not train on images of `task.hold_out` or
-        `task.select`, nor on any of the target's split outside `task.train`. Raises BadInput where
-        the target allows no such task.
+        It must not train on images of `task.hold_out` or `task.select`, nor on images of the
+        target's split that are not in `task.train`.
+
+        Args:
+            task: a copy of the target with the hold-out and training images of the auxiliary task.
+            noise: the task's own random generator, the source of all random numbers, so that a task
+                does not depend on the number of tasks.
+
+        Raises:
+            BadInput: the formulation does not support the target.
         """
 
 
@@ -50,8 +55,8 @@ formulation = implements
 
 
 def build_formulation(config: TrialConfig, data: DataConfig) -> Formulation:
-    """The formulation that `config.population.formulation` asks for. Raises BadInput for settings
-    without a class."""
+    """Build the formulation that `config.population.formulation` selects. Raises BadInput if the
+    settings have no class."""
     settings = config.mto.formulation
     found: type[Formulation] = implementation_of(settings)
     return found(settings, config, data)
@@ -61,6 +66,6 @@ def need_classes(target: TaskCard, name: str) -> None:
     """Raise BadInput unless the target is a classification."""
     if target.kind != "classification":
         raise BadInput(
-            f"`trial.population.formulation` is {name}, which needs a target with classes. Found"
-            f" `{target.name}`, a {target.kind}. Use another formulation, such as holdout."
+            f"`trial.population.formulation: {name}` needs a target with classes. Found"
+            f" `{target.name}`, a {target.kind}. Use another formulation, such as `holdout`."
         )

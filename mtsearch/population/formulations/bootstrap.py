@@ -11,8 +11,8 @@ from mtsearch.population.task import Task
 
 
 class Bootstrap(Formulation):
-    """n draws with replacement from the task's n training images, after its hold-out was cut off:
-    no image is on both sides."""
+    """A sample of size n with replacement from the task's n training images. The hold-out is
+    removed before, so that no image is in both."""
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         count = len(task.train)

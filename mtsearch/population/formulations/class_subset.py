@@ -1,4 +1,4 @@
-"""Auxiliary tasks that tell some of the target's classes apart."""
+"""Auxiliary tasks on a subset of the target's classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtsearch.population.task import Task
 
 
 class ClassSubset(Formulation):
-    """The images of `classes` random classes, with a head of that many outputs."""
+    """The images of `classes` random classes, with a head of `classes` outputs."""
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
         need_classes(target, "class_subset")
@@ -42,7 +42,7 @@ class ClassSubset(Formulation):
         )
         if not len(found.train) or not len(found.hold_out):
             raise BadInput(
-                f"`trial.population.formulation.classes` leaves auxiliary task {task.key} no images"
-                f" to train on or to be judged on. Found {count}. Raise it, or give more data."
+                f"`trial.population.formulation.classes` leaves auxiliary task {task.key} without"
+                f" training or hold-out images. Found {count}. Raise it, or use more data."
             )
         return found

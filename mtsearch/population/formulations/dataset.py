@@ -1,4 +1,4 @@
-"""Auxiliary tasks from other data sets."""
+"""Auxiliary tasks on other datasets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mtsearch.population.task import Task
 
 
 class OtherDataset(Formulation):
-    """Auxiliary task t (from 1) is the t-th of `datasets`, the list starting again at its end, with
-    a head of its own where its labels differ. Images must have the target's shape; they are
-    normalised by their own set's statistics.
+    """Auxiliary task t (from 1) is the t-th of `datasets`, which is repeated if it is shorter. It
+    has its own head if its labels differ. Images must have the shape of the target's images; they
+    are normalised with the statistics of their own dataset.
     """
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
@@ -32,7 +32,7 @@ class OtherDataset(Formulation):
             if found.shape != card.shape:
                 raise BadInput(
                     f"{place} should hold images of the target's shape {card.shape}. Found"
-                    f" {found.shape}. Choose another set."
+                    f" {found.shape}. Choose another dataset."
                 )
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
@@ -60,7 +60,8 @@ class OtherDataset(Formulation):
         return self.data.model_copy(update={"dataset": name, "store": None})
 
     def _label(self, number: int, card: DatasetCard) -> str:
-        """The task that a place of the list names. Raises BadInput."""
+        """Return the task that entry `number` of the list names. Raises BadInput if it names
+        none."""
         name, _, label = self.settings.datasets[number].partition("/")
         names = [task.name for task in card.tasks]
         if not label and len(names) == 1:

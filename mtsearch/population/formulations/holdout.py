@@ -1,4 +1,4 @@
-"""Auxiliary tasks that leave out another random part of the data each."""
+"""Auxiliary tasks that each leave out a different random part of the data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mtsearch.population.task import Task
 
 
 class Holdout(Formulation):
-    """Each task trains on a random 1 - `holdout_fraction` of the data (Zhang et al. 2020).
+    """Each task trains on a random fraction 1 - `holdout_fraction` of the data (Zhang et al. 2020).
 
-    With ``validation_policy: independent`` that is what its own hold-out leaves. Where the hold-out
-    is shared, an auxiliary task leaves a random part of the rest unused, so that the tasks' data
-    differ and nothing that any task is judged on is trained on.
+    With ``validation_policy: independent`` these are the images outside its own hold-out. If the
+    hold-out is shared, an auxiliary task also leaves a random part of the other images unused, so
+    that the data of the tasks differ and no task trains on the hold-out.
     """
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:

@@ -12,11 +12,11 @@ from mtsearch.population.task import Task
 
 
 class Hyperparameters(Formulation):
-    """Learning rate and weight decay times U(1 - `spread`, 1 + `spread`) each; an SGD with momentum
-    gets one from U(0.8, 1).
+    """Learning rate and weight decay are each multiplied by a sample of U(1 - `spread`, 1 +
+    `spread`); the momentum of SGD is sampled from U(0.8, 1) if it is not 0.
 
-    With ``optimiser_state: momentum_only`` a visitor keeps its own task's values; with ``copy``
-    they travel with the state, as in population-based training.
+    With ``optimiser_state: momentum_only`` a visitor keeps the values of its own task. With
+    ``copy`` it takes those of the donor, as in population-based training.
     """
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:

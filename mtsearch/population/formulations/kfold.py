@@ -14,20 +14,20 @@ from mtsearch.population.task import Task
 
 
 class KFold(Formulation):
-    """The images are permuted once for all tasks and cut into `folds` equal parts, the last one
-    taking what is left.
+    """The images are permuted once for all tasks and divided into `folds` equal folds, the last of
+    which also gets the remainder.
 
-    Auxiliary task t (from 1) trains on all but part (t - 1) mod `folds` (``train: rest``), or on it
-    alone (``train: fold``, as the study of Zhang et al. 2020 has it); images of its hold-out are
-    left out of either.
+    Auxiliary task t (from 1) trains on all folds except fold (t - 1) mod `folds` (``train: rest``),
+    or on that fold only (``train: fold``, as in the study of Zhang et al. 2020). Images of its
+    hold-out are excluded in both cases.
     """
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         folds, count = self.settings.folds, len(task.split)
         if folds > count:
             raise BadInput(
-                f"`trial.population.formulation.folds` should be at most {count}, the training"
-                f" images. Found {folds}."
+                f"`trial.population.formulation.folds` should be at most the number of training"
+                f" images, {count}. Found {folds}."
             )
         size, number = count // folds, (task.key - 1) % folds
         order = torch.randperm(

@@ -14,10 +14,13 @@ from mtsearch.tasks.registry import loss_of
 
 
 class OtherLoss(Formulation):
-    """The target's images and labels, trained and judged by another loss of its kind: the t-th of
-    `losses` for auxiliary task t (from 1), the list starting again at its end, or a random one.
-    With MSE as the target's and L1 and SSIM as `losses`, every member trying all tasks' states,
-    this is the method of chapter 4 of Zhang's thesis on multi-task optimisation."""
+    """The target's images and labels, with another loss of its kind for training and evaluation:
+    for auxiliary task t (from 1) the t-th of `losses`, which is repeated if it is shorter, or a
+    random one.
+
+    With MSE as the loss of the target, L1 and SSIM as `losses`, and visitors from all tasks, this
+    is the method of chapter 4 of Zhang's thesis on multi-task optimisation.
+    """
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
         for place in range(len(self.settings.losses)):

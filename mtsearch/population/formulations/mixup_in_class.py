@@ -14,12 +14,12 @@ from mtsearch.population.task import Task
 
 
 class MixupInClass(Formulation):
-    """With a factor r, the task keeps floor(n / r) random images of its n and adds, for each class
+    """With `factor` r, the task keeps floor(n / r) random images of its n and adds, for each class
     c with n_c images, floor(n_c (r - 1) / r) mixtures a x1 + (1 - a) x2 of two distinct random
-    images of the class, a from U(0, 1), in whole grey levels.
+    images of the class, with a from U(0, 1), rounded to integer pixel values.
 
-    Classes of a single image get no mixtures. Mixtures are drawn once, from the task's training
-    images only.
+    Classes with a single image get no mixtures. Mixtures are made once, from the training images of
+    the task only.
     """
 
     def check(self, target: TaskCard, card: DatasetCard) -> None:
@@ -58,7 +58,7 @@ class MixupInClass(Formulation):
 
 
 def _mixed(images: Tensor, one: Tensor, two: Tensor, share: Tensor) -> Tensor:
-    """uint8 mixtures, a part at a time, as their floats take four times the memory."""
+    """Return uint8 mixtures, computed in chunks, because floats need four times the memory."""
     parts = zip(*(torch.split(part, 1024) for part in (one, two, share)), strict=True)
     return torch.cat(
         [

@@ -1,4 +1,4 @@
-"""Auxiliary tasks trained by other optimisers."""
+"""Auxiliary tasks trained with other optimisers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mtsearch.population.task import Task
 
 
 class OtherOptimizer(Formulation):
-    """A random one of `optimizers` at the target's learning rate and weight decay; SGD with
-    momentum 0.9, as it is by default."""
+    """A random one of `optimizers` with the target's learning rate and weight decay. SGD has its
+    default momentum of 0.9."""
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         names = self.settings.optimizers

@@ -1,4 +1,4 @@
-"""Auxiliary tasks that are the target with another seed."""
+"""Auxiliary tasks that equal the target except for their seed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mtsearch.population.task import Task
 
 
 class Seed(Formulation):
-    """The same images and loss; the task's own streams give another initialisation, order and
-    augmentation."""
+    """The same images and loss, with another initialisation, order and augmentation from the task's
+    own random streams."""
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
         return task
