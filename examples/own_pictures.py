@@ -1,6 +1,6 @@
-"""Two tasks on pictures of your own: a data card, a space, one training, predictions.
+"""Two tasks on your own images: a data card, a space, one training, predictions.
 
-The data are drawn here; replace `draw` by your folder and its CSV. Usage:
+The data are drawn here; replace `draw` with your folder and its CSV. Usage:
 python examples/own_pictures.py [FOLDER]
 """
 

@@ -1,4 +1,4 @@
-"""docs/extending.md is run as it stands: its files pass their suites, and its commands train."""
+"""The blocks of docs/extending.md: its files pass their suites, and its commands train."""
 
 import importlib
 import inspect
@@ -47,13 +47,13 @@ def run(folder, command, monkeypatch, capsys, *more):
     python, _, module, *words = shlex.split(command)
     assert python == "python"
     monkeypatch.chdir(folder)
-    door = {"mtsearch.train": train, "mtsearch.prepare": prepare}[module]
-    code = door.main([*words, *more, f"data.store={folder / 'stores'}"])
+    main = {"mtsearch.train": train, "mtsearch.prepare": prepare}[module].main
+    code = main([*words, *more, f"data.store={folder / 'stores'}"])
     shown = capsys.readouterr()
     return code, shown.out, shown.err
 
 
-def test_the_page_has_a_recipe_for_each_thing_and_at_most_three_files_in_it():
+def test_each_recipe_has_at_most_three_files():
     for title in (
         "A dataset",
         "A task kind",
@@ -125,7 +125,7 @@ def test_the_commands_run(folder, command, monkeypatch, capsys, forget_plugins):
     ) or plugin in ("stripes", "ordinal", "power")
 
 
-def test_a_composer_that_was_changed_makes_the_dataset_again(
+def test_changed_builder_prepares_the_dataset_again(
     folder, tmp_path, monkeypatch, capsys, forget_plugins
 ):
     for name in ("stripes.py", "stripes.yaml"):
@@ -142,7 +142,7 @@ def test_a_composer_that_was_changed_makes_the_dataset_again(
 
 
 @pytest.mark.slow
-def test_a_search_with_a_plug_in_runs_in_real_actors_and_goes_on(folder, tmp_path):
+def test_search_with_plugin_runs_and_resumes(folder, tmp_path):
     """From a working folder where neither the space nor the plug-in lies, resumed from yet another
     one."""
     space = (

@@ -1,4 +1,4 @@
-"""docs/library.md is run as it stands, one block after the other."""
+"""The blocks of docs/library.md run in order."""
 
 import re
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""Reference results: complete, about real data, without a path of any machine; the README shows one
-of them as it is."""
+"""Reference results are complete, use real data and have no local path; the README shows one."""
 
 import csv
 import re
@@ -28,16 +27,16 @@ def test_a_reference_is_complete_and_names_its_data(page):
 
 
 @pytest.mark.parametrize("page", REFERENCES, ids=lambda p: p.parent.name)
-def test_every_row_of_a_reference_ended_and_carries_its_command(page):
+def test_every_row_is_done_and_has_its_command(page):
     rows = list(csv.DictReader((page.parent / "trials.csv").open()))
     assert all(row["state"] == "done" for row in rows)
     assert all(row["command"].startswith("python -m mtsearch.train space=") for row in rows)
 
 
 @pytest.mark.parametrize("name", ["pareto_cm", "pareto_mm"])
-def test_a_front_is_worth_its_search(name):
-    """Hard sharing, equal weights, nothing searched, equal epochs: some row of the front beats it
-    on every task, tested too."""
+def test_a_front_row_beats_plain_hard_sharing(name):
+    """A row of the front has lower errors on every task, on validation and test data, than hard
+    sharing with equal weights and equal epochs."""
     rows = list(csv.DictReader((ROOT / "results" / "reference" / name / "front.csv").open()))
     (plain,) = [row for row in rows if row["control"] == "plain"]
     for split in ("val", "test"):
@@ -61,7 +60,7 @@ def test_a_front_is_worth_its_search(name):
         assert not dominated, split
 
 
-def test_the_references_of_the_main_job_are_there():
+def test_main_references_exist():
     assert {page.parent.name for page in REFERENCES} >= {"pareto_cm", "pareto_mm"}
 
 

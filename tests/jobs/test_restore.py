@@ -13,7 +13,7 @@ from mtsearch.runs.opening import open_run
 from mtsearch.runs.state import RunState
 
 
-def test_a_network_comes_back_with_the_data_that_its_run_had(tmp_path, monkeypatch, capsys):
+def test_network_is_restored_with_its_data(tmp_path, monkeypatch, capsys):
     """Also where those are not what the default root would give."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.yaml").write_text(

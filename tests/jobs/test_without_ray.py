@@ -28,7 +28,7 @@ assert not {"ray", "optuna"} & set(sys.modules)
 """
 
 
-def test_train_report_and_export_run_without_ray_and_optuna(tmp_path):
+def test_commands_run_without_ray_and_optuna(tmp_path):
     (tmp_path / "my.yaml").write_text(
         "name: mine\ndata: {dataset: patches10_digits}\n"
         "objectives: [val/image/error, val/digit/error]\n"
@@ -50,7 +50,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
 
 
-def test_the_package_and_its_runs_load_neither_torch_nor_ray():
+def test_package_loads_neither_torch_nor_ray():
     code = (
         "import sys, mtsearch, mtsearch.runs, mtsearch.runs.opening;"
         " print(sorted({'torch', 'ray', 'optuna'} & set(sys.modules)))"

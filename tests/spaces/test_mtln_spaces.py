@@ -43,7 +43,7 @@ def test_scenes_with_pixels(profile, undefined):
         check_trials(space, space.config.data, card)
 
 
-def test_the_published_settings_are_those_of_the_summed_loss_at_batch_128():
+def test_published_settings_match_summed_loss():
     for trial in (
         load_space("mtln_scenes").controls["reference"],
         load_space("mtln_scenes", profile="published").defaults,

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", sorted(list_spaces()))
-def test_a_space_runs_two_trials_and_ends_with_tested_models(name, tmp_path):
+def test_space_runs_two_trials_and_tests_them(name, tmp_path):
     command = [
         sys.executable,
         "-m",
