@@ -1,4 +1,4 @@
-"""Networks with attention over several maps are compacted and exported as any other."""
+"""Networks with attention over several maps are compacted and exported."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Compaction: smaller, and the same answers."""
+"""Compaction: smaller networks with equal outputs."""
 
 import pytest
 import torch
@@ -244,8 +244,7 @@ def test_a_layer_used_twice_keeps_its_outputs():
 
 
 def test_replaced_layer_used_twice_stays_shared():
-    """What is put in its place is called once by then, and is no layer to cut for its last user
-    alone."""
+    """The replacement of a shared layer must fit all its users, not only the last one."""
 
     class Twice(nn.Module):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Exports: files that torch alone can run, with a card that tells the truth."""
+"""Exports: files that run without mtsearch, and their card."""
 
 import hashlib
 import json

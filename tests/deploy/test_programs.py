@@ -1,4 +1,4 @@
-"""The programs of an export: what is in the files, and what they answer."""
+"""The programs of an export: contents of the files and outputs."""
 
 import importlib.util
 import json

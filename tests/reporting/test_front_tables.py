@@ -1,4 +1,4 @@
-"""The tables of a run: what is in them, in which order, and that they are replaced whole."""
+"""The tables of a run: contents, order and atomic replacement."""
 
 import csv
 import io

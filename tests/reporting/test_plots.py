@@ -1,4 +1,4 @@
-"""The picture of the front."""
+"""The plot of the front."""
 
 import math
 

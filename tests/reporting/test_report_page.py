@@ -1,4 +1,4 @@
-"""The report: one page that holds everything, loads nothing and runs nobody else's text."""
+"""The report page: complete, without network access, with all text escaped."""
 
 import json
 import math

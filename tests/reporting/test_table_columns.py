@@ -1,5 +1,5 @@
-"""Which columns a table shows: what differs between its rows, controls among them, what the notes
-name, and not more than fit."""
+"""The columns of a table: those that differ between its rows and controls, those that the notes
+name, and a maximum."""
 
 import pytest
 

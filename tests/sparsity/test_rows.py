@@ -1,4 +1,4 @@
-"""What a row is."""
+"""Rows of weights: shapes, norms, zero rows."""
 
 import pytest
 import torch

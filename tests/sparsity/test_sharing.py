@@ -1,4 +1,4 @@
-"""Which rows become one."""
+"""Which rows are tied."""
 
 import json
 import time

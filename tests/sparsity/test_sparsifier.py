@@ -1,4 +1,4 @@
-"""Sparsification while the search phase runs."""
+"""Sparsification during the search phase."""
 
 import copy
 import math

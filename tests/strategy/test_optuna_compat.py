@@ -1,4 +1,4 @@
-"""Each private API of Optuna in `mtsearch.strategy.compat` still does what is relied on."""
+"""Each private API of Optuna in `mtsearch.strategy.compat` behaves as expected."""
 
 import warnings
 
