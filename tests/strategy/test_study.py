@@ -15,7 +15,7 @@ STARTUP = {name: {"startup": 4} for name in ("tpe", "nsga2", "nsga3")}  # the sa
 
 
 class StudyRun:
-    """A run whose trials end as the test says, without training."""
+    """A run whose trials end without training, with the given results."""
 
     def __init__(self, space):
         self.run = create_run(space, {}, name="toy")
