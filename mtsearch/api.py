@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,15 +81,14 @@ def search(
     pairs = _pairs({**(overrides or {}), **({} if trials is None else {"search.trials": trials})})
     made: list[RunDirectory] = []
     loaded = reading.load_space(str(space), pairs, profile)
-    with _output(progress) as console:
-        engine.run(
-            loaded,
-            name=str(space),
-            profile=profile,
-            overrides=tuple(pairs),
-            console=console,
-            created=made.append,
-        )
+    engine.run(
+        loaded,
+        name=str(space),
+        profile=profile,
+        overrides=tuple(pairs),
+        console=_console(progress),
+        created=made.append,
+    )
     return Run(open_run(made[0].address, loaded.config.plugins or None))
 
 
@@ -114,18 +112,20 @@ def resume(
     if "plugins" in changes:
         changes["plugins"] = absolute_plugins(changes["plugins"])
     found = open_run(address, changes.get("plugins"))
-    with _output(progress) as console:
-        if found.single:
-            from mtsearch.jobs import single
+    if found.single:
+        from mtsearch.jobs import single
 
-            for key in changes:
-                if key not in PLACES:
-                    raise BadInput(f"`{key}` changes a search, and {address} is a single training.")
-            single.resume(address, changes, console)
-        else:
-            from mtsearch.execution import engine
+        for key in changes:
+            if key not in PLACES:
+                raise BadInput(
+                    f"`{key}` is a setting of searches, and {address} is a single training. Leave"
+                    " it out."
+                )
+        single.resume(address, changes, _console(progress))
+    else:
+        from mtsearch.execution import engine
 
-            engine.resume(address, changes, console=console)
+        engine.resume(address, changes, console=_console(progress))
     return Run(open_run(address, changes.get("plugins")))
 
 
@@ -160,15 +160,14 @@ def train_one(
     pairs = _pairs(overrides)
     made: list[RunDirectory] = []
     loaded = reading.load_training(str(space), pairs, profile, control)
-    with _output(progress) as console:
-        single.train(
-            loaded,
-            name=str(space),
-            profile=profile,
-            overrides=pairs,
-            console=console,
-            created=made.append,
-        )
+    single.train(
+        loaded,
+        name=str(space),
+        profile=profile,
+        overrides=pairs,
+        console=_console(progress),
+        created=made.append,
+    )
     return Run(open_run(made[0].address, loaded.config.plugins or None))
 
 
@@ -249,19 +248,21 @@ def _checked(overrides: Mapping[str, Any] | None) -> Mapping[str, Any]:
     )
 
 
-@contextmanager
-def _output(progress: bool) -> Iterator[Console | None]:
-    """The console of a driver. Without progress nothing is printed, and why the driver stopped
-    before its end is logged as a warning."""
+def _console(progress: bool) -> Console | None:
+    """The console of a driver; None prints to standard output."""
     from rich.console import Console
 
-    if progress:
-        yield None
-        return
-    taken = io.StringIO()
-    yield Console(file=taken)
-    from mtsearch.jobs.conclusion import EARLY_ENDS
+    return None if progress else Console(file=_EarlyEnds())
 
-    for line in taken.getvalue().splitlines():
-        if line.startswith(EARLY_ENDS):
-            _log.warning(line)
+
+class _EarlyEnds(io.StringIO):
+    """Takes the output of a driver that prints nothing, and logs why it ended before the run was
+    complete."""
+
+    def write(self, text: str) -> int:
+        from mtsearch.jobs.conclusion import EARLY_ENDS
+
+        for line in text.splitlines():
+            if line.startswith(EARLY_ENDS):
+                _log.warning("%s", line)
+        return len(text)

@@ -158,7 +158,7 @@ def test_scalars_of_numpy_are_numbers():
 def test_single_training_is_resumed(trained):
     again = mtsearch.resume(trained, progress=False)
     assert list(again.trials) == list(trained.trials)
-    with pytest.raises(BadInput, match="is a single training"):
+    with pytest.raises(BadInput, match=r"`search\.trials` is a setting of searches"):
         mtsearch.resume(trained, overrides={"search.trials": 3}, progress=False)
 
 

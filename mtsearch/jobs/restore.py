@@ -7,6 +7,7 @@ from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.config.validation import validate_tree
 from mtsearch.jobs.description import owner_of
 from mtsearch.population import Population, restore_trial
 from mtsearch.runs.directory import RunDirectory
@@ -50,12 +51,13 @@ def load_trial(
     config = run.state().trials[name].config
     owner = owner_of(run, name, config)
     state = load_state(folder, owner)
-    if TrialConfig.model_validate(state["config"]) != TrialConfig.model_validate(config):
+    stored = validate_tree(TrialConfig, state["config"], "trial")
+    if stored != validate_tree(TrialConfig, config, "trial"):
         raise BadInput(
             f"the checkpoint {folder} has another configuration than trial `{name}` of"
             f" {run.address}. Restore the folder from a copy, or train the trial again."
         )
-    data = DataConfig.model_validate({**state["data"], **given, **(places or {})})
+    data = validate_tree(DataConfig, {**state["data"], **given, **(places or {})}, "data")
     try:
         return restore_trial(folder, data, owner=owner)
     except ValueError as error:  # data other than those the trial was trained on

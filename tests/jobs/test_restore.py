@@ -1,5 +1,6 @@
 """The trained network of a run, and commands without this machine's folders."""
 
+import json
 import shlex
 
 import pytest
@@ -51,6 +52,30 @@ def test_network_is_restored_with_its_data(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     for path in (tmp_path / "results" / "mine" / "one" / "export" / "0000").iterdir():
         assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+
+def test_settings_of_another_version_are_refused(tmp_path, monkeypatch):
+    """An event log of schema 1 has no checksum that binds a trial's configuration."""
+    monkeypatch.chdir(tmp_path)
+    words = ["space=pareto_cm", "profile=quick", "data.limit=60", "results.run=one"]
+    words += ["trial.epochs={search: 1, retrain: 0}", "trial.architecture=hps"]
+    assert train.main([*words, "trial.sparsity=none"]) == 0
+    events = tmp_path / "results/pareto_cm/one/events.jsonl"
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    for line in lines:
+        del line["run"]
+    del lines[0]["config_sha256"]
+    lines[0]["schema"] = 1
+    trial = load_trial(open_run(events.parent), "0000", {"store": tmp_path / "stores"})
+    trial.save(events.parent / "checkpoints" / "0000")
+    events.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert load_trial(open_run(events.parent), "0000").reports == trial.reports
+    with pytest.raises(BadInput, match=r"unknown key `data\.rot`"):
+        load_trial(open_run(events.parent), "0000", {"rot": "x"})
+    lines[1]["config"]["gone"] = 1
+    events.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with pytest.raises(BadInput, match=r"unknown key `trial\.gone`"):
+        load_trial(open_run(events.parent), "0000")
 
 
 def test_commands_without_folders():
