@@ -91,6 +91,11 @@ def check_event(event: Mapping[str, Any]) -> None:
         if field not in event:
             raise ValueError(f"it lacks `{field}`")
         if not check(event[field]):
+            if check is is_trial_name:
+                raise ValueError(
+                    f"its `trial` is {str(event[field])[:40]!r}, and trials are named by their"
+                    " numbers, controls by letters, digits, `-` and `_`"
+                )
             raise ValueError(f"its `{field}` is not what this field holds")
     for field, check in {"clock": _seconds, "run": _text, **_OPTIONAL.get(kind, {})}.items():
         if field in event and not check(event[field]):

@@ -70,7 +70,7 @@ def test_names_of_trials(name, search, control):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../victim", "..", "/victim", "0000/../../../victim", "a\x00b"]
+    "name", ["../../victim", "..", "/victim", "0000/../../../victim", "a\x00b", "single task"]
 )
 @pytest.mark.parametrize("kind", ["search", "control"])
 def test_a_trial_named_as_a_path_is_refused(run, tmp_path, name, kind):
@@ -79,8 +79,9 @@ def test_a_trial_named_as_a_path_is_refused(run, tmp_path, name, kind):
     control = name if kind == "control" else None
     fields = {**START, "kind": kind, "control": control, "trial": name, "config": {}}
     edit(run, lambda events: [*events, {**events[1], **fields}])
-    with pytest.raises(BadInput, match=r"line 6 of events.jsonl, a `start` event"):
+    with pytest.raises(BadInput, match=r"line 6 of events.jsonl, a `start` event") as refused:
         RunDirectory(run.path).rows()
+    assert repr(name) in str(refused.value)
     run.delete_checkpoint(name)
     run.prune_checkpoints([], [name])
     assert victim.is_dir()
