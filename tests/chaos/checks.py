@@ -1,5 +1,5 @@
-"""The check after every fault: no finished trial is lost, doubled or repeated, no ghost stays in
-the study, and the numbers are those of a run that nothing disturbed."""
+"""The check after every fault: no finished trial is lost, duplicated or repeated, no unfinished trial
+stays in the study, and the numbers equal those of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from optuna.trial import TrialState
 
 from mtsearch.runs.directory import RunDirectory
 
+# Columns that differ between any two runs.
 OWN = (
     "attempts",
     "process",
     "command",
     "cost/seconds",
-)  # what differs from run to run, also of undisturbed ones
+)
 
 
 def check_run(run: RunDirectory, twin: RunDirectory, *, differ: Iterable[str] = ()) -> None:
-    """Hold a finished run against an undisturbed one. `differ` names the trials whose numbers the
+    """Compare a finished run with an undisturbed one. `differ` names the trials whose numbers the
     fault itself changes."""
     differ = set(differ)
     check_events(run)
@@ -69,7 +70,7 @@ def check_events(run: RunDirectory) -> None:
 
 
 def check_attempts(run: RunDirectory) -> None:
-    """The table says how often each trial began, and that is bounded."""
+    """The table contains the number of attempts of each trial, which is bounded."""
     starts, drivers = Counter(), 0
     for event in run.events():
         drivers += event["event"] in ("run", "resume")
@@ -80,7 +81,7 @@ def check_attempts(run: RunDirectory) -> None:
 
 
 def check_study(run: RunDirectory) -> None:
-    """Optuna has each search trial once, settled as the events say."""
+    """Optuna has each search trial once, in the state that the events give."""
     storage = JournalStorage(JournalFileBackend(str(run.journal)))
     found = optuna.load_study(study_name=run.config.name, storage=storage).get_trials()
     expected = [
@@ -95,7 +96,7 @@ def check_study(run: RunDirectory) -> None:
 
 
 def check_folder(run: RunDirectory) -> None:
-    """No half-written file stays, and no checkpoint but those of the front and the controls."""
+    """No partial file is left, and no checkpoint except those of the front and the controls."""
     assert [p.name for p in run.path.iterdir() if p.name.startswith(".")] == [".driver.lock"]
     kept = {path.name for path in (run.path / "checkpoints").iterdir()}
     assert kept == {
@@ -118,7 +119,7 @@ def read(path: Path) -> list[dict]:
 
 
 def shown(row: dict, untested: bool) -> dict:
-    """A row without what differs from run to run, and without its test where the front differs."""
+    """A row without columns that differ between runs, and without its test if the front differs."""
     left = {
         key: value
         for key, value in row.items()
@@ -130,6 +131,6 @@ def shown(row: dict, untested: bool) -> dict:
     }
 
 
-def counted(run: RunDirectory, event: str) -> Counter:
-    """How many such events there are by trial."""
+def event_counts(run: RunDirectory, event: str) -> Counter:
+    """The number of events of this kind by trial."""
     return Counter(e["trial"] for e in run.events() if e["event"] == event)

@@ -1,4 +1,4 @@
-"""Twins that nothing disturbed, and drivers in processes of their own."""
+"""Undisturbed reference runs, and drivers in separate processes."""
 
 import json
 import os
@@ -16,13 +16,13 @@ MADE: dict = {}
 
 
 @pytest.fixture
-def calm(search, request):
+def undisturbed(search, request):
     """A search of eight fake trials and a control, made once."""
     return _made("fake", search, request)
 
 
 @pytest.fixture
-def undisturbed(search, request):
+def undisturbed_real(search, request):
     """A search of two real trials, made once."""
     return _made("real", search, request)
 
@@ -36,18 +36,18 @@ def _made(kind, search, request):
 
 @pytest.fixture
 def drive(address):
-    """`drive(...)` starts a driver in a process of its own, joined to the cluster of the tests, and
+    """`drive(...)` starts a driver in a separate process, connected to the cluster of the tests, and
     returns the process."""
     begun = []
 
-    def start(cluster=address, prefix=(), environment=None, **told):
+    def start(cluster=address, prefix=(), environment=None, **options):
         joined = {"RAY_ADDRESS": cluster, "RAY_AUTH_MODE": "token"}
         command = [
             *prefix,
             sys.executable,
             "-m",
             "tests.chaos.driver",
-            json.dumps({"made": "fake", **told}),
+            json.dumps({"made": "fake", **options}),
         ]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         begun.append(
@@ -70,7 +70,7 @@ def run_in(root) -> RunDirectory:
 
 
 def await_until(met, what, process=None, seconds=120):
-    """Poll until a condition is met, which a driver's end fails. Returns what it gave."""
+    """Poll until a condition is met and return its value; fail if the driver ends first."""
     deadline = time.monotonic() + seconds
     while not (found := met()):
         assert process is None or process.poll() is None, (

@@ -1,4 +1,4 @@
-"""A driver in a process of its own: ``python -m tests.chaos.driver JSON`` with ``{"run": root,
+"""A driver in a separate process: ``python -m tests.chaos.driver JSON`` with ``{"run": root,
 "made": kind}`` or ``{"resume": path, "made": kind}``, and perhaps ``"act"`` and ``"batch_size"`` of
 an order against this process."""
 
@@ -31,15 +31,19 @@ def space_of(made: str, root: str, more: dict | None = None, **search) -> Space:
 
 
 def main(text: str) -> int:
-    told = json.loads(text)
+    options = json.loads(text)
     finish.publish = functools.partial(finish.publish, formats=("parquet", "csv", "md"))
-    if "act" in told:
-        order(told["act"], told["batch_size"], told.get("report", 2), os.getpid())
-    trial_class = TRIALS[told["made"]]
+    if "act" in options:
+        order(options["act"], options["batch_size"], options.get("report", 2), os.getpid())
+    trial_class = TRIALS[options["made"]]
     try:
-        if "resume" in told:
-            return engine.resume(told["resume"], told.get("changes", {}), trial_class=trial_class)
-        space = space_of(told["made"], told["run"], told.get("more"), **told.get("search", {}))
+        if "resume" in options:
+            return engine.resume(
+                options["resume"], options.get("changes", {}), trial_class=trial_class
+            )
+        space = space_of(
+            options["made"], options["run"], options.get("more"), **options.get("search", {})
+        )
         return engine.run(space, name="toy", trial_class=trial_class)
     except BadInput as error:
         print(error, file=sys.stderr)

@@ -1,9 +1,9 @@
-"""A Ray cluster of a head without CPUs and three nodes of one each, which loses nodes on command:
+"""A Ray cluster of a head without CPUs and three nodes of one each, whose nodes can be killed on command:
 ``python -m tests.chaos.nodes``.
 
-It prints its address. A line with the id of a process loses the node that has it, a line ``head``
-the head node; it then prints ``lost``. The cluster ends with its input. It is a process of its own
-because Ray ends every process that misses its cluster's head.
+It prints its address. A line with the id of a process kills the node of that process, a line ``head``
+the head node; it then prints ``lost``. The cluster ends with its input. It is a separate process,
+because Ray ends every process that loses the head of its cluster.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
         print("lost", flush=True)
     for node in nodes:
         lose(node)
-    os._exit(0)  # Ray's own end would look for what is gone
+    os._exit(0)  # Ray's exit handlers would wait for the killed nodes
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Rounds of random faults: a search with real trials is disturbed at a random moment after its
-first report, resumed where it has ended, and compared with an undisturbed run.
+first report, resumed if it has ended, and compared with an undisturbed run.
 
-``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow tests/chaos/test_random_faults.py`` plays 200
-rounds and appends a line of JSON to FILE for each; rounds that FILE has already are left out.
+``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow tests/chaos/test_random_faults.py`` runs
+200 rounds and appends a line of JSON to FILE for each; rounds that are in FILE are left out.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def first_report(driver: subprocess.Popen, root: Path) -> RunDirectory:
 
 
 def play(drive: Drive, number: int, root: Path, baselines: dict[str, tuple]) -> dict:
-    """One round. Returns its log line; raises AssertionError where the run differs."""
+    """Run one round. Returns its log line; raises AssertionError if the run differs."""
     draw = random.Random(f"{SEED}-{number}")
     kind = draw.choice(["search", "search", "workers"])
     fault = draw.choice(FAULTS)
@@ -124,7 +124,7 @@ def cause(fault: str, driver: subprocess.Popen, name: str, draw: random.Random) 
 
 
 def processes(name: str) -> list[psutil.Process]:
-    """The processes of this process's own cluster with a name."""
+    """The processes of this cluster with a name."""
     found = []
     for process in psutil.Process(os.getpid()).children(recursive=True):
         try:
@@ -136,13 +136,13 @@ def processes(name: str) -> list[psutil.Process]:
 
 
 def play_all(drive: Drive, root: Path, count: int, log: Path) -> list[dict]:
-    """Rounds 0 to `count` - 1, as far as the log does not have them. Returns their log lines; a
-    failed one has the reason."""
+    """Rounds 0 to `count` - 1, except those in the log. Returns their log lines; a failed one
+    has the reason."""
     print(f"rounds of seed {SEED}: {count}")
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     known = {line["round"] for line in lines if line["seed"] == SEED}
     missing = [number for number in range(count) if number not in known]
-    baselines = {kind: undisturbed(drive, root / f"calm-{kind}", kind) for kind in KINDS}
+    baselines = {kind: undisturbed(drive, root / f"undisturbed-{kind}", kind) for kind in KINDS}
     for number in missing:
         folder = root / str(number)
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""A clock that jumps: neither the budget nor the seconds of a run follow it."""
+"""Jumps of the system clock change neither the budget nor the seconds of a run."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from tests.cluster.packages import provide
 from tests.helpers.fake import order, release, waits
 
 
-def test_the_seconds_of_a_run_do_not_follow_the_time_of_day():
-    told = [
+def test_run_seconds_do_not_follow_the_system_clock():
+    notes = [
         ("run", 1000.0, 0.0),
         ("start", 1001.0, 1.0),
         ("report", 90000.0, 3.0),
@@ -33,13 +33,13 @@ def test_the_seconds_of_a_run_do_not_follow_the_time_of_day():
     }
     record = RunState.from_events(
         {**known, "kind": "search", "event": kind, "time": now, "clock": clock}
-        for kind, now, clock in told
+        for kind, now, clock in notes
     )
     assert record.seconds == pytest.approx(4.0 + 2.0)
 
 
 @pytest.mark.cluster
-def test_a_search_whose_clock_jumps_forth_and_back_ends_as_any_other(search, calm, drive, tmp_path):
+def test_clock_jumps_do_not_change_a_search(search, undisturbed, drive, tmp_path):
     provide("libfaketime", "faketime")
     library = next(iter(Path("/usr").glob("lib*/**/faketime/libfaketime.so.1")))
     offset = tmp_path / "offset"
@@ -64,4 +64,4 @@ def test_a_search_whose_clock_jumps_forth_and_back_ends_as_any_other(search, cal
     times = [event["time"] for event in run.events()]
     assert max(times) - min(times) > 300 * 86400, "the clock has jumped"
     assert run.state().seconds < 600
-    check_run(run, calm)
+    check_run(run, undisturbed)

@@ -1,5 +1,5 @@
-"""A disk that fills up: the run stops with one sentence and nothing half-written, and goes on once
-there is room."""
+"""A full disk stops a run with one sentence and without partial files; it continues when there is
+space."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from tests.helpers.spaces import space
 
 @contextmanager
 def file_limit(size):
-    """In here no file of this process may grow larger, as if the disk were full (the kernel says
+    """Within this context no file of this process can grow, as on a full disk (the kernel returns
     EFBIG)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -48,7 +48,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_an_event_is_written_whole_or_not_at_all(tmp_path):
+def test_events_are_written_atomically(tmp_path):
     log = EventLog(tmp_path / "events.jsonl")
     log.append("run", n=1)
     whole = log.path.read_bytes()
@@ -64,7 +64,7 @@ def test_an_event_is_written_whole_or_not_at_all(tmp_path):
     assert [event.get("n") for event in read_events(log.path)] == [1, 3]
 
 
-def test_a_state_is_written_whole_or_not_at_all(tmp_path):
+def test_states_are_written_atomically(tmp_path):
     import torch
 
     save_state(tmp_path / "0000", {"w": torch.arange(4)})
@@ -74,7 +74,7 @@ def test_a_state_is_written_whole_or_not_at_all(tmp_path):
     assert load_state(tmp_path / "0000")["w"].tolist() == [0, 1, 2, 3]
 
 
-def test_a_run_that_finds_no_room_does_not_begin(tmp_path):
+def test_a_full_disk_prevents_a_new_run(tmp_path):
     said = (
         r"no run can begin in .* \(File too large\)\. Make room there, or set another"
         r" `results.root`\.$"
@@ -85,9 +85,7 @@ def test_a_run_that_finds_no_room_does_not_begin(tmp_path):
 
 
 @pytest.mark.cluster
-def test_a_search_whose_disk_is_full_stops_with_a_sentence_and_goes_on_later(
-    calm, drive, small_disk
-):
+def test_a_full_disk_stops_a_search_resumably(undisturbed, drive, small_disk):
     order("fill", 3, 2)
     driver = drive(run=str(small_disk))
     out, said = driver.communicate(timeout=300)
@@ -112,7 +110,7 @@ def test_a_search_whose_disk_is_full_stops_with_a_sentence_and_goes_on_later(
     driver = drive(resume=str(run.path))
     _, said = driver.communicate(timeout=300)
     assert driver.returncode == 0, said
-    check_run(run_in(small_disk), calm)
+    check_run(run_in(small_disk), undisturbed)
 
 
 def find(root):

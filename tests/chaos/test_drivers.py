@@ -1,5 +1,5 @@
-"""The driver: killed, interrupted, killed again and again, two of one run, and one on another
-machine."""
+"""Drivers that are killed, interrupted or killed repeatedly, two drivers of one run, and a driver on
+another machine."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from mtsearch.runs.directory import RunDirectory
-from tests.chaos.checks import check_run, counted
+from tests.chaos.checks import check_run, event_counts
 from tests.chaos.conftest import await_until, run_in
 from tests.chaos.driver import TRIALS
 
@@ -34,7 +34,7 @@ def killed(drive, tmp_path):
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_killed_driver_loses_nothing(search, calm, killed, torn):
+def test_a_killed_driver_loses_nothing(search, undisturbed, killed, torn):
     run = killed()
     finished = {row["trial"] for row in run.rows() if row["state"] == "done"}
     assert finished
@@ -43,18 +43,18 @@ def test_a_killed_driver_loses_nothing(search, calm, killed, torn):
             path.write_bytes(path.read_bytes()[:-9])
     code, run, _ = search.resume(run)
     assert code == 0
-    check_run(run, calm)
+    check_run(run, undisturbed)
     if not torn:
-        assert all(counted(run, "start")[trial] == 1 for trial in finished)
+        assert all(event_counts(run, "start")[trial] == 1 for trial in finished)
 
 
-def test_real_trials_of_a_killed_driver_continue_bit_for_bit(search, undisturbed, killed):
+def test_trials_of_a_killed_driver_continue_bit_identically(search, undisturbed_real, killed):
     code, run, _ = search.resume(killed("real"), trial_class=TRIALS["real"])
     assert code == 0
-    check_run(run, undisturbed)
+    check_run(run, undisturbed_real)
 
 
-def test_a_driver_killed_again_and_again_comes_to_the_same_end(search, calm, drive, tmp_path):
+def test_repeatedly_killed_driver_gives_the_same_result(search, undisturbed, drive, tmp_path):
     driver, events = drive(run=str(tmp_path)), 0
     for more in (6, 11, 8):
         events += more
@@ -70,10 +70,10 @@ def test_a_driver_killed_again_and_again_comes_to_the_same_end(search, calm, dri
         events = path.read_bytes().count(b"\n")
         driver = drive(resume=str(path.parent))
     assert driver.wait(timeout=300) == 0, driver.communicate()
-    check_run(run_in(tmp_path), calm)
+    check_run(run_in(tmp_path), undisturbed)
 
 
-def test_ctrl_c_ends_cleanly_and_the_printed_command_goes_on(search, calm, drive, tmp_path):
+def test_ctrl_c_prints_a_working_resume_command(search, undisturbed, drive, tmp_path):
     driver = drive(act="interrupt", batch_size=3, run=str(tmp_path))
     out, said = driver.communicate(timeout=300)
     assert driver.returncode == 130 and "Traceback" not in said
@@ -84,10 +84,10 @@ def test_ctrl_c_ends_cleanly_and_the_printed_command_goes_on(search, calm, drive
     assert (run.path / "trials.parquet").exists()
     code, run, _ = search.resume(run)
     assert code == 0
-    check_run(run, calm)
+    check_run(run, undisturbed)
 
 
-def test_of_two_drivers_that_resume_a_run_one_does_and_the_other_names_it(calm, killed, drive):
+def test_only_one_of_two_resuming_drivers_continues(undisturbed, killed, drive):
     run = killed()
     drivers = [drive(resume=str(run.path)) for _ in range(2)]
     said = [driver.communicate(timeout=300)[1] for driver in drivers]
@@ -98,10 +98,10 @@ def test_of_two_drivers_that_resume_a_run_one_does_and_the_other_names_it(calm, 
         " its end or stop it"
     )
     assert first in said[second] and said[second].count("\n") == 1
-    check_run(run, calm)
+    check_run(run, undisturbed)
 
 
-def test_a_run_directory_copied_to_another_machine_goes_on_there(calm, killed, drive, tmp_path):
+def test_a_copied_run_continues_on_another_machine(undisturbed, killed, drive, tmp_path):
     run = killed()
     there = tmp_path / "another machine" / "kept"
     shutil.copytree(run.path, there)
@@ -114,11 +114,11 @@ def test_a_run_directory_copied_to_another_machine_goes_on_there(calm, killed, d
     out, said = driver.communicate(timeout=300)
     assert driver.returncode == 0, said
     assert out.splitlines()[-1] == f"run: {there}"
-    check_run(RunDirectory(there), calm)
+    check_run(RunDirectory(there), undisturbed)
 
 
 def another_host() -> list[str]:
-    """A prefix that gives a process a host name of its own, where this user may."""
+    """A command prefix that gives a process its own host name, if the user has the permission."""
     return (
         ["unshare", "--uts", "sh", "-c", 'hostname elsewhere; exec "$@"', "sh"]
         if os.geteuid() == 0

@@ -9,13 +9,13 @@ import sys
 import pytest
 import torch
 
-from mtsearch.commands.run import main as run_door
+from mtsearch.commands.run import main as run_command
 from mtsearch.config.errors import BadInput, Damaged
 from mtsearch.jobs.job import Job
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.state import RunState
 from mtsearch.training.state import load_state, save_state
-from tests.chaos.checks import check_run, counted, read
+from tests.chaos.checks import check_run, event_counts, read
 from tests.chaos.conftest import run_in
 from tests.chaos.driver import TRIALS, space_of
 from tests.helpers.fixtures import ROOT
@@ -28,8 +28,8 @@ STATE = {"w": torch.arange(8.0), "n": 3, "x": 0.25, "name": "one"}
 
 
 def damages(folder):
-    """What may become of a checkpoint's files: each cut at some places, each byte of some turned,
-    each gone."""
+    """Damage of a checkpoint's files: each truncated at some positions, single bytes inverted, each
+    missing."""
     for name in ("state.json", "state.safetensors"):
         whole = (folder / name).read_bytes()
         for end in (0, 1, len(whole) // 2, len(whole) - 1):
@@ -39,7 +39,7 @@ def damages(folder):
         yield name, None
 
 
-def test_every_damage_of_a_checkpoint_is_noticed_or_harmless(tmp_path):
+def test_checkpoint_damage_is_detected_or_harmless(tmp_path):
     save_state(tmp_path / "0000", STATE)
     noticed = 0
     for name, content in damages(tmp_path / "0000"):
@@ -70,8 +70,8 @@ for n in range(60):
 """
 
 
-def test_two_processes_may_save_the_same_trial_for_a_moment(tmp_path):
-    """The one that a killed driver left behind, until Ray ends it, and the one that goes on."""
+def test_two_processes_may_briefly_save_one_trial(tmp_path):
+    """The actor of a killed driver, until Ray ends it, and the actor of its successor."""
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "0000")], cwd=ROOT)
         for _ in range(2)
@@ -80,7 +80,7 @@ def test_two_processes_may_save_the_same_trial_for_a_moment(tmp_path):
     assert load_state(tmp_path / "0000") == {"n": 59}
 
 
-def test_a_checkpoint_of_before_there_were_checksums_is_read(tmp_path):
+def test_old_checkpoints_without_checksums_are_read(tmp_path):
     save_state(tmp_path / "0000", STATE)
     path = tmp_path / "0000" / "state.json"
     tree = json.loads(path.read_text())
@@ -90,8 +90,8 @@ def test_a_checkpoint_of_before_there_were_checksums_is_read(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "turned"])
-def test_a_run_whose_checkpoints_are_damaged_trains_them_again_and_says_so(
-    search, undisturbed, drive, tmp_path, damage
+def test_damaged_checkpoints_are_trained_again_with_a_note(
+    search, undisturbed_real, drive, tmp_path, damage
 ):
     driver = drive(act="kill", batch_size=64, report=3, run=str(tmp_path), made="real")
     driver.communicate(timeout=300)
@@ -115,9 +115,9 @@ def test_a_run_whose_checkpoints_are_damaged_trains_them_again_and_says_so(
         )
     code, run, text = search.resume(run, trial_class=TRIALS["real"])
     assert code == 0
-    check_run(run, undisturbed)
+    check_run(run, undisturbed_real)
     for trial in unfinished:
-        assert counted(run, "note")[trial] == 1 and run.state().trials[trial].attempts == 2
+        assert event_counts(run, "note")[trial] == 1 and run.state().trials[trial].attempts == 2
         assert (
             f"{trial}: trained again from its start, as its state could not be read: the"
             " checkpoint " in text
@@ -150,19 +150,19 @@ def spoil(path, how):
 
 
 @pytest.mark.parametrize("how", ["cut", "turned"])
-def test_a_run_on_a_damaged_store_does_not_begin(tmp_path, stored, how, capsys):
+def test_a_damaged_store_prevents_a_new_run(tmp_path, stored, how, capsys):
     data, path = stored
     spoil(path, how)
     raw = space_of("real", str(tmp_path / "results")).raw
     (tmp_path / "toy.yaml").write_text(json.dumps({**raw, "data": data}))
-    assert run_door([f"space={tmp_path / 'toy.yaml'}"]) == 2
+    assert run_command([f"space={tmp_path / 'toy.yaml'}"]) == 2
     said = capsys.readouterr().err
     assert "damaged" in said and "prepare the dataset again" in said and said.count("\n") == 1
     assert not list((tmp_path / "results").rglob("events.jsonl"))
 
 
 @pytest.mark.parametrize("how", ["cut", "turned"])
-def test_a_store_that_is_damaged_in_mid_run_stops_the_run_and_fails_no_trial(tmp_path, stored, how):
+def test_store_damage_stops_the_run_without_failures(tmp_path, stored, how):
     data, path = stored
     spoil(path, how)
     config = space_of("real", str(tmp_path)).defaults
@@ -199,8 +199,8 @@ def test_events_that_do_not_fit_are_named():
 
 
 @pytest.mark.slow
-def test_damaged_tables_are_made_again_from_the_events(calm, tmp_path):
-    run = RunDirectory(shutil.copytree(calm.path, tmp_path / "copy"))
+def test_damaged_tables_are_made_again_from_the_events(undisturbed, tmp_path):
+    run = RunDirectory(shutil.copytree(undisturbed.path, tmp_path / "copy"))
     tables = [run.path / f"{name}.parquet" for name in ("trials", "history", "front")]
     rows = [read(path) for path in tables]
     tables[0].write_bytes(b"")
@@ -272,9 +272,9 @@ print(json.dumps([codes, failed, found]))
 
 
 @pytest.mark.slow
-def test_no_file_of_a_run_is_read_as_a_pickle(undisturbed, tmp_path):
-    """Resume, report, export and a trial that goes on, with all that unpickles watched, and the
-    interpreter asked as well."""
+def test_run_files_are_never_read_as_pickles(undisturbed_real, tmp_path):
+    """Resume, report, export and a continued trial, with all unpickling functions and the audit
+    events of the interpreter recorded."""
     config = space_of("real", str(tmp_path)).defaults
     job = {
         "purpose": "train",
@@ -289,7 +289,7 @@ def test_no_file_of_a_run_is_read_as_a_pickle(undisturbed, tmp_path):
         sys.executable,
         "-c",
         AUDIT,
-        str(undisturbed.path),
+        str(undisturbed_real.path),
         json.dumps(job),
         str(tmp_path / "model"),
     ]

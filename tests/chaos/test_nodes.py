@@ -1,4 +1,4 @@
-"""Whole Ray nodes that die: their trials go on elsewhere from their last state, which lies in the
+"""Whole Ray nodes die: their trials continue on other nodes from their last state, which is in the
 run directory."""
 
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.chaos.checks import check_run, counted
+from tests.chaos.checks import check_run, event_counts
 from tests.chaos.conftest import await_until, run_in
 from tests.helpers.fake import order, release, waits
 from tests.helpers.fixtures import ROOT
@@ -35,7 +35,7 @@ class Nodes:
 
 @pytest.fixture
 def nodes(ray_cluster):
-    """A cluster apart from the one of the other tests."""
+    """A cluster separate from that of the other tests."""
     made = Nodes()
     yield made
     try:
@@ -46,7 +46,7 @@ def nodes(ray_cluster):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_trial_whose_node_dies_goes_on_elsewhere(calm, drive, nodes, tmp_path, workers):
+def test_a_trial_whose_node_dies_goes_on_elsewhere(undisturbed, drive, nodes, tmp_path, workers):
     order("wait", 3, 2)
     more = {"workers": workers, "resources": {"cpu": 1, "collective_timeout": 30}}
     driver = drive(
@@ -60,13 +60,11 @@ def test_a_trial_whose_node_dies_goes_on_elsewhere(calm, drive, nodes, tmp_path,
     out, said = driver.communicate(timeout=400)
     assert driver.returncode == 0, (out, said)
     run = run_in(tmp_path)
-    check_run(run, calm)
-    assert counted(run, "start")["0002"] == 2
+    check_run(run, undisturbed)
+    assert event_counts(run, "start")["0002"] == 2
 
 
-def test_a_driver_whose_head_node_dies_ends_and_its_run_goes_on_elsewhere(
-    search, calm, drive, nodes, tmp_path
-):
+def test_a_run_continues_after_head_node_death(search, undisturbed, drive, nodes, tmp_path):
     order("wait", 3, 2)
     soon = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
     driver = drive(cluster=nodes.address, run=str(tmp_path), environment=soon)
@@ -77,4 +75,4 @@ def test_a_driver_whose_head_node_dies_ends_and_its_run_goes_on_elsewhere(
     assert driver.returncode != 0
     code, run, _ = search.resume(run_in(tmp_path))
     assert code == 0
-    check_run(run, calm)
+    check_run(run, undisturbed)

@@ -7,32 +7,30 @@ import threading
 import pytest
 
 from mtsearch.runs.directory import RunDirectory
-from tests.chaos.checks import check_run, counted
+from tests.chaos.checks import check_run, event_counts
 from tests.chaos.driver import TRIALS, space_of
 from tests.helpers.fake import order, release, until, waits
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_killed_actor_continues_from_its_last_state_and_tells_all_once(search, calm):
+def test_a_killed_actor_repeats_no_report(search, undisturbed):
     order("die", 2, 1)
     order("die", 3, 3)
     order("die", 1, 99)  # while it is tested
     code, run, _ = search(space_of("fake", str(search.root)))
     assert code == 0
-    check_run(run, calm)
-    assert counted(run, "start") == {
+    check_run(run, undisturbed)
+    assert event_counts(run, "start") == {
         row["trial"]: 2 if row["trial"] in ("0001", "0002") else 1 for row in run.rows()
     }
 
 
-def test_a_trial_whose_process_keeps_dying_fails_after_as_many_attempts_as_it_may_have(
-    search, calm
-):
+def test_a_trial_fails_after_its_allowed_attempts(search, undisturbed):
     order("exit", 2, 1)
     code, run, _ = search(space_of("fake", str(search.root), max_failures=1))
     assert code == 0
-    check_run(run, calm, differ=["0001"])
+    check_run(run, undisturbed, differ=["0001"])
     row = run.rows()[1]
     assert (
         row["attempts"] == 2
@@ -41,21 +39,21 @@ def test_a_trial_whose_process_keeps_dying_fails_after_as_many_attempts_as_it_ma
     )
 
 
-def test_a_process_that_dies_or_stops_before_its_trials_first_report_is_replaced(search, calm):
+def test_processes_lost_before_reporting_are_replaced(search, undisturbed):
     order("die", 2, 0)  # in a process that has trained before
     order("stop", 4, 0)
     code, run, text = search(
         space_of("fake", str(search.root), {"resources": {"cpu": 0.5, "report_timeout": 8}})
     )
     assert code == 0
-    check_run(run, calm)
-    assert counted(run, "start") == {
+    check_run(run, undisturbed)
+    assert event_counts(run, "start") == {
         row["trial"]: 2 if row["trial"] in ("0001", "0003") else 1 for row in run.rows()
     }
     assert "0001: its process died; it continues from its start" in text
 
 
-def test_a_test_whose_process_died_while_it_had_nothing_to_do_is_made_by_another(search, calm):
+def test_a_test_moves_from_a_dead_idle_process(search, undisturbed):
     order("wait", 7, 3)  # while the other slot ends the last trial and has nothing to do
 
     def kill_the_idle():
@@ -73,34 +71,34 @@ def test_a_test_whose_process_died_while_it_had_nothing_to_do_is_made_by_another
     code, run, _ = search(space_of("fake", str(search.root)))
     thread.join()
     assert code == 0
-    check_run(run, calm)
+    check_run(run, undisturbed)
 
 
-def test_a_stopped_actor_is_given_up_and_its_trial_goes_on_elsewhere(search, calm):
+def test_a_stopped_actor_is_replaced(search, undisturbed):
     order("stop", 3, 2)
     code, run, text = search(
         space_of("fake", str(search.root), {"resources": {"cpu": 0.5, "report_timeout": 8}})
     )
     assert code == 0
-    check_run(run, calm)
-    assert counted(run, "start")["0002"] == 2
+    check_run(run, undisturbed)
+    assert event_counts(run, "start")["0002"] == 2
     assert "0002: no report within `resources.report_timeout` (8 s), its process is killed" in text
 
 
-def test_real_trials_killed_in_mid_training_end_bit_for_bit_as_they_would_have(search, undisturbed):
+def test_trials_killed_in_training_end_bit_identically(search, undisturbed_real):
     order("die", 32, 2)
     order("die", 64, 3)
     code, run, _ = search(space_of("real", str(search.root)), trial_class=TRIALS["real"])
     assert code == 0
-    check_run(run, undisturbed)
-    assert counted(run, "start") == {"0000": 2, "0001": 2}
+    check_run(run, undisturbed_real)
+    assert event_counts(run, "start") == {"0000": 2, "0001": 2}
 
 
 @pytest.mark.parametrize("act", ["die", "stop"])
-def test_a_search_loses_nothing_with_a_worker_of_a_group(search, calm, act):
+def test_losing_a_group_worker_loses_no_results(search, undisturbed, act):
     order(act, 3, 2)
     more = {"workers": 2, "resources": {"cpu": 0.5, "collective_timeout": 20}}
     code, run, _ = search(space_of("fake", str(search.root), more, slots=1))
     assert code == 0
-    check_run(run, calm)
-    assert counted(run, "start")["0002"] == 2
+    check_run(run, undisturbed)
+    assert event_counts(run, "start")["0002"] == 2

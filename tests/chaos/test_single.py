@@ -49,7 +49,7 @@ def numbers(run):
 
 
 @pytest.mark.slow
-def test_a_training_that_was_ended_goes_on_bit_for_bit(tmp_path):
+def test_an_interrupted_training_continues_bit_identically(tmp_path):
     begun = [*WORDS, *SPARSE, f"results.root={tmp_path}"]
     code, _, err = finished(training(*begun, "results.run=whole"))
     assert code == 0, err

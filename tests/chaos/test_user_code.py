@@ -1,4 +1,4 @@
-"""Trials whose own code goes wrong: each ends as failed with its reason, and the search goes on."""
+"""Trials whose code fails: each ends as failed with its reason, and the search continues."""
 
 import json
 import os
@@ -17,7 +17,7 @@ CGROUP = Path("/sys/fs/cgroup/memory")
 
 
 @pytest.mark.slow
-def test_what_fails_fails_alone(search, calm):
+def test_what_fails_fails_alone(search, undisturbed):
     order("raise", 1, 2)
     order("nan", 2, 3)
     order("nan", 3, 2)  # not the selected report
@@ -28,7 +28,7 @@ def test_what_fails_fails_alone(search, calm):
     assert code == 0
     rows = {row["trial"]: row for row in run.rows()}
     failed = {
-        "0000": "ValueError: the trial was told to raise",
+        "0000": "ValueError: the trial was ordered to raise",
         "0001": "`val/image/error` is nan in its selected report",
         "0003": "MemoryError",
         "0004": "TypeError: Object of type FakeTrial is not JSON serializable",
@@ -36,7 +36,7 @@ def test_what_fails_fails_alone(search, calm):
     assert {name: row["reason"] for name, row in rows.items() if row["state"] == "failed"} == failed
     assert all(reason in text for reason in failed.values())
     assert rows["0002"]["state"] == "done"
-    check_run(run, calm, differ=[*failed, "0002"])
+    check_run(run, undisturbed, differ=[*failed, "0002"])
 
 
 @pytest.fixture
@@ -53,20 +53,20 @@ def cgroup():
 
 
 @pytest.mark.cluster
-def test_a_trial_that_the_kernel_kills_for_want_of_memory_is_continued(search, calm, cgroup):
+def test_a_trial_killed_for_memory_is_continued(search, undisturbed, cgroup):
     order("oom", 2, 2, os.getpid())
     code, run, _ = search(space_of("fake", str(search.root)))
     assert "oom_kill 1" in (cgroup / "memory.oom_control").read_text()
     assert code == 0
-    check_run(run, calm)
+    check_run(run, undisturbed)
     assert run.rows()[1]["attempts"] == 2
 
 
-def test_a_reason_that_is_no_text_can_be_written():
+def test_undecodable_failure_reasons_can_be_written():
     assert reason_of(ValueError("no file \udcff")) == "ValueError: no file ?"
 
 
-def test_a_trial_that_diverges_fails_with_the_reason_and_what_to_do(tmp_path):
+def test_a_diverging_trial_fails_with_advice(tmp_path):
     config = space_of("real", str(tmp_path)).defaults | {"optimizer": {"name": "sgd", "lr": 1e30}}
     job = {
         "purpose": "train",

@@ -12,7 +12,7 @@ COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "ip", "nsenter")
 
 @pytest.fixture(scope="session")
 def slurm():
-    """A SLURM with two nodes; installed where it is missing and can be, else the test is
+    """A SLURM with two nodes; installed if it is missing; if that fails, the test is
     skipped."""
     if os.geteuid() != 0:
         pytest.skip("SLURM's daemons and network namespaces need root")

@@ -1,5 +1,5 @@
-"""A plug-in for tests: trials that leave word of their node and, in a chosen epoch, wait until a
-file lets them go on."""
+"""A plug-in for tests: trials that record their node and wait in a chosen epoch until a file
+exists."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Machines for tests of the launcher: namespaces of their own on this host, so that nothing of the
-test reaches another Ray cluster.
+"""Machines for tests of the launcher: namespaces on this host, isolated from other Ray
+clusters.
 
-One namespace holds the laptop and, inside it, one namespace each the nodes: processes (so that `ray
+One namespace is the laptop and contains one namespace per node: processes (so that `ray
 stop` sees its own machine only), network (so that every node has an address and all of its ports)
 and mounts (a home, `/tmp` and `/run` of its own). When the laptop's first process ends, the kernel
 ends everything inside.
@@ -31,13 +31,13 @@ PasswordAuthentication no
 
 
 def install() -> None:
-    """Install what is missing, where that can be done; `why_not` says whether it could."""
+    """Install missing programs if possible; `why_not` reports the result."""
     if os.geteuid() == 0 and any(shutil.which(tool) is None for tool in TOOLS):
         subprocess.run(["sh", str(Path(__file__).with_name("install.sh"))], capture_output=True)
 
 
 def why_not() -> str | None:
-    """What this host lacks, as one sentence; None when machines can be made."""
+    """What this host lacks, as one sentence; None if machines can be created."""
     if os.geteuid() != 0:
         return "namespaces and sshd need root: run `make test-cluster` as root"
     for tool in TOOLS:
@@ -66,7 +66,7 @@ def why_not() -> str | None:
     return (
         None
         if tried.returncode == 0
-        else f"this host lets nobody make namespaces: {tried.stderr.decode().strip()}"
+        else f"this host does not allow namespaces: {tried.stderr.decode().strip()}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Programs that the tests of clusters drive, from Debian's packages."""
+"""Debian packages that the tests of clusters need."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 
 def provide(what: str, *commands: str) -> None:
-    """Have the commands on PATH, installed where they are missing and can be; else the test is
+    """Have the commands on PATH, installed if they are missing; if that fails, the test is
     skipped."""
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
     if all(shutil.which(command) for command in commands):

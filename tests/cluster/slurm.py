@@ -1,5 +1,5 @@
-"""A real SLURM with two nodes on this machine: a controller and two daemons, each of these in a
-network namespace of its own."""
+"""A real SLURM with two nodes on this machine: a controller and two daemons, each in its own
+network namespace."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Slurm:
     commands need.
 
     Namespaces, interfaces, subnet, ports and folders belong to this process alone, so that two of
-    these do not meet on one machine.
+    these do not conflict on one machine.
     """
 
     def __init__(self) -> None:
@@ -67,9 +67,8 @@ class Slurm:
 
     def _up(self) -> None:
         remove_networks_of_the_dead()
-        self.folder = Path(
-            tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
-        )  # short: Ray's sockets lie below it
+        # Short: Ray's sockets lie below it.
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._network()
         host = socket.gethostname().split(".")[0]
@@ -83,7 +82,7 @@ class Slurm:
             )
         (self.folder / "slurm.conf").write_text(conf)
         (self.folder / "state").mkdir()
-        self.folder.chmod(0o755)  # munge wants its socket to be reachable
+        self.folder.chmod(0o755)  # munge requires a reachable socket
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
@@ -108,9 +107,8 @@ class Slurm:
         )
         until(lambda: (self.folder / "munge.sock").exists(), 30, "munged makes its socket")
         self._daemon("slurmctld", "-D", "-c")
-        for node in (
-            NODES
-        ):  # `ip netns exec` would hide /sys/fs/cgroup, without which slurmd does not start
+        # `ip netns exec` would hide /sys/fs/cgroup, without which slurmd does not start.
+        for node in NODES:
             self._daemon(
                 "nsenter", f"--net=/var/run/netns/{self.name}{node}", "slurmd", "-D", "-N", node
             )
@@ -155,7 +153,7 @@ class Slurm:
         self._daemons.append(process)
 
     def _stop_daemons(self) -> None:
-        """End the jobs, then the daemons, then whatever of the jobs a daemon could not end."""
+        """End the jobs, then the daemons, then the processes of jobs that a daemon could not end."""
         with contextlib.suppress(Exception):
             self.call("scancel", "--user=root")
             until(lambda: not self.call("squeue", "-h"), 60, "all jobs have ended")
@@ -225,7 +223,7 @@ class Slurm:
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
-            with contextlib.suppress(OSError):  # it ends in this moment
+            with contextlib.suppress(OSError):  # it has just ended
                 given = (entry / "environ").read_bytes() + b"\0"
                 words = (entry / "cmdline").read_bytes()
                 ours = all(mark in given for mark in marks)
@@ -240,7 +238,7 @@ class Slurm:
 
 
 def until(happened: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for what no event tells. Raises AssertionError after so many seconds."""
+    """Poll until a condition is met. Raises AssertionError after the given seconds."""
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
@@ -248,8 +246,8 @@ def until(happened: Callable[[], object], seconds: float, what: str) -> None:
 
 
 def remove_networks_of_the_dead() -> None:
-    """Delete namespaces and bridges of test runs that were killed: their names hold a process id
-    that nobody has."""
+    """Delete namespaces and bridges of test runs that were killed: their names contain the id of a
+    process that does not exist."""
     for name in re.findall(rf"^({PREFIX}\d+n[12])\b", _ip("netns", "list"), re.MULTILINE):
         if not Path(f"/proc/{name[len(PREFIX) : -2]}").exists():
             _ip("netns", "delete", name)

@@ -1,4 +1,4 @@
-"""launch/cluster_local.yaml on a head and a worker of their own: `ray up`, `ray job submit`, `ray
+"""launch/cluster_local.yaml on a separate head and worker: `ray up`, `ray job submit`, `ray
 down`, from a laptop."""
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tests.cluster.machines import NETWORK, Machine, install, machines, why_not
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
 HEAD, WORKER = f"{NETWORK}.11", f"{NETWORK}.12"
-LONG = 600.0  # seconds; on a quiet machine the longest command takes a tenth
-# Another Ray cluster's process of the same user, as `ray stop` and everybody else would see it.
+LONG = 600.0  # seconds; on an idle machine the longest command takes a tenth
+# Another Ray cluster's process of the same user, as `ray stop` would see it.
 NEIGHBOUR = ["bash", "-c", "exec -a 'raylet --session_dir=/tmp/ray/session_other' sleep 3600"]
 
 
@@ -39,7 +39,7 @@ def prepare(node: Machine) -> None:
 
 
 def settings(keys: Path) -> str:
-    """The shipped file with its four blanks filled in."""
+    """The shipped file with its four placeholders filled in."""
     text = (ROOT / "launch" / "cluster_local.yaml").read_text()
     for blank, value in {
         "head_ip: HEAD": f"head_ip: {HEAD}",
@@ -121,7 +121,7 @@ def launched(tmp_path_factory):
         yield Launched(folder, laptop, nodes)
 
 
-def test_a_submitted_search_trains_on_both_nodes_with_a_token(launched):
+def test_a_submitted_search_uses_both_nodes(launched):
     search = [
         "python",
         "-m",
@@ -158,7 +158,7 @@ except BadInput as error:
 """
 
 
-def test_what_a_search_on_the_cluster_lacks_is_one_sentence(launched):
+def test_missing_cluster_parts_are_named_in_one_sentence(launched):
     script = launched.folder / "faults.py"
     script.write_text(FAULTS)
     python = str(launched.head.home / "mtsearch-node" / "bin" / "python")
@@ -214,7 +214,7 @@ def test_what_a_search_on_the_cluster_lacks_is_one_sentence(launched):
     assert after(120, rf"node {WORKER} of the cluster has no mtsearch\. Install this one .*")(none)
 
 
-def test_results_that_only_the_head_sees_are_refused_before_anything_is_trained(launched):
+def test_results_visible_only_to_the_head_are_refused(launched):
     words = [
         "--",
         "python",
@@ -236,7 +236,7 @@ def test_results_that_only_the_head_sees_are_refused_before_anything_is_trained(
     )
 
 
-def test_a_folder_that_is_sent_along_goes_before_what_the_nodes_have_installed(launched):
+def test_working_dir_precedes_installed_packages(launched):
     clone = launched.laptop.home / "clone"
     for name in ("mtsearch", "search_spaces", "datasets"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -253,7 +253,7 @@ def test_a_folder_that_is_sent_along_goes_before_what_the_nodes_have_installed(l
     assert f"joined {sent}\n" in text and sent != installed
 
 
-def test_taking_it_down_ends_this_cluster_and_no_other(launched):
+def test_down_ends_only_its_own_cluster(launched):
     ours = "=/tmp/mtsearch-ray/session_"
     neighbours = [node.start(NEIGHBOUR) for node in (launched.head, launched.worker)]
     assert launched.there(launched.head, ours) and launched.there(launched.worker, ours)

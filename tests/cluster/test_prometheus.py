@@ -108,9 +108,8 @@ def test_every_panel_finds_data_of_a_real_run(prometheus, tmp_path):
         if not values or max(values) <= 0:
             empty.append(title)
     gpu = shutil.which("nvidia-smi") is not None
-    assert empty == [
-        title for title, _ in QUERIES if "GPU" in title and not gpu
-    ]  # without a GPU there is no memory of one to show
+    # Without a GPU there are no metrics of GPU memory.
+    assert empty == [title for title, _ in QUERIES if "GPU" in title and not gpu]
     scraped = asked(port, "/api/v1/query_range", query="up", **span)["data"]["result"]
     assert {series["metric"]["instance"].rpartition(":")[0] for series in scraped} == {"127.0.0.1"}
     states = asked(port, "/api/v1/query_range", query="ray_mtsearch_trials", **span)["data"][

@@ -1,5 +1,5 @@
-"""launch/slurm.sbatch on a real SLURM with two nodes. A neighbour's job runs on the same nodes all
-the while."""
+"""launch/slurm.sbatch on a real SLURM with two nodes. Another job runs on the same nodes
+during the tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cluster.slurm import NODES, Slurm, until
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "launch" / "slurm.sbatch"
-LONG = 400  # seconds; a search takes a tenth of that on a quiet machine
+LONG = 400  # seconds; a search takes a tenth of that on an idle machine
 
 
 class Job:
@@ -139,11 +139,9 @@ def job(slurm, folder, request):
     return Job(slurm, folder / request.node.name)
 
 
-def test_a_search_runs_on_both_nodes_and_leaves_nothing_but_its_run(slurm, folder, neighbour):
+def test_a_search_uses_both_nodes_and_cleans_up(slurm, folder, neighbour):
     first = 20000 + slurm.next_job() * 4
-    with slurm.listener(
-        NODES[0], first + 1
-    ) as stranger:  # one of the ports that the job would take first
+    with slurm.listener(NODES[0], first + 1) as stranger:  # a port that the job would use first
         job = Job(slurm, folder / "first")
         job.until_half_done()
         assert f"127.0.0.1:{first + 5} " in job.output
@@ -162,7 +160,7 @@ def test_a_search_runs_on_both_nodes_and_leaves_nothing_but_its_run(slurm, folde
     assert job.leftovers() == []
 
 
-def test_a_cancelled_job_leaves_nothing_and_goes_on_when_it_is_requeued(slurm, job, neighbour):
+def test_a_cancelled_job_continues_when_requeued(slurm, job, neighbour):
     job.until_half_done()
     slurm.call("scancel", job.id)
     assert job.until_ended() == "CANCELLED"
@@ -172,18 +170,16 @@ def test_a_cancelled_job_leaves_nothing_and_goes_on_when_it_is_requeued(slurm, j
     slurm.call("scontrol", "requeue", job.id)
     job.until_state("RUNNING")
     assert job.until_ended() == "COMPLETED", job.output
-    assert (
-        job.finished() and job.attempts()[0] == 1
-    )  # the other one may have been started once more while all was being ended
+    # The other trial may have been restarted during the cancellation.
+    assert job.finished() and job.attempts()[0] == 1
     assert list(job.run.events())[: len(before)] == before
     assert job.leftovers() == []
 
 
-def test_near_its_time_limit_a_job_saves_ends_its_ray_and_requeues_itself(slurm, job, neighbour):
+def test_a_job_requeues_itself_near_its_limit(slurm, job, neighbour):
     job.until_half_done()
-    slurm.call(
-        "scancel", "--batch", "--signal=USR1", job.id
-    )  # what `--signal=B:USR1@120` has SLURM send
+    # The signal that SLURM sends for `--signal=B:USR1@120`.
+    slurm.call("scancel", "--batch", "--signal=USR1", job.id)
     job.until_state("PENDING")
     assert job.leftovers() == []
     assert (

@@ -1,4 +1,4 @@
-"""A cache folder of the test's own, and no data root unless the test gives one."""
+"""A separate cache folder for each test, and no data root unless the test sets one."""
 
 import pytest
 

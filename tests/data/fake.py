@@ -1,4 +1,4 @@
-"""Small synthetic data in every layout that users have."""
+"""Small synthetic data in every supported layout."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Synthetic trees of scene sets: images of one colour that says which image it is."""
+"""Synthetic scene sets: images of one colour, which encodes the number of the image."""
 
 import io
 
@@ -11,7 +11,7 @@ FORMATS = {"png": {"format": "PNG"}, "tif": {"format": "TIFF", "compression": "p
 
 
 def picture(number, height=8, width=8, ending="png"):
-    """An image whose colour holds its number."""
+    """An image whose colour encodes its number."""
     buffer = io.BytesIO()
     pixels = np.full((height, width, 3), (number // 256, number % 256, 77), np.uint8)
     Image.fromarray(pixels).save(buffer, **FORMATS[ending])
@@ -29,7 +29,7 @@ def members(dataset):
 
 
 def counts(dataset):
-    """The numbers of images to train on, to validate on and to test on."""
+    """The numbers of training, validation and test images."""
     return tuple(len(dataset.splits[name]) for name in ("train", "val", "test"))
 
 
@@ -46,7 +46,7 @@ def scene_files(card, per_class, size=8, ending="png"):
 
 
 def encoded(texts):
-    """Texts as the bytes that files hold."""
+    """Texts as bytes."""
     return {name: text.encode() for name, text in texts.items()}
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of images without an upright: quarter turns, zoom, light."""
+"""Augmentation of images without an upright direction: quarter turns, zoom, light."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def augmented(augment, memory_format=torch.contiguous_format):
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_quarter_turns_lose_no_pixel_and_move_masks_along(memory_format):
+def test_quarter_turns_keep_all_pixels_and_masks(memory_format):
     images, masks = augmented(Augment(quarter_turns=True), memory_format)
     turns = set()
     for before, image, mask in zip(IMAGES, images, masks, strict=True):
@@ -48,20 +48,20 @@ def test_quarter_turns_lose_no_pixel_and_move_masks_along(memory_format):
 def test_zoom_enlarges_a_part_that_lies_inside():
     images, masks = augmented(Augment(zoom=0.5))
     for before, image, mask in zip(IMAGES, images, masks, strict=True):
-        assert set(mask.flatten().tolist()) <= set(
-            before[0].flatten().tolist()
-        )  # nothing from outside, which would be -1
+        # No pixel from outside, which would be -1.
+        assert set(mask.flatten().tolist()) <= set(before[0].flatten().tolist())
         assert torch.equal((image[0] * 255).round().long(), mask)
     move = draw(Augment(zoom=0.5), 1000, torch.Generator().manual_seed(0))
     assert 0.5 <= move.crop[:, 0].min() < 0.52 and 0.98 < move.crop[:, 0].max() <= 1
     corner = source_pixels(Move(**STILL, crop=torch.tensor([[0.6, -1.0, 1.0]])), 8, 8).view(8, 8)
     rows, columns = corner // 10 - 1, corner % 10 - 1
+    # A side of 4.2 pixel steps at the upper right.
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (
         0,
         4,
         3,
         7,
-    )  # a side of 4.2 pixel steps at the upper right
+    )
     whole = source_pixels(Move(**STILL, crop=torch.tensor([[1.0, 0.3, -0.7]])), 8, 8)
     assert torch.equal(whole, source_pixels(Move(**STILL), 8, 8))
 

@@ -1,4 +1,4 @@
-"""Batches: in order and exact without a generator; seeded and equal to the plain twin with one."""
+"""Batches: ordered and exact without a generator; seeded and equal to a plain reference with one."""
 
 import math
 
@@ -44,7 +44,7 @@ def by_hand(images, mean, std):
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_without_generator_a_pass_is_in_order_whole_and_repeatable(memory_format, channels):
+def test_without_generator_passes_are_ordered_and_complete(memory_format, channels):
     data = split(shape=(channels, 6, 8))
     loader = batches(data, memory_format=memory_format)
     first, second = list(loader), list(loader)
@@ -65,7 +65,7 @@ def test_without_generator_a_pass_is_in_order_whole_and_repeatable(memory_format
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("augment", [None, Augment(rotation=20, crop=2, flip=True)])
-def test_with_a_generator_every_example_comes_once_and_the_seed_decides(memory_format, augment):
+def test_shuffled_passes_contain_every_example_once(memory_format, augment):
     def run(seed):
         return list(
             batches(
@@ -87,7 +87,7 @@ def test_with_a_generator_every_example_comes_once_and_the_seed_decides(memory_f
     assert all(x.is_contiguous(memory_format=memory_format) for x, _ in a)
 
 
-def test_shuffled_batches_hold_the_right_image_beside_each_label():
+def test_shuffled_batches_keep_images_and_labels_paired():
     data = split()
     for images, labels in batches(data, generator=torch.Generator().manual_seed(3)):
         torch.testing.assert_close(
@@ -129,7 +129,7 @@ def test_both_memory_formats_give_the_same_values():
 
 
 def moved_plainly(image, flip, angle, offset, fill):
-    """The plain twin, pixel by pixel: mirror; rotate about the centre, nearest pixel; pad and
+    """Plain reference implementation, pixel by pixel: mirror; rotate about the centre, nearest pixel; pad and
     crop."""
     height, width = image.shape
     source = [list(reversed(row)) if flip else list(row) for row in image.tolist()]
@@ -159,9 +159,7 @@ def moved_plainly(image, flip, angle, offset, fill):
     st.sampled_from([(6, 8), (7, 7), (5, 4)]),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_one_gather_equals_mirroring_rotating_and_cropping_pixel_by_pixel(
-    flip, degrees, down, right, size
-):
+def test_one_gather_equals_pixelwise_augmentation(flip, degrees, down, right, size):
     height, width = size
     image = torch.arange(1, height * width + 1, dtype=torch.uint8).view(1, 1, height, width)
     angle = math.radians(degrees)
@@ -262,7 +260,7 @@ def test_draws_keep_to_their_ranges():
     assert not still.angle.any() and not still.offset.any()
 
 
-def test_dense_labels_move_with_their_image_and_new_pixels_are_not_labelled():
+def test_dense_labels_move_with_their_image():
     data = split()
     for images, labels in batches(
         data,
@@ -278,7 +276,7 @@ def test_dense_labels_move_with_their_image_and_new_pixels_are_not_labelled():
         assert bytes_[outside].abs().max() < 1e-3
 
 
-def test_dense_labels_of_each_task_get_its_own_value_for_new_pixels():
+def test_each_task_ignores_pixels_by_its_own_value():
     data = split()
     first = data.images[:, 0]
     labels = {
@@ -313,7 +311,7 @@ def test_dense_labels_of_each_task_get_its_own_value_for_new_pixels():
         torch.testing.assert_close(moved["normals"].nan_to_num(0), bytes_, rtol=0, atol=1e-3)
 
 
-def test_one_value_for_new_pixels_is_for_whole_numbers_and_floats_get_nan():
+def test_float_labels_of_new_pixels_are_nan():
     data = split()
     data = Split(
         data.images, {"road": data.images[:, 0].long(), "depth": data.images[:, 0].float()}
@@ -324,7 +322,7 @@ def test_one_value_for_new_pixels_is_for_whole_numbers_and_floats_get_nan():
         assert (moved["road"] == 300).equal(moved["depth"].isnan())
 
 
-def test_a_value_for_new_pixels_that_the_labels_cannot_hold_is_refused():
+def test_ignore_values_that_labels_cannot_hold_are_refused():
     with pytest.raises(ValueError, match="`dense`"):
         batches(
             split(),

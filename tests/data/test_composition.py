@@ -1,5 +1,5 @@
-"""MultiMNIST and Cifar10Mnist as the specification says (mdmtn.md, sections 10 and 15.21), and the
-faults it lists mended."""
+"""MultiMNIST and Cifar10Mnist according to the specification (mdmtn.md, sections 10 and 15.21), with
+the faults that it lists corrected."""
 
 from fractions import Fraction
 
@@ -28,7 +28,7 @@ def arrays(split):
 
 
 @given(st.integers(0, 255), st.integers(0, 255))
-def test_a_blended_pixel_is_the_half_half_mean_to_half_a_grey_level(digit, colour):
+def test_blended_pixels_are_means_within_rounding(digit, colour):
     out = blend(np.full((1, 1, 1, 3), colour, np.uint8), np.full((1, 1, 1), digit, np.uint8))
     if digit == 0:
         assert (out == colour).all()
@@ -36,7 +36,7 @@ def test_a_blended_pixel_is_the_half_half_mean_to_half_a_grey_level(digit, colou
         assert (abs(out.astype(float) - (128 * digit + 127 * colour) / 255) <= 0.5).all()
 
 
-def test_cifar10_mnist_composes_image_i_with_digit_i_of_its_side(tmp_path):
+def test_cifar10_mnist_pairs_image_i_with_digit_i(tmp_path):
     dataset = open_dataset(
         DataConfig(dataset="cifar10_mnist", root=write_root(tmp_path), val_fraction=0.2)
     )
@@ -52,9 +52,8 @@ def test_cifar10_mnist_composes_image_i_with_digit_i_of_its_side(tmp_path):
     for name, (index, (images, classes), (inks, numbers)) in sides.items():
         out, labels = arrays(dataset.splits[name])
         for row, i in enumerate(index):
-            big = np.asarray(
-                Image.fromarray(inks[i]).resize((32, 32))
-            )  # Pillow's default, as in the specification
+            # Pillow's default, as in the specification.
+            big = np.asarray(Image.fromarray(inks[i]).resize((32, 32)))
             pixels = out[row].transpose(1, 2, 0)
             assert (pixels[big == 0] == images[i][big == 0]).all()
             wanted = (128 * big[..., None].astype(float) + 127 * images[i].astype(float)) / 255
@@ -70,7 +69,7 @@ def test_too_few_digits_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("sides", ["train and test", "none"])
-def test_class_folders_on_both_sides_pair_classes_and_digits_by_chance(tmp_path, sides):
+def test_class_folders_pair_classes_and_digits_randomly(tmp_path, sides):
     for prefix, classes in (("cifar10", CLASSES), ("MNIST", [str(n) for n in range(10)])):
         files = image_files(train=500, test=300, classes=classes, prefix=prefix)
         if sides == "none":
@@ -93,7 +92,7 @@ def test_class_folders_on_both_sides_pair_classes_and_digits_by_chance(tmp_path,
         assert 0.01 < (image == digit).mean() < 0.25, name
 
 
-def test_the_order_of_the_colour_images_has_no_salt(tmp_path):
+def test_colour_images_are_ordered_without_salt(tmp_path):
     """Pinned: the checksum of Cifar10Mnist with CIFAR-10 in class folders and official digits."""
     write_tree(tmp_path, image_files())
     write_mnist(tmp_path / "MNIST")
@@ -111,7 +110,7 @@ def test_digits_are_enlarged_as_pillow_does_by_default():
 # ---------------------------------------------------------------- MultiMNIST
 
 
-def test_the_canvas_overlaps_in_22_rows_and_leaves_two_empty():
+def test_canvas_overlaps_in_22_rows():
     left, right = np.full((1, 28, 28), 100, np.uint8), np.full((1, 28, 28), 200, np.uint8)
     canvas = overlay(left, right)[0]
     assert canvas.shape == (36, 36)
@@ -125,7 +124,7 @@ def test_the_canvas_overlaps_in_22_rows_and_leaves_two_empty():
 
 
 def bilinear(canvas):
-    """The plain twin: bilinear scaling with pixel centres aligned, in exact fractions, rounded half
+    """Plain reference implementation: bilinear scaling with pixel centres aligned, in exact fractions, rounded half
     up."""
     out = np.zeros((28, 28), int)
     for i in range(28):
@@ -149,7 +148,7 @@ def test_scaling_agrees_with_exact_fractions(seed):
     assert (shrink(np.full((1, 36, 36), 255, np.uint8)) == 255).all()
 
 
-def test_multimnist_draws_partners_from_the_own_side_of_the_split(tmp_path):
+def test_multimnist_draws_partners_within_the_split(tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw", train=60, test=20)
     dataset = open_dataset(DataConfig(dataset="multimnist", root=tmp_path, val_fraction=0.25))
     images, numbers = digits(60)
@@ -165,7 +164,7 @@ def test_multimnist_draws_partners_from_the_own_side_of_the_split(tmp_path):
         ).reshape(len(index), len(index), 28, 28)
         for row, i in enumerate(index):
             partners = [k for k in range(len(index)) if (pairs[row, k] == out[row, 0]).all()]
-            assert len(partners) == 1  # a partner from this side, and no other, makes this image
+            assert len(partners) == 1  # exactly one partner of this split gives this image
             assert (
                 found["left"][row] == labels[i]
                 and found["right"][row] == labels[index[partners[0]]]
@@ -173,7 +172,7 @@ def test_multimnist_draws_partners_from_the_own_side_of_the_split(tmp_path):
     assert not set(train) & set(val)
 
 
-def test_the_test_split_does_not_depend_on_the_split_seed(tmp_path):
+def test_test_split_is_independent_of_split_seed(tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw")
     a, b = (
         open_dataset(DataConfig(dataset="multimnist", root=tmp_path, split_seed=seed))
@@ -220,7 +219,7 @@ def test_a_cut_uses_every_item_once(count, fraction, seed):
     st.floats(0.1, 0.5),
     st.integers(0, 9),
 )
-def test_a_cut_keeps_groups_whole_and_every_class_in_the_rest(items, fraction, seed):
+def test_splits_keep_groups_whole_and_classes_present(items, fraction, seed):
     labels = np.array([label for label, _ in items])
     groups = np.array([label * 10 + group for label, group in items])
     rest, part = split_indices(labels, fraction, seed, groups)
@@ -238,7 +237,7 @@ def test_orders_are_frozen():
     assert order(8, 42).tolist() == [4, 3, 7, 6, 0, 1, 5, 2]
 
 
-def test_a_card_with_an_unknown_kind_or_wrong_tasks_is_refused(tmp_path):
+def test_unknown_kinds_and_wrong_tasks_are_refused(tmp_path):
     card = load_card("multimnist")
     with pytest.raises(BadInput, match="Did you mean `multimnist`"):
         read_source(card.model_copy(update={"source": {**card.source, "kind": "multimnst"}}))

@@ -1,4 +1,4 @@
-"""The embedded datasets pass the public suite; those that take long to make among the slow
+"""The embedded datasets pass the public conformance suite; those that take long to build are slow
 tests."""
 
 import pytest
@@ -11,9 +11,8 @@ QUICK = ("multidigits",)
 
 for _name, _card in list_cards().items():
     if _card.embedded:
-        _far = (
-            {"statistics": 1.0} if _card.source["kind"] == "degraded" else {}
-        )  # images that are seen as they are, not normalised
+        # Degraded images are not normalised.
+        _far = {"statistics": 1.0} if _card.source["kind"] == "degraded" else {}
         _attributes = {
             **_far,
             "data": DataConfig(dataset=_name),

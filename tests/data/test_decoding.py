@@ -1,4 +1,4 @@
-"""Image files of all modes as pixels of 8 bits."""
+"""Decoding of image files of all modes to 8-bit pixels."""
 
 import io
 

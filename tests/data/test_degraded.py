@@ -1,5 +1,5 @@
-"""Degraded images with the images themselves as targets (mto.md 2.4): what is seen, what is asked
-for, and that both move together."""
+"""Degraded images with the original images as targets (mto.md 2.4): inputs, targets, and their
+common augmentation."""
 
 import math
 
@@ -54,7 +54,7 @@ def opened(root, path, **changes):
 NOISE = {"how": "denoise", "factor": None, "sigma": 20}
 
 
-def test_the_target_is_the_luma_of_the_image_and_the_input_a_coarse_form_of_it(tmp_path):
+def test_targets_are_luma_and_inputs_are_degraded(tmp_path):
     write_tree(tmp_path, image_files())
     dataset = opened(tmp_path, card(tmp_path))
     assert {name: len(split) for name, split in dataset.splits.items()} == {
@@ -77,7 +77,7 @@ def test_the_target_is_the_luma_of_the_image_and_the_input_a_coarse_form_of_it(t
     assert not lumas  # each once
 
 
-def test_an_image_has_the_same_noise_whatever_the_cut(tmp_path):
+def test_noise_is_independent_of_the_split(tmp_path):
     write_tree(tmp_path, image_files())
     path = card(tmp_path, source=NOISE)
     found = []
@@ -109,7 +109,7 @@ def test_noise_has_the_deviation_that_was_asked_for():
     assert abs(difference.std() - 20) < 0.5 and abs(difference.mean()) < 0.5
     assert (noisy(grey, 20, stream(0)) == noisy(grey, 20, stream(0))).all()
     white = noisy(np.full((1, 1, 64, 64), 255, np.uint8), 20, stream(0))
-    assert white.max() == 255 and white.min() > 128  # cut, not wrapped
+    assert white.max() == 255 and white.min() > 128  # clipped, not wrapped
 
 
 def test_coarsening_keeps_flat_images_and_loses_fine_detail():
@@ -119,14 +119,14 @@ def test_coarsening_keeps_flat_images_and_loses_fine_detail():
     assert coarsened(board, 2).std() < 0.1 * board.std()
 
 
-def test_every_task_of_the_card_asks_for_the_same_image(tmp_path):
+def test_all_tasks_have_the_same_target_image(tmp_path):
     write_tree(tmp_path, image_files())
     tasks = [TASK | {"loss": "l1"}, TASK | {"name": "other", "loss": "ssim"}]
     split = opened(tmp_path, card(tmp_path, tasks=tasks)).splits["val"]
     assert torch.equal(split.labels["restored"], split.labels["other"])
 
 
-def test_the_store_does_not_depend_on_a_tasks_loss(tmp_path):
+def test_store_is_independent_of_task_losses(tmp_path):
     write_tree(tmp_path, image_files())
     first = opened(tmp_path, card(tmp_path))
     card(tmp_path, tasks=[TASK | {"loss": "ssim"}])
@@ -155,7 +155,7 @@ def test_a_card_that_does_not_fit_is_refused(tmp_path, changes, message):
 # ---------------------------------------------------------- batches of images with images as labels
 
 
-def test_targets_are_yielded_as_floats_and_kept_as_bytes(tmp_path):
+def test_targets_are_stored_as_bytes_returned_as_floats(tmp_path):
     write_tree(tmp_path, image_files())
     dataset = opened(tmp_path, card(tmp_path))
     split = dataset.splits["val"]
@@ -171,10 +171,10 @@ def test_targets_are_yielded_as_floats_and_kept_as_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_augmentation_moves_target_and_image_together_and_labels_nothing_outside(tmp_path, layout):
+def test_augmentation_moves_target_and_image_together(tmp_path, layout):
     write_tree(tmp_path, image_files())
     split = opened(tmp_path, card(tmp_path)).splits["train"]
-    same = type(split)(split.labels["restored"], split.labels)  # the image itself as what is seen
+    same = type(split)(split.labels["restored"], split.labels)  # the original image as the input
     batches = Batches(
         same,
         batch_size=16,

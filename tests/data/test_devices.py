@@ -1,4 +1,4 @@
-"""Where tensors and networks lie."""
+"""Devices and memory formats of tensors and networks."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from mtsearch.data.devices import to_device
 from mtsearch.training import Trial
 
 
-def test_the_device_is_this_process_s_gpu_where_there_is_one():
+def test_auto_is_the_gpu_of_the_process():
     assert device_of("cpu") == torch.device("cpu")
     assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -21,7 +21,7 @@ def test_a_gpu_that_there_is_not_is_refused():
         device_of("cuda")
 
 
-def test_a_tensor_that_is_there_already_is_not_copied():
+def test_tensors_already_on_the_device_are_returned():
     tensor = torch.arange(6)
     assert to_device(tensor, torch.device("cpu")) is tensor
     assert to_device(tensor, torch.device("meta")).device.type == "meta"
@@ -33,7 +33,7 @@ def test_a_tensor_for_a_gpu_arrives_whole():
     assert torch.equal(to_device(tensor, torch.device("cuda")).cpu(), tensor)
 
 
-def test_weights_and_images_of_a_trial_are_channels_last():
+def test_trial_weights_and_images_are_channels_last():
     trial = Trial(
         TrialConfig(epochs={"search": 0, "retrain": 1}),
         DataConfig(dataset="patches10_digits", limit=100),

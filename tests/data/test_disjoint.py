@@ -1,5 +1,5 @@
-"""Disjoint sets: images behind each other, labels for one's own tasks only (mtln.md 4.1,
-alternating.md 3)."""
+"""Disjoint datasets: concatenated images with labels for the tasks of their member only (mtln.md
+4.1, alternating.md 3)."""
 
 import io
 import json
@@ -18,6 +18,7 @@ from mtsearch.data import list_cards, load_card, open_dataset, prepare, resolve
 from mtsearch.data.builders.fitting import fit_images, fit_labels
 from mtsearch.data.sources import ImageSource, locate, read_train_test
 
+# In alphabetical order, in which the class numbers of the sets differ.
 LEFT, RIGHT = (
     ("agricultural", "beach", "forest"),
     (
@@ -26,12 +27,12 @@ LEFT, RIGHT = (
         "farmland",
         "forest",
     ),
-)  # alphabetical: their numbers disagree
+)
 
 
 def scenes(root):
-    """Two sets of class folders of different sizes and label sets; image i of a side is the same
-    picture in both."""
+    """Two sets of class folders of different sizes and label sets; image i of a split is the same
+    image in both."""
     for name, folders, train, test in (("merced", LEFT, 30, 12), ("aid", RIGHT, 80, 20)):
         for side, count in (("train", train), ("test", test)):
             for i, image in enumerate(colours(count, side == "test")[0]):
@@ -94,7 +95,7 @@ def known(split, name):
 # ---------------------------------------------------------------- composition
 
 
-def test_the_sets_lie_behind_each_other_and_are_labelled_for_their_own_task_only(tmp_path):
+def test_members_are_concatenated_and_labelled_separately(tmp_path):
     splits = opened(scenes(tmp_path), card(tmp_path)).splits
     assert {name: split.members for name, split in splits.items()} == {
         "train": (24, 64),
@@ -108,7 +109,7 @@ def test_the_sets_lie_behind_each_other_and_are_labelled_for_their_own_task_only
         )
 
 
-def test_a_member_has_the_splits_that_it_has_alone(tmp_path):
+def test_members_keep_their_own_splits(tmp_path):
     scenes(tmp_path)
     alone = card(
         tmp_path,
@@ -126,11 +127,15 @@ def test_a_member_has_the_splits_that_it_has_alone(tmp_path):
         assert torch.equal(
             split.labels["aid"][split.members[0] :], single.splits[name].labels["scene"]
         )
-    assert joint.splits["val"].members == (6, 20)  # the member's own fraction beside the card's
+    assert joint.splits["val"].members == (
+        6,
+        20,
+    )  # the fraction of the member's card, and that of this card
+    # If given, it applies to every member.
     assert opened(tmp_path, data, val_fraction=0.5).splits["val"].members == (
         15,
         40,
-    )  # asked for, it cuts every member
+    )
 
 
 def test_a_limit_keeps_the_first_of_each_member(tmp_path):
@@ -260,7 +265,7 @@ def test_one_concept_gets_one_number_in_every_set(tmp_path):
             )
 
 
-def test_classes_without_a_number_are_left_out_with_their_images(tmp_path):
+def test_unmapped_classes_are_left_out_with_images(tmp_path):
     scenes(tmp_path)
     path = shared(
         tmp_path,
@@ -328,7 +333,7 @@ def test_classes_that_do_not_fit_are_refused(tmp_path, right, message):
         ),
     ],
 )
-def test_members_that_do_not_fit_the_card_are_refused_in_one_sentence(tmp_path, members, message):
+def test_members_that_do_not_fit_are_refused(tmp_path, members, message):
     write_mnist(tmp_path / "MNIST")
     tasks = [{"name": "merced", "outputs": 10}] if "lacks: `merced`" in message else None
     changes = {"tasks": tasks} if tasks else {}
@@ -362,7 +367,7 @@ def write_fashion_rgb(folder, *, form=list):
         (folder / f"{side}.json").write_text(json.dumps(records))
 
 
-def test_the_substitute_takes_the_first_of_each_of_five_classes_on_each_side(tmp_path):
+def test_substitute_takes_first_images_of_five_classes(tmp_path):
     write_fashion_mnist(tmp_path / "FashionMNIST" / "raw")
     source = load_card("fashion_mnist5").source["images"]
     source = ImageSource.model_validate({**source, "per_class": 3})
@@ -388,9 +393,8 @@ def test_fashion_rgb_is_read_from_its_lists(tmp_path, form):
         "val": 5,
         "test": 10,
     }
-    assert (
-        dataset.splits["test"].labels["item"].tolist() == [0, 1, 2, 3, 4] * 2
-    )  # its `val`, in its order
+    # The official `val` split, in its order.
+    assert dataset.splits["test"].labels["item"].tolist() == [0, 1, 2, 3, 4] * 2
     assert dataset.splits["test"].images.shape == (10, 3, 32, 32)
 
 
@@ -464,7 +468,7 @@ def test_the_sample_keeps_the_ratio_and_all_tasks(tmp_path):
     [card for card in list_cards().values() if card.source["kind"] == "disjoint"],
     ids=lambda card: card.name,
 )
-def test_a_shipped_card_gives_each_task_one_member_and_names_its_classes_as_that_does(shipped):
+def test_shipped_cards_name_classes_like_their_members(shipped):
     given = [task for member in shipped.source["members"] for task in member["tasks"]]
     assert given == [task.name for task in shipped.tasks]
     for member in shipped.source["members"]:
@@ -481,7 +485,7 @@ def test_a_shipped_card_gives_each_task_one_member_and_names_its_classes_as_that
                 assert ours.outputs == theirs.outputs and ours.classes in ((), theirs.classes)
 
 
-def test_two_sets_of_drawn_scenes_stand_in_for_the_real_ones(tmp_path):
+def test_two_drawn_sets_replace_the_real_ones(tmp_path):
     dataset = open_dataset(DataConfig(dataset="rsscn7_gid_scenes", store=tmp_path, size=16))
     assert (
         dataset.label

@@ -1,5 +1,4 @@
-"""The scenes that the program draws: the same on every machine, labelled by their masks, learnable
-and no gift."""
+"""Drawn scenes: the same on every machine, labelled by their masks, learnable but not trivial."""
 
 import hashlib
 
@@ -37,7 +36,7 @@ def test_a_seed_gives_its_own_scenes():
     assert (one.images != other.images).mean() > 0.9 and (one.masks != other.masks).mean() > 0.3
 
 
-def test_the_scene_is_the_most_frequent_cover_and_some_pixels_are_undefined():
+def test_scene_label_is_the_most_frequent_cover():
     scenes = draw_scenes(SEVEN, 140, 1)
     for mask, label in zip(scenes.masks, scenes.labels, strict=True):
         counts = np.bincount(mask.reshape(-1), minlength=8)
@@ -49,13 +48,12 @@ def test_the_scene_is_the_most_frequent_cover_and_some_pixels_are_undefined():
     own = (scenes.masks == scenes.labels[:, None, None]).sum((1, 2)) / (scenes.masks < 7).sum(
         (1, 2)
     )
-    assert (
-        0.6 < own.mean() < 0.8
-    )  # painting the scene's cover over the whole image is not the answer
+    # Predicting the scene's cover for every pixel is not accurate.
+    assert 0.6 < own.mean() < 0.8
     assert np.bincount(scenes.labels, minlength=7).min() >= 17
 
 
-def test_it_opens_with_its_card_and_stands_in_for_the_scene_sets(dataset):
+def test_drawn_scenes_replace_missing_scene_sets(dataset):
     assert {name: len(split) for name, split in dataset.splits.items()} == {
         "train": 840,
         "val": 280,
@@ -90,7 +88,7 @@ def own_card(folder, count=20, covers="[water, forest, grass]"):
     return DataConfig(dataset=str(path), root=folder)
 
 
-def test_folds_and_sizes_work_as_with_the_sets_it_stands_in_for(tmp_path):
+def test_drawn_scenes_support_folds_and_sizes(tmp_path):
     data = own_card(tmp_path).model_copy(update={"size": 32})
     assert open_dataset(data).splits["train"].images.shape == (13, 3, 32, 32)
     assert resolve(DataConfig(dataset="rsscn7", size=32, fold=1)).card.shape == (3, 32, 32)
@@ -108,8 +106,8 @@ def test_covers_that_cannot_be_drawn_are_refused(tmp_path):
         open_dataset(own_card(tmp_path, covers="[water, forrest, grass]"))
 
 
-def test_a_small_network_learns_them_but_not_at_once(dataset):
-    """Neither noise nor a gift: a few epochs of a small CNN end between."""
+def test_a_small_network_learns_them_gradually(dataset):
+    """A few epochs of a small CNN give an accuracy between chance and perfect."""
     torch.manual_seed(0)
     layers, width = [], 3
     for wide in (16, 32, 64):

@@ -1,5 +1,5 @@
-"""Five folds: listed in CSV files or drawn, each image tested on once, and validated on in the fold
-before."""
+"""Five folds, listed in CSV files or drawn: each image is tested on once, and validated on in the
+previous fold."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from mtsearch.data.archives import open_tree
 from mtsearch.data.folds import FOLDS, read_lists, rotation
 
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
-# Class sizes with which the fifths of every class, rounded down, come to the published counts of
+# Class sizes with which the fifths of every class, rounded down, give the published counts of
 # WHU-RS19's folds.
 WHU = (49, 54, 52, 53, 53, 53, 58, 51, 56, 56, 61, 55, *[50] * 7)
 # Class sizes of AID as published, in the order of the alphabet.
@@ -48,14 +48,14 @@ def check_rotation(folds, count):
     """Invariant 19 of the study: identity of the rotation, disjointness, coverage."""
     for number, fold in enumerate(folds):
         sides = [set(fold[name]) for name in ("train", "val", "test")]
-        assert sum(map(len, sides)) == len(set().union(*sides)) == count  # disjoint, and all there
+        assert sum(map(len, sides)) == len(set().union(*sides)) == count  # disjoint and complete
         assert list(fold["val"]) == list(folds[(number + 1) % FOLDS]["test"])
     assert set().union(*(set(fold["test"]) for fold in folds)) == set(folds[0]["train"]) | set(
         folds[0]["val"]
     ) | set(folds[0]["test"])
 
 
-def test_drawn_folds_rotate_whatever_the_sizes_of_the_classes():
+def test_drawn_folds_rotate_for_all_class_sizes():
     for seed, sizes in enumerate([WHU, (5, 5), (1, 2, 3, 40), (7,) * 30]):
         labels = np.random.RandomState(seed).permutation(labels_of(sizes))
         folds = [rotation(labels, fold, seed) for fold in range(FOLDS)]
@@ -77,7 +77,7 @@ def test_drawn_folds_follow_the_seed_alone():
 @pytest.mark.parametrize("name", ["rsscn7", "ucmerced", "whu_rs19", "aid"])
 @pytest.mark.parametrize("place", ["beside", "inside"])
 def test_listed_folds_are_those_of_the_csv_files(tmp_path, name, place):
-    """Images whose pixels hold their number, and rows with the separators of the published
+    """Images whose pixels encode their number, and rows with the separators of the published
     files."""
     card = load_card(name)
     files = scene_files(card, per_class=5)
@@ -128,7 +128,7 @@ def test_the_label_says_which_fold_of_which_division(tmp_path):
     assert resolve(data).label == "rsscn7 from RSSCN7, fold 2 as listed in RSSCN7_folds"
 
 
-def test_a_fold_fixes_the_splits_and_the_seed_their_order(tmp_path):
+def test_seed_changes_only_the_order_of_folds(tmp_path):
     write_tree(tmp_path, scene_files(load_card("rsscn7"), per_class=10))
     data = DataConfig(dataset="rsscn7", root=tmp_path, fold=0, size=8)
     one, other = open_dataset(data), open_dataset(data.model_copy(update={"split_seed": 1}))
@@ -153,7 +153,7 @@ def test_a_fold_fixes_the_splits_and_the_seed_their_order(tmp_path):
         (lambda t: "only one column\n" + t, "path,label"),
     ],
 )
-def test_lists_that_do_not_fit_the_images_are_refused(tmp_path, change, message):
+def test_lists_that_do_not_fit_are_refused(tmp_path, change, message):
     card = load_card("rsscn7")
     files = scene_files(card, per_class=5)
     lists = {name: change(text) for name, text in csv_folds(card, files).items()}
@@ -179,7 +179,7 @@ def test_a_missing_list_is_named(tmp_path):
         open_dataset(DataConfig(dataset="rsscn7", root=tmp_path, fold=3, size=8))
 
 
-def test_a_fold_of_a_set_without_folds_and_a_share_beside_a_fold_are_refused():
+def test_unsupported_folds_and_fractions_are_refused():
     with pytest.raises(BadInput, match=r"`data\.fold` should be left out with `multimnist`"):
         resolve(DataConfig(dataset="multimnist", fold=1))
     with pytest.raises(ValueError, match="does not use `val_fraction` beside `fold`"):
@@ -189,7 +189,7 @@ def test_a_fold_of_a_set_without_folds_and_a_share_beside_a_fold_are_refused():
 # ---------------------------------------------------------------- size
 
 
-def test_size_scales_images_and_has_a_store_of_its_own(tmp_path):
+def test_size_scales_images_in_a_separate_store(tmp_path):
     write_tree(tmp_path, scene_files(load_card("rsscn7"), per_class=5, size=40))
     stores = set()
     for size in (None, 32, 40, 96):
@@ -202,12 +202,11 @@ def test_size_scales_images_and_has_a_store_of_its_own(tmp_path):
         )
         stores.add(prepare(data))
     assert len(stores) == 4
-    assert (
-        prepare(DataConfig(dataset="rsscn7", root=tmp_path, size=64)) in stores
-    )  # the card's own size
+    # The card's own size.
+    assert prepare(DataConfig(dataset="rsscn7", root=tmp_path, size=64)) in stores
 
 
-def test_a_size_for_images_that_cannot_be_scaled_is_refused():
+def test_size_of_unscalable_images_is_refused():
     with pytest.raises(
         BadInput,
         match=r"`data\.size` should be left out with `multimnist`, whose images of 28x28 pixels",
@@ -235,7 +234,7 @@ def test_the_classes_are_in_the_published_order(name, classes):
         assert (task.classes[0], task.classes[1], task.classes[-1]) == known[name]
 
 
-def test_uc_merced_is_read_from_its_tif_files_as_published(tmp_path):
+def test_uc_merced_is_read_as_published(tmp_path):
     card = load_card("ucmerced")
     files = {
         f.replace("UCMerced_LandUse/", "UCMerced_LandUse/Images/"): c

@@ -1,4 +1,4 @@
-"""Reading what users have: IDX, CIFAR-10's batches, class folders; in folders, zips and tars."""
+"""Reading of IDX files, CIFAR-10 batches and class folders from folders, zips and tars."""
 
 import gzip
 import os
@@ -37,20 +37,20 @@ def read(root, source, shape, classes=()):
 
 @pytest.mark.parametrize("place", ["MNIST/raw", "mnist", "."])
 @pytest.mark.parametrize(("zipped", "dot"), [(True, False), (False, False), (False, True)])
-def test_mnist_is_read_in_order_wherever_its_files_lie(tmp_path, place, zipped, dot):
+def test_mnist_is_read_from_every_location(tmp_path, place, zipped, dot):
     write_mnist(tmp_path / place, zipped=zipped, dot=dot)
     pool, test = read(tmp_path, MNIST, (1, 28, 28))
     for side, (images, labels) in ((pool, digits(60)), (test, digits(20, 1))):
         assert (side.images[..., 0] == images).all() and (side.labels == labels).all()
 
 
-def test_the_root_may_be_the_folder_of_the_set_itself(tmp_path):
+def test_root_may_be_the_folder_of_the_set(tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw")
     assert locate(tmp_path / "MNIST", MNIST) is not None
     assert locate(tmp_path / "MNIST" / "raw", MNIST) is not None
 
 
-def test_a_folder_raw_is_mnists_only_inside_a_folder_called_mnist(tmp_path):
+def test_raw_is_mnist_only_inside_mnist(tmp_path):
     write_mnist(tmp_path / "FashionMNIST" / "raw")
     write_mnist(tmp_path / "MNIST" / "raw")
     assert locate(tmp_path / "FashionMNIST", MNIST) is None
@@ -59,9 +59,8 @@ def test_a_folder_raw_is_mnists_only_inside_a_folder_called_mnist(tmp_path):
     assert locate(tmp_path / "MNIST" / "raw", MNIST) is not None
     write_mnist(tmp_path / "raw")
     assert locate(tmp_path / "raw", MNIST) is None
-    assert (
-        locate(tmp_path / "raw", MNIST.model_copy(update={"names": ("raw",)})) is not None
-    )  # a set of that very name
+    # A set with that name.
+    assert locate(tmp_path / "raw", MNIST.model_copy(update={"names": ("raw",)})) is not None
 
 
 def test_mnist_is_found_in_a_root_called_raw(tmp_path):
@@ -70,7 +69,7 @@ def test_mnist_is_found_in_a_root_called_raw(tmp_path):
     assert locate(tmp_path / "raw", MNIST).tree.path == tmp_path / "raw" / "MNIST"
 
 
-def test_a_root_without_the_set_gives_none_and_is_not_walked_through(tmp_path):
+def test_missing_sets_are_not_searched_recursively(tmp_path):
     write_mnist(tmp_path / "somewhere" / "deep")
     assert locate(tmp_path, MNIST) is None
 
@@ -117,7 +116,7 @@ def layouts():
 
 
 @pytest.mark.parametrize("write", layouts(), ids=lambda f: f.__name__)
-def test_the_official_cifar10_is_read_in_order_wherever_it_lies(tmp_path, write):
+def test_cifar10_is_read_from_every_location(tmp_path, write):
     write(tmp_path)
     pool, test = read(tmp_path, CIFAR, SHAPE)
     for side, (images, labels) in ((pool, colours(50)), (test, colours(20, 1))):
@@ -137,7 +136,7 @@ class Evil:
         pickle.dumps(np.array([Evil()], object)),
     ],
 )
-def test_a_pickle_that_would_run_code_is_refused_before_it_runs(tmp_path, monkeypatch, content):
+def test_pickles_that_run_code_are_refused(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="was not loaded"):
         load_plain(content, "test_batch in x")
@@ -163,9 +162,8 @@ def rebuilt(dtype, shape=(1,), content=b"\0" * 8):
 @pytest.mark.parametrize(
     "forged",
     [
-        Call(
-            np.ndarray, (1,), "O", b"\0" * 8
-        ),  # an object array over bytes of the file's choice: forged pointers
+        # An object array over bytes of the file: forged pointers.
+        Call(np.ndarray, (1,), "O", b"\0" * 8),
         Call(np.ndarray, (8,), "u1", b"\0" * 8),
         Call(np.ndarray, (1,), "O"),
         rebuilt(np.dtype("O")),
@@ -181,14 +179,14 @@ def test_a_pickle_cannot_forge_arrays_of_objects(forged, protocol):
         load_plain(pickle.dumps({b"data": forged}, protocol), "test_batch in x")
 
 
-def test_a_pickle_cannot_change_what_its_names_stand_for():
+def test_pickles_cannot_redefine_allowed_names():
     for name in (b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"c_codecs\nencode\n"):
         with pytest.raises(BadInput, match="was not loaded"):
             load_plain(name + b"}S'name'\nS'x'\nsb.", "x")  # BUILD with a dict as the state
 
 
 @pytest.mark.parametrize("shape", [(9,), (-1,), (2**40, 2**40), (8.0,), (True, 8)])
-def test_an_array_whose_shape_does_not_fit_its_bytes_is_damaged(shape):
+def test_arrays_with_wrong_shapes_are_damaged(shape):
     with pytest.raises(BadInput, match="is damaged"):
         load_plain(pickle.dumps(rebuilt(np.dtype("u1"), shape), 2), "x")
 
@@ -209,7 +207,7 @@ def test_an_array_stored_by_columns_comes_back():
         "functools.partial",
     ],
 )
-def test_no_function_outside_the_short_list_is_ever_looked_up(call):
+def test_only_listed_functions_are_looked_up(call):
     module, _, name = call.rpartition(".")
     content = f"c{module}\n{name}\n.".encode()
     with pytest.raises(BadInput, match=call.replace(".", r"\.")):
@@ -219,9 +217,8 @@ def test_no_function_outside_the_short_list_is_ever_looked_up(call):
 @pytest.mark.parametrize("protocol", range(6))
 def test_plain_batches_of_every_pickle_protocol_are_read(protocol):
     batch = {b"data": np.arange(6, dtype=np.uint8).reshape(2, 3), b"labels": [1, 2], b"name": b"x"}
-    if (
-        protocol == 5
-    ):  # its in-band arrays come through a function of their own, which no official file uses
+    # Arrays of protocol 5 use another function, which no official file uses.
+    if protocol == 5:
         with pytest.raises(BadInput):
             load_plain(pickle.dumps(batch, protocol), "x")
         return
@@ -250,7 +247,7 @@ def test_a_batch_that_is_none_is_named(tmp_path, content):
     "ending", ["cifar10", "cifar10.zip", "cifar10.tar", "cifar10.tar.gz", "CIFAR10.tgz"]
 )
 @pytest.mark.parametrize("prefix", ["cifar10", "data/cifar10", ""])
-def test_class_folders_are_read_from_folders_and_archives_alike(tmp_path, ending, prefix):
+def test_class_folders_are_read_from_archives(tmp_path, ending, prefix):
     files = {name.lstrip("/"): content for name, content in image_files(prefix=prefix).items()}
     if ending == "cifar10":
         write_tree(tmp_path / "cifar10", files)
@@ -267,7 +264,7 @@ def test_class_folders_are_read_from_folders_and_archives_alike(tmp_path, ending
         assert (np.diff(side.labels) < 0).any()
 
 
-def test_the_order_of_class_folders_follows_the_cards_seed_alone(tmp_path):
+def test_class_folder_order_follows_the_card_seed(tmp_path):
     write_zip(tmp_path / "cifar10.zip", image_files())
     write_tree(tmp_path / "b", image_files())
     sources = [CIFAR, CIFAR.model_copy(update={"order_seed": 1})]
@@ -293,7 +290,7 @@ def test_jpeg_files_are_said_to_be_lossy(tmp_path):
     assert not locate(tmp_path / "b", CIFAR).lossy
 
 
-def test_a_tree_without_test_side_needs_a_fraction_and_then_is_cut_by_the_cards_seed(tmp_path):
+def test_trees_without_test_split_need_a_fraction(tmp_path):
     files = {
         name.replace("train/", ""): content
         for name, content in image_files().items()
@@ -330,7 +327,7 @@ def test_an_unknown_class_folder_is_named(tmp_path):
         read(tmp_path, CIFAR, SHAPE, CLASSES)
 
 
-def test_an_image_of_another_size_is_named_or_scaled_when_the_card_says_so(tmp_path):
+def test_images_of_other_sizes_are_refused_or_scaled(tmp_path):
     write_tree(tmp_path, image_files())
     with pytest.raises(BadInput, match="add `resize: bilinear`"):
         read(tmp_path, CIFAR, (3, 16, 16))

@@ -1,4 +1,4 @@
-"""A store is not used for other files than those that it was made of."""
+"""A store is refused for other files than those that it was built from."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def said(data):
     return str(error.value)
 
 
-def test_files_that_come_go_or_change_are_noticed_and_other_files_are_not(tmp_path):
+def test_added_removed_and_changed_files_are_detected(tmp_path):
     write_tree(tmp_path, FILES)
     data = opened(tmp_path)
     write_tree(
@@ -66,7 +66,7 @@ def test_files_that_come_go_or_change_are_noticed_and_other_files_are_not(tmp_pa
     opened(tmp_path)
 
 
-def test_notes_cards_runs_and_stores_within_a_set_are_no_part_of_it(tmp_path):
+def test_notes_runs_and_stores_are_not_counted(tmp_path):
     write_tree(tmp_path, FILES)
     inside = tmp_path / "RSSCN7"
     data = opened(tmp_path, store=inside / "stores")
@@ -78,7 +78,7 @@ def test_notes_cards_runs_and_stores_within_a_set_are_no_part_of_it(tmp_path):
     assert "(35 then, 34 now)" in said(data)
 
 
-def test_a_copy_elsewhere_and_an_old_store_serve_as_before(tmp_path):
+def test_copies_and_old_stores_are_accepted(tmp_path):
     write_tree(tmp_path / "a", FILES)
     opened(tmp_path / "a", store=tmp_path / "stores")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
@@ -105,7 +105,7 @@ def elsewhere(tmp_path, files, archive=None):
 
 
 @pytest.mark.parametrize("root", [".", "RSSCN7"])
-def test_a_store_alone_serves_whatever_else_lies_in_its_root(tmp_path, root):
+def test_a_store_alone_is_accepted(tmp_path, root):
     write_tree(tmp_path / "a", FILES)
     opened(tmp_path / "a" / root, store=tmp_path / "stores")
     check_sources(resolve(elsewhere(tmp_path, {"other.csv": b"a,b", "UCMerced.zip": b"none"})))
@@ -118,7 +118,7 @@ def test_a_store_alone_serves_whatever_else_lies_in_its_root(tmp_path, root):
     )
 
 
-def test_a_set_is_found_under_another_name_and_as_an_archive(tmp_path):
+def test_renamed_and_archived_sets_are_accepted(tmp_path):
     write_tree(tmp_path / "a", FILES)
     opened(tmp_path / "a", store=tmp_path / "stores")
     fewer = dict(list(FILES.items())[:30])
@@ -133,7 +133,7 @@ def test_a_set_is_found_under_another_name_and_as_an_archive(tmp_path):
             shutil.rmtree(data.root)
 
 
-def test_the_same_archive_anywhere_is_the_same_and_a_changed_one_is_not(tmp_path):
+def test_changed_archives_are_detected_and_copies_accepted(tmp_path):
     write_zip(tmp_path / "RSSCN7.zip", FILES)
     opened(tmp_path, store=tmp_path / "stores")
     check_sources(resolve(elsewhere(tmp_path, FILES, "rsscn7.zip")))
@@ -145,9 +145,7 @@ def test_the_same_archive_anywhere_is_the_same_and_a_changed_one_is_not(tmp_path
     )
 
 
-def test_a_tar_counts_as_one_file_is_not_read_in_its_place_and_passes_for_any_folder(
-    tmp_path, monkeypatch
-):
+def test_a_tar_counts_as_one_file(tmp_path, monkeypatch):
     write_tar(tmp_path / "RSSCN7.tar", FILES)
     data = opened(tmp_path, store=tmp_path / "stores")
     with monkeypatch.context() as patch:
@@ -162,7 +160,7 @@ def test_a_tar_counts_as_one_file_is_not_read_in_its_place_and_passes_for_any_fo
 
 
 @pytest.mark.parametrize("folder", ["RSSCN7", "RSSCN7_folds"])
-def test_lists_of_folds_count_where_a_fold_is_asked_for(tmp_path, folder):
+def test_fold_lists_count_only_with_a_fold(tmp_path, folder):
     lists = {
         f"{folder}/{name}": content
         for name, content in encoded(csv_folds(load_card("rsscn7"), FILES)).items()
@@ -179,12 +177,12 @@ def test_lists_of_folds_count_where_a_fold_is_asked_for(tmp_path, folder):
         (tmp_path / name).unlink()
     assert f"of RSSCN7 in {tmp_path / 'RSSCN7'} are not those" in said(data)
     shutil.rmtree(resolve(data).store)
-    opened(tmp_path, fold=1)  # of a rotation
+    opened(tmp_path, fold=1)  # drawn by rotation
     write_tree(tmp_path, lists)
     assert f"in {tmp_path / folder} are not those" in said(data)
 
 
-def test_a_table_of_labels_counts_and_other_tables_do_not(tmp_path):
+def test_only_the_table_of_labels_counts(tmp_path):
     pictures = {f"things/{n % 3}/{n}.png": picture(n) for n in range(12)}
     table = "path,shape\n" + "".join(f"{n % 3}/{n}.png,{n % 3}\n" for n in range(12))
     write_tree(tmp_path, {**pictures, "things/labels.csv": table.encode()})
@@ -223,7 +221,7 @@ def test_a_table_of_labels_counts_and_other_tables_do_not(tmp_path):
         check_sources(resolve(data))
 
 
-def test_files_of_other_sets_in_the_root_are_no_part_of_one_that_lies_there(tmp_path):
+def test_files_of_other_sets_are_not_counted(tmp_path):
     write_mnist(tmp_path)
     data = DataConfig(dataset="multimnist", root=tmp_path)
     build(data)
@@ -240,7 +238,7 @@ def test_a_link_to_nowhere_is_no_file(tmp_path):
     assert (found["count"], found["bytes"]) == (1, 5)
 
 
-def test_a_run_a_training_and_a_resume_begin_with_the_sentence(tmp_path):
+def test_run_train_and_resume_refuse_changed_data(tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw", train=200, test=60)
     given = load_space("pareto_mm", [f"data.root={tmp_path}"], "quick")
     _, facts = environment_of(given)

@@ -1,4 +1,4 @@
-"""Folds and groups that are not what their names say would make every figure wrong."""
+"""Folds and groups are what their names say; otherwise every metric would be wrong."""
 
 import json
 
@@ -15,13 +15,13 @@ from mtsearch.data.splits import split_indices
 from mtsearch.data.trees import Folder
 
 
-def test_a_limited_fold_of_drawn_scenes_has_all_classes_in_every_split(tmp_path):
+def test_limited_folds_have_all_classes(tmp_path):
     found = open_dataset(DataConfig(dataset="rsscn7", fold=0, size=32, limit=400, store=tmp_path))
     for name, split in found.splits.items():
         assert (split.labels["scene"].bincount(minlength=7) > 0).all(), name
 
 
-def test_pictures_of_one_group_in_several_folders_stay_on_one_side_of_a_cut(tmp_path):
+def test_groups_across_folders_stay_in_one_split(tmp_path):
     for tile in range(20):
         for side in ("train", "val", "test"):
             folder = tmp_path / side / "a"
@@ -39,7 +39,7 @@ def test_pictures_of_one_group_in_several_folders_stay_on_one_side_of_a_cut(tmp_
 
 
 def test_lists_without_named_classes_are_numbered_together(tmp_path):
-    """A list that lacks a class gives the others the numbers that they have in the other list."""
+    """A list that lacks a class gives the others the same numbers as the other list."""
     for side, classes in (("train", ("a", "b", "c")), ("val", ("c", "b"))):
         (tmp_path / side).mkdir()
         for name in classes:
@@ -55,6 +55,6 @@ def test_lists_without_named_classes_are_numbered_together(tmp_path):
     assert (pool.labels.tolist(), test.labels.tolist()) == ([0, 1, 2], [2, 1])
 
 
-def test_a_fold_of_a_set_that_is_not_cut_by_folds_is_refused():
+def test_folds_of_sets_without_folds_are_refused():
     with pytest.raises(BadInput, match="fold"):
         open_dataset(DataConfig(dataset="cifar10_mnist", fold=0))

@@ -1,5 +1,5 @@
-"""The full data sets, where the environment says they are: sizes, balance, and the checksum that
-every machine must get."""
+"""The full datasets at the path given by the environment: sizes, balance, and the checksum, which is
+equal on every machine."""
 
 import os
 from pathlib import Path
@@ -32,11 +32,8 @@ pytestmark = [
             (50_000, 10_000, 10_000),
             "5b471b3fce0663a836040c1263c3b28dd3c5b3a37ff751fb41b1090ab42d4a0f",
         ),
-        (
-            "cifar10_mnist",
-            (40_000, 10_000, 10_000),
-            None,
-        ),  # its bytes may follow the release of the JPEG decoder
+        # The bytes may depend on the release of the JPEG decoder.
+        ("cifar10_mnist", (40_000, 10_000, 10_000), None),
     ],
 )
 def test_full_sets(name, sizes, checksum, tmp_path):

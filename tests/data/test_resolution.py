@@ -1,4 +1,4 @@
-"""Which data a configuration means, and where the store goes."""
+"""The dataset of a configuration, and the location of its store."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def test_the_key_comes_before_the_environment(tmp_path, monkeypatch):
     assert resolve(MM.model_copy(update={"root": tmp_path / "key"})).root == tmp_path / "key"
 
 
-def test_without_a_root_and_unprepared_the_sample_stands_in_under_its_own_name():
+def test_sample_replaces_missing_data_with_its_label():
     found = resolve(MM)
     assert found.card.name == "multidigits" and found.card.embedded
     assert found.label == "multidigits (embedded sample; stands in for multimnist)"
@@ -38,7 +38,7 @@ def test_without_a_root_and_unprepared_the_sample_stands_in_under_its_own_name()
     )
 
 
-def test_without_a_root_data_in_the_cache_folder_are_used(cache):
+def test_cache_folder_is_used_without_a_root(cache):
     write_mnist(cache / "mtsearch" / "data" / "MNIST")
     assert resolve(MM).card.name == "multimnist" and resolve(MM).label == "multimnist from MNIST"
 
@@ -52,7 +52,7 @@ def test_without_a_root_a_prepared_store_is_used(cache, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["key", "variable"])
-def test_a_root_that_lacks_the_set_is_an_error_that_says_how_to_get_it(tmp_path, monkeypatch, how):
+def test_missing_sets_raise_with_download_instructions(tmp_path, monkeypatch, how):
     monkeypatch.setenv("MTSEARCH_DATA", str(tmp_path))
     data = MM if how == "variable" else MM.model_copy(update={"root": tmp_path})
     with pytest.raises(
@@ -69,7 +69,7 @@ def test_a_root_that_lacks_the_set_is_an_error_that_says_how_to_get_it(tmp_path,
 
 @pytest.mark.parametrize("name", ["mnist", "multimnist", "cifar10_mnist"])
 @pytest.mark.parametrize("root", ["FashionMNIST", "FashionMNIST/raw"])
-def test_another_sets_folder_raw_is_not_taken_for_mnist(tmp_path, name, root):
+def test_raw_folders_of_other_sets_are_not_mnist(tmp_path, name, root):
     write_batches(tmp_path / root / "cifar10")
     write_mnist(tmp_path / "FashionMNIST" / "raw")
     with pytest.raises(
@@ -88,27 +88,27 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path):
         resolve(MM.model_copy(update={"root": tmp_path / "f"}))
 
 
-def test_a_set_without_a_sample_and_without_a_root_is_an_error():
+def test_sets_without_sample_and_root_are_refused():
     with pytest.raises(BadInput, match=r"no `data\.root` was given.*holds no MNIST"):
         resolve(DataConfig(dataset="mnist"))
 
 
-def test_an_embedded_set_needs_no_root_and_ignores_the_environment(tmp_path, monkeypatch):
+def test_embedded_sets_ignore_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("MTSEARCH_DATA", str(tmp_path))
     assert resolve(DataConfig(dataset="multidigits")).root.name == "sample"
     with pytest.raises(BadInput, match=r"holds no the sample's digits"):
         resolve(DataConfig(dataset="multidigits", root=tmp_path))
 
 
-# ---------------------------------------------------------------- where the store goes
+# ---------------------------------------------------------------- location of the store
 
 
-def test_the_store_goes_below_a_root_that_can_be_written(tmp_path):
+def test_store_is_below_a_writable_root(tmp_path):
     data = MM.model_copy(update={"root": write_root(tmp_path)})
     assert prepare(data).parent == tmp_path / "mtsearch" / "multimnist"
 
 
-def test_a_root_without_write_bits_is_never_written_even_by_the_superuser(tmp_path, cache):
+def test_read_only_roots_are_never_written(tmp_path, cache):
     write_root(tmp_path / "root")
     folders = [Path(folder) for folder, _, _ in os.walk(tmp_path / "root")]
     for folder in folders:
@@ -125,7 +125,7 @@ def test_a_root_without_write_bits_is_never_written_even_by_the_superuser(tmp_pa
             folder.chmod(0o755)
 
 
-def test_a_store_prepared_below_a_root_is_used_when_the_root_is_read_only_later(tmp_path):
+def test_stores_below_read_only_roots_are_used(tmp_path):
     data = MM.model_copy(update={"root": write_root(tmp_path / "root")})
     path = prepare(data)
     (tmp_path / "root").chmod(0o555)
@@ -146,7 +146,7 @@ def test_data_store_says_where(tmp_path):
         resolve(data.model_copy(update={"store": tmp_path / "closed"}))
 
 
-def test_each_seed_fraction_and_card_has_a_store_of_its_own(tmp_path):
+def test_each_seed_fraction_and_card_has_a_store(tmp_path):
     root = write_root(tmp_path)
     changes = [{}, {"split_seed": 1}, {"val_fraction": 0.3}, {"dataset": "mnist"}]
     assert (
@@ -173,7 +173,7 @@ def test_jpeg_files_are_told_in_the_label(tmp_path):
     assert open_dataset(data).label == label == resolve(data).label
 
 
-def test_limit_keeps_the_first_of_the_train_order_and_a_fifth_of_the_others(tmp_path):
+def test_limit_keeps_the_first_images(tmp_path):
     data = MM.model_copy(update={"root": write_root(tmp_path)})
     full, part = open_dataset(data), open_dataset(data.model_copy(update={"limit": 15}))
     assert {name: len(split) for name, split in part.splits.items()} == {
@@ -189,7 +189,7 @@ def test_limit_keeps_the_first_of_the_train_order_and_a_fifth_of_the_others(tmp_
 # ---------------------------------------------------------------- cards
 
 
-def test_every_card_of_the_project_can_be_read_and_its_sample_exists():
+def test_every_card_can_be_read():
     cards = list_cards()
     assert {
         "multimnist",
@@ -206,9 +206,8 @@ def test_every_card_of_the_project_can_be_read_and_its_sample_exists():
             assert [task.name for task in cards[card.sample].tasks] == [
                 task.name for task in card.tasks
             ]
-            same = (
-                slice(1) if card.source["kind"] == "degraded" else slice(None)
-            )  # networks that restore take images of any size
+            # Restoration networks accept images of any size.
+            same = slice(1) if card.source["kind"] == "degraded" else slice(None)
             assert cards[card.sample].shape[same] == card.shape[same]
 
 
@@ -264,7 +263,7 @@ def test_a_wrong_card_is_refused_with_the_place(tmp_path, change, message):
         ("std: [0.2, 0.2, 0.2]", "std: [0.3, 0.2, 0.2]"),
     ],
 )
-def test_a_card_that_normalises_otherwise_than_its_store_was_built_for_is_refused(tmp_path, change):
+def test_changed_normalisation_of_a_store_is_refused(tmp_path, change):
     test_a_users_card_needs_no_code(tmp_path)
     card = tmp_path / "pets.yaml"
     data = DataConfig(dataset=str(card), root=tmp_path)
@@ -280,7 +279,7 @@ def test_a_card_that_normalises_otherwise_than_its_store_was_built_for_is_refuse
     assert open_dataset(data).checksum == checksum
 
 
-def test_a_store_that_does_not_say_what_card_it_was_built_for_is_opened(tmp_path):
+def test_old_stores_without_normalisation_are_opened(tmp_path):
     test_a_users_card_needs_no_code(tmp_path)
     data = DataConfig(dataset=str(tmp_path / "pets.yaml"), root=tmp_path)
     file = resolve(data).store / MANIFEST
@@ -296,7 +295,7 @@ def test_a_missing_card_file_is_named(tmp_path):
         load_card(tmp_path / "x.yaml")
 
 
-def test_channels_last_batches_in_order_copy_nothing_of_an_open_split(tmp_path):
+def test_ordered_channels_last_batches_are_views(tmp_path):
     dataset = open_dataset(DataConfig(dataset="cifar10_mnist", root=write_root(tmp_path)))
     train = dataset.splits["train"]
     loader = Batches(
@@ -305,7 +304,7 @@ def test_channels_last_batches_in_order_copy_nothing_of_an_open_split(tmp_path):
     assert loader.rows.data_ptr() == train.images.data_ptr()
 
 
-def test_the_label_says_how_much_of_a_set_is_used(tmp_path):
+def test_label_includes_the_limit(tmp_path):
     whole = open_dataset(DataConfig(dataset="drawn_scenes_masks", size=16, store=tmp_path))
     count = len(whole.splits["train"])
     for limit, ending in (

@@ -1,4 +1,4 @@
-"""The embedded sample: small, real, and split so that nothing leaks."""
+"""The embedded sample: small, real, and split without leaks."""
 
 import configparser
 import zipfile
@@ -41,22 +41,21 @@ def test_it_is_small():
 def test_it_opens_with_its_card(datasets, name, sizes, checksum):
     dataset = datasets[name]
     assert sizes.items() <= {key: len(split) for key, split in dataset.splits.items()}.items()
-    assert checksum is None or dataset.checksum.startswith(
-        checksum
-    )  # no JPEG in it: the same bytes on every machine
+    # Without JPEG files the bytes are the same on every machine.
+    assert checksum is None or dataset.checksum.startswith(checksum)
     for split in dataset.splits.values():
         for task in dataset.card.tasks:
             assert set(split.labels[task.name].tolist()) == set(range(task.outputs))
 
 
-def test_the_cards_statistics_are_those_of_its_training_images(datasets):
+def test_card_statistics_match_the_training_images(datasets):
     for dataset in datasets.values():
         pixels = dataset.splits["train"].images.float() / 255
         assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(dataset.mean, abs=2e-3)
         assert pixels.std((0, 2, 3)).tolist() == pytest.approx(dataset.std, abs=2e-3)
 
 
-def test_train_val_and_test_share_no_cell_of_a_photograph():
+def test_splits_share_no_cell_of_a_photograph():
     with zipfile.ZipFile(SAMPLE / "patches10.zip") as archive:
         cells = {side: set() for side in ("train", "test")}
         for name in archive.namelist():
@@ -73,7 +72,7 @@ def test_train_val_and_test_share_no_cell_of_a_photograph():
         assert 0.15 < len(val) / len(pool) < 0.3
 
 
-def test_no_program_lies_beside_the_cards_where_it_would_be_installed_as_a_module():
+def test_datasets_folder_contains_no_modules():
     assert not list(datasets_folder().glob("*.py"))
     for card in (load_card("patches10_digits"), load_card("multidigits")):
         assert card.how_to_get.endswith("datasets/sample/build.py")
@@ -82,7 +81,7 @@ def test_no_program_lies_beside_the_cards_where_it_would_be_installed_as_a_modul
 @pytest.mark.skipif(
     not (ROOT / "setup.cfg").is_file(), reason="reads the clone that the package was built from"
 )
-def test_the_samples_licences_are_licence_files_of_the_package():
+def test_sample_licences_are_packaged():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     listed = config["metadata"]["license_files"].split()
@@ -90,7 +89,7 @@ def test_the_samples_licences_are_licence_files_of_the_package():
     assert (ROOT / "datasets" / "sample" / "build.py").is_file()
 
 
-def test_every_photograph_and_the_digits_have_their_licence_written_down():
+def test_every_sample_source_has_a_licence():
     text = (datasets_folder() / "LICENSES.md").read_text()
     for name in load_card("patches10_digits").tasks[0].classes:
         assert f"| {name} |" in text

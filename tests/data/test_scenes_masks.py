@@ -1,5 +1,5 @@
-"""Scenes with masks: reading GID-MTL's files, the numbers of its classes, and splits that tear no
-overlapping images apart."""
+"""Scenes with masks: reading GID-MTL's files, the numbers of its classes, and splits that keep
+overlapping images together."""
 
 import io
 import os
@@ -22,13 +22,14 @@ from mtsearch.data.overlap import Overlap, deal, split_groups
 
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
 MTL5 = {"builtup": 288, "farmland": 399, "forest": 177, "meadow": 84, "water": 443}
+# Numbers of files, in the order of the masks' numbers.
 MTL15 = dict(
     zip(
         load_card("gid_mtl15").tasks[0].classes,
         (72, 59, 23, 53, 44, 75, 76, 37, 69, 41, 38, 76, 45, 28, 31),
         strict=True,
     )
-)  # files, in the order of the masks' numbers
+)
 DUPLICATES = [
     ("artificial_grassland", 71, 75),
     ("artificial_grassland", 72, 76),
@@ -55,7 +56,7 @@ def names_of(name):
 
 
 def pairs(folder, sizes, undefined, ending="png", size=8):
-    """name -> bytes of an image, whose colour holds its number, and a mask, of its class but for
+    """name -> bytes of an image, whose colour encodes its number, and a mask, of its class but for
     one undefined row, for every name."""
     files, number = {}, 0
     for label, (name, count) in enumerate(sizes.items()):
@@ -93,7 +94,7 @@ def test_all_images_are_read_once(opened, name, count):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_scenes_class_is_the_number_its_pixels_have(opened, name):
+def test_scene_classes_are_mask_numbers(opened, name):
     scene, pixels = opened[name].card.tasks
     assert (
         scene.classes == pixels.classes
@@ -111,10 +112,10 @@ def test_a_scenes_class_is_the_number_its_pixels_have(opened, name):
         ]
 
 
-def test_lake_is_13_and_not_its_place_in_the_alphabet():
+def test_lake_is_13_as_in_the_masks():
     classes = load_card("gid_mtl15").tasks[0].classes
     assert classes.index("lake") == 13 and sorted(classes).index("lake") == 6
-    assert list(load_card("gid_mtl5").tasks[0].classes) == sorted(MTL5)  # where both orders are one
+    assert list(load_card("gid_mtl5").tasks[0].classes) == sorted(MTL5)  # both orders are equal
 
 
 # ---------------------------------------------------------------- overlap
@@ -131,15 +132,14 @@ def sides_of(dataset):
 
 
 @pytest.mark.parametrize("which", ["gid_mtl15", "joint"])
-def test_no_overlap_group_is_torn_apart_not_even_between_the_two_sets(opened, which):
+def test_overlap_groups_stay_whole_across_both_sets(opened, which):
     side = sides_of(opened["gid_mtl5"]) | sides_of(opened["gid_mtl15"])
     groups = Overlap(list=which, set="gid_mtl15").groups()
     assert len(groups) == {"gid_mtl15": 118, "joint": 152}[which]
     assert sum(map(len, groups)) == {"gid_mtl15": 632, "joint": 775}[which]
     for group in groups:
-        assert (
-            len({side[name] for name in group}) == 1
-        )  # a name that is in neither set is a KeyError
+        # A name that is in neither set is a KeyError.
+        assert len({side[name] for name in group}) == 1
 
 
 def test_the_six_pairs_of_equal_images_stay_together(opened):
@@ -151,14 +151,14 @@ def test_the_six_pairs_of_equal_images_stay_together(opened):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_splits_are_near_their_shares_and_hold_every_class(opened, name):
+def test_splits_have_their_shares_and_every_class(opened, name):
     sizes = counts(opened[name])
     assert np.abs(np.array(sizes) / sum(sizes) - (0.6, 0.2, 0.2)).max() < 0.03
     for split in opened[name].splits.values():
         assert np.bincount(split.labels["scene"], minlength=len(SETS[name])).min() >= 2
 
 
-def test_another_split_seed_changes_train_and_val_and_never_test(opened):
+def test_split_seed_never_changes_the_test_split(opened):
     one = opened["gid_mtl15"]
     names = [f"gid_mtl15/{name}" for name in names_of("gid_mtl15")]
     labels = np.array([list(MTL15).index(name.split("/")[1]) for name in names])
@@ -182,14 +182,14 @@ def test_another_split_seed_changes_train_and_val_and_never_test(opened):
     assert len(set(vals)) == 5
 
 
-def test_groups_are_dealt_out_by_the_list_and_the_seed_alone():
+def test_groups_depend_on_list_and_seed_only():
     groups = Overlap(list="joint", set="gid_mtl5").groups()
     assert deal(groups, 0.2, 3) == deal(groups, 0.2, 3) != deal(groups, 0.2, 4)
     share = sum(len(groups[number]) for number in deal(groups, 0.2, 3)) / sum(map(len, groups))
     assert 0.12 < share < 0.28
 
 
-def test_without_groups_every_class_is_cut_by_its_share():
+def test_without_groups_classes_are_split_by_share():
     labels = np.repeat(np.arange(5), list(MTL5.values()))
     rest, part, _ = split_groups([str(i) for i in range(len(labels))], labels, [], 0.2, 0)
     assert sorted([*rest, *part]) == list(range(len(labels)))
@@ -209,9 +209,9 @@ def mine(root, **files):
 
 
 @pytest.mark.parametrize(("wide", "high"), [(9, 8), (8, 9)])
-def test_images_a_pixel_too_wide_or_high_are_cropped_with_their_masks(tmp_path, wide, high):
+def test_images_one_pixel_too_large_are_cropped(tmp_path, wide, high):
     area = np.zeros((high, wide))
-    area[8:], area[:, 8:] = 4, 4  # what is to be cropped away
+    area[8:], area[:, 8:] = 4, 4  # pixels to be cropped
     data = mine(
         tmp_path,
         **{"image/builtup/6.png": picture(5, high, wide), "label_gray/builtup/6.png": mask(area)},
@@ -224,7 +224,7 @@ def test_images_a_pixel_too_wide_or_high_are_cropped_with_their_masks(tmp_path, 
 
 
 @pytest.mark.parametrize("size", [(225, 224), (224, 225)])
-def test_the_files_of_225_pixels_lose_a_row_or_column_and_are_not_scaled(size):
+def test_files_of_225_pixels_are_cropped(size):
     """Invariant 8 of the MTLN specification."""
     width, height = size
     pixels = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
@@ -321,7 +321,7 @@ def test_a_wrong_list_of_groups_is_refused(tmp_path, overlap, message):
 
 
 @pytest.mark.parametrize("keep", ["scene", "pixels"])
-def test_a_card_may_have_one_of_the_two_tasks(tmp_path, keep):
+def test_cards_may_have_only_one_task(tmp_path, keep):
     mine(tmp_path)
     card = load_card("gid_mtl5")
     card = card.model_copy(
@@ -333,12 +333,12 @@ def test_a_card_may_have_one_of_the_two_tasks(tmp_path, keep):
     assert list(dataset.splits["val"].labels) == [keep]
 
 
-# ---------------------------------------------------------------- the real set, and its stand-in
+# ---------------------------------------------------------------- the real set, and its replacement
 
 
 def painted(dataset):
-    """Overall accuracy, mean IoU and kappa of painting every image with its scene's class,
-    undefined pixels left out."""
+    """Overall accuracy, mean IoU and kappa of predicting the scene's class for every pixel,
+    without undefined pixels."""
     count = dataset.card.tasks[0].outputs
     h = np.zeros((count, count))
     for split in dataset.splits.values():
@@ -396,7 +396,7 @@ def test_drawn_scenes_with_masks_stand_in(tmp_path):
         shares = torch.stack([(masks == label).sum((1, 2)) for label in range(5)])
         assert (shares.argmax(0) == split.labels["scene"]).all()
     accuracy, miou, _ = painted(dataset)
-    assert 60 < accuracy < 85 and miou < 75  # so a segmentation can do better than to paint scenes
+    assert 60 < accuracy < 85 and miou < 75  # a segmentation can do better than one class per scene
     pixels = dataset.splits["train"].images.float() / 255
     assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(dataset.mean, abs=2e-3)
     assert pixels.std((0, 2, 3)).tolist() == pytest.approx(dataset.std, abs=2e-3)

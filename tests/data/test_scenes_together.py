@@ -1,4 +1,4 @@
-"""Scene sets as members of a disjoint set: the splits, sizes and folds that they have alone."""
+"""Scene sets as members of a disjoint set: the same splits, sizes and folds as alone."""
 
 import io
 
@@ -74,8 +74,8 @@ def test_each_member_keeps_the_splits_it_has_alone(root, fold):
 
 
 def test_images_are_scaled_once_from_their_files(root):
-    """Not to their own card's 64 pixels first: at the size of their files they are the files,
-    checkered as finely as can be."""
+    """Images are not scaled to the 64 pixels of their own card first: at the size of the files they
+    equal the files, which have a pattern of single pixels."""
     checkered = np.indices((96, 96)).sum(0) % 2 * 255
     buffer = io.BytesIO()
     Image.fromarray(np.repeat(checkered[..., None], 3, 2).astype(np.uint8)).save(buffer, "PNG")

@@ -1,4 +1,4 @@
-"""Stores: built once however many ask, whole or not at all, and never read when damaged."""
+"""Stores: built once by concurrent processes, complete or absent, and never read when damaged."""
 
 import json
 import multiprocessing
@@ -24,7 +24,7 @@ def data(tmp_path):
     return DataConfig(dataset="multimnist", root=tmp_path)
 
 
-def test_of_many_processes_that_prepare_at_once_one_builds(data, monkeypatch):
+def test_only_one_of_concurrent_processes_builds(data, monkeypatch):
     build, built, paths, together = (
         store.build,
         FORK.SimpleQueue(),
@@ -34,7 +34,7 @@ def test_of_many_processes_that_prepare_at_once_one_builds(data, monkeypatch):
     found = resolve(data)
     with monkeypatch.context() as patch:
         patch.setattr(store, "build", lambda *given: (built.put("built"), build(*given)))
-        # All have found no store before any of them may build.
+        # All processes look for the store before one of them builds it.
         patch.setattr(opening, "resolve", lambda given: (together.wait(60), found)[1])
         processes = [FORK.Process(target=lambda: paths.put(str(prepare(data)))) for _ in range(6)]
         for process in processes:
@@ -47,9 +47,7 @@ def test_of_many_processes_that_prepare_at_once_one_builds(data, monkeypatch):
     assert len(open_dataset(data).splits["train"]) == 50
 
 
-def test_a_builder_killed_halfway_leaves_nothing_that_counts_and_the_next_one_builds(
-    data, monkeypatch
-):
+def test_killed_builders_leave_no_store(data, monkeypatch):
     half = FORK.Event()
     with monkeypatch.context() as patch:
         # Called when the data are written and the manifest is not.
@@ -77,7 +75,7 @@ def test_a_build_that_fails_leaves_nothing_behind(data, monkeypatch):
     assert [path.name for path in place.parent.iterdir()] == [f".{place.name}.lock"]
 
 
-def test_a_store_is_read_only_and_says_what_it_is(data):
+def test_stores_are_read_only_and_self_describing(data):
     path = prepare(data)
     assert all(not (path / name).stat().st_mode & 0o222 for name in (store.DATA, store.MANIFEST))
     manifest = json.loads((path / store.MANIFEST).read_text())
@@ -150,7 +148,7 @@ def damage_type(path):
     [value for name, value in sorted(globals().items()) if name.startswith("damage_")],
     ids=lambda f: f.__name__,
 )
-def test_a_damaged_store_is_refused_with_the_way_out(data, damage):
+def test_damaged_stores_are_refused_with_a_remedy(data, damage):
     path = prepare(data)
     for file in path.iterdir():
         file.chmod(0o644)

@@ -1,4 +1,4 @@
-"""A CSV with a row an image and a column a task."""
+"""A CSV with a row per image and a column per task."""
 
 import io
 import math
@@ -54,13 +54,13 @@ def row(number):
 
 
 def files(rows, count=16, table="labels.csv"):
-    """name -> bytes of the set, with pictures in folders that mean nothing."""
+    """name -> bytes of the set, with images in folders without meaning."""
     pictures = {f"things/{number % 3}/{number}.png": picture(number) for number in range(count)}
     return {**pictures, f"things/{table}": "\n".join([HEAD, *rows]).encode()}
 
 
 def config(folder, **source):
-    """The configuration of the set in a folder, with a card of its own."""
+    """The configuration of the set in a folder, with a separate card."""
     card = {**CARD, "source": {**CARD["source"], **source}}
     (folder / "things.yaml").write_text(yaml.safe_dump(card))
     return DataConfig(dataset=str(folder / "things.yaml"), root=folder)
@@ -107,7 +107,7 @@ def decoded(number):
     return np.asarray(Image.open(io.BytesIO(picture(number))).convert("RGB")).transpose(2, 0, 1)
 
 
-def test_empty_cells_are_missing_labels_and_a_byte_order_mark_and_blanks_do_not_matter(tmp_path):
+def test_empty_cells_are_missing_labels(tmp_path):
     rows = [row(number) for number in range(16)]
     rows[3] = " 0/3.png ,,,,, "
     write_tree(tmp_path, files(rows))
@@ -122,7 +122,7 @@ def test_empty_cells_are_missing_labels_and_a_byte_order_mark_and_blanks_do_not_
     assert labels["size"].isnan().sum() == 1 and labels["place"].isnan().sum() == 2
 
 
-def test_a_column_of_splits_is_kept_and_what_it_lacks_is_drawn(tmp_path):
+def test_split_columns_are_kept_and_completed(tmp_path):
     words = ["train"] * 8 + ["val"] * 3 + ["Test"] * 5
     rows = [f"{row(number)},{word}" for number, word in enumerate(words)]
 
@@ -258,7 +258,7 @@ def test_a_wrong_table_is_named(tmp_path):
         open_dataset(config(tmp_path))
 
 
-def test_a_picture_that_cannot_be_read_is_named_with_its_row_where_blank_rows_count(tmp_path):
+def test_unreadable_images_are_named_with_their_row(tmp_path):
     rows = [row(place) for place in range(16)]
     write_tree(tmp_path, files([*rows[:2], "", ",,,,,", *rows[2:]]) | {"things/1/4.png": b"text"})
     with pytest.raises(
@@ -268,7 +268,7 @@ def test_a_picture_that_cannot_be_read_is_named_with_its_row_where_blank_rows_co
         open_dataset(config(tmp_path))
 
 
-def test_a_task_that_is_no_class_or_number_and_a_fold_are_refused(tmp_path):
+def test_unsupported_tasks_and_folds_are_refused(tmp_path):
     write_tree(tmp_path, files([row(place) for place in range(16)]))
     data = config(tmp_path)
     with pytest.raises(BadInput, match=r"`data.fold` should be left out with `things`"):
@@ -283,7 +283,7 @@ def test_a_task_that_is_no_class_or_number_and_a_fold_are_refused(tmp_path):
         open_dataset(DataConfig(dataset=str(tmp_path / "masks.yaml"), root=tmp_path))
 
 
-def test_a_folder_around_everything_in_an_archive_does_not_matter(tmp_path):
+def test_archives_may_have_one_top_folder(tmp_path):
     content = files([row(place) for place in range(16)])
     for folder in "abc":
         (tmp_path / folder).mkdir()
@@ -304,7 +304,7 @@ def test_a_folder_around_everything_in_an_archive_does_not_matter(tmp_path):
         open_dataset(config(tmp_path / "c"))
 
 
-def test_class_folders_are_found_in_a_folder_that_has_a_list_and_a_picture_of_its_own(tmp_path):
+def test_class_folders_precede_unsorted_files(tmp_path):
     write_tree(
         tmp_path,
         {
@@ -330,7 +330,7 @@ def test_class_folders_are_found_in_a_folder_that_has_a_list_and_a_picture_of_it
     )
 
 
-def test_unsorted_images_are_no_set_of_classes_and_a_root_is_no_set(tmp_path):
+def test_unsorted_images_need_a_table(tmp_path):
     write_tree(tmp_path / "a", files([row(place) for place in range(16)]))
     plain = {"kind": "classification", "images": CARD["source"]["images"]}
     flat = {f"things/{name.rpartition('/')[2]}": content for name, content in files([]).items()}

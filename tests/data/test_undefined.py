@@ -16,7 +16,7 @@ from mtsearch.data.configured import configured_card
 @pytest.mark.parametrize(
     ("name", "classes"), [("drawn_scenes_masks", 5), ("gid_mtl5", 5), ("gid_mtl15", 15)]
 )
-def test_undefined_pixels_are_ignored_or_the_class_after_the_others(name, classes):
+def test_undefined_pixels_are_ignored_or_last_class(name, classes):
     ignored, trained = (
         configured_card(name, DataConfig(dataset=name, undefined=how))
         for how in ("ignore", "class")
@@ -33,7 +33,7 @@ def test_undefined_pixels_are_ignored_or_the_class_after_the_others(name, classe
     assert trained.tasks[0] == ignored.tasks[0]
 
 
-def test_a_set_without_undefined_pixels_has_no_use_for_them():
+def test_undefined_is_refused_without_undefined_pixels():
     with pytest.raises(BadInput, match=r"`data\.undefined` should be left out with `drawn_scenes`"):
         configured_card("drawn_scenes", DataConfig(dataset="drawn_scenes", undefined="class"))
 
@@ -52,9 +52,9 @@ def member_card(folder, **changes):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_undefined_pixels_of_a_member_given_by_card_are_a_class_too(tmp_path, named):
-    """Without classes' names, numbers are matched: the class that `data.undefined` adds has no like
-    in the member."""
+def test_undefined_pixels_of_members_become_a_class(tmp_path, named):
+    """Without classes' names, numbers are matched: the member has no counterpart of the class that
+    `data.undefined` adds."""
     card = member_card(tmp_path)
     if not named:
         tree = yaml.safe_load(Path(card).read_text())
@@ -71,12 +71,11 @@ def test_undefined_pixels_of_a_member_given_by_card_are_a_class_too(tmp_path, na
         )
     )
     assert (alone == 5).any() and torch.equal(trained.long(), alone.long())
-    assert torch.equal(
-        ignored.long(), alone.long()
-    )  # by number the same, but there 5 is what is left out
+    # The numbers are equal, but there 5 means ignored.
+    assert torch.equal(ignored.long(), alone.long())
 
 
-def test_a_members_labels_beyond_the_classes_of_its_card_are_refused(tmp_path):
+def test_member_labels_out_of_range_are_refused(tmp_path):
     tree = load_card("drawn_scenes_masks").model_dump(mode="json")
     short = {**tree["tasks"][1], "outputs": 4, "classes": []}
     (tmp_path / "short.yaml").write_text(
@@ -89,7 +88,7 @@ def test_a_members_labels_beyond_the_classes_of_its_card_are_refused(tmp_path):
         open_dataset(DataConfig(dataset=card, size=16, root=tmp_path))
 
 
-def test_a_store_with_undefined_pixels_as_a_class_can_be_prepared(tmp_path, capsys):
+def test_stores_with_undefined_class_can_be_prepared(tmp_path, capsys):
     assert (
         prepare.main(
             [

@@ -1,4 +1,4 @@
-"""What is refused before Ray starts or a trial trains."""
+"""Checks before Ray starts or a trial trains."""
 
 import pytest
 import torch
@@ -70,15 +70,13 @@ def test_models_that_can_be_built_draw_no_numbers(tmp_path, card):
         ),
     ],
 )
-def test_what_the_model_builder_refuses_is_said_before_anything_starts(
-    tmp_path, card, backbone, found
-):
+def test_unbuildable_models_are_refused_before_the_start(tmp_path, card, backbone, found):
     with pytest.raises(BadInput, match=found) as refusal:
         check(changed(tmp_path, backbone=backbone), card)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_control_whose_model_cannot_be_built_is_named(tmp_path):
+def test_controls_with_unbuildable_models_are_named(tmp_path):
     raw = space(tmp_path).raw | {
         "delta_m": None,
         "controls": {"odd": {"backbone": network(model="resnet19")}},
@@ -90,7 +88,7 @@ def test_a_control_whose_model_cannot_be_built_is_named(tmp_path):
         environment_of(Space(raw))
 
 
-def test_weights_that_do_not_fit_or_are_none_are_refused(tmp_path, card):
+def test_missing_or_unfitting_weights_are_refused(tmp_path, card):
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("no weights")
     (tmp_path / "text.safetensors").write_text("no weights")
@@ -111,7 +109,7 @@ def test_weights_that_fit_are_taken(tmp_path, card):
 
 
 @pytest.mark.parametrize("device", ["cuda", {"choice": ["cpu", "cuda"], "default": "cpu"}])
-def test_cuda_without_a_gpu_in_the_slot_is_refused(tmp_path, device):
+def test_cuda_without_a_gpu_share_is_refused(tmp_path, device):
     with pytest.raises(BadInput, match=r"`resources.gpu` is 0"):
         check_space(changed(tmp_path, device=device))
 
@@ -263,7 +261,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "words", "found"), REFUSED)
-def test_what_a_trial_would_refuse_is_refused_before_anything_starts(tmp_path, name, words, found):
+def test_trial_errors_are_raised_before_the_start(tmp_path, name, words, found):
     given = load_space(name, words, "quick")
     with pytest.raises(BadInput) as refusal:
         environment_of(given)
@@ -308,7 +306,7 @@ def test_compiled_trials_of_several_workers_need_local_statistics(tmp_path, monk
 
 
 @pytest.mark.parametrize("flags", [[], ["--dry-run"]])
-def test_the_door_refuses_a_model_that_cannot_be_built(capsys, tmp_path, flags):
+def test_the_command_refuses_an_unbuildable_model(capsys, tmp_path, flags):
     words = [
         "space=pareto_cm",
         "trial.backbone={name: torchvision, model: resnet19}",

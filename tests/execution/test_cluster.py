@@ -21,7 +21,7 @@ with cluster():
 
 
 @pytest.mark.slow
-def test_a_local_cluster_listens_on_loopback_only_and_asks_for_a_token():
+def test_local_clusters_use_loopback_and_a_token():
     done = subprocess.run([sys.executable, "-c", LISTENING], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     addresses, authentication = json.loads(done.stdout.splitlines()[-1])
@@ -29,7 +29,7 @@ def test_a_local_cluster_listens_on_loopback_only_and_asks_for_a_token():
     assert authentication == "token"
 
 
-def test_a_driver_waits_for_the_nodes_that_are_to_come(ray_cluster, monkeypatch):
+def test_driver_waits_for_the_expected_nodes(ray_cluster, monkeypatch):
     from mtsearch.execution import joining
 
     monkeypatch.setattr(joining, "NODES_TIMEOUT", 0.0)
@@ -44,7 +44,7 @@ def test_a_driver_waits_for_the_nodes_that_are_to_come(ray_cluster, monkeypatch)
 
 
 @pytest.mark.parametrize("text", ["0", "two", "-1", "1.5", ""])
-def test_a_number_of_nodes_that_is_none_is_refused(monkeypatch, text):
+def test_invalid_numbers_of_nodes_are_refused(monkeypatch, text):
     from mtsearch.execution import joining
 
     monkeypatch.setenv("MTSEARCH_NODES", text)
@@ -54,7 +54,7 @@ def test_a_number_of_nodes_that_is_none_is_refused(monkeypatch, text):
         joining._nodes_to_await()
 
 
-def test_every_node_has_the_code_of_the_driver_or_is_named(ray_cluster, monkeypatch):
+def test_nodes_with_other_code_are_named(ray_cluster, monkeypatch):
     from mtsearch.execution import joining
 
     joining._check_code()
@@ -81,9 +81,7 @@ def test_another_version_of_ray_is_named(monkeypatch):
         joining._check_connection("h:1")
 
 
-def test_all_nodes_see_the_results_and_the_data_or_the_one_that_does_not_is_named(
-    ray_cluster, monkeypatch, tmp_path
-):
+def test_nodes_without_results_or_data_are_named(ray_cluster, monkeypatch, tmp_path):
     from mtsearch.execution import joining
 
     monkeypatch.setattr(joining.ray, "nodes", lambda nodes=joining.ray.nodes: 2 * nodes())

@@ -1,5 +1,5 @@
-"""A driver in a process of its own with a Ray cluster of its own: what is killed, interrupted or
-closed around it."""
+"""A driver in a separate process with its own Ray cluster, under kills, interrupts and closed
+streams."""
 
 import os
 import signal

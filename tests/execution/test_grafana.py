@@ -1,4 +1,4 @@
-"""launch/grafana.json: its queries name metrics and labels that there are;
+"""launch/grafana.json: its queries name existing metrics and labels;
 tests/cluster/test_prometheus.py evaluates them."""
 
 import json
@@ -31,7 +31,7 @@ def test_queries_ask_for_labels_that_the_metrics_have():
             assert set(by.split(", ")) <= labels and '{run=~"$run"}' in expr, title
 
 
-def test_panels_have_a_title_a_place_of_their_own_and_a_query():
+def test_panels_have_title_position_and_query():
     places = [tuple(panel["gridPos"].values()) for panel in PANELS]
     assert len(set(places)) == len(places) and len({panel["id"] for panel in PANELS}) == len(PANELS)
     assert all(panel["title"] and panel["targets"] for panel in PANELS)

@@ -6,7 +6,7 @@ from mtsearch.execution.mailbox import Mailbox
 from mtsearch.runs.messages import StepResult
 
 
-def test_a_rank_that_died_while_it_waited_decides_nothing_for_the_next_incarnation():
+def test_dead_waiting_ranks_decide_nothing_later():
     async def meet():
         box = Mailbox.__ray_metadata__.modified_class(2, 3)
         await box.post("one")
@@ -23,7 +23,7 @@ def test_a_rank_that_died_while_it_waited_decides_nothing_for_the_next_incarnati
     asyncio.run(meet())
 
 
-def test_late_calls_of_an_incarnation_that_died_say_nothing_of_the_next():
+def test_late_calls_of_dead_incarnations_are_ignored():
     async def meet():
         box = Mailbox.__ray_metadata__.modified_class(2, 3)
         await box.post("one")
@@ -37,10 +37,10 @@ def test_late_calls_of_an_incarnation_that_died_say_nothing_of_the_next():
         assert not await box.fail(first, 1, 0, "late", 60)
         assert not await box.put(first, 1, StepResult(done=True))
         assert await box.result(0) is None
-        told = asyncio.create_task(box.put(second, 1, StepResult(reports=({"report": 1},))))
+        put = asyncio.create_task(box.put(second, 1, StepResult(reports=({"report": 1},))))
         assert (await box.result(60)).reports == ({"report": 1},)
         asked = asyncio.create_task(box.result(60))
-        assert await told, "the job goes on in the second"
+        assert await put, "the job goes on in the second"
         asked.cancel()
         assert not await box.fail(second, 1, 0, "alone", 0.01), (
             "the late call is not taken for the other rank's"
@@ -49,18 +49,18 @@ def test_late_calls_of_an_incarnation_that_died_say_nothing_of_the_next():
     asyncio.run(meet())
 
 
-def test_a_group_waits_until_its_next_report_is_asked_for_and_trains_no_stopped_trial():
+def test_groups_train_only_on_request():
     async def meet():
         box = Mailbox.__ray_metadata__.modified_class(1, 3)
         await box.post("one")
         first = await box.begin()
         assert await box.next(first, 0, 0) == (1, "one")
-        told = asyncio.create_task(box.put(first, 1, StepResult(reports=({"report": 1},))))
+        put = asyncio.create_task(box.put(first, 1, StepResult(reports=({"report": 1},))))
         assert (await box.result(60)).reports == ({"report": 1},)
         await asyncio.sleep(0)
-        assert not told.done(), "whether the trial goes on is not decided yet"
+        assert not put.done(), "whether the trial goes on is not decided yet"
         await box.post("two")
-        assert await told is False, "the search gave the group another job"
+        assert await put is False, "the search gave the group another job"
         assert await box.next(first, 1, 0) == (2, "two")
 
     asyncio.run(meet())

@@ -4,7 +4,7 @@ for bit."""
 import pytest
 
 from mtsearch.config.reading import load_space
-from tests.execution.test_search import counted, shown, told
+from tests.execution.test_search import comparable_rows, event_counts, history_of
 from tests.helpers.fake import order
 
 pytestmark = pytest.mark.slow
@@ -47,12 +47,11 @@ def alone(ray_cluster, tmp_path_factory):
 
 
 def differences(run, other):
-    """What differs between two runs' rows and reports, by trial and column; nothing when all is the
-    same."""
+    """The differences between two runs' rows and reports, by trial and column; empty if equal."""
     found = []
     for kind, mine, theirs in (
-        ("row", shown(run), shown(other)),
-        ("report", told(run), told(other)),
+        ("row", comparable_rows(run), comparable_rows(other)),
+        ("report", history_of(run), history_of(other)),
     ):
         assert [row["trial"] for row in mine] == [row["trial"] for row in theirs], kind
         for a, b in zip(mine, theirs, strict=True):
@@ -64,16 +63,16 @@ def differences(run, other):
     return found
 
 
-def test_a_population_on_two_workers_gives_the_rows_of_one(search, alone):
+def test_populations_on_two_workers_give_equal_rows(search, alone):
     code, run, _ = search(small(search.root, 2), trial_class=POPULATION)
     assert code == 0
     assert [row["state"] for row in run.rows()] == ["done"] * 6
     assert differences(run, alone) == []
 
 
-def test_a_population_whose_rank_dies_is_continued_bit_for_bit(search, alone):
-    order("die", 32, 2)  # once, in the first trial that comes to its second report
+def test_populations_continue_bit_identically_after_rank_death(search, alone):
+    order("die", 32, 2)  # once, in the first trial that reaches its second report
     code, run, _ = search(small(search.root, 2), trial_class=MORTAL)
     assert code == 0
     assert differences(run, alone) == []
-    assert set(counted(run, "end").values()) == {1}
+    assert set(event_counts(run, "end").values()) == {1}

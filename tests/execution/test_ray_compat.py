@@ -1,4 +1,4 @@
-"""Each private API of Ray in `mtsearch.execution.compat` still does what is relied on."""
+"""Each private API of Ray in `mtsearch.execution.compat` still behaves as required."""
 
 import os
 import subprocess

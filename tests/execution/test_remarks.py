@@ -1,4 +1,4 @@
-"""What is allowed and hardly meant."""
+"""Remarks about settings that are valid but probably not intended."""
 
 from mtsearch.config.space import Space
 from mtsearch.execution.remarks import remarks

@@ -1,5 +1,5 @@
-"""Searches whose run directory is at an S3 URL: the same rows as in a folder, whatever dies in
-between."""
+"""Searches whose run directory is at an S3 URL: the same rows as in a folder, also after
+faults."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from mtsearch.commands import export, report, train
-from mtsearch.commands import run as run_door
+from mtsearch.commands import run as run_command
 from mtsearch.config.space import Space
 from mtsearch.execution import engine
 from mtsearch.jobs.job import Job
@@ -22,12 +22,12 @@ from mtsearch.runs.object_store import Store
 from mtsearch.runs.opening import open_run
 from mtsearch.runs.pending import cache_folder, folder_for, pending_folder
 from mtsearch.runs.uploader import fence, read_segments
-from tests.execution.test_search import calm, counted, shown, told
+from tests.execution.test_search import comparable_rows, event_counts, history_of, undisturbed
 from tests.helpers.fake import order, release, until, waits
 from tests.helpers.fixtures import FAKE, ROOT
 from tests.helpers.spaces import space
 
-__all__ = ["calm"]  # a fixture
+__all__ = ["undisturbed"]  # a fixture
 
 
 def remote(url, every=0, **settings):
@@ -41,19 +41,21 @@ def objects(run, folder):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(leases, "BEAT", 0.5)
+    monkeypatch.setattr(leases, "HEARTBEAT", 0.5)
     monkeypatch.setattr(leases, "TERM", 3.0)
 
 
 @pytest.mark.parametrize("every", [pytest.param(0, marks=pytest.mark.slow), 30])
-def test_a_search_in_a_store_gives_the_rows_of_one_in_a_folder(search, calm, url, every):
+def test_stores_and_folders_give_equal_rows(search, undisturbed, url, every):
     code, run, text = search(remote(url, every))
     assert code == 0, text
     assert (
         text.splitlines()[-1] == f"run: {run.address}"
         and f"run        {run.address} (working copy /" in text
     )
-    assert shown(run) == shown(calm[1]) and told(run) == told(calm[1])
+    assert comparable_rows(run) == comparable_rows(undisturbed[1]) and history_of(
+        run
+    ) == history_of(undisturbed[1])
     assert set(Store(run.address).list("")) >= {
         "trials.parquet",
         "history.parquet",
@@ -62,7 +64,7 @@ def test_a_search_in_a_store_gives_the_rows_of_one_in_a_folder(search, calm, url
         "front.md",
     }
     assert objects(run, "checkpoints") == sorted(
-        p.name for p in (calm[1].path / "checkpoints").iterdir()
+        p.name for p in (undisturbed[1].path / "checkpoints").iterdir()
     )
     assert len(Store(run.address).list("checkpoints")) == len(objects(run, "checkpoints")), (
         "one object a trial"
@@ -72,17 +74,19 @@ def test_a_search_in_a_store_gives_the_rows_of_one_in_a_folder(search, calm, url
         and not (cache_folder() / "runs" / folder_for(run.address)).exists()
     )
     assert search.resume(run)[0] == 0
-    assert shown(open_run(run.address)) == shown(calm[1])
+    assert comparable_rows(open_run(run.address)) == comparable_rows(undisturbed[1])
 
 
 @pytest.mark.slow
-def test_an_actor_that_is_killed_goes_on_with_the_state_in_the_store(search, calm, url):
+def test_killed_actors_continue_from_the_store(search, undisturbed, url):
     order("die", 2, 2)
     order("die", 3, 3)
     code, run, _ = search(remote(url))
     assert code == 0
-    assert shown(run) == shown(calm[1]) and told(run) == told(calm[1])
-    assert counted(run, "start")["0001"] == 2
+    assert comparable_rows(run) == comparable_rows(undisturbed[1]) and history_of(
+        run
+    ) == history_of(undisturbed[1])
+    assert event_counts(run, "start")["0001"] == 2
     processes = {row["report"]: row["process"] for row in run.history() if row["trial"] == "0001"}
     assert processes[1] != processes[3], "the first report was kept, not made again"
 
@@ -92,7 +96,7 @@ import sys
 sys.path.insert(0, {root!r})
 import os
 from mtsearch.runs import lease
-lease.BEAT, lease.TERM = 0.5, 3.0
+lease.HEARTBEAT, lease.TERM = 0.5, 3.0
 from tests.helpers.fake import order
 order("kill", 3, 2, os.getpid())
 from mtsearch.execution import engine
@@ -102,8 +106,8 @@ sys.exit(engine.run(remote({url!r}), name="toy", trial_class={trial_class!r}))
 
 
 @pytest.mark.slow
-def test_a_killed_driver_on_a_machine_that_is_gone_loses_nothing_finished(
-    search, calm, address, url, quick, tmp_path, monkeypatch
+def test_a_lost_machine_loses_no_finished_trial(
+    search, undisturbed, address, url, quick, tmp_path, monkeypatch
 ):
     gone = tmp_path / "gone"
     environment = {
@@ -125,17 +129,21 @@ def test_a_killed_driver_on_a_machine_that_is_gone_loses_nothing_finished(
     assert finished and any(row["state"] == "running" for row in run.rows())
     code, run, text = search.resume(run)
     assert code == 0, text
-    assert shown(run) == shown(calm[1]) and told(run) == told(calm[1])
-    assert set(counted(run, "report").values()) == {3} and set(counted(run, "end").values()) == {1}
-    assert all(counted(run, "start")[trial] == 1 for trial in finished)
+    assert comparable_rows(run) == comparable_rows(undisturbed[1]) and history_of(
+        run
+    ) == history_of(undisturbed[1])
+    assert set(event_counts(run, "report").values()) == {3} and set(
+        event_counts(run, "end").values()
+    ) == {1}
+    assert all(event_counts(run, "start")[trial] == 1 for trial in finished)
     assert objects(run, "checkpoints") == sorted(
-        p.name for p in (calm[1].path / "checkpoints").iterdir()
+        p.name for p in (undisturbed[1].path / "checkpoints").iterdir()
     )
 
 
 @pytest.mark.slow
-def test_a_search_goes_on_while_the_store_is_away(search, calm, url, server, monkeypatch):
-    monkeypatch.setattr(leases, "BEAT", 0.5)
+def test_a_search_continues_during_store_failures(search, undisturbed, url, server, monkeypatch):
+    monkeypatch.setattr(leases, "HEARTBEAT", 0.5)
     order("wait", 3, 2)
     order("wait", 5, 1)
 
@@ -143,7 +151,7 @@ def test_a_search_goes_on_while_the_store_is_away(search, calm, url, server, mon
         until(lambda: waits(3, 2))
         server.kill_gateway()
         release(3, 2)
-        until(lambda: waits(5, 1) and "goes on in" in search.shown.getvalue())
+        until(lambda: waits(5, 1) and "continues in" in search.shown.getvalue())
         server.start()
         server.wait()
         release(5, 1)
@@ -153,13 +161,15 @@ def test_a_search_goes_on_while_the_store_is_away(search, calm, url, server, mon
     code, run, text = search(remote(url))
     thread.join()
     assert code == 0, text
-    assert "The run goes on in" in text and "answers again" in text
-    assert shown(run) == shown(calm[1]) and told(run) == told(calm[1])
+    assert "The run continues in" in text and "works again" in text
+    assert comparable_rows(run) == comparable_rows(undisturbed[1]) and history_of(
+        run
+    ) == history_of(undisturbed[1])
 
 
 @pytest.mark.slow
-def test_a_store_that_stays_away_ends_the_run_with_one_and_the_next_resume_uploads_the_rest(
-    search, calm, url, server, monkeypatch
+def test_resume_uploads_after_a_lasting_store_failure(
+    search, undisturbed, url, server, monkeypatch
 ):
     monkeypatch.setattr(mirrors, "PATIENCE", 1.0)
     monkeypatch.setattr(leases, "TERM", 3.0)
@@ -181,13 +191,15 @@ def test_a_store_that_stays_away_ends_the_run_with_one_and_the_next_resume_uploa
     assert code == 1
     assert (
         "not everything could be uploaded: " in text
-        and "a resume from here goes on with it" in text
+        and "a resume from here continues with it" in text
     )
     run = open_run(text.splitlines()[-1].removeprefix("run: "))
     assert any(row["state"] == "running" for row in run.rows()), "the last end is only here"
     code, run, text = search.resume(run)
     assert code == 0, text
-    assert shown(run) == shown(calm[1]) and told(run) == told(calm[1])
+    assert comparable_rows(run) == comparable_rows(undisturbed[1]) and history_of(
+        run
+    ) == history_of(undisturbed[1])
     assert (
         not list(pending_folder(run.address).rglob("*.zip"))
         and not (cache_folder() / "runs" / folder_for(run.address)).exists()
@@ -195,8 +207,8 @@ def test_a_store_that_stays_away_ends_the_run_with_one_and_the_next_resume_uploa
 
 
 @pytest.mark.slow
-def test_a_driver_whose_run_was_taken_over_stops_with_one(search, url, monkeypatch):
-    monkeypatch.setattr(leases, "BEAT", 0.5)
+def test_a_driver_without_lease_exits_with_one(search, url, monkeypatch):
+    monkeypatch.setattr(leases, "HEARTBEAT", 0.5)
     order("wait", 3, 2)
 
     def take():
@@ -221,19 +233,19 @@ def test_a_driver_whose_run_was_taken_over_stops_with_one(search, url, monkeypat
 
 
 @pytest.mark.slow
-def test_groups_of_workers_keep_their_states_in_the_store(search, calm, url):
+def test_worker_groups_keep_states_in_the_store(search, undisturbed, url):
     order("die", 2, 2)
     made = remote(url, slots=1, trials=2)
     code, run, text = search(Space(made.raw | {"workers": 2, "resources": {"cpu": 0.5}}))
     assert code == 0, text
-    wanted = [row for row in told(calm[1]) if row["trial"] in ("0000", "0001", "stl")]
-    assert told(run) == wanted
-    assert counted(run, "start")["0001"] == 2
+    wanted = [row for row in history_of(undisturbed[1]) if row["trial"] in ("0000", "0001", "stl")]
+    assert history_of(run) == wanted
+    assert event_counts(run, "start")["0001"] == 2
     processes = {row["report"]: row["process"] for row in run.history() if row["trial"] == "0001"}
     assert processes[1] != processes[3]
 
 
-def test_one_training_in_a_store_is_reported_and_exported_from_there(
+def test_trainings_are_exported_from_a_store(
     url, store_ports, server, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
@@ -258,10 +270,10 @@ def test_one_training_in_a_store_is_reported_and_exported_from_there(
     assert export.main([f"run={place}", "pick=trial:0000"]) == 0
     assert (tmp_path / "export" / "0000" / "model.safetensors").exists()
     before = read_segments(Store(place))
-    assert run_door.main([f"resume={place}"]) == 0 and read_segments(Store(place)) == before
+    assert run_command.main([f"resume={place}"]) == 0 and read_segments(Store(place)) == before
 
 
-def test_an_interrupted_training_in_a_store_goes_on_from_there(
+def test_interrupted_trainings_continue_from_a_store(
     url, store_ports, server, tmp_path, monkeypatch, capsys
 ):
     words = [

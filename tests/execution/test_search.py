@@ -25,13 +25,13 @@ STUDY = "toy"
 MADE: dict = {}
 
 
-def shown(run):
-    """All rows without what differs from run to run."""
+def comparable_rows(run):
+    """All rows without columns that differ between runs."""
     left = ("attempts", "command", "process", "cost/seconds")
     return [{k: v for k, v in row.items() if k not in left} for row in run.rows()]
 
 
-def told(run):
+def history_of(run):
     return [
         {k: v for k, v in row.items() if k not in ("process", "cost/seconds")}
         for row in run.history()
@@ -47,7 +47,7 @@ def states(run):
     return [t.state for t in study.get_trials()]
 
 
-def counted(run, event):
+def event_counts(run, event):
     return Counter(e["trial"] for e in run.events() if e["event"] == event)
 
 
@@ -56,7 +56,7 @@ def checkpoints(run):
 
 
 def texts(run):
-    """All text files but the configuration as it was typed."""
+    """All text files except the configuration of the user."""
     endings = (".json", ".jsonl", ".journal", ".csv", ".md", ".html")
     found = [p for p in run.path.rglob("*") if p.suffix in endings]
     assert {p.name for p in found} >= {
@@ -74,16 +74,16 @@ def content(run):
 
 
 @pytest.fixture
-def calm(search, request):
-    """A search of 5 trials that nothing disturbed, made once: (exit code, run, text)."""
-    if "calm" not in MADE:
-        root = request.getfixturevalue("tmp_path_factory").mktemp("calm")
-        MADE["calm"] = search(space(root, trials=5, slots=2))
-    return MADE["calm"]
+def undisturbed(search, request):
+    """An undisturbed search of 5 trials, run once: (exit code, run, text)."""
+    if "undisturbed" not in MADE:
+        root = request.getfixturevalue("tmp_path_factory").mktemp("undisturbed")
+        MADE["undisturbed"] = search(space(root, trials=5, slots=2))
+    return MADE["undisturbed"]
 
 
-def test_a_search_trains_tests_and_keeps_what_is_worth_keeping(search, calm):
-    code, run, text = calm
+def test_a_search_trains_tests_and_keeps_the_front(search, undisturbed):
+    code, run, text = undisturbed
     assert code == 0
     rows = {row["trial"]: row for row in run.rows()}
     assert list(rows) == [f"{i:04d}" for i in range(5)] + ["stl"]
@@ -117,15 +117,15 @@ def test_only_the_selected_report_counts(search):
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "grid"])
-def test_rows_do_not_depend_on_the_number_of_slots(search, sampler):
+def test_rows_are_independent_of_slots(search, sampler):
     _, one, _ = search(space(search.root, sampler=sampler, trials=5, slots=1))
     _, two, _ = search(space(search.root, sampler=sampler, trials=5, slots=2))
     assert len({row["process"] for row in one.history()}) == 1, "one process serves many trials"
-    assert shown(one) == shown(two) and told(one) == told(two)
+    assert comparable_rows(one) == comparable_rows(two) and history_of(one) == history_of(two)
 
 
-def test_resuming_what_is_finished_changes_nothing(search, calm):
-    run = calm[1]
+def test_resuming_what_is_finished_changes_nothing(search, undisturbed):
+    run = undisturbed[1]
     before = content(run)
     for _ in range(2):
         code, _, _ = search.resume(run)
@@ -135,31 +135,33 @@ def test_resuming_what_is_finished_changes_nothing(search, calm):
     assert [p.name for p in before if before[p] != after[p]] == []
 
 
-def test_a_run_is_extended_as_if_it_had_been_longer(search):
+def test_extended_runs_equal_longer_runs(search):
     _, long, _ = search(space(search.root, sampler="tpe", trials=6, slots=1))
     _, run, _ = search(space(search.root, sampler="tpe", trials=3, slots=1))
     code, again, _ = search.resume(run, {"search.trials": 6})
     assert code == 0 and again.path == run.path
     search.resume(run, {"search.trials": 6})
     assert [e["changes"] for e in run.events() if e["event"] == "resume"] == [{"search.trials": 6}]
-    alike = [{k: v for k, v in row.items() if not k.startswith("test/")} for row in shown(run)]
+    alike = [
+        {k: v for k, v in row.items() if not k.startswith("test/")} for row in comparable_rows(run)
+    ]
     assert alike == [
-        {k: v for k, v in row.items() if not k.startswith("test/")} for row in shown(long)
+        {k: v for k, v in row.items() if not k.startswith("test/")} for row in comparable_rows(long)
     ]
     tested = {row["trial"] for row in run.rows() if "test/image/error" in row}
     assert tested >= {row["trial"] for row in long.rows() if "test/image/error" in row}
-    assert counted(run, "test").most_common(1)[0][1] == 1
+    assert event_counts(run, "test").most_common(1)[0][1] == 1
 
 
-def test_a_budget_starts_no_trial_once_it_is_used_up(search):
+def test_used_up_budgets_start_no_trial(search):
     code, run, text = search(space(search.root, trials=4, budget=1e-9))
     assert code == 1 and run.rows() == [] and "`search.budget` is used up after 0 of 4" in text
     code, run, _ = search.resume(run, {"search.budget": None})
     assert code == 0 and len(run.rows()) == 5
 
 
-def test_other_data_are_refused_on_resume(search, calm):
-    run = RunDirectory(shutil.copytree(calm[1].path, search.root / "copy"))
+def test_other_data_are_refused_on_resume(search, undisturbed):
+    run = RunDirectory(shutil.copytree(undisturbed[1].path, search.root / "copy"))
     facts = {**run.environment, "checksum": "0" * 64}
     (run.path / "environment.json").write_text(json.dumps(facts))
     with pytest.raises(BadInput, match="checksum 000000000000"):
@@ -183,14 +185,12 @@ def job(tmp_path, monkeypatch):
     )
 
 
-def test_a_trial_without_a_share_of_a_gpu_sees_none(job):
+def test_trials_without_gpu_share_see_no_gpu(job):
     for gpu, seen in ((0.5, "0,1"), (0, "")):
         assert not job(gpu=gpu).step().failed and os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
-def test_an_unfinished_trial_whose_checkpoint_is_damaged_makes_the_same_reports_from_the_first(
-    job, tmp_path
-):
+def test_damaged_unfinished_trials_repeat_the_same_reports(job, tmp_path):
     one = job()
     whole = [one.step() for _ in range(3)]
     (tmp_path / "0000" / "state.json").write_text('{"config"')
@@ -204,7 +204,7 @@ def test_an_unfinished_trial_whose_checkpoint_is_damaged_makes_the_same_reports_
     )
 
 
-def test_data_that_lie_elsewhere_now_are_found_by_the_resume_alone(tmp_path, monkeypatch):
+def test_only_a_resume_finds_moved_data(tmp_path, monkeypatch):
     run = create_run(space(tmp_path), {"checksum": "abc"}, name="toy")
     asked = []
     monkeypatch.setattr(engine, "check_space", lambda space: None)
@@ -217,7 +217,7 @@ def test_data_that_lie_elsewhere_now_are_found_by_the_resume_alone(tmp_path, mon
     assert run.config.data.root is None and [e["event"] for e in run.events()] == ["run"]
 
 
-def test_no_trial_at_all_is_a_run_that_could_not_finish(search):
+def test_runs_without_any_trial_are_unfinished(search):
     order("raise", 1, 1)
     code, run, _ = search(space(search.root, trials=1))
     assert code == 1 and [row["state"] for row in run.rows()] == ["failed", "done"]
@@ -264,9 +264,7 @@ REAL = "tests.helpers.mortal:MortalTrial"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["grid", "random", "qmc"])
-def test_the_same_search_of_real_trials_gives_the_same_rows_twice_and_with_any_slots(
-    search, sampler
-):
+def test_real_searches_are_reproducible_for_all_slots(search, sampler):
     runs = [
         search(real(search.root / str(n), sampler=sampler, slots=slots), trial_class=REAL)[1]
         for n, slots in enumerate((1, 1, 2))
@@ -295,18 +293,18 @@ def halved(folder, **changes):
 
 
 @pytest.mark.slow
-def test_a_scheduler_stops_trials_of_worker_groups_as_those_of_one_process(search):
+def test_schedulers_stop_worker_groups_like_processes(search):
     rows = {}
     for workers in (1, 2):
         code, run, _ = search(halved(search.root / str(workers), workers=workers))
         assert code == 0
-        rows[workers] = shown(run)
-        assert set(counted(run, "end").values()) == {1}
+        rows[workers] = comparable_rows(run)
+        assert set(event_counts(run, "end").values()) == {1}
     assert rows[1] == rows[2]
     assert {row["state"] for row in rows[2]} == {"done", "stopped"}
 
 
-def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(search):
+def test_interrupted_searches_stop_the_same_trials(search):
     code, run, text = search(halved(search.root / "whole"))
     assert code == 0
     rows = {row["trial"]: row for row in run.rows()}
@@ -324,16 +322,16 @@ def test_a_scheduler_stops_trials_and_an_interrupted_search_stops_the_same_ones(
     order("interrupt", 3, 2, os.getpid())
     code, cut, _ = search(halved(search.root / "cut"))
     assert code == 130
-    os.unlink(cut.journal)  # the study is made again from the events
+    os.unlink(cut.journal)  # the study is rebuilt from the events
     code, cut, _ = search.resume(cut)
-    assert code == 0 and shown(cut) == shown(run)
+    assert code == 0 and comparable_rows(cut) == comparable_rows(run)
     assert states(cut) == states(run)
 
 
-def test_a_driver_that_died_between_a_last_report_and_the_end_it_decides_has_decided(search):
+def test_decided_ends_survive_a_driver_death(search):
     code, run, _ = search(halved(search.root / "whole"))
     assert code == 0
-    lines, rows, known = run.events_path.read_text().splitlines(), shown(run), states(run)
+    lines, rows, known = run.events_path.read_text().splitlines(), comparable_rows(run), states(run)
     ends = [
         n
         for n, line in enumerate(lines)
@@ -344,18 +342,20 @@ def test_a_driver_that_died_between_a_last_report_and_the_end_it_decides_has_dec
     run.events_path.write_text("\n".join(lines[: ends[0]]) + "\n")
     assert run.state().trials[name].state == "running"
     code, run, _ = search.resume(run)
-    assert code == 0 and shown(run) == rows and states(run) == known
+    assert code == 0 and comparable_rows(run) == rows and states(run) == known
     assert run.state().trials[name].attempts == 1
 
 
-def test_a_test_that_no_file_could_hold_fails_its_trial_alone(job, monkeypatch):
+def test_unserialisable_test_metrics_fail_only_their_trial(job, monkeypatch):
     whole = job()
     while not whole.step().done:
         pass
     one = job(purpose="test")
     monkeypatch.setattr(FakeTrial, "evaluate", lambda trial, split: {"test/image/error": {1, 2}})
-    told = one.step()
-    assert told.test is None and "not JSON serializable" in told.failed and told.done
+    history_of = one.step()
+    assert (
+        history_of.test is None and "not JSON serializable" in history_of.failed and history_of.done
+    )
 
 
 def test_small_space_ends_early_and_says_so(search):

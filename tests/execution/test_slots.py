@@ -25,7 +25,7 @@ def test_slots_are_what_fits(tmp_path):
     assert slots(config(tmp_path, slots=3), [{"CPU": 5.0}]) == 3
 
 
-def test_a_trial_fits_on_one_node_so_rests_of_several_make_no_slot(tmp_path):
+def test_slots_do_not_span_nodes(tmp_path):
     assert slots(config(tmp_path, cpu=4), [{"CPU": 6.0}, {"CPU": 6.0}]) == 2
     assert slots(config(tmp_path, cpu=4), [{"CPU": 6.0}, {"CPU": 2.0}]) == 1
     assert (
@@ -51,9 +51,7 @@ def test_a_trial_fits_on_one_node_so_rests_of_several_make_no_slot(tmp_path):
         ),
     ],
 )
-def test_what_can_never_run_is_refused_by_the_name_of_the_resource(
-    tmp_path, resources, nodes, missing
-):
+def test_impossible_requests_name_the_resource(tmp_path, resources, nodes, missing):
     with pytest.raises(BadInput, match=missing):
         slots(config(tmp_path, **resources), nodes)
 
@@ -63,7 +61,7 @@ def test_more_slots_than_fit_are_refused(tmp_path):
         slots(config(tmp_path, slots=4), [{"CPU": 2.0}])
 
 
-def test_a_trial_of_several_workers_takes_a_slot_of_each_and_may_span_nodes(tmp_path):
+def test_worker_groups_may_span_nodes(tmp_path):
     assert bundle(config(tmp_path, workers=3, cpu=2, gpu=0.5)) == {"CPU": 6, "GPU": 1.5}
     assert slots(config(tmp_path, workers=2), [{"CPU": 5.0}]) == 2
     assert slots(config(tmp_path, workers=4), [{"CPU": 3.0}, {"CPU": 2.0}]) == 1
@@ -72,7 +70,7 @@ def test_a_trial_of_several_workers_takes_a_slot_of_each_and_may_span_nodes(tmp_
     )
 
 
-def test_more_workers_than_there_is_room_for_are_refused(tmp_path):
+def test_too_many_workers_are_refused(tmp_path):
     with pytest.raises(
         BadInput,
         match=(

@@ -1,5 +1,5 @@
-"""Resident worker groups on real processes: one start, many trials, and what happens when a worker
-dies, raises or stops."""
+"""Resident worker groups on real processes: one start, many trials, and workers that die, raise
+or stop."""
 
 import json
 import os
@@ -82,16 +82,16 @@ def test_one_group_trains_trial_after_trial(train, group):
     assert ray.get(group._box.incarnation.remote()) == 1
 
 
-def test_what_every_rank_raises_fails_the_trial_and_not_the_group(train, group):
+def test_exceptions_of_all_ranks_fail_only_the_trial(train, group):
     before = ray.get(group._box.incarnation.remote())
     order("raise", 7, 2)
     results = train(7)
-    assert results[-1].failed == "ValueError: the trial was told to raise"
+    assert results[-1].failed == "ValueError: the trial was ordered to raise"
     assert numbers(train(8)) == [1, 2, 3]
     assert ray.get(group._box.incarnation.remote()) == before
 
 
-def test_a_real_trial_in_a_group_is_the_one_that_two_ranks_train(train):
+def test_groups_train_like_two_ranks(train):
     config = {
         "backbone": "cm",
         "architecture": "mdmtn",
@@ -112,17 +112,17 @@ def test_a_real_trial_in_a_group_is_the_one_that_two_ranks_train(train):
         assert theirs["train/image/loss"] == pytest.approx(mine["train/image/loss"], rel=1e-4)
 
 
-def test_a_real_trial_whose_rank_dies_while_the_other_waits_for_it_is_continued(train):
+def test_trials_continue_after_rank_death(train):
     config = {"backbone": "cm", "batch_size": 33, "epochs": {"search": 1, "retrain": 1}}
     data = {"dataset": "patches10_digits", "limit": 75}
-    calm = reports(train(34, "mtsearch.training:Trial", config, data))
+    undisturbed = reports(train(34, "mtsearch.training:Trial", config, data))
     order("die", 33, 2)
     results = train(33, "tests.helpers.mortal:MortalTrial", config, data)
     assert results[-1].failed is None and results[-1].starts == 2
-    assert reports(results) == calm and list(calm) == [1, 2]
+    assert reports(results) == undisturbed and list(undisturbed) == [1, 2]
 
 
-def test_a_group_that_cannot_come_up_says_what_it_waits_for(ray_cluster):
+def test_groups_that_cannot_start_name_the_reason(ray_cluster):
     # In an actor, as in a search: what still waits for its workers ends with that process.
     group = ray.remote(num_cpus=0)(WorkerGroup).remote({**SETTINGS, "cpu": 64, "start": 5})
     try:

@@ -1,5 +1,5 @@
-"""A trial for the tests of the search: it computes nothing but behaves like one, with disasters on
-order."""
+"""A trial for the tests of the search: it computes nothing, reports like a real trial, and causes
+faults on order."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ ONCE = ("die", "stop", "kill", "interrupt", "fill", "oom")
 
 
 def order(act: str, batch_size: int, report: int, pid: int = 0) -> None:
-    """Have every trial of this batch size, when it makes this report (0: when it is made, 99: when
-    it is tested), `raise`, report `nan` or an `object`, `exit`, exhaust its address space
-    (`memory`), kill its own process (`die`, once), stop it (`stop`, once), have the kernel kill it
-    for want of memory (`oom`, once, in the memory cgroup of the test), fill the disk with its
-    checkpoint (`fill`, once), send SIGKILL (`kill`, once) or SIGINT (`interrupt`, once) to process
-    `pid`, or `wait` until it is let go by `release`.
+    """Order a fault of every trial with this batch size at this report (0: when it is created, 99:
+    when it is tested).
+
+    `raise`; report `nan` or an `object`; `exit`; exhaust the address space (`memory`); kill its own
+    process (`die`, once) or stop it (`stop`, once); be killed by the kernel for lack of memory
+    (`oom`, once, in the memory cgroup of the test); fill the disk with its checkpoint (`fill`,
+    once); send SIGKILL (`kill`, once) or SIGINT (`interrupt`, once) to process `pid`; or `wait`
+    until `release`.
     """
     (Path(os.environ[PLAN]) / f"{act}-{batch_size}-{report}").write_text(str(pid))
 
 
 def waits(batch_size: int, report: int) -> int | None:
-    """The process of a trial that waits there, if one does."""
+    """The process id of the trial that waits at this report; None if there is none."""
     path = Path(os.environ[PLAN]) / f"waits-{batch_size}-{report}"
     return int(path.read_text() or 0) or None if path.exists() else None
 
 
 def release(batch_size: int, report: int) -> None:
-    """Let a trial go on that waits."""
+    """Continue a waiting trial."""
     (Path(os.environ[PLAN]) / f"wait-{batch_size}-{report}").unlink()
 
 
@@ -60,9 +62,9 @@ def ordered(act: str, batch_size: int, report: int) -> int:
 
 
 def obey(batch_size: int, report: int, world=None) -> None:
-    """Of several ranks all raise, and the last one does the rest."""
+    """Carry out the orders. All ranks raise; the other faults are caused by the last rank."""
     if ordered("raise", batch_size, report):
-        raise ValueError("the trial\nwas told to raise")
+        raise ValueError("the trial\nwas ordered to raise")
     if ordered("exit", batch_size, report):
         raise SystemExit(3)
     if ordered("memory", batch_size, report):
@@ -82,11 +84,10 @@ def obey(batch_size: int, report: int, world=None) -> None:
     for act, sent in (("kill", signal.SIGKILL), ("interrupt", signal.SIGINT)):
         if pid := ordered(act, batch_size, report):
             if pid == os.getpid():
-                signal.raise_signal(
-                    sent
-                )  # to this thread; of a process's threads any one may take it
+                # To this thread; `os.kill` signals any thread of the process.
+                signal.raise_signal(sent)
             os.kill(pid, sent)
-            signal.pause()  # nothing more is reported: this process ends with its driver
+            signal.pause()  # no further report: this process ends with its driver
 
 
 def exhaust() -> None:
@@ -110,7 +111,7 @@ def outgrow(cgroup: Path) -> None:
 
 
 def fill(folder: Path) -> None:
-    """Leave no room on the file system of a folder."""
+    """Fill the file system of a folder."""
     with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
@@ -191,4 +192,4 @@ class FakeTrial:
     def close(self) -> None:
         self.reports = []
         if ordered("close", self.config.batch_size, 0):
-            raise ValueError("it was told to raise at its end")
+            raise ValueError("it was ordered to raise at its end")

@@ -18,7 +18,7 @@ FAKE = "tests.helpers.fake:FakeTrial"
 
 @pytest.fixture(scope="session")
 def store_ports(tmp_path_factory):
-    """Where the S3 server will be, known to Ray's workers whether it is started or not."""
+    """The address of the S3 server, which Ray's workers know before it starts."""
     ports = s3.free_ports(8)
     os.environ |= {
         "AWS_ACCESS_KEY_ID": "key",
@@ -49,13 +49,13 @@ def server(store_ports, tmp_path_factory):
 
 @pytest.fixture
 def url(server, request):
-    """A prefix of its own for a test."""
+    """A separate prefix for each test."""
     return f"s3://bucket/{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory, store_ports):
-    """One Ray cluster for all tests of the search; its workers know where the orders are."""
+    """One Ray cluster for all tests of the search; its workers know the folder of the orders."""
     os.environ[PLAN] = str(tmp_path_factory.mktemp("plan"))
     os.environ.pop("MTSEARCH_DATA", None)
     os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -76,7 +76,7 @@ def ray_cluster(tmp_path_factory, store_ports):
 
 @pytest.fixture
 def address(ray_cluster):
-    """Where a driver in another process joins that cluster."""
+    """The address at which a driver in another process joins that cluster."""
     import ray
 
     return ray.get_runtime_context().gcs_address

@@ -1,4 +1,4 @@
-"""The real trials with the disasters of `fake`."""
+"""Real trials with the faults of `fake`."""
 
 from mtsearch.population import Population
 from mtsearch.training import Trial

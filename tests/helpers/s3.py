@@ -25,8 +25,8 @@ def available() -> bool:
 
 
 class Server:
-    """Master, volume server and filer in one process, the S3 gateway in another one that may go
-    away and return; users `key`, who may write, and `reader`; the data are in `folder`."""
+    """Master, volume server and filer in one process, the S3 gateway in another one that may stop
+    and restart; users `key`, who may write, and `reader`; the data are in `folder`."""
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
         self.folder, self.ports = folder, ports
@@ -44,7 +44,7 @@ class Server:
         self.gateway: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """Both processes, as far as they do not run."""
+        """Start the processes that do not run."""
         s3, s3_grpc, *others = self.ports
         if self.backend is None:
             self.backend = self._start_backend(others)
@@ -102,7 +102,7 @@ class Server:
         )
 
     def wait(self, seconds: float = 90.0) -> None:
-        """Until it takes objects."""
+        """Wait until it accepts objects."""
         until = time.monotonic() + seconds
         while True:
             try:

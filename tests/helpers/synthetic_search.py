@@ -153,7 +153,7 @@ def search(
 
 
 def evaluated(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
-    """The rows with test metrics on those named."""
+    """The rows, with test metrics on those of the given names."""
     return [
         (
             row | _metrics("test", row["val/image/error"] + 0.8, row["val/digit/error"] + 0.4)

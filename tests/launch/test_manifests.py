@@ -1,4 +1,4 @@
-"""The files of launch/ against the schemas of those who read them."""
+"""The files of launch/ against the schemas of the programs that read them."""
 
 from __future__ import annotations
 
@@ -114,10 +114,9 @@ RAYJOB = shape(
 
 
 @pytest.mark.parametrize("name", [*CLOUDS, "local"])
-def test_rays_own_schema_takes_every_file_of_the_cluster_launcher(name):
-    config = prepare_config(
-        read(f"cluster_{name}.yaml")
-    )  # with the provider's defaults, as `ray up` does
+def test_cluster_files_fit_the_schema_of_ray(name):
+    # Adds the provider's defaults, as `ray up` does.
+    config = prepare_config(read(f"cluster_{name}.yaml"))
     validate_config(config)
     assert config["provider"]["type"] == name
     with pytest.raises(jsonschema.ValidationError):
@@ -125,7 +124,7 @@ def test_rays_own_schema_takes_every_file_of_the_cluster_launcher(name):
 
 
 @pytest.mark.parametrize("name", CLOUDS)
-def test_a_cloud_has_a_head_that_trains_nothing_and_spot_gpus_up_to_a_bound_given_back_when_idle(
+def test_clouds_have_bounded_idle_released_spot_gpus(
     name,
 ):
     config = prepare_config(read(f"cluster_{name}.yaml"))
@@ -151,7 +150,7 @@ def test_a_cloud_has_a_head_that_trains_nothing_and_spot_gpus_up_to_a_bound_give
 
 
 @pytest.mark.parametrize("name", [*CLOUDS, "local"])
-def test_every_node_of_the_launcher_asks_for_a_token_and_opens_no_port_to_all(name):
+def test_launched_nodes_require_a_token(name):
     config = read(f"cluster_{name}.yaml")
     assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     for kind in ("head", "worker"):
@@ -163,7 +162,7 @@ def test_every_node_of_the_launcher_asks_for_a_token_and_opens_no_port_to_all(na
         )
 
 
-def test_on_machines_that_are_shared_no_command_ends_other_clusters():
+def test_commands_end_no_other_cluster():
     config = read("cluster_local.yaml")
     commands = [
         line for kind in ("head", "worker") for line in config[f"{kind}_start_ray_commands"]
@@ -182,7 +181,7 @@ def test_the_rayjob_has_fields_that_kuberay_knows():
         jsonschema.validate(wrong, RAYJOB)
 
 
-def test_the_rayjob_searches_a_space_that_there_is_waits_for_its_nodes_and_mounts_what_it_names():
+def test_rayjob_names_existing_spaces_and_mounts():
     spec = read("kuberay.yaml")["spec"]
     words = shlex.split(spec["entrypoint"])
     assert words[:3] == ["python", "-m", "mtsearch.run"]
@@ -237,7 +236,7 @@ def instructions():
     return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
 
 
-def test_the_image_installs_the_wheel_and_runs_as_a_user_of_its_own():
+def test_image_installs_the_wheel_and_sets_a_user():
     kinds = [kind for kind, _ in instructions()]
     assert kinds[0] == "FROM" and set(kinds) <= {
         "FROM",
@@ -259,16 +258,16 @@ def test_the_image_installs_the_wheel_and_runs_as_a_user_of_its_own():
         if kind == "RUN"
     )
     assert last["COPY"].startswith("dist/*.whl ")
-    assert last["CMD"] == '["python", "-m", "mtsearch.run", "--help"]'  # asks no network of anybody
+    assert last["CMD"] == '["python", "-m", "mtsearch.run", "--help"]'  # needs no network
     for kind, words in instructions():
         if kind == "RUN":
             subprocess.run(["sh", "-n", "-c", words], check=True)
 
 
-def test_the_script_that_ends_one_cluster_is_one_that_sh_takes():
+def test_stop_script_is_valid_shell():
     subprocess.run(["sh", "-n", str(LAUNCH / "stop_cluster.sh")], check=True)
 
 
-def test_rays_version_here_is_one_that_the_files_were_made_for():
+def test_installed_ray_version_fits_the_files():
     made_for = read("kuberay.yaml")["spec"]["rayClusterSpec"]["rayVersion"]
     assert ray.__version__.split(".")[0] == made_for.split(".")[0]

@@ -1,4 +1,4 @@
-"""Observers: told once of everything, also over a resume, and never a danger to the search."""
+"""Observers receive each event once, also after a resume, and cannot end the search."""
 
 import json
 import math
@@ -55,8 +55,8 @@ def report(number, image=50.0):
 
 
 def drive(made, path=None, stop=None, tests=True):
-    """Work a manager off with reports of three epochs; `stop` ends the driver at (trial, report) as
-    a kill would. Returns the run."""
+    """Run a manager to its end with reports of three epochs; `stop` ends the driver at (trial, report)
+    like a kill. Returns the run."""
     return work(opened(made, path), stop, tests)
 
 
@@ -125,7 +125,7 @@ def test_tensorboard_shows_settings_beside_results(tmp_path):
     )
 
 
-def test_a_resumed_run_has_no_point_twice_in_tensorboard(tmp_path):
+def test_resumed_runs_have_unique_tensorboard_points(tmp_path):
     made = watched(tmp_path, ["tensorboard"], trials=2)
     run, _ = drive(made, stop=("0000", 2))
     calm, _ = drive(made)
@@ -135,25 +135,25 @@ def test_a_resumed_run_has_no_point_twice_in_tensorboard(tmp_path):
         assert scalars(run.path / "tensorboard" / name) == scalars(calm.path / "tensorboard" / name)
 
 
-def test_a_trial_that_a_dead_driver_had_decided_to_stop_ends_for_observers_too(tmp_path):
+def test_observers_see_ends_decided_before_a_crash(tmp_path):
     made = watched(tmp_path, ["tensorboard"], trials=2)
     run, _ = drive(made, stop=("0000", 2))
     lines = run.events_path.read_text().splitlines()
     lines[-1] = json.dumps({**json.loads(lines[-1]), "stop": "too many others are better"})
     run.events_path.write_text("\n".join(lines) + "\n")
-    told = []
+    seen = []
     manager = opened(made, run.path)
     assert manager.state.trials["0000"].state == "running"
-    manager.listener = lambda event, trial, metrics: told.append((event, trial.trial, trial.state))
+    manager.listener = lambda event, trial, metrics: seen.append((event, trial.trial, trial.state))
     assert manager.next_trial().trial == "0001"
-    assert told[:2] == [("ended", "0000", "stopped"), ("trial", "0001", "running")]
+    assert seen[:2] == [("ended", "0000", "stopped"), ("trial", "0001", "running")]
     assert (
         manager.state.trials["0000"].reason == "too many others are better"
         and manager.state.trials["0000"].attempts == 1
     )
 
 
-def test_what_a_killed_driver_did_not_write_is_written_on_resume_and_nothing_else(tmp_path):
+def test_resume_writes_only_missing_observations(tmp_path):
     made = watched(tmp_path, ["tensorboard"], trials=2)
     run, _ = drive(made, tests=False)
     folder = run.path / "tensorboard"
@@ -191,7 +191,7 @@ def mlflow_runs(run):
     return found
 
 
-def test_mlflow_has_one_run_a_trial_and_each_report_once_over_a_resume(tmp_path, monkeypatch):
+def test_mlflow_has_each_report_once_after_resume(tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     made = watched(tmp_path, "mlflow", trials=2)
@@ -252,7 +252,7 @@ def wandb_runs(run):
     return found
 
 
-def test_wandb_keeps_one_run_a_trial_and_each_report_once_over_a_resume(tmp_path):
+def test_wandb_has_each_report_once_after_resume(tmp_path):
     pytest.importorskip("wandb")
     made = watched(tmp_path, {"name": "wandb", "mode": "offline"}, trials=2)
     run, notes = drive(made, stop=("0000", 2))
@@ -278,12 +278,11 @@ def test_wandb_keeps_one_run_a_trial_and_each_report_once_over_a_resume(tmp_path
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A URL that a run can be kept at without a server: of this file system."""
+    """A URL for runs that needs no server: a folder of this file system."""
     monkeypatch.setenv("MTSEARCH_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setattr(storage, "SETTLE", 0.0)
-    monkeypatch.setattr(
-        opening, "check_url", lambda *words: None
-    )  # which sends `file://` to the plain path
+    # It refuses `file://` in favour of a path.
+    monkeypatch.setattr(opening, "check_url", lambda *words: None)
     return f"file://{tmp_path}/bucket"
 
 
@@ -301,7 +300,7 @@ def drive_at(url, monitor, name="first", stop=None, plugins=()):
 
 
 TITLES = '''
-"""An observer for the tests that writes down under which title it is told of each trial."""
+"""An observer for the tests that records the title and the name of each trial."""
 
 from typing import Literal
 
@@ -325,18 +324,16 @@ class InTitles(Observer):
 '''
 
 
-def test_runs_at_a_url_have_titles_of_their_own_that_stay_over_a_resume(
-    place, tmp_path, forget_plugins
-):
+def test_titles_of_runs_at_urls_survive_resumes(place, tmp_path, forget_plugins):
     (tmp_path / "titles.py").write_text(TITLES.replace("PATH", repr(str(tmp_path / "titles.txt"))))
     for name, stop in (("first", ("0000", 2)), ("first", None), ("second", None)):
         drive_at(place, "titles", name, stop, [str(tmp_path / "titles.py")])
-    told = [tuple(line.split()) for line in (tmp_path / "titles.txt").read_text().splitlines()]
+    seen = [tuple(line.split()) for line in (tmp_path / "titles.txt").read_text().splitlines()]
     first = [("toy/first", trial) for trial in ("stl", "0000", "0000", "0001")]
-    assert told == [*first, *(("toy/second", trial) for trial in ("stl", "0000", "0001"))]
+    assert seen == [*first, *(("toy/second", trial) for trial in ("stl", "0000", "0001"))]
 
 
-def test_a_resumed_run_at_a_url_has_no_point_twice_in_tensorboard(place, tmp_path):
+def test_resumed_url_runs_have_unique_tensorboard_points(place, tmp_path):
     drive_at(place, "tensorboard", stop=("0000", 2))
     before = set((tmp_path / "bucket").rglob("events.out.*"))
     store, notes = drive_at(place, "tensorboard")
@@ -350,7 +347,7 @@ def test_a_resumed_run_at_a_url_has_no_point_twice_in_tensorboard(place, tmp_pat
     }, "the search goes on in a second file"
 
 
-def test_of_a_trial_kept_offline_for_wandb_a_url_has_one_folder(place):
+def test_offline_wandb_has_one_folder_per_trial(place):
     made = watched(place, [], trials=2)
     run = opening.create_run(made, {}, name="toy")
     for stamp, trials in (("20260101_000000", ("0000", "0001")), ("20260102_000000", ("0001",))):
@@ -367,10 +364,10 @@ def test_of_a_trial_kept_offline_for_wandb_a_url_has_one_folder(place):
     }
 
 
-# ------------------------------------------------------------ the search comes first
+# ------------------------------------------------------------ the search has priority
 
 PRINTS = '''
-"""Observers for the tests: one that raises at a report, one that writes down what it is told."""
+"""Observers for the tests: one that raises at a report, one that records its calls."""
 
 from typing import Literal
 
@@ -394,7 +391,7 @@ class Raising(Observer):
 
 @method("observer", "lines")
 class Lines(Model):
-    """A line for each thing told, in `lines.txt`."""
+    """A line per call, in `lines.txt`."""
 
     name: Literal["lines"] = "lines"
 
@@ -431,7 +428,7 @@ def plugin(tmp_path, forget_plugins):
     return str(tmp_path / "prints.py")
 
 
-def test_a_plug_in_observes_a_real_search_and_one_that_raises_is_switched_off(search, plugin):
+def test_plug_in_observers_that_raise_are_switched_off(search, plugin):
     order("raise", 2, 2)
     code, run, text = search(
         watched(search.root, ["raises", "lines"], [plugin], trials=2, epochs=2)
@@ -465,13 +462,11 @@ def test_a_resumed_search_tells_each_thing_once(search, plugin):
     assert second[1] == "trial 0001 0" and not [
         line for line in second if " 0000 1" in line or "report stl" in line
     ]
-    told = [line for line in lines if line.startswith(("report", "ended", "tested"))]
-    assert len(told) == len(set(told))
+    seen = [line for line in lines if line.startswith(("report", "ended", "tested"))]
+    assert len(seen) == len(set(seen))
 
 
-def test_an_observer_without_its_package_is_refused_with_the_way_to_get_it(
-    tmp_path, monkeypatch, capsys
-):
+def test_observers_without_their_package_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(observer_of(methods("observer")["mlflow"]()), "package", "no_such_package")
     with pytest.raises(
         BadInput,
@@ -494,7 +489,7 @@ def test_settings_without_an_observer_are_refused(tmp_path):
     from mtsearch.config.observers import TensorBoardObserverConfig
 
     class Other(TensorBoardObserverConfig):
-        """Registered nowhere."""
+        """An observer that is not registered."""
 
     with pytest.raises(BadInput, match="`Other` has no implementation"):
         observer_of(Other())
@@ -504,7 +499,7 @@ def test_every_trial_state_is_counted(tmp_path):
     manager = opened(space(tmp_path, trials=3))
     with dispatch_events(manager, print) as dispatcher:
         first, second = manager.next_trial(), manager.next_trial()
-        manager.failed(first.trial, "it was told to")
+        manager.failed(first.trial, "it was ordered to")
         third = manager.next_trial()
         manager.reports(third.trial, [report(1)])
         manager.done(third.trial, 1)
@@ -520,7 +515,7 @@ PAGE = Path(mtsearch.__file__).parent.parent / "docs" / "monitoring.md"
 
 
 @pytest.mark.skipif(not PAGE.is_file(), reason="reads the clone that the package was built from")
-def test_the_observer_on_the_page_works_as_it_stands(tmp_path, capsys, forget_plugins):
+def test_documented_observer_works(tmp_path, capsys, forget_plugins):
     (code,) = re.findall(r"^```python\n# lines.py\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
     (tmp_path / "page_lines.py").write_text(code)
     run, notes = drive(watched(tmp_path, "lines", [str(tmp_path / "page_lines.py")], trials=2))

@@ -1,4 +1,4 @@
-"""The states of trials in a store, by jobs in this process."""
+"""Checkpoints of trials in a store, written by jobs in this process."""
 
 import json
 from contextlib import suppress
@@ -43,14 +43,13 @@ def job(url, tmp_path, monkeypatch):
     return make
 
 
-def told(job, steps):
-    """The reports of so many steps, without what differs between processes and whether it is
-    done."""
+def reports_of(job, steps):
+    """The results of this number of steps."""
     return [job.step() for _ in range(steps)]
 
 
-def test_a_job_goes_on_with_the_newest_state_and_one_object_is_left(job):
-    whole = told(job(), 3)
+def test_jobs_continue_from_the_newest_state(job):
+    whole = reports_of(job(), 3)
     assert [result.done for result in whole] == [False, False, True] and whole[
         2
     ].store_error is None
@@ -60,36 +59,36 @@ def test_a_job_goes_on_with_the_newest_state_and_one_object_is_left(job):
     assert job("test").step().test["test/image/error"] == whole[2].reports[0]["val/image/error"] + 1
 
 
-def test_states_are_uploaded_no_more_often_than_asked_and_always_at_the_end(job):
+def test_states_are_uploaded_at_the_set_interval(job):
     one = job(every=3600)
-    told(one, 2)
+    reports_of(one, 2)
     assert job.store.list("checkpoints") == {}
     one.step()
     assert list(job.store.list("checkpoints")) == [f"0000/{job.key}-00000003.zip"]
 
 
 def test_a_state_goes_with_no_other_configuration(job):
-    told(job(), 2)
+    reports_of(job(), 2)
     assert [report["report"] for report in job(batch_size=7).step().reports] == [1]
 
 
-def test_a_damaged_state_begins_anew_and_is_no_model_to_be_tested(job):
-    whole = told(job(), 3)
+def test_damaged_states_are_trained_again_not_tested(job):
+    whole = reports_of(job(), 3)
     key = f"checkpoints/0000/{job.key}-00000003.zip"
     job.store.write(key, job.store.read(key)[:-30])
-    again = told(job(), 3)
+    again = reports_of(job(), 3)
     assert again[0].note.startswith("trained again from its start") and whole[0].note is None
     assert [replace(again[0], note=None), *again[1:]] == whole
     job.store.write(key, b"PK")
     assert "is damaged" in job("test").step().failed
 
 
-def test_a_store_that_is_away_is_told_and_the_state_waits_on_this_machine(job, server):
+def test_states_are_kept_locally_during_store_failures(job, server):
     one = job()
     one.step()
     server.kill_gateway()
     try:
-        away = told(one, 2)
+        away = reports_of(one, 2)
         assert away[-1].done and "cannot be written" in away[-1].store_error
         assert [path.name for path in pending_folder(job.store.url).glob("0000/*.zip")] == [
             f"{job.key}-00000003.zip"
@@ -103,7 +102,7 @@ def test_a_store_that_is_away_is_told_and_the_state_waits_on_this_machine(job, s
     assert not list(pending_folder(job.store.url).rglob("*.zip"))
 
 
-def test_what_waits_for_no_trial_any_more_is_forgotten(job, server):
+def test_pending_states_of_ended_trials_are_dropped(job, server):
     folder = pending_folder(job.store.url) / "0009"
     folder.mkdir(parents=True)
     (folder / f"{job.key}-00000001.zip").write_bytes(b"")
@@ -111,7 +110,7 @@ def test_what_waits_for_no_trial_any_more_is_forgotten(job, server):
     assert not folder.exists() and job.store.list("checkpoints") == {}
 
 
-def test_an_archive_that_is_damaged_anywhere_is_named_and_leaves_nothing(tmp_path):
+def test_damaged_archives_are_named_and_leave_nothing(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "state.json").write_text("{}" * 50)
     pack(tmp_path / "in", tmp_path / "whole.zip")

@@ -51,7 +51,7 @@ def test_words_outside_metrics_stay_words(tmp_path):
     assert next(read_events(log.path))["config"] == {"name": "NaN"}
 
 
-def test_a_torn_last_line_is_not_read_and_is_cut_by_the_next_append(tmp_path):
+def test_incomplete_last_lines_are_ignored_and_removed(tmp_path):
     log = EventLog(tmp_path / "events.jsonl")
     log.append("run", n=1)
     log.close()

@@ -1,4 +1,4 @@
-"""Objects, leases and segments, against a real S3-compatible server; nothing of Ray."""
+"""Objects, leases and segments on a real S3-compatible server, without Ray."""
 
 import contextlib
 import itertools
@@ -70,7 +70,7 @@ def test_only_one_of_many_creates_an_object(store):
     assert store.create("one", b"%d" % won[0]), "the answer to an earlier attempt was lost"
 
 
-def test_a_server_that_does_not_create_exclusively_is_found_out(store, monkeypatch):
+def test_servers_without_exclusive_creates_are_detected(store, monkeypatch):
     other = Store(store.url)
     pipe = other._files.pipe_file
     monkeypatch.setattr(other._files, "pipe_file", lambda path, data, mode=None: pipe(path, data))
@@ -90,7 +90,7 @@ def test_a_server_that_does_not_create_exclusively_is_found_out(store, monkeypat
         ("simplecache::s3://bucket", "no protocol that fsspec knows"),
     ],
 )
-def test_a_place_that_cannot_be_is_refused_in_one_sentence(server, root, words):
+def test_invalid_urls_are_refused(server, root, words):
     with pytest.raises(BadInput, match=words):
         check_results(space(root))
 
@@ -112,7 +112,7 @@ def test_a_server_that_is_not_there_is_refused(store_ports, monkeypatch):
     storage.fsspec.filesystem("s3").clear_instance_cache()
 
 
-def test_a_client_that_is_not_installed_is_named_with_its_extra(monkeypatch):
+def test_missing_clients_are_named_with_their_extra(monkeypatch):
     def missing(*arguments, **settings):
         raise ImportError("Install s3fs to access S3")
 
@@ -124,7 +124,7 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(monkeypatch):
 # ---------------------------------------------------------------- the lease
 
 
-def test_the_second_driver_is_refused_and_told_who_the_first_is(store, quick, caplog):
+def test_second_drivers_are_refused_with_the_owner(store, quick, caplog):
     first = Lease.first(store)
     assert Lease.first(store) is None
     stop = threading.Event()
@@ -144,7 +144,7 @@ def test_the_second_driver_is_refused_and_told_who_the_first_is(store, quick, ca
     assert Lease.take(store).number == 2
 
 
-def test_a_silent_owner_loses_the_lease_after_its_term_and_learns_of_it(store, quick):
+def test_silent_owners_lose_the_lease(store, quick):
     first = Lease.first(store)
     began = time.monotonic()
     second = Lease.take(store)
@@ -162,7 +162,7 @@ def test_clocks_of_machines_play_no_part(store, quick, monkeypatch):
     assert Lease.take(store).number == 2
 
 
-def test_of_drivers_that_start_together_one_gets_the_lease(store, quick):
+def test_only_one_concurrent_driver_gets_the_lease(store, quick):
     Lease.first(store).release()
     got = []
 
@@ -217,7 +217,7 @@ def test_missing_and_damaged_segments_are_named(store):
 
 @pytest.fixture
 def mirrored(store, quick, tmp_path):
-    """An event log that is sent: (log, mirror)."""
+    """An event log that is uploaded: (log, mirror)."""
     log = EventLog(tmp_path / "events.jsonl")
     log.append("run")
     found = EventUploader(
@@ -229,7 +229,7 @@ def mirrored(store, quick, tmp_path):
     log.close()
 
 
-def test_urgent_events_are_sent_at_once_and_deletions_after_them(store, mirrored):
+def test_urgent_events_precede_deletions(store, mirrored):
     log, mirror = mirrored
     store.write("checkpoints/0000/0123abcd-00000001.zip", b"1")
     log.append("end", trial="0000")
@@ -249,9 +249,7 @@ def test_a_torn_last_line_is_not_sent(store, mirrored):
 
 
 @pytest.mark.parametrize("how", ["gone", "mute"])
-def test_a_store_that_goes_away_gets_everything_when_it_returns(
-    server, store, mirrored, how, monkeypatch
-):
+def test_everything_is_uploaded_after_a_store_failure(server, store, mirrored, how, monkeypatch):
     log, mirror = mirrored
     mirror.send()
     monkeypatch.setitem(store._files.config_kwargs, "read_timeout", 2)
@@ -272,7 +270,7 @@ def test_a_store_that_goes_away_gets_everything_when_it_returns(
     assert how == "mute" or "works again" in mirror.messages.get(timeout=1)
 
 
-def test_a_driver_whose_run_was_taken_over_stops_sending(store, mirrored):
+def test_drivers_without_lease_stop_uploading(store, mirrored):
     log, mirror = mirrored
     mirror.send()
     fence(Lease(store, 2))
@@ -289,7 +287,7 @@ def made(url):
     return create_run(space(url), {"checksum": "abc", "dataset": "none"}, name="toy")
 
 
-def test_a_run_is_made_driven_and_read_at_a_url(url, quick):
+def test_runs_are_created_and_read_at_urls(url, quick):
     run = made(url)
     assert run.address.startswith(f"{url}/toy/2") and run.name == run.address.rpartition("/")[2]
     with run:
@@ -328,14 +326,12 @@ def test_reloaded_run_has_later_events(url, quick):
         assert list(first.reload().directory.state().trials) == ["0000"]
 
 
-def test_two_runs_of_one_second_get_places_of_their_own(url):
+def test_runs_of_one_second_get_separate_urls(url):
     addresses = [made(url).address for _ in range(3)]
     assert len(set(addresses)) == 3
 
 
-def test_what_a_dead_driver_did_not_send_is_found_on_its_machine(
-    url, quick, server, monkeypatch, tmp_path
-):
+def test_unsent_events_are_found_on_the_same_machine(url, quick, server, monkeypatch, tmp_path):
     run = made(url)
     with run:
         run.flush()
@@ -344,7 +340,9 @@ def test_what_a_dead_driver_did_not_send_is_found_on_its_machine(
     run.storage._uploader.stop()
     run.log.append("resume", changes={"search.trials": 9})
     copy = run.path
-    with monkeypatch.context() as patched:  # another machine does not have it, and changes nothing
+    with (
+        monkeypatch.context() as patched
+    ):  # another machine does not have the data and changes nothing
         patched.setenv("MTSEARCH_SCRATCH", str(tmp_path))
         with open_run(run.address).drive() as other:
             assert [event["event"] for event in other.events()] == ["run"]
@@ -360,7 +358,7 @@ def test_what_is_no_run_is_refused(url):
         open_run(f"{url}/toy/none")
 
 
-def test_a_named_run_is_found_again_and_not_made_twice(url, quick):
+def test_named_runs_are_created_once(url, quick):
     named = Space({**space(url).raw, "results": {"root": url, "run": "first"}})
     assert named_run(named) is None
     Lease.first(Store(f"{url}/toy/first"))  # its driver died before its first event
@@ -378,9 +376,7 @@ def test_a_named_run_is_found_again_and_not_made_twice(url, quick):
 # ------------------------------------------------------ file systems that do not create exclusively
 
 
-def test_elsewhere_nothing_half_written_is_seen_and_the_last_of_two_withdraws(
-    tmp_path, monkeypatch
-):
+def test_non_exclusive_stores_write_atomically(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "SETTLE", 0.2)
     store = Store(f"file://{tmp_path}/prefix")
     store.check()
@@ -394,9 +390,8 @@ def test_elsewhere_nothing_half_written_is_seen_and_the_last_of_two_withdraws(
     first = Lease.first(store)
     assert first is not None and Lease.first(store) is None
     made = []
-    monkeypatch.setattr(
-        Store, "_read_or_none", lambda self, key: None
-    )  # all have looked before any wrote
+    # All read before one of them writes.
+    monkeypatch.setattr(Store, "_read_or_none", lambda self, key: None)
     threads = [
         threading.Thread(target=lambda: made.append(Lease(store, 2)._create())) for _ in range(4)
     ]
@@ -409,13 +404,13 @@ def test_elsewhere_nothing_half_written_is_seen_and_the_last_of_two_withdraws(
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """A store that does not create exclusively, and moves what it has written to its place."""
+    """A store without exclusive creates, which writes objects under another name and renames them."""
     monkeypatch.setattr(storage, "SETTLE", 0.0)
     return Store(f"file://{tmp_path}/prefix")
 
 
 def answers_lost(store, monkeypatch, method):
-    """Have the calls of a client's method do their work and fail."""
+    """Make the calls of a client's method succeed and then raise."""
     call = getattr(store._files, method)
 
     def lose(*arguments, **settings):
@@ -434,7 +429,7 @@ def test_a_move_whose_answer_was_lost_has_happened(elsewhere, monkeypatch):
     assert elsewhere.read("a") == b"two" and elsewhere.list("") == {"a": 3, "b": 3}
 
 
-def test_what_cannot_be_asked_about_a_move_is_not_deleted(elsewhere, monkeypatch):
+def test_objects_survive_unconfirmed_moves(elsewhere, monkeypatch):
     elsewhere.write("a", b"one")
     with monkeypatch.context() as patched:
         answers_lost(elsewhere, patched, "mv")
@@ -444,7 +439,7 @@ def test_what_cannot_be_asked_about_a_move_is_not_deleted(elsewhere, monkeypatch
     assert elsewhere.read("a") == b"two"
 
 
-def test_an_object_is_replaced_where_none_is_moved_onto_another(elsewhere, monkeypatch):
+def test_objects_are_replaced_without_overwriting_moves(elsewhere, monkeypatch):
     move = elsewhere._files.mv
 
     def onto_nothing(old, new):
@@ -458,7 +453,7 @@ def test_an_object_is_replaced_where_none_is_moved_onto_another(elsewhere, monke
     assert elsewhere.read("a") == b"two" and elsewhere.list("") == {"a": 3}
 
 
-def test_an_owner_whose_lease_was_lost_in_a_replacement_makes_it_again(elsewhere):
+def test_owners_restore_leases_lost_in_replacement(elsewhere):
     Lease.first(elsewhere).release()
     owner = Lease.take(elsewhere)
     for lost in ("lease/000002.json", "lease/000001.json"):
@@ -468,16 +463,14 @@ def test_an_owner_whose_lease_was_lost_in_a_replacement_makes_it_again(elsewhere
         assert json.loads(elsewhere.read("lease/000002.json"))["token"] == owner.token
 
 
-def test_an_owner_whose_lease_was_lost_gives_way_to_who_took_the_run_meanwhile(
-    elsewhere, monkeypatch
-):
+def test_owners_with_lost_leases_withdraw(elsewhere, monkeypatch):
     owner = Lease.first(elsewhere)
     elsewhere.remove(["lease/000001.json"])
     other = Lease.first(elsewhere)
     with pytest.raises(LeaseLost, match="drives"):
         owner.renew()
     elsewhere.remove(["lease/000001.json"])
-    write = elsewhere.write  # both have looked before any wrote, and the other one writes last
+    write = elsewhere.write  # both read before either writes, and the other one writes last
     monkeypatch.setattr(
         leases.time, "sleep", lambda seconds: write("lease/000001.json", other._text("held"))
     )
@@ -487,8 +480,8 @@ def test_an_owner_whose_lease_was_lost_gives_way_to_who_took_the_run_meanwhile(
 
 @pytest.fixture
 def slow(elsewhere, monkeypatch, tmp_path):
-    """A mirror of that store, and the times of its signs of life; each deletion and upload takes
-    seven seconds of a clock of its own."""
+    """A mirror of that store, and the times of its heartbeats; each deletion and upload takes seven
+    seconds of a simulated clock."""
     clock, signs = [0.0], [0.0]
 
     def take(*arguments):
@@ -516,7 +509,7 @@ def slow(elsewhere, monkeypatch, tmp_path):
     yield found, signs, clock
 
 
-def test_an_owner_gives_signs_of_life_while_it_deletes(slow):
+def test_owners_send_heartbeats_while_deleting(slow):
     mirror, signs, clock = slow
     for trial in range(30):
         mirror.delete_later(f"checkpoints/{trial:04d}")
@@ -525,7 +518,7 @@ def test_an_owner_gives_signs_of_life_while_it_deletes(slow):
     assert max(b - a for a, b in itertools.pairwise([*signs, clock[0]])) < leases.HEARTBEAT + 10
 
 
-def test_an_owner_gives_signs_of_life_while_it_uploads_what_waited_for_the_store(slow):
+def test_owners_send_heartbeats_during_delayed_uploads(slow):
     mirror, signs, clock = slow
     for trial in range(30):
         waiting = pending_folder(mirror._store.url) / f"{trial:04d}" / "key-00000001.zip"
@@ -537,7 +530,7 @@ def test_an_owner_gives_signs_of_life_while_it_uploads_what_waited_for_the_store
     assert max(b - a for a, b in itertools.pairwise([*signs, clock[0]])) < leases.HEARTBEAT + 10
 
 
-def test_an_owner_that_has_lost_the_run_deletes_nothing_more(slow):
+def test_owners_without_lease_delete_nothing(slow):
     mirror, _, clock = slow
     for trial in range(30):
         mirror.delete_later(f"checkpoints/{trial:04d}")

@@ -41,7 +41,7 @@ def report(run, trial, number, **metrics):
     )
 
 
-def test_a_run_is_opened_where_it_was_made_and_elsewhere(run, tmp_path):
+def test_runs_open_on_other_machines(run, tmp_path):
     start(run)
     run.log.close()
     moved = tmp_path / "moved"
@@ -51,7 +51,7 @@ def test_a_run_is_opened_where_it_was_made_and_elsewhere(run, tmp_path):
     assert [row["trial"] for row in again.rows()] == ["0000"]
 
 
-def test_a_setting_that_another_row_names_shows_its_default(run):
+def test_settings_of_other_rows_show_their_default(run):
     start(run, "0000", config={"seed": 0, "population": {"name": "mto", "tasks": 4}})
     start(
         run,
@@ -68,7 +68,7 @@ def test_a_setting_that_another_row_names_shows_its_default(run):
         and rows["0000"]["trial.population.final"] == "target_best"
     )
     assert rows["0001"]["trial.population.accept"] == "never"
-    assert "trial.population.accept" not in rows["plain"]  # it has no population
+    assert "trial.population.accept" not in rows["plain"]  # without a population
     start(
         run,
         "short",
@@ -84,18 +84,19 @@ def test_a_setting_that_another_row_names_shows_its_default(run):
         config={"seed": 0, "epochs": {"search": 1, "retrain": 3}},
     )
     again = {row["trial"]: row for row in run.rows()}
+    # Its budget is in steps.
     assert (
         again["plain"]["trial.epochs.retrain"] == 7 and "trial.epochs.retrain" not in again["short"]
-    )  # its budget counts steps
-    assert not any("trial.population.alpha" in row for row in rows.values())  # nobody names it
+    )
+    assert not any("trial.population.alpha" in row for row in rows.values())  # no row has it
 
 
-def test_two_runs_of_one_second_get_directories_of_their_own(tmp_path):
+def test_runs_of_one_second_get_separate_directories(tmp_path):
     runs = [create_run(space(tmp_path), {}, name="toy") for _ in range(3)]
     assert len({run.path for run in runs}) == 3
 
 
-def test_a_run_has_the_name_that_it_is_given_once(tmp_path):
+def test_run_names_are_unique(tmp_path):
     named = Space({**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}})
     assert create_run(named, {}, name="toy").path == tmp_path / "toy" / "first"
     with pytest.raises(
@@ -113,7 +114,7 @@ def _interrupt(log, event, **fields):
     raise KeyboardInterrupt
 
 
-def test_a_killed_creation_leaves_no_half_of_a_run(tmp_path, monkeypatch):
+def test_killed_creations_leave_no_partial_run(tmp_path, monkeypatch):
     named = Space({**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}})
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         killed.setattr(folders.EventLog, "append", _interrupt)
@@ -122,7 +123,7 @@ def test_a_killed_creation_leaves_no_half_of_a_run(tmp_path, monkeypatch):
     assert create_run(named, {}, name="toy").path.name == "first"
 
 
-def test_the_run_of_a_name_is_found_where_its_settings_are_the_same(tmp_path):
+def test_named_runs_need_equal_settings(tmp_path):
     raw = {**space(tmp_path).raw, "results": {"root": str(tmp_path), "run": "first"}}
     assert opening.named_run(Space(raw)) is None
     made = create_run(Space(raw), {}, name="toy")
@@ -157,7 +158,7 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
 
 @pytest.mark.parametrize("text", ["a: [", "", "- one\n", "{", "1"])
 @pytest.mark.parametrize("name", ["config.yaml", "environment.json"])
-def test_a_damaged_file_of_a_run_is_named_in_one_sentence(run, name, text):
+def test_damaged_run_files_are_named(run, name, text):
     (run.path / name).write_text(text, encoding="utf-8")
     damaged = RunDirectory(run.path)
     with pytest.raises(BadInput, match=rf"{name} .*Restore the file from a copy\.$") as caught:
@@ -201,7 +202,7 @@ def test_a_report_that_comes_twice_counts_once(run):
     assert [row["val/image/error"] for row in run.history()] == [50.0]
 
 
-def test_trials_are_in_the_order_of_their_numbers_however_many_there_are(tmp_path):
+def test_trials_are_ordered_by_number(tmp_path):
     def start(name, kind="search"):
         control = name if kind == "control" else None
         return {
@@ -222,7 +223,7 @@ def test_trials_are_in_the_order_of_their_numbers_however_many_there_are(tmp_pat
     assert [trial.trial for trial in record.sorted()] == ["0002", "1001", "9999", "10000", "stl"]
 
 
-def test_seconds_add_up_over_drivers_without_the_time_between():
+def test_seconds_exclude_the_time_between_drivers():
     events = [
         ("run", 100.0),
         ("start", 110.0),
@@ -248,7 +249,7 @@ def test_seconds_add_up_over_drivers_without_the_time_between():
 
 
 @pytest.mark.parametrize("control", [None, "stl"])
-def test_the_command_of_a_row_gives_back_its_configuration(tmp_path, control):
+def test_row_commands_reproduce_their_configuration(tmp_path, control):
     path = tmp_path / "my space.yaml"
     path.write_text(space(tmp_path, sampler="random").to_yaml())
     overrides = ["trial.seed=4", "search.trials=3", "data.limit=100"]
@@ -280,7 +281,7 @@ def test_the_command_of_a_row_gives_back_its_configuration(tmp_path, control):
     assert not any(word.startswith("search.") for word in words)
 
 
-def test_only_one_driver_holds_a_run_and_a_dead_one_holds_nothing(run):
+def test_only_one_living_driver_locks_a_run(run):
     holder = f"""
 import sys, os
 from mtsearch.runs.directory import RunDirectory
@@ -322,7 +323,7 @@ def test_dropping_a_checkpoint_takes_what_a_crash_left(run):
     assert [p.name for p in (run.path / "checkpoints").iterdir()] == ["0002"]
 
 
-def test_strays_of_a_kill_are_swept_but_never_the_only_copy(run):
+def test_leftovers_are_removed_except_only_copies(run):
     for name in (
         "0001",
         ".0001.abc",
@@ -337,7 +338,7 @@ def test_strays_of_a_kill_are_swept_but_never_the_only_copy(run):
     assert sorted(p.name for p in (run.path / "checkpoints").iterdir()) == [".0002.old", "0001"]
 
 
-def test_a_results_folder_that_cannot_be_made_is_refused(tmp_path):
+def test_uncreatable_results_folders_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"`results.root` is no folder .*Not a directory"):
         create_run(space(tmp_path / "file" / "below"), {}, name="toy")
@@ -356,7 +357,7 @@ def test_reading_a_run_imports_neither_ray_nor_torch():
     )
 
 
-def test_a_row_is_its_selected_report_at_the_cost_of_the_whole_trial(run):
+def test_rows_have_selected_metrics_and_total_cost(run):
     start(run)
     report(run, "0000", 1, **{"val/image/error": 50.0, "cost/steps": 10})
     report(run, "0000", 2, **{"val/image/error": 60.0, "cost/steps": 20})

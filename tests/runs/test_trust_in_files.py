@@ -1,5 +1,5 @@
-"""Run directories that somebody else made or edited: nothing outside them is touched, and what
-does not belong to the run is refused."""
+"""Run directories that another user created or edited: nothing outside them is changed, and foreign
+content is refused."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def run(tmp_path):
 
 
 def edit(run, change):
-    """Write the events that `change` makes of the run's list of events."""
+    """Rewrite the run's events with `change`, a function of the list of events."""
     events = [json.loads(line) for line in run.events_path.read_text().splitlines()]
     events = change(events) or events
     run.events_path.write_text("".join(json.dumps(event) + "\n" for event in events))
@@ -90,7 +90,7 @@ def test_a_trial_named_as_a_path_is_refused(run, tmp_path, name, kind):
 @pytest.mark.parametrize(
     "where", ["checkpoints", "checkpoints/0000", "checkpoints/0000/a", "export"]
 )
-def test_links_inside_a_run_are_refused_and_not_followed(run, tmp_path, where):
+def test_links_inside_runs_are_refused(run, tmp_path, where):
     victim = tmp_path / "victim"
     (victim / "0000").mkdir(parents=True)
     link = run.path / where
@@ -103,13 +103,13 @@ def test_links_inside_a_run_are_refused_and_not_followed(run, tmp_path, where):
     assert (victim / "0000").is_dir()
 
 
-def test_links_of_wandb_inside_its_own_folder_are_accepted(run):
+def test_links_inside_the_wandb_folder_are_accepted(run):
     (run.path / "wandb" / "offline-run-1").mkdir(parents=True)
     (run.path / "wandb" / "latest-run").symlink_to("offline-run-1")
     assert RunDirectory(run.path).rows()
 
 
-def test_only_checkpoints_of_trials_of_the_run_are_deleted(run):
+def test_only_checkpoints_of_known_trials_are_deleted(run):
     kept = ["0001", "notes", ".0001.abc", ".notes.old"]
     for name in ("0000", ".0000.abc", *kept):
         (run.path / "checkpoints" / name).mkdir(parents=True)
@@ -152,7 +152,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("how", EDITS)
-def test_an_event_that_does_not_fit_is_refused_by_its_line(run, how):
+def test_invalid_events_are_refused_by_line_number(run, how):
     edit(run, EDITS[how])
     before = run.events_path.read_bytes()
     with pytest.raises(BadInput, match=r"line [1-7] of \S*events.jsonl") as caught:
@@ -168,7 +168,7 @@ def test_numbers_that_are_not_json_are_refused(run, literal):
 
 
 @pytest.mark.parametrize("text", ["", '{"event": "run", "ti'])
-def test_an_empty_log_is_no_run_and_stays_as_it_is(run, text):
+def test_empty_logs_are_refused_unchanged(run, text):
     run.events_path.write_text(text)
     with pytest.raises(BadInput, match=r"is no run directory: its events.jsonl holds no event"):
         RunDirectory(run.path)
@@ -208,7 +208,7 @@ def test_a_checkpoint_is_that_of_its_trial_alone(tmp_path):
             load_state(tmp_path / "0000", other)
 
 
-def test_a_checkpoint_without_an_owner_is_one_of_an_old_run_only(tmp_path):
+def test_only_old_runs_have_checkpoints_without_owner(tmp_path):
     save_state(tmp_path / "0000", {"x": 1})
     owner = CheckpointOwner("a" * 32, "0000", "0123abcd")
     with pytest.raises(BadInput, match="it belongs to no trial"):
@@ -226,7 +226,7 @@ def test_an_owner_cannot_be_edited(tmp_path):
         load_state(tmp_path / "0000", CheckpointOwner("a" * 32, "0001", "0123abcd"))
 
 
-# ---------------------------------------------------------------- runs of before
+# ---------------------------------------------------------------- runs of earlier versions
 
 OLD = [
     {
@@ -249,10 +249,10 @@ OLD = [
         "metrics": {"report": 1, "epoch": 1, "phase": "train", "val/image/error": "NaN"},
     },
 ]
-"""What the version before run ids wrote."""
+"""A run as written by the version before run ids."""
 
 
-def test_a_run_of_before_run_ids_opens_and_is_continued(run, tmp_path):
+def test_runs_without_run_id_are_continued(run, tmp_path):
     path = tmp_path / "old"
     shutil.copytree(run.path, path)
     (path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in OLD))
@@ -275,7 +275,7 @@ def test_a_run_of_before_run_ids_opens_and_is_continued(run, tmp_path):
 # ---------------------------------------------------------------- reading once
 
 
-def test_events_are_folded_once_and_again_only_where_they_are_new(run, monkeypatch):
+def test_only_new_events_are_folded_again(run, monkeypatch):
     from mtsearch.runs.state import RunState
 
     folded = []
@@ -284,7 +284,7 @@ def test_events_are_folded_once_and_again_only_where_they_are_new(run, monkeypat
         RunState, "fold", lambda self, event, line: folded.append(line) or fold(self, event, line)
     )
     found = RunDirectory(run.path)
-    folded.clear()  # the first event is read to open a run
+    folded.clear()  # opening a run reads its first event
     found.rows(), found.history(), found.config, found.space, found.rows()
     assert folded == [1, 2, 3, 4, 5]
     with found.drive() as driven:

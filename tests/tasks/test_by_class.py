@@ -1,4 +1,4 @@
-"""Figures of single classes, and their mean F1, against scikit-learn."""
+"""Metrics of single classes, and their mean F1, against scikit-learn."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def metered(classes=(), outputs=4, missing=None, seed=0, count=200):
 
 
 @pytest.mark.parametrize("missing", [None, 2])
-def test_the_accuracy_of_a_class_is_its_recall_and_classes_that_do_not_occur_have_none(missing):
+def test_class_accuracy_is_recall_of_occurring_classes(missing):
     meter, truth, guess = metered(NAMES, missing=missing)
     found = meter.by_class()
     assert list(found) == [f"accuracy/{name}" for c, name in enumerate(NAMES) if c != missing]
@@ -47,7 +47,7 @@ def test_classes_without_names_are_numbered():
 
 
 @pytest.mark.parametrize("missing", [None, 2])
-def test_f1_is_the_mean_over_classes_that_occur_or_are_predicted(missing):
+def test_f1_averages_occurring_or_predicted_classes(missing):
     meter, truth, guess = metered(NAMES, missing=missing)
     assert meter.compute()["f1"] == pytest.approx(f1_score(truth, guess, average="macro"))
 
@@ -63,6 +63,6 @@ def test_tables_name_the_class_and_its_direction():
     assert metric_of("test/scene/accuracy/error").goal == "max"
 
 
-def test_a_class_called_error_is_no_error_of_a_task():
+def test_a_class_named_error_is_not_an_objective():
     rows = [{"test/scene/error": 10.0, "test/scene/accuracy/error": 90.0}]
     assert list(measures_of(rows, "test")) == ["test/scene/error"]

@@ -1,5 +1,5 @@
-"""Figures from confusion matrices: accuracy, mean intersection over union, kappa, with undefined
-pixels left out and counted in."""
+"""Metrics of confusion matrices: accuracy, mean intersection over union, kappa, with undefined
+pixels excluded and included."""
 
 import math
 
@@ -61,7 +61,7 @@ def test_figures_are_those_counted_label_by_label(case):
 
 
 @pytest.mark.parametrize("task", [LEFT_OUT, TRAINED])
-def test_a_perfect_prediction_has_no_error_and_a_kappa_of_one(task):
+def test_perfect_predictions_have_kappa_one(task):
     target = torch.randint(0, 3, (4, 8, 8))
     found = figures(task, target, target)
     assert found.pop("loss") < 1e-3
@@ -72,7 +72,7 @@ def test_a_perfect_prediction_has_no_error_and_a_kappa_of_one(task):
     assert all(value == pytest.approx(0) for name, value in found.items() if "error" in name)
     scene = meter_for(TaskCard(name="scene", outputs=3), CPU)
     scene.update(logits(torch.tensor([1, 1, 1]), 3), torch.tensor([1, 1, 1]))
-    assert scene.compute()["kappa"] == 1  # one class, where chance agrees too
+    assert scene.compute()["kappa"] == 1  # one class: chance agreement is perfect too
 
 
 def test_undefined_pixels_are_left_out_and_counted_in():
@@ -89,7 +89,7 @@ def test_undefined_pixels_are_left_out_and_counted_in():
     }
 
 
-def test_predicting_undefined_on_a_defined_pixel_is_an_error_and_no_class():
+def test_undefined_predictions_are_errors():
     found = figures(TRAINED, torch.tensor([[[0, 3, 3]]]), torch.tensor([[[0, 0, 3]]]))
     assert found["error"] == pytest.approx(50)
     assert found["pixel_error"] == pytest.approx(50)
@@ -97,7 +97,7 @@ def test_predicting_undefined_on_a_defined_pixel_is_an_error_and_no_class():
     assert found["pixel_error_all"] == pytest.approx(100 / 3)
 
 
-def test_an_image_without_a_defined_pixel_is_not_labelled_while_undefined_is_ignored():
+def test_images_without_defined_pixels_are_not_labelled():
     target = torch.stack([torch.tensor([[0, 3]]), torch.tensor([[3, 3]])])
     found = figures(LEFT_OUT, torch.zeros(2, 1, 2, dtype=torch.int64), target)
     assert found["pixel_error_all"] == pytest.approx(50)
@@ -114,7 +114,7 @@ def test_an_image_without_a_defined_pixel_is_not_labelled_while_undefined_is_ign
         TaskCard(name="scene", outputs=3),
     ],
 )
-def test_a_meter_gives_the_metrics_that_the_table_promises_and_no_other(task):
+def test_meters_return_exactly_the_declared_metrics(task):
     shape = (5,) if task.kind == "classification" else (5, 2, 2)
     found = figures(task, torch.zeros(shape, dtype=torch.int64), torch.randint(0, 3, shape))
     promised = {
@@ -133,7 +133,7 @@ def test_figures_do_not_depend_on_the_batches():
     assert parts.compute() == pytest.approx(figures(LEFT_OUT, guess, target))
 
 
-def test_the_label_of_undefined_pixels_is_ignored_or_a_class():
+def test_undefined_labels_are_ignored_or_a_class():
     with pytest.raises(
         ValidationError, match=r"`undefined` should be `ignore` or one of the 3 classes\. Found 5"
     ):

@@ -1,4 +1,4 @@
-"""The losses that a card can name (mto.md, 2.2 and 2.4), against plain twins."""
+"""The losses that a card can name (mto.md, 2.2 and 2.4), against plain reference implementations."""
 
 import math
 
@@ -128,7 +128,7 @@ def test_similarity_is_what_its_definition_says():
 
 
 @given(st.integers(0, 10**6), st.sampled_from([1.0, 3.0, -1.0]))
-def test_the_loss_is_zero_for_equal_images_symmetric_and_at_most_two_an_image(seed, scale):
+def test_ssim_loss_is_symmetric_zero_to_two(seed, scale):
     generator = torch.Generator().manual_seed(seed)
     first, second = (
         scale * torch.rand(2, 1, 12, 12, generator=generator),
@@ -174,7 +174,7 @@ def test_an_unlabelled_pixel_or_image_pulls_at_nothing():
 # ---------------------------------------------------------------- figures of restored images
 
 
-def test_restoration_figures_are_means_over_images_and_do_not_depend_on_the_batches():
+def test_restoration_metrics_are_independent_of_batches():
     task = TaskCard(name="t", kind="restoration", outputs=1)
     output, target = torch.rand(7, 1, 16, 16) * 1.4 - 0.2, torch.rand(7, 1, 16, 16)
     target[6] = math.nan

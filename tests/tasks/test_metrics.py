@@ -1,4 +1,4 @@
-"""Losses and metrics count labels, never batches."""
+"""Losses and metrics are means over labels, not over batches."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_classification_figures_do_not_depend_on_the_batches():
     )
 
 
-def test_nothing_labelled_is_not_a_number_and_costs_nothing():
+def test_unlabelled_batches_give_nan_and_zero_loss():
     task = TaskCard(name="t", outputs=3)
     total, count = task_loss(task, torch.randn(4, 3, requires_grad=True), torch.full((4,), -1))
     assert total.item() == 0 and count.item() == 0
@@ -50,9 +50,8 @@ def test_segmentation_counts_pixels_over_the_split():
     meter.update(output, target)
     figures = meter.compute()
     assert figures["pixel_error"] == pytest.approx(100 / 3)
-    assert figures["error"] == pytest.approx(
-        50
-    )  # both classes that occur have an intersection over union of 1/2
+    # Both classes that occur have an intersection over union of 1/2.
+    assert figures["error"] == pytest.approx(50)
 
 
 def test_regression_leaves_missing_targets_out():

@@ -16,7 +16,7 @@ MINIMISED = {"loss": Metric("min"), "error": Metric("min")}
 
 @pytest.fixture
 def bare():
-    """A kind that has metrics and nothing else."""
+    """A kind with metrics only."""
     task_metrics("bare", MINIMISED, labels="values")
     yield TaskCard(name="t", kind="bare", outputs=1)
     del TASK_METRICS["bare"]
@@ -38,12 +38,12 @@ def test_a_kind_without_its_parts_is_refused(bare):
         need_of(bare)
 
 
-def test_the_search_needs_a_loss_and_an_error_of_every_kind():
+def test_kinds_must_declare_loss_and_error():
     with pytest.raises(BadInput, match="should have a metric `error`"):
         task_metrics("half", {"loss": Metric("min")})
 
 
-def test_a_name_belongs_to_the_first_that_took_it():
+def test_duplicate_names_are_refused():
     with pytest.raises(BadInput, match="already taken, with the metrics loss, error, pixel_error"):
         task_metrics("segmentation", MINIMISED)
     with pytest.raises(
@@ -57,7 +57,7 @@ def test_a_name_belongs_to_the_first_that_took_it():
         loss("regression", "mse")(lambda task, output, target: (output.sum(), output.sum()))
 
 
-def test_the_value_that_means_not_labelled_follows_the_kind():
+def test_unlabelled_value_depends_on_the_kind():
     assert TaskCard(name="t", outputs=2, ignore=255).missing == 255
     assert (
         TaskCard(name="t", outputs=2, kind="regression").missing

@@ -18,7 +18,10 @@ CARDS = [
 ]
 
 for _number, _card in enumerate([*CARDS, *MORE]):
-    _attributes = {"task": _card, "per_entry": _card.loss != "ssim"}  # which is of a whole image
+    _attributes = {
+        "task": _card,
+        "per_entry": _card.loss != "ssim",
+    }  # SSIM is a loss of whole images
     globals()[f"Test_{_card.kind}_{_card.loss}_{_number}"] = type(
         "TaskKindConformance", (TaskKindConformance,), _attributes
     )
