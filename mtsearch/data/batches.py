@@ -12,13 +12,13 @@ from mtsearch.config.schema import Augment
 from mtsearch.data.devices import to_device
 from mtsearch.data.transforms import (
     Move,
-    bordered,
+    adjust_light_,
     draw,
     is_active,
-    lit_,
     pack,
     source_pixels,
     unpack,
+    with_border,
 )
 from mtsearch.data.types import Split
 
@@ -94,12 +94,12 @@ class Batches:
                 if values.dim() in (3, 4) and values.shape[-2:] == (height, width)
             }
             self.labels |= {
-                name: bordered(self.labels[name], _ignored(name, self.labels[name], ignore))
+                name: with_border(self.labels[name], _ignored(name, self.labels[name], ignore))
                 for name in self.dense
             }
             pictures = any(self.labels[name].dtype == torch.uint8 for name in self.dense)
             self.outside = (
-                bordered(torch.zeros(height, width, dtype=torch.bool, device=device), True)
+                with_border(torch.zeros(height, width, dtype=torch.bool, device=device), True)
                 if pictures
                 else None
             )
@@ -192,7 +192,7 @@ class Batches:
         else:
             unpack(words, values.view(-1, channels, height * width))
         if move.light is not None:
-            lit_(values, to_device(move.light, values.device))
+            adjust_light_(values, to_device(move.light, values.device))
         moved = {
             name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self.dense
         }

@@ -30,7 +30,7 @@ from mtsearch.data.remarks import remark
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "AVIF", "PPM", "JPEG2000", "QOI")
 _ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 262, 339
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+TRANSPOSING = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 
 
 @cache
@@ -59,7 +59,7 @@ def is_jpeg(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """The first image of a file, decoded.
 
     Attributes:
@@ -87,7 +87,7 @@ def decode(content: bytes, request: Request, where: str) -> NDArray[np.uint8]:
     return fit_image(convert(open_image(content, where), request.shape[0]), request, where)
 
 
-def open_image(content: bytes, where: str) -> Picture:
+def open_image(content: bytes, where: str) -> DecodedImage:
     """Decode the first image of a file.
 
     Raises:
@@ -106,10 +106,10 @@ def open_image(content: bytes, where: str) -> Picture:
         ) from error
     if frames > 1:
         remark("images with several frames or pages, of which the first was read", where)
-    return Picture(image, _orientation(image), where)
+    return DecodedImage(image, _orientation(image), where)
 
 
-def convert(picture: Picture, channels: int) -> Image.Image:
+def convert(picture: DecodedImage, channels: int) -> Image.Image:
     """Convert to an upright image of mode L (1 channel) or RGB (3 channels).
 
     Raises:

@@ -22,7 +22,7 @@ from mtsearch.data.configured import configured_card
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.locations import cache_folder, configured_root, sample_folder, store_path
 from mtsearch.data.naming import dataset_label
-from mtsearch.data.sources import locate, misfit, unclaimed
+from mtsearch.data.sources import ambiguous_raw_folder, locate, misfit
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 
 _opened: dict[Path, tuple[dict[str, Any], dict[str, Split]]] = {}
@@ -180,7 +180,7 @@ def _explain(card: DatasetCard, root: Path, missing: list[str]) -> str:
     for source in read_source(card).sources().values() if root.is_dir() else ():
         if not any(source.title in title for title in missing):
             continue
-        if found := unclaimed(root, source):
+        if found := ambiguous_raw_folder(root, source):
             return (
                 f", as {found} may be of any set while the folder around it is not called"
                 f" {source.names[0]}"

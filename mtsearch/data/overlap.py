@@ -74,7 +74,7 @@ def split_groups(
     Returns:
         Indices of the rest, indices of the part, and the numbers of the groups in the part.
     """
-    part = deal(groups, fraction, seed, taken)
+    part = assign_groups(groups, fraction, seed, taken)
     group_of = {name: number for number, group in enumerate(groups) for name in group}
     numbers = np.array([group_of.get(name, -1) for name in names], np.int64)
     inside = np.isin(numbers, sorted(part))
@@ -87,7 +87,7 @@ def split_groups(
     return shuffled[~inside[shuffled]], shuffled[inside[shuffled]], part
 
 
-def deal(
+def assign_groups(
     groups: Groups, fraction: float, seed: int, taken: frozenset[int] = frozenset()
 ) -> frozenset[int]:
     """Select the groups of the part: those that bring it closer to ``fraction`` of each class of

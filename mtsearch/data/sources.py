@@ -84,7 +84,7 @@ def misfit(root: Path, source: ImageSource) -> str:
     return ""
 
 
-def unclaimed(root: Path, source: ImageSource) -> Path | None:
+def ambiguous_raw_folder(root: Path, source: ImageSource) -> Path | None:
     """The folder `raw` that is the root or inside it and does not count because its parent has
     another name."""
     names = {name.lower() for name in source.names}

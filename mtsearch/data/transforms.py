@@ -114,14 +114,14 @@ def source_pixels(move: Move, height: int, width: int) -> Tensor:
     return y.mul_(width + 2).add_(x).long().flatten(1)
 
 
-def lit_(values: Tensor, light: Tensor) -> Tensor:
+def adjust_light_(values: Tensor, light: Tensor) -> Tensor:
     """Scale the contrast of pixels (B, n) in 0..255 about their mean and then their brightness by
     ``light`` (B, 2), in place."""
     mean = values.mean(1, keepdim=True)
     return values.sub_(mean).mul_(light[:, :1]).add_(mean).mul_(light[:, 1:]).clamp_(0, 255)
 
 
-def bordered(values: Tensor, fill: float = 0) -> Tensor:
+def with_border(values: Tensor, fill: float = 0) -> Tensor:
     """(..., H, W) -> (..., (H+2)*(W+2)), with a border of ``fill``."""
     return torch.nn.functional.pad(values, (1, 1, 1, 1), value=fill).flatten(-2)
 
@@ -140,7 +140,7 @@ def pack(images: Tensor) -> list[Tensor]:
             device=images.device,
         )
         for channel in range(part.shape[1]):
-            pixels[..., channel] = bordered(part[:, channel])
+            pixels[..., channel] = with_border(part[:, channel])
         words.append(pixels.view(_INTEGERS[size])[..., 0])
     return words
 

@@ -16,8 +16,8 @@ from mtsearch.observers.base import Observer, observer_of
 from mtsearch.runs.state import TrialRecord
 from mtsearch.runs.status import RunningSearch, SearchStatus
 
-BEHIND = 20_000  # pending calls after which an observer is switched off
-WAIT = 60.0  # seconds to wait for the observers at the end of a search
+MAX_PENDING = 20_000  # pending calls after which an observer is switched off
+END_TIMEOUT = 60.0  # seconds to wait for the observers at the end of a search
 Note = Callable[[str], None]
 
 
@@ -33,8 +33,8 @@ class ObserverThread:
 
     def put(self, method: str, *arguments: Any) -> None:
         """Queue a call of the observer."""
-        if self._queue.qsize() >= BEHIND:
-            self._switch_off(f"it is {BEHIND} calls behind")
+        if self._queue.qsize() >= MAX_PENDING:
+            self._switch_off(f"it is {MAX_PENDING} calls behind")
         if not self._off:
             self._queue.put((method, arguments))
 
@@ -57,7 +57,7 @@ class ObserverThread:
     def _switch_off(self, reason: str) -> None:
         if not self._off:
             self._off = True
-            self._note(f"the observer {self._name} is switched off, the search goes on: {reason}")
+            self._note(f"the observer {self._name} is switched off, the search continues: {reason}")
 
 
 class Metrics(Protocol):
@@ -131,7 +131,7 @@ class ObserverDispatcher:
         self._put(
             "finished", self._current_status(), [trial.trial for trial in self._search.front()]
         )
-        until = time.monotonic() + WAIT
+        until = time.monotonic() + END_TIMEOUT
         for thread in self._threads:
             thread.close(until)
 
@@ -150,7 +150,9 @@ class ObserverDispatcher:
             getattr(self._metrics, method)(*arguments)
         except Exception as error:  # metrics must not end the search either
             self._metrics = None
-            self._note(f"the live metrics are switched off, the search goes on: {reason_of(error)}")
+            self._note(
+                f"the live metrics are switched off, the search continues: {reason_of(error)}"
+            )
 
 
 def _copy(trial: TrialRecord) -> TrialRecord:

@@ -50,13 +50,13 @@ from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.secrets import refuse_secrets
 
 # Protocols whose servers may refuse to overwrite an object.
-CREATES = ("s3", "s3a", "gs", "gcs")
+EXCLUSIVE = ("s3", "s3a", "gs", "gcs")
 # Protocols whose objects are visible only when they are complete.
-ONE_STEP = (*CREATES, "az", "abfs", "abfss", "adl", "oss", "oci", "obs")
+ATOMIC = (*EXCLUSIVE, "az", "abfs", "abfss", "adl", "oss", "oci", "obs")
 _USUAL = ("s3", "gs", "az", "sftp", "hdfs", "webdav", "smb")
 PROTOCOLS = (*ONE_STEP, *_USUAL)
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
-ANSWER = 40.0  # timeout of the check before work starts, in seconds
+CHECK_TIMEOUT = 40.0  # timeout of the check before work starts, in seconds
 SETTLE = 2.0  # seconds until the last of concurrent writes is visible without exclusive creates
 
 
@@ -105,7 +105,7 @@ class Store:
         installed or not configured."""
         self.url = url.rstrip("/")
         self.protocol = self.url.partition("://")[0]
-        self._refuses = self.protocol in CREATES
+        self._refuses = self.protocol in EXCLUSIVE
         try:
             self._files, self._root = fsspec.core.url_to_fs(self.url, **_options(self.protocol))
         except ImportError as error:
@@ -200,7 +200,7 @@ class Store:
 
     def _put(self, key: str, put: Callable[[str], Any]) -> None:
         path = self._path(key)
-        if self.protocol in ONE_STEP:
+        if self.protocol in ATOMIC:
             self._call("written", key, lambda: put(path))
             return
         folder, _, name = path.rpartition("/")
@@ -286,10 +286,10 @@ class Store:
 
         thread = threading.Thread(target=attempt, daemon=True)
         thread.start()
-        thread.join(ANSWER)
+        thread.join(CHECK_TIMEOUT)
         if thread.is_alive():
             raise BadInput(
-                f"`{key}={self.url}` did not answer within {ANSWER:g} seconds. Check the address"
+                f"`{key}={self.url}` did not answer within {CHECK_TIMEOUT:g} seconds. Check the address"
                 " and the network."
             )
         if not failed:

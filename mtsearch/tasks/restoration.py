@@ -13,7 +13,7 @@ from mtsearch.tasks.registry import loss, meter, task_loss
 from mtsearch.tasks.regression import l1, mse
 from mtsearch.tasks.ssim import WINDOW, ssim
 
-CEILING = 100.0  # dB: PSNR of an image without error
+MAX_PSNR = 100.0  # dB: PSNR of an image without error
 
 loss("restoration", "mse")(mse)
 loss("restoration", "l1")(l1)
@@ -54,7 +54,9 @@ class RestorationMeter:
             similarity, compared = _similarity(shown, target)
         difference = torch.nan_to_num(shown - target, nan=0.0).square().flatten(1).sum(1)
         count = (~torch.isnan(target)).flatten(1).sum(1)
-        peak = -10 * torch.log10((difference / count.clamp(min=1)).clamp(min=10 ** (-CEILING / 10)))
+        peak = -10 * torch.log10(
+            (difference / count.clamp(min=1)).clamp(min=10 ** (-MAX_PSNR / 10))
+        )
         labelled = count > 0
         figures = (
             *(peak[labelled].sum(), labelled.sum()),

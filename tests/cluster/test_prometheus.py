@@ -19,9 +19,8 @@ from tests.cluster.packages import provide
 
 PANELS = json.loads((Path(__file__).parents[2] / "launch" / "grafana.json").read_text())["panels"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
-DEADLINE = (
-    600  # seconds for the run, which takes less than two minutes on a quiet machine of two cores
-)
+# Seconds for the run, which takes less than two minutes on an idle machine with two cores.
+DEADLINE = 600
 PROMETHEUS = """
 global: {scrape_interval: 1s}
 scrape_configs:

@@ -18,7 +18,7 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
 from mtsearch.data.cards import datasets_folder
 from mtsearch.data.formats.mask_folders import crop_centre
-from mtsearch.data.overlap import Overlap, deal, split_groups
+from mtsearch.data.overlap import Overlap, assign_groups, split_groups
 
 REAL = os.environ.get("MTSEARCH_TEST_DATA")
 MTL5 = {"builtup": 288, "farmland": 399, "forest": 177, "meadow": 84, "water": 443}
@@ -184,8 +184,14 @@ def test_split_seed_never_changes_the_test_split(opened):
 
 def test_groups_depend_on_list_and_seed_only():
     groups = Overlap(list="joint", set="gid_mtl5").groups()
-    assert deal(groups, 0.2, 3) == deal(groups, 0.2, 3) != deal(groups, 0.2, 4)
-    share = sum(len(groups[number]) for number in deal(groups, 0.2, 3)) / sum(map(len, groups))
+    assert (
+        assign_groups(groups, 0.2, 3)
+        == assign_groups(groups, 0.2, 3)
+        != assign_groups(groups, 0.2, 4)
+    )
+    share = sum(len(groups[number]) for number in assign_groups(groups, 0.2, 3)) / sum(
+        map(len, groups)
+    )
     assert 0.12 < share < 0.28
 
 

@@ -436,7 +436,7 @@ def test_plug_in_observers_that_raise_are_switched_off(search, plugin):
     assert (
         code == 0
         and text.count(
-            "the observer raises is switched off, the search goes on: ConnectionError: the server"
+            "the observer raises is switched off, the search continues: ConnectionError: the server"
             " went away"
         )
         == 1

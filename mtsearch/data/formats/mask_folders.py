@@ -11,8 +11,8 @@ from PIL import Image
 
 from mtsearch.config.errors import BadInput
 from mtsearch.data.decoding import (
-    SIDEWAYS,
-    Picture,
+    TRANSPOSING,
+    DecodedImage,
     convert,
     fit_image,
     is_image,
@@ -88,7 +88,7 @@ class MaskFolders(LabelledImages):
         }
         # In an archive, an image and its mask may be far apart, in any order.
         layouts: dict[int, Layout] = {}
-        waiting: dict[int, Picture] = {}
+        waiting: dict[int, DecodedImage] = {}
         for file, content in self.tree.read_many(places):
             place, is_mask = places[file]
             picture = open_image(content, f"{file} in {self.tree.path}")
@@ -114,7 +114,7 @@ class Layout:
     orientation: int
 
 
-def align_mask(mask: Picture, image: Layout) -> Image.Image:
+def align_mask(mask: DecodedImage, image: Layout) -> Image.Image:
     """Rotate the mask to the upright position of its image.
 
     A mask with an orientation of its own is rotated by that. A mask without one may have been drawn
@@ -125,7 +125,7 @@ def align_mask(mask: Picture, image: Layout) -> Image.Image:
         BadInput: the sizes differ, or the position of the mask is ambiguous.
     """
     width, height = image.size
-    upright = (height, width) if image.orientation in SIDEWAYS else image.size
+    upright = (height, width) if image.orientation in TRANSPOSING else image.size
     aligned = mask.image
     if mask.orientation != 1:
         aligned = rotate(mask.image, mask.orientation)
@@ -144,7 +144,7 @@ def align_mask(mask: Picture, image: Layout) -> Image.Image:
     return aligned
 
 
-def _class_numbers(mask: Picture) -> Picture:
+def _class_numbers(mask: DecodedImage) -> DecodedImage:
     """The mask as an image of class numbers, not of the colours of its palette."""
     if mask.image.mode not in ("L", "P", "1"):
         raise BadInput(
