@@ -289,8 +289,8 @@ class Store:
         thread.join(CHECK_TIMEOUT)
         if thread.is_alive():
             raise BadInput(
-                f"`{key}={self.url}` did not answer within {CHECK_TIMEOUT:g} seconds. Check the address"
-                " and the network."
+                f"`{key}={self.url}` did not answer within {CHECK_TIMEOUT:g} seconds. Check the"
+                " address and the network."
             )
         if not failed:
             return
