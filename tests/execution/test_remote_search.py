@@ -171,7 +171,7 @@ def test_a_search_continues_during_store_failures(search, undisturbed, url, serv
 def test_resume_uploads_after_a_lasting_store_failure(
     search, undisturbed, url, server, monkeypatch
 ):
-    monkeypatch.setattr(mirrors, "PATIENCE", 1.0)
+    monkeypatch.setattr(mirrors, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(leases, "TERM", 3.0)
     order("wait", 5, 3)
 
