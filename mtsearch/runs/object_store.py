@@ -54,7 +54,7 @@ EXCLUSIVE = ("s3", "s3a", "gs", "gcs")
 # Protocols whose objects are visible only when they are complete.
 ATOMIC = (*EXCLUSIVE, "az", "abfs", "abfss", "adl", "oss", "oci", "obs")
 _USUAL = ("s3", "gs", "az", "sftp", "hdfs", "webdav", "smb")
-PROTOCOLS = (*ONE_STEP, *_USUAL)
+PROTOCOLS = (*ATOMIC, *_USUAL)
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 CHECK_TIMEOUT = 40.0  # timeout of the check before work starts, in seconds
 SETTLE = 2.0  # seconds until the last of concurrent writes is visible without exclusive creates
