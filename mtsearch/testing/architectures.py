@@ -93,7 +93,7 @@ class ArchitectureConformance:
                 f"the output of `{name}` alone differs from its output among all tasks"
             )
 
-    def test_the_shared_features_are_a_boundary(self) -> None:
+    def test_gradients_through_shared_features_match_full_backward(self) -> None:
         """Backpropagating the gradient with respect to the shared features through the trunk gives
         the gradient of the trunk. Methods at `level: feature` rely on this."""
         model, x = self.model().eval(), images(self.shape)
@@ -199,7 +199,7 @@ class ArchitectureConformance:
         changed = [key for key, value in model.state_dict().items() if not same(value, before[key])]
         assert not changed, f"eval mode changed {changed}"
 
-    def test_the_state_goes_round_trip(self) -> None:
+    def test_state_dict_restores_the_outputs(self) -> None:
         model, x = self.model().train(), images(self.shape)
         model(x)  # running statistics move
         fresh = self.model(seed=5)
@@ -210,7 +210,7 @@ class ArchitectureConformance:
             same(first[name], second[name]) and same(first[name], third[name]) for name in first
         )
 
-    def test_the_seed_makes_the_network(self) -> None:
+    def test_networks_are_seeded(self) -> None:
         one, two, other = (self.model(seed).state_dict() for seed in (3, 3, 4))
         assert all(same(one[key], two[key]) for key in one), "equal seeds made different networks"
         assert not all(same(one[key], other[key]) for key in one), (
@@ -244,7 +244,7 @@ class ArchitectureConformance:
         unused = sorted(set(layers) - set(seen))
         assert not unused, f"these prunable layers are not called: {unused}"
 
-    def test_the_batch_does_not_matter_to_an_image(self) -> None:
+    def test_outputs_are_independent_of_the_batch(self) -> None:
         model, x = self.model().eval(), images(self.shape)
         together, alone = model(x), model(x[1:2])
         assert all(close(together[name][1:2], alone[name]) for name in together)

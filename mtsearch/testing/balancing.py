@@ -124,7 +124,7 @@ class BalancingConformance:
                         f"`{name}` gets {gradient} with {kind} tasks of scales {scales}"
                     )
 
-    def test_tasks_that_agree_are_followed(self) -> None:
+    def test_equal_tasks_give_their_common_gradient(self) -> None:
         """Equal tasks have equal gradients, and the update of the shared parameters is a positive
         multiple of them."""
         problem = Problem((1, 1, 1), "agreeing")
@@ -140,7 +140,7 @@ class BalancingConformance:
             f"the cosine of update and gradient should be 1 for equal tasks. Found {cosine:.4f}"
         )
 
-    def test_the_seed_makes_the_update(self) -> None:
+    def test_updates_are_seeded(self) -> None:
         first, second = (
             self.gradients(Problem((1, 2, 3)), self.method(), seed=11) for _ in range(2)
         )
@@ -150,7 +150,7 @@ class BalancingConformance:
                 f"`{name}` has different gradients with the same seed"
             )
 
-    def test_the_state_goes_on_bit_identically(self, tmp_path: Path) -> None:
+    def test_restored_state_continues_bit_identically(self, tmp_path: Path) -> None:
         """The state is saved to files after some epochs and loaded into a new method."""
         whole, halved = Problem((1, 2, 3)), Problem((1, 2, 3))
         method = self.method()
@@ -168,7 +168,7 @@ class BalancingConformance:
         for (name, one), two in zip(whole.named_parameters(), halved.parameters(), strict=True):
             assert same(one, two), f"`{name}` differs after the state was loaded"
 
-    def test_a_strange_state_is_refused(self) -> None:
+    def test_state_of_another_method_is_refused(self) -> None:
         method = self.method()
         state = method.state_dict()
         foreign = [{**state, "nothing_of_it": 1.0}]
@@ -198,7 +198,7 @@ class BalancingConformance:
         with pytest.raises((ValueError, RuntimeError, IndexError)):
             self.gradients(problem, method)
 
-    def test_steps_on_some_tasks_where_it_takes_them(self) -> None:
+    def test_partial_steps_train_only_their_tasks(self) -> None:
         if not self.method().subsets:
             pytest.skip("the method takes steps on all tasks only")
         for tasks in ((0,), (2,), (0, 2)):
@@ -208,7 +208,7 @@ class BalancingConformance:
                 assert (gradient is not None) == chosen, f"`{name}` with a step on {tasks}"
                 assert gradient is None or bool(torch.isfinite(gradient).all())
 
-    def test_the_preference_is_obeyed_or_refused(self) -> None:
+    def test_preference_changes_the_update_or_is_refused(self) -> None:
         uneven = [0.7, 0.2, 0.1]
         try:
             method = self.method(preference=uneven)
@@ -227,7 +227,7 @@ class BalancingConformance:
         ]
         assert differing, f"the preference {uneven} changes nothing"
 
-    def test_after_the_step_only_its_own_state_changes(self) -> None:
+    def test_after_step_changes_only_the_method_state(self) -> None:
         problem, method = Problem((1, 2, 3)), self.method()
         self.gradients(problem, method)
         before = {

@@ -83,7 +83,7 @@ class DatasetConformance:
                     f" {int(known.min())}..{int(known.max())}"
                 )
 
-    def test_no_image_is_in_two_splits(self, tmp_path: Path) -> None:
+    def test_splits_share_no_image(self, tmp_path: Path) -> None:
         hashes = {
             name: _image_hashes(split) for name, split in self.opened(tmp_path).splits.items()
         }
@@ -112,7 +112,7 @@ class DatasetConformance:
             "`data.split_seed` has no effect"
         )
 
-    def test_the_card_normalises(self, tmp_path: Path) -> None:
+    def test_card_statistics_match_the_training_images(self, tmp_path: Path) -> None:
         dataset = self.opened(tmp_path)
         mean, std = measured(dataset.splits["train"].images.numpy())
         found = {"mean": mean, "std": std}

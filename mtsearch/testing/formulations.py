@@ -78,7 +78,7 @@ class FormulationConformance:
         )
         return build_tasks(config, DataConfig(dataset="noise"), target(self.task))
 
-    def test_the_target_keeps_its_own(self) -> None:
+    def test_target_task_is_unchanged(self) -> None:
         first, *_ = self.built()
         plain = target(self.task).splits["train"]
         assert first.key == 0 and first.card == self.task and first.remap is None
@@ -86,7 +86,7 @@ class FormulationConformance:
             first.split.labels[first.label], plain.labels[first.label]
         )
 
-    def test_a_task_is_the_same_among_however_many(self) -> None:
+    def test_tasks_are_independent_of_their_number(self) -> None:
         whole, fewer = self.built(), self.built(self.tasks - 1)
         for one, two in zip(whole, fewer, strict=False):
             assert one.card == two.card and one.optimizer == two.optimizer, (
@@ -144,7 +144,7 @@ class FormulationConformance:
                 f"task {task.key} has labels outside the {task.card.outputs} outputs of its head"
             )
 
-    def test_the_seed_makes_the_tasks(self) -> None:
+    def test_tasks_are_seeded(self) -> None:
         for one, two in zip(self.built(seed=5), self.built(seed=5), strict=True):
             assert (
                 one.card == two.card

@@ -95,7 +95,7 @@ class TaskKindConformance:
         assert not gradient[[3, 8]].any(), "images without a label have a gradient"
         assert bool(gradient[kept].flatten(1).any(1).all()), "a labelled image has no gradient"
 
-    def test_nothing_labelled_costs_nothing_and_has_no_figures(self) -> None:
+    def test_unlabelled_batch_has_zero_loss_and_nan_metrics(self) -> None:
         output = self.output(2)
         labels = self.labels(output.detach())
         labels[:] = self.task.missing
@@ -129,7 +129,7 @@ class TaskKindConformance:
                 for name, value in whole.items()
             ), f"batches of {cut}"
 
-    def test_the_totals_of_ranks_add_up(self) -> None:
+    def test_meter_totals_add_over_ranks(self) -> None:
         output, labels = self.batch()
         first, second = (meter_for(self.task, CPU) for _ in range(2))
         first.update(output.detach()[:5], labels[:5])

@@ -26,7 +26,8 @@ def subsets(k):
 
 
 def projection(jacobian, weights):
-    """The nearest vector to ``weights @ jacobian`` in the dual cone of the rows, from all faces."""
+    """Return the nearest vector to ``weights @ jacobian`` in the dual cone of the rows, by
+    enumeration of its faces."""
     rows = jacobian.numpy()
     units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     start = weights.numpy() @ rows
@@ -45,7 +46,7 @@ def projection(jacobian, weights):
 
 
 def shortest(jacobian):
-    """The shortest vector in the convex hull of the rows, from all its faces."""
+    """Return the shortest vector in the convex hull of the rows, by enumeration of its faces."""
     rows = jacobian.numpy()
     best, least = rows[0], np.inf
     for face in subsets(len(rows)):
@@ -63,7 +64,7 @@ def shortest(jacobian):
 
 
 def permuted(weights_of, gramian, order):
-    """The weights for the Gramian in another order of the tasks, brought back to the first."""
+    """Return the weights for the Gramian with permuted tasks, in the original order."""
     back = torch.empty_like(gramian[0])
     back[order] = weights_of(gramian[order][:, order])
     return back

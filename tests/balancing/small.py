@@ -1,4 +1,4 @@
-"""A small shared network with as many tasks as wanted, and steps over it."""
+"""A small shared network with any number of tasks, and steps on it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mtsearch.balancing import Step, build_balancing
 
 
 class Net(nn.Module):
-    """Two features at the boundary (one of them a map), a head a task; every second task is an
-    opponent of the one before it."""
+    """Two shared features (one of them a map) and one head per task; every second task conflicts
+    with the previous one."""
 
     def __init__(self, k: int, dtype=torch.float64) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def equal(k: int):
 
 
 def updated(method, net, x, targets, scale=1.0) -> dict[str, torch.Tensor]:
-    """The gradients that one step leaves in the network."""
+    """Return the gradients of the network after one step."""
     net.zero_grad(set_to_none=True)
     method.backward(step_of(net, x, targets, method.level, scale))
     return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}

@@ -18,7 +18,8 @@ SPECIAL: dict[str, list[dict]] = {
 
 
 def entries(name, settings):
-    """The method's entries; by default its own defaults, at each level that it can act at."""
+    """Return the entries of the method; by default its default settings at each level that it
+    supports."""
     if name in SPECIAL:
         return SPECIAL[name]
     if "level" not in settings.model_fields:
@@ -41,7 +42,7 @@ TESTS = [name for name in dir(BalancingConformance) if name.startswith("test_")]
 
 @pytest.mark.parametrize("attributes", list(cases()))
 def test_methods_pass_the_public_suite(attributes, tmp_path):
-    """One item a method and level; the assertion messages say what failed."""
+    """One test item per method and level; the assertion messages name the failed property."""
     suite = type("Suite", (BalancingConformance,), attributes)()
     for name in TESTS:
         test = getattr(suite, name)
@@ -49,7 +50,7 @@ def test_methods_pass_the_public_suite(attributes, tmp_path):
 
 
 class _Forgetful(BalancingConformance):
-    """A method that draws from a stream of its own and keeps no state."""
+    """A method that draws from its own generator and does not save its state."""
 
     settings = schema.LinearConfig()
 
@@ -63,6 +64,6 @@ class _Forgetful(BalancingConformance):
         return Drifting(self.settings, torch.tensor(preference or [1 / tasks] * tasks), 0.0)
 
 
-def test_a_stream_that_is_not_kept_is_found(tmp_path):
+def test_suite_finds_unsaved_random_state(tmp_path):
     with pytest.raises(AssertionError, match="differs after the state was loaded"):
-        _Forgetful().test_the_state_goes_on_bit_identically(tmp_path)
+        _Forgetful().test_restored_state_continues_bit_identically(tmp_path)

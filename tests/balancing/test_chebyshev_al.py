@@ -1,4 +1,4 @@
-"""The augmented Lagrangian in closed form, with the numbers of its specification."""
+"""The augmented Lagrangian in closed form, with the values of its specification."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The bends of a front: Chebyshev reaches them, a weighted sum does not."""
+"""Concave parts of a Pareto front: Chebyshev reaches them, a weighted sum does not."""
 
 import itertools
 

@@ -1,5 +1,4 @@
-"""GradNorm and DB-MTL, written from their papers' equations: held against plain twins that follow
-them line by line."""
+"""GradNorm and DB-MTL against plain implementations of the equations in their papers."""
 
 import torch
 from small import losses_of, method_of, net_and_batch, updated

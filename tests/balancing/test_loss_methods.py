@@ -1,4 +1,4 @@
-"""Methods that weigh the losses themselves, against TorchJD's."""
+"""Methods that weight the losses, against those of TorchJD."""
 
 import math
 

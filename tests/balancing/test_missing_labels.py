@@ -24,7 +24,7 @@ def settings_of(name):
 
 
 def partial(net, x, targets, level, present) -> Step:
-    """A step whose absent tasks have the loss 0 of a sum over no labels."""
+    """Return a step whose absent tasks have the loss 0, the sum over no labels."""
     step = step_of(net, x, targets, level)
     terms = [t if here else 0 * t for t, here in zip(step.terms, present, strict=True)]
     return dataclasses.replace(step, losses=torch.stack(terms), terms=terms, present=present)
@@ -72,7 +72,8 @@ def test_one_present_task_has_its_plain_gradient():
 
 
 def test_training_with_missing_labels_stays_finite(tmp_path):
-    """Presence changes step by step, from the first one on; the state continues bit for bit."""
+    """The present tasks change from step to step, from the first step on; a restored state
+    continues bit-identically."""
     for name in NAMES:
         check_training(name, tmp_path / name)
 
@@ -114,7 +115,8 @@ def check_training(name, folder):
 
 @pytest.mark.parametrize("name", ["mgda", "gls", "famo", "pcd", "smooth_chebyshev"])
 def test_present_tasks_fall_although_labels_are_rare(name):
-    """A task with labels in every tenth step leaves the shared part to the other one."""
+    """A task that has labels in every tenth step only does not prevent the other task from training
+    the shared part."""
     net, x, targets = net_and_batch(2)
     method = build_balancing(settings_of(name), equal(2))
     first = step_of(net, x, targets, "loss").losses[0].item()

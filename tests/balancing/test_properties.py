@@ -1,4 +1,4 @@
-"""Invariants that the methods' papers state, over random gradients and losses."""
+"""Invariants that the papers of the methods state, for random gradients and losses."""
 
 import math
 
@@ -98,7 +98,7 @@ def test_mgda_has_equal_products_on_its_support(k, n, spread, seed):
 @cases
 @few
 def test_nash_mtl_does_not_depend_on_units(k, n, spread, seed):
-    """Rescaled losses have rescaled weights: the update stays."""
+    """Rescaled losses give rescaled weights, so that the update does not change."""
     jacobian = gradients(k, n, 0.0, seed)
     units = torch.logspace(-spread, spread, k, dtype=torch.float64)[:, None]
     first, second = (weights("nash_mtl", j @ j.T) @ j for j in (jacobian, units * jacobian))
@@ -119,8 +119,8 @@ def test_imtl_g_projects_equally_on_unit_gradients(k, n, spread, seed):
 @given(st.lists(st.floats(0.01, 100.0), min_size=2, max_size=6), st.integers(0, 9999))
 @few
 def test_scalarisers_are_symmetric_with_weights_of_one_sign(name, values, seed):
-    """Equal preferences: the value does not depend on the tasks' order, and no loss is raised; PBI
-    with theta above 0 may raise the losses below its ray."""
+    """With equal preferences the value does not depend on the order of the tasks, and no loss
+    increases; PBI with theta above 0 may increase the losses below its ray."""
     at = torch.tensor(values, dtype=torch.float64, requires_grad=True)
     preference = [1 / len(values)] * len(values)
     order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))

@@ -1,4 +1,4 @@
-"""What a balancing method refuses, and how it says so."""
+"""Settings and steps that balancing methods refuse, and the messages."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Scalarisers without a state, and how they are found."""
+"""Scalarisers without a state, and their construction from settings."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Weights that a solver finds are exact: small gradients, lengths far apart, dependent ones."""
+"""The weights of the solvers are exact for small, dependent and very differently long gradients."""
 
 import pytest
 import torch
@@ -130,7 +130,7 @@ def test_upgrad_conflicts_with_no_task_at_unequal_lengths():
 
 @pytest.mark.parametrize(("k", "spread"), [(2, 1.5), (3, 0.5), (5, 0.5), (5, 1.5), (7, 1.5)])
 def test_projections_are_the_exact_quadratic_program(k, spread):
-    """Lengths of ratio 10 and 1000, free, dependent and conflicting gradients."""
+    """Gradients with lengths of ratio 10 and 1000: independent, dependent and conflicting."""
     generator = torch.Generator().manual_seed(k)
     for n, conflict in ((20, False), (20, True), (max(2, k - 1), False)):
         jacobian = gradients(k, n, spread, k, conflict)
@@ -184,8 +184,8 @@ def test_mgda_by_lengths_is_the_mean_of_two():
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.5, 3.0])
 def test_cagrad_is_optimal_at_all_lengths(spread):
-    """By its dual: d = g + kappa g_w is in the ball, and no convex combination of the gradients has
-    a smaller value ``<g_w, g> + c |g| |g_w|`` than the worst improvement."""
+    """Optimality by duality: d = g + kappa g_w is in the ball, and the smallest improvement equals
+    the dual value ``<g_w, g> + c |g| |g_w|`` of the convex combination g_w."""
     for k in (2, 3, 6):
         jacobian = gradients(k, 20, spread, k, conflict=True)
         method = method_of(schema.CAGradConfig(radius=0.5), k)
@@ -252,7 +252,7 @@ def test_sdmgrad_settles_where_its_objective_is_least(k, spread):
         assert (1.3 * found @ jacobian).square().sum() <= least * (1 + 1e-3)
 
 
-def test_pcd_serves_each_task_as_promised():
+def test_pcd_meets_its_constraints():
     for spread in (0.0, 1.5, 3.0):
         jacobian = gradients(5, 30, spread, 2, conflict=True)
         found = method_of(schema.PCDConfig(tau=0.1), 5).weights(jacobian @ jacobian.T, None)

@@ -1,4 +1,4 @@
-"""Task schedules: which tasks each step trains, from the schedule's own seed."""
+"""Task schedules: the tasks of each step, from the schedule's own seed."""
 
 import itertools
 

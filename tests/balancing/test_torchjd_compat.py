@@ -1,4 +1,4 @@
-"""TorchJD's private state is where `compat` reads it."""
+"""The private state of TorchJD is where `compat` expects it."""
 
 import inspect
 
@@ -32,7 +32,7 @@ def test_a_restored_weighting_continues_bit_for_bit(name):
 
 @pytest.mark.parametrize("name", compat.STATE)
 def test_all_private_attributes_of_a_weighting_are_known(name):
-    """A new attribute of TorchJD that changes in a call would be lost in a checkpoint."""
+    """A new attribute of TorchJD that changes in a call would be missing in checkpoints."""
     options = OPTIONS.get(name, {})
     fresh, called = (compat.aggregation(name, **options) for _ in range(2))
     for number in range(3):

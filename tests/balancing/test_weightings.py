@@ -56,7 +56,7 @@ def gradient_methods():
 
 
 def levels(name):
-    """The method with its defaults, at each level that it takes."""
+    """Yield the method with its default settings, at each level that it supports."""
     settings = gradient_methods()[name]
     for level in ("feature", "parameter"):
         if name == "excess_mtl" and level == "feature":
@@ -178,7 +178,8 @@ def test_gradients_are_added_to_those_there(level):
 
 @pytest.mark.parametrize("level", ["feature", "parameter"])
 def test_parameters_shared_behind_the_boundary(level):
-    """They get the sum of the gradients at level feature, and are balanced at level parameter."""
+    """At level `feature` they get the sum of the gradients; at level `parameter` their gradients
+    are balanced."""
     torch.manual_seed(0)
     trunk, behind = torch.nn.Linear(4, 3).double(), torch.nn.Linear(3, 3).double()
     heads = torch.nn.ModuleList(torch.nn.Linear(3, 1) for _ in range(2)).double()
@@ -331,7 +332,7 @@ def test_the_primary_task_must_be_one():
 
 
 def walk(method, net, x, targets, steps, start):
-    """Plain gradient steps, each on other targets; returns the network's parameters."""
+    """Make plain gradient steps, each with other targets; return the parameters of the network."""
     for number in range(start, start + steps):
         torch.manual_seed(number)
         updated(method, net, x, targets + 0.1 * number)
@@ -375,5 +376,6 @@ def test_states_of_other_tasks_are_refused():
 
 
 def test_every_gradient_method_has_a_slow_twin():
-    """Against TorchJD here, or against an exact solution or the paper's equations elsewhere."""
+    """Methods are compared with TorchJD in this file, and with exact solutions or equations of
+    papers in others."""
     assert set(gradient_methods()) == set(TWINS) | OWN

@@ -1,4 +1,4 @@
-"""Architectures over backbones: sizes, boundaries, what may be pruned."""
+"""Architectures: parameter counts, shared features, prunable layers."""
 
 import pytest
 import torch

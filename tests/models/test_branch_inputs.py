@@ -1,5 +1,4 @@
-"""Branches that see different things, and are held against the label one by one (mto.md 2.5 and
-invariant 18)."""
+"""Branches with different inputs and with losses of their own (mto.md 2.5 and invariant 18)."""
 
 import copy
 

@@ -86,7 +86,7 @@ def test_most_frequent_class_misses_the_other_pixels():
         ([SCENE, PIXELS.model_copy(update={"classes": ("field", "lake", "port")})], "lacks: port"),
     ],
 )
-def test_what_cannot_be_painted_is_refused(tasks, part):
+def test_broadcast_scene_refuses_other_tasks(tasks, part):
     with pytest.raises(BadInput, match=part):
         build_model(schema.BroadcastSceneConfig(), WRN, tasks, (3, 16, 16))
 

@@ -1,7 +1,6 @@
-"""What painting every pixel with its scene's true class scores on GID-MTL5 and GID-MTL15, undefined
-pixels left out: what segmentations of them are to be read against (97 % and 88 % of the pixels are
-right before anything was learned about pixels).
-"""
+"""Metrics of the broadcast-scene baseline with ground-truth scenes on GID-MTL5 and GID-MTL15,
+without undefined pixels. They are the reference for segmentation metrics: 97 % and 88 % of the
+pixels are right without any training."""
 
 import os
 from pathlib import Path

@@ -164,7 +164,7 @@ def test_width_and_depth_scale_channels_and_blocks():
     ],
     ids=lambda settings: f"{settings.name}-{getattr(settings, 'norm', '')}",
 )
-def test_every_architecture_goes_over_it(architecture):
+def test_every_architecture_supports_the_backbone(architecture):
     tasks = [TASKS[0], TaskCard(name="pixels", kind="segmentation", outputs=3)]
     model = built(SMALL, 32, tasks, architecture)
     out = model(torch.randn(3, 3, 32, 32))
@@ -187,7 +187,7 @@ def test_squeeze_width_respects_its_minimum():
     assert [group[0].excite[1].out_channels for group in body.groups] == [8, 8, 8, 8, 8, 12, 20]
 
 
-def test_all_weights_are_used_wherever_it_stands():
+def test_early_excitation_uses_every_parameter():
     model = built(schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5, se_place="before"))
     sum(value.square().mean() for value in model(torch.randn(4, 3, 32, 32)).values()).backward()
     assert all(p.grad is not None for p in model.parameters())

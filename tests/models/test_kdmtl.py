@@ -1,4 +1,4 @@
-"""KDMTL: hard sharing that is drawn to the features of frozen single-task networks."""
+"""KDMTL: hard sharing with distillation of the features of frozen single-task networks."""
 
 import copy
 

@@ -117,8 +117,8 @@ def test_lsuv_flips_channels_dead_behind_relu(width):
 
 
 def test_head_rows_keep_their_direction():
-    """The rows of a head are the drawn ones up to one positive factor, also where an output is
-    negative on all images; rows of the trunk may be turned."""
+    """The rows of a head are those of the initialisation times a positive factor, also if an output
+    is negative on all images; rows of the trunk may be multiplied by -1."""
     turned = 0
     for seed in range(6):
         case = (schema.HPSConfig(), schema.BackboneCMConfig(), (3, 32, 32))

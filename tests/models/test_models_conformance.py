@@ -86,7 +86,7 @@ BACKBONES: dict[str, list[dict]] = {
 
 
 def suites(suite, kind, special):
-    """A test class a registered method and entry."""
+    """Add a test class for each registered method and entry."""
     for name, settings in methods(kind).items():
         if settings.__module__.startswith("mtsearch."):
             for number, entry in enumerate(special.get(name, [{}])):
@@ -106,7 +106,7 @@ def test_the_suite_has_a_task_of_each_kind():
 
 
 class _Leaky(ArchitectureConformance):
-    """An architecture whose tasks are not apart: every head reads every task's part."""
+    """An architecture without task-specific parts: every head reads the parts of all tasks."""
 
     settings = schema.HPSConfig()
 
@@ -120,6 +120,6 @@ class _Leaky(ArchitectureConformance):
         return model
 
 
-def test_a_leak_between_tasks_is_found():
+def test_suite_finds_leaks_between_tasks():
     with pytest.raises(AssertionError, match="a step on `pixels` reaches 1 parameters of `scene`"):
         _Leaky().test_single_task_step_leaves_other_tasks_untouched()

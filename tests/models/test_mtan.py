@@ -1,4 +1,4 @@
-"""MTAN: every task weighs the trunk's stages with masks of its own."""
+"""MTAN: every task multiplies the trunk's stages by its own masks."""
 
 from itertools import pairwise
 
@@ -30,7 +30,7 @@ def size(model):
     ids=["mm", "cm"],
 )
 def test_attention_is_per_task_unlike_the_published_count(backbone, shared, own):
-    """Invariant 17 of the MDMTN specification; defect 23 is the twin below."""
+    """Invariant 17 of the MDMTN specification; defect 23 is tested below."""
     model = build_model(schema.MTANConfig(), backbone[0], DIGITS, backbone[1])
     assert size(model) == own
     model.attention["right"] = model.attention["left"]

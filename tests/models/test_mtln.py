@@ -1,4 +1,4 @@
-"""MTLN: sizes, shapes, what is shared, and what a step on one task may move."""
+"""MTLN: sizes, shapes, shared parameters, and the effect of a step on one task."""
 
 import itertools
 
@@ -113,7 +113,8 @@ def test_macs_are_those_of_the_published_network():
 
 
 def seen(model: nn.Module, parts) -> list[torch.Tensor]:
-    """What these modules put out, in the order of their calls from now on."""
+    """Return a list to which the outputs of these modules are appended, in the order of their
+    calls."""
     outputs: list[torch.Tensor] = []
     for part in parts:
         part.register_forward_hook(lambda m, i, out: outputs.append(out))
@@ -177,8 +178,8 @@ def test_without_attention_the_branches_are_the_last_extractor():
 
 @pytest.mark.parametrize("attention", range(5))
 def test_block_without_attention_equals_unit_mask(attention):
-    """All blocks built, the masks of the first ones forced to 1: the same outputs as the network
-    that leaves out what is not read."""
+    """A network with all blocks whose first masks are 1 gives the same outputs as the network
+    without the blocks that are not read."""
     whole, cut = small().eval(), small(schema.MTLNConfig(attention=attention)).eval()
     cut.trunk.load_state_dict(whole.trunk.state_dict())
     pairs = [(whole.extractors, cut.extractors, min(4, attention + 1))] + [
@@ -199,8 +200,8 @@ def test_block_without_attention_equals_unit_mask(attention):
 
 
 def test_attention_switches_give_five_distinct_networks():
-    """What lies below a block whose mask is 1 reaches no output, so the number of attended blocks
-    from the last says all."""
+    """Blocks below a block whose mask is 1 do not affect the outputs, so that only the number of
+    attended blocks from the last one on matters."""
     model = small().eval()
     off: set[int] = set()
     for modules in model.attention.values():

@@ -1,4 +1,4 @@
-"""SegNet and the attention branches over it: sizes, unpooling, what a task uses."""
+"""SegNet and MTLN over it: sizes, unpooling, the parts that a task uses."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ NARROW = schema.BackboneSegNetConfig(widths=(4, 6, 8, 10, 12))
 
 
 def pair(classes: int) -> list[TaskCard]:
-    """Scenes, and their classes and an undefined one at the pixels."""
+    """A scene task and a pixel task with the same classes and an undefined class."""
     return [
         TaskCard(name="scene", outputs=classes),
         TaskCard(name="pixels", kind="segmentation", outputs=classes + 1),
@@ -67,7 +67,7 @@ def test_three_pixel_tasks_have_the_published_size():
     assert size(abstract(tasks)) + loss_weights == 44_229_076
 
 
-def test_unpooling_puts_maxima_where_they_were():
+def test_unpooling_restores_the_positions_of_maxima():
     x = torch.randn(2, 3, 7, 10)
     pooled, indices = F.max_pool2d(x, 2, return_indices=True)
     assert torch.equal(

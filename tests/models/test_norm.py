@@ -1,4 +1,4 @@
-"""Normalisation of a shared trunk: whose statistics act, and what a policy costs."""
+"""Normalisation of a shared trunk: which statistics are used, and the cost of each policy."""
 
 import copy
 
@@ -42,7 +42,7 @@ def statistics(model):
 @pytest.mark.parametrize(
     ("norm", "more"), [("task_statistics", 0), ("task_affine", 2 * 2 * (16 + 32)), ("group", 0)]
 )
-def test_what_a_policy_adds_and_whose_it_is(architecture, norm, more):
+def test_parameters_of_each_norm_policy(architecture, norm, more):
     plain, model = built("shared", architecture), built(norm, architecture)
     assert (
         sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in plain.parameters())
@@ -73,8 +73,8 @@ def test_step_updates_statistics_of_its_own_task(norm):
 @pytest.mark.parametrize("architecture", ALL)
 @pytest.mark.parametrize("norm", ["task_statistics", "task_affine"])
 def test_evaluation_is_independent_of_training_order(architecture, norm):
-    """Three steps a task on images of its own; nothing is learned, so only the statistics can tell
-    the orders apart."""
+    """Three forward passes per task on its own images, without training, so that only the
+    statistics depend on the order."""
     batches = {
         name: [torch.randn(8, *SHAPE) * (1 + place) + place for _ in range(3)]
         for place, name in enumerate(NAMES)

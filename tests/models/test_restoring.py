@@ -1,5 +1,4 @@
-"""Networks that restore images (mto.md 2.4): sizes, shapes, and what they do before they have
-learnt anything."""
+"""Networks for image restoration (mto.md 2.4): sizes, shapes, and outputs before training."""
 
 import pytest
 import torch
@@ -44,7 +43,7 @@ def test_vdsr_has_the_papers_size():
 
 
 @pytest.mark.parametrize(("depth", "width", "channels"), [(2, 5, 1), (5, 8, 3)])
-def test_vdsr_has_the_size_that_its_page_says(depth, width, channels):
+def test_vdsr_has_the_documented_parameter_count(depth, width, channels):
     task = TaskCard(name="t", kind="restoration", outputs=channels)
     model = build_model(
         schema.HPSConfig(),
@@ -58,7 +57,7 @@ def test_vdsr_has_the_size_that_its_page_says(depth, width, channels):
 @pytest.mark.parametrize(
     ("blocks", "width", "scale", "channels"), [(18, 64, 2, 1), (1, 4, 1, 3), (2, 6, 8, 1)]
 )
-def test_edsr_has_the_size_that_its_page_says(blocks, width, scale, channels):
+def test_edsr_has_the_documented_parameter_count(blocks, width, scale, channels):
     settings = schema.BackboneEDSRConfig(blocks=blocks, width=width, scale=scale)
     model = build_model(
         schema.HPSConfig(),
@@ -91,7 +90,7 @@ def test_restoration_outputs_images_for_every_backbone(settings, backbone):
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.name)
-def test_a_correction_of_nothing_gives_the_image_back(settings):
+def test_zero_correction_returns_the_image(settings):
     model = build_model(settings, VDSR, THREE[:2], (1, 12, 12))
     x = torch.rand(2, 1, 12, 12)
     assert not torch.equal(model(x)["restored"], x)
@@ -142,7 +141,7 @@ def test_correction_without_an_image_is_refused():
 
 
 @pytest.mark.parametrize("backbone", [VDSR, schema.BackboneKTDEConfig(blocks=2, width=4)])
-def test_mtln_corrects_the_image_where_its_backbone_does(backbone):
+def test_mtln_supports_correction_heads(backbone):
     images = torch.rand(2, 1, 12, 12)
     model = build_model(schema.MTLNConfig(attention=3), backbone, ONE, (1, 12, 12)).eval()
     assert model(images)["restored"].shape == images.shape

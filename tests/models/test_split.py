@@ -1,4 +1,4 @@
-"""Hard sharing that ends before the trunk does."""
+"""Hard sharing with a split of the trunk."""
 
 import pytest
 import torch
@@ -81,7 +81,7 @@ def test_branch_of_a_map_task_ends_at_map():
     }
 
 
-def test_what_cannot_be_cut_is_refused():
+def test_invalid_splits_are_refused():
     with pytest.raises(
         BadInput,
         match=(

@@ -1,4 +1,4 @@
-"""torchvision networks as trunks; nothing is downloaded."""
+"""Torchvision networks as trunks; nothing is downloaded."""
 
 import copy
 import re

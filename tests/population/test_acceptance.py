@@ -1,4 +1,4 @@
-"""How a task takes a visitor: whole, or part of the way from its state before the round."""
+"""Acceptance of a visitor's state: as a whole, or merged with the task's state before the round."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def at_acceptance(alpha, merge="lerp", **changes):
 @pytest.mark.parametrize(
     "found", [settings(), settings(merge="lerp", alpha=0.3)], ids=["replace", "merged at the start"]
 )
-def test_a_visitor_is_taken_whole_unless_told_otherwise(found):
+def test_default_acceptance_replaces_the_state(found):
     assert accepted(found, OWN, DONOR) is DONOR
 
 

@@ -1,5 +1,5 @@
-"""Who is tried, what is remembered of it, and which member stays. Invariants are numbered as in the
-specification."""
+"""Selection of donors, their scores, and selection of the surviving member. Invariants are numbered
+as in the specification."""
 
 import math
 from collections import Counter
@@ -130,12 +130,12 @@ def test_nan_loss_ranks_last():
         ({"accept": "argmin"}, 1.0, [1.1, 1.0], 0),
     ],
 )
-def test_which_member_stays(changes, own, visitors, kept):
+def test_survivor_by_acceptance_rule(changes, own, visitors, kept):
     assert survivor(settings(**changes), 2, own, visitors, [1, 4]) == kept
 
 
 @given(st.floats(0, 10), st.lists(st.floats(0, 10), min_size=2, max_size=6, unique=True), st.data())
-def test_the_best_stays_whatever_the_visitors_order(own, visitors, data):
+def test_survivor_is_independent_of_visitor_order(own, visitors, data):
     """Invariants 7 and 8."""
     losses = [own, *visitors]
     kept = survivor(settings(), 0, own, visitors, list(range(1, len(visitors) + 1)))

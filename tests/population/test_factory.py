@@ -1,4 +1,4 @@
-"""A population through the doors: trained, tested, tabled and exported as any other trial."""
+"""Populations in the commands: they are trained, tested and exported like other trials."""
 
 import pytest
 
@@ -25,7 +25,7 @@ trial:
 
 @pytest.fixture(autouse=True)
 def tiny_data():
-    """Not here: real data doors."""
+    """Override the fixture of the same name: these tests use a dataset card."""
 
 
 def test_a_population_is_trained_tested_and_exported(tmp_path, monkeypatch, capsys):

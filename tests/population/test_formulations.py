@@ -1,4 +1,4 @@
-"""How tasks are cut and derived. Invariants are numbered as in the specification."""
+"""Splits and derivation of tasks. Invariants are numbered as in the specification."""
 
 import math
 from dataclasses import fields
@@ -134,7 +134,7 @@ def test_tasks_exclude_validation_and_test_images(formulation, policy):
     ids=lambda f: f["name"],
 )
 def test_task_is_independent_of_population_size(formulation):
-    """Invariant 13: initial states, batches and, while no visitor is taken, all that follows."""
+    """Invariant 13: initial states and batches, and all later states while no visitor is accepted."""
     few, many = (
         population(tasks=count, formulation=formulation, accept="never") for count in (2, 6)
     )
@@ -149,9 +149,9 @@ def test_task_is_independent_of_population_size(formulation):
 
 @pytest.mark.parametrize("formulation", ALL, ids=ids)
 @pytest.mark.parametrize("policy", ["independent", "shared_select"])
-def test_what_every_formulation_keeps_to(formulation, policy):
-    """The target is left alone, nothing that a task is judged on is trained on, and a task is the
-    same among two or six."""
+def test_formulations_keep_their_invariants(formulation, policy):
+    """The target does not change, no task trains on hold-out images, and a task does not depend on
+    the number of tasks."""
     found = built(6, formulation=formulation, validation_policy=policy)
     other = "seed" if formulation["name"] == "seed" else "holdout"
     plain = built(6, formulation={"name": other}, validation_policy=policy)
@@ -225,7 +225,7 @@ def test_classes_are_renumbered_for_the_subset():
         built(2, formulation={"name": "class_subset", "classes": 3})
 
 
-def test_other_datasets_bring_their_own_labels():
+def test_other_datasets_use_their_own_labels():
     target, one, two = built(3, formulation={"name": "dataset", "datasets": ["other", "tiny"]})
     assert (one.card.name, one.card.outputs, one.label) == ("scene", 2, "kind")
     assert (two.card, two.label) == (target.card, "scene")
@@ -246,7 +246,7 @@ def test_other_optimisers_keep_learning_rate_and_decay():
     assert {(task.optimizer.lr, task.optimizer.weight_decay) for task in found} == {(0.02, 0.01)}
 
 
-def test_hyperparameters_vary_and_travel_only_with_a_copy():
+def test_hyperparameters_are_transferred_only_by_copy():
     found = built(16, formulation={"name": "hyperparameters"})
     lrs = [task.optimizer.lr for task in found]
     assert lrs[0] == 0.05 and len(set(lrs)) == 16 and all(0.025 <= lr <= 0.075 for lr in lrs)
@@ -274,7 +274,7 @@ def test_unknown_loss_of_task_kind_is_refused():
 
 
 def test_permuting_tasks_with_seeds_permutes_results(monkeypatch):
-    """Invariant 13, the donors being drawn by the tasks' keys."""
+    """Invariant 13, with donors that are sampled by the keys of the tasks."""
     plain = population(tasks=3)
     reports = list(plain)
     monkeypatch.setattr(tasks, "keys", lambda count: [0, 2, 1])

@@ -35,12 +35,11 @@ def toy():
 
 
 def directly(trial, losses, alpha=1.0):
-    """Section 2.4: in each round every network has candidates, its own copy and the others',
-    trained by its loss on the same batches; it becomes the one with the lowest of that loss on the
-    hold-out, the lowest number of equals. With `alpha` below 1 the weights of its convolutions go
-    that far from what they were before the round to the winner's, and all else, the optimiser too,
-    stays.
-    """
+    """Section 2.4: in each round every network has as candidates a copy of itself and of each other
+    network, trained with its loss on the same batches. It becomes the candidate with the lowest
+    value of that loss on the hold-out; the lowest number wins ties. With `alpha` below 1 the
+    weights of its convolutions are interpolated between their values before the round and those
+    of the winner, and everything else, including the optimiser, does not change."""
     config, target = trial.config, trial._tasks[0]
     functions = {"mse": nn.functional.mse_loss, "l1": nn.functional.l1_loss}
     networks, optimizers = [], []

@@ -1,4 +1,4 @@
-"""A population's engine: what comes of transfer, of none, and of a task alone. Invariants are
+"""The rounds of a population: with transfer, without it, and with a single task. Invariants are
 numbered as in the specification."""
 
 import copy
@@ -22,10 +22,9 @@ from tests.population.tiny import config, equal, population, states, timeless
 
 
 def alone(key, path=None, tasks=2, **changes):
-    """A direct loop: the network and the optimiser of task `key`, kept as they are and trained in
-    each of three rounds on the task that `path` names, by default its own; from the contract of the
-    streams alone. Its model and its optimiser's moments.
-    """
+    """Return the weights and optimiser moments of a direct loop: the network and the optimiser of
+    task `key` are trained in each of three rounds on the task that `path` names, by default its
+    own, with batches of the random streams."""
     trial = population(tasks=tasks, accept="never", **changes)
     settings, task, interval = trial.config, trial._tasks[key], trial.config.population.interval
     path = path or [key] * 3
@@ -72,7 +71,7 @@ def complete(trial, i):
 
 
 def test_accept_never_equals_independent_runs():
-    """Invariants 1 and 3: visitors that are trained, judged and turned down leave no trace."""
+    """Invariants 1 and 3: visitors that are trained, evaluated and rejected have no effect."""
     trial = population(accept="never")
     reports = list(trial)
     assert reports[-1]["population/accepted"] == 0 and reports[-1]["population/rejected"] == 6
@@ -181,7 +180,7 @@ def test_accepted_state_is_a_complete_copy():
 
 
 def held(trial):
-    """All that the next round depends on."""
+    """Return everything on which the next round depends."""
     names = (
         "number",
         "counts",
@@ -208,9 +207,9 @@ OPTIMIZERS = [
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda settings: settings["name"])
 def test_accepted_state_trains_like_its_donor(optimizer):
-    """Invariant 5: with every visitor taken, two tasks' networks change places each round, and each
-    ends as if it had stayed one live network with its optimiser and had been given the other task's
-    batches."""
+    """Invariant 5: if every visitor is accepted, the networks of two tasks are swapped in each
+    round, and each ends as one network that was trained with its own optimiser on the batches of
+    alternating tasks."""
     trial = population(accept="always", trial__optimizer=optimizer)
     list(trial)
     assert equal(complete(trial, 1), alone(0, [1, 0, 1], trial__optimizer=optimizer))
@@ -231,8 +230,8 @@ def test_accepted_state_trains_like_its_donor(optimizer):
     ids=lambda changes: "-".join(map(str, changes.values())) or "replace",
 )
 def test_no_two_tasks_hold_the_same_memory(changes):
-    """Invariant 4: however a state travels, it keeps names, shapes, kinds and place of its tensors,
-    and shares none with another task."""
+    """Invariant 4: transferred states keep the names, shapes, dtypes and devices of their tensors,
+    and tasks share no tensors."""
 
     def tensors(state):
         return [
@@ -258,8 +257,8 @@ def test_no_two_tasks_hold_the_same_memory(changes):
 
 
 def watched(trial):
-    """What the judgements of a population are told from now on: what its members came to here, and
-    the table of their figures."""
+    """Return a list to which the results of the members and the table of their values are appended
+    in each round."""
     seen, judge = [], trial._rounds._judge
     trial._rounds._judge = lambda live, donors, results, table: (
         seen.append((results, table)) or judge(live, donors, results, table)
@@ -292,7 +291,7 @@ def test_best_visitor_wins_and_loss_never_rises():
 
 
 def test_visitor_with_equal_loss_is_rejected():
-    """Invariant 7: a visitor that took nothing of its donor is its task's own member over again."""
+    """Invariant 7: a visitor that takes nothing from its donor equals the task's own member."""
     trial = population(merge="lerp", alpha=0.0)
     seen = watched(trial)
     reports = list(trial)
@@ -317,8 +316,8 @@ def test_steps_and_decisions_are_counted(accept, monkeypatch):
 
 
 def test_the_schedule_follows_the_members_own_steps():
-    """Invariant 16: whatever was transferred, the learning rate of a round is that of K steps a
-    round."""
+    """Invariant 16: the learning rate of a round depends on the number of rounds only, not on
+    transfers."""
     lrs = [
         [r["lr"] for r in population(accept=accept, budget=5 * 16)]
         for accept in ("always", "never")
@@ -327,8 +326,8 @@ def test_the_schedule_follows_the_members_own_steps():
 
 
 def test_target_stop_scope_ignores_auxiliary_patience():
-    """Section 1.8 and invariant 16: auxiliary tasks without a lower loss train on, so that every
-    round has the same steps."""
+    """Section 1.8 and invariant 16: auxiliary tasks without a lower loss continue to train, so that
+    every round has the same number of steps."""
     trial = population(
         tasks=3,
         stop_scope="target",
@@ -363,7 +362,7 @@ def test_initial_weights_are_drawn_as_the_trial_says():
     )
 
 
-def test_epochs_that_are_no_whole_round_are_refused():
+def test_epochs_below_one_round_are_refused():
     with pytest.raises(
         BadInput,
         match=(
@@ -374,7 +373,7 @@ def test_epochs_that_are_no_whole_round_are_refused():
         population(interval=100, trial__epochs={"search": 0, "retrain": 2})
 
 
-def test_early_stopping_counts_judgements_without_a_lower_loss():
+def test_early_stopping_counts_rounds_without_improvement():
     trial = population(
         stop_scope="target",
         patience=2,
@@ -435,7 +434,7 @@ def test_early_stopping_counts_judgements_without_a_lower_loss():
     ids=["plain", "scores", "lerp-select", "train-transform", "waits"],
 )
 def test_restored_population_continues_bit_identically(changes, tmp_path):
-    """Invariant 15: states, scores, wait counters and snapshots too."""
+    """Invariant 15, including states, scores, wait counters and snapshots."""
     plain, whole, inside = population(**changes), [], []
     for report in plain:
         whole.append(report)
@@ -478,7 +477,7 @@ def test_without_budget_the_target_epochs_apply():
     assert trial.rounds == 4 * 6 // 4 and trial.total_epochs == 4
 
 
-def test_what_is_handed_out():
+def test_final_network_of_each_rule():
     best, last, across, mean = (
         population(accept="never", budget=16 * 6, **changes)
         for changes in (

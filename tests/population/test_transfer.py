@@ -1,5 +1,5 @@
-"""What a visitor takes of a donor and of its own task. Invariants are numbered as in the
-specification."""
+"""The tensors that a visitor takes from a donor and from its own task. Invariants are numbered as
+in the specification."""
 
 import pytest
 import torch
@@ -57,15 +57,15 @@ def test_both_ends_of_a_merge_are_exact(merge):
 
 
 @given(st.floats(0, 1), st.sampled_from(["replace", "lerp", "conv_lerp"]))
-def test_a_state_merged_with_itself_is_itself(alpha, merge):
-    """Invariant 6; (1 - a) w + a w would not be."""
+def test_merge_of_equal_states_is_identity(alpha, merge):
+    """Invariant 6; it does not hold for (1 - a) w + a w."""
     found = start(
         settings(merge=merge, **({} if merge == "replace" else {"alpha": alpha})), OWN, OWN, True
     )
     assert equal(found.tree(), OWN.tree())
 
 
-def test_a_merge_between_is_between():
+def test_interpolated_merge_lies_between_states():
     found = start(settings(merge="lerp", alpha=0.25), OWN, DONOR, True)
     for name in ("trunk.conv.weight", "trunk.bn.running_mean"):
         assert torch.allclose(
@@ -95,9 +95,9 @@ def test_a_merge_between_is_between():
         ({"layers": r"^heads"}, True, True, False),
     ],
 )
-def test_which_layers_are_taken(changes, agree, heads, trunks):
-    """Invariant 11: with other labels a visitor keeps its task's head and takes all else; with
-    equal ones it takes the head too."""
+def test_transferred_layers_by_settings(changes, agree, heads, trunks):
+    """Invariant 11: with other labels a visitor keeps its task's head and takes everything else;
+    with equal labels it takes the head too."""
     names = taken(settings(**changes), list(OWN.model), agree)
     assert ("heads.scene.weight" in names) == heads and ("trunk.conv.weight" in names) == trunks
     found = start(settings(**changes), OWN, DONOR, agree)
@@ -114,7 +114,7 @@ def test_a_pattern_takes_the_layers_that_it_names():
     }
 
 
-def test_what_becomes_of_the_optimiser():
+def test_optimiser_state_of_visitors():
     copied, momentum, reset = (
         start(settings(optimiser_state=how), OWN, DONOR, True)
         for how in ("copy", "momentum_only", "reset")
@@ -149,8 +149,8 @@ def test_the_mean_of_networks():
 )
 @pytest.mark.parametrize("freeze", [False, True], ids=["free", "frozen"])
 def test_rounds_of_tasks_with_other_labels(formulation, freeze):
-    """Invariant 11: a full round of acceptance raises nothing, keeps the heads' widths, and frozen
-    trunks stay as they came."""
+    """Invariant 11: a full round with acceptance raises no error, keeps the widths of the heads,
+    and does not change frozen trunks."""
     trial = population(
         tasks=3,
         formulation=formulation,

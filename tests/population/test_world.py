@@ -1,4 +1,4 @@
-"""Several processes train a population bit for bit as one does (invariants 14 and 20)."""
+"""Several processes train a population bit-identically to one process (invariants 14 and 20)."""
 
 import json
 import subprocess
@@ -73,8 +73,8 @@ dist.destroy_process_group()
 
 
 def trained(folder, size, cases):
-    """The folder in which that many processes have trained all cases, each interrupted after the
-    first report."""
+    """Return the folder in which `size` processes have trained all cases, each interrupted after
+    the first report."""
     code = PROCESS.format(root=ROOT, folder=str(folder), size=size, cases=json.dumps(cases))
     ranks = [
         subprocess.Popen(
@@ -107,20 +107,20 @@ def check(folder, number, size, case):
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
-def test_two_processes_give_what_one_gives(two_processes, number):
+def test_two_processes_equal_one_process(two_processes, number):
     check(two_processes, number, 2, CASES[number])
 
 
 @pytest.mark.slow
 def test_results_are_independent_of_process_count(tmp_path):
-    """Invariant 14: as many processes as tasks x members."""
+    """Invariant 14, with as many processes as tasks x members."""
     trained(tmp_path, 4, EACH)
     check(tmp_path, 0, 4, EACH[0])
 
 
-def test_a_member_may_be_trained_anywhere_and_again():
-    """Invariant 14: a job depends on its arguments alone, so a trainer that has trained others, or a
-    new one, gives the same."""
+def test_training_a_member_is_reproducible():
+    """Invariant 14: a job depends on its arguments only, so that a new trainer and one that has
+    trained other members give equal results."""
     trial = population(tasks=3)
     start = trial._rounds.states[1]
     first = trial._trainer.train(trial._tasks[0], start, 0, 4)
@@ -144,8 +144,8 @@ def test_results_are_independent_of_training_order(monkeypatch):
     assert timeless(list(turned)) == reports and equal(states(turned), states(plain))
 
 
-def test_a_member_talks_to_nobody_while_it_trains(monkeypatch):
-    """Invariant 20: within its K steps a member has no world to call."""
+def test_members_do_not_communicate_during_training(monkeypatch):
+    """Invariant 20: within its K steps a member does not communicate."""
     silent = {"now": False}
 
     def collective(name):

@@ -1,5 +1,4 @@
-"""A tiny target and a tiny network with batch norm and dropout, on which all of a population can be
-seen."""
+"""A tiny dataset, and a tiny network with batch norm and dropout, for the tests of populations."""
 
 from typing import Literal
 
@@ -43,7 +42,7 @@ def tiny(settings, shape):
 
 
 def split(count, seed, classes=3):
-    """Noise with a bright row, whose place is the class."""
+    """Noise images with a bright row, whose position is the class."""
     noise = torch.Generator().manual_seed(seed)
     labels = torch.randint(classes, (count,), generator=noise)
     images = torch.randint(0, 160, (count, 1, 8, 8), generator=noise, dtype=torch.uint8)
@@ -115,13 +114,13 @@ def population(world=None, **changes):
 
 
 def states(trial):
-    """What the tasks' own members hold, by task."""
+    """Return the states of the tasks' own members, by task."""
     return {i: state.tree() for i, state in trial._rounds.states.items()}
 
 
 def equal(a, b):
-    """Whether two trees hold bit-identical tensors and equal values under equal keys in equal
-    order."""
+    """Return whether two trees have bit-identical tensors and equal values under equal keys in
+    equal order."""
     if isinstance(a, torch.Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, dict):

@@ -67,8 +67,8 @@ def levels(name: str) -> list[str | None]:
 
 
 def cases(tier: str | None = None) -> dict[str, tuple[dict, DataConfig]]:
-    """Settings by name, of the tier `fast` or `slow` or of both. 75 images in batches of 32 leave a last batch of 11, which no number of
-    ranks divides."""
+    """Return the settings by name, of the tier `fast` or `slow` or of both. 75 images in batches of
+    32 leave a last batch of 11, which is not divisible by any number of ranks."""
     found: dict[str, tuple[dict, DataConfig]] = {}
     for name in methods("balancing"):
         for level in levels(name):

@@ -112,8 +112,8 @@ def test_final_weights_depend_on_the_seed(name):
 
 @pytest.fixture(scope="module")
 def apart():
-    """`apart(changes)` trains on two sets of 100 and 45 images by certain coins, or otherwise as
-    `changes` say, and returns the reports."""
+    """`apart(changes)` trains on two sets of 100 and 45 images, with coins of probability 1 unless
+    `changes` override them, and returns the reports."""
 
     @cache
     def trained(text):
@@ -143,8 +143,8 @@ def apart():
     ids=["batch-size", "schedule", "probabilities", "rounds"],
 )
 def test_every_schedule_setting_changes_the_training(apart, changes, steps):
-    """Invariant 12 of the alternating specification, against certain coins: two rounds an epoch,
-    four steps."""
+    """Invariant 12 of the alternating specification, with coins of probability 1: two rounds per
+    epoch, four steps."""
     before, after = apart({}), apart(changes)
     assert [report["cost/steps"] for report in before] == [4, 8] and [
         report["cost/steps"] for report in after

@@ -1,4 +1,4 @@
-"""Every registered balancing method trains a trial, and a restored trial continues bit for bit."""
+"""Every registered balancing method trains a trial, and a restored trial continues bit-identically."""
 
 import json
 

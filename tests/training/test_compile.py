@@ -1,5 +1,5 @@
-"""Training steps through torch.compile: the same reports up to rounding, and nothing of it in a
-state or an export."""
+"""Training steps with torch.compile: reports are equal up to rounding errors, and states and
+exports do not depend on it."""
 
 import pytest
 import torch
@@ -31,8 +31,8 @@ def timeless(reports):
 
 
 def agrees(changes, tmp_path):
-    """Compiled and plain reports agree; a compiled trial restored continues bit-identically; states
-    go from one to the other."""
+    """Compiled and eager reports agree, a restored compiled trial continues bit-identically, and
+    states can be exchanged between the two."""
     plain = list(Trial(config(**changes), DATA))
     trial = Trial(config(compile=True, **changes), DATA)
     first = next(trial)
@@ -80,7 +80,7 @@ def test_compiled_trial_agrees_with_eager_and_restores(tmp_path):
     ],
     ids=["bfloat16", "features", "parameters", "famo", "task-norm", "dropout", "tied"],
 )
-def test_settings_that_touch_the_step_agree_too(changes, tmp_path):
+def test_step_settings_agree_with_eager_training(changes, tmp_path):
     agrees(changes, tmp_path)
 
 

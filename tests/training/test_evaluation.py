@@ -1,4 +1,4 @@
-"""Evaluation: a frozen state, every image counted once, whatever the batches and the order."""
+"""Evaluation does not change the model and counts every image once, for any batches and order."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_evaluation_is_pure_and_independent_of_batches():
 
 
 class Parrot(torch.nn.Module):
-    """Says the class that an image's first pixel names."""
+    """A network that predicts the class in the first pixel of an image."""
 
     def predict(self, images, labels, tasks):
         return {
@@ -71,8 +71,7 @@ def test_error_rate_is_exact_for_any_batch_size(size):
 
 
 def test_evaluation_between_steps_does_not_affect_training():
-    """Invariant 10 of the alternating specification: nothing of the model and no random stream is
-    moved."""
+    """Invariant 10 of the alternating specification: the model and the random state do not change."""
     config = TrialConfig.model_validate(
         {
             "architecture": {"name": "mtln", "head_hidden": 8, "dropout": 0.5},

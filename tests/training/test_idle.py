@@ -1,4 +1,4 @@
-"""Idle parameters: what a step does to the tasks that it leaves out."""
+"""Idle parameters: the effect of a step on the tasks that it does not train."""
 
 from itertools import pairwise
 
@@ -41,7 +41,7 @@ def step(stepper, k):
 
 
 def movement(model, stepper, k):
-    """By how much the other task's head moves in a step of task k."""
+    """Return how much the other task's head changes in a step of task k."""
     head = model.heads[TASKS[1 - k].name]
     before = head.weight.detach().clone()
     step(stepper, k)

@@ -1,4 +1,4 @@
-"""GroupLoader: which images the steps of an epoch see."""
+"""GroupLoader: the images in the steps of an epoch."""
 
 import pytest
 import torch
@@ -14,8 +14,8 @@ ITEM, IMAGE = TaskCard(name="item", outputs=5), TaskCard(name="image", outputs=1
 
 
 def disjoint(items, images, size=1):
-    """Images whose first pixels are their number (two bytes), the first `items` of them labelled
-    for one task, the rest for the other."""
+    """Return images whose first two bytes are their index; the first `items` are labelled for one
+    task, the others for the other task."""
     count = items + images
     number = torch.arange(count)
     pixels = torch.zeros(count, 3, size, size, dtype=torch.uint8)
@@ -55,8 +55,8 @@ def test_batches_hold_each_labelled_image_once_per_pass():
 
 
 def test_fair_coins_cover_half_of_large_sets():
-    """Invariant 8 of the alternating specification: no image of the large set twice, and half of it
-    in the mean of eight epochs."""
+    """Invariant 8 of the alternating specification: no image of the large set occurs twice, and an
+    epoch has half of them on average over eight epochs."""
     loader = loader_of(disjoint(5000, 50000))
     schedule, coins = (
         build_schedule(schema.CoinConfig(), ("item", "image")),
@@ -82,8 +82,7 @@ def test_cached_passes_repeat_and_fresh_passes_differ():
 
 @pytest.mark.parametrize(("cached", "passes"), [(True, 1), (False, 4)])
 def test_a_cached_epoch_goes_through_the_source_once(cached, passes, monkeypatch):
-    """Invariant 7 of the alternating specification; a fresh one draws every pass anew, all orders
-    different."""
+    """Invariant 7 of the alternating specification: fresh passes all have different orders."""
     begun, shuffled = [], Batches.shuffled
     monkeypatch.setattr(
         Batches, "shuffled", lambda self, *values: begun.append(1) or shuffled(self, *values)

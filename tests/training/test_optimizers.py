@@ -1,4 +1,4 @@
-"""Every optimiser trains, and goes on bit for bit from its state."""
+"""Every optimiser trains, and continues bit-identically from its state."""
 
 import copy
 

@@ -1,5 +1,5 @@
-"""Mixed precision: layers compute in bfloat16; parameters, losses and the gradients that are
-compared stay in float32."""
+"""Mixed precision: layers compute in bfloat16; parameters, losses and combined gradients are
+float32."""
 
 import math
 

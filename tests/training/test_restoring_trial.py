@@ -1,5 +1,5 @@
-"""Trials on pictures as targets: they train, continue bit-identically, and an unknown loss is told
-before the first step."""
+"""Trials with target images: they train and continue bit-identically, and an unknown loss is
+refused before the first step."""
 
 from pathlib import Path
 

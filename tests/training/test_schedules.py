@@ -1,5 +1,4 @@
-"""Learning-rate schedules on numbers worked by hand, and against torch's own where it has the same
-one."""
+"""Learning-rate schedules against values computed by hand and against the schedulers of torch."""
 
 import pytest
 import torch

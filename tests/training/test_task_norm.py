@@ -1,4 +1,4 @@
-"""Trials whose trunk treats the tasks apart."""
+"""Trials with per-task normalisation."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A student's trial: its teachers are trained first and leave with the training."""
+"""Distillation trials: the teachers are trained first and are not part of the result."""
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
-"""A trial: equal seeds give equal reports, a restored trial continues bit-identically, and its
-structure holds."""
+"""A trial: equal seeds give equal reports, a restored trial continues bit-identically, and
+retraining keeps the structure."""
 
 import json
 import math
@@ -92,7 +92,7 @@ def test_restored_trial_continues_bit_identically(changes, tmp_path):
     assert done.evaluate("val") == {k: v for k, v in done.selected.items() if k.startswith("val/")}
 
 
-def test_other_trials_in_the_process_change_nothing():
+def test_trials_in_one_process_are_independent():
     alone = list(Trial(config(), DATA))
     first, second = Trial(config(), DATA), Trial(config(seed=1), DATA)
     mixed = []
@@ -167,8 +167,8 @@ def test_zero_preference_leaves_a_task_untrained():
 
 
 def test_optimiser_holds_every_trained_tensor_once():
-    """Invariant 12 of the MDMTN specification; the original left the mixing pairs out, and their
-    gradients added up."""
+    """Invariant 12 of the MDMTN specification. The original implementation did not optimise the
+    mixing weights, so that their gradients accumulated."""
     trial = Trial(config(architecture="mdmtn"), DATA)
     next(trial)
     named = dict(trial.model.named_parameters())
@@ -196,7 +196,7 @@ def test_nan_loss_raises_diverged():
         list(trial)
 
 
-def test_a_damaged_checkpoint_is_one_sentence(tmp_path):
+def test_damaged_checkpoint_raises_bad_input(tmp_path):
     trial = Trial(config(), DATA)
     next(trial)
     trial.save(tmp_path / "state")
@@ -218,7 +218,7 @@ def test_a_state_of_another_version_is_refused(tmp_path, version, sentence, monk
 
 
 @pytest.mark.parametrize("version", [2, 3, 4, 99])
-def test_a_damaged_version_is_no_other_version(tmp_path, version):
+def test_damaged_version_is_reported_as_damage(tmp_path, version):
     save_state(tmp_path / "s", {"a": 1})
     file = tmp_path / "s" / "state.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "version": version}))

@@ -53,7 +53,7 @@ def few_digits(monkeypatch):
 
 
 def stepper_and_batch(trial, digits, images):
-    """The stepper and one batch, whose labels are all removed where a flag is false."""
+    """Return the stepper and a batch, with all labels removed of the tasks whose flag is false."""
     trial.model.train()
     trial._loader.start_epoch()
     ((members, (pictures, labels)),) = trial._loader.next_batches((0, 1))
