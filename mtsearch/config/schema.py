@@ -338,6 +338,14 @@ class SpaceConfig(Model):
     controls: dict[str, dict[str, object]] = Field(default_factory=dict)
     trial: dict[str, object] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _trial_keys_stand_below_trial(cls, data: object) -> object:
+        for key in data if isinstance(data, dict) else ():
+            if key in TrialConfig.model_fields and key not in cls.model_fields:
+                raise ValueError(f"unknown key `{key}`. Did you mean `trial.{key}`?")
+        return data
+
     @field_validator("name")
     @classmethod
     def _names_a_folder(cls, name: str) -> str:

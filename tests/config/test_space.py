@@ -49,6 +49,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
             "unknown key `trial.architectur`. Did you mean `trial.architecture`?",
         ),
         ("search.trals=3", "unknown key `search.trals`. Did you mean `search.trials`?"),
+        ("sparsity=none", "unknown key `sparsity`. Did you mean `trial.sparsity`?"),
         ("search.trials=0", "`search.trials` should be greater than 0. Found 0."),
         (
             "trial.balancing=lineer",
