@@ -1,5 +1,5 @@
-"""The check after every fault: no finished trial is lost, duplicated or repeated, no unfinished trial
-stays in the study, and the numbers equal those of an undisturbed run."""
+"""The check after every fault: no finished trial is lost, duplicated or repeated, no unfinished
+trial stays in the study, and the numbers equal those of an undisturbed run."""
 
 from __future__ import annotations
 

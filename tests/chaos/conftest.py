@@ -36,8 +36,8 @@ def _made(kind, search, request):
 
 @pytest.fixture
 def drive(address):
-    """`drive(...)` starts a driver in a separate process, connected to the cluster of the tests, and
-    returns the process."""
+    """`drive(...)` starts a driver in a separate process, connected to the cluster of the tests,
+    and returns the process."""
     begun = []
 
     def start(cluster=address, prefix=(), environment=None, **options):

@@ -1,9 +1,9 @@
-"""A Ray cluster of a head without CPUs and three nodes of one each, whose nodes can be killed on command:
-``python -m tests.chaos.nodes``.
+"""A Ray cluster of a head without CPUs and three nodes of one each, whose nodes can be killed on
+command: ``python -m tests.chaos.nodes``.
 
-It prints its address. A line with the id of a process kills the node of that process, a line ``head``
-the head node; it then prints ``lost``. The cluster ends with its input. It is a separate process,
-because Ray ends every process that loses the head of its cluster.
+It prints its address. A line with the id of a process kills the node of that process, a line
+``head`` the head node; it then prints ``lost``. The cluster ends with its input. It is a separate
+process, because Ray ends every process that loses the head of its cluster.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rounds of random faults: a search with real trials is disturbed at a random moment after its
 first report, resumed if it has ended, and compared with an undisturbed run.
 
-``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow tests/chaos/test_random_faults.py`` runs
-200 rounds and appends a line of JSON to FILE for each; rounds that are in FILE are left out.
+``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow tests/chaos/test_random_faults.py``
+runs 200 rounds and appends a line of JSON to FILE for each; rounds that are in FILE are left out.
 """
 
 from __future__ import annotations

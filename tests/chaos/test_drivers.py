@@ -1,5 +1,5 @@
-"""Drivers that are killed, interrupted or killed repeatedly, two drivers of one run, and a driver on
-another machine."""
+"""Drivers that are killed, interrupted or killed repeatedly, two drivers of one run, and a driver
+on another machine."""
 
 import os
 import shutil

@@ -255,7 +255,12 @@ def write_only(*arguments, **keywords):
     return export_model(*arguments, **keywords)
 
 
-sys.addaudithook(lambda event, arguments: note(f"{event} {arguments}") if event == "pickle.find_class" else None)
+def hook(event, arguments):
+    if event == "pickle.find_class":
+        note(f"{event} {arguments}")
+
+
+sys.addaudithook(hook)
 for module, name in ((pickle, "load"), (pickle, "loads"), (torch, "load")):
     setattr(module, name, watched(f"{module.__name__}.{name}", getattr(module, name)))
 pickle.Unpickler = Unpickler

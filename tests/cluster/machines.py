@@ -92,7 +92,8 @@ class Machine:
             mount -t tmpfs tmpfs /mnt && mkdir -p /mnt/host/tmp && mount --rbind /tmp /mnt/host/tmp
             mount -t tmpfs -o mode=1777 tmpfs /tmp
             {binds}
-            umount -R /mnt/host/tmp && mount --bind {passwd} /etc/passwd && mount -t tmpfs tmpfs /run && mkdir /run/sshd
+            umount -R /mnt/host/tmp && mount --bind {passwd} /etc/passwd
+            mount -t tmpfs tmpfs /run && mkdir /run/sshd
             ip link set lo up
             echo ready && exec sleep infinity"""
         make = [
@@ -156,9 +157,15 @@ class Machine:
         self, words: list[str], timeout: float, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(words), env=self.environment(variables), cwd=self.home, text=True, timeout=timeout,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            self.command(words),
+            env=self.environment(variables),
+            cwd=self.home,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def end(self) -> None:
         # --kill-child: the namespace's first process goes with it, and all inside with that

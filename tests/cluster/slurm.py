@@ -153,7 +153,8 @@ class Slurm:
         self._daemons.append(process)
 
     def _stop_daemons(self) -> None:
-        """End the jobs, then the daemons, then the processes of jobs that a daemon could not end."""
+        """End the jobs, then the daemons, then the processes of jobs that a daemon could not
+        end."""
         with contextlib.suppress(Exception):
             self.call("scancel", "--user=root")
             until(lambda: not self.call("squeue", "-h"), 60, "all jobs have ended")

@@ -27,9 +27,18 @@ class Job:
         folder.mkdir()
         (folder / "space.yaml").write_text(yaml.safe_dump(self._space()))
         self.id = slurm.call(
-            "sbatch", "--parsable", "--cpus-per-task=1", "--time=30", str(SCRIPT), "space=space.yaml", *words,
-            cwd=folder, PYTHONPATH=str(ROOT), MTSEARCH_VENV=sys.prefix, MTSEARCH_RAY_SCRATCH=str(slurm.folder),
-        )  # fmt: skip
+            "sbatch",
+            "--parsable",
+            "--cpus-per-task=1",
+            "--time=30",
+            str(SCRIPT),
+            "space=space.yaml",
+            *words,
+            cwd=folder,
+            PYTHONPATH=str(ROOT),
+            MTSEARCH_VENV=sys.prefix,
+            MTSEARCH_RAY_SCRATCH=str(slurm.folder),
+        )
 
     def _space(self) -> dict:
         gate = {

@@ -27,7 +27,8 @@ def test_help_imports_neither_ray_nor_torch():
     code = """
 import sys
 from mtsearch.commands.run import main
-calls = (["--help"], ["--list"], ["space=pareto_c"], ["space=pareto_cm", "--cfg"], ["space=pareto_cm", "trial.sed=1"])
+calls = (["--help"], ["--list"], ["space=pareto_c"])
+calls += (["space=pareto_cm", "--cfg"], ["space=pareto_cm", "trial.sed=1"])
 codes = [main(call) for call in calls]
 print(codes, [m for m in ("ray", "torch", "optuna") if m in sys.modules])
 """

@@ -82,8 +82,8 @@ def test_a_method_is_switched_off_by_its_name(tmp_path, text):
 
 @pytest.mark.parametrize(
     "text",
-    """/d/upper #2|1.0|true|a: b|[x|{a|- a|*a|&a|!a|%a|@a|it's|0012|0x10|2026-01-01|no|a'b|'a' b|x\\y
-    | a|a |é|#1""".replace("\n    ", "").split("|"),
+    """/d/upper #2|1.0|true|a: b|[x|{a|- a|*a|&a|!a|%a|@a|it's|0012|0x10|2026-01-01|no|a'b|'a' b
+    |x\\y| a|a |é|#1""".replace("\n    ", "").split("|"),
 )
 def test_a_text_without_quotes_is_taken_whole(text):
     config = load_space("pareto_cm", [f"data.root={text}", f"results.root={text}"]).config

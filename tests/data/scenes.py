@@ -58,7 +58,8 @@ def csv_folds(card, files, backslash=False):
         _, label, name = file.split("/")
         path = f"{label}/{name}"
         rows[number % FOLDS].append(
-            f"{path.replace('/', chr(92)) if backslash else path},{card.tasks[0].classes.index(label)}"
+            (path.replace("/", "\\") if backslash else path)
+            + f",{card.tasks[0].classes.index(label)}"
         )
     random, lists = np.random.RandomState(0), {}
     for fold in range(FOLDS):

@@ -1,4 +1,5 @@
-"""Batches: ordered and exact without a generator; seeded and equal to a plain reference with one."""
+"""Batches: ordered and exact without a generator; seeded and equal to a plain reference with
+one."""
 
 import math
 
@@ -129,8 +130,8 @@ def test_both_memory_formats_give_the_same_values():
 
 
 def moved_plainly(image, flip, angle, offset, fill):
-    """Plain reference implementation, pixel by pixel: mirror; rotate about the centre, nearest pixel; pad and
-    crop."""
+    """Plain reference implementation, pixel by pixel: mirror; rotate about the centre, nearest
+    pixel; pad and crop."""
     height, width = image.shape
     source = [list(reversed(row)) if flip else list(row) for row in image.tolist()]
     middle_y, middle_x = (height - 1) / 2, (width - 1) / 2

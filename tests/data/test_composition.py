@@ -1,5 +1,5 @@
-"""MultiMNIST and Cifar10Mnist according to the specification (mdmtn.md, sections 10 and 15.21), with
-the faults that it lists corrected."""
+"""MultiMNIST and Cifar10Mnist according to the specification (mdmtn.md, sections 10 and 15.21),
+with the faults that it lists corrected."""
 
 from fractions import Fraction
 
@@ -124,8 +124,8 @@ def test_canvas_overlaps_in_22_rows():
 
 
 def bilinear(canvas):
-    """Plain reference implementation: bilinear scaling with pixel centres aligned, in exact fractions, rounded half
-    up."""
+    """Plain reference implementation: bilinear scaling with pixel centres aligned, in exact
+    fractions, rounded half up."""
     out = np.zeros((28, 28), int)
     for i in range(28):
         for j in range(28):

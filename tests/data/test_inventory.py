@@ -140,8 +140,8 @@ def test_changed_archives_are_detected_and_copies_accepted(tmp_path):
     write_zip(tmp_path / "RSSCN7.zip", dict(list(FILES.items())[1:]))
     data = DataConfig(dataset="rsscn7", root=tmp_path, size=8, store=tmp_path / "stores")
     assert (
-        f"in {tmp_path / 'RSSCN7.zip'} are not those that its store was built from (35 then, 34 now)"
-        in said(data)
+        f"in {tmp_path / 'RSSCN7.zip'} are not those that its store was built from (35 then, 34"
+        " now)" in said(data)
     )
 
 

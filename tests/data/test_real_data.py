@@ -1,5 +1,5 @@
-"""The full datasets at the path given by the environment: sizes, balance, and the checksum, which is
-equal on every machine."""
+"""The full datasets at the path given by the environment: sizes, balance, and the checksum, which
+is equal on every machine."""
 
 import os
 from pathlib import Path

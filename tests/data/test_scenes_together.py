@@ -91,6 +91,9 @@ def test_folds_are_refused_when_a_member_has_none(root):
     data = together(root, "rsscn7", "gid_mtl5").model_copy(update={"fold": 1})
     with pytest.raises(
         BadInput,
-        match=r"`data\.fold` should be left out with `together`, whose source of kind disjoint has no folds",
+        match=(
+            r"`data\.fold` should be left out with `together`, whose source of kind disjoint has no"
+            r" folds"
+        ),
     ):
         resolve(data)

@@ -50,7 +50,8 @@ HEAD = "path,shape,count,size,place_0,place_1"
 
 
 def row(number):
-    return f"{number % 3}/{number}.png,{SHAPES[number % 3]},{number % 4},{number / 2},{number},-{number}"
+    labels = f"{SHAPES[number % 3]},{number % 4},{number / 2},{number},-{number}"
+    return f"{number % 3}/{number}.png,{labels}"
 
 
 def files(rows, count=16, table="labels.csv"):
@@ -263,7 +264,9 @@ def test_unreadable_images_are_named_with_their_row(tmp_path):
     write_tree(tmp_path, files([*rows[:2], "", ",,,,,", *rows[2:]]) | {"things/1/4.png": b"text"})
     with pytest.raises(
         BadInput,
-        match=r"The image 1/4.png of row 8 of labels.csv in .* cannot be read \(it is not an image\)",
+        match=(
+            r"The image 1/4.png of row 8 of labels.csv in .* cannot be read \(it is not an image\)"
+        ),
     ):
         open_dataset(config(tmp_path))
 

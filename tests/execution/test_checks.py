@@ -83,7 +83,9 @@ def test_controls_with_unbuildable_models_are_named(tmp_path):
     }
     with pytest.raises(
         BadInput,
-        match=r"^`controls\.odd\.backbone\.model` should be .* leave it out with `controls\.odd=null`",
+        match=(
+            r"^`controls\.odd\.backbone\.model` should be .* leave it out with `controls\.odd=null`"
+        ),
     ):
         environment_of(Space(raw))
 

@@ -15,8 +15,10 @@ with cluster():
         return 1
     assert ray.get(one.remote()) == 1
     me = psutil.Process()
-    sockets = [c for process in [me, *me.children(recursive=True)] for c in process.net_connections(kind="inet")]
-    print(json.dumps([sorted({c.laddr.ip for c in sockets if c.status == psutil.CONN_LISTEN}), os.environ["RAY_AUTH_MODE"]]))
+    processes = [me, *me.children(recursive=True)]
+    sockets = [c for process in processes for c in process.net_connections(kind="inet")]
+    addresses = {c.laddr.ip for c in sockets if c.status == psutil.CONN_LISTEN}
+    print(json.dumps([sorted(addresses), os.environ["RAY_AUTH_MODE"]]))
 """
 
 

@@ -82,7 +82,8 @@ def test_too_many_workers_are_refused(tmp_path):
     with pytest.raises(
         BadInput,
         match=(
-            r"`search.slots` asks for 2 trials at once, but CPU \(3 in the cluster, 2 x 1 per trial\)"
+            r"`search.slots` asks for 2 trials at once, but CPU \(3 in the cluster, 2 x 1 per"
+            r" trial\)"
             r" is enough for 1"
         ),
     ):

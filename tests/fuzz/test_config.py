@@ -24,10 +24,22 @@ SPACES = [path.read_text() for path in list_spaces().values()]
 CARDS = [path.read_text() for path in sorted(package_folder("datasets").glob("*.yaml"))]
 KEYS = sorted(known_keys())
 VALUES = [
-    "1", "0.5", "hps", "tpe", "none", "[a, b]", "{name: adam, lr: 0.1}", "{choice: [1, 2], default: 1}",
-    "{uniform: [0, 1], default: 0.5}", "{loguniform: [0.1, 1], default: 1}",
-    "{simplex: [image, digit], default: equal}", "{int: [1, 5], default: 2}", "mto", "mgda", "stl",
-]  # fmt: skip
+    "1",
+    "0.5",
+    "hps",
+    "tpe",
+    "none",
+    "[a, b]",
+    "{name: adam, lr: 0.1}",
+    "{choice: [1, 2], default: 1}",
+    "{uniform: [0, 1], default: 0.5}",
+    "{loguniform: [0.1, 1], default: 1}",
+    "{simplex: [image, digit], default: equal}",
+    "{int: [1, 5], default: 2}",
+    "mto",
+    "mgda",
+    "stl",
+]
 
 
 def write(folder, name, text):

@@ -127,6 +127,9 @@ def test_missing_teachers_and_unknown_tasks_are_refused():
         distilled(student, torch.randn(2, *MM[1]))
     with pytest.raises(
         BadInput,
-        match=r"`trial.architecture.weight` should name tasks of the dataset\. Found `rigth`\. Did you mean `right`",
+        match=(
+            r"`trial.architecture.weight` should name tasks of the dataset\. Found `rigth`\. Did"
+            r" you mean `right`"
+        ),
     ):
         pair(weight={"rigth": 0.1})

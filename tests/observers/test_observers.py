@@ -55,8 +55,8 @@ def report(number, image=50.0):
 
 
 def drive(made, path=None, stop=None, tests=True):
-    """Run a manager to its end with reports of three epochs; `stop` ends the driver at (trial, report)
-    like a kill. Returns the run."""
+    """Run a manager to its end with reports of three epochs; `stop` ends the driver at (trial,
+    report) like a kill. Returns the run."""
     return work(opened(made, path), stop, tests)
 
 

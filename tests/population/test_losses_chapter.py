@@ -28,9 +28,17 @@ def toy():
         values = images.float().mean((2, 3)) / 64 + 0.1 * torch.randn(count, 1, generator=noise)
         sides[side] = Split(images, {"level": torch.cat([values, 1 - values], 1)})
     card = DatasetCard(
-        name="toy", title="toy", source={}, tasks=(TASK,), shape=(1, 8, 8), mean=(0.5,), std=(0.3,), val_fraction=0.2, licence="none",
+        name="toy",
+        title="toy",
+        source={},
+        tasks=(TASK,),
+        shape=(1, 8, 8),
+        mean=(0.5,),
+        std=(0.3,),
+        val_fraction=0.2,
+        licence="none",
         how_to_get="it is made",
-    )  # fmt: skip
+    )
     return Dataset(card, "toy", sides, (0.5,), (0.3,), "toy")
 
 

@@ -53,7 +53,8 @@ checkpointed.open_dataset = tiny.opened
 from mtsearch.population import Population
 from mtsearch.training import World
 folder, rank = pathlib.Path({folder!r}), int(sys.argv[1])
-dist.init_process_group("gloo", init_method=f"file://{{folder / 'meeting'}}", rank=rank, world_size={size})
+meeting = f"file://{{folder / 'meeting'}}"
+dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size={size})
 world = World(rank, {size})
 for number, case in enumerate(json.loads({cases!r})):
     trial = tiny.population(world, **case)
@@ -66,7 +67,8 @@ for number, case in enumerate(json.loads({cases!r})):
     if rank == 0:
         trial.save(folder / f"end{{number}}")
     figures = trial.evaluate("test")
-    (folder / f"reports{{number}}.{{rank}}").write_text(json.dumps([*tiny.timeless(reports), figures]))
+    found = json.dumps([*tiny.timeless(reports), figures])
+    (folder / f"reports{{number}}.{{rank}}").write_text(found)
 dist.barrier()
 dist.destroy_process_group()
 """

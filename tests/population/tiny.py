@@ -52,9 +52,17 @@ def split(count, seed, classes=3):
 
 def dataset(name="tiny", task=TASK, seed=0):
     card = DatasetCard(
-        name=name, title=name, source={}, tasks=(task,), shape=(1, 8, 8), mean=(0.3,), std=(0.2,), val_fraction=0.2, licence="none",
+        name=name,
+        title=name,
+        source={},
+        tasks=(task,),
+        shape=(1, 8, 8),
+        mean=(0.3,),
+        std=(0.2,),
+        val_fraction=0.2,
+        licence="none",
         how_to_get="it is made",
-    )  # fmt: skip
+    )
     sides = {
         side: split(count, seed + i, task.outputs)
         for i, (side, count) in enumerate((("train", 120), ("val", 40), ("test", 40)))

@@ -404,7 +404,8 @@ def test_non_exclusive_stores_write_atomically(tmp_path, monkeypatch):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """A store without exclusive creates, which writes objects under another name and renames them."""
+    """A store without exclusive creates, which writes objects under another name and renames
+    them."""
     monkeypatch.setattr(storage, "SETTLE", 0.0)
     return Store(f"file://{tmp_path}/prefix")
 

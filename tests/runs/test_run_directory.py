@@ -346,8 +346,8 @@ def test_uncreatable_results_folders_are_refused(tmp_path):
 
 def test_reading_a_run_imports_neither_ray_nor_torch():
     code = (
-        "import sys, mtsearch.runs.directory, mtsearch.runs.object_storage; print([m for m in ('ray',"
-        " 'torch', 'optuna') if m in sys.modules])"
+        "import sys, mtsearch.runs.directory, mtsearch.runs.object_storage; print([m for m in"
+        " ('ray', 'torch', 'optuna') if m in sys.modules])"
     )
     assert (
         subprocess.run(

@@ -1,4 +1,5 @@
-"""The losses that a card can name (mto.md, 2.2 and 2.4), against plain reference implementations."""
+"""The losses that a card can name (mto.md, 2.2 and 2.4), against plain reference
+implementations."""
 
 import math
 

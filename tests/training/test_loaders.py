@@ -170,7 +170,10 @@ def test_joint_epoch_length_follows_the_largest_set():
         ({"item": 4}, "Found none for `image`"),
         (
             {"item": 4, "image": 8},
-            "tasks with common images, which train on the same batch. Found 4 for `item`, 8 for `image`",
+            (
+                "tasks with common images, which train on the same batch. Found 4 for `item`, 8 for"
+                " `image`"
+            ),
         ),
     ],
 )

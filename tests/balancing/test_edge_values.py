@@ -1,0 +1,33 @@
+"""Values of weightings at their edges: one task, a loss of zero, parts of several objectives."""
+
+import pytest
+import torch
+
+from mtsearch.balancing import build_balancing
+
+T64 = torch.float64
+
+
+def test_cagrad_lengthens_the_gradient_of_one_task():
+    """With one task g_w = g, so that d = g + c |g| g / |g| = (1 + c) g."""
+    method = build_balancing({"name": "cagrad", "radius": 0.4}, torch.ones(1, dtype=T64))
+    weights = method.weigh(torch.tensor([[9.0]], dtype=T64), torch.ones(1, dtype=T64))
+    assert weights.tolist() == pytest.approx([1.4])
+
+
+def test_dwa_takes_a_zero_loss_as_one():
+    method = build_balancing({"name": "dwa", "temperature": 2.0}, [0.5, 0.5])
+    method.end_of_epoch(1, torch.tensor([0.0, 1.0], dtype=T64))
+    method.end_of_epoch(2, torch.tensor([3.0, 1.0], dtype=T64))
+    weights = method.weights(torch.ones(2, dtype=T64))
+    ratios = torch.tensor([3.0 / 1.0, 1.0], dtype=T64) / 2.0
+    torch.testing.assert_close(weights, 2 * ratios.softmax(0))
+
+
+def test_chebyshev_al_part_keeps_the_scales_of_its_tasks():
+    """With a sparsity coefficient the first objective is the penalty, before the K tasks."""
+    weights = torch.tensor([0.2, 0.3, 0.5], dtype=T64)
+    method = build_balancing({"name": "chebyshev_al", "mu": 0.1}, weights, 0.1)
+    method._scale = torch.tensor([7.0, 1.0, 2.0, 3.0], dtype=T64)
+    part = method.part(torch.tensor([0.4, 0.6], dtype=T64), [0, 2])
+    assert part._scale.tolist() == [7.0, 1.0, 3.0]
