@@ -134,7 +134,8 @@ def test_tasks_exclude_validation_and_test_images(formulation, policy):
     ids=lambda f: f["name"],
 )
 def test_task_is_independent_of_population_size(formulation):
-    """Invariant 13: initial states and batches, and all later states while no visitor is accepted."""
+    """Invariant 13: initial states and batches, and all later states while no visitor is
+    accepted."""
     few, many = (
         population(tasks=count, formulation=formulation, accept="never") for count in (2, 6)
     )

@@ -1,4 +1,5 @@
-"""Every registered balancing method trains a trial, and a restored trial continues bit-identically."""
+"""Every registered balancing method trains a trial, and a restored trial continues
+bit-identically."""
 
 import json
 

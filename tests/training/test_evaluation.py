@@ -71,7 +71,8 @@ def test_error_rate_is_exact_for_any_batch_size(size):
 
 
 def test_evaluation_between_steps_does_not_affect_training():
-    """Invariant 10 of the alternating specification: the model and the random state do not change."""
+    """Invariant 10 of the alternating specification: the model and the random state do not
+    change."""
     config = TrialConfig.model_validate(
         {
             "architecture": {"name": "mtln", "head_hidden": 8, "dropout": 0.5},
