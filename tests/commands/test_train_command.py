@@ -66,11 +66,12 @@ def test_an_exception_is_the_reason_of_the_trial(train_main):
     (row,) = run.rows()
     assert (
         code == 1
-        and err == "mtsearch.train: the training failed: ValueError: the trial was told to raise\n"
+        and err
+        == "mtsearch.train: the training failed: ValueError: the trial was ordered to raise\n"
     )
     assert (row["state"], row["reason"], row["epoch"]) == (
         "failed",
-        "ValueError: the trial was told to raise",
+        "ValueError: the trial was ordered to raise",
         1,
     )
     assert (run.path / "trials.parquet").exists()
@@ -141,7 +142,7 @@ def test_a_finished_training_is_not_resumed(train_main):
     code, _, err = train_main(f"resume={run.path}")
     assert (
         code == 2
-        and "has failed: ValueError: the trial was told to raise." in err
+        and "has failed: ValueError: the trial was ordered to raise." in err
         and "Train it again: python -m mtsearch.train" in err
     )
 

@@ -96,8 +96,8 @@ def test_missing_or_unfitting_weights_are_refused(tmp_path, card):
     (tmp_path / "text.safetensors").write_text("no weights")
     for name, found in (
         ("other.pt", "does not fit"),
-        ("text.pt", "cannot be read"),
-        ("text.safetensors", "cannot be read"),
+        ("text.pt", "should be a readable state dict"),
+        ("text.safetensors", "should be a readable state dict"),
     ):
         with pytest.raises(BadInput, match=found):
             check(changed(tmp_path, backbone=network(weights=str(tmp_path / name))), card)

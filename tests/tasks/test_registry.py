@@ -34,7 +34,7 @@ def test_a_kind_without_its_parts_is_refused(bare):
         task_loss(bare, torch.zeros(1, 1), torch.zeros(1, 1))
     with pytest.raises(BadInput, match="without a meter: `bare`"):
         meter_for(bare, torch.device("cpu"))
-    with pytest.raises(BadInput, match="without a head: `bare`"):
+    with pytest.raises(BadInput, match=r"of a kind with a head\. Found `bare`"):
         need_of(bare)
 
 
