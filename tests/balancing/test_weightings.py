@@ -215,7 +215,7 @@ def test_stacked_losses_equal_separate_losses(level):
 
 
 def test_a_jacobian_in_parts_is_the_matrix(monkeypatch):
-    monkeypatch.setattr("mtsearch.balancing.jacobian.PIECE", 5)
+    monkeypatch.setattr("mtsearch.balancing.jacobian.CHUNK", 5)
     jacobian = Jacobian([torch.randn(3, 4, 2), torch.randn(3, 7)])
     matrix, weights = jacobian.matrix(), torch.tensor([0.2, 0.5, -1.0])
     assert torch.allclose(jacobian.gramian(), matrix.double() @ matrix.double().T, rtol=1e-12)

@@ -213,7 +213,7 @@ def test_a_state_of_another_version_is_refused(tmp_path, version, sentence, monk
     with monkeypatch.context() as other:
         other.setattr(state, "VERSION", version)
         save_state(tmp_path / "s", {"a": 1})
-    with pytest.raises(BadInput, match=f"has version {version}; .*{sentence}"):
+    with pytest.raises(BadInput, match=f"has version {version}, .*{sentence}"):
         load_state(tmp_path / "s")
 
 
