@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mtsearch.config.errors import BadInput
@@ -31,10 +30,29 @@ def session_folder() -> Iterator[Path]:
     parent = _parent()
     sweep_temporary(parent)
     folder = temporary_folder("ray", parent)
+    targets = prometheus_targets(parent)
+    _link(targets, folder / "prom_metrics_service_discovery.json")
     try:
         yield folder
     finally:
+        if targets.is_symlink() and Path(os.readlink(targets)).parent == folder:
+            targets.unlink(missing_ok=True)
         remove_temporary(folder)
+
+
+def prometheus_targets(parent: Path) -> Path:
+    """The file of this user that lists the metrics servers of the newest local cluster, for
+    `file_sd_configs` of a Prometheus server: a link into the session's folder."""
+    return parent / f"mtsearch-prometheus-{os.getuid()}.json"
+
+
+def _link(path: Path, target: Path) -> None:
+    """Make `path` a link to `target`, in place of an older link of this user."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):  # metrics are scraped by whoever wants to; a search does not need them
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target)
+        fresh.replace(path)
 
 
 def _parent() -> Path:
@@ -86,6 +104,6 @@ def prepare_token() -> None:
 
 
 def _restrict(path: Path) -> None:
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)

@@ -66,8 +66,10 @@ def conclude(
     for line in run.pop_messages():
         say(console, line)
     for problem in (failure, unsaved):
-        if problem is not None:
-            print(f"mtsearch.{'train' if single else 'run'}: {printable(problem)}", file=sys.stderr)
+        if problem is not None and single:
+            print(f"mtsearch.train: {printable(problem)}", file=sys.stderr)
+        elif problem is not None:
+            say(console, problem)
     if run.abort_reason is None:
         if interrupted:
             say(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mtsearch.execution.session import prometheus_targets
 from tests.cluster.packages import provide
 
 PANELS = json.loads((Path(__file__).parents[2] / "launch" / "grafana.json").read_text())["panels"]
@@ -42,9 +43,7 @@ def prometheus(tmp_path):
     is."""
     provide("Prometheus", "prometheus")
     folder = Path(tempfile.mkdtemp(prefix="mts", dir="/tmp"))  # short: Ray makes sockets below it
-    (tmp_path / "prometheus.yml").write_text(
-        PROMETHEUS % (folder / "ray" / "prom_metrics_service_discovery.json")
-    )
+    (tmp_path / "prometheus.yml").write_text(PROMETHEUS % prometheus_targets(folder))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -84,7 +84,7 @@ class Job:
             assert self.slurm.state(self.id) in ("PENDING", "CONFIGURING", "RUNNING"), self.output
             if not (self.folder / "waiting").exists():
                 return False
-            return [len(t.reports) for t in self.run.record().sorted()] == [3, 1]
+            return [len(t.reports) for t in self.run.state().sorted()] == [3, 1]
 
         until(half_done, LONG, f"job {self.id} is half done")
 
@@ -123,7 +123,7 @@ class Job:
         return [starts.count(name) for name in ("0000", "0001")]
 
     def finished(self) -> bool:
-        trials = self.run.record().sorted()
+        trials = self.run.state().sorted()
         return [(t.state, len(t.reports), bool(t.test)) for t in trials] == [
             ("done", 3, bool(t.test)) for t in trials
         ] and len(trials) == 2
