@@ -22,7 +22,8 @@ from hypothesis import settings
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="pytest-mtsearch-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
-settings.register_profile("mtsearch", deadline=None, max_examples=60)
+settings.register_profile("mtsearch", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("mtsearch")
 
 if (root := str(Path(__file__).parents[1])) not in sys.path:

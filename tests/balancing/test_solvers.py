@@ -44,15 +44,16 @@ def test_nash_mtl_solves_small_unequal_correlated_gradients():
 
 
 @shapes
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 def test_newton_solves_the_bargaining_equation(k, n, spread, seed):
     jacobian = gradients(k, n, spread, seed)
     gramian = jacobian @ jacobian.T
     found = fair_weights(gramian)
     if bool(found.any()):
-        hull = min_norm_weights(gramian) @ jacobian
-        nearly = float(hull.norm() / jacobian.norm(dim=1).min())
-        assert (found > 0).all() and missed(gramian, found) < max(1e-12, 1e-15 / nearly**2)
+        # Each equation is a sum of the terms w_i G_ij w_j = 1: their rounding bounds what is attainable.
+        terms = found[:, None] * gramian.abs() * found
+        rounding = 8 * k * torch.finfo(torch.float64).eps * float(terms.sum(1).max())
+        assert (found > 0).all() and missed(gramian, found) < max(1e-12, rounding)
     else:  # stationary: a convex combination of the unit gradients is 0
         units = jacobian / jacobian.norm(dim=1, keepdim=True)
         assert shortest(units).norm() < 1e-6
@@ -154,7 +155,7 @@ def test_eleven_unequal_gradients_are_projected_exactly():
 
 
 @shapes
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None)
 def test_a_projection_meets_its_optimality_conditions(k, n, spread, seed):
     jacobian = gradients(k, n, min(spread, 3.0), seed)
     gramian, weights = jacobian @ jacobian.T, torch.full((k,), 1 / k, dtype=torch.float64)
