@@ -105,6 +105,18 @@ def format_value(value: Any, metric: str = "", kinds: Kinds | None = None) -> st
     return f"{value:.4g}"
 
 
+def number_format(metric: str, kinds: Kinds | None = None) -> dict[str, Any]:
+    """The format of a metric's numbers in `format_value`, for programs that print them elsewhere:
+    `decimals` and `sign` of a fixed format, `thousands` of whole numbers; the rest has four
+    digits."""
+    if metric_info(metric, kinds).unit == "%":
+        return {"decimals": 2, "sign": metric.endswith("delta_m")}
+    last = metric.rsplit("/", 1)[-1]
+    if last in _DECIMALS:
+        return {"decimals": _DECIMALS[last]}
+    return {"thousands": metric.startswith(("model/", "cost/"))}
+
+
 def column_order(rows: Iterable[Row], first: Sequence[str] = ()) -> list[str]:
     """The columns of rows in a stable order: identity, `first`, metrics by group, configuration,
     anything else, and the command last."""

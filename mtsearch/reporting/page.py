@@ -3,6 +3,8 @@ without a network."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -12,23 +14,36 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 import mtsearch
 from mtsearch.config.files import write_atomic
 from mtsearch.config.text import printable
 from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting.notes import hypervolume_note, result_notes
-from mtsearch.reporting.page_data import page_data, script_json
+from mtsearch.reporting.page_data import page_data, script_json, thinning_note
 from mtsearch.reporting.page_table import (
     cards,
     column_heads,
     page_columns,
-    row_groups,
     table_columns,
+    table_rows,
     tabs,
 )
+from mtsearch.reporting.palette import css_variables
 from mtsearch.reporting.table_columns import column_notes
+
+SCRIPTS = (
+    "base.js",
+    "plot.js",
+    "front.js",
+    "choose.js",
+    "detail.js",
+    "table.js",
+    "parallel.js",
+    "curves.js",
+    "main.js",
+)
+"""The parts of the page's script in the order in which they are joined."""
 
 
 def write_report(
@@ -84,30 +99,58 @@ def page(
     columns = page_columns(result)
     names = table_columns(result, columns)
     datasets = sorted({str(row["dataset"]) for row in result.rows if row.get("dataset")})
-    export = f"python -m mtsearch.export run={shlex.quote(printable(address))} pick=trial:"
-    facts = {"export": export if address else None}
+    sample = any("embedded sample" in dataset for dataset in datasets)
+    configuration = printable(configuration, lines=True)
+    data = page_data(
+        result,
+        name,
+        columns,
+        {"run": shlex.quote(printable(address)) if address else None},
+    )
+    css = css_variables() + (folder / "report.css").read_text("utf-8")
+    parts = "\n".join((folder / part).read_text("utf-8") for part in SCRIPTS)
+    js = f'(() => {{\n"use strict";\n{parts}}})();\n'
     return template.render(
         name=name,
         description=printable(description),
         datasets="; ".join(datasets),
-        sample=any("embedded sample" in dataset for dataset in datasets),
+        sample=sample,
         cards=cards(result),
         empty=_empty(result),
         tabs=tabs(result),
         columns=column_heads(result, names),
-        groups=row_groups(result, names),
+        rows=table_rows(result, names),
         notes=[*result_notes(result), *column_notes(result, result.rows, columns)],
+        thinned=thinning_note(result, data),
         hypervolume_note=(
             hypervolume_note(result) if result.front_rows else "No finished trial yet."
         ),
-        configuration=printable(configuration, lines=True),
+        configuration=without_notes(configuration) if sample else configuration,
         environment=[(printable(key), _fact(value)) for key, value in environment.items()],
         version=mtsearch.__version__,
-        css=Markup((folder / "report.css").read_text("utf-8")),
-        js=Markup((folder / "report.js").read_text("utf-8")),
-        plotly=Markup(get_plotlyjs()),
-        data=Markup(script_json(page_data(result, name, columns, facts))),
+        css=Markup(css),
+        css_hash=_policy_hash(css),
+        js=Markup(js),
+        js_hash=_policy_hash(js),
+        data=Markup(script_json(data)),
     )
+
+
+def without_notes(configuration: str) -> str:
+    """A space's YAML text without its top-level `notes`: on the embedded sample they would
+    compare with figures of other data."""
+    kept, inside = [], False
+    for line in configuration.splitlines():
+        if line and not line[0].isspace():
+            inside = line.startswith("notes:")
+        if not inside:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _policy_hash(text: str) -> str:
+    """The source expression of the Content-Security-Policy that permits one inline element."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _empty(result: SearchResult) -> str:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtsearch.pareto.columns import CONFIGURATION, Row, column_order, format_value, label, number
+from mtsearch.pareto.columns import (
+    CONFIGURATION,
+    Row,
+    column_order,
+    format_value,
+    label,
+    number,
+    number_format,
+)
 from mtsearch.pareto.constraints import feasible
 from mtsearch.pareto.result import SearchResult
-from mtsearch.reporting import palette
 from mtsearch.reporting.notes import result_columns
 from mtsearch.reporting.table_columns import TableColumns
+
+CURVE_NUMBERS = 300_000  # of dominated trials in a page: about 2 MB
 
 _IDENTITY = (
     "trial",
@@ -45,8 +54,8 @@ def page_data(
 ) -> dict[str, Any]:
     """The data of a page without numbers that are not finite.
 
-    A row's values and texts are in the order of `metrics`, its configuration in that of `settings`:
-    with a name for each value the page would be twice as large.
+    A row's values are in the order of `metrics`, its configuration in that of `settings`, and its
+    command continues `command`: with a name for each value the page would be twice as large.
 
     Args:
         result: of the search.
@@ -59,29 +68,51 @@ def page_data(
     curves = _finite_metrics(result.history, validated)
     axes = [*result.metrics, *(m for m in metrics if m not in result.metrics)]
     settings = list(dict.fromkeys([*result.varied, *columns.settings, *columns.omitted]))
+    command = _common_start([str(r["command"]) for r in result.rows if r.get("command")])
     return {
         "name": name,
-        "objectives": [{"metric": o.metric, "goal": o.goal} for o in result.objectives],
+        "objectives": _objectives(result),
         "axes": axes,
         "results": result_columns(result),
+        "measures": [m for m in columns.measures if m in metrics],
         "varied": result.varied,
         "settings": settings,
+        "columns": columns.settings,
         "metrics": metrics,
+        "formats": [number_format(m, result.kinds) for m in metrics],
         "curves": curves,
         "labels": {m: label(m, result.kinds) for m in sorted({*axes, *curves})},
-        "rows": _rows(result, metrics, settings),
-        "history": _history(result.history, curves),
+        "command": command,
+        "rows": _rows(result, metrics, settings, len(command)),
+        "history": _history(result, curves),
         "hypervolume": _hypervolume(result),
-        "palette": {
-            "front": palette.FRONT,
-            "knee": palette.KNEE,
-            "other": palette.OTHER,
-            "controls": palette.CONTROLS,
-            "symbols": palette.CONTROL_SYMBOLS,
-            "solids": palette.CONTROL_SOLIDS,
-        },
         **facts,
     }
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    """The longest text that all of them begin with."""
+    low, high = min(texts, default=""), max(texts, default="")
+    equal = (i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)
+    return low[: next(equal, min(len(low), len(high)))]
+
+
+def _objectives(result: SearchResult) -> list[dict[str, str]]:
+    """Metric, goal and the shortest name that `pick=preference:` knows the objective by."""
+    found = []
+    for objective in result.objectives:
+        parts = objective.metric.split("/")
+        short = [*([parts[1]] if len(parts) == 3 else []), parts[-1]]
+        others = [o.metric for o in result.objectives if o is not objective]
+        taken = {word for metric in others for word in _names(metric)}
+        name = next((word for word in short if word not in taken), objective.metric)
+        found.append({"metric": objective.metric, "goal": objective.goal, "name": name})
+    return found
+
+
+def _names(metric: str) -> set[str]:
+    parts = metric.split("/")
+    return {metric, parts[-1], *([parts[1]] if len(parts) == 3 else [])}
 
 
 def _finite_metrics(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
@@ -96,50 +127,97 @@ def _finite_metrics(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
 
 
 def _rows(
-    result: SearchResult, metrics: Sequence[str], settings: Sequence[str]
+    result: SearchResult, metrics: Sequence[str], settings: Sequence[str], prefix: int
 ) -> list[dict[str, Any]]:
     satisfied = feasible(result.rows, result.constraints)
-    return [
-        {
+    found = []
+    for row, inside in zip(result.rows, satisfied, strict=True):
+        control = row.get("kind") == "control"
+        entry: dict[str, Any] = {
             "id": str(row.get("trial")),
-            "name": str(
-                (row.get("control") if row.get("kind") == "control" else None) or row.get("trial")
-            ),
-            "kind": row.get("kind", "search"),
             "state": str(row.get("state")),
+            "values": [_value(row, m) for m in metrics],
+            "config": [_setting(row.get(key)) for key in settings],
+        }
+        optional = {
+            "name": str(row["control"]) if control and row.get("control") else None,
+            "kind": "control" if control else None,
             "reason": row.get("reason"),
             "front": row["front"],
             "knee": row["knee"],
-            "feasible": bool(inside),
-            "values": [_finite(number(row, m)) for m in metrics],
-            "text": [format_value(row.get(m), m, result.kinds) for m in metrics],
-            "config": [_setting(row.get(key)) for key in settings],
-            "command": row.get("command"),
+            "infeasible": not inside,
+            "command": str(row["command"])[prefix:] if row.get("command") else None,
         }
-        for row, inside in zip(result.rows, satisfied, strict=True)
-    ]
-
-
-def _history(reports: Sequence[Row], curves: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
-    """The curves of each trial."""
-    found: dict[str, dict[str, list[Any]]] = {}
-    for entry in reports:
-        lines = found.setdefault(
-            str(entry.get("trial")), {c: [] for c in ("report", "epoch", *curves)}
-        )
-        for column, cells in lines.items():
-            position = column in ("report", "epoch")
-            cells.append(
-                _finite(entry.get(column)) if position else _six_digits(number(entry, column))
-            )
+        found.append(entry | {k: v for k, v in optional.items() if v not in (None, False)})
     return found
+
+
+def _value(row: Row, metric: str) -> Any:
+    """A number, None for nothing, the text for what is no finite number."""
+    value = number(row, metric)
+    if math.isfinite(value):
+        given = row[metric]
+        return given if isinstance(given, int) and abs(given) < 2**53 else value
+    text = format_value(row.get(metric), metric)
+    return None if text == format_value(None) else text
+
+
+def _history(result: SearchResult, curves: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
+    """The curves of each trial. Those of trials that are not on the front are thinned to an equal
+    number of reports where they would have more than `CURVE_NUMBERS` numbers together."""
+    reports: dict[str, list[Row]] = {}
+    for entry in result.history:
+        reports.setdefault(str(entry.get("trial")), []).append(entry)
+    kept = {
+        str(row.get("trial")) for row in result.rows if row["front"] or row.get("kind") == "control"
+    }
+    others = sum(len(entries) for trial, entries in reports.items() if trial not in kept)
+    columns = ("report", "epoch", *curves)
+    most = max(len(result.history), 2)
+    if others * len(columns) > CURVE_NUMBERS:
+        most = max(2, CURVE_NUMBERS // (len(columns) * max(len(reports) - len(kept), 1)))
+    found: dict[str, dict[str, list[Any]]] = {}
+    for trial, entries in reports.items():
+        chosen = entries if trial in kept else _thinned(entries, most)
+        found[trial] = {
+            c: [
+                _finite(e.get(c)) if c in ("report", "epoch") else _six_digits(number(e, c))
+                for e in chosen
+            ]
+            for c in columns
+        }
+    return found
+
+
+def _thinned(entries: list[Row], most: int) -> list[Row]:
+    """At most `most` of the entries, the first and the last among them, at equal distances."""
+    count = len(entries)
+    if count <= most:
+        return entries
+    return [entries[round(i * (count - 1) / (most - 1))] for i in range(most)]
+
+
+def thinning_note(result: SearchResult, data: Mapping[str, Any]) -> str:
+    """What the page leaves out of the curves; nothing where it leaves out nothing."""
+    kept = sum(len(lines["report"]) for lines in data["history"].values())
+    if kept == len(result.history):
+        return ""
+    most = max(
+        len(data["history"][row["trial"]]["report"])
+        for row in result.rows
+        if not row["front"] and row.get("kind") != "control" and row["trial"] in data["history"]
+    )
+    return (
+        f"Trials that are not on the front are drawn with at most {most} of their reports;"
+        " `history.parquet` has all."
+    )
 
 
 def _hypervolume(result: SearchResult) -> dict[str, Any]:
     box = result.front.reference.box
     return {
         "trials": [str(row["trial"]) for row in result.eligible],
-        "values": [100 * v / box if box else v for v in result.hypervolumes],
+        "values": [float(f"{100 * v / box if box else v:.8g}") for v in result.hypervolumes],
         "title": "hypervolume (% of the box)" if box else "hypervolume",
     }
 

@@ -12,11 +12,12 @@ from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting.notes import identity, result_columns
 from mtsearch.reporting.table_columns import MAX_SETTINGS, TableColumns, heading, select_columns
 
-_TEXT = ("state", "command")
+STATIC_ROWS = 100
+_TEXT = ("trial", "state")
 
 
 def cards(result: SearchResult) -> list[dict[str, str]]:
-    """The figures at the top of the page: title, value and note each."""
+    """The figures at the top of the page: title, value, note and the trial that it leads to."""
     finished = result.states.get("done", 0)
     others = ", ".join(
         f"{count} {state}" for state, count in sorted(result.states.items()) if state != "done"
@@ -46,12 +47,14 @@ def cards(result: SearchResult) -> list[dict[str, str]]:
                     f"best {validation_label(objective.metric, result)}",
                     text,
                     _test_note(row, objective.metric, result),
+                    str(row["trial"]),
                 )
             )
     if best := _best(result.front_rows, "delta_m", "max"):
         value, row = best
-        note = f"trial {row['trial']}, against {result.control}"
-        found.append(_card("best Δm (%), validation", format_value(value, "delta_m"), note))
+        note = f"{_test_note(row, 'delta_m', result)}; against {result.control}"
+        text = format_value(value, "delta_m")
+        found.append(_card("best Δm (%), validation", text, note, str(row["trial"])))
     return found
 
 
@@ -64,8 +67,8 @@ def validation_label(column: str, result: SearchResult) -> str:
     return f"{words}, validation{bracket}{unit}"
 
 
-def _card(title: str, value: str, note: str) -> dict[str, str]:
-    return {"title": title, "value": value, "note": note}
+def _card(title: str, value: str, note: str, trial: str = "") -> dict[str, str]:
+    return {"title": title, "value": value, "note": note, "trial": trial}
 
 
 def _best(rows: Sequence[Row], metric: str, goal: str) -> tuple[float, Row] | None:
@@ -78,7 +81,7 @@ def _best(rows: Sequence[Row], metric: str, goal: str) -> tuple[float, Row] | No
 def _test_note(row: Row, metric: str, result: SearchResult) -> str:
     """The trial, and its test figure of the same metric where it was tested."""
     tested = f"test/{metric.removeprefix('val/')}"
-    if not metric.startswith("val/") or row.get(tested) is None:
+    if not (metric.startswith("val/") or metric == "delta_m") or row.get(tested) is None:
         return f"trial {row['trial']}"
     return f"trial {row['trial']}; test {format_value(row[tested], tested, result.kinds)}"
 
@@ -112,7 +115,7 @@ def table_columns(result: SearchResult, columns: TableColumns) -> list[str]:
         if any(math.isfinite(number(row, c)) for row in result.rows)
     ]
     figures = dict.fromkeys([*result_columns(result), *always, *columns.measures])
-    return ["trial", "state", *figures, *columns.settings, "command"]
+    return ["trial", "state", *figures, *columns.settings]
 
 
 def column_heads(result: SearchResult, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -120,26 +123,20 @@ def column_heads(result: SearchResult, columns: Sequence[str]) -> list[dict[str,
     return [{"label": _head(c, result), "kind": _kind(c, result.rows)} for c in columns]
 
 
-def row_groups(result: SearchResult, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of the table, search trials (the front first) and controls apart."""
+def table_rows(result: SearchResult, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows that the page shows without a script: the front and the controls, or the first
+    trials where there is no front; at most `STATIC_ROWS`."""
     kinds = {column: _kind(column, result.rows) for column in columns}
-    others = [row for row in result.search_rows if not row["front"]]
-    groups = [("search", [*result.front_rows, *others]), ("controls", result.control_rows)]
-    return [
-        {"kind": kind, "rows": [_row(row, kinds, result) for row in rows]}
-        for kind, rows in groups
-        if rows or kind == "search"
-    ]
+    rows = [*(result.front_rows or result.search_rows), *result.control_rows]
+    return [_row(row, kinds, result) for row in rows[:STATIC_ROWS]]
 
 
 def _head(column: str, result: SearchResult) -> str:
-    if column == "command":
-        return "train it again"
-    return column if column in ("trial", *_TEXT) else validation_label(column, result)
+    return column if column in _TEXT else validation_label(column, result)
 
 
 def _kind(column: str, rows: Sequence[Row]) -> str:
-    if column == "trial" or column in _TEXT:
+    if column in _TEXT:
         return column
     cells = [row.get(column) for row in rows if row.get(column) is not None]
     numeric = all(isinstance(c, int | float) and not isinstance(c, bool) for c in cells)
@@ -150,25 +147,18 @@ def _row(row: Row, kinds: dict[str, str], result: SearchResult) -> dict[str, Any
     style = "front" if row["front"] else "control" if row.get("kind") == "control" else "rest"
     return {
         "id": str(row.get("trial")),
-        "front": str(row["front"]),
-        "state": str(row.get("state")),
         "style": f"knee {style}" if row["knee"] else style,
-        "cells": [_table_cell(row, column, kind, result) for column, kind in kinds.items()],
+        "cells": [
+            {"kind": kind, "text": _text(row, column, kind, result)}
+            for column, kind in kinds.items()
+        ],
     }
 
 
-def _table_cell(row: Row, column: str, kind: str, result: SearchResult) -> dict[str, str]:
-    """Kind, text and sort key of a cell."""
+def _text(row: Row, column: str, kind: str, result: SearchResult) -> str:
     value = row.get(column)
     if kind == "trial":
-        text, key = identity({**row, "state": "done"}), str(value)
-    elif kind == "state":
-        text = key = f"{value}: {row['reason']}" if row.get("reason") else str(value or "")
-    elif kind == "command":
-        text = key = str(value or "")
-    else:
-        text = format_value(value, column, result.kinds)
-        key = "" if text in ("–", "") else text
-        if key and kind == "number":
-            key = repr(number(row, column))
-    return {"kind": kind, "text": text, "sort": key}
+        return identity({**row, "state": "done"})
+    if kind == "state":
+        return f"{value}: {row['reason']}" if row.get("reason") else str(value or "")
+    return format_value(value, column, result.kinds)

@@ -1,13 +1,18 @@
 """The report page: complete, without network access, with all text escaped."""
 
+import base64
+import hashlib
 import json
 import math
+import re
 from html.parser import HTMLParser
 
 import pytest
 
 from mtsearch.config.schema import Constraint
+from mtsearch.config.text import printable
 from mtsearch.pareto import search_result
+from mtsearch.reporting import page_data
 from mtsearch.reporting.page import page, write_report
 from tests.helpers.synthetic_search import LABEL, OBJECTIVES, TWO, search
 
@@ -54,11 +59,20 @@ class Page(HTMLParser):
         for row in found["rows"]:  # as the page's script does it
             for key, names in (
                 ("values", found["metrics"]),
-                ("text", found["metrics"]),
                 ("config", found["settings"]),
             ):
                 row[key] = dict(zip(names, row[key], strict=True))
+            if "command" in row:
+                row["command"] = found["command"] + row["command"]
         return found
+
+
+def own_text(text, tag):
+    return re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)[-1]
+
+
+def policy_hash(text):
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def render(rows, history, objectives=OBJECTIVES, constraints=(), **more):
@@ -95,8 +109,15 @@ def test_page_has_no_network_access(whole):
         if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
     )
     assert "default-src 'none'" in policy and "http" not in policy
-    own = found.scripts[-1][1]
-    assert "showSendToCloud: false" in own and 'plotlyServerURL: ""' in own and "http" not in own
+    assert "unsafe" not in policy
+    own = found.scripts[-1][1].replace("http://www.w3.org/2000/svg", "")
+    assert "http" not in own and "fetch(" not in own and "XMLHttp" not in own
+    assert policy_hash(own_text(whole, "script")) in policy
+    assert policy_hash(own_text(whole, "style")) in policy
+
+
+def test_page_is_below_its_size(whole):
+    assert len(whole.encode()) < 200_000
 
 
 def test_page_shows_data_counts_and_environment(whole):
@@ -114,19 +135,39 @@ def test_page_shows_data_counts_and_environment(whole):
         assert words in text
 
 
-def test_table_has_every_trial_with_command(whole):
-    found = Page(whole)
-    assert sorted(row["data-trial"] for row in found.rows) == sorted(
+def test_data_have_every_trial_with_command(whole):
+    rows = Page(whole).data["rows"]
+    assert [row["id"] for row in rows] == (
         [f"{i:04d}" for i in range(24)] + ["plain", "published", "stl"]
     )
-    commands = [a["data-copy"] for t, a in found.tags if t == "button" and "data-copy" in a]
-    assert len(commands) == 27 and all(c.startswith("python -m mtsearch.train") for c in commands)
-    assert any("val/image/loss is NaN at report 3" in text for text in found.text)
+    given = {row["trial"]: row["command"] for row in search()[0]}
+    assert {row["id"]: row["command"] for row in rows} == given
+    assert rows[11]["reason"] == "val/image/loss is NaN at report 3"
+
+
+def test_static_table_has_front_and_controls(whole):
+    result = search_result(*search(), OBJECTIVES)
+    front = [row["trial"] for row in result.front_rows]
+    assert [row["data-trial"] for row in Page(whole).rows] == [*front, "plain", "published", "stl"]
+
+
+def test_curves_of_dominated_trials_are_thinned(monkeypatch):
+    monkeypatch.setattr(page_data, "CURVE_NUMBERS", 60)
+    rows, history = search()
+    found = Page(render(rows, history))
+    reports = {row["id"]: row for row in found.data["rows"]}
+    for trial, lines in found.data["history"].items():
+        full = [entry["report"] for entry in history if entry["trial"] == trial]
+        if reports[trial].get("front") or reports[trial].get("kind") == "control":
+            assert lines["report"] == full
+        else:
+            assert len(lines["report"]) < 10 and lines["report"][-1] == full[-1]
+    assert any("history.parquet" in text for text in found.text)
 
 
 def test_page_data_are_complete_and_finite(whole):
     data = Page(whole).data
-    assert len(data["rows"]) == 27 and sum(row["front"] for row in data["rows"]) == len(
+    assert len(data["rows"]) == 27 and sum("front" in row for row in data["rows"]) == len(
         search_result(*search(), OBJECTIVES).front_rows
     )
     assert (
@@ -156,16 +197,16 @@ def test_hostile_text_is_shown_as_text():
         tag == "img" for tag, _ in found.tags
     )
     assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
-    assert any(row["reason"] == EVIL for row in found.data["rows"]) and any(
-        EVIL in text for text in found.text
-    )
+    evil = printable(EVIL)
+    assert any(row.get("reason") == evil for row in found.data["rows"])
+    assert any(evil in text for text in found.text)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_page_of_few_trials(count):
     rows, history = search()
     found = Page(render(rows[:count], history))
-    assert len(found.rows) == count == len(found.data["rows"])
+    assert len(found.data["rows"]) == count and len(found.rows) == min(count, 1)
 
 
 def test_page_without_finished_trial_has_reasons():
@@ -186,15 +227,15 @@ def test_page_with_broken_values():
     rows[2] |= {"val/image/error": None, "trial.flag": True, "trial.list": [1, 2]}
     history[0] |= {"val/image/error": math.inf}
     data = Page(render(rows, history, TWO)).data
-    assert (
-        data["rows"][0]["values"]["val/image/error"] is None
-        and data["rows"][2]["config"]["trial.flag"] == "true"
-    )
+    assert data["rows"][0]["values"]["val/image/error"] == "∞"
+    assert data["rows"][2]["values"]["val/image/error"] is None
+    assert data["rows"][2]["config"]["trial.flag"] == "true"
 
 
 def test_infeasible_trials_are_marked():
     data = Page(render(*search(), constraints=[Constraint(metric="model/density", max=0.5)])).data
-    assert {row["feasible"] for row in data["rows"] if row["state"] == "done"} == {True, False}
+    infeasible = {row["id"] for row in data["rows"] if row.get("infeasible")}
+    assert infeasible and not infeasible & {row["id"] for row in data["rows"] if "front" in row}
 
 
 def test_page_is_written_atomically(tmp_path):
@@ -213,12 +254,27 @@ def test_page_of_the_embedded_sample_has_a_banner(whole):
     assert "results on the embedded sample" not in full
 
 
-def test_page_has_export_commands_of_the_run():
+def test_configuration_of_the_sample_has_no_notes():
+    notes = "name: a\nnotes: |\n  The full data give 46.45 %.\n\n  More.\ndata: b\n"
+    rows, history = search(trials=3)
+    shown = " ".join(Page(render(rows, history, configuration=notes)).text)
+    full = [{**row, "dataset": "cifar10_mnist"} for row in rows]
+    assert "46.45" not in shown and "name: a\ndata: b" in shown
+    assert "46.45" in " ".join(Page(render(full, history, configuration=notes)).text)
+
+
+def test_names_of_objectives_are_those_of_pick():
+    assert [o["name"] for o in Page(render(*search())).data["objectives"]] == [
+        "image",
+        "digit",
+        "density",
+    ]
+
+
+def test_page_has_the_address_of_the_run():
     found = Page(render(*search(), address="results/my space/1"))
-    assert found.data["export"] == (
-        "python -m mtsearch.export run='results/my space/1' pick=trial:"
-    )
-    assert Page(render(*search())).data["export"] is None
+    assert found.data["run"] == "'results/my space/1'"
+    assert Page(render(*search())).data["run"] is None
 
 
 def test_validation_figures_are_labelled_beside_test_figures():

@@ -1,0 +1,57 @@
+// The curves of the trials and the hypervolume.
+
+const curves = { metric: D.curves[0], log: false, by: "epoch", plot: null };
+
+function curveControls() {
+  if (!D.curves.length) return;
+  const set = (key) => (value) => { curves[key] = value; drawCurves(); };
+  $("curve-controls").replaceChildren(
+    chooser("metric", D.curves.map((metric) => [metric, longLabel(metric)]), curves.metric, set("metric")),
+    chooser("over", [["epoch", "epochs"], ["report", "reports"]], curves.by, set("by")),
+    checkbox("trials that are not on the front", curves.all ?? true, set("all")),
+    checkbox("logarithmic", curves.log, set("log")),
+  );
+}
+
+function lineOf(row) {
+  const found = D.history[row.id];
+  if (!found || !found[curves.metric]) return [];
+  const x = found[curves.by] || found.report;
+  return found[curves.metric].map((y, i) => ({ x: x[i], y, id: row.id })).filter((p) => p.x !== null && (!curves.log || p.y === null || p.y > 0));
+}
+
+function drawCurves() {
+  if (!D.curves.length) { $("curve-plot").replaceChildren(element("p", { class: "hint" }, "No trial has reported yet.")); return; }
+  const others = searched.filter((row) => !row.front), layers = [];
+  const text = tooltip(D.objectives.map((o) => o.metric));
+  const add = (name, rows, className, more = {}) => {
+    const lines = rows.map(lineOf).filter((line) => line.some((p) => p.y !== null));
+    if (lines.length) layers.push({ name, kind: "line", className, lines, points: lines.flat(), text, ...more });
+  };
+  if (curves.all ?? true) add("not on the front", others, `other${others.length > 200 ? " many" : ""}`, { base: false });
+  add("front", members, "front");
+  for (const row of controls) add(`control ${row.name}`, [row], `${controlClass(row)} dashed`);
+  if (knee) add("knee", [knee], "knee wide");
+  const chosenRow = byId.get(state.selected);
+  if (chosenRow && !chosenRow.knee) add(`selected: ${chosenRow.name}`, [chosenRow], "selected wide");
+  if (!layers.some((layer) => layer.base !== false)) for (const layer of layers) layer.base = true;
+  curves.plot ??= new Plot($("curve-plot"), { name: "Curves of the trials", height: 400 });
+  curves.plot.draw({
+    x: { title: curves.by, key: curves.by, integer: true }, y: { title: longLabel(curves.metric), key: curves.metric, log: curves.log }, layers,
+    description: `${longLabel(curves.metric)} of each trial over its ${curves.by}s.`,
+  });
+}
+
+let hypervolumePlot = null;
+function drawHypervolume() {
+  const { values, trials, title } = D.hypervolume;
+  if (!values.length) { $("hypervolume-plot").replaceChildren(element("p", { class: "hint" }, "No finished trial yet.")); return; }
+  hypervolumePlot ??= new Plot($("hypervolume-plot"), { name: "Hypervolume over finished trials", height: 300 });
+  const points = values.map((y, i) => ({ x: i + 1, y, id: trials[i] }));
+  const text = (point) => [element("strong", {}, `trial ${byId.get(point.id).name}`), element("div", {}, `${title}: ${general(point.y, 5)}`)];
+  hypervolumePlot.draw({
+    x: { title: "finished trials, by number", key: "trials", integer: true }, y: { title, key: "hypervolume" },
+    layers: [{ kind: "line", className: "front", lines: [points], step: "after" }, { kind: "dots", size: values.length > 500 ? 1 : 2.5, className: "front", points, text }],
+    description: `The hypervolume grows from ${general(values[0])} to ${general(values[values.length - 1])}.`,
+  });
+}

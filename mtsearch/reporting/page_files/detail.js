@@ -1,0 +1,69 @@
+// The trial that is selected: commands first, then its figures and settings.
+
+const picked = (row) => `pick=trial:${row.id}`;
+const shellWord = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`);
+
+function deploy(row) {
+  if (row.state !== "done" || !D.run) return [];
+  if (!row.front && row.kind !== "control") {
+    return [element("p", { class: "hint" }, "The weights of a trial that is not on the front are not kept. Train it again for its model.")];
+  }
+  const pick = shellWord(picked(row));
+  return [
+    element("h4", {}, "Export this model"), command("the export command", `mtsearch export run=${D.run} ${pick}`),
+    element("h4", {}, "Predict with it"), command("the prediction command", `mtsearch predict run=${D.run} ${pick} images=PATH`),
+  ];
+}
+
+function figures(row) {
+  const shown = new Set();
+  const lines = D.objectives.map((o) => {
+    const test = `test/${o.metric.replace(/^val\//, "")}`;
+    shown.add(o.metric).add(test);
+    return [label(o.metric), o.metric, o.metric.startsWith("val/") ? test : null];
+  });
+  if (number(row, "delta_m") !== null) { shown.add("delta_m").add("test/delta_m"); lines.push([label("delta_m"), "delta_m", "test/delta_m"]); }
+  const body = lines.map(([name, metric, test]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, format(raw(row, metric), metric)), element("td", {}, test ? format(raw(row, test), test) : "")));
+  const head = element("tr", {}, element("td", {}), element("th", { scope: "col" }, "validation"), element("th", { scope: "col" }, "test"));
+  const rest = D.metrics.filter((m) => !shown.has(m) && raw(row, m) !== null && raw(row, m) !== undefined);
+  return [
+    element("table", { class: "figures" }, element("thead", {}, head), element("tbody", {}, ...body)),
+    ...folded("Other figures", rest.map((m) => [longLabel(m), format(raw(row, m), m)])),
+  ];
+}
+
+function folded(title, pairs, open = false) {
+  if (!pairs.length) return [];
+  const lines = pairs.map(([name, text]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, text)));
+  return [element("details", { open }, element("summary", {}, title), element("table", { class: "facts" }, element("tbody", {}, ...lines)))];
+}
+
+function drawDetail() {
+  const row = byId.get(state.selected);
+  if (!row) return;
+  const tags = [row.front && "front", row.knee && "knee", row.kind === "control" && "control", row.state !== "done" && row.state, row.infeasible && "breaks a constraint"].filter(Boolean);
+  const settings = D.settings.filter((key) => row.config[setting.get(key)] !== null);
+  const retrain = row.command === undefined ? [] : [element("h4", {}, "Train it again"), command("the training command", D.command + row.command)];
+  $("detail-title").replaceChildren(row.kind === "control" ? `Control ${row.name}` : `Trial ${row.name}`);
+  $("detail-body").replaceChildren(
+    element("p", { class: "tags" }, ...tags.map((t) => element("span", { class: `tag ${t}` }, t))),
+    ...(row.reason ? [element("p", { class: "reason" }, row.reason)] : []),
+    ...deploy(row), ...figures(row),
+    ...folded("Settings that differ between trials", settings.map((key) => [key.replace(/^trial\./, ""), settingText(row.config[setting.get(key)])]), true),
+    ...retrain,
+  );
+  $("detail").scrollTop = 0;
+}
+
+// Select a trial: ring it, show its detail, reveal its row. The page does not scroll.
+function select(id, origin) {
+  if (!byId.has(id)) return;
+  state.selected = id;
+  try { history.replaceState(null, "", `#trial=${encodeURIComponent(id)}`); } catch { /* a page inside another page */ }
+  announce({ selected: id, origin });
+}
+
+function fromAddress() {
+  const [, name] = /^#trial=(.+)$/.exec(location.hash) || [];
+  return name && byId.has(decodeURIComponent(name)) ? decodeURIComponent(name) : null;
+}

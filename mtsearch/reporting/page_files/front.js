@@ -1,0 +1,94 @@
+// The plot of the front.
+
+const better = (a, b, metric) => (goals.get(metric) === "max" ? a > b : a < b);
+
+const front = {
+  x: D.axes[0], y: D.axes[1] || D.axes[0],
+  colour: D.objectives.length > 2 ? D.axes[2] : "",
+  plot: null,
+};
+
+function frontControls() {
+  const options = D.axes.map((metric) => [metric, longLabel(metric)]);
+  const set = (key) => (value) => { front[key] = value; drawFront(); };
+  $("front-controls").replaceChildren(
+    chooser("x", options, front.x, set("x")), chooser("y", options, front.y, set("y")),
+    chooser("colour of the front", [["", "one colour"], ...options], front.colour, set("colour")),
+    checkbox(`all ${done.length} finished trials`, state.all, (value) => { state.all = value; front.plot.zoom = null; announce("all"); }),
+  );
+}
+
+// The boundary of what the points dominate, in the two metrics of the plot.
+function staircase(rows) {
+  const { x, y } = front;
+  if (!goals.has(x) || !goals.has(y) || x === y) return [];
+  const sorted = [...rows].sort((a, b) => (better(number(a, x), number(b, x), x) ? -1 : better(number(b, x), number(a, x), x) ? 1 : better(number(a, y), number(b, y), y) ? -1 : 1));
+  const edge = [];
+  for (const row of sorted) if (!edge.length || better(number(row, y), number(edge[edge.length - 1], y), y)) edge.push(row);
+  return edge.map((row) => ({ x: number(row, x), y: number(row, y) })).sort((a, b) => a.x - b.x);
+}
+
+// The points of one pareto-set training, such as 0012@01 and 0012@02, in their order.
+function paretoSets(rows) {
+  const sets = new Map();
+  for (const row of rows) {
+    const [, trial, number_] = /^(.+)@(\d+)$/.exec(row.id) || [];
+    if (trial) sets.set(trial, [...(sets.get(trial) || []), [Number(number_), row]]);
+  }
+  return [...sets.values()].filter((set) => set.length > 1).map((set) => set.sort((a, b) => a[0] - b[0]).map(([, row]) => row));
+}
+
+const STEPS = 7; // of the sequential scale
+function stepOf(metric, rows) {
+  const values = rows.map((row) => number(row, metric)).filter((v) => v !== null);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const step = (v) => (v === null || high === low ? 0 : Math.min(STEPS - 1, Math.floor(((v - low) / (high - low)) * STEPS)));
+  return { step, low, high };
+}
+function scaleLegend(metric, low, high) {
+  return element("span", { class: "scale" }, `${longLabel(metric)}: ${format(low, metric)} `,
+    ...Array.from({ length: STEPS }, (_, i) => element("i", { class: `scale-${i}` })), ` ${format(high, metric)}`);
+}
+
+function pointOf(row, x, y) {
+  const point = { x: number(row, x), y: number(row, y), id: row.id };
+  const between = (metric) => row.intervals && row.intervals[metric];
+  if (between(x) || between(y)) {
+    const [left, right] = between(x) || [point.x, point.x], [low, high] = between(y) || [point.y, point.y];
+    point.low = [[left, point.y], [right, point.y], [point.x, low], [point.x, high]];
+  }
+  return point;
+}
+
+function drawFront() {
+  const { x, y, colour } = front;
+  const whole = (rows) => rows.filter((row) => has(row, x, y));
+  const kept = (rows) => rows.filter(brushed);
+  const at = (row) => pointOf(row, x, y);
+  const inside = whole(members), others = state.all ? kept(whole(done)).filter((row) => !row.front) : [];
+  const text = tooltip([...new Set([x, y, colour, ...D.results])]);
+  const layers = [];
+  const add = (layer) => { if ((layer.points || layer.lines).length) layers.push({ text, ...layer }); };
+  add({ name: "dominated", kind: "dots", size: 3.5, className: "other", points: others.filter((r) => !r.infeasible).map(at) });
+  add({ name: "breaks a constraint", kind: "marks", shape: "cross", size: 3.5, className: "other hollow", points: others.filter((r) => r.infeasible).map(at) });
+  const sets = paretoSets(state.all ? whole(done) : inside).map((rows) => rows.map(at));
+  add({ name: "one pareto-set training", kind: "line", className: "set", lines: sets });
+  const edge = staircase(inside);
+  if (edge.length > 1) {
+    add({ name: D.objectives.length === 2 ? "boundary" : "best of these two alone", kind: "line", className: D.objectives.length === 2 ? "front" : "front dotted", lines: [edge], step: goals.get(x) === "min" ? "after" : "before" });
+  }
+  const shaded = colour && new Set(inside.map((r) => number(r, colour))).size > 1;
+  const { step, low, high } = shaded ? stepOf(colour, inside) : {};
+  const shown = (row) => `${shaded ? `scale-${step(number(row, colour))}` : "front"}${brushed(row) ? "" : " faded"}`;
+  add({ name: "front", kind: "marks", size: 5.5, className: shaded ? "scale-3" : "front", points: inside.map((row) => ({ ...at(row), className: shown(row) })) });
+  if (knee && has(knee, x, y)) add({ name: "knee", kind: "marks", shape: "star", size: 10, className: "knee", points: [at(knee)] });
+  for (const row of controls) if (row.state === "done" && has(row, x, y)) add({ name: `control ${row.name}`, kind: "marks", shape: controlShape(row), size: 5.5, className: controlClass(row), points: [at(row)] });
+  $("front-scale").replaceChildren(...(shaded ? [scaleLegend(colour, low, high)] : []));
+  $("front-empty").hidden = layers.length > 0;
+  front.plot ??= new Plot($("front-plot"), { name: "Front of the search", height: 520 });
+  const count = inside.length + others.length;
+  front.plot.draw({
+    x: { title: longLabel(x), key: x }, y: { title: longLabel(y), key: y }, layers,
+    description: `${count} trials and ${controls.length} controls by ${longLabel(x)} and ${longLabel(y)}; ${members.length} trials are on the front.`,
+  });
+}
