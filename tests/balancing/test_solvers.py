@@ -50,7 +50,7 @@ def test_newton_solves_the_bargaining_equation(k, n, spread, seed):
     gramian = jacobian @ jacobian.T
     found = fair_weights(gramian)
     if bool(found.any()):
-        # Each equation is a sum of the terms w_i G_ij w_j = 1: their rounding bounds what is attainable.
+        # Each equation is a sum of the terms w_i G_ij w_j = 1: their rounding bounds the residual.
         terms = found[:, None] * gramian.abs() * found
         rounding = 8 * k * torch.finfo(torch.float64).eps * float(terms.sum(1).max())
         assert (found > 0).all() and missed(gramian, found) < max(1e-12, rounding)
