@@ -1,0 +1,114 @@
+"""One replayed search: the product's sampler and scheduler on a table of learning curves."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.search_space import IntersectionSearchSpace
+
+from mtsearch.config.schema import Objective
+from mtsearch.config.search import Sampler, Scheduler
+from mtsearch.strategy import compat
+from mtsearch.strategy.moasha import MOASHA
+from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+FULL = (5, 10, 20, 40)  # full trainings after which the hypervolume is measured
+METHODS: dict[str, dict[str, Any]] = {
+    "random": {"sampler": {"name": "random"}},
+    "tpe": {"sampler": {"name": "tpe"}},
+    "random+moasha": {"sampler": {"name": "random"}, "scheduler": {"name": "moasha"}},
+    "tpe+moasha": {"sampler": {"name": "tpe"}, "scheduler": {"name": "moasha"}},
+}
+
+
+class _Values(dict):
+    """The parameters of a trial, with the one method of a configuration that a key needs."""
+
+    def model_dump(self, mode: str) -> dict[str, Any]:
+        """The parameters."""
+        return dict(self)
+
+
+class TableSpace:
+    """What the sampler reads of a `Space`, for a table's dimensions."""
+
+    def __init__(self, table: Any, sampler: Sampler, seed: int) -> None:
+        self.dimensions = table.dimensions
+        self._round = set(table.whole)
+        objectives = tuple(Objective(metric=name, goal="min") for name in table.objectives)
+        search = SimpleNamespace(sampler=sampler, seed=seed)
+        self.config = SimpleNamespace(objectives=objectives, constraints=(), search=search)
+
+    def sample(self, suggest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """One configuration, as a tree and as parameters, which are the same here."""
+        drawn = {one.path: one.draw(suggest) for one in self.dimensions}
+        return {k: round(v) if k in self._round else v for k, v in drawn.items()}, drawn
+
+    def trial(self, tree: dict[str, Any]) -> _Values:
+        """The configuration, whose key is that of its values."""
+        return _Values(tree)
+
+
+def replay(table: Any, method: str, seed: int, full: int = max(FULL)) -> dict[str, Any]:
+    """Search a table with one slot until the epochs of `full` full trainings are used.
+
+    Returns:
+        `hypervolume` of the finished trials by number of full trainings, `begun` and `finished`
+        trials, and `ask_ms`, the mean CPU time of the last 20 proposals in milliseconds.
+    """
+    with compat.quiet():
+        return _replay(table, METHODS[method], seed, full)
+
+
+def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> dict[str, Any]:
+    space = TableSpace(table, Sampler(**settings["sampler"]), seed)
+    scheduler = Scheduler(**settings.get("scheduler", {"name": "none"}))
+    judge = (
+        MOASHA(scheduler.grace, scheduler.reduction, space.config.objectives)
+        if scheduler.name == "moasha"
+        else None
+    )
+    study = optuna.create_study(directions=["minimize"] * len(table.objectives))
+    common, known = IntersectionSearchSpace(), set()
+    spent, budget, asks = 0, full * table.epochs, []
+    finished: list[tuple[int, np.ndarray]] = []
+    number = 0
+    while spent < budget:
+        began = time.process_time()
+        study.sampler = replayed = ReplaySampler()
+        trial = study.ask()
+        frozen = compat.frozen_trial(study, compat.trial_id(trial))
+        replayed.values, key = new_parameters(study, frozen, space, known, common, None)
+        known.add(key)
+        tree, _ = space.sample(TrialSuggest(trial))
+        asks.append(time.process_time() - began)
+        curve, state = table.curve(tree), optuna.trial.TrialState.PRUNED
+        for epoch in range(1, min(table.epochs, budget - spent) + 1):
+            report = {"report": epoch, **dict(zip(table.objectives, curve[epoch - 1], strict=True))}
+            spent += 1
+            if epoch == table.epochs:
+                finished.append((spent, curve[-1]))
+                state = optuna.trial.TrialState.COMPLETE
+            elif judge is not None and judge.judge(str(number), [report]) is not None:
+                break
+        done = state == optuna.trial.TrialState.COMPLETE
+        study.tell(trial, curve[-1].tolist() if done else None, state=state)
+        number += 1
+    return {
+        "hypervolume": {
+            str(n): table.hypervolume(
+                np.array([v for end, v in finished if end <= n * table.epochs]).reshape(-1, 3)
+            )
+            for n in FULL
+            if n <= full
+        },
+        "begun": number,
+        "finished": len(finished),
+        "ask_ms": 1e3 * statistics.mean(asks[-20:]),
+    }
