@@ -3,6 +3,7 @@ Pareto study (Hotegni et al. 2024), by formula."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,32 @@ def check_preference(where: str, preference: Any, tasks: Sequence[str], dataset:
             f"`{where}` should give a weight to each task of {dataset}: {', '.join(tasks)}. Found"
             f" {found}."
         )
+
+
+def simplex_grid(count: int, most: int) -> list[tuple[float, ...]]:
+    """The weights of `count` tasks on the largest regular grid of the simplex with at most `most`
+    points: all multiples of 1/d that sum to 1, by ascending first weight, then the second.
+
+    Raises:
+        ValueError: `most` is smaller than `count`, the number of vertices.
+    """
+    if most < count:
+        raise ValueError(f"Parameter `most` should be at least {count}. Found `most = {most}`.")
+    divisions = 1
+    while math.comb(divisions + count, count - 1) <= most and count > 1:
+        divisions += 1
+    return [tuple(n / divisions for n in parts) for parts in _compositions(divisions, count)]
+
+
+def _compositions(total: int, count: int) -> list[tuple[int, ...]]:
+    """All `count` natural numbers with this sum, in lexicographic order."""
+    if count == 1:
+        return [(total,)]
+    return [
+        (first, *rest)
+        for first in range(total + 1)
+        for rest in _compositions(total - first, count - 1)
+    ]
 
 
 def preference_list(k0: float) -> list[tuple[float, float, float]]:

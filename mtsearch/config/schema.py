@@ -67,6 +67,7 @@ from mtsearch.config.observers import (
     TensorBoardObserverConfig,
     WandbObserverConfig,
 )
+from mtsearch.config.pareto_sets import WeightsLineConfig
 from mtsearch.config.population import MTOConfig
 from mtsearch.config.search import Sampler, Search
 from mtsearch.config.sparsity import (
@@ -189,6 +190,7 @@ __all__ = [
     "UPGradConfig",
     "UncertaintyConfig",
     "WandbObserverConfig",
+    "WeightsLineConfig",
 ]
 
 

@@ -37,6 +37,7 @@ _NAMED = (
     "task_schedule",
     "sparsity",
     "population",
+    "pareto_set",
     "formulation",
     "optimizer",
     "lr_schedule",

@@ -11,6 +11,7 @@ from mtsearch.config.backbones import BackboneCMConfig
 from mtsearch.config.balancing import LinearConfig, equal, takes_preference, unused_preference
 from mtsearch.config.base import MethodConfig, Model, Named, field_error
 from mtsearch.config.optimisation import AdamConfig, ConstantConfig, OptimizerConfig, Positive
+from mtsearch.config.pareto_sets import ParetoSetConfig
 from mtsearch.config.population import MTOConfig
 from mtsearch.config.sparsity import NoSparsityConfig, SparsityConfig
 from mtsearch.config.task_schedules import JointConfig
@@ -71,6 +72,9 @@ class TrialConfig(Model):
     task_schedule: Annotated[MethodConfig, Named("task_schedule")] = JointConfig()
     sparsity: Annotated[SparsityConfig, Named("sparsity")] = NoSparsityConfig()
     population: Annotated[MTOConfig | None, Named("population", optional=True)] = None
+    pareto_set: Annotated[ParetoSetConfig | None, Named("pareto_set", optional=True)] = Field(
+        None, description="train the networks of all preferences at once, each a row of the tables"
+    )
     epochs: Epochs = Epochs()
     batch_size: BatchSize | dict[str, BatchSize] = Field(
         256,
@@ -220,6 +224,33 @@ class TrialConfig(Model):
             raise ValueError(
                 "with `population.budget` does not use `epochs`. Leave one of them out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pareto_set_fits(self) -> TrialConfig:
+        if self.pareto_set is None:
+            return self
+        refused = [
+            ("preference", self.preference, self.preference is None, "null: it is drawn"),
+            ("population", "one", self.population is None, "null"),
+            ("sparsity", self.sparsity.mode, self.sparsity.mode == "none", "none"),
+            (
+                "architecture",
+                self.architecture.name,
+                not getattr(self.architecture, "teacher_epochs", 0),
+                "another one, without teachers",
+            ),
+            ("keep", self.keep, self.keep == "row", "row"),
+            (
+                "balancing",
+                self.balancing.name,
+                takes_preference(self.balancing),
+                "a method that takes a preference, such as linear",
+            ),
+        ]
+        for key, found, right, needed in refused:
+            if not right:
+                raise ValueError(f"with `pareto_set` should have `{key}` {needed}. Found {found}")
         return self
 
     @field_validator("preference")

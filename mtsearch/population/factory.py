@@ -1,4 +1,5 @@
-"""Construction of the trial of a configuration: a single network or a population."""
+"""Construction of the trial of a configuration: a single network, a Pareto set or a
+population."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from mtsearch.population.population import Population
 from mtsearch.training import Trial, TrialProtocol, World
 from mtsearch.training.checks import Build
 from mtsearch.training.checks import check_trial as check_one
+from mtsearch.training.pareto_set import ParetoSetTrial
 from mtsearch.training.phases import plan
 from mtsearch.training.state import load_state
 
@@ -24,6 +26,8 @@ def trial_class_for(config: TrialConfig) -> type[TrialProtocol]:
 
 
 def _class_for(config: TrialConfig) -> type[Trial] | type[Population]:
+    if config.pareto_set is not None:
+        return ParetoSetTrial
     return Trial if config.population is None else Population
 
 

@@ -84,6 +84,29 @@ def check_parts(
     check_idle(config, schedule)
     check_balancing(config, balancing, schedule, model)
     check_selection(config, card.tasks)
+    check_pareto_set(config, card, balancing)
+
+
+def check_pareto_set(config: TrialConfig, card: DatasetCard, balancing: Balancing) -> None:
+    """Raise BadInput if the tasks or the balancing method do not fit `trial.pareto_set`."""
+    settings, count = config.pareto_set, len(card.tasks)
+    if settings is None:
+        return
+    if count < 2:
+        raise BadInput(
+            f"`trial.pareto_set` needs at least 2 tasks, but {card.name} has {count}. Leave it out."
+        )
+    if settings.points < count:
+        raise BadInput(
+            f"`trial.pareto_set.points` should be at least {count}, one per task of {card.name}."
+            f" Found {settings.points}."
+        )
+    if balancing.state_dict() or balancing.parameters():
+        raise BadInput(
+            f"`trial.pareto_set` needs a balancing method without a state, as each step has another"
+            f" preference, but `trial.balancing: {config.balancing.name}` has one. Use `linear`,"
+            " `chebyshev` or `smooth_chebyshev`."
+        )
 
 
 def check_images(

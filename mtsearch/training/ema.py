@@ -7,8 +7,7 @@ import copy
 from typing import Any
 
 import torch
-
-from mtsearch.models import MultiTaskModel
+from torch import nn
 
 
 class Average:
@@ -18,7 +17,7 @@ class Average:
     weights.
     """
 
-    def __init__(self, model: MultiTaskModel, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model)
         self._source = model
         self._decay = decay

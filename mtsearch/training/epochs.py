@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
+from torch import nn
 
 from mtsearch.balancing import Balancing
 from mtsearch.balancing.schedules import TaskSchedule
@@ -21,6 +22,7 @@ from mtsearch.training.optimizers import build_optimizer, load_optimizer, scaled
 from mtsearch.training.phases import Phase
 from mtsearch.training.preference import coefficient_of
 from mtsearch.training.schedules import lr_factor
+from mtsearch.training.set_steps import SetStepper, TrainedSet
 from mtsearch.training.state import to_device
 from mtsearch.training.steps import Stepper
 from mtsearch.training.world import World, broadcast_tensors_
@@ -61,6 +63,7 @@ class PhaseTrainer:
         autocast: the dtype of mixed precision; None for float32.
         device: the device of the model.
         world: the ranks that train together.
+        pareto_set: the set that is trained in place of the model, which is its network.
     """
 
     def __init__(
@@ -77,26 +80,32 @@ class PhaseTrainer:
         autocast: torch.dtype | None,
         device: torch.device,
         world: World,
+        pareto_set: TrainedSet | None = None,
     ) -> None:
         self._config, self._phase, self._model, self._tasks = config, phase, model, tasks
         self._schedule, self._loader, self._plan_rng = schedule, loader, plan_rng
         self._device, self._world = device, world
         self.ticks = 0  # ticks of the sparsifier in this phase
         self._coefficient = coefficient_of(config)
-        self.optimizer = build_optimizer(
-            config.optimizer, scaled_groups(model, config.lr_multipliers, balancing.parameters())
+        named = (
+            model.named_parameters() if pareto_set is None else pareto_set.weights.named_trained()
         )
-        self._stepper = Stepper(
-            model,
-            tasks,
-            balancing,
-            self.optimizer,
-            config.clip,
-            autocast,
-            config.idle,
-            world,
-            config.compile,
-            loader.complete,
+        self.optimizer = build_optimizer(
+            config.optimizer, scaled_groups(named, config.lr_multipliers, balancing.parameters())
+        )
+        settings: dict[str, Any] = {
+            "tasks": tasks,
+            "balancing": balancing,
+            "optimizer": self.optimizer,
+            "clip": config.clip,
+            "autocast": autocast,
+            "idle": config.idle,
+            "world": world,
+            "compile": config.compile,
+            "complete": loader.complete,
+        }
+        self._stepper = (
+            Stepper(model, **settings) if pareto_set is None else SetStepper(pareto_set, **settings)
         )
         self._sparsifier: Sparsifier | None = None
         if phase.name == "search":
@@ -108,13 +117,15 @@ class PhaseTrainer:
                 total_steps=phase.epochs * steps,
                 steps_per_epoch=steps,
             )
-        self._average = Average(model, config.ema) if average and config.ema is not None else None
+        trained = model if pareto_set is None else pareto_set.weights
+        self._average = Average(trained, config.ema) if average and config.ema is not None else None
+        self._trained = trained
 
     @property
-    def weights(self) -> MultiTaskModel:
-        """The network that is evaluated and selected: the average if there is one, else the
-        model."""
-        return self._model if self._average is None else self._average.model
+    def weights(self) -> nn.Module:
+        """The network or set that is evaluated and selected: the average if there is one, else the
+        trained one."""
+        return self._trained if self._average is None else self._average.model
 
     def train_epoch(self, epoch: int) -> Epoch:
         """Train one epoch with the steps of the task schedule; `epoch` counts the epochs of this
@@ -132,7 +143,7 @@ class PhaseTrainer:
             if self._average is not None:
                 self._average.update()
                 if self._sparsifier is not None:
-                    self._sparsifier.hold(self._average.model)
+                    self._sparsifier.hold(cast(MultiTaskModel, self._average.model))
             images += sum(len(batch) for _, (batch, _) in parts)
         self._sparsify(epoch, 1, 1)
         averaged = () if self._average is None else self._average.model.buffers()

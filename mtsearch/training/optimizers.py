@@ -19,18 +19,21 @@ from mtsearch.config.optimisation import (
 
 
 def scaled_groups(
-    model: nn.Module, multipliers: Mapping[str, float], others: Sequence[nn.Parameter] = ()
+    named: Iterable[tuple[str, nn.Parameter]],
+    multipliers: Mapping[str, float],
+    others: Sequence[nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """Return parameter groups for an optimiser; the entry `scale` of a group is the multiplier of
     its learning rate.
 
     Args:
-        model: the network; its parts are its direct children (trunk, heads, ...).
+        named: the parameters with their names in the network, whose direct children (trunk, heads,
+            ...) are its parts.
         multipliers: multipliers by part; 1 for parts that are not named.
         others: further parameters, with multiplier 1.
     """
     groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in named:
         groups.setdefault(multipliers.get(part_of(name), 1.0), []).append(parameter)
     groups.setdefault(1.0, []).extend(others)
     return [

@@ -84,7 +84,9 @@ class Stepper:
         self._optimizer, self._clip, self._autocast = optimizer, clip, autocast
         self._frozen, self._complete = idle == "frozen", complete
         self._world, self._steps = world or World(), 0
-        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        # what the optimiser trains, and what the losses are differentiated with respect to
+        self._trained = [p for group in optimizer.param_groups for p in group["params"]]
+        self._parameters = self._trained
         # every rank has the full gradient of these parameters, so that it is not summed over ranks
         self._global = balancing.parameters()
         self._shared = model.shared_parameters() if balancing.level != "loss" else []
@@ -152,9 +154,13 @@ class Stepper:
             with fork_rng(self._steps):
                 self._balancing.update(step)
         all_reduce_gradients_(self._parameters, self._world, [*step.summed, *self._global])
-        match_layouts_(self._parameters)
+        self._apply()
+
+    def _apply(self) -> None:
+        """Clip the gradients and update the trained parameters."""
+        match_layouts_(self._trained)
         if self._clip is not None:
-            torch.nn.utils.clip_grad_norm_(self._parameters, self._clip)
+            torch.nn.utils.clip_grad_norm_(self._trained, self._clip)
         self._optimizer.step()
 
     def _forward(self, parts: Sequence[tuple[Group, Batch]]) -> _Forward:
@@ -258,7 +264,7 @@ class Stepper:
             "drifting": (
                 []
                 if self._frozen
-                else [i for i, p in enumerate(self._parameters) if p.grad is not None]
+                else [i for i, p in enumerate(self._trained) if p.grad is not None]
             ),
         }
 
@@ -266,4 +272,4 @@ class Stepper:
         """Continue from a state."""
         self._steps = state["steps"]
         for i in state["drifting"]:
-            self._parameters[i].grad = torch.zeros_like(self._parameters[i])
+            self._trained[i].grad = torch.zeros_like(self._trained[i])

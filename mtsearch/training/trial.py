@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from mtsearch.balancing.schedules import build_schedule
 from mtsearch.config.cards import TaskCard
@@ -29,6 +30,7 @@ from mtsearch.training.loaders import labelled_batches
 from mtsearch.training.phases import Phase, plan, unmet_targets
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.selection import Selection
+from mtsearch.training.set_steps import TrainedSet
 from mtsearch.training.state import to_device
 from mtsearch.training.teachers import teacher_config, teacher_step
 from mtsearch.training.world import World, all_gather_bytes
@@ -69,13 +71,14 @@ class Trial(CheckpointedTrial):
         self._phase, self._epoch, self._lr = 0, 0, 0.0
         self._seconds, self._steps, self._examples = 0.0, 0, 0
         self._structure: Structure | None = None
+        self._pareto_set: TrainedSet | None = None
         # metrics of the teachers and of the search phase, repeated in every later report
         self._carried_metrics: dict[str, float] = {}
         self._schedule = build_schedule(config.task_schedule, [task.name for task in self.tasks])
         self._plan_rng = torch.Generator().manual_seed(config.seed)
         self._loader = build_loader(config, self.dataset, self._schedule, self.device, self.world)
         with fork_rng(config.seed):
-            self.model = build_network(config, self.dataset, self.device, self.world)
+            self.model = self._new_network()
             if self.world.rank:  # dropout must be independent between ranks
                 torch.manual_seed((self.world.rank << 32) ^ config.seed)
             self._rng = torch.get_rng_state()
@@ -156,6 +159,10 @@ class Trial(CheckpointedTrial):
 
     # ------------------------------------------------------------ phases and epochs
 
+    def _new_network(self) -> MultiTaskModel:
+        """Return the network of the training steps, initialised with torch's global generators."""
+        return build_network(self.config, self.dataset, self.device, self.world)
+
     def _phase_trainer(self) -> PhaseTrainer:
         """Return the trainer of the current phase, after tying the structure of the model."""
         if self._structure is not None:
@@ -175,6 +182,7 @@ class Trial(CheckpointedTrial):
             self._autocast,
             self.device,
             self.world,
+            self._pareto_set,
         )
 
     def _next_phase(self) -> None:
@@ -228,6 +236,7 @@ class Trial(CheckpointedTrial):
     def _report(self, phase: Phase, losses: dict[str, float]) -> dict[str, Any]:
         epoch = sum(p.epochs for p in self.phases[: self._phase]) + self._epoch
         weights = self._trainer.weights
+        network = self._represented(weights)
         report: dict[str, Any] = {
             "report": len(self.reports) + 1,
             "phase": phase.name,
@@ -235,12 +244,12 @@ class Trial(CheckpointedTrial):
             "lr": self._lr,
             **losses,
         }
-        metrics = self._evaluated(weights, self._val)
+        metrics = self._evaluated(network, self._val)
         report |= {f"val/{key}": value for key, value in metrics.items()}
         check_finite(report, f"at epoch {epoch}")
-        report |= measures(weights)
+        report |= measures(network)
         report |= self._carried_metrics
-        report["model/macs"] = model_macs(weights, self.dataset.card.shape, skip_zero_rows=True)
+        report["model/macs"] = model_macs(network, self.dataset.card.shape, skip_zero_rows=True)
         report |= {
             "cost/seconds": self._seconds,
             "cost/steps": self._steps,
@@ -251,6 +260,10 @@ class Trial(CheckpointedTrial):
             self._selection.clear()
         self._selection.consider(phase.name, report, weights)
         return report
+
+    def _represented(self, weights: nn.Module) -> MultiTaskModel:
+        """Return the network whose metrics a report has."""
+        return cast(MultiTaskModel, weights)
 
     # ------------------------------------------------------------ the selected model
 
@@ -326,7 +339,7 @@ class Trial(CheckpointedTrial):
             self._trainer.ticks = state["ticks"]
             return
         with fork_rng(self.config.seed):
-            self.model = build_network(self.config, self.dataset, self.device, self.world)
+            self.model = self._new_network()
         if self._teachers is not None:
             self._teachers.load_state_dict(live["teachers"])
         self._trainer = self._phase_trainer()

@@ -19,6 +19,7 @@ from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Dataset, Split, open_dataset
 from mtsearch.training import Trial, World, checkpointed
+from mtsearch.training.pareto_set import ParetoSetTrial
 
 # methods that draw random numbers: equal on all ranks, but not to those of one process
 RANDOM = ("rlw", "graddrop", "pcgrad", "gradvac", "sdmgrad")
@@ -35,6 +36,7 @@ FAST = (
     "missing-labels-mgda-feature",
     "missing-labels-famo-loss",
     "disjoint-joint",
+    "pareto-set",
 )
 JOINT = DataConfig(dataset="patches10_digits", limit=75)
 RESTORED = DataConfig(dataset="patches10_sr", limit=75)
@@ -112,6 +114,12 @@ def cases(tier: str | None = None) -> dict[str, tuple[dict, DataConfig]]:
             JOINT,
         )
     found["disjoint-joint"] = (norm, DISJOINT)
+    line = {"name": "weights_line", "points": 3, "statistics": 2}
+    found["pareto-set"] = ({**norm, "pareto_set": line, "ema": 0.9, "clip": 1.0}, JOINT)
+    found["pareto-set-upgrad-feature"] = (
+        {**norm, "pareto_set": line, "balancing": {"name": "upgrad", "level": "feature"}},
+        JOINT,
+    )
     found["disjoint-coin"] = ({**norm, "task_schedule": "coin"}, DISJOINT)
     assert set(FAST) <= set(found)
     return {name: case for name, case in found.items() if tier in (None, tier_of(name))}
@@ -153,8 +161,11 @@ def main(rank: int, size: int, folder: Path, tier: str) -> None:
     reports, weights = {}, {}
     for name, (changes, data) in cases(tier).items():
         checkpointed.open_dataset = few_digits if name.startswith("missing") else open_dataset
-        trial = Trial(config(changes), data, World(rank, size))
+        made = ParetoSetTrial if "pareto_set" in changes else Trial
+        trial = made(config(changes), data, World(rank, size))
         reports[name] = list(trial)
+        if isinstance(trial, ParetoSetTrial):
+            reports[name] += [point.metrics for point in trial.points()]
         weights |= {
             f"{name}/{key}": value.contiguous() for key, value in trial.model.state_dict().items()
         }

@@ -25,7 +25,7 @@ def test_parts_move_by_their_scaled_learning_rate():
     for multipliers in ({}, {"attention": 0.5, "heads": 4.0}):
         model, other = network(), torch.nn.Parameter(torch.ones(1))
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        groups = scaled_groups(model, multipliers, [other])
+        groups = scaled_groups(model.named_parameters(), multipliers, [other])
         assert sum(len(group["params"]) for group in groups) == len(before) + 1
         optimizer = build_optimizer(schema.TrialConfig(optimizer="sgd").optimizer, groups)
         for group in optimizer.param_groups:
@@ -50,7 +50,7 @@ def test_parts_move_by_their_scaled_learning_rate():
 
 def test_without_multipliers_there_is_one_parameter_group():
     model = network()
-    (group,) = scaled_groups(model, {})
+    (group,) = scaled_groups(model.named_parameters(), {})
     assert all(a is b for a, b in zip(group["params"], model.parameters(), strict=True))
 
 

@@ -1,0 +1,186 @@
+"""A trial that trains the networks of all preferences at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtsearch.balancing import Balancing, build_balancing
+from mtsearch.config.checkpoint_owner import CheckpointOwner
+from mtsearch.config.pareto_sets import ParetoSetConfig
+from mtsearch.config.preferences import check_preference, simplex_grid
+from mtsearch.models import MultiTaskModel, model_macs
+from mtsearch.sparsity import measures
+from mtsearch.training.batch_statistics import measure_statistics_, statistics_batches
+from mtsearch.training.building import build_network
+from mtsearch.training.checkpointed import check_finite
+from mtsearch.training.preference_stream import PreferenceStream
+from mtsearch.training.randomness import fork_rng
+from mtsearch.training.set_steps import TrainedSet
+from mtsearch.training.state import save_state, to_device
+from mtsearch.training.trial import Trial
+from mtsearch.training.weights_line import WeightsLine
+
+_SEED_STEP = 0x9E3779B1  # between the seeds of the vertices, modulo 2^32
+
+
+@dataclass(frozen=True)
+class Point:
+    """The network of one preference.
+
+    Attributes:
+        preference: weight by task.
+        metrics: its report, at the cost of the whole trial.
+        state: the state of a finished `Trial` with this preference and no `pareto_set`, whose
+            network is this one.
+    """
+
+    preference: dict[str, float]
+    metrics: dict[str, Any]
+    state: dict[str, Any]
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """The report, as a trial has them."""
+        return [self.metrics]
+
+    def save(self, folder: Path, owner: CheckpointOwner | None = None) -> None:
+        """Write the state to a folder, from which `Trial.restore` reads it."""
+        save_state(folder, self.state, owner)
+
+
+class ParetoSetTrial(Trial):
+    """Trains a set of networks, one for every preference, and yields some of them as points.
+
+    A report has the metrics of the network of equal preference, which represents the trial for the
+    sampler, the scheduler and `trial.select`; the points are the networks of the selected report.
+    The batch statistics of each network that is measured come from the same training images.
+    """
+
+    def _new_network(self) -> MultiTaskModel:
+        with_seed = [
+            self.config.model_copy(update={"seed": (self.config.seed + k * _SEED_STEP) % 2**32})
+            for k in range(len(self.tasks))
+        ]
+
+        def build(k: int) -> MultiTaskModel:
+            with fork_rng(with_seed[k].seed):
+                return build_network(with_seed[k], self.dataset, self.device, self.world)
+
+        weights = WeightsLine(build, len(self.tasks))
+        stream = PreferenceStream(self._settings.draw, len(self.tasks), self.config.seed)
+        self._pareto_set = TrainedSet(weights, stream, self._balance)
+        return weights.network
+
+    @property
+    def _settings(self) -> ParetoSetConfig:
+        assert self.config.pareto_set is not None
+        return self.config.pareto_set
+
+    def _balance(self, preference: Sequence[float]) -> Balancing:
+        weights = torch.tensor(preference, dtype=torch.float32, device=self.device)
+        return build_balancing(self.config.balancing, weights)
+
+    # ------------------------------------------------------------ networks
+
+    def _represented(self, weights: nn.Module) -> MultiTaskModel:
+        assert isinstance(weights, WeightsLine)
+        return self._network(weights, [1 / len(self.tasks)] * len(self.tasks))
+
+    def _network(self, weights: WeightsLine, preference: Sequence[float]) -> MultiTaskModel:
+        """Return the plain network of a preference with its batch statistics."""
+        model = self._uninitialised_model()
+        model.load_state_dict(weights.state_at(preference))
+        settings, config = self._settings, self.config
+        parts = statistics_batches(
+            self.dataset, self.tasks, self.device, config.batch, settings.statistics, config.seed
+        )
+        measure_statistics_(model, parts, self.device, self._autocast)
+        return model
+
+    def _selected_weights(self) -> WeightsLine:
+        weights = WeightsLine(lambda _: self._uninitialised_model(), len(self.tasks))
+        weights.load_state_dict(to_device(self._selection.best()["model"], self.device))
+        return weights
+
+    def selected_model(
+        self, of: str | None = None, preference: Mapping[str, float] | None = None
+    ) -> MultiTaskModel:
+        """Return the plain network of a preference, in eval mode, from the selected report.
+
+        Args:
+            of: None; a set keeps no weights of single tasks.
+            preference: weight by task, on the simplex; None for equal weights.
+
+        Raises:
+            RuntimeError: there is no report yet.
+            BadInput: `of` is not None, or `preference` names other tasks.
+        """
+        self._selection.best(of)
+        names = [task.name for task in self.tasks]
+        check_preference("preference", preference, names, self.dataset.card.name)
+        weights = preference or dict.fromkeys(names, 1 / len(names))
+        return self._network(self._selected_weights(), [weights[name] for name in names])
+
+    # ------------------------------------------------------------ points
+
+    def points(self) -> Iterator[Point]:
+        """The points of the selected report, in the order of `simplex_grid`. All ranks call this.
+
+        Raises:
+            Diverged: a metric of a point is not finite.
+        """
+        weights, names = self._selected_weights(), [task.name for task in self.tasks]
+        for values in simplex_grid(len(names), self._settings.points):
+            yield self._point(weights, dict(zip(names, values, strict=True)))
+
+    def _point(self, weights: WeightsLine, preference: dict[str, float]) -> Point:
+        network = self._network(weights, list(preference.values()))
+        metrics = {
+            **self.selected,
+            **{f"val/{key}": v for key, v in self._evaluated(network, self._val).items()},
+            **measures(network),
+            "model/macs": model_macs(network, self.dataset.card.shape, skip_zero_rows=True),
+            **{key: v for key, v in self.reports[-1].items() if key.startswith("cost/")},
+        }
+        check_finite(metrics, f"at preference {preference}")
+        plain = self.config.model_copy(update={"preference": preference, "pareto_set": None})
+        return Point(preference, metrics, self._point_state(plain, metrics, network))
+
+    def _point_state(
+        self, plain: Any, metrics: dict[str, Any], network: MultiTaskModel
+    ) -> dict[str, Any]:
+        report = {**metrics, "report": 1}
+        best = {"report": 1, "score": [0.0, 0.0], "model": network.state_dict()}
+        return {
+            **super().state_dict(),
+            "config": plain.model_dump(mode="json"),
+            "reports": [report],
+            "best": best,
+            "phase": len(self.phases) - 1,
+            "epoch": self.phases[-1].epochs,
+            "live": None,
+        }
+
+    # ------------------------------------------------------------ state
+
+    def _live_state(self) -> dict[str, Any]:
+        assert self._pareto_set is not None
+        vertices = self._pareto_set.weights.vertices.state_dict()
+        return {**super()._live_state(), "vertices": vertices}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if state["live"] is not None:
+            assert self._pareto_set is not None
+            vertices = to_device(state["live"]["vertices"], self.device)
+            self._pareto_set.weights.vertices.load_state_dict(vertices)
+
+    def close(self) -> None:
+        super().close()
+        self._pareto_set = None
