@@ -130,13 +130,13 @@ def test_prepared_data_say_what_they_are():
     ("call", "sentence"),
     [
         (lambda: mtsearch.load_space("pareto_c"), "Did you mean `pareto_cm`"),
-        (lambda: mtsearch.load_run("nowhere"), "is no run directory"),
+        (lambda: mtsearch.load_run("nowhere"), "is not a run directory"),
         (lambda: mtsearch.search("pareto_cm", overrides={"trial.lr": 1}), "unknown key"),
         (lambda: mtsearch.prepare_data("multidigit"), "multidigits"),
         (lambda: mtsearch.load_space("pareto_cm", overrides=["trial.seed=3"]), "Found list"),
         (lambda: mtsearch.load_space("pareto_cm", overrides={"data.root": ""}), "has no value"),
         (lambda: mtsearch.resume("x", overrides={"trial.seed": 3}), "cannot change on resume"),
-        (lambda: mtsearch.resume("x", overrides={"plugins": "no.py"}), "is no run directory"),
+        (lambda: mtsearch.resume("x", overrides={"plugins": "no.py"}), "is not a run directory"),
     ],
 )
 def test_bad_input_is_one_sentence(call, sentence):
@@ -165,7 +165,7 @@ def test_single_training_is_resumed(trained):
 def test_single_training_is_no_search_to_the_engine(trained):
     from mtsearch.execution import engine
 
-    with pytest.raises(BadInput, match="holds a single training"):
+    with pytest.raises(BadInput, match="contains a single training"):
         engine.resume(trained.address, {})
 
 
@@ -198,7 +198,7 @@ def test_predict_refuses_numbers_of_another_range(trained):
     for images in (pixels, pixels.astype(np.int64), torch.full((3, 32, 32), torch.nan)):
         with pytest.raises(BadInput, match=r"should be of type uint8, or of floating-point"):
             model.predict(images)
-    with pytest.raises(BadInput, match="should hold paths, arrays or tensors"):
+    with pytest.raises(BadInput, match="should contain paths, arrays or tensors"):
         model.predict([object()])
     scaled = model.predict(pixels / 255)[0]["digit"].probabilities
     assert scaled == pytest.approx(model.predict(pixels.astype(np.uint8))[0]["digit"].probabilities)

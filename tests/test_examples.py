@@ -12,7 +12,7 @@ import mtsearch
 FOLDER = Path(mtsearch.__file__).parent.parent / "examples"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not FOLDER.is_dir(), reason="examples stand in the clone only"),
+    pytest.mark.skipif(not FOLDER.is_dir(), reason="only a clone has the examples"),
 ]
 
 

@@ -66,7 +66,7 @@ class Step:
             )
         if self.present is not None and len(self.present) != len(self.tasks):
             raise ValueError(
-                f"Parameter `present` should hold a value for each of {len(self.tasks)} tasks."
+                f"Parameter `present` should contain a value for each of {len(self.tasks)} tasks."
                 f" Found {self.present}."
             )
 
@@ -100,8 +100,8 @@ class Balancing(ABC):
     """For each entry of the state with values per task, the number of leading axes over the tasks.
     A method with a state must define it to train steps in which a task has no labels."""
     simplex_state: ClassVar[str | None] = None
-    """The entry of the state that holds weights of sum 1. In steps without some of the tasks, the
-    sum of the present tasks' weights stays constant."""
+    """The entry of the state that contains weights of sum 1. In steps without some of the tasks,
+    the sum of the present tasks' weights stays constant."""
 
     def __init__(self, settings: Any, preference: Tensor, coefficient: float) -> None:
         self.settings = settings
@@ -188,7 +188,8 @@ class Balancing(ABC):
         known, found = len(self.task_weights), len(step.losses)
         if found != known and not (self.subsets and found < known):
             raise ValueError(
-                f"Parameter `step` should hold one loss for each of {known} tasks. Found {found}."
+                f"Parameter `step` should contain one loss for each of {known} tasks. Found"
+                f" {found}."
             )
 
     def parameters(self) -> list[nn.Parameter]:
@@ -220,7 +221,8 @@ class Balancing(ABC):
         """Restore a state of `state_dict`. Raises ValueError for the state of another method."""
         if set(state) != set(self.state_dict()):
             raise ValueError(
-                f"State of `{type(self).__name__}` should hold {sorted(self.state_dict())}. Found"
+                f"State of `{type(self).__name__}` should contain {sorted(self.state_dict())}."
+                " Found"
                 f" {sorted(state)}."
             )
 
@@ -267,7 +269,7 @@ def build_balancing(
         or abs(weights.double().sum().item() - 1) > 1e-6
     ):
         raise BadInput(
-            "`trial.preference` should hold one non-negative weight per task and sum to 1. Found"
+            "`trial.preference` should contain one non-negative weight per task and sum to 1. Found"
             f" {weights.tolist()}."
         )
     if not takes_preference(given) and not equal(weights.tolist()):

@@ -62,7 +62,7 @@ class ChebyshevAL(Scalariser):
         first call sets the scale."""
         if len(losses) != len(self.task_weights):
             raise ValueError(
-                f"Parameter `losses` should hold {len(self.task_weights)} losses, one per task."
+                f"Parameter `losses` should contain {len(self.task_weights)} losses, one per task."
                 f" Found {len(losses)}."
             )
         objectives = (
@@ -140,7 +140,7 @@ class ChebyshevAL(Scalariser):
         super().load_state_dict(state)
         if len(state["multipliers"]) != len(self._multipliers):
             raise ValueError(
-                f"State of `ChebyshevAL` should hold {len(self._multipliers)} multipliers. Found"
+                f"State of `ChebyshevAL` should contain {len(self._multipliers)} multipliers. Found"
                 f" {len(state['multipliers'])}."
             )
         self._multipliers = self._multipliers.new_tensor(state["multipliers"])

@@ -87,7 +87,7 @@ class GradientBalancing(Balancing):
             for feature, leaf in zip(step.shared, step.read, strict=True)
         ):
             raise ValueError(
-                "Parameter `read` should hold `feature.detach().requires_grad_()` of each shared"
+                "Parameter `read` should contain `feature.detach().requires_grad_()` of each shared"
                 " feature, which the heads read."
             )
         pairs = [

@@ -68,7 +68,7 @@ def _completion(words: list[str]) -> int:
         return 0
     scripts = {"bash": _BASH, "zsh": _ZSH}
     if shell not in scripts or rest:
-        raise BadInput(f"`{' '.join(words)}` is no shell. {nearest(shell, scripts)}")
+        raise BadInput(f"`{' '.join(words)}` is not a shell. {nearest(shell, scripts)}")
     show(scripts[shell])
     return 0
 

@@ -46,7 +46,7 @@ def _export(words: list[str]) -> int:
     own, rest = split_pairs(words, KEYS)
     if rest:
         key = rest[0].partition("=")[0]
-        raise BadInput(f"`{key}` is no key of the export. {nearest(key, KEYS)}")
+        raise BadInput(f"`{key}` is not a key of the export. {nearest(key, KEYS)}")
     if "run" not in own:
         raise BadInput(
             "`run` is missing. Write, for example, `python -m mtsearch.export"

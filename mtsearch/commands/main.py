@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if words[0] not in COMMANDS:
         found = printable(words[0])
-        sentence = f"`{found}` is no command. {nearest(found, COMMANDS)}"
+        sentence = f"`{found}` is not a command. {nearest(found, COMMANDS)}"
         print(f"mtsearch: {sentence}", file=sys.stderr)
         return 2
     command = importlib.import_module(f"mtsearch.commands.{words[0]}")

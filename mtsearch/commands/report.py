@@ -106,7 +106,7 @@ def _report(words: list[str]) -> int:
     own, rest = split_pairs(words, KEYS)
     if rest:
         raise BadInput(
-            f"`{rest[0]}` is no key of the report. {nearest(rest[0].split('=')[0], KEYS)}"
+            f"`{rest[0]}` is not a key of the report. {nearest(rest[0].split('=')[0], KEYS)}"
         )
     if "run" not in own:
         raise BadInput(
@@ -127,7 +127,7 @@ def _report(words: list[str]) -> int:
             Path(own["reference"]).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInput(
-                f"`reference` is no folder that can be written to: {own['reference']}"
+                f"`reference` is not a folder that can be written to: {own['reference']}"
                 f" ({error.strerror}). Give another one."
             ) from None
     result = write(run, [chosen] if chosen else None)

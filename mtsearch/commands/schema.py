@@ -31,7 +31,7 @@ def _schema(words: list[str]) -> int:
     own, rest = split_pairs(words, ("plugins",))
     if rest:
         key = rest[0].partition("=")[0]
-        raise BadInput(f"`{key}` is no key of the schema. {nearest(key, ('plugins',))}")
+        raise BadInput(f"`{key}` is not a key of the schema. {nearest(key, ('plugins',))}")
     load_plugins(parse_plugins(own["plugins"]) if own else ())
     show(json.dumps(space_schema(), indent=1, ensure_ascii=False))
     return 0

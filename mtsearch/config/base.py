@@ -135,7 +135,7 @@ def _leaf_types(annotation: Hashable) -> frozenset[Any]:
 @dataclass(frozen=True)
 class Named:
     """Marks a field that takes ``name`` or ``{name: ..., settings}`` of a registered method and
-    holds that method's settings: ``Annotated[MethodConfig, Named("balancing")]``.
+    contains that method's settings: ``Annotated[MethodConfig, Named("balancing")]``.
 
     Args:
         kind: of the method, as in `mtsearch.config.registry.method`.

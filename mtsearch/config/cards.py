@@ -58,7 +58,7 @@ class TaskCard(Model):
     def _classes_match(self) -> TaskCard:
         if self.classes and len(self.classes) != self.outputs:
             raise ValueError(
-                f"`classes` should hold `outputs` names. Found {len(self.classes)} for outputs ="
+                f"`classes` should contain `outputs` names. Found {len(self.classes)} for outputs ="
                 f" {self.outputs}"
             )
         return self
@@ -68,7 +68,7 @@ class DatasetCard(Model):
     """A dataset as a file `datasets/<name>.yaml` describes it.
 
     `source` is read by the builder named in it (see `mtsearch.data`); `sample` names the embedded
-    dataset that stands in when no data root was given.
+    dataset that is used when no data root was given.
     """
 
     name: str

@@ -24,7 +24,7 @@ class CheckpointOwner:
     required: bool = True
 
     def stored(self) -> dict[str, str]:
-        """What a checkpoint holds of it."""
+        """What a checkpoint contains of it."""
         return {"run": self.run, "trial": self.trial, "config": self.config}
 
     def to_dict(self) -> dict[str, Any]:

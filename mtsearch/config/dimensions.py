@@ -1,6 +1,6 @@
 """Search dimensions: values of the trial's tree that a sampler draws.
 
-A mapping is a dimension when it holds exactly one of ``choice``, ``uniform``, ``loguniform``,
+A mapping is a dimension when it contains exactly one of ``choice``, ``uniform``, ``loguniform``,
 ``int``, ``simplex`` and, beside it, ``default``. An option of a choice may be a mapping with
 dimensions of its own; these are drawn only when that option is.
 """

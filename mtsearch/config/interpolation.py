@@ -52,13 +52,13 @@ class _Resolver:
             return self._value(whole[1].strip(), path)
         text = _MARK.sub(lambda found: self._text(found[1].strip(), path), node)
         if "${" in node and text == node:
-            self._refuse(path, f"`{node}` is no reference")
+            self._refuse(path, f"`{node}` is not a reference")
         return text
 
     def _text(self, reference: str, path: str) -> str:
         value = self._value(reference, path)
         if isinstance(value, dict | list) or value is None:
-            self._refuse(path, f"`{reference}` is no text or number")
+            self._refuse(path, f"`{reference}` is neither text nor a number")
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     def _value(self, reference: str, path: str) -> Any:
@@ -82,7 +82,7 @@ class _Resolver:
         if sign:
             arguments = [part.strip() for part in rest.split(",")]
             if function != "preferences" or len(arguments) != 3:
-                self._refuse(path, f"`{reference}` is no reference")
+                self._refuse(path, f"`{reference}` is not a reference")
             try:
                 return task_preferences(float(arguments[0]), arguments[1], arguments[2])
             except ValueError as error:

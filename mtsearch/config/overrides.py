@@ -28,7 +28,7 @@ def split_pairs(pairs: Sequence[str], known: Sequence[str]) -> tuple[dict[str, s
 
     Raises:
         BadInput: a word has no ``=``, a value is empty (as ``data.root=$DATA`` is where the
-            variable is not set) or holds a secret, or an own key is given twice. Of an override
+            variable is not set) or contains a secret, or an own key is given twice. Of an override
             that is given twice the last value counts.
     """
     own: dict[str, str] = {}
@@ -37,7 +37,8 @@ def split_pairs(pairs: Sequence[str], known: Sequence[str]) -> tuple[dict[str, s
         key, sign, value = pair.partition("=")
         if not sign and pair.startswith("-"):
             raise BadInput(
-                f"`{pair}` is no option that goes with key=value. Leave it out; `--help` lists the"
+                f"`{pair}` is not an option that goes with key=value. Leave it out; `--help`"
+                " lists the"
                 " options."
             )
         if not sign or not key:
@@ -64,7 +65,9 @@ def parse_override(pair: str) -> dict[str, Any]:
     key, _, value = pair.partition("=")
     path = key.split(".")
     if not all(path):
-        raise BadInput(f"`{key}` is no key path. Write, for example, `trial.optimizer.lr=0.001`.")
+        raise BadInput(
+            f"`{key}` is not a key path. Write, for example, `trial.optimizer.lr=0.001`."
+        )
     tree: Any = parse_value(key, value, text_kind(path))
     for part in reversed(path):
         tree = {part: tree}
@@ -95,7 +98,7 @@ def parse_value(key: str, value: str, kind: str | None = None) -> Any:
             YAML.
 
     Raises:
-        BadInput: the value is no valid YAML, or has a comment.
+        BadInput: the value is not valid YAML, or has a comment.
     """
     what = f"the value of `{key}`"
     if kind is not None:
@@ -111,9 +114,11 @@ def parse_value(key: str, value: str, kind: str | None = None) -> Any:
     try:
         parsed = parse_inline(value, what)
     except BadInput as error:
-        if "is no valid YAML" not in str(error):
+        if "is not valid YAML" not in str(error):
             raise
-        raise BadInput(f"{what} is no valid YAML: {value!r}. Quote it: '{key}=\"text\"'.") from None
+        raise BadInput(
+            f"{what} is not valid YAML: {value!r}. Quote it: '{key}=\"text\"'."
+        ) from None
     if isinstance(parsed, dict):
         for name, part in parsed.items():
             if part is None and ":" in str(name):

@@ -37,7 +37,7 @@ def is_file(entry: str) -> bool:
 def absolute_plugins(entries: Any, folder: Path | None = None) -> list[str]:
     """The entries of a `plugins` key, the files by their absolute paths: beside `folder`'s files if
     they are there, else from the working folder. So the run directory that keeps them is understood
-    from any folder. Raises BadInput for what is no list of names.
+    from any folder. Raises BadInput for what is not a list of names.
     """
     if isinstance(entries, str):
         entries = [entries]
@@ -61,10 +61,10 @@ def parse_plugins(text: str) -> list[str]:
     try:
         return absolute_plugins(parse_inline(text, "the value of `plugins`"))
     except BadInput as error:
-        if "is no valid YAML" not in str(error):
+        if "is not valid YAML" not in str(error):
             raise
         raise BadInput(
-            f"the value of `plugins` is no valid YAML: {text!r}. Write, for example,"
+            f"the value of `plugins` is not valid YAML: {text!r}. Write, for example,"
             " `plugins=[my_methods.py]`."
         ) from None
 
@@ -111,7 +111,7 @@ def checksums(entries: Iterable[str]) -> dict[str, str]:
 
 
 def code_of(cls: type) -> str | None:
-    """The SHA-256 of the file that a class from outside the package stands in; None for the
+    """The SHA-256 of the file that a class from outside the package is defined in; None for the
     package's own classes."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if cls.__module__.partition(".")[0] == "mtsearch" or not file or not Path(file).is_file():

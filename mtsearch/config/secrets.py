@@ -51,22 +51,23 @@ def find_secret(text: str) -> str | None:
 
 
 def refuse_secrets(value: Any, path: str = "") -> None:
-    """Refuse a setting, or a tree of settings, in which a text holds a secret.
+    """Refuse a setting, or a tree of settings, in which a text contains a secret.
 
     Args:
         value: a text, or mappings and lists of texts. Keys are searched, too.
         path: the key of the setting.
 
     Raises:
-        BadInput: a text holds a secret. The sentence names the key and does not repeat the secret.
+        BadInput: a text contains a secret. The sentence names the key and does not repeat the
+        secret.
     """
     if isinstance(value, str):
         if kind := find_secret(value):
-            raise BadInput(f"`{path}` holds {kind}. {_ADVICE}.")
+            raise BadInput(f"`{path}` contains {kind}. {_ADVICE}.")
     elif isinstance(value, Mapping):
         for key, part in value.items():
             if kind := find_secret(str(key)):
-                raise BadInput(f"a key of `{path or 'the space'}` holds {kind}. {_ADVICE}.")
+                raise BadInput(f"a key of `{path or 'the space'}` contains {kind}. {_ADVICE}.")
             refuse_secrets(part, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list | tuple):
         for number, part in enumerate(value):

@@ -90,7 +90,7 @@ class Space:
         """Load the plug-ins of a merged tree, as a YAML file holds it, and validate it.
 
         Raises:
-            BadInput: the tree is not valid, or a text in it holds a secret.
+            BadInput: the tree is not valid, or a text in it contains a secret.
         """
         raw = dict(raw)
         refuse_secrets(raw)
@@ -226,7 +226,7 @@ class Space:
             plugins: modules and files in place of the text's own, where these have moved.
 
         Raises:
-            BadInput: the text is no valid space.
+            BadInput: the text is not a valid space.
         """
         raw = parse_yaml(text, "the configuration")
         if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
@@ -298,7 +298,7 @@ def population_target(
         where: the key path of the trial, for the error sentence.
 
     Raises:
-        BadInput: `target` is no task of the dataset, or is None where the dataset has several.
+        BadInput: `target` is not a task of the dataset, or is None where the dataset has several.
     """
     if target is None and len(tasks) == 1:
         return tasks[0]

@@ -29,7 +29,7 @@ class Epochs(Model):
     @model_validator(mode="after")
     def _some(self) -> Epochs:
         if self.search + self.retrain == 0:
-            raise ValueError("should hold at least one epoch. Found search = 0, retrain = 0")
+            raise ValueError("should contain at least one epoch. Found search = 0, retrain = 0")
         return self
 
 
@@ -149,7 +149,7 @@ class TrialConfig(Model):
 
     @property
     def mto(self) -> MTOConfig:
-        """The population's settings. Raises ValueError where the trial is no population."""
+        """The population's settings. Raises ValueError where the trial is not a population."""
         if self.population is None:
             raise ValueError("Parameter `population` should be set. Found `population = None`.")
         return self.population

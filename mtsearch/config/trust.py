@@ -2,7 +2,7 @@
 
 A run directory may come from anybody, and what it says about itself proves nothing. Its plug-ins
 are loaded where an installed package provides them as an entry point, or where a private file of
-this user, written when the run began on this machine, holds the same run, files and checksums.
+this user, written when the run began on this machine, contains the same run, files and checksums.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def error_sentence(
             else ("most", found["ctx"]["max_length"])
         )
         text = (
-            f"should hold at {bound} {count} entr{'y' if count == 1 else 'ies'}. Found"
+            f"should contain at {bound} {count} entr{'y' if count == 1 else 'ies'}. Found"
             f" {format_value(value)}"
         )
     elif found["loc"][-1:] == ("[key]",):

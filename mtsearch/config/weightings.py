@@ -87,7 +87,7 @@ class DualProjConfig(Weighting):
 
 @method("balancing", "config", "mtsearch.balancing.conflict_free:ConFIG")
 class ConFIGConfig(Weighting):
-    """The direction whose cosines with the gradients stand in the proportion of the preference (Liu
+    """The direction whose cosines with the gradients are proportional to the preference (Liu
     et al. 2024)."""
 
     takes_preference: ClassVar[bool] = True

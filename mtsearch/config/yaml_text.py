@@ -53,13 +53,13 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
         what: the subject of the error sentence, such as ``the space pareto_cm``.
 
     Raises:
-        BadInput: the path is no regular file, the file cannot be read, is too large, or holds
+        BadInput: the path is not a regular file, the file cannot be read, is too large, or holds
             bytes that are not UTF-8 text.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its name is no valid path"
+        reason = error.strerror if isinstance(error, OSError) else "its name is not a valid path"
         raise BadInput(f"{what} cannot be read: {reason}. Give another file.") from None
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
@@ -94,16 +94,18 @@ def parse_yaml(text: str, what: str) -> Any:
         what: the subject of the error sentence, such as ``the space pareto_cm``.
 
     Raises:
-        BadInput: the text is no YAML, or breaks one of the rules of this module.
+        BadInput: the text is not YAML, or breaks one of the rules of this module.
     """
     builder = _Builder(what)
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
     except yaml.YAMLError as error:
-        raise BadInput(f"{what} is no valid YAML: {_reason(error)}.") from None
+        raise BadInput(f"{what} is not valid YAML: {_reason(error)}.") from None
     except (UnicodeEncodeError, RecursionError):
-        raise BadInput(f"{what} is no valid YAML: it holds characters that are no text.") from None
+        raise BadInput(
+            f"{what} is not valid YAML: it contains characters that are not text."
+        ) from None
     return builder.value
 
 
@@ -181,7 +183,7 @@ class _Builder:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                self._refuse(event, "holds several documents. Keep one")
+                self._refuse(event, "contains several documents. Keep one")
         elif isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event)
             self._add(value, event)

@@ -17,7 +17,7 @@ def check_split(card: DatasetCard, name: str, arrays: SplitArrays) -> None:
     """Raise `BadInput` where the arrays of a split do not fit the card."""
     if not len(arrays.images) or arrays.images.shape[1:] != card.shape:
         raise BadInput(
-            f"The {name} split of `{card.name}` should hold images of shape {card.shape}. Found"
+            f"The {name} split of `{card.name}` should contain images of shape {card.shape}. Found"
             f" {arrays.images.shape}; correct the data card."
         )
     for task, labels in zip(card.tasks, arrays.labels, strict=True):

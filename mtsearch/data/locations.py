@@ -43,7 +43,7 @@ def configured_root(data: DataConfig) -> tuple[Path, str] | None:
     path = path.expanduser().resolve()
     if not path.is_dir():
         raise BadInput(
-            f"`{how}` should be a folder that holds the data. Found"
+            f"`{how}` should be a folder that contains the data. Found"
             f" {'a file' if path.exists() else 'nothing'} there; give another one."
         )
     return path, how

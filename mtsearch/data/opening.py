@@ -69,7 +69,7 @@ def _resolve(data: DataConfig) -> Resolved:
         sample,
         found.root,
         found.store,
-        f"{found.label.removesuffix(')')}; stands in for {card.name})",
+        f"{found.label.removesuffix(')')}; used in place of {card.name})",
         found.checksum,
     )
 
@@ -161,7 +161,7 @@ def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved
     chosen, missing = source.choose(found)
     if missing:
         raise BadInput(
-            f"{where} holds no {' and no '.join(missing)}, which `{card.name}` is made"
+            f"{where} contains no {' and no '.join(missing)}, which `{card.name}` is made"
             f" of{_explain(card, root, missing)}; {card.how_to_get.strip().rstrip('.')}."
         )
     return Resolved(card, root, place, dataset_label(card, chosen, data.fold), None)

@@ -203,7 +203,7 @@ def _usage(card: Mapping[str, Any]) -> str:
             "",
         ]
     return "\n".join(
-        [*lines, "`model.safetensors` holds the same weights by layer name, for other runtimes."]
+        [*lines, "`model.safetensors` contains the same weights by layer name, for other runtimes."]
     )
 
 

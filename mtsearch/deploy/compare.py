@@ -78,7 +78,7 @@ def first_difference(expected: Any, found: Any, tolerance: float) -> str | None:
     elif hasattr(expected, "__dataclass_fields__"):
         return first_difference(vars(expected), vars(found), tolerance)
     else:
-        return None if expected == found else "an output that is no tensor differs"
+        return None if expected == found else "an output that is not a tensor differs"
     for pair in pairs:
         difference = first_difference(*pair, tolerance)
         if difference is not None:

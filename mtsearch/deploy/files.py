@@ -22,7 +22,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     is removed when it fails.
 
     Raises:
-        BadInput: `out` exists and is no earlier export, or is a folder that cannot be made.
+        BadInput: `out` exists and is not an earlier export, or is a folder that cannot be made.
     """
     if (
         out.exists()
@@ -30,7 +30,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         and not (out.is_dir() and not any(out.iterdir()))
     ):
         raise BadInput(
-            f"`out={out}` exists and is no earlier export; choose another folder or remove it."
+            f"`out={out}` exists and is not an earlier export; choose another folder or remove it."
         )
     out = out.resolve()
     fresh = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
@@ -41,7 +41,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise BadInput(
-            f"`out={out}` is no folder that can be made ({error.strerror}); choose another one."
+            f"`out={out}` is not a folder that can be made ({error.strerror}); choose another one."
         ) from None
     try:
         yield fresh

@@ -67,8 +67,8 @@ def export_module(
         The folder, the sizes before and after, and notes.
 
     Raises:
-        BadInput: `to` is something else than an export, `example` is no batch, or the packages for
-            `onnx` are not installed.
+        BadInput: `to` is something else than an export, `example` is not a batch, or the packages
+            for `onnx` are not installed.
         RuntimeError: torch cannot export the network, or an exported program differs from it.
 
     Example::

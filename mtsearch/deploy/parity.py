@@ -29,7 +29,7 @@ def check_parity(
     expected output.
 
     Raises:
-        RuntimeError: a relative difference above `tolerance`, or an output that is no finite
+        RuntimeError: a relative difference above `tolerance`, or an output that is not a finite
             number; the sentence names the task.
     """
     gaps: dict[str, float] = {}

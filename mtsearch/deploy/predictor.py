@@ -131,7 +131,7 @@ class Predictor(nn.Module):
             image = torch.from_numpy(array).movedim(-1, 0)
         if not isinstance(image, Tensor):
             raise BadInput(
-                "`images` should hold paths, arrays or tensors. Found"
+                "`images` should contain paths, arrays or tensors. Found"
                 f" {type(image).__name__}. Convert it, for example with `numpy.asarray`."
             )
         if tuple(image.shape) != self.shape:

@@ -89,7 +89,7 @@ def resume(
     """Continue a run: finished trials are skipped, unfinished ones continue from their last state,
     and the study makes the same proposals.
 
-    `changes` may hold `search.trials`, `search.budget` and `search.slots`, and `data.root`,
+    `changes` may contain `search.trials`, `search.budget` and `search.slots`, and `data.root`,
     `data.store` and `plugins`, which say where this machine has the data and the plug-ins and are
     not recorded. Where nothing is left to do, nothing is changed. Raises BadInput.
     """
@@ -98,7 +98,7 @@ def resume(
     found = open_run(path, changes.get("plugins"), "resume")
     if found.single:
         raise BadInput(
-            f"{found.address} holds a single training. Continue it: {resume_command(found)}"
+            f"{found.address} contains a single training. Continue it: {resume_command(found)}"
         )
     with found.drive() as directory:
         places = {key: value for key, value in changes.items() if key in PLACES}

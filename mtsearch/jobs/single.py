@@ -75,7 +75,7 @@ def resume(path: str | Path, places: Mapping[str, Any], console: Console | None 
     """
     found = open_run(path, places.get("plugins"), "resume")
     if not found.single:
-        raise BadInput(f"{found.address} holds a search. Continue it: {resume_command(found)}")
+        raise BadInput(f"{found.address} contains a search. Continue it: {resume_command(found)}")
     with found.drive() as run:
         space = run.space_with(places)
         _prepare_process(space)

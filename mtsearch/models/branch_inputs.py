@@ -93,7 +93,8 @@ def frozen(settings: schema.NetworkInputConfig, shape: tuple[int, int, int]) -> 
     names = sorted({key.split(".")[1] for key in state if key.startswith("heads.")})
     if len(names) != 1:
         raise BadInput(
-            f"`{settings.weights}` should hold a network of one task, with tensors `trunk...` and"
+            f"`{settings.weights}` should contain a network of one task, with tensors `trunk...`"
+            " and"
             f" `heads.<task>...`. Found the heads {', '.join(names) or 'none'}; export one that was"
             " trained with `architecture: hps` on one restoration."
         )

@@ -32,7 +32,7 @@ def load_weights(path: Path, key: str = "trial.backbone.weights") -> dict[str, T
         The tensors by name.
 
     Raises:
-        BadInput: the file does not exist, cannot be read, or does not hold a state dict.
+        BadInput: the file does not exist, cannot be read, or does not contain a state dict.
     """
     if not path.is_file():
         raise BadInput(

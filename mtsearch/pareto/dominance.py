@@ -17,8 +17,8 @@ from mtsearch.pareto.constraints import Floats, Mask
 def to_minimise(points: ArrayLike, goals: Sequence[str]) -> Floats:
     """The points with every objective to be minimised: maximised columns change their sign.
 
-    `points` has shape (n, k), `goals` holds k words, `min` or `max`. Raises ValueError when they do
-    not fit.
+    `points` has shape (n, k), `goals` contains k words, `min` or `max`. Raises ValueError when
+    they do not fit.
     """
     array = np.asarray(points, dtype=np.float64)
     if array.size == 0:
@@ -29,7 +29,7 @@ def to_minimise(points: ArrayLike, goals: Sequence[str]) -> Floats:
         )
     if unknown := set(goals) - {"min", "max"}:
         raise ValueError(
-            f"Parameter `goals` should hold `min` and `max` only. Found {sorted(unknown)}."
+            f"Parameter `goals` should contain `min` and `max` only. Found {sorted(unknown)}."
         )
     return array * np.where(np.asarray(goals) == "max", -1.0, 1.0)
 

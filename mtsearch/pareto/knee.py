@@ -68,7 +68,7 @@ def by_preference(points: ArrayLike, goals: Sequence[str], weights: Sequence[flo
     """
     front = np.flatnonzero(non_dominated(points, goals))
     if not len(front):
-        raise ValueError("Parameter `points` should hold a finite point. Found none.")
+        raise ValueError("Parameter `points` should contain a finite point. Found none.")
     scaled = normalised(np.asarray(points, dtype=np.float64)[front], goals)
     weighted = scaled * np.asarray(weights, dtype=np.float64)
     return int(

@@ -23,8 +23,8 @@ class Reference:
     `values` has one number per objective; `origins` says where each comes from: ``objective`` (set
     in the space), ``metric`` (the metric's own worst value) or ``worst seen`` (no worst value
     exists: the worst of the points and a tenth of their range beyond it, so that extreme points
-    count; Ishibuchi et al. 2018). `ideals` holds the best possible values, None where a metric has
-    none.
+    count; Ishibuchi et al. 2018). `ideals` contains the best possible values, None where a metric
+    has none.
     """
 
     values: tuple[float, ...]

@@ -49,7 +49,7 @@ def front_table(result: SearchResult) -> RenderableType:
 
 
 def print_front(result: SearchResult, console: Console | None = None) -> None:
-    """Print `front_table`; where the output is no terminal it is 200 columns wide."""
+    """Print `front_table`; where the output is not a terminal it is 200 columns wide."""
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=200)

@@ -23,8 +23,8 @@ def pack(folder: Path, path: Path) -> None:
 def unpack(path: Path, folder: Path, name: str) -> None:
     """Replace `folder` by the files of an archive that `pack` wrote.
 
-    Raises BadInput where the archive is damaged or holds what no checkpoint holds: folders, other
-    paths than plain file names, compressed files.
+    Raises BadInput where the archive is damaged or contains what no checkpoint holds: folders,
+    other paths than plain file names, compressed files.
     """
     fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     fresh.mkdir()
@@ -48,8 +48,8 @@ def _check_members(archive: zipfile.ZipFile, size: int) -> None:
     for member in members:
         name = member.filename
         if Path(name).name != name or name in ("", ".", "..") or "\\" in name:
-            raise ValueError(f"it holds {name!r}, which is no plain file name")
+            raise ValueError(f"it contains {name!r}, which is not a plain file name")
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise ValueError(f"it holds {name!r} compressed")
+            raise ValueError(f"it contains {name!r} compressed")
     if sum(member.file_size for member in members) > size:
         raise ValueError("its files are larger than the archive")

@@ -71,7 +71,7 @@ class FolderCheckpoints:
         self._folder = folder
 
     def find(self) -> Path:
-        """The folder that holds the checkpoint, if there is one."""
+        """The folder that contains the checkpoint, if there is one."""
         return self._folder
 
     def save(self, trial: Any, owner: CheckpointOwner | None, last: bool) -> None:

@@ -65,7 +65,7 @@ class RunDirectory:
         storage: where the run is kept; None for `path` itself.
 
     Raises:
-        BadInput: `path` is no run directory, or it holds a link.
+        BadInput: `path` is not a run directory, or it contains a link.
     """
 
     def __init__(
@@ -91,18 +91,19 @@ class RunDirectory:
                 else "A run prints its directory as its last line, `run: PATH`."
             )
             raise BadInput(
-                f"{self.path} is no run directory: it holds no {CONFIG} and {EVENTS}. {hint}"
+                f"{self.path} is not a run directory: it contains no {CONFIG} and {EVENTS}. {hint}"
             )
         check_links(self.path)
 
     def _first_event(self) -> RunState:
-        """The state after the first event, which holds the run's id."""
+        """The state after the first event, which contains the run's id."""
         state, reader = RunState(), EventReader(self.events_path)
         for event in reader.read_new():
             _fold(state, event, reader)
             return state
         raise BadInput(
-            f"{self.address} is no run directory: its {EVENTS} holds no event. Restore the file"
+            f"{self.address} is not a run directory: its {EVENTS} contains no event. Restore the"
+            " file"
             " from a copy, or start a new run."
         )
 
@@ -172,7 +173,9 @@ class RunDirectory:
                 f"{path} cannot be read: {reason}. Restore the file from a copy."
             ) from None
         if not isinstance(tree, dict):
-            raise BadInput(f"{path} holds no configuration of a run. Restore the file from a copy.")
+            raise BadInput(
+                f"{path} contains no configuration of a run. Restore the file from a copy."
+            )
         began = self._began.config_sha256
         if began is not None and began != hashlib.sha256(data).hexdigest():
             raise BadInput(
@@ -218,7 +221,9 @@ class RunDirectory:
                 " copy."
             ) from None
         if not isinstance(found, dict):
-            raise BadInput(f"{path} holds no description of a run. Restore the file from a copy.")
+            raise BadInput(
+                f"{path} contains no description of a run. Restore the file from a copy."
+            )
         return found
 
     def events(self) -> Iterator[dict[str, Any]]:
@@ -268,7 +273,7 @@ class RunDirectory:
         return self.path / CHECKPOINTS / trial
 
     def fetch_checkpoint(self, trial: str) -> Path:
-        """A local folder that holds the checkpoint of a trial, if it keeps one."""
+        """A local folder that contains the checkpoint of a trial, if it keeps one."""
         return self.storage.fetch_checkpoint(trial, self.state().trials[trial].config)
 
 
@@ -281,7 +286,7 @@ def _fold(state: RunState, event: Mapping[str, Any], reader: EventReader) -> Non
     if reader.line == 1 and event["event"] != "run":
         kind = printable(event["event"][:20])
         raise BadInput(
-            f"line 1 of {reader.path} is no beginning of a run: it is a `{kind}` event. Restore the"
+            f"line 1 of {reader.path} does not begin a run: it is a `{kind}` event. Restore the"
             " file from a copy."
         )
     state.fold(event, reader.line)

@@ -66,7 +66,7 @@ class DrivenRun(RunDirectory):
         return [*self.storage.pop_messages(), *new]
 
     def on_store_error(self, problem: str | None) -> None:
-        """Note that a job could not upload its checkpoint; None is no problem."""
+        """Note that a job could not upload its checkpoint; None is not a problem."""
         if problem is not None:
             line = f"{problem} The checkpoint waits on its machine."
             if line not in self._problems:

@@ -107,6 +107,6 @@ def check_event(event: Mapping[str, Any]) -> None:
 def _check_start(event: Mapping[str, Any]) -> None:
     name, control = event["trial"], event.get("control")
     if event["kind"] == "search" and (not is_search_name(name) or control is not None):
-        raise ValueError("its `trial` is no name of a search trial")
+        raise ValueError("its `trial` is not the name of a search trial")
     if event["kind"] == "control" and (not is_control_name(name) or control not in (None, name)):
-        raise ValueError("its `trial` is no name of a control")
+        raise ValueError("its `trial` is not the name of a control")

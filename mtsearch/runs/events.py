@@ -207,11 +207,11 @@ class EventReader:
         try:
             entry = json.loads(line, parse_constant=_refuse_constant)
             if not isinstance(entry["event"], str):
-                raise TypeError("`event` is no text")
+                raise TypeError("`event` is not text")
             _check_bounds(entry, _DEEPEST)
         except (ValueError, KeyError, TypeError, RecursionError):
             raise BadInput(
-                f"line {self.line} of {self.path} is no event of a run. Restore the file from a"
+                f"line {self.line} of {self.path} is not an event of a run. Restore the file from a"
                 " copy or remove that line."
             ) from None
         schema = entry.get("schema", 1)

@@ -60,7 +60,7 @@ def new_run_name() -> str:
 
 def results_folder(space: Space, root: str | Path | None = None) -> Path:
     """The folder of a space's runs, created where it does not exist. Raises BadInput where it
-    cannot be created, or holds the run that `results.run` names."""
+    cannot be created, or contains the run that `results.run` names."""
     parent = runs_folder(space, root)
     with _refused(root if root is not None else space.config.results.root):
         parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def _refused(folder: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BadInput(
-            f"`results.root` is no folder that results can be written to: {folder}"
+            f"`results.root` is not a folder that results can be written to: {folder}"
             f" ({error.strerror}). Give another."
         ) from None
 

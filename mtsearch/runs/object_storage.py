@@ -79,7 +79,7 @@ class ObjectStorage:
             (folder / EVENTS).write_bytes(read_segments(self.store))
         except Missing as error:
             hint = "A run prints its address as its last line, `run: URL`."
-            raise BadInput(f"{self.store.url} is no run directory: {error} {hint}") from None
+            raise BadInput(f"{self.store.url} is not a run directory: {error} {hint}") from None
         except StoreError as error:
             raise BadInput(f"the run cannot be read: {error}") from None
 

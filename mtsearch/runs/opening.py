@@ -35,7 +35,8 @@ def check_results(space: Space) -> None:
     protocol = root.partition(":")[0]
     if root.startswith(f"{protocol}:/") and not is_url(root) and protocol in PROTOCOLS:
         raise BadInput(
-            f"`results.root={root}` is no URL, as `{protocol}:` should be followed by two slashes."
+            f"`results.root={root}` is not a URL, as `{protocol}:` should be followed by two"
+            " slashes."
             f" Write {protocol}://BUCKET/PREFIX, or ./{root} for a folder of that name."
         )
     if is_url(root):

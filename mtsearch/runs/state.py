@@ -95,7 +95,7 @@ class RunState:
 
     def _check_order(self, event: Mapping[str, Any]) -> None:
         """Raises ValueError where an event of the right form contradicts those before it. What logs
-        of schema 1 may hold is accepted in them."""
+        of schema 1 may contain is accepted in them."""
         kind = event["event"]
         if kind == "run":
             if self.started is not None:
@@ -118,7 +118,9 @@ class RunState:
             selected = event.get("selected")
             if trial.state == "running" and selected is not None:
                 if selected not in trial.reports:
-                    raise ValueError(f"its `selected` is {selected}, which is no report before it")
+                    raise ValueError(
+                        f"its `selected` is {selected}, which is not a report before it"
+                    )
             elif trial.state == "running" and event["state"] == "done":
                 raise ValueError("it lacks `selected`")
             elif trial.state != "running" and self.schema > 1:

@@ -65,7 +65,8 @@ class RunStorage(Protocol):
         """Where the job of a trial keeps its checkpoint, and whether one is expected."""
 
     def fetch_checkpoint(self, trial: str, config: Mapping[str, Any]) -> Path:
-        """A local folder that holds the checkpoint of a trial, if there is one. Raises BadInput."""
+        """A local folder that contains the checkpoint of a trial, if there is one.
+        Raises BadInput."""
 
     def delete_checkpoint(self, trial: str) -> None:
         """Delete the checkpoint of a trial, if there is one."""
@@ -150,16 +151,16 @@ class FolderStorage:
 
 
 def check_links(path: Path) -> None:
-    """Raises BadInput where a run directory holds a symbolic link, through which files outside it
-    could be read, written or deleted. Links that `wandb` makes within its own folder are allowed.
-    """
+    """Raises BadInput where a run directory contains a symbolic link, through which files outside
+    it could be read, written or deleted. Links of `wandb` within its own folder are allowed."""
     inside = path.resolve() / "wandb"
     for folder, folders, files in os.walk(path, followlinks=False):
         for name in (*folders, *files):
             found = Path(folder, name)
             if found.is_symlink() and not found.resolve().is_relative_to(inside):
                 raise BadInput(
-                    f"{path} holds a link, {found.relative_to(path)}, and a run has none. Replace"
+                    f"{path} contains a link, {found.relative_to(path)}, and a run has none."
+                    " Replace"
                     " it by what it points to, or remove it."
                 )
 

@@ -203,7 +203,8 @@ def read_segments(store: Store) -> bytes:
         head, body = _head(text), text.partition(b"\n")[2]
         if head is None or head["bytes"] != len(body) or key != _key(head["segment"]):
             raise BadInput(
-                f"{store.url}/{key} is damaged: it holds {len(body)} bytes, not what was written."
+                f"{store.url}/{key} is damaged: it contains {len(body)} bytes, not what was"
+                " written."
                 " Restore it from a copy."
             )
         bodies.append(body)

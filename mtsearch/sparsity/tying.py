@@ -12,7 +12,7 @@ from mtsearch.sparsity.structure import Structure
 class Tie(nn.Module):
     """``weight[:, i] = U[:, g(i)]``, and exactly zero where ``g(i) = -1``.
 
-    `U` (out, c, ...) holds the unique rows on axis 1; the gradient of one is the sum of its
+    `U` (out, c, ...) contains the unique rows on axis 1; the gradient of one is the sum of its
     members'. Works at every step and with any optimiser.
     """
 

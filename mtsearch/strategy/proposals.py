@@ -120,7 +120,7 @@ def new_parameters(
     configurations are known.
 
     Args:
-        study: holds the trials before.
+        study: the study, with all earlier trials.
         trial: the new one, without parameters.
         space: what is searched.
         known: keys (`configuration_key`) of the configurations so far.

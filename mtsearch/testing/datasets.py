@@ -47,7 +47,7 @@ class DatasetConformance:
         assert set(dataset.splits) == set(SPLITS)
         for name, split in dataset.splits.items():
             assert len(split) and split.images.dtype == torch.uint8, (
-                f"{name} should hold images of bytes"
+                f"{name} should contain images of bytes"
             )
             assert tuple(split.images.shape[1:]) == card.shape, (
                 f"{name} should be of shape {card.shape}. Found {split.images.shape[1:]}"

@@ -108,7 +108,7 @@ class CheckpointedTrial(ABC):
 
     @staticmethod
     def saved(folder: Path) -> bool:
-        """Return whether a folder holds a complete state."""
+        """Return whether a folder contains a complete state."""
         return has_state(folder)
 
     def _identity(self) -> dict[str, Any]:

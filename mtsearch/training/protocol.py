@@ -106,7 +106,7 @@ class TrialProtocol(Protocol):
 
     @staticmethod
     def saved(folder: Path) -> bool:
-        """Return whether a folder holds a complete state."""
+        """Return whether a folder contains a complete state."""
         ...
 
     def close(self) -> None:

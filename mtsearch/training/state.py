@@ -31,7 +31,7 @@ _TENSORS, _TREE = "state.safetensors", "state.json"
 
 def save_state(folder: Path, state: dict[str, Any], owner: CheckpointOwner | None = None) -> None:
     """Write a nested tree of tensors and plain values to a folder, atomically: after a crash the
-    folder holds the old or the new state.
+    folder contains the old or the new state.
 
     Args:
         folder: the folder, which is replaced.
@@ -152,7 +152,7 @@ def _check_owner(folder: Path, found: Any, owner: CheckpointOwner | None) -> Non
 
 
 def has_state(folder: Path) -> bool:
-    """Return whether a folder holds a complete state, or its previous version."""
+    """Return whether a folder contains a complete state, or its previous version."""
     return (folder / _TREE).exists() or (_old(folder) / _TREE).exists()
 
 

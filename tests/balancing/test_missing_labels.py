@@ -188,5 +188,5 @@ def test_a_stateful_plugin_must_name_its_task_state():
 
 
 def test_a_mask_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="`present` should hold a value for each of 2 tasks"):
+    with pytest.raises(ValueError, match="`present` should contain a value for each of 2 tasks"):
         Step(torch.ones(2), (0, 1), present=(True,))

@@ -68,6 +68,6 @@ def test_a_step_that_does_not_fit_is_refused():
         shared_parameters=[weight],
     )
     with pytest.raises(
-        ValueError, match=r"`read` should hold `feature.detach\(\).requires_grad_\(\)`"
+        ValueError, match=r"`read` should contain `feature.detach\(\).requires_grad_\(\)`"
     ):
         build_balancing({"name": "upgrad", "level": "feature"}, [0.5, 0.5]).backward(step)

@@ -34,7 +34,7 @@ def test_help_version_and_unknown_commands(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"mtsearch {mtsearch.__version__}\n"
     assert main(["rum"]) == 2
-    assert capsys.readouterr().err == "mtsearch: `rum` is no command. Did you mean `run`?\n"
+    assert capsys.readouterr().err == "mtsearch: `rum` is not a command. Did you mean `run`?\n"
 
 
 def test_python_m_mtsearch_is_the_program():
@@ -114,7 +114,7 @@ COMP_LINE="{line}" COMP_POINT={len(line)}; _mtsearch; echo "${{COMPREPLY[*]}}" "
 
 def test_completion_scripts_are_printed(capsys):
     assert main(["completion", "zsh"]) == 0 and "compdef _mtsearch" in capsys.readouterr().out
-    assert main(["completion", "fish"]) == 2 and "is no shell" in capsys.readouterr().err
+    assert main(["completion", "fish"]) == 2 and "is not a shell" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -94,14 +94,14 @@ def test_writing_twice_changes_no_table(run):
     ("words", "sentence"),
     [
         (["format=html"], "`run` is missing"),
-        (["run=nowhere"], "is no run directory"),
+        (["run=nowhere"], "is not a run directory"),
         (["rum=x"], "Did you mean `run`?"),
         (
             ["somewhere"],
             "arguments are key=value. Found `somewhere`. Write, for example, `run=VALUE`",
         ),
         (["run="], "`run` has no value"),
-        (["run=nowhere", "--force"], "`--force` is no option"),
+        (["run=nowhere", "--force"], "`--force` is not an option"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_code_2(words, sentence, capsys):
@@ -122,7 +122,7 @@ def test_a_reference_that_is_no_folder_is_refused(run, capsys, tmp_path):
     assert main([f"run={run}", f"reference={tmp_path / 'file'}"]) == 2
     said = capsys.readouterr().err
     assert (
-        "`reference` is no folder that can be written to" in said
+        "`reference` is not a folder that can be written to" in said
         and said.count("\n") == 1
         and derived(run) == []
     )

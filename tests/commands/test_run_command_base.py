@@ -19,7 +19,7 @@ def answer(work, *arguments):
 @pytest.mark.parametrize(
     ("raised", "code", "sentence"),
     [
-        (BadInput("`a` is no key."), 2, "mtsearch.export: `a` is no key.\n"),
+        (BadInput("`a` is not a key."), 2, "mtsearch.export: `a` is not a key.\n"),
         (Halt("the disk is full."), 1, "mtsearch.export: the disk is full. Fix this.\n"),
         (FileExistsError("{error} {0}"), 1, "mtsearch.export: not written: {error} {0}\n"),
         (KeyboardInterrupt(), 130, "mtsearch.export: interrupted; start it again.\n"),

@@ -174,7 +174,7 @@ def test_a_resume_refuses_other_keys(train_main, tmp_path):
     code, _, err = train_main(f"resume={made.path}")
     assert (
         code == 2
-        and f"holds a search. Continue it: python -m mtsearch.run resume={made.path}" in err
+        and f"contains a search. Continue it: python -m mtsearch.run resume={made.path}" in err
     )
 
 
@@ -217,7 +217,7 @@ def test_a_resume_refuses_invalid_yaml(tmp_path, capsys):
     made = create_run(space(tmp_path), {"dataset": "sample", "checksum": "abc"}, name="toy")
     assert run_module.main([f"resume={made.path}", "search.trials=["]) == 2
     shown = capsys.readouterr()
-    assert shown.err.count("\n") == 1 and "`search.trials` is no valid YAML" in shown.err
+    assert shown.err.count("\n") == 1 and "`search.trials` is not valid YAML" in shown.err
 
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Plug-ins: imported before a space is held against the schema, found from any folder, refused in
+"""Plug-ins: imported before a space is validated, found from any folder, refused in
 one sentence."""
 
 import os
@@ -179,7 +179,7 @@ def test_installed_packages_bring_plugins_by_entry_points(plugin, tmp_path, monk
     )
 
 
-def test_the_door_lists_the_methods_of_plugins(plugin, capsys):
+def test_list_shows_the_methods_of_plugins(plugin, capsys):
     path = plugin("listed")
     assert main(["--list", f"plugins=[{path}]"]) == 0
     assert "listed" in capsys.readouterr().out

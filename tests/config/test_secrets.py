@@ -55,7 +55,7 @@ def test_harmless_texts_are_taken(text):
 def test_overrides_with_secrets_are_refused(key, capsys):
     assert main(["space=pareto_cm", f"{key}=s3://key:hunter2@bucket/x"]) == 2
     error = capsys.readouterr().err
-    assert f"`{key}` holds a URL with a password" in error and "hunter2" not in error
+    assert f"`{key}` contains a URL with a password" in error and "hunter2" not in error
 
 
 @pytest.mark.parametrize("word", ["resume=s3://a:hunter2@b/c", "space=s3://a:hunter2@b/c"])
@@ -67,10 +67,12 @@ def test_own_keys_with_secrets_are_refused(word, capsys):
 def test_secrets_in_any_setting_of_a_space_are_refused():
     raw = load_space("pareto_cm").raw
     observer = [{"name": "mlflow", "uri": "https://me:hunter2@host"}]
-    with pytest.raises(BadInput, match=r"`monitor\[0\].uri` holds a URL with a password") as caught:
+    with pytest.raises(
+        BadInput, match=r"`monitor\[0\].uri` contains a URL with a password"
+    ) as caught:
         Space({**raw, "monitor": observer})
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(BadInput, match="`notes` holds a URL with a secret"):
+    with pytest.raises(BadInput, match="`notes` contains a URL with a secret"):
         Space({**raw, "notes": "see https://host/?token=hunter2"})
-    with pytest.raises(BadInput, match="a key of `a` holds a URL"):
+    with pytest.raises(BadInput, match="a key of `a` contains a URL"):
         refuse_secrets({"a": {"s3://x:hunter2@y": 1}})

@@ -101,7 +101,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
             "trial.epochs.search=0",
             "with `sparsity.mode = target` should have `epochs.search` of at least 1. Found 0.",
         ),
-        ("a..b=3", "`a..b` is no key path."),
+        ("a..b=3", "`a..b` is not a key path."),
         ("objectives=[]", "`objectives` should name at least one metric."),
         ("search.sampler=tpee", "`search.sampler.name` is unknown: 'tpee'. Did you mean `tpe`?"),
         (
@@ -160,7 +160,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
         ),
         (
             "trial.optimizer.betas=[0.9, 0.9, 0.9]",
-            "`trial.optimizer.betas` should hold at most 2 entries. Found [0.9, 0.9, 0.9].",
+            "`trial.optimizer.betas` should contain at most 2 entries. Found [0.9, 0.9, 0.9].",
         ),
         (
             "trial.optimizer=null",

@@ -70,10 +70,10 @@ def _bomb(width=10, depth=9):
         ("!!python/object/apply:os.system [ls]", "has a tag"),
         ("!!int 8", "has a tag"),
         ("? [a]\n: 1", "has a list or mapping as a key"),
-        ("a: 1\n---\nb: 2", "holds several documents"),
-        ("[1", "is no valid YAML"),
-        ("a: \x01", "is no valid YAML"),
-        ("a: \ud800", "is no valid YAML"),
+        ("a: 1\n---\nb: 2", "contains several documents"),
+        ("[1", "is not valid YAML"),
+        ("a: \x01", "is not valid YAML"),
+        ("a: \ud800", "is not valid YAML"),
         ("9" * 401, "has a number of more than 400 characters"),
     ],
 )
@@ -129,7 +129,7 @@ def test_unreadable_files_get_one_sentence(tmp_path):
         "large": "should be a file of at most 1 MiB",
         "loop": "cannot be read: Too many levels of symbolic links",
         "missing": "cannot be read: No such file or directory",
-        "a\0b": "its name is no valid path",
+        "a\0b": "its name is not a valid path",
     }
     for name, sentence in cases.items():
         with pytest.raises(BadInput) as caught:

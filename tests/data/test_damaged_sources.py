@@ -105,7 +105,7 @@ def test_class_without_readable_images_is_refused(root):
 
 def test_classification_with_one_class_is_refused(root):
     (root / "pets" / "cat").rename(root / "cat")
-    refused(root, "holds no Pets.*has all its images in one folder, `dog`")
+    refused(root, "contains no Pets.*has all its images in one folder, `dog`")
     (root / "pets" / "train").mkdir()
     (root / "pets" / "dog").rename(root / "pets" / "train" / "dog")
     (root / "pets" / "test").mkdir()
@@ -124,7 +124,7 @@ def test_first_misfit_is_named(root, name, sentence):
     path = root / "pets" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(image(1))
-    refused(root, f"holds no Pets.*pets {sentence}")
+    refused(root, f"contains no Pets.*pets {sentence}")
 
 
 def test_fifo_is_refused(root):

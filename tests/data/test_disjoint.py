@@ -419,7 +419,7 @@ def test_which_clothes_were_used_is_in_the_label(tmp_path):
 def test_a_root_without_clothes_names_both_sets(tmp_path):
     write_batches(tmp_path / "cifar-10-batches-py")
     with pytest.raises(
-        BadInput, match="holds no FashionRGB or Fashion-MNIST as RGB, 5 classes, which"
+        BadInput, match="contains no FashionRGB or Fashion-MNIST as RGB, 5 classes, which"
     ):
         resolve(DataConfig(dataset="cifar10_fashion", root=tmp_path))
 
@@ -427,7 +427,7 @@ def test_a_root_without_clothes_names_both_sets(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "should hold records"),
+        ("{}", "should contain records"),
         ("[", "is not JSON"),
         ('[["Dress"]]', "should begin with a class's name and a file's name"),
         ('[["Dress", "../../secret.png"]]', "is not in"),
@@ -444,7 +444,7 @@ def test_damaged_lists_are_refused(tmp_path, text, message):
 def test_the_sample_keeps_the_ratio_and_all_tasks(tmp_path):
     assert (
         resolve(DataConfig(dataset="cifar10_fashion", store=tmp_path)).label
-        == "patches10_digits5 (embedded sample; stands in for cifar10_fashion)"
+        == "patches10_digits5 (embedded sample; used in place of cifar10_fashion)"
     )
     dataset = open_dataset(DataConfig(dataset="cifar10_fashion", store=tmp_path))
     images, items = dataset.splits["train"].members
@@ -489,7 +489,7 @@ def test_two_drawn_sets_replace_the_real_ones(tmp_path):
     dataset = open_dataset(DataConfig(dataset="rsscn7_gid_scenes", store=tmp_path, size=16))
     assert (
         dataset.label
-        == "drawn_scenes_two (embedded sample, procedural; stands in for rsscn7_gid_scenes)"
+        == "drawn_scenes_two (embedded sample, procedural; used in place of rsscn7_gid_scenes)"
     )
     train = dataset.splits["train"]
     assert train.members == (600, 300) and train.images.shape[1:] == (3, 16, 16)

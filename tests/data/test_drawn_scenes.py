@@ -63,7 +63,7 @@ def test_drawn_scenes_replace_missing_scene_sets(dataset):
     for name in ("rsscn7", "aid", "ucmerced", "whu_rs19", "nwpu_resisc45"):
         assert (
             resolve(DataConfig(dataset=name)).label
-            == f"drawn_scenes (embedded sample, procedural; stands in for {name})"
+            == f"drawn_scenes (embedded sample, procedural; used in place of {name})"
         )
     for split in dataset.splits.values():
         assert set(split.labels["scene"].tolist()) == set(range(7))

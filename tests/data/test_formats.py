@@ -256,7 +256,7 @@ def test_class_folders_are_read_from_archives(tmp_path, ending, prefix):
     pool, test = read(tmp_path, CIFAR, SHAPE, CLASSES)
     for side, (images, labels) in ((pool, colours(50)), (test, colours(20, 1))):
         assert len(side) == len(images)
-        # The official order is lost: a seeded one stands in its place, and the pairs of image and
+        # The official order is lost: a seeded one replaces it, and the pairs of image and
         # class hold.
         assert {(i.tobytes(), int(c)) for i, c in zip(side.images, side.labels, strict=True)} == {
             (i.tobytes(), int(c)) for i, c in zip(images, labels, strict=True)

@@ -29,12 +29,12 @@ def test_the_key_comes_before_the_environment(tmp_path, monkeypatch):
 def test_sample_replaces_missing_data_with_its_label():
     found = resolve(MM)
     assert found.card.name == "multidigits" and found.card.embedded
-    assert found.label == "multidigits (embedded sample; stands in for multimnist)"
+    assert found.label == "multidigits (embedded sample; used in place of multimnist)"
     assert open_dataset(MM).label == found.label
     assert resolve(DataConfig(dataset="multidigits")).label == "multidigits (embedded sample)"
     assert (
         resolve(DataConfig(dataset="cifar10_mnist")).label
-        == "patches10_digits (embedded sample; stands in for cifar10_mnist)"
+        == "patches10_digits (embedded sample; used in place of cifar10_mnist)"
     )
 
 
@@ -56,14 +56,14 @@ def test_missing_sets_raise_with_download_instructions(tmp_path, monkeypatch, ho
     monkeypatch.setenv("MTSEARCH_DATA", str(tmp_path))
     data = MM if how == "variable" else MM.model_copy(update={"root": tmp_path})
     with pytest.raises(
-        BadInput, match=r"holds no MNIST.*as torchvision's MNIST downloads it"
+        BadInput, match=r"contains no MNIST.*as torchvision's MNIST downloads it"
     ) as caught:
         resolve(data)
     assert ("MTSEARCH_DATA=" if how == "variable" else "data.root=") in str(caught.value) and str(
         caught.value
     ).count(". ") == 0
     write_mnist(tmp_path / "MNIST")
-    with pytest.raises(BadInput, match="holds no CIFAR-10, which"):
+    with pytest.raises(BadInput, match="contains no CIFAR-10, which"):
         resolve(data.model_copy(update={"dataset": "cifar10_mnist"}))
 
 
@@ -74,7 +74,8 @@ def test_raw_folders_of_other_sets_are_not_mnist(tmp_path, name, root):
     write_mnist(tmp_path / "FashionMNIST" / "raw")
     with pytest.raises(
         BadInput,
-        match=r"holds no MNIST, .*FashionMNIST/raw may be of any set while .* is not called MNIST",
+        match=r"contains no MNIST, .*FashionMNIST/raw may be of any set while .* is not called"
+        r" MNIST",
     ) as caught:
         resolve(DataConfig(dataset=name, root=tmp_path / root))
     assert str(caught.value).count(". ") == 0
@@ -89,14 +90,14 @@ def test_a_root_that_is_no_folder_is_refused(tmp_path):
 
 
 def test_sets_without_sample_and_root_are_refused():
-    with pytest.raises(BadInput, match=r"no `data\.root` was given.*holds no MNIST"):
+    with pytest.raises(BadInput, match=r"no `data\.root` was given.*contains no MNIST"):
         resolve(DataConfig(dataset="mnist"))
 
 
 def test_embedded_sets_ignore_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("MTSEARCH_DATA", str(tmp_path))
     assert resolve(DataConfig(dataset="multidigits")).root.name == "sample"
-    with pytest.raises(BadInput, match=r"holds no the sample's digits"):
+    with pytest.raises(BadInput, match=r"contains no the sample's digits"):
         resolve(DataConfig(dataset="multidigits", root=tmp_path))
 
 
@@ -242,7 +243,7 @@ def test_a_users_card_needs_no_code(tmp_path):
         (("name: pets", "name: ../pets"), "as it names folders"),
         (("names: [pets]", "names: []"), "source.images.names"),
         (("names: [pets]", "name: [pets]"), "unknown key `source.images.name`"),
-        (("shape: [3, 32, 32]", "shape: {"), "is no valid YAML"),
+        (("shape: [3, 32, 32]", "shape: {"), "is not valid YAML"),
         (("kind: classification", "kind: clasification"), "Did you mean `classification`"),
     ],
 )
@@ -320,6 +321,6 @@ def test_label_includes_the_limit(tmp_path):
     standing_in = resolve(DataConfig(dataset="gid_mtl15", size=16, limit=5, store=tmp_path))
     assert (
         standing_in.label
-        == "drawn_scenes_masks (embedded sample, procedural; stands in for gid_mtl15), the first 5"
-        " training images"
+        == "drawn_scenes_masks (embedded sample, procedural; used in place of gid_mtl15), the first"
+        " 5 training images"
     )

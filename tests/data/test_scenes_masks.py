@@ -393,7 +393,8 @@ def test_gid_mtl5_itself(tmp_path):
 def test_drawn_scenes_with_masks_stand_in(tmp_path):
     dataset = open_dataset(DataConfig(dataset="gid_mtl15", store=tmp_path))
     assert (
-        dataset.label == "drawn_scenes_masks (embedded sample, procedural; stands in for gid_mtl15)"
+        dataset.label
+        == "drawn_scenes_masks (embedded sample, procedural; used in place of gid_mtl15)"
     )
     assert counts(dataset) == (600, 200, 200)
     for split in dataset.splits.values():

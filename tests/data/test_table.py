@@ -301,7 +301,8 @@ def test_archives_may_have_one_top_folder(tmp_path):
     with pytest.raises(
         BadInput,
         match=(
-            r"holds more/labels.csv and things/labels.csv; say in the data card which one `file` is"
+            r"contains more/labels.csv and things/labels.csv; say in the data card which one"
+            r" `file` is"
         ),
     ):
         open_dataset(config(tmp_path / "c"))
@@ -347,7 +348,7 @@ def test_unsorted_images_need_a_table(tmp_path):
     write_tree(
         tmp_path / "c", {name.removeprefix("things/"): content for name, content in flat.items()}
     )
-    with pytest.raises(BadInput, match="holds no Things"):
+    with pytest.raises(BadInput, match="contains no Things"):
         resolve(DataConfig(dataset=str(tmp_path / "plain.yaml"), root=tmp_path / "c"))
 
 

@@ -51,7 +51,7 @@ def dataset(shape, tasks=TASKS, embedded=False):
         embedded=embedded,
     )
     split = Split(images, {task.name: torch.zeros(40, dtype=torch.int64) for task in tasks})
-    label = "tiny (embedded sample; stands in for huge)" if embedded else "tiny"
+    label = "tiny (embedded sample; used in place of huge)" if embedded else "tiny"
     return Dataset(
         card,
         label,
@@ -152,7 +152,7 @@ def test_the_safetensors_hold_the_weights_of_the_program(exported):
 def test_card_has_data_sizes_metrics_and_checksums(exported):
     model, _, out = exported
     card = json.loads((out / "card.json").read_text())
-    assert card["data"]["used"] == "tiny (embedded sample; stands in for huge)"
+    assert card["data"]["used"] == "tiny (embedded sample; used in place of huge)"
     assert card["data"]["licence"] == "CC0-1.0"
     assert card["preference"] == FACTS["preference"]
     assert card["metrics"]["val/image/error"] == 41.25
@@ -173,7 +173,7 @@ def test_card_has_data_sizes_metrics_and_checksums(exported):
 def test_the_card_for_people_says_the_same(exported):
     text = (exported[2] / "card.md").read_text()
     for part in (
-        "tiny (embedded sample; stands in for huge)",
+        "tiny (embedded sample; used in place of huge)",
         "figures say nothing about the full dataset",
         "image 0.7, digit 0.3",
         "| image/error | 41.25 | 42 |",
@@ -231,7 +231,7 @@ def test_only_earlier_exports_are_replaced(tmp_path):
     with pytest.raises(BadInput, match="no earlier export"):
         export_model(model, dataset(shape), TASKS, precious, {})
     with pytest.raises(
-        BadInput, match=r"is no folder that can be made \(File exists\); choose another"
+        BadInput, match=r"is not a folder that can be made \(File exists\); choose another"
     ):
         export_model(model, dataset(shape), TASKS, precious / "thesis.tex" / "out", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "precious"]

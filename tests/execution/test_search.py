@@ -97,7 +97,7 @@ def test_a_search_trains_tests_and_keeps_the_front(search, undisturbed):
         for name in ("trials.parquet", "history.parquet", "front.parquet", "front.csv", "front.md")
     )
     assert states(run) == [TrialState.COMPLETE] * 5
-    assert "patches10_digits (embedded sample; stands in for cifar10_mnist)" in text
+    assert "patches10_digits (embedded sample; used in place of cifar10_mnist)" in text
     assert os.uname().nodename not in json.dumps(run.environment)
     assert not [
         path

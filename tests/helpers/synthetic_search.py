@@ -16,7 +16,7 @@ OBJECTIVES = (
     Objective(metric="model/density", goal="min"),
 )
 TWO = OBJECTIVES[:2]
-LABEL = "patches10_digits (embedded sample; stands in for cifar10_mnist)"
+LABEL = "patches10_digits (embedded sample; used in place of cifar10_mnist)"
 
 
 def _metrics(split: str, image: float, digit: float) -> dict[str, float]:

@@ -168,5 +168,5 @@ def test_invalid_input_files_and_factors_are_refused(tmp_path):
     with pytest.raises(BadInput, match=r"sides are multiples of it\. Found 12 x 12"):
         built(inputs=({"name": "resampled", "factor": 5},))
     save_file({"trunk.x": torch.zeros(1)}, tmp_path / "headless.safetensors")
-    with pytest.raises(BadInput, match="should hold a network of one task"):
+    with pytest.raises(BadInput, match="should contain a network of one task"):
         built(inputs=({**entry, "weights": tmp_path / "headless.safetensors"},))

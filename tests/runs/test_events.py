@@ -24,7 +24,7 @@ def test_not_finite_numbers_survive_strict_json(tmp_path):
     given_back = log.append("report", trial="0000", metrics=metrics)
     log.close()
     (event,) = read_events(log.path)
-    json.loads(log.path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    json.loads(log.path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert (
         math.isnan(event["metrics"]["a"])
         and event["metrics"]["b"] == math.inf

@@ -85,7 +85,7 @@ def test_servers_without_exclusive_creates_are_detected(store, monkeypatch):
         ("s3://nobucket/x", "names a bucket or folder that does not exist"),
         ("memory://x", "would be lost when its process ends"),
         ("file:///tmp/x", "Write the path without `file://`"),
-        ("sftp://me:secret@host/x", "holds a URL with a password"),
+        ("sftp://me:secret@host/x", "contains a URL with a password"),
         ("gss://bucket", "Did you mean `gs`"),
         ("simplecache::s3://bucket", "no protocol that fsspec knows"),
     ],
@@ -354,7 +354,7 @@ def test_unsent_events_are_found_on_the_same_machine(url, quick, server, monkeyp
 
 
 def test_what_is_no_run_is_refused(url):
-    with pytest.raises(BadInput, match=r"is no run directory: .*config.yaml does not exist"):
+    with pytest.raises(BadInput, match=r"is not a run directory: .*config.yaml does not exist"):
         open_run(f"{url}/toy/none")
 
 

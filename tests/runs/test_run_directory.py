@@ -340,7 +340,7 @@ def test_leftovers_are_removed_except_only_copies(run):
 
 def test_uncreatable_results_folders_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match=r"`results.root` is no folder .*Not a directory"):
+    with pytest.raises(BadInput, match=r"`results.root` is not a folder .*Not a directory"):
         create_run(space(tmp_path / "file" / "below"), {}, name="toy")
 
 

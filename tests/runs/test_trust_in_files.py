@@ -96,7 +96,7 @@ def test_links_inside_runs_are_refused(run, tmp_path, where):
     link = run.path / where
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(victim)
-    with pytest.raises(BadInput, match=rf"holds a link, {where}, and a run has none"):
+    with pytest.raises(BadInput, match=rf"contains a link, {where}, and a run has none"):
         RunDirectory(run.path)
     run.delete_checkpoint("0000")
     run.prune_checkpoints([], ["0000"])
@@ -163,14 +163,16 @@ def test_invalid_events_are_refused_by_line_number(run, how):
 @pytest.mark.parametrize("literal", ["1e999", "NaN", "-Infinity"])
 def test_numbers_that_are_not_json_are_refused(run, literal):
     run.events_path.write_text(run.events_path.read_text().replace(": 1.0}", f": {literal}}}"))
-    with pytest.raises(BadInput, match=r"line 3 of .* is no event of a run"):
+    with pytest.raises(BadInput, match=r"line 3 of .* is not an event of a run"):
         RunDirectory(run.path).rows()
 
 
 @pytest.mark.parametrize("text", ["", '{"event": "run", "ti'])
 def test_empty_logs_are_refused_unchanged(run, text):
     run.events_path.write_text(text)
-    with pytest.raises(BadInput, match=r"is no run directory: its events.jsonl holds no event"):
+    with pytest.raises(
+        BadInput, match=r"is not a run directory: its events.jsonl contains no event"
+    ):
         RunDirectory(run.path)
     assert run.events_path.read_text() == text
 

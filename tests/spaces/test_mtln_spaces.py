@@ -1,4 +1,4 @@
-"""MTLN's spaces fit the data that they name and the drawn scenes that stand in, in all their
+"""MTLN's spaces fit the data that they name and the drawn scenes that replace it, in all their
 profiles."""
 
 import pytest

@@ -114,7 +114,7 @@ class Table(DatasetBuilder):
         ]
         if len(inside) > 1:
             raise BadInput(
-                f"{tree.path} holds {inside[0]} and {inside[1]}; say in the data card which one"
+                f"{tree.path} contains {inside[0]} and {inside[1]}; say in the data card which one"
                 " `file` is."
             )
         if not inside:

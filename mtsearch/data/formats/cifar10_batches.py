@@ -71,7 +71,7 @@ class Cifar10Batches(LabelledImages):
                 )
             if len(rows) != len(classes):
                 raise BadInput(
-                    f"The file {name} in {self.tree.path} holds {len(rows)} images and"
+                    f"The file {name} in {self.tree.path} contains {len(rows)} images and"
                     f" {len(classes)} labels; download cifar-10-python.tar.gz again."
                 )
             images.append(rows.reshape(-1, *_SHAPE).transpose(0, 2, 3, 1))

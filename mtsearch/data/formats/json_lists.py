@@ -102,7 +102,7 @@ class JsonLists(LabelledImages):
             ) from error
         if not isinstance(found, list) or not found:
             raise BadInput(
-                f"The list {name} in {self.tree.path} should hold records of a class and a file."
+                f"The list {name} in {self.tree.path} should contain records of a class and a file."
                 f" Found {type(found).__name__}."
             )
         return found

@@ -15,7 +15,7 @@ def explain_misfit(tree: Tree) -> str:
     images = [file for file in tree.files if is_image(file)]
     if not images:
         if not tree.files:
-            return "holds no files"
+            return "contains no files"
         return f"has no image files ({len(tree.files):,} other files, such as {tree.files[0]})"
     depths = Counter(file.count("/") for file in images)
     usual = depths.most_common(1)[0][0]

@@ -31,7 +31,7 @@ class OtherDataset(Formulation):
             self._label(number, found)
             if found.shape != card.shape:
                 raise BadInput(
-                    f"{place} should hold images of the target's shape {card.shape}. Found"
+                    f"{place} should contain images of the target's shape {card.shape}. Found"
                     f" {found.shape}. Choose another dataset."
                 )
 
