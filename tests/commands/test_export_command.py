@@ -103,7 +103,7 @@ def test_default_pick_is_the_only_trial(run, tmp_path, capsys):
         (["run=RUN", "picks=knee"], "Did you mean `pick`?"),
         (["run=RUN", "pick=kneee"], "`pick` should be"),
         (["run=RUN", "pick=trial:0009"], "0009"),
-        (["run=nowhere"], "no run directory"),
+        (["run=nowhere"], "is not a run directory"),
         (["run=RUN", "onnx=yes"], "`onnx` should be true or false. Found yes."),
         (["run=RUN", "knee"], "arguments are key=value"),
     ],

@@ -77,7 +77,7 @@ def test_bad_input_gets_one_sentence(capsys, tmp_path):
         capsys, "space=pareto_cm", "--dry-run", "--cfg"
     )
     assert "unknown option `--lst`" in refused(capsys, "--lst")
-    assert "no run directory" in refused(capsys, f"resume={tmp_path}")
+    assert "is not a run directory" in refused(capsys, f"resume={tmp_path}")
     assert "900 CPU" in refused(capsys, "space=pareto_cm", "resources.cpu=900")
     assert "900 workers" in refused(capsys, "space=pareto_cm", "workers=900")
     assert "is continuous" in refused(capsys, "space=pareto_cm", "search.sampler=grid")
@@ -169,7 +169,7 @@ def test_a_dry_run_shows_slots_configurations_and_cost(capsys):
     )
     assert code == 0
     assert (
-        "stands in for cifar10_mnist" in out
+        "used in place of cifar10_mnist" in out
         and "trials   9 by tpe, and the controls stl, plain" in out
     )
     assert "about 44 epochs" in out  # 9 trials and 2 controls of 2 + 2

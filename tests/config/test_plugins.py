@@ -146,7 +146,7 @@ def test_plugins_are_a_list_of_names():
     for wrong in ({"a": 1}, [1], [""], 3):
         with pytest.raises(BadInput, match="`plugins` should list modules and Python files"):
             absolute_plugins(wrong)
-    with pytest.raises(BadInput, match="no valid YAML"):
+    with pytest.raises(BadInput, match="is not valid YAML"):
         parse_plugins("[a")
 
 

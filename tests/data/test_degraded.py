@@ -200,5 +200,5 @@ def test_the_samples_open(tmp_path):
         split = dataset.splits["test"]
         assert not torch.equal(split.images, split.labels["restored"])
     assert open_dataset(DataConfig(dataset="rsscn7_sr_losses", store=tmp_path)).label.endswith(
-        "stands in for rsscn7_sr_losses)"
+        "used in place of rsscn7_sr_losses)"
     )

@@ -228,7 +228,7 @@ def test_only_earlier_exports_are_replaced(tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("x")
-    with pytest.raises(BadInput, match="no earlier export"):
+    with pytest.raises(BadInput, match="is not an earlier export"):
         export_model(model, dataset(shape), TASKS, precious, {})
     with pytest.raises(
         BadInput, match=r"is not a folder that can be made \(File exists\); choose another"

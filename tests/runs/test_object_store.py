@@ -204,7 +204,7 @@ def test_missing_and_damaged_segments_are_named(store):
     one.renew()
     whole = store.read("events/00000002.jsonl")
     store.write("events/00000002.jsonl", whole[:-5])
-    with pytest.raises(BadInput, match=r"events/00000002.jsonl is damaged: it holds 18 bytes"):
+    with pytest.raises(BadInput, match=r"events/00000002.jsonl is damaged: it contains 18 bytes"):
         read_segments(store)
     store.remove(["events/00000002.jsonl"])
     with pytest.raises(BadInput, match="lacks segment 00000002"):

@@ -150,9 +150,9 @@ def test_named_runs_need_equal_settings(tmp_path):
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "events.jsonl").touch()
-    with pytest.raises(BadInput, match=r"no run directory.* A run prints its directory"):
+    with pytest.raises(BadInput, match=r"is not a run directory.* A run prints its directory"):
         RunDirectory(tmp_path / "half")
-    with pytest.raises(BadInput, match="no run directory"):
+    with pytest.raises(BadInput, match="is not a run directory"):
         RunDirectory(tmp_path / "nowhere")
 
 

@@ -147,7 +147,7 @@ EDITS = {
         *e,
         {**e[0], "event": "resume", "changes": {"plugins": ["x"]}},
     ],
-    "no beginning": lambda e: e[1:],
+    "without its first line": lambda e: e[1:],
 }
 
 
