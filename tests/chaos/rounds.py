@@ -1,8 +1,9 @@
 """Rounds of random faults: a search with real trials is disturbed at a random moment after its
 first report, resumed if it has ended, and compared with an undisturbed run.
 
-``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow tests/chaos/test_random_faults.py``
-runs 200 rounds and appends a line of JSON to FILE for each; rounds that are in FILE are left out.
+``MTSEARCH_ROUNDS=200 MTSEARCH_ROUNDS_SEED=20 MTSEARCH_ROUNDS_LOG=FILE pytest -m slow
+tests/chaos/test_random_faults.py`` runs 200 rounds and appends a line of JSON to FILE for each;
+rounds that are in FILE are left out.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 
 from mtsearch.runs.directory import RunDirectory
 from tests.chaos.checks import check_run
+from tests.helpers.fake import fill
 from tests.helpers.spaces import real
 
-SEED = 20
 LONGER = {  # 16 reports a trial, so that faults fall between them
     "data": {"dataset": "cifar10_mnist", "limit": 600},
     "trial": {
@@ -39,7 +43,17 @@ KINDS = {
         "search": {"sampler": "grid", "trials": 2, "slots": 1},
     },
 }
-FAULTS = ("kill driver", "terminate driver", "pause driver", "kill actor", "stop actor")
+FAULTS = (
+    "kill driver",
+    "terminate driver",
+    "pause driver",
+    "kill actor",
+    "stop actor",
+    "kill raylet",
+    "kill gcs_server",
+    "fill disk",
+)
+OWN_CLUSTER = ("kill raylet", "kill gcs_server")  # others use the cluster of the tests
 # in the names of the processes that train; a stopped worker is noticed by its group
 PROCESSES = {"search": "TrialActor", "workers": "RayTrainWorker"}
 LONGEST = 240  # seconds that a driver may take
@@ -70,29 +84,39 @@ def first_report(driver: subprocess.Popen, root: Path) -> RunDirectory:
         time.sleep(0.02)
 
 
-def play(drive: Drive, number: int, root: Path, baselines: dict[str, tuple]) -> dict:
+def drawn(seed: int, number: int) -> tuple[str, str, random.Random]:
+    """The kind of run and the fault of a round, and its generator. Eight rounds in a row, from a
+    multiple of eight, have all faults."""
+    deck = list(FAULTS)
+    random.Random(f"{seed}-faults-{number // len(FAULTS)}").shuffle(deck)
+    draw = random.Random(f"{seed}-{number}")
+    return draw.choice(["search", "search", "workers"]), deck[number % len(FAULTS)], draw
+
+
+def play(drive: Drive, seed: int, number: int, root: Path, baselines: dict[str, tuple]) -> dict:
     """Run one round. Returns its log line; raises AssertionError if the run differs."""
-    draw = random.Random(f"{SEED}-{number}")
-    kind = draw.choice(["search", "search", "workers"])
-    fault = draw.choice(FAULTS)
+    kind, fault, draw = drawn(seed, number)
     baseline, seconds = baselines[kind]
     delay = draw.uniform(0, seconds)
+    own = {"cluster": ""} if fault in OWN_CLUSTER else {}
     began = time.monotonic()
-    driver = drive(run=str(root), made="real", more=KINDS[kind])
-    run = first_report(driver, root)
-    time.sleep(delay)  # the random moment
-    hit = cause(fault, driver, PROCESSES[kind], draw)
-    drivers = 1
-    out, said = driver.communicate(timeout=LONGEST)
-    while driver.returncode != 0 and drivers < DRIVERS:
-        driver = drive(resume=str(run.path), made="real")
-        out, said = driver.communicate(timeout=LONGEST)
-        drivers += 1
-    assert driver.returncode == 0, (out, said)
-    check_run(run, baseline)
+    with disk(root, fault == "fill disk") as full:
+        driver = drive(run=str(root), made="real", more=KINDS[kind], **own)
+        run = first_report(driver, root)
+        time.sleep(delay)  # the random moment
+        hit = cause(fault, driver, PROCESSES[kind], draw, root)
+        drivers = 1
+        out, said = ended(driver, out_of=fault)
+        full()
+        while driver.returncode != 0 and drivers < DRIVERS:
+            driver = drive(resume=str(run.path), made="real")
+            out, said = ended(driver)
+            drivers += 1
+        assert driver.returncode == 0, (out, said)
+        check_run(run, baseline)
     return {
         "round": number,
-        "seed": SEED,
+        "seed": seed,
         "kind": kind,
         "fault": fault,
         "hit": hit,
@@ -103,12 +127,46 @@ def play(drive: Drive, number: int, root: Path, baselines: dict[str, tuple]) -> 
     }
 
 
-def cause(fault: str, driver: subprocess.Popen, name: str, draw: random.Random) -> bool:
+def ended(driver: subprocess.Popen, out_of: str = "") -> tuple[str, str]:
+    """What a driver printed until its end; it has no traceback, and names the run if it stopped
+    for a fault of the machine."""
+    out, said = driver.communicate(timeout=LONGEST)
+    assert "Traceback" not in said, said
+    if driver.returncode == 1:
+        assert re.search(r"^stopped: .* resume=", out, re.M), (out_of, out, said)
+        assert out.splitlines()[-1].startswith("run: "), (out_of, out, said)
+    return out, said
+
+
+@contextmanager
+def disk(folder: Path, small: bool) -> Iterator[Callable[[], None]]:
+    """Make a folder a file system of 64 MiB if it should be small. Yields a function that deletes
+    what `cause` filled it with."""
+    if (
+        small
+        and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(folder)], capture_output=True
+        ).returncode
+    ):
+        pytest.skip("no small file system can be mounted here; this needs root")
+    try:
+        yield lambda: (folder / "filler").unlink(missing_ok=True)
+    finally:
+        if small:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def cause(
+    fault: str, driver: subprocess.Popen, name: str, draw: random.Random, folder: Path
+) -> bool:
     """Cause a fault. Returns whether there was a process to disturb."""
     what, whom = fault.split()
+    if driver.poll() is not None:
+        return False
+    if whom == "disk":
+        fill(folder)
+        return True
     if whom == "driver":
-        if driver.poll() is not None:
-            return False
         if what == "pause":
             driver.send_signal(signal.SIGSTOP)
             time.sleep(2)  # the length of the pause
@@ -116,17 +174,20 @@ def cause(fault: str, driver: subprocess.Popen, name: str, draw: random.Random) 
         else:
             driver.send_signal(signal.SIGKILL if what == "kill" else signal.SIGTERM)
         return True
-    found = sorted(processes(name), key=lambda process: process.pid)
+    of = os.getpid() if whom == "actor" else driver.pid
+    found = sorted(
+        processes(name if whom == "actor" else whom, of), key=lambda process: process.pid
+    )
     if not found:
         return False
     draw.choice(found).send_signal(signal.SIGKILL if what == "kill" else signal.SIGSTOP)
     return True
 
 
-def processes(name: str) -> list[psutil.Process]:
-    """The processes of this cluster with a name."""
+def processes(name: str, of: int) -> list[psutil.Process]:
+    """The processes below process `of` whose command or title contains a name."""
     found = []
-    for process in psutil.Process(os.getpid()).children(recursive=True):
+    for process in psutil.Process(of).children(recursive=True):
         try:
             if name in process.cmdline()[0]:
                 found.append(process)
@@ -135,23 +196,28 @@ def processes(name: str) -> list[psutil.Process]:
     return found
 
 
-def play_all(drive: Drive, root: Path, count: int, log: Path) -> list[dict]:
+def play_all(drive: Drive, root: Path, seed: int, count: int, log: Path) -> list[dict]:
     """Rounds 0 to `count` - 1, except those in the log. Returns their log lines; a failed one
     has the reason."""
-    print(f"rounds of seed {SEED}: {count}")
+    print(f"rounds of seed {seed}: {count}")
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    known = {line["round"] for line in lines if line["seed"] == SEED}
+    known = {line["round"] for line in lines if line["seed"] == seed}
     missing = [number for number in range(count) if number not in known]
-    baselines = {kind: undisturbed(drive, root / f"undisturbed-{kind}", kind) for kind in KINDS}
+    kinds = {drawn(seed, number)[0] for number in missing}
+    baselines = {
+        kind: undisturbed(drive, root / f"undisturbed-{kind}", kind) for kind in sorted(kinds)
+    }
     for number in missing:
         folder = root / str(number)
         folder.mkdir()
         try:
-            line = play(drive, number, folder, baselines)
+            line = play(drive, seed, number, folder, baselines)
         except (AssertionError, subprocess.TimeoutExpired) as error:
-            line = {"round": number, "seed": SEED, "result": f"{type(error).__name__}: {error}"}
+            kind, fault, _ = drawn(seed, number)
+            reason = f"{type(error).__name__}: {error}"
+            line = {"round": number, "seed": seed, "kind": kind, "fault": fault, "result": reason}
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        print(json.dumps(line)[:300])
+        print(json.dumps(line)[:300], flush=True)
         lines.append(line)
     return lines
