@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-import pytest
 
 from mtsearch.runs.directory import RunDirectory
 from tests.chaos.checks import check_run
@@ -35,11 +34,11 @@ LONGER = {  # 16 reports a trial, so that faults fall between them
     },
 }
 KINDS = {
-    "search": {**LONGER, "resources": {"cpu": 0.5, "report_timeout": 15}},
+    "search": {**LONGER, "resources": {"cpu": 0.5, "report_timeout": 30}},
     "workers": {
         **LONGER,
         "workers": 2,
-        "resources": {"cpu": 0.5, "collective_timeout": 15},
+        "resources": {"cpu": 0.5, "collective_timeout": 30},
         "search": {"sampler": "grid", "trials": 2, "slots": 1},
     },
 }
@@ -56,7 +55,7 @@ FAULTS = (
 OWN_CLUSTER = ("kill raylet", "kill gcs_server")  # others use the cluster of the tests
 # in the names of the processes that train; a stopped worker is noticed by its group
 PROCESSES = {"search": "TrialActor", "workers": "RayTrainWorker"}
-LONGEST = 240  # seconds that a driver may take
+LONGEST = 600  # seconds that a driver may take
 DRIVERS = 4  # of one round at most
 
 Drive = Callable[..., subprocess.Popen]
@@ -164,8 +163,9 @@ def cause(
     if driver.poll() is not None:
         return False
     if whom == "disk":
-        fill(folder)
-        return True
+        if folder.is_mount():
+            fill(folder)
+        return folder.is_mount()
     if whom == "driver":
         if what == "pause":
             driver.send_signal(signal.SIGSTOP)
