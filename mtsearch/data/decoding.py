@@ -94,11 +94,13 @@ def open_image(content: bytes, where: str) -> DecodedImage:
         BadInput: the content is not an image, is damaged, or is too large.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as given:
+            warnings.simplefilter("always")
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(content), formats=_formats())
             frames = getattr(image, "n_frames", 1)
             image.load()
+            orientation = _orientation(image)
     except Exception as error:  # Pillow's plug-ins raise almost any exception for damaged files
         why = "it is not an image" if isinstance(error, UnidentifiedImageError) else _text(error)
         raise BadInput(
@@ -106,7 +108,9 @@ def open_image(content: bytes, where: str) -> DecodedImage:
         ) from error
     if frames > 1:
         remark("images with several frames or pages, of which the first was read", where)
-    return DecodedImage(image, _orientation(image), where)
+    if given:
+        remark("images that Pillow reads with a warning, as of damaged metadata", where)
+    return DecodedImage(image, orientation, where)
 
 
 def convert(picture: DecodedImage, channels: int) -> Image.Image:

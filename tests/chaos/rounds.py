@@ -26,11 +26,11 @@ from tests.chaos.checks import check_run
 from tests.helpers.fake import fill
 from tests.helpers.spaces import real
 
-LONGER = {  # 16 reports a trial, so that faults fall between them
+LONGER = {  # 8 reports a trial, so that faults fall between them
     "data": {"dataset": "cifar10_mnist", "limit": 600},
     "trial": {
         **real("results").raw["trial"],
-        "epochs": {"search": 4, "retrain": 12},
+        "epochs": {"search": 3, "retrain": 5},
     },
 }
 KINDS = {
@@ -54,29 +54,34 @@ FAULTS = (
 )
 OWN_CLUSTER = ("kill raylet", "kill gcs_server")  # others use the cluster of the tests
 # in the names of the processes that train; a stopped worker is noticed by its group
-PROCESSES = {"search": "TrialActor", "workers": "RayTrainWorker"}
+PROCESSES = {"search": "Trainable", "workers": "RayTrainWorker"}
 LONGEST = 600  # seconds that a driver may take
 DRIVERS = 4  # of one round at most
 
 Drive = Callable[..., subprocess.Popen]
 
 
-def undisturbed(drive: Drive, root: Path, kind: str) -> tuple[RunDirectory, float]:
-    """A run without faults, and the seconds from its first report to its end."""
+def undisturbed(drive: Drive, root: Path, kind: str) -> tuple[RunDirectory, int]:
+    """A run without faults, and the number of events after its first report."""
     driver = drive(run=str(root), made="real", more=KINDS[kind])
-    run = first_report(driver, root)
-    began = time.monotonic()
+    run = moment(driver, root, 0)
     out, said = driver.communicate(timeout=LONGEST)
     assert driver.returncode == 0, (out, said)
-    return run, time.monotonic() - began
+    return run, after_first_report(run.events_path)
 
 
-def first_report(driver: subprocess.Popen, root: Path) -> RunDirectory:
-    """The run in a results folder, once it has a report."""
+def after_first_report(log: Path) -> int:
+    """The number of events after the first report; -1 where there is no report."""
+    kinds = [b'"event": "report"' in line for line in log.read_bytes().splitlines()]
+    return len(kinds) - 1 - kinds.index(True) if True in kinds else -1
+
+
+def moment(driver: subprocess.Popen, root: Path, events: int) -> RunDirectory:
+    """The run in a results folder, once it has a report and so many events after it."""
     deadline = time.monotonic() + LONGEST
     while True:
         for log in root.glob("toy/*/events.jsonl"):
-            if b'"report"' in log.read_bytes():
+            if after_first_report(log) >= events:
                 return RunDirectory(log.parent)
         assert driver.poll() is None, driver.communicate()
         assert time.monotonic() < deadline, "no report"
@@ -95,14 +100,14 @@ def drawn(seed: int, number: int) -> tuple[str, str, random.Random]:
 def play(drive: Drive, seed: int, number: int, root: Path, baselines: dict[str, tuple]) -> dict:
     """Run one round. Returns its log line; raises AssertionError if the run differs."""
     kind, fault, draw = drawn(seed, number)
-    baseline, seconds = baselines[kind]
-    delay = draw.uniform(0, seconds)
+    baseline, total = baselines[kind]
+    events, delay = draw.randrange(total), draw.uniform(0, 1)  # the random moment
     own = {"cluster": ""} if fault in OWN_CLUSTER else {}
     began = time.monotonic()
     with disk(root, fault == "fill disk") as full:
         driver = drive(run=str(root), made="real", more=KINDS[kind], **own)
-        run = first_report(driver, root)
-        time.sleep(delay)  # the random moment
+        run = moment(driver, root, events)
+        time.sleep(delay)
         hit = cause(fault, driver, PROCESSES[kind], draw, root)
         drivers = 1
         out, said = ended(driver, out_of=fault)
@@ -119,6 +124,7 @@ def play(drive: Drive, seed: int, number: int, root: Path, baselines: dict[str, 
         "kind": kind,
         "fault": fault,
         "hit": hit,
+        "events": events,  # between the first report and the fault
         "delay": round(delay, 2),
         "drivers": drivers,
         "result": "equal",

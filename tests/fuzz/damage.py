@@ -1,4 +1,4 @@
-"""Damaged texts, and the rule that every one ends in one sentence or works."""
+"""Damaged texts and bytes, and the rule that every one ends in one sentence or works."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -48,6 +48,45 @@ def damaged(draw: st.DrawFn, texts: Sequence[str]) -> str:
             lines[i], lines[j] = lines[j], lines[i]
             text = "\n".join(lines)
     return text
+
+
+Steps = list[tuple[str, int, int, bytes]]
+WORDS = ["trial", "0000", "..", "../x", "report", "NaN", "1e999", "null", "[", "{", '"', "\\u0000"]
+_PUT = st.one_of(st.binary(max_size=8), st.sampled_from([word.encode() for word in WORDS]))
+
+
+@st.composite
+def damages(draw: st.DrawFn, size: int) -> Steps:
+    """Steps for `damaged_bytes`, which cuts, copies, moves and replaces parts of bytes of about
+    this size."""
+    steps = []
+    for _ in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(["cut", "copy", "put", "flip", "lines", "word"]))
+        steps.append((kind, draw(st.integers(0, size)), draw(st.integers(0, 80)), draw(_PUT)))
+    return steps
+
+
+def damaged_bytes(data: bytes, steps: Steps) -> bytes:
+    """The bytes after these steps."""
+    for kind, start, length, put in steps:
+        start = start % (len(data) + 1)
+        if kind == "cut":
+            data = data[:start] + data[start + length :]
+        elif kind == "copy":
+            data = data[:start] + data[start : start + length] + data[start:]
+        elif kind == "put":
+            data = data[:start] + put + data[start:]
+        elif kind == "flip" and start < len(data):
+            data = data[:start] + bytes([data[start] ^ (1 << length % 8)]) + data[start + 1 :]
+        elif kind == "word":
+            data = data[:start] + put + data[start + len(put) :]
+        elif kind == "lines":
+            lines = data.splitlines(keepends=True)
+            if lines:
+                first, second = start % len(lines), length % len(lines)
+                lines[first], lines[second] = lines[second], lines[first]
+            data = b"".join(lines)
+    return data
 
 
 def ends_in_a_sentence(work: Callable[[], object]) -> str | None:

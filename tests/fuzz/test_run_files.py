@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from mtsearch.config.errors import BadInput
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.opening import create_run
+from tests.fuzz.damage import damaged_bytes, damages
 from tests.helpers.spaces import space
 
 pytestmark = pytest.mark.slow
 EXAMPLES = 2500
 START = {"kind": "search", "control": None, "params": {}, "study": {}, "attempt": 1}
-WORDS = ["trial", "0000", "..", "../x", "report", "NaN", "1e999", "null", "[", "{", '"', "\\u0000"]
 
 
 @pytest.fixture(scope="module")
@@ -33,41 +32,6 @@ def run(tmp_path_factory):
     made.log.append("end", trial="0001", state="failed", reason="it diverged")
     made.log.close()
     return made
-
-
-@st.composite
-def damages(draw, size):
-    """A function that damages bytes of about this size: cuts, copies, moves and replaces parts."""
-    steps = []
-    for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(["cut", "copy", "put", "flip", "lines", "word"]))
-        steps.append((kind, draw(st.integers(0, size)), draw(st.integers(0, 80)), draw(_PUT)))
-    return steps
-
-
-_PUT = st.one_of(st.binary(max_size=8), st.sampled_from([word.encode() for word in WORDS]))
-
-
-def damaged(data, steps):
-    for kind, start, length, put in steps:
-        start = start % (len(data) + 1)
-        if kind == "cut":
-            data = data[:start] + data[start + length :]
-        elif kind == "copy":
-            data = data[:start] + data[start : start + length] + data[start:]
-        elif kind == "put":
-            data = data[:start] + put + data[start:]
-        elif kind == "flip" and start < len(data):
-            data = data[:start] + bytes([data[start] ^ (1 << length % 8)]) + data[start + 1 :]
-        elif kind == "word":
-            data = data[:start] + put + data[start + len(put) :]
-        elif kind == "lines":
-            lines = data.splitlines(keepends=True)
-            if lines:
-                first, second = start % len(lines), length % len(lines)
-                lines[first], lines[second] = lines[second], lines[first]
-            data = b"".join(lines)
-    return data
 
 
 def plain_reader(data):
@@ -106,7 +70,7 @@ def same(a, b):
 def test_a_damaged_event_log_is_refused_or_read_as_it_says(run, steps):
     whole = run.events_path.read_bytes()
     before = files(run.path.parent)
-    data = damaged(whole, steps)
+    data = damaged_bytes(whole, steps)
     try:
         run.events_path.write_bytes(data)
         found = {}
@@ -130,7 +94,7 @@ def test_a_damaged_event_log_is_refused_or_read_as_it_says(run, steps):
 def test_a_damaged_configuration_is_refused_or_the_same(run, steps):
     path = run.path / "config.yaml"
     whole = path.read_bytes()
-    data = damaged(whole, steps)
+    data = damaged_bytes(whole, steps)
     try:
         path.write_bytes(data)
         RunDirectory(run.path).rows()
@@ -149,7 +113,9 @@ def test_a_damaged_configuration_of_an_old_run_raises_one_sentence(run, tmp_path
     folder.mkdir(exist_ok=True)
     first = {"event": "run", "time": 1.0, "schema": 1, "space": "toy", "overrides": []}
     (folder / "events.jsonl").write_text(json.dumps(first) + "\n")
-    (folder / "config.yaml").write_bytes(damaged((run.path / "config.yaml").read_bytes(), steps))
+    (folder / "config.yaml").write_bytes(
+        damaged_bytes((run.path / "config.yaml").read_bytes(), steps)
+    )
     try:
         config = RunDirectory(folder).config
         assert math.isfinite(config.search.trials)

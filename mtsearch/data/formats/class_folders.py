@@ -120,4 +120,6 @@ class ClassFolders(LabelledImages):
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    """A key that sorts numbers in names by their value: `2.png` before `10.png`."""
+    parts = re.split(r"([0-9]{1,18})", name)  # odd places are numbers
+    return [(int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts)]
