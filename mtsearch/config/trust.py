@@ -109,7 +109,7 @@ def _read_record(folder: Path, run_id: str) -> dict[str, Any]:
         if tree["run"] != run_id:
             return {}
         return {str(entry): dict(files) for entry, files in tree["plugins"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -37,16 +37,21 @@ class Overlap(Model):
             raise BadInput(
                 f"`overlap.file` names no file beside the data cards: there is no {path}."
             )
-        lists = json.loads(path.read_text(encoding="utf-8"))["lists"]
-        if self.list not in lists:
+        try:
+            lists = json.loads(path.read_text(encoding="utf-8"))["lists"]
+            if self.list in lists:
+                return [
+                    [f"{place}/{name}" for place, names in group.items() for name in names.split()]
+                    for group in lists[self.list]
+                ]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(
-                f"`overlap.list` is unknown to {path.name}: `{self.list}`."
-                f" {nearest(self.list, lists)}"
-            )
-        return [
-            [f"{place}/{name}" for place, names in group.items() for name in names.split()]
-            for group in lists[self.list]
-        ]
+                f"`overlap.file` should name a JSON file of lists of groups of images. {path}"
+                f" cannot be read as one ({type(error).__name__}: {error}). Correct the file."
+            ) from None
+        raise BadInput(
+            f"`overlap.list` is unknown to {path.name}: `{self.list}`. {nearest(self.list, lists)}"
+        )
 
 
 def split_groups(

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from mtsearch.config.errors import BadInput, Damaged
 
-SCHEMA = 1
+# Versions: 2 adds `manifest_sha256`
+SCHEMA = 2
 MANIFEST, DATA = "manifest.json", "data.mdb"
 Arrays = dict[str, NDArray[Any]]  # "<split>/images", "<split>/labels/<task>"
 _RECORD = 1 << 20
@@ -64,7 +65,8 @@ def build(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
             "checksum": checksum(arrays),
             "data_sha256": _file_hash(folder / DATA),
         }
-        (folder / MANIFEST).write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(with_checksum(full), indent=1) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
         for name in (DATA, MANIFEST):
             (folder / name).chmod(0o444)
             _sync(folder / name)
@@ -105,6 +107,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         if missing and schema <= SCHEMA:
             raise ValueError(f"no {min(missing)}")
         if schema <= SCHEMA:
+            kept = manifest.get("manifest_sha256")
+            if (kept or schema == SCHEMA) and with_checksum(manifest)["manifest_sha256"] != kept:
+                raise ValueError("its checksum does not match")
             _check_arrays(path, manifest["arrays"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(
@@ -117,6 +122,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f" a newer mtsearch, or {_again(path)}"
         )
     return manifest
+
+
+def with_checksum(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with the SHA-256 of its other entries."""
+    rest = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
+    text = json.dumps(rest, sort_keys=True)
+    return {**rest, "manifest_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _check_arrays(path: Path, arrays: dict[str, Any]) -> None:

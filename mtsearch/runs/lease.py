@@ -129,7 +129,7 @@ def newest(store: Store) -> tuple[int, dict[str, Any] | None]:
     numbers = [
         int(name.partition(".")[0])
         for name in store.list(_FOLDER)
-        if name.partition(".")[0].isdigit()
+        if name.partition(".")[0].isdecimal()
     ]
     if not numbers:
         return 0, None
@@ -144,7 +144,7 @@ def newest(store: Store) -> tuple[int, dict[str, Any] | None]:
             found["every"],
             found["term"],
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(
             f"{store.url}/{key} is not a lease of a run. Delete it if no driver works on the run."
         ) from None

@@ -216,7 +216,7 @@ def _head(text: bytes) -> dict[str, Any] | None:
     try:
         found = json.loads(text.partition(b"\n")[0])
         found["segment"] + found["bytes"], found["token"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return dict(found)
 
@@ -225,7 +225,7 @@ def _numbers(store: Store) -> list[int]:
     return sorted(
         int(name.partition(".")[0])
         for name in store.list(_FOLDER)
-        if name.partition(".")[0].isdigit()
+        if name.partition(".")[0].isdecimal()
     )
 
 

@@ -128,7 +128,14 @@ def load_state(folder: Path, owner: CheckpointOwner | None = None) -> dict[str, 
         _check_owner(folder, tree.get("owner"), owner)
         state: dict[str, Any] = decode(tree["state"], tensors)
         return state
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        SafetensorError,
+    ) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(

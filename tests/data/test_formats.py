@@ -363,3 +363,10 @@ def test_groups_follow_the_names_of_the_files(tmp_path):
     )
     with pytest.raises(BadInput, match="should capture a group"):
         read(tmp_path, CIFAR.model_copy(update={"group": r"(cell\d+)_"}), SHAPE)
+
+
+def test_names_are_sorted_by_the_numbers_in_them():
+    names = ["9.png", "10.png", "x2", "x10", "²", "٣"]
+    assert sorted(reversed(names), key=natural) == names
+    long = ["0" * 5000 + "1", "7" * 5000]
+    assert sorted(reversed(long), key=natural) == long

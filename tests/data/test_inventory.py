@@ -89,7 +89,7 @@ def test_copies_and_old_stores_are_accepted(tmp_path):
     path.chmod(0o644)
     manifest = json.loads(path.read_text())
     del manifest["sources"]["images"]["made_of"]
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(store.with_checksum(manifest)))
     check_sources(resolve(data))
 
 

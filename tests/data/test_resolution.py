@@ -13,7 +13,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import Batches, list_cards, load_card, open_dataset, prepare, resolve
 from mtsearch.data.locations import writable
-from mtsearch.data.store import MANIFEST
+from mtsearch.data.store import MANIFEST, with_checksum
 
 MM = DataConfig(dataset="multimnist")
 
@@ -287,7 +287,7 @@ def test_old_stores_without_normalisation_are_opened(tmp_path):
     manifest = json.loads(file.read_text())
     assert manifest.pop("normalisation") == {"mean": [0.5] * 3, "std": [0.2] * 3}
     file.chmod(0o644)
-    file.write_text(json.dumps(manifest))
+    file.write_text(json.dumps(with_checksum(manifest)))
     assert resolve(data).checksum == open_dataset(data).checksum == manifest["checksum"]
 
 

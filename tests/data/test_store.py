@@ -134,13 +134,13 @@ def damage_other_manifest(path):
 def damage_shape(path):
     manifest = json.loads((path / store.MANIFEST).read_text())
     manifest["arrays"]["train/images"]["shape"][0] *= 100
-    (path / store.MANIFEST).write_text(json.dumps(manifest))
+    (path / store.MANIFEST).write_text(json.dumps(store.with_checksum(manifest)))
 
 
 def damage_type(path):
     manifest = json.loads((path / store.MANIFEST).read_text())
     manifest["arrays"]["train/images"]["dtype"] = "|O"
-    (path / store.MANIFEST).write_text(json.dumps(manifest))
+    (path / store.MANIFEST).write_text(json.dumps(store.with_checksum(manifest)))
 
 
 @pytest.mark.parametrize(
