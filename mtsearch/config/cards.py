@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.base import Model
 from mtsearch.config.errors import nearest
-from mtsearch.config.metrics import TASK_METRICS, has_values
+from mtsearch.config.metrics import AGGREGATES, TASK_METRICS, has_values
 
 
 class TaskCard(Model):
@@ -33,6 +33,16 @@ class TaskCard(Model):
         """The value among the labels that means "not labelled": NaN where labels are floats, else
         `ignore`."""
         return math.nan if has_values(self.kind) else self.ignore
+
+    @field_validator("name")
+    @classmethod
+    def _no_aggregate(cls, name: str) -> str:
+        if name in AGGREGATES:
+            raise ValueError(
+                f"should not be one of {', '.join(AGGREGATES)}, which are aggregates of all tasks."
+                f" Found {name}. Write, for example, {name}_task"
+            )
+        return name
 
     @field_validator("kind")
     @classmethod

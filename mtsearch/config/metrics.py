@@ -103,8 +103,14 @@ task_metrics(
     labels="values",
 )
 
+AGGREGATES = ("mean", "worst", "spread")
+"""What reports say about the errors of all tasks together: `val/mean/error`, `val/worst/error`, and
+`val/spread/error`, the worst error minus the best one. No task has one of these names."""
+
 MODEL_METRICS: dict[str, Metric] = {
     "model/params": Metric("min"),
+    "model/nonzero": Metric("min"),
+    "model/trainable": Metric("min"),
     "model/density": Metric("min", "", 1.0),
     "model/sparsity_rate": Metric("max", "%", 0.0),
     "model/compression_rate": Metric("max", "", 1.0),
@@ -118,9 +124,23 @@ COST_METRICS: dict[str, Metric] = {
 }
 
 
+def percentages(kinds: Iterable[str]) -> bool:
+    """Whether the `error` of each of these task kinds is a percentage; that of a kind of a plug-in
+    that is not loaded is not."""
+    return all(TASK_METRICS.get(kind, {}).get("error", Metric("min")).unit == "%" for kind in kinds)
+
+
+def aggregate_metric(kinds: Iterable[str]) -> Metric:
+    """The metric of `val/mean/error` and the other aggregates of tasks of these kinds: percentages
+    where all errors are percentages, else errors relative to those of the constant predictor."""
+    return Metric("min", "%", 100.0) if percentages(kinds) else Metric("min")
+
+
 def metrics_of(tasks: Iterable[TaskCard]) -> dict[str, Metric]:
     """All metrics that a report on these tasks may contain, by name: the possible objectives."""
-    found: dict[str, Metric] = {}
+    tasks = list(tasks)
+    together = aggregate_metric(task.kind for task in tasks)
+    found = {f"val/{name}/error": together for name in AGGREGATES}
     for task in tasks:
         for name, metric in TASK_METRICS[task.kind].items():
             if task.undefined is not None or not metric.undefined:

@@ -105,8 +105,8 @@ class TrialConfig(Model):
     select: str = Field(
         "best",
         description=(
-            "the report that is the trial's row: best (mean error), last, or best for one task by"
-            " its name"
+            "the report that is the trial's row: best (mean relative error), last, or best for one"
+            " task by its name"
         ),
     )
     keep: Literal["row", "tasks"] = Field(

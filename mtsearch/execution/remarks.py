@@ -11,7 +11,11 @@ from mtsearch.config.space import Space
 def remarks(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) -> list[str]:
     """Lines about a search of `at_once` trials on `nodes` (the resources of each, by Ray's
     names)."""
-    found = (_oversubscribed(space, at_once, nodes), _idle_scheduler(space))
+    found = (
+        _oversubscribed(space, at_once, nodes),
+        _idle_scheduler(space),
+        _relative_size(space),
+    )
     return [f"remark     {text}" for text in found if text is not None]
 
 
@@ -38,4 +42,21 @@ def _idle_scheduler(space: Space) -> str | None:
     return (
         f"`search.scheduler` stops nothing: its `grace` is {scheduler.grace}, and trials make"
         f" {reports} reports"
+    )
+
+
+def _relative_size(space: Space) -> str | None:
+    """`model/density` compares a network with its own dense form, so across networks of different
+    sizes the largest dense one looks no larger than the smallest."""
+    sized = ("trial.architecture", "trial.backbone")
+    mixed = [
+        dimension.path
+        for dimension in space.dimensions
+        if dimension.path.startswith(sized) and dimension.path.count(".") == 1
+    ]
+    if not mixed or all(o.metric != "model/density" for o in space.config.objectives):
+        return None
+    return (
+        f"the objective `model/density` is relative to each network, and `{mixed[0]}` is searched;"
+        " `model/nonzero` or `model/macs` compares networks of different sizes"
     )

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mtsearch.config.metrics import TASK_METRICS, Metric, metric_of
+from mtsearch.config.metrics import AGGREGATES, TASK_METRICS, Metric, aggregate_metric, metric_of
 from mtsearch.config.text import printable
 
 Row = dict[str, Any]
@@ -34,6 +34,8 @@ _GROUPS = ("val/", "test/", "train/", "model/", "cost/", CONFIGURATION)
 _DECIMALS = {"density": 3, "loss": 4, "compression_rate": 2, "parameter_sharing": 3, "seconds": 1}
 _SHORT = {
     "model/params": "parameters",
+    "model/nonzero": "non-zero parameters",
+    "model/trainable": "trainable parameters",
     "model/macs": "multiply-adds",
     "cost/seconds": "time",
     "delta_m": "Δm",
@@ -59,15 +61,24 @@ def metric_info(metric: str, kinds: Kinds | None = None) -> Metric:
     if metric.rsplit("/", 1)[-1] == "delta_m":
         return Metric("max", "%")
     parts = metric.split("/")
+    if is_aggregate(metric):
+        return aggregate_metric((kinds or {}).values())
     if len(parts) == 3 and kinds and parts[1] in kinds:
         return TASK_METRICS.get(kinds[parts[1]], {}).get(parts[2], Metric("min"))
     return metric_of(metric)
 
 
+def is_aggregate(metric: str) -> bool:
+    """Whether a metric is one of `AGGREGATES` on a split, such as `val/mean/error`."""
+    parts = metric.split("/")
+    return len(parts) == 3 and parts[1] in AGGREGATES and parts[2] == "error"
+
+
 def label(metric: str, kinds: Kinds | None = None) -> str:
     """A metric in words with its unit: `val/image/error` becomes ``image error (%)``,
     `test/image/error` ``image error, test (%)``, the `error` of a segmentation ``scene mIoU
-    error``, as it is 100 minus a mean IoU."""
+    error``, as it is 100 minus a mean IoU, `val/mean/error` ``mean error (%)`` or ``mean relative
+    error``."""
     unit = metric_info(metric, kinds).unit
     parts = metric.split("/", 3)
     if metric in _SHORT:
@@ -76,6 +87,8 @@ def label(metric: str, kinds: Kinds | None = None) -> str:
         split, task, name = parts[:3]
         if (kinds or {}).get(task) == "segmentation" and name in ("error", "error_all"):
             name = f"mIoU {name}"
+        if is_aggregate(metric) and not unit:
+            name = f"relative {name}"
         words = f"{task} {name}" + (f" of {parts[3]}" if len(parts) == 4 else "")
         words += "" if split == "val" else f", {split}"
     else:

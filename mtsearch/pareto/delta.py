@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from mtsearch.pareto.columns import Kinds, Row, metric_info, number
+from mtsearch.pareto.columns import Kinds, Row, is_aggregate, metric_info, number
 
 Measure = Literal["percent", "min", "max"]
 """How a metric enters Delta-m: as 100 minus a percentage of error (accuracy, mIoU), or as it is, to
@@ -46,6 +46,7 @@ def measures_of(
             for row in rows
             for key in row
             if key.startswith(f"{split}/") and key.endswith("/error") and key.count("/") == 2
+            if not is_aggregate(key)
         }
     )
     return {name: "percent" if metric_info(name, kinds).unit == "%" else "min" for name in names}

@@ -18,6 +18,6 @@ def check_objectives(objectives: Sequence[Objective]) -> None:
     if len(objectives) > MAX_OBJECTIVES:
         raise BadInput(
             f"`objectives` should name at most {MAX_OBJECTIVES} metrics. Found {len(objectives)}."
-            " Aggregate them: keep the metrics that you trade against each other, and bound the"
-            " others with `constraints`."
+            " Aggregate them with `val/mean/error`, `val/worst/error`, `val/delta_m` or an"
+            " `expression`, and bound the others with `constraints`."
         )

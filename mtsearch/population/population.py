@@ -23,6 +23,7 @@ from mtsearch.population.task import BatchSource
 from mtsearch.population.tasks import build_tasks, passes, round_count, with_interval_in_steps
 from mtsearch.sparsity import measures
 from mtsearch.training import World
+from mtsearch.training.aggregates import error_units
 from mtsearch.training.checkpointed import CheckpointedTrial, check_finite
 from mtsearch.training.schedules import lr_factor
 from mtsearch.training.state import to_device
@@ -192,7 +193,8 @@ class Population(CheckpointedTrial):
         task = replace(self._tasks[0], split=images)
         labelled = images.labelled(self.tasks[0]).nonzero().flatten()
         metrics = self._trainer.metrics(task, self._weights(), labelled, by_class=by_class)
-        return {f"{self.tasks[0].name}/{key}": value for key, value in metrics.items()}
+        found = {f"{self.tasks[0].name}/{key}": value for key, value in metrics.items()}
+        return found | error_units(self.dataset, self.tasks).aggregates(found)
 
     # ------------------------------------------------------------ the chosen model
 

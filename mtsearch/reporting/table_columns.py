@@ -24,6 +24,7 @@ MEASURES = (
     "model/compression_rate",
     "model/parameter_sharing",
     "model/params",
+    "model/nonzero",
     "model/macs",
     "cost/steps",
     "epoch",

@@ -16,7 +16,9 @@ from mtsearch.sparsity.rows import row_matrix
 def measures(model: nn.Module) -> dict[str, float]:
     """The model's measures; tied weights count with all their members.
 
-    - ``model/params``: entries of all parameters, zero or not.
+    - ``model/params``: entries of all parameters, zero or not;
+    - ``model/nonzero``: those of them that are not zero;
+    - ``model/trainable``: those of them that training changes (`requires_grad`);
     - ``model/density``: the share of them that is not zero, in [0, 1].
     - ``model/sparsity_rate``: SR = 100 Z / N, percent of zero rows;
     - ``model/compression_rate``: CR = N / U;
@@ -26,10 +28,11 @@ def measures(model: nn.Module) -> dict[str, float]:
     ones, and U the sum over the layers of their distinct rows (exact equality; the zero row counts
     as one) (Hotegni et al. 2024, by input channels).
     """
-    total = nonzero = rows = zero = distinct = 0
-    for tensor in _parameters(model):
+    total = nonzero = trainable = rows = zero = distinct = 0
+    for tensor, needs_grad in _parameters(model):
         total += tensor.numel()
         nonzero += int(torch.count_nonzero(tensor))
+        trainable += tensor.numel() * needs_grad
     for _, weight in _weights(model):
         matrix = row_matrix(weight)
         rows += len(matrix)
@@ -41,6 +44,8 @@ def measures(model: nn.Module) -> dict[str, float]:
         )
     return {
         "model/params": total,
+        "model/nonzero": nonzero,
+        "model/trainable": trainable,
         "model/density": nonzero / total,
         "model/sparsity_rate": 100 * zero / rows,
         "model/compression_rate": rows / distinct,
@@ -62,13 +67,15 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight
 
 
-def _parameters(model: nn.Module) -> Iterator[Tensor]:
-    """Every parameter, tied ones as they are used."""
+def _parameters(model: nn.Module) -> Iterator[tuple[Tensor, bool]]:
+    """Every parameter, tied ones as they are used, and whether training changes it."""
     for module in model.modules():
         if parametrize.is_parametrized(module):
-            yield from (getattr(module, name) for name in module.parametrizations)  # type: ignore[union-attr]
+            for name, originals in module.parametrizations.items():  # type: ignore[union-attr, operator]
+                yield getattr(module, name), any(p.requires_grad for p in originals.parameters())
         if not isinstance(module, parametrize.ParametrizationList):
-            yield from module.parameters(recurse=False)
+            for tensor in module.parameters(recurse=False):
+                yield tensor, tensor.requires_grad
 
 
 def _distinct(matrix: Tensor) -> int:

@@ -7,6 +7,18 @@ from mtsearch.tasks import (
     restoration,
     segmentation,
 )
+from mtsearch.tasks.constant import constant, constant_error, unit_of_error
 from mtsearch.tasks.registry import Loss, Meter, loss, loss_of, meter, meter_for, task_loss
 
-__all__ = ["Loss", "Meter", "loss", "loss_of", "meter", "meter_for", "task_loss"]
+__all__ = [
+    "Loss",
+    "Meter",
+    "constant",
+    "constant_error",
+    "loss",
+    "loss_of",
+    "meter",
+    "meter_for",
+    "task_loss",
+    "unit_of_error",
+]

@@ -12,6 +12,7 @@ from torch import nn
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import CoefficientSparsityConfig, TrialConfig
+from mtsearch.training.aggregates import ErrorUnits
 from mtsearch.training.state import to_device
 
 
@@ -28,10 +29,15 @@ def check_selection(config: TrialConfig, tasks: Sequence[TaskCard]) -> None:
 class Selection:
     """The weights of the best report of a phase by `score`; with ``keep: tasks`` also those of the
     report with the lowest error of each task, independently of the others.
+
+    Args:
+        config: of the trial.
+        tasks: of the network.
+        units: by which the errors of different tasks are compared.
     """
 
-    def __init__(self, config: TrialConfig, tasks: Sequence[TaskCard]) -> None:
-        self._config, self._tasks = config, tasks
+    def __init__(self, config: TrialConfig, tasks: Sequence[TaskCard], units: ErrorUnits) -> None:
+        self._config, self._tasks, self._units = config, tasks, units
         # {"report", "score", "model"} by task; key None for the report that represents the trial
         self._kept: dict[str | None, dict[str, Any]] = {}
 
@@ -44,18 +50,7 @@ class Selection:
 
     def consider(self, phase: str, report: Mapping[str, Any], weights: nn.Module) -> None:
         """Keep the weights of a report if it is the best so far, overall or for a task."""
-        row = score(self._config, phase, report, self._tasks)
-        better: dict[str | None, tuple[float, float]] = {None: row}
-        if self._config.keep == "tasks":
-            # The best weights of a task must be as sparse as the selected ones: a search phase
-            # reaches its target at its end, or by the rule of `score` in coefficient mode.
-            ends = phase == "search" and not isinstance(
-                self._config.sparsity, CoefficientSparsityConfig
-            )
-            better |= {
-                task.name: row if ends else (row[0], report[f"val/{task.name}/error"])
-                for task in self._tasks
-            }
+        better = self._scores(phase, report)
         better = {
             of: value
             for of, value in better.items()
@@ -67,6 +62,24 @@ class Selection:
                 of: {"report": report["report"], "score": list(value), "model": model}
                 for of, value in better.items()
             }
+
+    def _scores(
+        self, phase: str, report: Mapping[str, Any]
+    ) -> dict[str | None, tuple[float, float]]:
+        """The scores of a report, overall and by task; the smallest is the best."""
+        row = score(self._config, phase, report, self._tasks, self._units)
+        if self._config.keep != "tasks":
+            return {None: row}
+        # The best weights of a task must be as sparse as the selected ones: a search phase reaches
+        # its target at its end, or by the rule of `score` in coefficient mode.
+        ends = phase == "search" and not isinstance(
+            self._config.sparsity, CoefficientSparsityConfig
+        )
+        of_tasks = {
+            task.name: row if ends else (row[0], report[f"val/{task.name}/error"])
+            for task in self._tasks
+        }
+        return {None: row, **of_tasks}
 
     def best(self, of: str | None = None) -> dict[str, Any]:
         """Return ``report`` (its number), ``score`` and ``model`` (a state dict) of the selected
@@ -107,26 +120,42 @@ class Selection:
             once.add(best["report"])
         return {"best": kept.pop(None, None), "best_of": kept}
 
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Load a state of `state_dict`; `best_of` may be missing."""
+    def load_state_dict(
+        self, state: Mapping[str, Any], reports: Sequence[Mapping[str, Any]], device: torch.device
+    ) -> None:
+        """Load a state of `state_dict`; `best_of` may be missing. Scores are computed from the
+        trial's reports again, because older versions wrote them in other units."""
         kept = {None: state["best"], **state.get("best_of", {})}
         found = {of: to_device(value, device) for of, value in kept.items() if value is not None}
         models = {best["report"]: best["model"] for best in found.values() if "model" in best}
-        self._kept = {of: {**best, "model": models[best["report"]]} for of, best in found.items()}
+        self._kept = {}
+        for of, best in found.items():
+            report = reports[best["report"] - 1]
+            scores = self._scores(report["phase"], report)
+            self._kept[of] = {
+                "report": best["report"],
+                "score": list(scores[of]),
+                "model": models[best["report"]],
+            }
 
 
 def score(
-    config: TrialConfig, phase: str, report: Mapping[str, Any], tasks: Sequence[TaskCard]
+    config: TrialConfig,
+    phase: str,
+    report: Mapping[str, Any],
+    tasks: Sequence[TaskCard],
+    units: ErrorUnits,
 ) -> tuple[float, float]:
     """Return the score of a report, of which the smallest is the best; the earliest report wins
-    ties. It is the mean validation error, or the error of the task `trial.select`.
+    ties. It is the mean relative validation error of all tasks, or of the task `trial.select`.
 
-    In a search phase with a target the last report is the best, because it meets the target. In
-    coefficient mode reports that reach `min_rate` are better than all others.
+    Each error is divided by that of the constant predictor, so that the units of the tasks do not
+    matter. In a search phase with a target the last report is the best, because it meets the
+    target. In coefficient mode reports that reach `min_rate` are better than all others.
     """
-    chosen = [task for task in tasks if config.select in ("best", task.name)] or list(tasks)
-    errors = [report[f"val/{task.name}/error"] for task in chosen]
-    mean, latest = sum(errors) / len(errors), -float(report["report"])
+    chosen = [task.name for task in tasks if config.select in ("best", task.name)]
+    mean = units.mean(report, chosen or [task.name for task in tasks])
+    latest = -float(report["report"])
     if phase == "search":
         if isinstance(config.sparsity, CoefficientSparsityConfig):
             return int(report["model/sparsity_rate"] < config.sparsity.min_rate), mean

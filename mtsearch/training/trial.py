@@ -16,6 +16,7 @@ from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Batches
 from mtsearch.models import MultiTaskModel, model_macs
 from mtsearch.sparsity import Structure, find_sharing, measures, tie_, untie_
+from mtsearch.training.aggregates import error_units
 from mtsearch.training.building import (
     build_loader,
     build_network,
@@ -42,7 +43,8 @@ class Trial(CheckpointedTrial):
     """Trains one configuration; each `next` trains up to the next report and returns it.
 
     A report has the entries ``report`` (from 1), ``phase``, ``epoch`` (from 1, over all phases),
-    ``lr``, ``train/<task>/loss``, ``val/<task>/...``, ``model/...`` and ``cost/...``. On CPUs,
+    ``lr``, ``train/<task>/loss``, ``val/<task>/...``, ``val/mean/error`` and its siblings,
+    ``model/...`` and ``cost/...``. On CPUs,
     equal configuration, data, versions and thread count give bit-identical reports, also after
     `state_dict` and `load_state_dict`.
 
@@ -67,7 +69,8 @@ class Trial(CheckpointedTrial):
         self._autocast = torch.bfloat16 if config.precision == "bfloat16" else None
         self.tasks = self.dataset.card.tasks
         self.phases: list[Phase] = plan(config)
-        self._selection = Selection(config, self.tasks)  # reports of the current phase
+        self._units = error_units(self.dataset, self.tasks)
+        self._selection = Selection(config, self.tasks, self._units)  # of the current phase
         self._phase, self._epoch, self._lr = 0, 0, 0.0
         self._seconds, self._steps, self._examples = 0.0, 0, 0
         self._structure: Structure | None = None
@@ -245,6 +248,7 @@ class Trial(CheckpointedTrial):
             **losses,
         }
         metrics = self._evaluated(network, self._val)
+        metrics |= self._units.aggregates(metrics)
         report |= {f"val/{key}": value for key, value in metrics.items()}
         check_finite(report, f"at epoch {epoch}")
         report |= measures(network)
@@ -291,6 +295,7 @@ class Trial(CheckpointedTrial):
         metrics of single classes, ``test/<task>/<metric>/<class>``. All ranks call this."""
         torch.set_num_threads(self.config.threads)
         metrics = self._evaluated(self.selected_model(), self._parts(split), split == "test")
+        metrics |= self._units.aggregates(metrics)
         return {f"{split}/{key}": value for key, value in metrics.items()}
 
     # ------------------------------------------------------------ state
@@ -326,7 +331,7 @@ class Trial(CheckpointedTrial):
         """Continue from a `state_dict` of the same configuration. Raises ValueError if the data
         differ."""
         self._load_identity(state)
-        self._selection.load_state_dict(state, self.device)
+        self._selection.load_state_dict(state, self.reports, self.device)
         self._structure = (
             None if state["structure"] is None else Structure.from_dict(state["structure"])
         )

@@ -47,3 +47,20 @@ def test_a_scheduler_that_stops_nothing(tmp_path):
         "remark     `search.scheduler` stops nothing: its `grace` is 3, and trials make 3 reports"
     ]
     assert "trials make 2 reports" in line(2, report_every=2)[0]
+
+
+def test_density_as_objective_across_architectures(tmp_path):
+    raw = space(tmp_path).raw
+    mixed = {"choice": ["hps", "mdmtn"], "default": "hps"}
+
+    def found(architecture, size):
+        made = {
+            **raw,
+            "objectives": ["val/image/error", size],
+            "trial": {**raw["trial"], "architecture": architecture},
+        }
+        return remarks(Space(made), 1, [{"CPU": 8.0}])
+
+    (line,) = found(mixed, "model/density")
+    assert "`trial.architecture` is searched; `model/nonzero` or `model/macs` compares" in line
+    assert not found("hps", "model/density") and not found(mixed, "model/nonzero")

@@ -1,6 +1,8 @@
 """The order of columns in tables."""
 
-from mtsearch.pareto.columns import column_order
+import pytest
+
+from mtsearch.pareto.columns import column_order, label, metric_info
 
 
 def test_columns_stand_in_a_stable_order():
@@ -25,3 +27,16 @@ def test_columns_stand_in_a_stable_order():
         "command",
     ]
     assert column_order([{"zeta": 1}]) == ["zeta"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "unit", "words"),
+    [
+        ({"a": "classification", "b": "segmentation"}, "%", "mean error (%)"),
+        ({"a": "classification", "b": "regression"}, "", "mean relative error"),
+        (None, "%", "mean error (%)"),
+    ],
+)
+def test_aggregates_are_percentages_if_all_errors_are(kinds, unit, words):
+    assert metric_info("val/mean/error", kinds).unit == unit
+    assert label("val/mean/error", kinds) == words

@@ -89,3 +89,8 @@ def test_no_finished_control_adds_nothing():
     assert (
         "delta_m" not in with_delta_m([row for row in rows if row["kind"] != "control"], "stl")[0]
     )
+
+
+def test_aggregates_of_tasks_do_not_count():
+    rows = [{"val/a/error": 1.0, "val/mean/error": 1.0, "val/worst/error": 1.0}]
+    assert list(measures_of(rows)) == ["val/a/error"]

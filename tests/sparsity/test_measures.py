@@ -90,3 +90,11 @@ def test_convolutions_count_their_input_channels():
 def test_a_model_without_weights_is_refused():
     with pytest.raises(ValueError, match="ReLU without any"):
         measures(nn.ReLU())
+
+
+def test_nonzero_and_trainable_parameters():
+    linear = example()
+    linear.weight.requires_grad_(False)
+    net = nn.Sequential(linear, nn.Linear(3, 2))
+    found = measures(net)
+    assert found["model/nonzero"] == 15 + 8 and found["model/trainable"] == 8

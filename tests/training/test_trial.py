@@ -11,6 +11,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import open_dataset
 from mtsearch.training import Diverged, Trial, state
+from mtsearch.training.aggregates import error_units
 from mtsearch.training.checks import check_trial
 from mtsearch.training.state import load_state, save_state
 
@@ -123,7 +124,8 @@ def test_sparsity_target_is_kept_in_every_layer():
 def test_selected_report_is_earliest_best_of_last_phase():
     trial = Trial(config(epochs={"search": 1, "retrain": 4}), DATA)
     reports = list(trial)[1:]
-    errors = [(r["val/image/error"] + r["val/digit/error"]) / 2 for r in reports]
+    units = error_units(trial.dataset, trial.tasks)
+    errors = [units.mean(r, ["image", "digit"]) for r in reports]
     assert trial.selected["report"] == reports[errors.index(min(errors))]["report"]
 
 
