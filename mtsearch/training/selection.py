@@ -75,11 +75,10 @@ class Selection:
         ends = phase == "search" and not isinstance(
             self._config.sparsity, CoefficientSparsityConfig
         )
-        of_tasks = {
-            task.name: row if ends else (row[0], report[f"val/{task.name}/error"])
-            for task in self._tasks
-        }
-        return {None: row, **of_tasks}
+        scores: dict[str | None, tuple[float, float]] = {None: row}
+        for task in self._tasks:
+            scores[task.name] = row if ends else (row[0], report[f"val/{task.name}/error"])
+        return scores
 
     def best(self, of: str | None = None) -> dict[str, Any]:
         """Return ``report`` (its number), ``score`` and ``model`` (a state dict) of the selected
