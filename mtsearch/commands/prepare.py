@@ -20,9 +20,10 @@ USAGE = """mtsearch prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FIL
 mtsearch prepare --list
 
 Builds the store of a dataset. An existing store is kept, unless a setting differs; searches build a
-missing store themselves. If the files below data.root have other names or sizes than those that the
-store was built from, the command says so and changes nothing. Prints what was built, its checksum
-and its folder.
+missing store themselves. All cores decode images; an interrupted command continues where it
+stopped when it is started again. If the files below data.root have other names or sizes than those
+that the store was built from, the command says so and changes nothing. Prints what was built, its
+checksum and its folder.
   dataset             a name that --list shows, or the path of a data card of your own
   data.root           the folder of the downloaded data; default $MTSEARCH_DATA, else a user cache
                       folder
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _prepare,
         arguments,
         {Halt: "{error}", OSError: "the store could not be written: {error}"},
+        "start it again, and it continues where it stopped.",
     )
 
 
@@ -56,6 +58,9 @@ def _prepare(words: list[str]) -> int:
     data = _data(words)
 
     # imported last: torch takes seconds to import
+    from rich.console import Console
+
+    from mtsearch.commands.progress import showing
     from mtsearch.data import check_sources, prepare, resolve
     from mtsearch.data.store import read_manifest, verify
 
@@ -64,7 +69,8 @@ def _prepare(words: list[str]) -> int:
     print(f"data      {found.label}")
     if found.checksum is None:
         print(f"building  from {found.root}", flush=True)
-    path = prepare(data)
+    with showing(Console(stderr=True), "prepared") as progress:
+        path = prepare(data, progress)
     manifest = read_manifest(path)
     verify(path, manifest)
     for source in manifest["sources"].values():

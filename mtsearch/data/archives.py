@@ -45,7 +45,7 @@ class Zip(Tree):
     """A zip archive."""
 
     def _list(self) -> Iterable[str]:
-        with _readable(self.path), zipfile.ZipFile(self.path) as archive:
+        with readable(self.path), zipfile.ZipFile(self.path) as archive:
             infos = archive.infolist()
             _check_names(self.path, [info.filename for info in infos])
             for info in infos:
@@ -60,7 +60,7 @@ class Zip(Tree):
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(self.path) as archive:
             for name in names:
-                with _readable(self.path):
+                with readable(self.path):
                     content = archive.read(name)
                 yield name, content
 
@@ -69,7 +69,7 @@ class Tar(Tree):
     """A tar archive, plain or compressed, read from front to back."""
 
     def _list(self) -> Iterable[str]:
-        with _readable(self.path), _open_tar(self.path) as archive:
+        with readable(self.path), _open_tar(self.path) as archive:
             names: list[str] = []
             files: list[str] = []
             for member in archive:
@@ -95,11 +95,11 @@ class Tar(Tree):
 
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         wanted = set(names)
-        with _readable(self.path):
+        with readable(self.path):
             archive = _open_tar(self.path)
         with archive:
             while wanted:
-                with _readable(self.path):
+                with readable(self.path):
                     member = archive.next()
                     if member is None:
                         return
@@ -173,7 +173,7 @@ def _open_tar(path: Path) -> tarfile.TarFile:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn errors of damaged archives into `BadInput`."""
     try:
         yield

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from typing import Any
+
+import PIL
+from numpy.typing import NDArray
+
 from mtsearch.config.errors import Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.builders import DatasetBuilder, SplitSpec, read_source
-from mtsearch.data.checks import check_labels, check_split
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.inventory import files_read, inventories
 from mtsearch.data.locations import recipe
 from mtsearch.data.naming import dataset_label, source_titles
 from mtsearch.data.remarks import collect_remarks
-from mtsearch.data.summary import files_left_out, label_counts, pixel_statistics
+from mtsearch.data.rows import FileRows
+from mtsearch.data.summary import files_left_out
 from mtsearch.data.types import SPLITS, Resolved
+from mtsearch.data.watching import Progress, SplitWatch
 
 
-def build_store(resolved: Resolved, found: dict[str, LabelledImages], data: DataConfig) -> None:
+def build_store(
+    resolved: Resolved,
+    found: dict[str, LabelledImages],
+    data: DataConfig,
+    progress: Progress | None = None,
+) -> None:
     """Build the splits of a dataset and write them to its store.
 
     Args:
         resolved: the dataset and the path of its store, whose lock the caller holds.
         found: the image sets to use, by field of the card's source.
         data: the configuration of the splits.
+        progress: called with the number of images written and of all images.
 
     Raises:
         BadInput: the files do not fit the card.
@@ -32,18 +46,7 @@ def build_store(resolved: Resolved, found: dict[str, LabelledImages], data: Data
     builder = read_source(card)
     made_of = recipe(card, data)
     spec = SplitSpec(made_of["split_seed"], made_of["val_fraction"], data.fold)
-    with collect_remarks() as remarks:
-        splits = builder.compose(card, found, spec)
-        arrays: store.Arrays = {}
-        for name in SPLITS:
-            check_split(card, name, splits[name])
-            arrays[f"{name}/images"] = splits[name].images
-            for task, labels in zip(card.tasks, splits[name].labels, strict=True):
-                arrays[f"{name}/labels/{task.name}"] = labels
-        counts = label_counts(card, splits)
-        check_labels(card, counts)
     titles = source_titles(card, found)
-    mean, std = pixel_statistics(splits["train"].images)
     manifest = {
         "dataset": card.name,
         "title": card.title,
@@ -61,22 +64,35 @@ def build_store(resolved: Resolved, found: dict[str, LabelledImages], data: Data
             for name, images in found.items()
         },
         "recipe": made_of,
-        "counts": {name: len(splits[name].images) for name in SPLITS},
-        "labels": counts,
-        "remarks": remarks.rows(),
-        "members": {name: list(splits[name].members) for name in SPLITS},
-        "statistics": {"mean": mean, "std": std},
         "normalisation": {"mean": list(card.mean), "std": list(card.std)},
     }
-    try:
-        store.build(resolved.store, arrays, manifest)
-    except OSError as error:
-        size = sum(array.nbytes for array in arrays.values()) / 1e6
-        raise Halt(
-            f"The store of `{card.name}`, about {size:,.0f} MB, cannot be written to"
-            f" {resolved.store.parent} ({error.strerror or error}); free space there, or give"
-            " another folder as `data.store=DIR`."
-        ) from error
+    with collect_remarks() as remarks:
+        splits = builder.compose(card, found, spec)
+        watch = SplitWatch(card, splits, remarks, progress)
+        arrays: dict[str, NDArray[Any] | FileRows] = {}
+        for name in SPLITS:
+            arrays[f"{name}/images"] = splits[name].images
+            for task, labels in zip(card.tasks, splits[name].labels, strict=True):
+                arrays[f"{name}/labels/{task.name}"] = labels
+        manifest["counts"] = {name: len(splits[name].images) for name in SPLITS}
+        manifest["members"] = {name: list(splits[name].members) for name in SPLITS}
+        del splits
+        try:
+            store.build(resolved.store, arrays, manifest, _identity(manifest), watch)
+        except OSError as error:
+            size = sum(array.nbytes for array in arrays.values()) / 1e6
+            raise Halt(
+                f"The store of `{card.name}`, about {size:,.0f} MB, cannot be written to"
+                f" {resolved.store.parent} ({error.strerror or error}); free space there, or give"
+                " another folder as `data.store=DIR`."
+            ) from error
+
+
+def _identity(manifest: dict[str, Any]) -> str:
+    """A hash of everything that the arrays are made from: the recipe, the files, and the version
+    of the library that decodes them."""
+    made_of = [manifest["recipe"], manifest["sources"], manifest["counts"], PIL.__version__]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def _left_out(

@@ -31,7 +31,8 @@ def check_split(card: DatasetCard, name: str, arrays: SplitArrays) -> None:
                 f" {(task.outputs, *card.shape[1:])}, as large as the images. Found"
                 f" {labels.shape[1:]} in {name}; correct the data card."
             )
-        check_classes(card, task, labels, name)
+        if isinstance(labels, np.ndarray):  # others are checked while they are decoded
+            check_classes(card, task, labels, name)
 
 
 def check_labels(card: DatasetCard, counts: dict[str, Any]) -> None:
@@ -39,7 +40,7 @@ def check_labels(card: DatasetCard, counts: dict[str, Any]) -> None:
 
     Args:
         card: the dataset's card.
-        counts: label counts, as returned by `label_counts`.
+        counts: by task and split, as returned by `count_labels`.
 
     Raises:
         BadInput: a task has no label in the training split; a classification has only one class in

@@ -42,7 +42,7 @@ def read_fold(
         BadInput: the CSV files do not fit the images.
     """
     lists = fold_lists(found, source)
-    pool, names = read_all(found, source, shape, classes)
+    pool, names = read_all(found, source, shape, classes, lazy=True)
     parts = (
         rotation(pool.labels, fold, source.order_seed)
         if lists is None

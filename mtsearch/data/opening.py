@@ -24,6 +24,7 @@ from mtsearch.data.locations import cache_folder, configured_root, sample_folder
 from mtsearch.data.naming import dataset_label
 from mtsearch.data.sources import ambiguous_raw_folder, locate, misfit
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
+from mtsearch.data.watching import LoggedProgress, Progress
 
 _opened: dict[Path, tuple[dict[str, Any], dict[str, Split]]] = {}
 _opening = threading.Lock()
@@ -74,16 +75,24 @@ def _resolve(data: DataConfig) -> Resolved:
     )
 
 
-def prepare(data: DataConfig) -> Path:
+def prepare(data: DataConfig, progress: Progress | None = None) -> Path:
     """Build the dataset's store unless it exists, and return its folder. If several processes call
-    this at once, one builds the store and the others wait for it."""
+    this at once, one builds the store and the others wait for it.
+
+    An interrupted call leaves what it has written, and the next one continues from there.
+
+    Args:
+        data: the data configuration.
+        progress: called with the number of images written and the number of all images; by default
+            they are logged.
+    """
     resolved = resolve(data)
     if resolved.checksum is None:
         with store.lock(resolved.store):
             if not store.exists(resolved.store):
                 found = _find(resolved.card, resolved.root)
                 chosen, _ = read_source(resolved.card).choose(found)
-                build_store(resolved, chosen, data)
+                build_store(resolved, chosen, data, progress or LoggedProgress())
     return resolved.store
 
 

@@ -16,6 +16,7 @@ from mtsearch.data.archives import is_archive, open_tree, stem
 from mtsearch.data.formats import ImageSet, LabelledImages, Request, find_images
 from mtsearch.data.formats.misfit import explain_misfit
 from mtsearch.data.formats.unsorted_files import UnsortedFiles
+from mtsearch.data.rows import join_rows
 from mtsearch.data.splits import order, split_indices
 from mtsearch.data.trees import list_folder
 
@@ -137,17 +138,24 @@ def read_train_test(
     shape: tuple[int, int, int],
     classes: tuple[str, ...],
     salt: str = "",
+    *,
+    lazy: bool = False,
 ) -> tuple[ImageSet, ImageSet]:
     """The images for training and validation, and those for testing, in the official order or in
     that of ``order_seed``.
 
     Images of a validation folder join the training images, because the split between the two is
     drawn with the configuration's seed. ``salt`` distinguishes two sets that are paired: class
-    folders are read class by class, so one permutation of both would pair class with class.
+    folders are read class by class, so one permutation of both would pair class with class. With
+    ``lazy``, images of single files are `FileRows`, which are decoded when they are written.
     """
     salted = (zlib.crc32(salt.encode()),) if salt else ()
     request = Request(
-        source.shape or shape, source.original_classes or classes, source.resize, source.group
+        source.shape or shape,
+        source.original_classes or classes,
+        source.resize,
+        source.group,
+        lazy,
     )
     sides = {
         split: _selected(found.read(split, request), source, classes) for split in found.splits
@@ -205,9 +213,12 @@ def read_all(
     source: ImageSource,
     shape: tuple[int, int, int],
     classes: tuple[str, ...],
+    *,
+    lazy: bool = False,
 ) -> tuple[ImageSet, tuple[str, ...]]:
-    """All images of all official splits, and their names; see `LabelledImages.names`."""
-    request = Request(source.shape or shape, classes, source.resize, source.group)
+    """All images of all official splits, and their names; see `LabelledImages.names`. ``lazy`` as
+    in `read_train_test`."""
+    request = Request(source.shape or shape, classes, source.resize, source.group, lazy)
     names = tuple(name for split in found.splits for name in found.names(split))
     return _join([found.read(split, request) for split in found.splits]), names
 
@@ -220,13 +231,10 @@ def _join(sides: list[ImageSet]) -> ImageSet:
             "The images have a test split but no training split; add the folder `train`."
         )
     groups = [side.groups for side in sides if side.groups is not None]
-    images, labels = (
-        np.concatenate([getattr(side, name) for side in sides]) for name in ("images", "labels")
-    )
     masks = [side.masks for side in sides if side.masks is not None]
     return ImageSet(
-        images,
-        labels,
+        join_rows([side.images for side in sides]),
+        np.concatenate([side.labels for side in sides]),
         np.concatenate(groups) if groups else None,
-        np.concatenate(masks) if masks else None,
+        join_rows(masks) if masks else None,
     )

@@ -12,9 +12,9 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lmdb
 import numpy as np
@@ -22,12 +22,14 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from mtsearch.config.errors import BadInput, Damaged
+from mtsearch.data.remarks import Remarks
+from mtsearch.data.rows import FileRows
+from mtsearch.data.writing import RECORD, Writer, key
 
 # Versions: 2 adds `manifest_sha256`
 SCHEMA = 2
 MANIFEST, DATA = "manifest.json", "data.mdb"
 Arrays = dict[str, NDArray[Any]]  # "<split>/images", "<split>/labels/<task>"
-_RECORD = 1 << 20
 
 
 def lock(path: Path) -> FileLock:
@@ -42,18 +44,51 @@ def exists(path: Path) -> bool:
     return path.is_dir()
 
 
-def build(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
-    """Write a store. The caller holds its `lock`; folders left by killed builders are removed.
+class Watch(Protocol):
+    """Sees the rows of a store while they are written."""
+
+    def rows(self, name: str, rows: NDArray[Any]) -> None:
+        """Take rows (n, ...) of an array. Raises `BadInput` for rows that cannot be stored."""
+
+    def facts(self, remarks: Remarks) -> dict[str, Any]:
+        """What the manifest says about all rows, given the remarks about their files. Raises
+        `BadInput` if the arrays cannot be used together."""
+
+
+def build(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any] | FileRows],
+    manifest: dict[str, Any],
+    identity: str = "",
+    watch: Watch | None = None,
+) -> None:
+    """Write a store. The caller holds its `lock`.
+
+    A builder that is killed or interrupted leaves a folder from which the next one with equal
+    `identity` continues; the folders of others are removed. One that fails leaves nothing.
+
+    Args:
+        path: the store's folder.
+        arrays: by name.
+        manifest: what is known of the store before it is written.
+        identity: hash of everything that the arrays are made from; empty never continues.
+        watch: sees the rows and completes the manifest.
 
     Raises:
         OSError: the store cannot be written.
+        BadInput: a file cannot be decoded.
     """
+    folder = path.parent / f".{path.name}.building-{identity[:16] or os.getpid()}"
     for stale in path.parent.glob(f".{path.name}.building-*"):
-        shutil.rmtree(stale)
-    folder = path.parent / f".{path.name}.building-{os.getpid()}"
-    folder.mkdir()
+        if stale != folder or not identity:
+            shutil.rmtree(stale)
+    folder.mkdir(exist_ok=True)
     try:
-        _write(folder, arrays)
+        with Writer(folder) as writer:
+            for name in sorted(arrays):
+                for rows in writer.write(name, arrays[name], folder):
+                    if watch is not None:
+                        watch.rows(name, rows)
         about = {
             name: {"shape": list(array.shape), "dtype": array.dtype.str}
             for name, array in arrays.items()
@@ -61,8 +96,9 @@ def build(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
         full = {
             "schema": SCHEMA,
             **manifest,
+            **(watch.facts(writer.remarks) if watch is not None else {}),
             "arrays": about,
-            "checksum": checksum(arrays),
+            "checksum": writer.checksum,
             "data_sha256": _file_hash(folder / DATA),
         }
         text = json.dumps(with_checksum(full), indent=1) + "\n"
@@ -72,23 +108,10 @@ def build(path: Path, arrays: Arrays, manifest: dict[str, Any]) -> None:
             _sync(folder / name)
         _sync(folder)
         os.rename(folder, path)
-    except BaseException:
+    except Exception:  # not KeyboardInterrupt: the next builder continues
         shutil.rmtree(folder, ignore_errors=True)
         raise
     _sync(path.parent)
-
-
-def _write(folder: Path, arrays: Arrays) -> None:
-    size = 2 * sum(array.nbytes for array in arrays.values()) + (64 << 20)
-    try:
-        with lmdb.open(str(folder), map_size=size, lock=False) as environment:
-            for name, array in arrays.items():
-                with environment.begin(write=True) as transaction:
-                    for key, record in _records(name, array):
-                        transaction.put(key, record)
-            environment.sync(True)
-    except lmdb.Error as error:
-        raise OSError(f"{folder}: {error}") from error
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -176,9 +199,9 @@ def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = N
                     continue
                 array = np.empty(about["shape"], np.dtype(about["dtype"]))
                 target = array.reshape(-1).view(np.uint8)
-                for start in range(0, array.nbytes, _RECORD):
-                    target[start : start + _RECORD] = np.frombuffer(
-                        transaction.get(_key(name, start)) or b"", np.uint8
+                for start in range(0, array.nbytes, RECORD):
+                    target[start : start + RECORD] = np.frombuffer(
+                        transaction.get(key(name, start)) or b"", np.uint8
                     )
                 arrays[name] = array
     except (lmdb.Error, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -197,16 +220,6 @@ def checksum(arrays: Arrays) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _records(name: str, array: NDArray[Any]) -> Iterator[tuple[bytes, bytes]]:
-    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    for start in range(0, len(content), _RECORD):
-        yield _key(name, start), content[start : start + _RECORD].tobytes()
-
-
-def _key(name: str, start: int) -> bytes:
-    return f"{name}/{start // _RECORD:06d}".encode()
 
 
 def _file_hash(path: Path) -> str:

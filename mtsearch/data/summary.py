@@ -9,27 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtsearch.config.cards import DatasetCard, TaskCard
+from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import has_values
-from mtsearch.data.builders import SplitArrays
 from mtsearch.data.decoding import is_image
 from mtsearch.data.remarks import Remarks
 from mtsearch.data.trees import Tree
 
 
-def label_counts(card: DatasetCard, splits: dict[str, SplitArrays]) -> dict[str, Any]:
-    """For each task and split: the number of labels, of missing ones, and of each class.
+def count_labels(task: TaskCard, labels: NDArray[Any]) -> dict[str, Any]:
+    """The number of labels of a task, of missing ones, and of each class.
 
     Labels are counted per image, those of segmentations per pixel; labels that are values have no
     classes.
     """
-    return {
-        task.name: {name: _counts(task, arrays.labels[number]) for name, arrays in splits.items()}
-        for number, task in enumerate(card.tasks)
-    }
-
-
-def _counts(task: TaskCard, labels: NDArray[Any]) -> dict[str, Any]:
     if np.issubdtype(labels.dtype, np.floating):
         missing = int(np.isnan(labels).sum())
         return {"labels": labels.size - missing, "missing": missing}
@@ -41,6 +33,23 @@ def _counts(task: TaskCard, labels: NDArray[Any]) -> dict[str, Any]:
         "labels": int(known.size),
         "missing": int(labels.size - known.size),
         "classes": counts.tolist(),
+    }
+
+
+def no_counts(task: TaskCard, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """The counts of no labels."""
+    return count_labels(task, np.zeros(0, dtype))
+
+
+def add_counts(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The counts of two parts together."""
+    return {
+        name: (
+            [a + b for a, b in zip(value, other[name], strict=True)]
+            if isinstance(value, list)
+            else value + other[name]
+        )
+        for name, value in one.items()
     }
 
 
@@ -63,13 +72,19 @@ def _reason(name: str) -> str:
     return f"`{ending}` files, which are not images" if ending else "files without an ending"
 
 
-def pixel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel of images (N, C, H, W), as pixels in [0, 1], rounded
-    to 4 digits."""
+def count_pixels(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The number of pixels of each value (C, 256) of images (N, C, H, W)."""
+    counts = [np.bincount(channel.reshape(-1), minlength=256) for channel in images.swapaxes(0, 1)]
+    return np.array(counts, np.int64)
+
+
+def pixel_statistics(counts: NDArray[np.int64]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel, as pixels in [0, 1], rounded to 4 digits, from the
+    result of `count_pixels`."""
     values = np.arange(256) / 255
     mean, std = [], []
-    for channel in range(images.shape[1]):
-        share = np.bincount(images[:, channel].reshape(-1), minlength=256) / images[:, channel].size
+    for channel in counts:
+        share = channel / channel.sum()
         average = float(share @ values)
         mean.append(round(average, 4))
         std.append(round(float(share @ (values - average) ** 2) ** 0.5, 4))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from mtsearch.config.metrics import has_values
 from mtsearch.config.registry import Registry
 from mtsearch.config.validation import error_sentence
 from mtsearch.data.formats import LabelledImages
+from mtsearch.data.rows import FileRows
 from mtsearch.data.sources import ImageSource
 
 
@@ -29,14 +30,14 @@ class SplitArrays:
     """The arrays of one split.
 
     Attributes:
-        images: uint8 (N, C, H, W).
-        labels: one array (N, ...) for each task, in the order of the card's tasks.
+        images: uint8 (N, C, H, W), in memory or decoded from files when they are written.
+        labels: one array (N, ...) for each task, in the order of the card's tasks, as the images.
         members: number of images of each member of a disjoint dataset, in their order; empty for a
             dataset of one set.
     """
 
-    images: NDArray[np.uint8]
-    labels: tuple[NDArray[Any], ...]
+    images: NDArray[np.uint8] | FileRows
+    labels: tuple[NDArray[Any] | FileRows, ...]
     members: tuple[int, ...] = ()
 
 
@@ -192,6 +193,16 @@ def check_classes(card: DatasetCard, task: TaskCard, labels: NDArray[Any], split
         )
 
 
-def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+@overload
+def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
+
+
+@overload
+def channels_first(images: NDArray[np.uint8] | FileRows) -> NDArray[np.uint8] | FileRows: ...
+
+
+def channels_first(images: NDArray[np.uint8] | FileRows) -> NDArray[np.uint8] | FileRows:
     """(N, H, W, C) -> (N, C, H, W), contiguous."""
+    if isinstance(images, FileRows):
+        return images.channels_first()
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))

@@ -55,8 +55,8 @@ def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> SplitArra
             f"`{card.name}` needs as many digits as images in each split. Found {len(digits)}"
             f" digits for {count} images; complete the digits."
         )
-    height, width = images.images.shape[1:3]
-    blended = blend(images.images, enlarge(digits.images[:count, ..., 0], height, width))
+    height, width = images.pixels.shape[1:3]
+    blended = blend(images.pixels, enlarge(digits.pixels[:count, ..., 0], height, width))
     return SplitArrays(channels_first(blended), (images.labels, digits.labels[:count]))
 
 

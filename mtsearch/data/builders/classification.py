@@ -48,7 +48,7 @@ class Classification(DatasetBuilder):
                 for name, part in parts.items()
             }
         pool, test = read_train_test(
-            found["images"], self.images, card.shape, card.tasks[0].classes
+            found["images"], self.images, card.shape, card.tasks[0].classes, lazy=True
         )
         train, val = split_indices(pool.labels, spec.val_fraction, spec.seed, pool.groups)
         parts = {"train": pool.take(train), "val": pool.take(val), "test": test}

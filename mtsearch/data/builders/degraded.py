@@ -56,7 +56,7 @@ class Degraded(DatasetBuilder):
     ) -> dict[str, SplitArrays]:
         self._check(card)
         sides = read_train_test(found["images"], self.images, card.shape, ())
-        pool, test = (fit_images(channels_first(side.images), card.shape) for side in sides)
+        pool, test = (fit_images(channels_first(side.pixels), card.shape) for side in sides)
         train, val = split_indices(sides[0].labels, spec.val_fraction, spec.seed, sides[0].groups)
         # Degraded before the split, so that the noise of an image does not depend on the split.
         worse, worse_test = (

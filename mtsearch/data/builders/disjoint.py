@@ -28,7 +28,10 @@ from mtsearch.data.builders.fitting import fit_images, fit_labels
 from mtsearch.data.builders.label_mapping import any_labelled, map_labels
 from mtsearch.data.cards import load_card
 from mtsearch.data.formats import LabelledImages
+from mtsearch.data.rows import FileRows, join_rows, loaded
 from mtsearch.data.sources import ImageSource
+
+_Side = tuple[NDArray[np.uint8] | FileRows, dict[str, NDArray[Any]]]
 
 
 def _pairs(value: Any) -> Any:
@@ -217,7 +220,7 @@ def _compose(
     origin: _Origin,
     found: dict[str, LabelledImages],
     spec: SplitSpec,
-) -> dict[str, tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]:
+) -> dict[str, _Side]:
     """Images in the card's shape, and labels by task of this dataset, for each split."""
     ours = {task.name: task for task in card.tasks}
     own = origin.card or card.model_copy(
@@ -246,7 +249,7 @@ def _compose(
         labels = {}
         for mine, its in member.tasks.items():
             task = own.tasks[theirs[its]]
-            values = side.labels[theirs[its]]
+            values = loaded(side.labels[theirs[its]])
             if origin.card is not None:
                 check_classes(own, task, values, split)
                 values = map_labels(card, ours[mine], task, values, member.classes.get(mine))
@@ -256,15 +259,13 @@ def _compose(
         kept = np.flatnonzero(any_labelled(ours, labels, len(side.images)))
         images = side.images if len(kept) == len(side.images) else side.images[kept]
         out[split] = (
-            fit_images(images, card.shape),
+            images if images.shape[1:] == card.shape else fit_images(loaded(images), card.shape),
             {name: values[kept] for name, values in labels.items()},
         )
     return out
 
 
-def _concatenate(
-    card: DatasetCard, parts: list[tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]
-) -> SplitArrays:
+def _concatenate(card: DatasetCard, parts: list[_Side]) -> SplitArrays:
     columns = []
     for task in card.tasks:
         given = [labels[task.name] for _, labels in parts if task.name in labels]
@@ -294,7 +295,7 @@ def _concatenate(
             )
         )
     return SplitArrays(
-        np.concatenate([images for images, _ in parts]),
+        join_rows([images for images, _ in parts]),
         tuple(columns),
         tuple(len(images) for images, _ in parts),
     )

@@ -62,7 +62,7 @@ class MultiMnist(DatasetBuilder):
 def _pair(digits: ImageSet, random: np.random.RandomState) -> SplitArrays:
     partner = random.randint(0, len(digits), size=len(digits))
     images = np.empty((len(digits), 1, DIGIT, DIGIT), np.uint8)
-    flat = digits.images[..., 0]
+    flat = digits.pixels[..., 0]
     # In pieces, because the canvases of 60,000 pairs need a gigabyte.
     for start in range(0, len(digits), 4096):
         piece = slice(start, start + 4096)

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
+from mtsearch.data.rows import FileRows
 
 
 def scene_labels(
-    card: DatasetCard, scenes: NDArray[np.int64], masks: NDArray[np.uint8] | None
-) -> tuple[NDArray[Any], ...]:
+    card: DatasetCard, scenes: NDArray[np.int64], masks: NDArray[np.uint8] | FileRows | None
+) -> tuple[NDArray[Any] | FileRows, ...]:
     """One array per task, in the card's order: ``scenes`` (N,) for a classification, ``masks`` (N,
     H, W) for a segmentation."""
     kinds = [task.kind for task in card.tasks]
-    known: dict[str, NDArray[Any]] = (
+    known: dict[str, NDArray[Any] | FileRows] = (
         {"classification": scenes}
         if masks is None
         else {"classification": scenes, "segmentation": masks}

@@ -46,7 +46,9 @@ class ScenesMasks(DatasetBuilder):
                 f"The data card of `{card.name}` should give its images a `test_fraction`, as their"
                 " files have no test split."
             )
-        images, names = read_all(found["images"], self.images, card.shape, scene_classes(card))
+        images, names = read_all(
+            found["images"], self.images, card.shape, scene_classes(card), lazy=True
+        )
         if images.masks is None:
             raise BadInput(
                 f"The images of `{card.name}` in {found['images'].tree.path} have no folder"

@@ -20,9 +20,11 @@ from mtsearch.data.builders.base import (
     channels_first,
     dataset_builder,
 )
-from mtsearch.data.decoding import decode, is_image
+from mtsearch.data.decoding import is_image
 from mtsearch.data.formats import LabelledImages, Request
+from mtsearch.data.formats.pictures import image_rows
 from mtsearch.data.remarks import remark
+from mtsearch.data.rows import FileRows
 from mtsearch.data.sources import ImageSource
 from mtsearch.data.splits import split_indices
 from mtsearch.data.tables import read_csv
@@ -152,15 +154,10 @@ class Table(DatasetBuilder):
         numbers: list[int],
         card: DatasetCard,
         where: str,
-    ) -> NDArray[np.uint8]:
-        channels, height, width = card.shape
-        images = np.empty((len(places), height, width, channels), np.uint8)
-        request = Request(card.shape, resize=self.images.resize)
-        for name, content in tree.read_many(places):
-            images[places[name]] = decode(
-                content, request, f"{name} of row {numbers[places[name]]} of {where}"
-            )
-        return images
+    ) -> NDArray[np.uint8] | FileRows:
+        request = Request(card.shape, resize=self.images.resize, lazy=True)
+        origin = [f"of row {number} of {where}" for number in numbers]
+        return image_rows(tree, list(places), request, origin)
 
     def _split(self, rows: Rows, spec: SplitSpec, where: str) -> dict[str, NDArray[np.int64]]:
         """Image indices by split."""

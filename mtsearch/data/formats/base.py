@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mtsearch.data.rows import FileRows, loaded
 from mtsearch.data.trees import Tree
 
 
@@ -17,20 +18,25 @@ class ImageSet:
     """Images of one split with their labels.
 
     Attributes:
-        images: uint8 (N, H, W, C).
+        images: uint8 (N, H, W, C); decoded when they are read if the request was `lazy`.
         labels: int64 (N,), one class each.
         groups: int64 (N,), group numbers; images of a group must stay in one split. A number means
             the same group in all splits of a set.
-        masks: uint8 (N, H, W), class numbers of pixels.
+        masks: uint8 (N, H, W), class numbers of pixels; decoded as the images.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | FileRows
     labels: NDArray[np.int64]
     groups: NDArray[np.int64] | None = None
-    masks: NDArray[np.uint8] | None = None
+    masks: NDArray[np.uint8] | FileRows | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The images in memory."""
+        return loaded(self.images)
 
     def take(self, index: NDArray[np.int64]) -> ImageSet:
         """The images at these indices, in their order."""
@@ -51,12 +57,18 @@ class Request:
         classes: fixes the order of named classes.
         resize: Pillow's filter; None refuses images of other sizes.
         group: a regular expression whose first group, in a file's stem, is the image's group.
+        lazy: whether formats of single files may return `FileRows`, which hold no images in memory.
     """
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...] = ()
     resize: str | None = None
     group: str | None = None
+    lazy: bool = False
+
+    def images(self, rows: FileRows) -> NDArray[np.uint8] | FileRows:
+        """The rows as requested: lazy or in memory."""
+        return rows if self.lazy else np.asarray(rows)
 
 
 class LabelledImages(ABC):

@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from mtsearch.config.errors import BadInput
-from mtsearch.data.decoding import decode, is_image, is_jpeg
+from mtsearch.data.decoding import is_image, is_jpeg
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
+from mtsearch.data.formats.pictures import image_rows
 from mtsearch.data.trees import Tree
 
 SPLIT_FOLDERS = {
@@ -82,13 +83,8 @@ class ClassFolders(LabelledImages):
                 f" which names {', '.join(classes)}."
             )
         numbers = {label: number for number, label in enumerate(classes)}
-        places = {file: place for place, (_, file) in enumerate(side)}
-        channels, height, width = request.shape
-        images = np.empty((len(side), height, width, channels), np.uint8)
-        for file, content in self.tree.read_many(places):
-            images[places[file]] = decode(content, request, f"{file} in {self.tree.path}")
         return ImageSet(
-            images,
+            image_rows(self.tree, [file for _, file in side], request),
             np.array([numbers[label] for label, _ in side], np.int64),
             self._groups(split, request.group),
         )

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from mtsearch.config.errors import BadInput
-from mtsearch.data.decoding import decode, is_image
+from mtsearch.data.decoding import is_image
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
+from mtsearch.data.formats.pictures import image_rows
 from mtsearch.data.remarks import remark
 from mtsearch.data.trees import Tree
 
@@ -80,14 +81,8 @@ class JsonLists(LabelledImages):
                 f"The image {missing} that {name} lists is not in {self.tree.path}; complete the"
                 " download."
             )
-        channels, height, width = request.shape
-        places: dict[str, list[int]] = {}
-        for place, file in enumerate(wanted):
-            places.setdefault(file, []).append(place)
-        images = np.empty((len(records), height, width, channels), np.uint8)
-        for file, content in self.tree.read_many(places):
-            images[places[file]] = decode(content, request, f"{file} in {self.tree.path}")
-        return ImageSet(images, np.array([classes.index(label) for label, _ in records], np.int64))
+        labels = np.array([classes.index(label) for label, _ in records], np.int64)
+        return ImageSet(image_rows(self.tree, wanted, request), labels)
 
     def _records(self, side: str) -> list[tuple[str, str]]:
         name = f"{self._folder}{side}.json"

@@ -4,9 +4,11 @@ the layout of GID-MTL."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mtsearch.config.errors import BadInput
@@ -22,6 +24,7 @@ from mtsearch.data.decoding import (
 )
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
 from mtsearch.data.formats.class_folders import natural
+from mtsearch.data.rows import FileRows, FileSet
 from mtsearch.data.trees import Tree
 
 _FILE = re.compile(r"(?:(.*)/)?(images?|label_gray)/([^/]+)/([^/]+)\.(\w+)")
@@ -78,32 +81,54 @@ class MaskFolders(LabelledImages):
                 f"The folder `{folder}` in {self.tree.path} is not a class of the data card, which"
                 f" names {', '.join(classes)}."
             )
-        channels, height, width = request.shape
-        images = np.empty((len(names), height, width, channels), np.uint8)
-        masks = np.empty((len(names), height, width), np.uint8)
-        places = {
-            files[name]: (place, files is self._masks)
-            for place, name in enumerate(names)
-            for files in (self._images, self._masks)
-        }
-        # In an archive, an image and its mask may be far apart, in any order.
-        layouts: dict[int, Layout] = {}
-        waiting: dict[int, DecodedImage] = {}
-        for file, content in self.tree.read_many(places):
-            place, is_mask = places[file]
-            picture = open_image(content, f"{file} in {self.tree.path}")
-            if is_mask:
-                waiting[place] = _class_numbers(picture)
-            else:
-                layouts[place] = Layout(picture.image.size, picture.orientation)
-                image = crop_centre(convert(picture, channels), (width, height))
-                images[place] = fit_image(image, request, picture.where)
-            if place in layouts and place in waiting:
-                numbers = align_mask(waiting.pop(place), layouts[place])
-                numbers = crop_centre(numbers, (width, height))
-                masks[place] = np.asarray(numbers.resize((width, height), Image.Resampling.NEAREST))
         labels = np.array([classes.index(name.partition("/")[0]) for name in names], np.int64)
-        return ImageSet(images, labels, masks=masks)
+        channels, height, width = request.shape
+        plain = replace(request, classes=(), group=None)
+        images = FileSet(
+            self.tree,
+            [(self._images[name],) for name in names],
+            _DecodeCentre(plain),
+            (height, width, channels),
+            np.dtype(np.uint8),
+        )
+        masks = FileSet(
+            self.tree,
+            [(self._masks[name], self._images[name]) for name in names],
+            _DecodeMask(plain),
+            (height, width),
+            np.dtype(np.uint8),
+        )
+        return ImageSet(
+            request.images(FileRows([images])), labels, masks=request.images(FileRows([masks]))
+        )
+
+
+@dataclass(frozen=True)
+class _DecodeCentre:
+    """Decodes the centre of an image file."""
+
+    request: Request
+
+    def __call__(self, contents: Sequence[bytes], where: Sequence[str]) -> NDArray[np.uint8]:
+        channels, height, width = self.request.shape
+        picture = open_image(contents[0], where[0])
+        image = crop_centre(convert(picture, channels), (width, height))
+        return fit_image(image, self.request, where[0])
+
+
+@dataclass(frozen=True)
+class _DecodeMask:
+    """Decodes the class numbers of the centre of an image's pixels from the files of the mask and
+    the image."""
+
+    request: Request
+
+    def __call__(self, contents: Sequence[bytes], where: Sequence[str]) -> NDArray[np.uint8]:
+        _, height, width = self.request.shape
+        mask, image = (open_image(*given) for given in zip(contents, where, strict=True))
+        layout = Layout(image.image.size, image.orientation)
+        numbers = crop_centre(align_mask(_class_numbers(mask), layout), (width, height))
+        return np.asarray(numbers.resize((width, height), Image.Resampling.NEAREST))
 
 
 @dataclass(frozen=True)

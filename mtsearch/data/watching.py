@@ -1,0 +1,121 @@
+"""What the manifest of a store says about its rows, counted while they are written."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtsearch.config.cards import DatasetCard
+from mtsearch.data.builders import SplitArrays, check_classes
+from mtsearch.data.checks import check_labels, check_split
+from mtsearch.data.remarks import Remarks
+from mtsearch.data.summary import (
+    add_counts,
+    count_labels,
+    count_pixels,
+    no_counts,
+    pixel_statistics,
+)
+from mtsearch.data.types import SPLITS
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images written and the number of all images."""
+
+
+class LoggedProgress:
+    """Logs the number of images written, at most every 10 seconds."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._last >= 10:
+            self._last = time.monotonic()
+            _log.info("%s of %s images written", f"{done:,}", f"{total:,}")
+
+
+class SplitWatch:
+    """Counts the labels and the pixels of a dataset's splits, and checks them.
+
+    Labels in memory are checked at once, those that are decoded from files when they are written.
+
+    Args:
+        card: the dataset's card.
+        splits: the splits, by name.
+        remarks: the remarks made so far.
+        progress: called for each part of the images.
+
+    Raises:
+        BadInput: a split does not fit the card.
+    """
+
+    def __init__(
+        self,
+        card: DatasetCard,
+        splits: dict[str, SplitArrays],
+        remarks: Remarks,
+        progress: Progress | None = None,
+    ) -> None:
+        self._card, self._remarks, self._progress = card, remarks, progress
+        self._total = sum(len(split.images) for split in splits.values())
+        self._done = 0
+        self._pixels = np.zeros((card.shape[0], 256), np.int64)
+        self._tasks = {task.name: task for task in card.tasks}
+        self._counts: dict[str, Any] = {task.name: {} for task in card.tasks}
+        lazy = False
+        for name in SPLITS:
+            check_split(card, name, splits[name])
+            for task, labels in zip(card.tasks, splits[name].labels, strict=True):
+                if isinstance(labels, np.ndarray):
+                    self._counts[task.name][name] = count_labels(task, labels)
+                else:
+                    lazy = True
+        self._checked = not lazy
+        if not lazy:
+            check_labels(card, self._counts)
+        self._open = {
+            f"{name}/labels/{task.name}"
+            for name in SPLITS
+            for task in card.tasks
+            if name not in self._counts[task.name]
+        }
+
+    def rows(self, name: str, rows: NDArray[Any]) -> None:
+        """Take rows of `<split>/images` or `<split>/labels/<task>`."""
+        split, _, label = name.partition("/")
+        if label == "images":
+            if split == "train":
+                self._pixels += count_pixels(rows)
+            self._done += len(rows)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+        elif name in self._open:
+            task = self._tasks[label.removeprefix("labels/")]
+            check_classes(self._card, task, rows, split)
+            counts = self._counts[task.name]
+            counts[split] = add_counts(
+                counts.get(split, no_counts(task, rows.dtype)), count_labels(task, rows)
+            )
+
+    def facts(self, remarks: Remarks) -> dict[str, Any]:
+        """The entries of the manifest that depend on all rows."""
+        if not self._checked:
+            check_labels(self._card, self._counts)
+        mean, std = pixel_statistics(self._pixels)
+        for row in remarks.rows():
+            self._remarks.add(str(row["text"]), str(row["example"]), int(row["count"]))
+        return {
+            "labels": {
+                task: {split: counts[split] for split in SPLITS}
+                for task, counts in self._counts.items()
+            },
+            "remarks": self._remarks.rows(),
+            "statistics": {"mean": mean, "std": std},
+        }

@@ -1,0 +1,201 @@
+"""Writing of a store's arrays, record by record, so that memory does not depend on their size and
+an interrupted writer continues after its last complete records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import lmdb
+import numpy as np
+from numpy.typing import NDArray
+
+from mtsearch.data.remarks import Remarks
+from mtsearch.data.rows import Block, FileRows
+
+RECORD = 1 << 20  # bytes
+_PENDING = 32  # records of a transaction
+_ROOM = 64 << 20  # bytes by which the largest size of the database grows
+_STATE = b"~state"  # the rows written so far, and the remarks made about their files
+_NOTHING: dict[str, Any] = {"name": "", "rows": 0, "remarks": []}
+
+
+class Writer:
+    """Writes arrays to the database of a store.
+
+    Arrays are written in the order of their names, because the checksum covers them in that order.
+    An interrupted writer leaves complete records and its state; a writer of the same arrays
+    continues after them.
+
+    Args:
+        folder: the store's folder.
+
+    Raises:
+        OSError: the store cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._digest = hashlib.sha256()
+        self._pending: list[tuple[bytes, bytes]] = []
+        self._states: deque[dict[str, Any]] = deque()
+        self.remarks = Remarks()
+
+    def __enter__(self) -> Self:
+        data = self._folder / "data.mdb"
+        self._size = 2 * _ROOM + (data.stat().st_size if data.exists() else 0)
+        with _errors(self._folder):
+            self._store = lmdb.open(str(self._folder), map_size=self._size, lock=False)
+            with self._store.begin() as transaction:
+                found = transaction.get(_STATE)
+        self._before: dict[str, Any] = json.loads(found) if found else _NOTHING
+        for row in self._before["remarks"]:
+            self.remarks.add(row["text"], row["example"], row["count"])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            if kind is None:
+                self._commit(last=True)
+                with _errors(self._folder):
+                    self._store.sync(True)
+        finally:
+            self._store.close()
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of all arrays written, as of `mtsearch.data.store.checksum`."""
+        return self._digest.hexdigest()
+
+    def write(
+        self, name: str, array: NDArray[Any] | FileRows, scratch: Path | None = None
+    ) -> Iterator[NDArray[Any]]:
+        """Write an array. Iterate over the result to the end: it yields the rows (n, ...) in order,
+        those that were written before included.
+
+        Args:
+            name: key of the array, greater than that of the array before.
+            array: its content (N, ...).
+            scratch: see `FileRows.blocks`.
+        """
+        self._digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        row = array.nbytes // max(1, len(array))
+        before = self._before
+        done = len(array) if name < before["name"] else 0
+        done = before["rows"] if name == before["name"] else done
+        for rows in self._written(name, array, row, done):
+            self._digest.update(_bytes_of(rows))
+            yield rows
+        start = done * row - done * row % RECORD
+        record = bytearray(self._read(name, start, done * row))
+        for block in _blocks(array, done, row, scratch):
+            content = _bytes_of(block.rows)
+            self._digest.update(content)
+            for remark in block.remarks:
+                text, example, count = remark["text"], remark["example"], remark["count"]
+                self.remarks.add(str(text), str(example), int(count))
+            done += len(block.rows)
+            record += content
+            state = {"name": name, "rows": done, "remarks": self.remarks.rows()}
+            self._states.append(state | {"end": done * row})
+            while len(record) >= RECORD:
+                self._put(name, start, bytes(record[:RECORD]))
+                del record[:RECORD]
+                start += RECORD
+            yield block.rows
+        if record:
+            self._put(name, start, bytes(record))
+
+    def _written(
+        self, name: str, array: NDArray[Any] | FileRows, row: int, done: int
+    ) -> Iterator[NDArray[Any]]:
+        step = max(1, RECORD // max(1, row))
+        for first in range(0, done, step):
+            last = min(first + step, done)
+            content = self._read(name, first * row, last * row)
+            yield np.frombuffer(content, array.dtype).reshape(last - first, *array.shape[1:])
+
+    def _read(self, name: str, start: int, stop: int) -> bytes:
+        with self._store.begin(buffers=True) as transaction:
+            return read_bytes(transaction, name, start, stop)
+
+    def _put(self, name: str, start: int, record: bytes) -> None:
+        self._pending.append((key(name, start), record))
+        if len(self._pending) >= _PENDING:
+            self._commit(name, start + len(record))
+
+    def _commit(self, name: str = "", end: int = 0, *, last: bool = False) -> None:
+        """Write the pending records, which end at byte `end` of array `name`, with the state of
+        the rows that they complete."""
+        while len(self._states) > 1 and (
+            self._states[1]["name"] != name or self._states[1]["end"] <= end
+        ):
+            self._states.popleft()
+        state = self._states[0] if self._states else None
+        complete = state is not None and (state["name"] != name or state["end"] <= end)
+        while True:
+            try:
+                with _errors(self._folder), self._store.begin(write=True) as transaction:
+                    for place, record in self._pending:
+                        transaction.put(place, record)
+                    if last:
+                        transaction.delete(_STATE)
+                    elif complete:
+                        transaction.put(_STATE, json.dumps(state).encode())
+                break
+            except lmdb.MapFullError:
+                self._size += max(_ROOM, self._size // 2)
+                self._store.set_mapsize(self._size)
+        self._pending = []
+
+
+def _bytes_of(rows: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
+
+
+def key(name: str, start: int) -> bytes:
+    """The key of the record of an array that begins at byte `start`."""
+    return f"{name}/{start // RECORD:06d}".encode()
+
+
+def read_bytes(transaction: lmdb.Transaction, name: str, start: int, stop: int) -> bytes:
+    """The bytes [start, stop) of an array in an open transaction with buffers. Raises KeyError
+    where they are missing."""
+    parts = []
+    while start < stop:
+        first = start - start % RECORD
+        record = transaction.get(key(name, first))
+        end = min(stop, first + RECORD)
+        if record is None or len(record) < end - first:
+            raise KeyError(f"no bytes {start}..{end} of {name}")
+        parts.append(bytes(record[start - first : end - first]))
+        start = end
+    return b"".join(parts)
+
+
+def _blocks(
+    array: NDArray[Any] | FileRows, done: int, row: int, scratch: Path | None
+) -> Iterator[Block]:
+    if isinstance(array, FileRows):
+        yield from array.blocks(done, scratch=scratch)
+        return
+    step = max(1, RECORD // max(1, row))
+    for first in range(done, len(array), step):
+        yield Block(array[first : first + step], None, [])
+
+
+class _errors:
+    """Turns errors of LMDB, but for a full map, into OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, lmdb.Error) and not isinstance(error, lmdb.MapFullError):
+            raise OSError(f"{self._folder}: {error}") from error
