@@ -32,12 +32,11 @@ function drawCurves() {
   add("front", members, "front");
   for (const row of controls) add(`control ${row.name}`, [row], `${controlClass(row)} dashed`);
   if (knee) add("knee", [knee], "knee wide");
-  const chosenRow = byId.get(state.selected);
-  if (chosenRow && !chosenRow.knee) add(`selected: ${chosenRow.name}`, [chosenRow], "selected wide");
   if (!layers.some((layer) => layer.base !== false)) for (const layer of layers) layer.base = true;
-  curves.plot ??= new Plot($("curve-plot"), { name: "Curves of the trials", height: 400 });
+  const legend = [...layers, { name: "selected", kind: "line", className: "selected" }];
+  curves.plot ??= new Plot($("curve-plot"), { name: "Curves of the trials", height: 400, trace: (id) => (byId.has(id) ? lineOf(byId.get(id)) : []) });
   curves.plot.draw({
-    x: { title: curves.by, key: curves.by, integer: true }, y: { title: longLabel(curves.metric), key: curves.metric, log: curves.log }, layers,
+    x: { title: curves.by, key: curves.by, integer: true }, y: { title: longLabel(curves.metric), key: curves.metric, log: curves.log }, layers, legend,
     description: `${longLabel(curves.metric)} of each trial over its ${curves.by}s.`,
   });
 }

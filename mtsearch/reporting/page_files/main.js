@@ -5,8 +5,7 @@ onChange((what) => {
     drawDetail();
     for (const plot of [front.plot, curves.plot, hypervolumePlot]) if (plot && plot.spec) plot.select(what.selected);
     if (what.origin === "table") drawRows(); else reveal(what.selected);
-    redraw("curves");
-    redraw("parallel");
+    parallel.mark();
   } else {
     redraw("front");
     redraw("parallel");

@@ -1,6 +1,6 @@
 // Parallel coordinates: objectives first; a range on an axis filters the table and the front.
 
-const parallel = { colour: D.objectives[0].metric, only: false, axes: new Map() };
+const parallel = { colour: D.objectives[0].metric, only: false, axes: new Map(), mark: () => {} };
 const GAP = 128; // pixels between two axes
 const MAX_AXES = 24;
 
@@ -70,7 +70,9 @@ function drawParallel() {
   const many = kept.length > 300;
   const groups = lines.map((paths, i) => svg("path", { class: `line scale-${i}${many ? " many" : ""}`, d: paths.join("") }));
   const faded = kept.length < rows.length ? [svg("path", { class: "line faded", d: rows.filter((row) => !brushed(row)).slice(0, 500).map(path).join("") })] : [];
-  const chosenRow = byId.get(state.selected), ring = chosenRow && rows.includes(chosenRow) ? [svg("path", { class: "line selected", d: path(chosenRow) })] : [];
+  const line = svg("path", { class: "line selected" });
+  parallel.mark = () => { const row = byId.get(state.selected); line.setAttribute("d", row && row.state === "done" ? path(row) : ""); };
+  parallel.mark();
   const axes = columns.map((column, i) => {
     const axis = parallelAxis(column), range = state.brush.get(column);
     const node = svg("g", { class: "axis", "data-column": column }, svg("path", { d: `M${x(i)},${y(1)}V${y(axis.low)}` }),
@@ -80,7 +82,7 @@ function drawParallel() {
     if (range) node.append(svg("rect", { class: "band", x: x(i) - 7, width: 14, y: y(Math.min(range[1], 1.04)), height: Math.max(2, y(Math.max(range[0], -0.16)) - y(Math.min(range[1], 1.04))) }));
     return node;
   });
-  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Parallel coordinates", "aria-describedby": "parallel-hint" }, ...faded, ...groups, ...ring, ...axes);
+  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Parallel coordinates", "aria-describedby": "parallel-hint" }, ...faded, ...groups, line, ...axes);
   brushing(root, columns, x, (pixel) => (bottom - 46 - pixel) / (bottom - 46 - top));
   host.replaceChildren(root);
   $("parallel-scale").replaceChildren(scaleLegend(parallel.colour, low, high));

@@ -136,6 +136,8 @@ class Plot {
     const marks = svg("g", { "clip-path": `url(#${clip})` });
     this.points = [];
     for (const layer of this.spec.layers) marks.append(...this.layer(layer));
+    this.line = svg("path", { class: "line selected" });
+    marks.append(this.line);
     this.ring = svg("path", { class: "ring", d: SHAPES.circle(12) });
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: "0", "aria-label": this.name, "aria-describedby": `${this.host.id}-description` },
       svg("clipPath", { id: clip }, svg("rect", { x: box.left, y: box.top - 10, width: Math.max(box.right - box.left + 10, 0), height: box.bottom - box.top + 10 })),
@@ -154,16 +156,7 @@ class Plot {
   layer({ kind, shape = "circle", size = 5, className, points = [], lines = [], step, text }) {
     const { x, y } = this.place, at = (p) => `${x(p.x).toFixed(1)},${y(p.y).toFixed(1)}`;
     const found = [];
-    if (lines.length) {
-      const d = lines.map((line) => line.map((p, i) => {
-        if (!i) return `M${at(p)}`;
-        const before = line[i - 1];
-        if (step === "after") return `H${x(p.x).toFixed(1)}V${y(p.y).toFixed(1)}`;
-        if (step === "before") return `V${y(p.y).toFixed(1)}H${x(p.x).toFixed(1)}`;
-        return before.y === null || p.y === null ? (p.y === null ? "" : `M${at(p)}`) : `L${at(p)}`;
-      }).join("")).join("");
-      found.push(svg("path", { class: `line ${className}`, d }));
-    }
+    if (lines.length) found.push(svg("path", { class: `line ${className}`, d: this.path(lines, step) }));
     const inside = points.filter((p) => p.x !== null && p.y !== null && (!this.spec.x.log || p.x > 0) && (!this.spec.y.log || p.y > 0));
     for (const p of inside) if (p.id !== undefined) this.points.push({ ...p, left: x(p.x), top: y(p.y), describe: p.text || text });
     if (kind === "dots") { // one path for thousands of marks
@@ -179,6 +172,19 @@ class Plot {
     return found;
   }
 
+  // Lines as path data: straight, or in steps that change y after or before x; null is a gap.
+  path(lines, step) {
+    const { x, y } = this.place, at = (p) => `${x(p.x).toFixed(1)},${y(p.y).toFixed(1)}`;
+    const part = (p, i, line) => {
+      if (p.y === null) return "";
+      if (!i || line[i - 1].y === null) return `M${at(p)}`;
+      if (step === "after") return `H${x(p.x).toFixed(1)}V${y(p.y).toFixed(1)}`;
+      if (step === "before") return `V${y(p.y).toFixed(1)}H${x(p.x).toFixed(1)}`;
+      return `L${at(p)}`;
+    };
+    return lines.map((line) => line.map(part).join("")).join("");
+  }
+
   nearest(left, top, within) {
     let best = null, least = within * within;
     for (const p of this.points) {
@@ -191,6 +197,7 @@ class Plot {
   select(id) {
     const found = this.points && this.points.find((p) => p.id === id && this.within(p));
     if (!this.ring) return;
+    if (this.trace) this.line.setAttribute("d", this.path([this.trace(id)]));
     this.ring.style.display = found ? "" : "none";
     if (found) { this.ring.setAttribute("transform", `translate(${found.left.toFixed(1)},${found.top.toFixed(1)})`); this.ring.dataset.trial = id; }
   }
