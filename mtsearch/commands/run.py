@@ -37,7 +37,7 @@ search; finished trials are kept, and resume=RUN continues. The last line is the
 `run: PATH`. With results.root=s3://BUCKET/PREFIX, or another URL that fsspec can write to, a run is
 kept there, and RUN is its URL."""
 
-LOADING = "loading the data and Ray ..."  # the first output, before what takes seconds
+LOADING = "loading the data and Ray ..."  # the first output, before imports that take seconds
 FLAGS = ("--list", "--cfg", "--dry-run", "--or-resume")
 
 
@@ -95,8 +95,7 @@ def _run(words: list[str]) -> int:
                 again = [pair for pair in again if not pair.startswith("plugins=")]
                 again.append(f"plugins={json.dumps(list(space.config.plugins))}")
             return _resume({"resume": begun.address}, again, [])
-    if sys.stdout.isatty():
-        show(LOADING)
+    show(LOADING)
     from mtsearch.execution.engine import run  # Ray takes seconds to import
 
     return run(space, name=own["space"], profile=own.get("profile"), overrides=tuple(overrides))
@@ -144,8 +143,7 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
 
         return train([f"resume={own['resume']}", *overrides])
     run.space_with(changes)
-    if sys.stdout.isatty():
-        show(LOADING)
+    show(LOADING)
     from mtsearch.execution.engine import resume
 
     return resume(own["resume"], changes)

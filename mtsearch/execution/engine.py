@@ -29,7 +29,7 @@ from mtsearch.jobs.description import TRIAL_CLASS
 from mtsearch.jobs.environment import check_plugins, concrete_data, environment_of
 from mtsearch.jobs.interruption import interrupt_event
 from mtsearch.observers.dispatcher import dispatch_events
-from mtsearch.reporting.console import OutputConsole
+from mtsearch.reporting.console import INDENT, OutputConsole, print_line
 from mtsearch.reporting.live import Display
 from mtsearch.runs.directory import PLACES, refuse_fixed
 from mtsearch.runs.driven import DrivenRun
@@ -230,7 +230,8 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
         f"run        {manager.run.location}",
         f"dashboard  {connection.dashboard}",
     ]
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    for line in lines:
+        print_line(console, line, INDENT)
 
 
 def _work(manager: TrialManager, at_once: int, trial_class: str, callback: TuneCallback) -> None:

@@ -1,9 +1,10 @@
-"""The console of long-running commands."""
+"""The console of long-running commands and lines that break between words."""
 
 from __future__ import annotations
 
 import os
 import sys
+import textwrap
 
 from rich.console import Console
 
@@ -20,3 +21,20 @@ class OutputConsole(Console):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
+
+
+INDENT = 11  # columns of the names in the block at a search's start
+
+
+def print_line(console: Console, line: str, indent: int = 0) -> None:
+    """Print a line as it stands; a terminal that is too narrow gets it broken between words, with
+    the following lines indented. Words longer than the line stay whole."""
+    if console.is_terminal and len(line) > console.width:
+        line = textwrap.fill(
+            line,
+            console.width,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

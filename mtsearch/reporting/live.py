@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -14,17 +14,26 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mtsearch.pareto.columns import format_value, label, number
+from mtsearch.reporting.console import print_line
+from mtsearch.reporting.terminal import heading_lines
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import RunningSearch
 
 REFRESH = 0.5  # seconds
-ENDED = 5  # trials that ended last, shown above the running ones
-FRAME = 8  # lines of the terminal that are not rows: the summary, the head and a margin
+ENDED = 3  # trials that ended last, shown above the running ones
+FRAME = 10  # lines of the terminal that are not rows: summary, heads, rules and a margin
+FIXED, COLUMN = 34, 12  # columns of the terminal: the first two of the table, each objective
 
 
 class Display:
     """Shows a search. Use it as a context; call `trial` after each event of a trial and
-    `refresh` at any time."""
+    `refresh` at any time.
+
+    A terminal shows a table with the running trials, those that ended last, the front and the best
+    values so far, in the words of the report. A notebook or a file gets a line for each trial that
+    ends.
+    """
 
     def __init__(self, search: RunningSearch, slots: int, console: Console) -> None:
         self._search, self._slots, self._console = search, slots, console
@@ -32,6 +41,8 @@ class Display:
         self._drawn = 0.0
         self._began: dict[str, float] = {}
         self._ended_seconds, self._ended_count = 0.0, 0
+        self._objectives = search.space.config.objectives
+        self._kinds: Mapping[str, str] = search.run.environment.get("tasks") or {}
 
     def __enter__(self) -> Display:
         if self._console.is_terminal:
@@ -49,8 +60,8 @@ class Display:
             self._live.__exit__(kind, error, trace)
 
     def trial(self, trial: TrialRecord) -> None:
-        """Take note of a trial that started, reported or ended; without a terminal, starts and ends
-        are printed."""
+        """Take note of a trial that started, reported or ended; without a terminal, ends are
+        printed."""
         if trial.state == "running":
             self._began.setdefault(trial.trial, time.monotonic())
         elif (began := self._began.pop(trial.trial, None)) is not None:
@@ -62,40 +73,49 @@ class Display:
 
     def note(self, line: str) -> None:
         """Print a line above the table."""
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(self._console, line)
 
     def refresh(self, force: bool = False) -> None:
         """Draw the table again when it is due."""
         if self._live is not None and (force or time.monotonic() - self._drawn >= REFRESH):
             self._drawn = time.monotonic()
-            self._live.update(self._table(), refresh=True)
+            self._live.update(self._screen(), refresh=True)
 
     # ------------------------------------------------------------ text
 
     def _ended(self, trial: TrialRecord) -> str:
         ended = len(self._search.state.trials) - len(self._search.state.running)
-        what = "  ".join(self._figures(trial)) if trial.state == "done" else trial.reason or ""
-        return (
-            f"[{ended}/{self._search.total}] {trial.trial} {trial.state}  {what}  |"
-            f" {self._summary()}"
-        )
+        values = self._values(trial.result)
+        figures = "  ".join(f"{self._label(o.metric)} {v}" for o, v in self._pairs(values))
+        what = figures if trial.state == "done" else trial.reason or ""
+        summary = ", ".join(self._summary())
+        return f"[{ended}/{self._search.total}] {trial.trial} {trial.state}  {what}  | {summary}"
 
-    def _figures(self, trial: TrialRecord) -> list[str]:
-        return [
-            f"{o.metric} {_number(trial.result.get(o.metric))}"
-            for o in self._search.space.config.objectives
-        ]
+    def _pairs(self, values: Sequence[str]) -> list[tuple[Any, str]]:
+        return list(zip(self._objectives, values, strict=True))
+
+    def _label(self, metric: str) -> str:
+        return label(metric, self._kinds)
 
     def _values(self, metrics: Mapping[str, Any]) -> list[str]:
-        return [_number(metrics.get(o.metric)) for o in self._search.space.config.objectives]
-
-    def _summary(self) -> str:
-        parts = [
-            f"front {self._search.front_size}",
-            f"hypervolume {_number(self._search.hypervolume)}",
+        return [
+            format_value(metrics.get(o.metric), o.metric, self._kinds) for o in self._objectives
         ]
+
+    def _summary(self) -> list[str]:
+        parts = [f"front {self._search.front_size}", f"hypervolume {self._hypervolume()}"]
+        if self._ended_count:
+            mean = self._ended_seconds / self._ended_count
+            parts.append(f"{mean:.{1 if mean < 100 else 0}f} s a trial")
         left = self.remaining()
-        return ", ".join(parts if left is None else [*parts, f"about {_span(left)} left"])
+        return parts if left is None else [*parts, f"about {_span(left)} left"]
+
+    def _hypervolume(self) -> str:
+        value = self._search.hypervolume
+        if math.isnan(value):
+            return format_value(None)
+        box = self._search.reference.box
+        return f"{100 * value / box:.2f} % of the box" if box else f"{value:.4g}"
 
     def remaining(self) -> float | None:
         """Seconds until the end, from the mean time of the trials that ended under this driver;
@@ -129,36 +149,73 @@ class Display:
         )
         return int(last.get("epoch", 0)), total
 
-    def _table(self) -> Group:
-        objectives = [o.metric for o in self._search.space.config.objectives]
+    # ------------------------------------------------------------ the screen
+
+    def _screen(self) -> Group:
+        state = self._search.state
+        known = ("done", "failed", "stopped", "running")
+        counts = {name: state.states[name] for name in known if state.states[name]}
+        counts["waiting"] = max(self._search.total - len(state.trials), 0)
+        states = [f"{count} {name}" for name, count in counts.items()]
+        first = Text("  ".join([*states, f"{_span(self._search.elapsed)} so far"]))
+        return Group(first, Text(", ".join(self._summary())), self._table())
+
+    def _table(self) -> Table:
+        """The running trials, those that ended last, the front and the best values so far, as many
+        as the terminal has lines and columns for."""
+        width, height = self._console.width, self._console.height - FRAME
+        shown = max(1, min(len(self._objectives), (width - FIXED) // COLUMN))
         table = Table(expand=False)
         table.add_column("trial", no_wrap=True)
         table.add_column("progress", no_wrap=True)
-        for name in objectives:
-            table.add_column(name.removeprefix("val/"), justify="right")
+        for objective in self._objectives[:shown]:
+            table.add_column(Text(heading_lines(self._label(objective.metric))), justify="right")
+        if shown < len(self._objectives):
+            table.caption = f"{len(self._objectives) - shown} more objectives in the report"
+
         state = self._search.state
         running = [t for t in sorted(state.running.values(), key=order) if t.trial in self._began]
-        height = max(self._console.height - FRAME, 1)
-        ended = state.ended[-min(ENDED, max(height - len(running), 0)) :] if running else []
-        for trial in ended if height > len(running) else []:
-            table.add_row(trial.trial, trial.state, *self._values(trial.result), style="dim")
-        for trial in running[:height]:
-            share = self._share(trial)
-            bar = "█" * round(8 * share) + "░" * (8 - round(8 * share))
+        running = running[: max(height, 1)]
+        left = max(height - len(running), 0)
+        best = self._best() if left else None
+        front = self._front()[: max(left - ENDED - 1, 0)]
+        ended = state.ended[-min(ENDED, max(left - len(front) - 1, 0)) :] if left > 1 else []
+
+        def add(name: str, what: str, values: Sequence[str], style: str = "") -> None:
+            table.add_row(name, what, *values[:shown], style=style)
+
+        for trial in running:
             last = trial.reports[max(trial.reports)] if trial.reports else {}
-            done, total = self._progress(trial)
-            progress = f"{bar} {done}/{total} {last.get('phase', '')}"
-            table.add_row(trial.trial, progress, *self._values(last))
-        counts = {name: count for name, count in state.states.items() if count}
-        counts["waiting"] = max(self._search.total - len(state.trials), 0)
-        states = "  ".join(f"{count} {name}" for name, count in counts.items())
-        return Group(
-            Text(f"{states}  |  {self._summary()}  |  {_span(self._search.elapsed)} so far"), table
-        )
+            add(trial.trial, self._bar(trial, str(last.get("phase", ""))), self._values(last))
+        table.add_section()
+        for trial in reversed(ended):
+            add(trial.trial, trial.state, self._values(trial.result), "dim")
+        table.add_section()
+        for trial in front:
+            add(trial.trial, "front", self._values(trial.result))
+        if best is not None and self._search.front_size:
+            add("", "best so far", best, "bold")
+        return table
 
+    def _bar(self, trial: TrialRecord, phase: str) -> str:
+        full = round(8 * self._share(trial))
+        done, total = self._progress(trial)
+        return f"{'█' * full}{'░' * (8 - full)} {done}/{total} {phase}"
 
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) and not math.isnan(value) else "-"
+    def _front(self) -> list[TrialRecord]:
+        """The front, the best of the first objective first, as in the report."""
+        first = self._objectives[0]
+        sign = -1 if first.goal == "max" else 1
+        return sorted(self._search.front(), key=lambda t: sign * number(t.result, first.metric))
+
+    def _best(self) -> list[str]:
+        """The best value of each objective on the front."""
+        rows = [trial.result for trial in self._search.front()]
+        found: dict[str, Any] = {}
+        for o in self._objectives:
+            values = [v for row in rows if not math.isnan(v := number(row, o.metric))]
+            found[o.metric] = (max if o.goal == "max" else min)(values, default=None)
+        return self._values(found)
 
 
 def _span(seconds: float) -> str:

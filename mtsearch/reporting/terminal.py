@@ -21,7 +21,7 @@ def front_table(result: SearchResult) -> RenderableType:
     )
     table.add_column("trial", no_wrap=True)
     for column in columns:
-        heading = Text(_heading(label(column, result.kinds)))
+        heading = Text(heading_lines(label(column, result.kinds)))
         table.add_column(heading, justify="right", no_wrap=True)
     for group in (result.front_rows, result.control_rows):
         for row in group:
@@ -68,7 +68,7 @@ def _failures(result: SearchResult) -> Text | None:
     return Text(f"{len(failed)} failed: {reasons}{'; ...' if len(failed) > 3 else ''}", style="red")
 
 
-def _heading(words: str) -> str:
+def heading_lines(words: str) -> str:
     """A label on up to three lines: task, metric with unit, split."""
     name, _, split = words.removesuffix(" (%)").partition(", ")
     first, _, rest = name.partition(" ")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mtsearch.config.space import Space
+from mtsearch.pareto.reference import Reference
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 
@@ -57,6 +58,10 @@ class RunningSearch(Protocol):
     @property
     def hypervolume(self) -> float:
         """Hypervolume of the finished trials that satisfy the constraints; NaN if there is none."""
+
+    @property
+    def reference(self) -> Reference:
+        """The reference point of the hypervolume, and the box that it is a share of."""
 
     def front(self) -> list[TrialRecord]:
         """The non-dominated trials, by number."""

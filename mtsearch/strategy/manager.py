@@ -11,6 +11,7 @@ from mtsearch.config.errors import Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.pareto import Front
+from mtsearch.pareto.reference import Reference
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
@@ -243,6 +244,11 @@ class TrialManager:
         """Hypervolume of the finished trials that keep the constraints, NaN while there is none
         (see `Front`)."""
         return self._front.hypervolume
+
+    @property
+    def reference(self) -> Reference:
+        """The reference point of the hypervolume, and the box that it is a share of."""
+        return self._front.reference
 
     @property
     def front_size(self) -> int:

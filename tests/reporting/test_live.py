@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mtsearch.config.schema import DataConfig
+from mtsearch.reporting.console import INDENT, print_line
 from mtsearch.reporting.live import Display
 from mtsearch.runs.opening import create_run
 from mtsearch.strategy.manager import TrialManager
@@ -48,13 +49,51 @@ def test_without_a_terminal_each_end_is_a_line(manager):
         display.trial(trial)
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith("[1/4] stl done") and "front 0, hypervolume -" in lines[0]
+    assert lines[0].startswith("[1/4] stl done") and "front 0, hypervolume –" in lines[0]
     assert (
-        lines[1].startswith("[2/4] 0000 done  val/image/error 40  val/digit/error 20")
-        and "front 1, hypervolume 4800" in lines[1]
+        lines[1].startswith("[2/4] 0000 done  image error (%) 40.00  digit error (%) 20.00")
+        and "front 1, hypervolume 48.00 % of the box, " in lines[1]
     )
     assert lines[2].startswith("[3/4] 0001 failed  out of memory")
-    assert "left" in lines[2]
+    assert "s a trial, about" in lines[2] and "left" in lines[2]
+
+
+def test_a_notebook_gets_lines(manager, monkeypatch):
+    shown = []
+    monkeypatch.setattr("rich.jupyter.display", lambda segments, text: shown.append(text))
+    console = Console(force_jupyter=True, width=120)
+    with Display(manager, 1, console) as display:
+        finish(manager, display, manager.next_trial(), 50.0, 10.0)
+    assert len(shown) == 1 and shown[0].startswith("[1/4] stl done  image error (%) 50.00")
+
+
+def test_table_has_front_and_best_so_far(manager):
+    console = Console(file=io.StringIO(), width=100, height=40, force_terminal=True)
+    with Display(manager, 1, console) as display:
+        for image, digit in ((61.0, 9.0), (50.0, 10.0), (40.0, 20.0)):
+            finish(manager, display, manager.next_trial(), image, digit)
+        console.file.truncate(console.file.seek(0))
+        display.refresh(force=True)
+    lines = [Text.from_ansi(line).plain for line in console.file.getvalue().splitlines()]
+    rows = [line.replace("│", " ").split() for line in lines if "│" in line]
+    assert ["0001", "front", "40.00", "20.00"] in rows and rows[-1][-2:] == ["40.00", "10.00"]
+    assert "best so far" in "".join(lines) and "53.00 % of the box" in "".join(lines)
+
+
+def test_narrow_terminal_breaks_between_words():
+    console = Console(file=io.StringIO(), width=40, force_terminal=True)
+    line = "dashboard  http://127.0.0.1:8265 (from elsewhere: ssh MACHINE; `ray token` prints it)"
+    print_line(console, line, INDENT)
+    shown = console.file.getvalue().splitlines()
+    assert [part.strip() for part in shown] == [
+        "dashboard  http://127.0.0.1:8265 (from",
+        "elsewhere: ssh MACHINE; `ray",
+        "token` prints it)",
+    ]
+    assert all(part.startswith(" " * INDENT) for part in shown[1:])
+    plain = Console(file=io.StringIO(), width=40)
+    print_line(plain, line, INDENT)
+    assert plain.file.getvalue() == f"{line}\n"
 
 
 def test_on_a_terminal_running_trials_are_a_table(manager):
