@@ -16,6 +16,7 @@ from mtsearch.config.reading import load_space
 
 USAGE = """mtsearch run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
 mtsearch run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]
+    [search.confirm=N]
     continue a run, or extend it; data.root=DIR, data.store=DIR and plugins=[FILE.py] say where its
     data and plug-ins are now
 

@@ -64,6 +64,18 @@ class Search(Model):
     """How many trials, which sampler, which scheduler, how many at once."""
 
     trials: int = Field(16, gt=0)
+    repeats: int = Field(
+        1, gt=0, le=100, description="seeds with which every configuration is trained"
+    )
+    confirm: int = Field(
+        1,
+        gt=0,
+        le=100,
+        description=(
+            "seeds with which the front, the knee and the controls are trained, once the search has"
+            " ended"
+        ),
+    )
     sampler: Annotated[Sampler, BeforeValidator(_as_mapping)] = Sampler()
     scheduler: Annotated[Scheduler, BeforeValidator(_as_mapping)] = Scheduler()
     seed: int = Field(0, ge=0)

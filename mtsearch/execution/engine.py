@@ -12,6 +12,7 @@ from ray import tune
 from rich.console import Console
 
 from mtsearch.config.errors import BadInput
+from mtsearch.config.schema import Search
 from mtsearch.config.space import Space
 from mtsearch.config.temporary import remove_temporary, temporary_folder
 from mtsearch.execution.callback import TuneCallback
@@ -89,9 +90,10 @@ def resume(
     """Continue a run: finished trials are skipped, unfinished ones continue from their last state,
     and the study makes the same proposals.
 
-    `changes` may contain `search.trials`, `search.budget` and `search.slots`, and `data.root`,
-    `data.store` and `plugins`, which say where this machine has the data and the plug-ins and are
-    not recorded. Where nothing is left to do, nothing is changed. Raises BadInput.
+    `changes` may contain `search.trials`, `search.budget`, `search.slots` and `search.confirm`, and
+    `data.root`, `data.store` and `plugins`, which say where this machine has the data and the
+    plug-ins and are not recorded. Where nothing is left to do, nothing is changed. Raises
+    BadInput.
     """
     console = console or OutputConsole()
     refuse_fixed(changes)
@@ -108,7 +110,7 @@ def resume(
             if key not in PLACES and _get(directory.config, key) != value
         }
         space = directory.space_with(changes)
-        begun = sum(trial.kind == "search" for trial in directory.state().trials.values())
+        begun = directory.state().kinds["search"]
         if "search.trials" in changes and space.config.search.trials < begun:
             raise BadInput(
                 f"`search.trials` should be at least {begun}, the trials that the run has begun."
@@ -224,7 +226,7 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
         f"space      {config.name}: {', '.join(o.metric for o in config.objectives)}",
         f"data       {manager.run.environment['dataset']}",
         f"trials     {manager.study.size} by {config.search.sampler.name} and {controls}"
-        f" control{'s' * (controls != 1)}, {at_once} at once"
+        f" control{'s' * (controls != 1)}, {seeds(config.search)}, {at_once} at once"
         + (f"; {finished} of them finished" if finished else ""),
         *remarks(manager.space, at_once, connection.nodes),
         f"run        {manager.run.location}",
@@ -232,6 +234,14 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
     ]
     for line in lines:
         print_line(console, line, INDENT)
+
+
+def seeds(search: Search) -> str:
+    """With how many seeds a search trains, in words."""
+    found = "one seed each" if search.repeats == 1 else f"{search.repeats} seeds each"
+    if search.confirm > search.repeats:
+        found += f" ({search.confirm} for the front and the controls)"
+    return found
 
 
 def _work(manager: TrialManager, at_once: int, trial_class: str, callback: TuneCallback) -> None:

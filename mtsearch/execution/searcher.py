@@ -9,7 +9,7 @@ from ray.tune.search import Searcher
 
 from mtsearch.config.schema import TrialConfig
 from mtsearch.jobs.description import JobDescription, Purpose
-from mtsearch.strategy.manager import TrialManager
+from mtsearch.strategy.manager import TrialManager, stoppable
 
 _TRAIN: Purpose = "train"
 _TEST: Purpose = "test"
@@ -47,7 +47,7 @@ class JobSearcher(Searcher):
         return {
             "trial": trial.trial,
             "purpose": purpose,
-            "stoppable": trial.kind == "search",
+            "stoppable": stoppable(trial),
             "job": job.to_json(),
             "group": json.dumps(self._group(trial.config)),
         }

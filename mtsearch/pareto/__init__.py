@@ -16,7 +16,8 @@ from mtsearch.pareto.objectives import MAX_OBJECTIVES, check_objectives
 from mtsearch.pareto.ordering import best_first
 from mtsearch.pareto.reference import Reference, reference_point
 from mtsearch.pareto.result import SearchResult, search_result
-from mtsearch.pareto.trial_order import trial_order
+from mtsearch.pareto.seeds import interval, merge_seeds, paired
+from mtsearch.pareto.trial_order import configuration_of, repeat_of, trial_order
 
 __all__ = [
     "MAX_OBJECTIVES",
@@ -28,6 +29,7 @@ __all__ = [
     "by_preference",
     "check_objectives",
     "choose",
+    "configuration_of",
     "constraint_excess",
     "delta_m",
     "feasible",
@@ -35,14 +37,18 @@ __all__ = [
     "front_rows",
     "hypervolume",
     "hypervolume_series",
+    "interval",
     "knee",
     "measure_hypervolume",
     "measures_of",
+    "merge_seeds",
     "non_dominated",
     "normalised",
     "objective_values",
+    "paired",
     "rank",
     "reference_point",
+    "repeat_of",
     "search_result",
     "total_excess",
     "trial_order",

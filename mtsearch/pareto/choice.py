@@ -16,6 +16,7 @@ from mtsearch.pareto.constraints import Floats
 from mtsearch.pareto.dominance import non_dominated, objective_values
 from mtsearch.pareto.front import front_rows
 from mtsearch.pareto.knee import by_preference, distinct, first_smallest, knee, normalised
+from mtsearch.pareto.seeds import merge_seeds
 
 FORMS = (
     "`auto`, `knee`, `best:METRIC`, `preference:TASK=0.7,TASK=0.3`, `trial:0003` or"
@@ -42,7 +43,11 @@ def choose(
     * ``bound:METRIC<=VALUE`` (or ``>=``; several separated by commas): as ``auto`` over the other
       objectives among the front trials that satisfy the bounds (the epsilon-constraint method,
       Haimes 1971); with one other objective its best value.
-    * ``trial:0003``: that trial, or the control of that name, on the front or not.
+    * ``trial:0003``: that trial, or the control of that name, on the front or not; `0003.s1` is
+      its repeat with another seed.
+
+    Configurations that were trained with several seeds are chosen by their means (see
+    `merge_seeds`); the row is that of the first seed.
 
     Raises:
         BadInput: `pick` cannot be read, or no trial fits.
@@ -58,9 +63,10 @@ def choose(
     bare = form in ("auto", "knee")
     if form not in (*forms, "trial") or bool(colon and rest.strip()) == bare:
         raise BadInput(f"`pick` should be {FORMS}. Found `{pick}`.")
+    merged = merge_seeds(rows, objectives, constraints)
     if form == "trial":
-        return _trial(rows, rest)
-    return forms[form](_front(rows, objectives, constraints))
+        return _trial([*rows, *merged], rest)
+    return forms[form](_front(merged, objectives, constraints))
 
 
 def _front(
@@ -121,7 +127,17 @@ def _sums(rows: Sequence[Row], objectives: Sequence[Objective]) -> Floats:
 def _metrics(rows: Sequence[Row]) -> set[str]:
     """The metrics to choose by, without test metrics: test figures of a model that was chosen by
     them would be biased."""
-    excluded = ("trial", "test/", "population/", "attempts", "seed", "epoch", "report")
+    excluded = (
+        "trial",
+        "test/",
+        "population/",
+        "attempts",
+        "seed",
+        "epoch",
+        "report",
+        "ci95/",
+        "diff/",
+    )
     names = {key for row in rows for key in row if not key.startswith(excluded)}
     return {name for name in names if any(math.isfinite(number(row, name)) for row in rows)}
 

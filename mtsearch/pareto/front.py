@@ -119,12 +119,14 @@ def front_of(
     constraints: Sequence[Constraint] = (),
     kinds: Kinds | None = None,
 ) -> Front[int]:
-    """The front of a table: of its search trials (no controls) that are done. The keys are the
-    rows' indices."""
+    """The front of a table: of its search trials (no controls) that are done, and of those with
+    more seeds where some were confirmed (see `merge_seeds`). The keys are the rows' indices."""
     done = [
         index
         for index, row in enumerate(rows)
-        if row.get("state") == "done" and row.get("kind", "search") == "search"
+        if row.get("state") == "done"
+        and row.get("kind", "search") == "search"
+        and row.get("confirmed") is not False
     ]
     front: Front[int] = Front(objectives, constraints, kinds)
     front.extend(done, [rows[index] for index in done])

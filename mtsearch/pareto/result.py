@@ -4,7 +4,7 @@ for all tables and plots."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -17,6 +17,7 @@ from mtsearch.pareto.delta import with_delta_m
 from mtsearch.pareto.dominance import objective_values
 from mtsearch.pareto.front import Front, front_of
 from mtsearch.pareto.hypervolume import hypervolume_series
+from mtsearch.pareto.seeds import members, merge_seeds
 from mtsearch.pareto.trial_order import trial_order
 
 Entry = TypeVar("Entry", Objective, Constraint)
@@ -24,11 +25,11 @@ Entry = TypeVar("Entry", Objective, Constraint)
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A finished or unfinished search. Build it with `search_result`, which sorts the rows and adds
-    `front`, `knee` and Delta-m to them.
+    """A finished or unfinished search. Build it with `search_result`, which sorts the rows, merges
+    those of the same configuration and adds `front`, `knee` and Delta-m to them.
 
     Attributes:
-        rows: of all trials and controls, with all columns.
+        rows: of all configurations and controls, with all columns (see `merge_seeds`).
         history: one row per report.
         objectives: what the front is over.
         front: the front; its keys are indices into `rows`.
@@ -36,6 +37,7 @@ class SearchResult:
         control: the name of the control that Delta-m compares with.
         kinds: the kind of each task.
         notes: the notes of the space; tables have the columns that they name.
+        members: the rows of each configuration by its name, one per seed, the first one first.
     """
 
     rows: list[Row]
@@ -46,6 +48,12 @@ class SearchResult:
     control: str | None = None
     kinds: Kinds = field(default_factory=dict)
     notes: str = ""
+    members: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> int:
+        """The largest number of seeds of a configuration."""
+        return max(map(len, self.members.values()), default=1)
 
     @property
     def goals(self) -> list[str]:
@@ -91,6 +99,11 @@ class SearchResult:
             if counts and row.get("state") == "done"
         ]
 
+    @property
+    def counted(self) -> list[Row]:
+        """The `eligible` trials; where some were confirmed with more seeds, these alone."""
+        return [row for row in self.eligible if row.get("confirmed") is not False]
+
     @cached_property
     def infeasible(self) -> list[Row]:
         """The search trials that are done but break a constraint."""
@@ -103,10 +116,10 @@ class SearchResult:
 
     @cached_property
     def hypervolumes(self) -> list[float]:
-        """The hypervolume after each of the `eligible` trials, by number, all with the final
+        """The hypervolume after each of the `counted` trials, by number, all with the final
         reference point."""
         return hypervolume_series(
-            objective_values(self.eligible, self.objectives),
+            objective_values(self.counted, self.objectives),
             self.goals,
             self.front.reference.values,
         )
@@ -158,7 +171,8 @@ def search_result(
             _order(row),
         ),
     )
-    ordered = with_delta_m(ordered, control, kinds)
+    seeds = with_delta_m(ordered, control, kinds)
+    ordered = [dict(row) for row in merge_seeds(seeds, objectives, constraints)]
     front = front_of(ordered, objectives, constraints, kinds)
     on, knee = set(front.keys), front.knee
     for index, row in enumerate(ordered):
@@ -175,6 +189,7 @@ def search_result(
         control,
         kinds,
         printable(notes, lines=True),
+        members(seeds),
     )
 
 

@@ -1,8 +1,22 @@
-"""The order of trials in tables and messages."""
+"""The names of repeated trials, and the order of trials in tables and messages."""
 
 from __future__ import annotations
 
 import re
+
+_REPEAT = re.compile(r"\.s([0-9]{1,9})(?=@|$)")
+
+
+def configuration_of(trial: str) -> str:
+    """The name of the trial that this one repeats with another seed, else its own: `0012` for
+    `0012.s1`, `0012@03` for `0012.s1@03`, `stl` for `stl.s2`."""
+    return _REPEAT.sub("", trial)
+
+
+def repeat_of(trial: str) -> int:
+    """The number of a repeat, 1 for `0012.s1`; 0 for a trial that repeats no other one."""
+    match = _REPEAT.search(trial)
+    return int(match[1]) if match else 0
 
 
 def trial_order(trial: str, control: bool = False) -> tuple[bool, int, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mtsearch.config.files import write_atomic
-from mtsearch.pareto.columns import Row, format_value
+from mtsearch.config.schema import Objective
+from mtsearch.pareto.columns import Row, format_mean, format_value, number
 from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting.notes import identity, result_columns, result_notes
 from mtsearch.reporting.table_columns import MAX_SETTINGS, column_notes, heading, select_columns
@@ -19,6 +21,8 @@ def write_markdown(path: Path, result: SearchResult) -> None:
     """Write the front and the controls as a Markdown table with a command per row."""
     rows = [*result.front_rows, *result.control_rows]
     lines = [markdown_table(result, rows, command=True), ""]
+    if compared := control_differences(result):
+        lines += ["Differences to the controls, paired by seed:", "", compared, ""]
     lines += [f"- {escape(note)}" for note in result_notes(result)]
     write_atomic(path, "\n".join(lines) + "\n")
 
@@ -46,13 +50,45 @@ def markdown_table(
         "|" + "---|" + "---:|" * len(figures) + "---|" * (len(columns.settings) + command),
     ]
     for row in rows:
-        values = [format_value(row.get(c), c, result.kinds) for c in [*figures, *columns.settings]]
+        values = [format_mean(row, c, result.kinds) for c in [*figures, *columns.settings]]
         cells = [_cell(text) for text in [identity(row), *values]]
         if command:
             cells.append(_code(str(row.get("command") or "")))
         lines.append(_line(cells))
     notes = column_notes(result, rows, columns)
     return "\n".join([*lines, *(f"\n{escape(note)}" for note in notes)])
+
+
+def control_differences(result: SearchResult) -> str:
+    """The mean difference of each front point to each control in each objective, paired by seed,
+    with its 95 % interval, as a Markdown table; empty with one seed. What is better beyond noise
+    is bold."""
+    names = [str(row.get("control") or row["trial"]) for row in result.control_rows]
+    pairs = [
+        (row, name)
+        for row in result.front_rows
+        for name in names
+        if any(f"diff/{name}/{metric}" in row for metric in result.metrics)
+    ]
+    if not pairs:
+        return ""
+    heads = ["trial", "minus control", *(heading(m, result) for m in result.metrics)]
+    lines = [_line([_cell(text) for text in heads]), "|---|---|" + "---:|" * len(result.metrics)]
+    for row, name in pairs:
+        cells = [_difference(row, f"diff/{name}/{o.metric}", o, result) for o in result.objectives]
+        lines.append(_line([_cell(identity(row)), _cell(name), *cells]))
+    return "\n".join(lines)
+
+
+def _difference(row: Row, column: str, objective: Objective, result: SearchResult) -> str:
+    mean, half = number(row, column), number(row, f"ci95/{column}")
+    if not math.isfinite(mean):
+        return format_value(None)
+    sign = "+" if mean > 0 else "−" if mean < 0 else ""
+    sizes = [format_value(v, objective.metric, result.kinds) for v in (abs(mean), half)]
+    text = f"{sign}{sizes[0]} ± {sizes[1]}"
+    better = (-mean if objective.goal == "max" else mean) + half < 0
+    return f"**{text}**" if better else text
 
 
 def escape(text: str) -> str:

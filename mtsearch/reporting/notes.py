@@ -26,15 +26,16 @@ def result_columns(result: SearchResult) -> list[str]:
 
 
 def identity(row: Row) -> str:
-    """The name of a row: the trial, with a star for the knee, or the control's name (with its state
-    when it is not done)."""
+    """The name of a row: the trial, with a star for the knee and ≈ where a control is as good, or
+    the control's name (with its state when it is not done)."""
     name = (
         f"control {row.get('control') or row.get('trial')}"
         if row.get("kind") == "control"
         else f"{row.get('trial')}"
     )
     state = "" if row.get("state") == "done" else f" ({row.get('state')})"
-    return f"{name}{' ★' if row.get('knee') else ''}{state}"
+    equal = " ≈" if row.get("front") and row.get("not_better_than") else ""
+    return f"{name}{' ★' if row.get('knee') else ''}{equal}{state}"
 
 
 def result_notes(result: SearchResult) -> list[str]:
@@ -47,6 +48,7 @@ def result_notes(result: SearchResult) -> list[str]:
         f"{trials} search trial{'' if trials == 1 else 's'} ({states});"
         f" {len(result.front_rows)} on the front."
     ]
+    lines += _seed_notes(result)
     datasets = sorted({str(row["dataset"]) for row in result.rows if row.get("dataset")})
     if datasets:
         lines.append(f"Data: {'; '.join(datasets)}.")
@@ -82,6 +84,30 @@ def result_notes(result: SearchResult) -> list[str]:
         lines.append(
             f"Δm is omitted: it divides by the figures of control {result.control}, and one of them"
             " is 0 or missing."
+        )
+    return lines
+
+
+def _seed_notes(result: SearchResult) -> list[str]:
+    """With how many seeds the rows were trained, and what that allows to say."""
+    if result.seeds == 1:
+        return ["One seed per configuration: differences may be noise of the seed."]
+    counts = sorted({int(number(row, "seeds")) for row in result.front_rows})
+    lines = [
+        f"Figures of the front are means over {' or '.join(map(str, counts)) or 'several'} seeds; ±"
+        " is half the width of the 95 % interval of a mean (Student's t)."
+    ]
+    if any(row.get("confirmed") is False for row in result.search_rows):
+        lines.append(
+            "The front was confirmed: of all trials that were non-dominated by their first seed,"
+            " it has those that are non-dominated by their means."
+        )
+    marked = [row for row in result.front_rows if row.get("not_better_than")]
+    if marked:
+        names = "; ".join(f"{row['trial']}: {row['not_better_than']}" for row in marked)
+        lines.append(
+            "≈ marks points of the front that are better than a control in no objective beyond"
+            f" noise (95 % interval of the difference, paired by seed): {names}."
         )
     return lines
 

@@ -33,6 +33,9 @@ _IDENTITY = (
     "knee",
     "dataset",
     "seed",
+    "seeds",
+    "confirmed",
+    "not_better_than",
     "report",
     "phase",
     "epoch",
@@ -120,7 +123,7 @@ def _finite_metrics(rows: Sequence[Row], first: Sequence[str]) -> list[str]:
     names = [
         c
         for c in column_order(rows, first)
-        if c not in _IDENTITY and not c.startswith(CONFIGURATION)
+        if c not in _IDENTITY and not c.startswith((CONFIGURATION, "ci95/", "diff/"))
     ]
     ordered = [*first, *(c for c in names if c not in first)]
     return [c for c in ordered if any(math.isfinite(number(row, c)) for row in rows)]
@@ -216,7 +219,7 @@ def thinning_note(result: SearchResult, data: Mapping[str, Any]) -> str:
 def _hypervolume(result: SearchResult) -> dict[str, Any]:
     box = result.front.reference.box
     return {
-        "trials": [str(row["trial"]) for row in result.eligible],
+        "trials": [str(row["trial"]) for row in result.counted],
         "values": [float(f"{100 * v / box if box else v:.8g}") for v in result.hypervolumes],
         "title": "hypervolume (% of the box)" if box else "hypervolume",
     }

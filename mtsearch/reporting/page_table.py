@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mtsearch.pareto.columns import Row, format_value, number
+from mtsearch.pareto.columns import Row, format_mean, format_value, number
 from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting.notes import identity, result_columns
 from mtsearch.reporting.table_columns import MAX_SETTINGS, TableColumns, heading, select_columns
@@ -161,4 +161,4 @@ def _text(row: Row, column: str, kind: str, result: SearchResult) -> str:
         return identity({**row, "state": "done"})
     if kind == "state":
         return f"{value}: {row['reason']}" if row.get("reason") else str(value or "")
-    return format_value(value, column, result.kinds)
+    return format_mean(row, column, result.kinds)

@@ -262,7 +262,7 @@ def _limits(axes: Axes, important: Floats, others: Floats) -> None:
 
 def _single(axes: Axes, result: SearchResult) -> None:
     objective = result.objectives[0]
-    points = objective_values(result.eligible, [objective])[:, 0]
+    points = objective_values(result.counted, [objective])[:, 0]
     number = np.arange(1, len(points) + 1)
     if len(points):
         best = (np.minimum if objective.goal == "min" else np.maximum).accumulate(points)

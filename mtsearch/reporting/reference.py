@@ -13,7 +13,7 @@ from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.text import printable
 from mtsearch.pareto.columns import format_value, number
 from mtsearch.pareto.result import SearchResult
-from mtsearch.reporting.markdown import escape, markdown_table
+from mtsearch.reporting.markdown import control_differences, escape, markdown_table
 from mtsearch.reporting.notes import result_notes
 from mtsearch.reporting.plots import write_front
 from mtsearch.reporting.table_columns import MAX_SETTINGS
@@ -71,6 +71,8 @@ def page(
         "\n![front](front.png)\n\n## Front and controls\n",
         front_table(result),
     ]
+    if compared := control_differences(result):
+        parts.append(f"\n## Differences to the controls, paired by seed\n\n{compared}\n")
     if result.notes:
         parts.append(f"\n## Notes\n\n{escape(result.notes.strip())}\n")
     parts.append("\n## All trials\n\nThe test split is read for the front and the controls only.\n")

@@ -22,13 +22,17 @@ _FORMULA = ("=", "+", "-", "@")
 
 
 def write_parquet(directory: Path, result: SearchResult) -> None:
-    """Write `trials.parquet` (a row per trial), `history.parquet` (a row per report) and
-    `front.parquet`, each replaced in one step."""
+    """Write `trials.parquet` (a row per configuration), `history.parquet` (a row per report),
+    `front.parquet` and, where a configuration has several seeds, `seeds.parquet` (a row per trained
+    network), each replaced in one step."""
     columns = column_order(result.rows, result.metrics)
     _parquet(directory / "trials.parquet", result.rows, columns)
     reports = list(dict.fromkeys([*_REPORTS, *column_order(result.history)]))
     _parquet(directory / "history.parquet", result.history, reports)
     _parquet(directory / "front.parquet", result.front_rows, columns)
+    if result.seeds > 1:
+        rows = [row for group in result.members.values() for row in group]
+        _parquet(directory / "seeds.parquet", rows, column_order(rows, result.metrics))
 
 
 def write_csv(path: Path, result: SearchResult, rows: Sequence[Row] | None = None) -> None:

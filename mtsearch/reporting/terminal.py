@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mtsearch.pareto.columns import Row, format_value, label
+from mtsearch.pareto.columns import Row, format_mean, label
 from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting.notes import hypervolume_note, identity, result_columns
 
@@ -26,7 +26,7 @@ def front_table(result: SearchResult) -> RenderableType:
     for group in (result.front_rows, result.control_rows):
         for row in group:
             style = "bold green" if row.get("knee") else ("" if row.get("front") else "cyan")
-            cells = [Text(format_value(row.get(c), c, result.kinds)) for c in columns]
+            cells = [Text(format_mean(row, c, result.kinds)) for c in columns]
             table.add_row(Text(_name(row)), *cells, style=style)
         table.add_section()
     lines: list[RenderableType] = [table]

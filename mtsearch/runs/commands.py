@@ -30,6 +30,11 @@ def command_of(state: RunState, trial: TrialRecord, space: Space) -> str:
         _quoted(pair) for pair in state.overrides if pair.split("=", 1)[0].split(".")[0] in parts
     ]
     if trial.control:
+        base = space.controls.get(trial.control, trial.config)
+        words += [
+            _quoted(f"{path}={text(value)}")
+            for path, value in _differences(trial.config, base, f"controls.{trial.control}", set())
+        ]
         return " ".join(words)
     dimensions = {dimension.path for dimension in space.dimensions}
     words += [

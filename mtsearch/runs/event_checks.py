@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mtsearch.runs.names import is_control_name, is_search_name, is_trial_name
+from mtsearch.runs.names import is_control_trial_name, is_search_name, is_trial_name
 
-RESUMABLE = ("search.trials", "search.budget", "search.slots")
+RESUMABLE = ("search.trials", "search.budget", "search.slots", "search.confirm")
 """The settings that a resume may change; its event holds their new values."""
 
 _Check = Callable[[Any], bool]
@@ -108,5 +108,7 @@ def _check_start(event: Mapping[str, Any]) -> None:
     name, control = event["trial"], event.get("control")
     if event["kind"] == "search" and (not is_search_name(name) or control is not None):
         raise ValueError("its `trial` is not the name of a search trial")
-    if event["kind"] == "control" and (not is_control_name(name) or control not in (None, name)):
+    if event["kind"] == "control" and (
+        not is_control_trial_name(name) or control not in (None, name.partition(".")[0])
+    ):
         raise ValueError("its `trial` is not the name of a control")

@@ -9,7 +9,7 @@ from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.text import printable
-from mtsearch.pareto import trial_order
+from mtsearch.pareto import configuration_of, repeat_of, trial_order
 from mtsearch.runs.event_checks import check_event
 from mtsearch.runs.events import run_id_of
 
@@ -33,6 +33,16 @@ class TrialRecord:
     test: dict[str, Any] = field(default_factory=dict)
     # why it was to stop at its last report; without an end event its driver died right then
     verdict: str | None = None
+
+    @property
+    def repeat(self) -> int:
+        """The number of a repeat with another seed; 0 for a trial that repeats no other one."""
+        return repeat_of(self.trial)
+
+    @property
+    def configuration(self) -> str:
+        """The name of the trial that this one repeats, else its own."""
+        return configuration_of(self.trial)
 
     @property
     def result(self) -> dict[str, Any]:
@@ -67,7 +77,7 @@ class RunState:
     running: dict[str, TrialRecord] = field(default_factory=dict)
     ended: list[TrialRecord] = field(default_factory=list)  # in the order of their ends
     states: Counter[str] = field(default_factory=Counter)  # trials and controls by state
-    kinds: Counter[str] = field(default_factory=Counter)  # and by kind
+    kinds: Counter[str] = field(default_factory=Counter)  # by kind, repeats left out
     _driver: tuple[float, float] | None = None
 
     @classmethod
@@ -168,7 +178,7 @@ class RunState:
             )
             self.running[known.trial] = known
             self.states[known.state] += 1
-            self.kinds[known.kind] += 1
+            self.kinds[known.kind] += not known.repeat
         known.attempts = max(known.attempts, int(event["attempt"]))
 
     def _end(self, trial: TrialRecord, event: Mapping[str, Any]) -> None:

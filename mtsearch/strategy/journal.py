@@ -21,6 +21,7 @@ from mtsearch.pareto import constraint_excess
 from mtsearch.runs.events import cut_torn_line
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.strategy import compat
+from mtsearch.strategy.repeats import outcome
 
 _DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
 UNUSABLE = "an objective or constraint is missing or not finite"
@@ -37,12 +38,16 @@ def open_study(path: Path, config: SpaceConfig, state: RunState) -> optuna.Study
         path.rename(path.with_name(f"study.journal.damaged-{time.time_ns()}"))
     study = _load(path, config)
     assert study is not None
-    for trial in state.sorted():
-        if trial.kind == "search":
-            study.add_trial(_frozen(trial, config))
-            for key, value in trial.study["shared"].items():
-                compat.set_study_attr(study, key, value)
+    for trial in search_trials(state):
+        study.add_trial(_frozen(outcome(state, trial.trial, config.search.repeats), config))
+        for key, value in trial.study["shared"].items():
+            compat.set_study_attr(study, key, value)
     return study
+
+
+def search_trials(state: RunState) -> list[TrialRecord]:
+    """The trials that the study has proposed, by number: no controls and no repeats."""
+    return [trial for trial in state.sorted() if trial.kind == "search" and not trial.repeat]
 
 
 def _load(path: Path, config: SpaceConfig) -> optuna.Study | None:
@@ -62,7 +67,7 @@ def _load(path: Path, config: SpaceConfig) -> optuna.Study | None:
 
 
 def _agrees(study: optuna.Study, state: RunState) -> bool:
-    trials = [trial for trial in state.sorted() if trial.kind == "search"]
+    trials = search_trials(state)
     stored = study.get_trials(deepcopy=False)
     return len(trials) == len(stored) and all(
         frozen.params == trial.study["params"]

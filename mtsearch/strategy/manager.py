@@ -17,6 +17,7 @@ from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
 from mtsearch.strategy.journal import objective_values
 from mtsearch.strategy.moasha import MOASHA
+from mtsearch.strategy.repeats import group, missing, outcome
 from mtsearch.strategy.study import Study
 
 
@@ -48,8 +49,17 @@ class TrialManager:
         self._front = Front[str](
             space.config.objectives, space.config.constraints, run.environment.get("tasks")
         )
+        self._seeds, self._confirm = space.config.search.repeats, space.config.search.confirm
+        self._repeats = [
+            repeat
+            for trial in self.state.ended
+            if not trial.repeat
+            for repeat in missing(self.state, trial.trial, self._seeds)
+        ]
+        self._confirmations: list[TrialRecord] | None = None  # known once the search has ended
         for trial in self.state.ended:
-            self._add_to_front(trial)
+            if not trial.repeat:
+                self._add_to_front(outcome(self.state, trial.trial, self._seeds))
         self.scheduler = self._make_scheduler()
         self._waiting = sorted(self.state.running.values(), key=order)
         self._delete_stale_checkpoints()
@@ -69,24 +79,35 @@ class TrialManager:
 
     @property
     def total(self) -> int:
-        """The number of trials and controls of the whole run."""
-        return max(self.study.size, self.proposed) + len(self.space.controls)
+        """The number of trials and controls of the whole run, as far as it is known: those that
+        `search.confirm` adds are known once the search has ended."""
+        new = max(self.study.size - self.proposed, 0) + len(self._controls)
+        begun = sum(not trial.repeat for trial in self.state.running.values())
+        later = len(self._repeats) + len(self._confirmations or ())
+        return len(self.state.trials) + self._seeds * new + (self._seeds - 1) * begun + later
 
     @property
     def proposed(self) -> int:
-        """The number of search trials so far."""
+        """The number of search trials so far, without repeats."""
         return self.state.kinds["search"]
 
     @property
     def pending(self) -> bool:
         """Whether any trial is left to run."""
         return bool(self._waiting) or (
-            not self.budget_spent and (bool(self._controls) or self.proposed < self.study.size)
+            not self.budget_spent
+            and bool(
+                self._controls
+                or self._repeats
+                or self.proposed < self.study.size
+                or self.to_confirm()
+            )
         )
 
     def next_trial(self) -> TrialRecord | None:
         """The next trial to run, its start recorded: unfinished trials, then controls, then
-        proposals; None at the end."""
+        repeats of what is done, then proposals, then what `search.confirm` repeats. None at the
+        end, and while running trials decide what that is."""
         while self._waiting and self._waiting[0].verdict is not None:
             decided = self._waiting.pop(0)
             self.stopped(decided.trial, str(decided.verdict))
@@ -97,12 +118,26 @@ class TrialManager:
         elif self._controls:
             name = self._controls.pop(0)
             trial = TrialRecord(name, "control", name, self.space.controls[name], {}, {})
+        elif self._repeats:
+            trial = self._repeats.pop(0)
         elif self.proposed < self.study.size:
             with self._writing():
                 trial = self.study.ask()
         else:
-            return None
+            if self._confirmations is None and not self.state.running:
+                self._confirmations = self.to_confirm()
+            if not self._confirmations:
+                return None
+            trial = self._confirmations.pop(0)
         return self.start(trial)
+
+    def to_confirm(self) -> list[TrialRecord]:
+        """The repeats that `search.confirm` asks for and that have not begun: of the front, the
+        knee among it, and of the controls."""
+        found = [*self.front(), *self._controls_done()]
+        return [
+            repeat for trial in found for repeat in missing(self.state, trial.trial, self._confirm)
+        ]
 
     @property
     def unfinished(self) -> bool:
@@ -169,7 +204,7 @@ class TrialManager:
                     "report", trial=name, report=report["report"], metrics=report, **verdict
                 )
                 self.listener("report", trial, report)
-                if self.scheduler is not None and trial.kind == "search":
+                if self.scheduler is not None and stoppable(trial):
                     self.scheduler.add(name, report)
 
     def done(self, name: str, selected: int) -> None:
@@ -211,10 +246,16 @@ class TrialManager:
         if trial.state != "running":
             return
         self._write("end", trial=name, **fields)
-        with self._writing():
-            self.study.tell(trial)
-        for gone in self._add_to_front(trial):
-            self.run.delete_checkpoint(gone)
+        if not trial.repeat:
+            self._repeats += missing(self.state, name, self._seeds)
+        elif trial.state != "done":
+            self.run.delete_checkpoint(name)
+        if trial.repeat < self._seeds:
+            whole = outcome(self.state, trial.configuration, self._seeds)
+            with self._writing():
+                self.study.tell(whole)
+            for gone in self._add_to_front(whole):
+                self._delete_checkpoints(gone)
         self.listener("ended", trial, trial.result)
 
     def halt(self, reason: str) -> NoReturn:
@@ -260,8 +301,9 @@ class TrialManager:
         return sorted((self.state.trials[name] for name in self._front.keys), key=order)
 
     def to_test(self) -> list[TrialRecord]:
-        """The trials of the front and the controls that have no test metrics yet."""
-        return [trial for trial in [*self.front(), *self._controls_done()] if not trial.test]
+        """The trials of the front and the controls, with their repeats, that have no test metrics
+        yet."""
+        return [trial for trial in self._kept() if trial.state == "done" and not trial.test]
 
     def _controls_done(self) -> list[TrialRecord]:
         found = [
@@ -271,19 +313,52 @@ class TrialManager:
         ]
         return [trial for trial in found if trial.kind == "control" and trial.state == "done"]
 
+    def _kept(self) -> list[TrialRecord]:
+        """What is tested and keeps its checkpoint: the front, what was confirmed, and the controls,
+        each with its repeats."""
+        names = {*self._front.keys, *self._confirmed()}
+        found = [*sorted((self.state.trials[name] for name in names), key=order)]
+        return [
+            member
+            for trial in [*found, *self._controls_done()]
+            for member in group(self.state, trial.trial)
+        ]
+
+    def _confirmed(self) -> set[str]:
+        """Search trials with more seeds than `search.repeats`: a later trial may dominate their
+        first seeds, but not their means."""
+        return {
+            trial.configuration
+            for trial in self.state.trials.values()
+            if trial.kind == "search" and trial.repeat >= self._seeds
+        }
+
     # ------------------------------------------------------------ checkpoints
 
     def _add_to_front(self, trial: TrialRecord) -> list[str]:
-        """Add a trial that ended. Returns the trials whose checkpoints are not needed any more:
-        failed and dominated ones."""
+        """Add a trial that ended (see `outcome`). Returns the trials whose checkpoints are not
+        needed any more: failed and dominated ones."""
+        if trial.state == "running":
+            return []
         if trial.state != "done":
             return [trial.trial]
         return self._front.add(trial.trial, trial.result) if trial.kind == "search" else []
 
     def _delete_stale_checkpoints(self) -> None:
         """Delete the checkpoints that an earlier driver has left."""
-        keep = {*self._front.keys, *self.state.running, *(t.trial for t in self._controls_done())}
+        keep = {*self.state.running, *(trial.trial for trial in self._kept())}
+        for trial in self.state.ended:  # those whose repeats have not ended
+            whole = outcome(self.state, trial.configuration, self._seeds)
+            if whole.state == "running":
+                keep.add(trial.trial)
         self.run.prune_checkpoints(keep, self.state.trials)
+
+    def _delete_checkpoints(self, name: str) -> None:
+        """Delete the checkpoints of a trial and its repeats, unless it was confirmed."""
+        members = group(self.state, name)
+        if len(members) <= self._seeds:
+            for member in members:
+                self.run.delete_checkpoint(member.trial)
 
     # ------------------------------------------------------------ the scheduler
 
@@ -300,6 +375,11 @@ class TrialManager:
             config.constraints,
         )
         for event in self.run.events():
-            if event["event"] == "report" and self.state.trials[event["trial"]].kind == "search":
+            if event["event"] == "report" and stoppable(self.state.trials[event["trial"]]):
                 scheduler.add(event["trial"], event["metrics"])
         return scheduler
+
+
+def stoppable(trial: TrialRecord) -> bool:
+    """Whether the scheduler may stop a trial: no control, and no repeat of one that it let run."""
+    return trial.kind == "search" and not trial.repeat

@@ -13,9 +13,10 @@ from mtsearch.pareto import check_objectives
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.strategy import compat
-from mtsearch.strategy.journal import open_study, outcome_of
+from mtsearch.strategy.journal import open_study, outcome_of, search_trials
 from mtsearch.strategy.points import MAX_DIMENSIONS, configuration_key, grid
 from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
+from mtsearch.strategy.repeats import outcome
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -44,13 +45,11 @@ class Study:
         self._study = open_study(run.journal, self._config, state)
         # Optuna's identifiers by number: listing all trials takes long
         self._ids = [compat.trial_id(trial) for trial in self._study.get_trials(deepcopy=False)]
-        self._known = {
-            configuration_key(space, trial.config)
-            for trial in state.trials.values()
-            if trial.kind == "search"
-        }
-        for trial in state.ended:
-            self.tell(trial)
+        trials = search_trials(state)
+        self._known = {configuration_key(space, trial.config) for trial in trials}
+        ended = [trial for trial in state.ended if trial.kind == "search" and not trial.repeat]
+        for trial in ended:
+            self.tell(outcome(state, trial.trial, self._config.search.repeats))
 
     @property
     def size(self) -> int:
@@ -102,8 +101,9 @@ class Study:
         return TrialRecord(f"{number:04d}", "search", None, tree, params, kept)
 
     def tell(self, trial: TrialRecord) -> None:
-        """Store the outcome of a search trial that ended; a second call changes nothing."""
-        if trial.kind != "search":
+        """Store the outcome of a trial that the study proposed (see `outcome`), once it ended; a
+        second call changes nothing."""
+        if trial.kind != "search" or trial.state == "running":
             return
         number = int(trial.trial)
         identifier = self._ids[number]
@@ -124,7 +124,16 @@ class Study:
 def check_search(space: Space) -> None:
     """Check that the sampler can search the space. Raises BadInput."""
     check_objectives(space.config.objectives)
-    sampler = space.config.search.sampler
+    search = space.config.search
+    seeds = "confirm" if search.confirm > search.repeats else "repeats"
+    if max(search.repeats, search.confirm) > 1 and any(
+        dimension.path == "trial.seed" for dimension in space.dimensions
+    ):
+        raise BadInput(
+            f"`search.{seeds}` sets `trial.seed` itself, so that it cannot be searched. Give"
+            " `trial.seed` one value."
+        )
+    sampler = search.sampler
     if sampler.name == "grid":
         grid(space, 1)
     if sampler.name == "qmc":

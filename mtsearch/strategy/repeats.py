@@ -1,0 +1,77 @@
+"""Repeats of trials with further seeds: which are missing, and the means that the sampler is told.
+
+The first seed of a configuration is trained as any trial. Its repeats `0012.s1`, `0012.s2`, ...
+differ from it in `trial.seed` alone, which is larger by their number. A trial that fails or is
+stopped has none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mtsearch.runs.state import RunState, TrialRecord
+
+_SEEDS = 2**32  # `trial.seed` is below
+
+
+def repeat_record(trial: TrialRecord, number: int) -> TrialRecord:
+    """Repeat `number` of a trial, before it starts."""
+    seed = (int(trial.config.get("seed", 0)) + number) % _SEEDS
+    return TrialRecord(
+        f"{trial.trial}.s{number}",
+        trial.kind,
+        trial.control,
+        {**trial.config, "seed": seed},
+        trial.params,
+        {},
+    )
+
+
+def group(state: RunState, name: str) -> list[TrialRecord]:
+    """The trial of this name and those that repeat it, by number."""
+    found, number = [state.trials[name]], 1
+    while (repeat := state.trials.get(f"{name}.s{number}")) is not None:
+        found.append(repeat)
+        number += 1
+    return found
+
+
+def missing(state: RunState, name: str, seeds: int) -> list[TrialRecord]:
+    """The repeats that a trial lacks so that `seeds` seeds were trained; none where it is not
+    done."""
+    trial = state.trials[name]
+    if trial.state != "done":
+        return []
+    return [repeat_record(trial, i) for i in range(len(group(state, name)), seeds)]
+
+
+def outcome(state: RunState, name: str, seeds: int) -> TrialRecord:
+    """The trial as the sampler and the running front see it.
+
+    With one seed it is the trial itself. With several it is running until its repeats have ended,
+    then its metrics are the means over the seeds that are done.
+    """
+    trial = state.trials[name]
+    if seeds == 1 or trial.state != "done":
+        return trial
+    members = group(state, name)[:seeds]
+    if len(members) < seeds or any(member.state == "running" for member in members):
+        return replace(trial, state="running", selected=None)
+    results = [member.result for member in members if member.state == "done"]
+    return replace(trial, reports={1: means(results)}, selected=1)
+
+
+def means(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The mean of every number that all results have; what else they have is that of the first.
+
+    The result does not depend on their order, but for what is no number.
+    """
+    found = dict(results[0])
+    for key in found:
+        values = [result.get(key) for result in results]
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            found[key] = math.fsum(float(v) / len(values) for v in values)  # type: ignore[arg-type]
+    return found
