@@ -35,7 +35,7 @@ def test_differences_beyond_noise_are_bold():
     # 9 - 5, 9.5 - 5.5, 10 - 4.5: mean 4.5, s = sqrt(0.75), half = 4.3026527 * s / sqrt(3) = 2.15
     assert lines[2] == "| 0000 | stl | **−9.33 ± 5.17** | +4.50 ± 2.15 |"
     # 21 - 20, 22 - 23, 20 - 21: mean -1 / 3, s = sqrt(4 / 3), half = 2.87
-    assert lines[3].startswith("| 0001 ≈ | stl | −0.33 ± 3.79 |")
+    assert lines[3].startswith("| 0001 ≈ | stl | −0.33 ± 2.87 |")
 
 
 def test_tables_have_mean_half_width_and_number(tmp_path):
