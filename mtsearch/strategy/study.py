@@ -45,8 +45,7 @@ class Study:
         self._study = open_study(run.journal, self._config, state)
         # Optuna's identifiers by number: listing all trials takes long
         self._ids = [compat.trial_id(trial) for trial in self._study.get_trials(deepcopy=False)]
-        trials = search_trials(state)
-        self._known = {configuration_key(space, trial.config) for trial in trials}
+        self._known = {configuration_key(space, trial.config) for trial in search_trials(state)}
         ended = [trial for trial in state.ended if trial.kind == "search" and not trial.repeat]
         for trial in ended:
             self.tell(outcome(state, trial.trial, self._config.search.repeats))
