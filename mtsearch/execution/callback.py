@@ -82,7 +82,7 @@ class TuneCallback(tune.Callback):
         if step.failed is not None:
             self._manager.failed(name, step.failed)
         elif step.selected is not None:
-            self._manager.done(name, step.selected)
+            self._manager.done(name, step.selected, step.points)
         elif name in self.scheduler.stopped:
             self._manager.stopped(name, self.scheduler.stopped.pop(name))
         self._show(trial)

@@ -8,16 +8,18 @@ import json
 import os
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.errors import Damaged, reason_of
 from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.jobs.description import JobDescription
-from mtsearch.runs.checkpoints import FolderCheckpoints, ObjectStoreCheckpoints
+from mtsearch.runs.checkpoints import FolderCheckpoints, ObjectStoreCheckpoints, config_key
 from mtsearch.runs.events import plain
 from mtsearch.runs.messages import StepResult
 from mtsearch.runs.object_store import StoreError
+from mtsearch.runs.points import point_config, point_name
 
 if TYPE_CHECKING:
     from mtsearch.training import TrialProtocol, World
@@ -41,7 +43,7 @@ class Job:
 
     def __init__(self, text: str, world: World | None = None) -> None:
         job = JobDescription.from_json(text)
-        self.purpose, self._owner = job.purpose, job.owner
+        self._job, self.purpose, self._owner = job, job.purpose, job.owner
         self._ranks = () if world is None else (world,)
         self._saves = world is None or world.rank == 0
         self._trial: Any = None
@@ -50,6 +52,7 @@ class Job:
         self._failed: str | None = None
         self._halt: str | None = None  # why no trial can continue
         self._note: str | None = None
+        self._store_error: str | None = None  # of a point's checkpoint
         try:
             # Set before a plug-in or the first trial imports torch, because OpenMP reads it once;
             # the driver has validated the configuration.
@@ -100,12 +103,16 @@ class Job:
         reports, self._repeated = self._repeated, []
         note, self._note = self._note, None
         selected, done = None, True
+        points: tuple[dict[str, Any], ...] = ()
         if self._failed is None and self._halt is None:
             try:
                 assert self._trial is not None
                 reports = reports or self._next(self._trial)
                 done = self._halt is not None or bool(self._trial.finished)
                 selected = self._trial.selected["report"] if done and self._halt is None else None
+                if selected is not None:
+                    points = self._points()
+                    selected = None if self._halt is not None else selected
             except Exception as error:  # ends only this trial
                 reports, self._failed, done, selected = [], reason_of(error), True, None
         return StepResult(
@@ -113,9 +120,10 @@ class Job:
             done=done,
             failed=self._failed,
             selected=selected,
+            points=points,
             halt=self._halt,
             note=note,
-            store_error=self._checkpoints.problem if self._checkpoints is not None else None,
+            store_error=self._store_error or getattr(self._checkpoints, "problem", None),
             gpu_memory=_gpu_memory(),
         )
 
@@ -128,12 +136,37 @@ class Job:
             try:
                 self._checkpoints.save(trial, self._owner, bool(trial.finished))
             except OSError as error:
-                self._halt = (
-                    f"the state of a trial cannot be written to {error.filename or 'its folder'}"
-                    f" ({error.strerror or error})."
-                )
+                self._halt = _unwritable(error)
                 return []
         return [report]
+
+    def _points(self) -> tuple[dict[str, Any], ...]:
+        """Preference and metrics of every point of a trial that yields several, after their
+        checkpoints are saved."""
+        assert self._trial is not None and self._checkpoints is not None
+        found = []
+        for index, point in enumerate(getattr(self._trial, "points", tuple)()):
+            entry = {"preference": dict(point.preference), "metrics": point.metrics}
+            json.dumps(plain(entry), ensure_ascii=False).encode()
+            found.append(entry)
+            if self._saves and not self._save_point(index, point):
+                return ()
+        return tuple(found)
+
+    def _save_point(self, index: int, point: Any) -> bool:
+        """Save the checkpoint of a point; False if it cannot be written."""
+        name = point_name(self._job.checkpoint.trial, index)
+        config = point_config(self._job.config, point.preference)
+        owner = self._owner and replace(self._owner, trial=name, config=config_key(config))
+        checkpoints = self._job.checkpoint.of_point(name, config).open(None)
+        try:
+            checkpoints.save(point, owner, True)
+            self._store_error = self._store_error or checkpoints.problem
+        except OSError as error:
+            self._halt = _unwritable(error)
+        finally:
+            checkpoints.close()
+        return self._halt is None
 
     @property
     def total_epochs(self) -> float | None:
@@ -161,6 +194,13 @@ class Job:
             self._trial = None
         if self._checkpoints is not None:
             self._checkpoints.close()
+
+
+def _unwritable(error: OSError) -> str:
+    return (
+        f"the state of a trial cannot be written to {error.filename or 'its folder'}"
+        f" ({error.strerror or error})."
+    )
 
 
 def _gpu_memory() -> int | None:

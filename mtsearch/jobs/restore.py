@@ -9,6 +9,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.config.validation import validate_tree
 from mtsearch.jobs.description import owner_of
+from mtsearch.pareto import trial_of
 from mtsearch.population import Population, restore_trial
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.training import Trial
@@ -29,17 +30,18 @@ def load_trial(
         BadInput: the trial has no checkpoint, or the data found are not those that it was trained
             on.
     """
-    row = next((row for row in run.rows() if row["trial"] == name), None)
-    if row is None:
+    record = run.state().find(name)
+    if record is None:
         raise BadInput(f"{run.address} has no trial `{name}`.")
-    if row["state"] != "done":
+    if record.state != "done":
         raise BadInput(
-            f"trial `{name}` is {row['state']}, so it has no trained network; take a finished"
+            f"trial `{name}` is {record.state}, so it has no trained network; take a finished"
             " trial."
         )
     folder = run.fetch_checkpoint(name)
     if not has_state(folder):
         why = "only the front and the controls do"
+        row = next(row for row in run.rows() if trial_of(row["trial"]) == trial_of(name))
         raise BadInput(
             f"trial `{name}` keeps no checkpoint in {run.address}: {why}. Train it again alone:"
             f" {row['command']}"
@@ -48,7 +50,7 @@ def load_trial(
         "root": run.config.data.root,
         "store": run.config.data.store,
     }  # checkpoints know what they were trained on, not where it was
-    config = run.state().trials[name].config
+    config = record.config
     owner = owner_of(run, name, config)
     state = load_state(folder, owner)
     stored = validate_tree(TrialConfig, state["config"], "trial")

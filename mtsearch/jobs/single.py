@@ -14,7 +14,7 @@ from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.jobs.conclusion import conclude, halted, resume_command, say
-from mtsearch.jobs.description import JobDescription
+from mtsearch.jobs.description import JobDescription, Purpose
 from mtsearch.jobs.interruption import raise_on_interrupt
 from mtsearch.jobs.job import Job
 from mtsearch.reporting.console import OutputConsole
@@ -142,34 +142,61 @@ def _drive(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> 
 def _work(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> str | None:
     """Train to the end or to the first exception, then test. Returns why one of them failed."""
     name, known = _name(space), run.state().trials.get(_name(space))
-    if known is not None and known.test:
+    if known is not None and all(row.test for row in known.rows):
         return None
     trained = known is not None and known.state == "done"
-    job = Job(
+    if known is None or not (trained and known.points):
+        purpose: Purpose = "test" if trained else "train"
+        job = _job(run, space, data, (name, _tree(space)), purpose, known is not None)
+        try:
+            if not trained and (reason := _train(run, space, job, known, console)) is not None:
+                return f"the training failed: {reason}"
+            trial = run.state().trials[name]
+            if not trial.points:
+                about = f"selected report {trial.selected}"
+                return _test(run, job, trial, about, console)
+        finally:
+            job.close()
+    for point in run.state().trials[name].points:
+        if not point.test:
+            job = _job(run, space, data, (point.trial, point.config), "test", True)
+            weights = point.config["preference"].items()
+            about = f"{point.trial}, {', '.join(f'{task} {w:.3g}' for task, w in weights)}"
+            try:
+                reason = _test(run, job, point, about, console)
+            finally:
+                job.close()
+            if reason is not None:
+                return reason
+    return None
+
+
+def _job(
+    run: DrivenRun,
+    space: Space,
+    data: DataConfig,
+    trial: tuple[str, Mapping[str, Any]],
+    purpose: Purpose,
+    expected: bool,
+) -> Job:
+    """The job of a trial or point, given by its name and configuration."""
+    # all GPUs of the process, because no other trial shares them
+    return Job(
         JobDescription.of_trial(
-            run,
-            space,
-            data,
-            name,
-            _tree(space),
-            purpose="test" if trained else "train",
-            expected=known is not None,
-            gpu=1,  # all GPUs of the process, because no other trial shares them
+            run, space, data, *trial, purpose=purpose, expected=expected, gpu=1
         ).to_json()
     )
-    try:
-        if not trained and (reason := _train(run, space, job, known, console)) is not None:
-            return f"the training failed: {reason}"
-        result = job.test()
-    finally:
-        job.close()
+
+
+def _test(run: DrivenRun, job: Job, trial: TrialRecord, about: str, console: Console) -> str | None:
+    """Test the network of a trial or point. Returns the reason of a failure."""
+    result = job.test()
     if result.halt is not None:
         raise Halt(result.halt)
     if result.failed is not None or result.test is None:
         return f"the test failed: {result.failed}"
-    run.log.append("test", trial=name, metrics=result.test)
-    trial = run.state().trials[name]
-    say(console, f"selected report {trial.selected}: {_tested(trial.result, result.test)}")
+    run.log.append("test", trial=trial.trial, metrics=result.test)
+    say(console, f"{about}: {_tested(trial.result, result.test)}")
     return None
 
 
@@ -211,7 +238,8 @@ def _train(
     if result.failed is not None:
         run.log.append("end", trial=name, state="failed", reason=result.failed)
         return result.failed
-    run.log.append("end", trial=name, state="done", selected=result.selected)
+    several = {"points": list(result.points)} if result.points else {}
+    run.log.append("end", trial=name, state="done", selected=result.selected, **several)
     return None
 
 

@@ -17,7 +17,7 @@ from mtsearch.pareto.ordering import best_first
 from mtsearch.pareto.reference import Reference, reference_point
 from mtsearch.pareto.result import SearchResult, search_result
 from mtsearch.pareto.seeds import interval, merge_seeds, paired
-from mtsearch.pareto.trial_order import configuration_of, repeat_of, trial_order
+from mtsearch.pareto.trial_order import configuration_of, repeat_of, trial_of, trial_order
 
 __all__ = [
     "MAX_OBJECTIVES",
@@ -51,6 +51,7 @@ __all__ = [
     "repeat_of",
     "search_result",
     "total_excess",
+    "trial_of",
     "trial_order",
     "with_delta_m",
 ]

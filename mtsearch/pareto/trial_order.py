@@ -19,6 +19,11 @@ def repeat_of(trial: str) -> int:
     return int(match[1]) if match else 0
 
 
+def trial_of(name: str) -> str:
+    """The name of the trial that a point belongs to: `0012` for `0012@03`; else the name itself."""
+    return name.partition("@")[0]
+
+
 def trial_order(trial: str, control: bool = False) -> tuple[bool, int, str]:
     """The sort key of a trial by its identifier: search trials by number, then controls by name.
 

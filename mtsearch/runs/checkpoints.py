@@ -8,7 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,6 +56,11 @@ class CheckpointLocation:
             )
         assert self.folder is not None
         return FolderCheckpoints(Path(self.folder))
+
+    def of_point(self, name: str, config: Mapping[str, Any]) -> CheckpointLocation:
+        """Where a point of the trial keeps its checkpoint."""
+        folder = None if self.folder is None else str(Path(self.folder).with_name(name))
+        return replace(self, folder=folder, trial=name, key=config_key(config), expected=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As a JSON tree."""

@@ -254,12 +254,17 @@ class RunDirectory:
         return state
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per trial, with the keys of `row_of` and the defaults of settings that other rows
-        name: search trials by number, then controls by name."""
+        """One row per trial or, where it yields several, per point, with the keys of `row_of` and
+        the defaults of settings that other rows name: search trials by number, then controls by
+        name."""
         state, space, dataset = self.state(), self._stored, str(self.environment.get("dataset", ""))
-        trials = state.sorted()
-        rows = [row_of(trial, dataset, command_of(state, trial, space)) for trial in trials]
-        fill_defaults(rows, trials)
+        rows, records = [], []
+        for trial in state.sorted():
+            command = command_of(state, trial, space)
+            shown = {"pareto_set": trial.config["pareto_set"]} if trial.points else None
+            rows += [row_of(record, dataset, command, shown) for record in trial.rows]
+            records += trial.rows
+        fill_defaults(rows, records)
         return rows
 
     def history(self) -> list[dict[str, Any]]:
@@ -274,7 +279,10 @@ class RunDirectory:
 
     def fetch_checkpoint(self, trial: str) -> Path:
         """A local folder that contains the checkpoint of a trial, if it keeps one."""
-        return self.storage.fetch_checkpoint(trial, self.state().trials[trial].config)
+        record = self.state().find(trial)
+        if record is None:
+            raise BadInput(f"{self.address} has no trial `{trial}`.")
+        return self.storage.fetch_checkpoint(trial, record.config)
 
 
 def _read_into(state: RunState, reader: EventReader) -> None:

@@ -40,6 +40,16 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(part, str) for part in value)
 
 
+def _points(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(point, dict)
+        and _tree(point.get("metrics"))
+        and isinstance(point.get("preference"), dict)
+        and all(_seconds(weight) for weight in point["preference"].values())
+        for point in value
+    )
+
+
 def _changes(value: Any) -> bool:
     return isinstance(value, dict) and all(
         key in RESUMABLE and (new is None or (_seconds(new) and new >= 0))
@@ -76,6 +86,7 @@ _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
     "report": {"stop": _text_or_none},
     "end": {
         "reason": _text_or_none,
+        "points": _points,
         "selected": lambda value: value is None or _count(value),
     },
 }

@@ -19,7 +19,7 @@ SCHEMA = 2
 config.yaml. Logs of version 1 are read as they are: their id is derived from their first line."""
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_NUMBERS = ("metrics", "reports")  # fields whose non-finite numbers are written as text
+_NUMBERS = ("metrics", "reports", "points")  # fields whose non-finite numbers are written as text
 _LONGEST = 64 * 2**20  # bytes of a line
 _DEEPEST = 64  # levels of nesting
 _LARGEST = 2**64  # bound of the magnitude of whole numbers

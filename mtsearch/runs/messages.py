@@ -17,6 +17,8 @@ class StepResult:
         done: whether the job has ended.
         failed: why the trial or its test failed; None if it did not.
         selected: number of the selected report, set by the last step of a trial.
+        points: where a trial yields several networks, the `preference` and the `metrics` of each,
+            with `selected`.
         halt: why the whole run has to stop; None if it can go on.
         note: a remark for the user; None if there is none.
         store_error: why the last checkpoint is not in the object store yet; None if it is.
@@ -30,6 +32,7 @@ class StepResult:
     done: bool = False
     failed: str | None = None
     selected: int | None = None
+    points: tuple[dict[str, Any], ...] = ()
     halt: str | None = None
     note: str | None = None
     store_error: str | None = None
@@ -45,4 +48,5 @@ class StepResult:
     def from_dict(cls, tree: Mapping[str, Any]) -> StepResult:
         """The message in a mapping, whose other keys (Ray Tune adds some) are ignored."""
         found = {field.name: tree[field.name] for field in fields(cls) if field.name in tree}
-        return cls(**{**found, "reports": tuple(found.get("reports", ()))})
+        lists = {name: tuple(found.get(name, ())) for name in ("reports", "points")}
+        return cls(**{**found, **lists})

@@ -11,7 +11,7 @@ from mtsearch.config.schema import LONGEST
 _SEARCH = re.compile(r"(?:[0-9]{4}|[1-9][0-9]{4,18})(?:\.s[0-9]{1,9})?(?:@[0-9]{2,9})?")
 _CONTROL = re.compile(r"\w[\w-]*")
 # the third configuration of a searched control is stl.t03, its repeat stl.t03.s1
-_CONTROL_TRIAL = re.compile(r"(\w[\w-]*)(?:\.t[0-9]{2,4})?(?:\.s[0-9]{1,9})?")
+_CONTROL_TRIAL = re.compile(r"(\w[\w-]*)(?:\.t[0-9]{2,4})?(?:\.s[0-9]{1,9})?(?:@[0-9]{2,9})?")
 
 
 def is_search_name(name: object) -> bool:
@@ -30,8 +30,8 @@ def is_control_name(name: object) -> bool:
 
 
 def is_control_trial_name(name: object) -> bool:
-    """Whether a trial of a control may have this name: ``stl``, its repeat ``stl.s1``, or one of
-    its searched configurations, ``stl.t03``."""
+    """Whether a trial of a control may have this name: ``stl``, its repeat ``stl.s1``, its point
+    ``stl@03``, or one of its searched configurations, ``stl.t03``."""
     match = _CONTROL_TRIAL.fullmatch(name) if isinstance(name, str) else None
     return match is not None and is_control_name(match[1])
 

@@ -27,6 +27,7 @@ from mtsearch.runs.lease import Lease, LeaseLost
 from mtsearch.runs.names import is_trial_name
 from mtsearch.runs.object_store import Missing, Store, StoreError
 from mtsearch.runs.pending import cache_folder, folder_for, pending_folder, upload_pending
+from mtsearch.runs.points import point_config, point_name
 from mtsearch.runs.state import RunState
 from mtsearch.runs.storage import CHECKPOINTS, CONFIG, ENVIRONMENT, EVENTS
 from mtsearch.runs.uploader import EventUploader, fence, read_segments
@@ -54,6 +55,7 @@ class ObjectStorage:
         self.store, self._lease, self._folder = store, lease, folder
         self._uploader: EventUploader | None = None
         self._keys: dict[str, str] = {}  # of the trials that keep their checkpoints, by name
+        self._configs: dict[str, Mapping[str, Any]] = {}  # of all trials, by name
         self._stored: set[str] = set()  # trials that may have checkpoints in the store
         self._every = 0.0
 
@@ -130,7 +132,8 @@ class ObjectStorage:
             self._download(folder)
             sent = (folder / EVENTS).read_bytes()
             (folder / EVENTS).write_bytes(max([sent, *_unsent(folder, sent)], key=len))
-            self._keys = {name: config_key(config) for name, config in _trials(folder).items()}
+            self._configs = _trials(folder)
+            self._keys = {name: config_key(config) for name, config in self._configs.items()}
             self._stored = {
                 name.partition("/")[0]
                 for name in self.store.list(CHECKPOINTS)
@@ -161,8 +164,14 @@ class ObjectStorage:
 
     def _on_append(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "start":
+            self._configs[event["trial"]] = event["config"]
             self._keys[event["trial"]] = config_key(event["config"])
             self._stored.add(event["trial"])
+        for index, point in enumerate(event.get("points") or ()):
+            name = point_name(event["trial"], index)
+            config = point_config(self._configs[event["trial"]], point["preference"])
+            self._keys[name] = config_key(config)
+            self._stored.add(name)
         if self._uploader is not None and (event["event"] != "report" or not self._every):
             self._uploader.wake()
 
@@ -268,7 +277,8 @@ def _trials(folder: Path) -> dict[str, Mapping[str, Any]]:
     state, reader = RunState(slim=True), EventReader(folder / EVENTS)
     for event in reader.read_new():
         state.fold(event, reader.line)
-    return {name: trial.config for name, trial in state.trials.items()}
+    records = [r for trial in state.trials.values() for r in (trial, *trial.points)]
+    return {record.trial: record.config for record in records}
 
 
 def _observed(key: str) -> str | None:

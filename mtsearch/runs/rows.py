@@ -14,9 +14,12 @@ from mtsearch.runs.events import plain
 from mtsearch.runs.state import TrialRecord
 
 
-def row_of(trial: TrialRecord, dataset: str, command: str) -> dict[str, Any]:
-    """The table row of a trial: identity, state, `trial.*` configuration, the selected report's
-    metrics, test metrics, command."""
+def row_of(
+    trial: TrialRecord, dataset: str, command: str, settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The table row of a trial or point: identity, state, `trial.*` configuration, the selected
+    report's metrics, test metrics, command. `settings` are further settings of `trial.*`, of a
+    point those that its trial has and its network has not."""
     row: dict[str, Any] = {
         "trial": trial.trial,
         "state": trial.state,
@@ -27,7 +30,7 @@ def row_of(trial: TrialRecord, dataset: str, command: str) -> dict[str, Any]:
         "dataset": dataset,
         "seed": trial.config.get("seed", 0),
     }
-    row.update(_settings(trial.config))
+    row.update(_settings({**trial.config, **(settings or {})}))
     row.update(trial.result)
     row.update(trial.test)
     row["command"] = command

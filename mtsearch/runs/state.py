@@ -9,9 +9,10 @@ from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.text import printable
-from mtsearch.pareto import configuration_of, repeat_of, trial_order
+from mtsearch.pareto import configuration_of, repeat_of, trial_of, trial_order
 from mtsearch.runs.event_checks import check_event
 from mtsearch.runs.events import run_id_of
+from mtsearch.runs.points import point_config, point_name
 
 
 @dataclass
@@ -33,6 +34,13 @@ class TrialRecord:
     test: dict[str, Any] = field(default_factory=dict)
     # why it was to stop at its last report; without an end event its driver died right then
     verdict: str | None = None
+    # of a trial over a range of preferences that is done: a record per point, by index
+    points: list[TrialRecord] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[TrialRecord]:
+        """The rows of the tables: the points, or the trial itself where it has none."""
+        return self.points or [self]
 
     @property
     def repeat(self) -> int:
@@ -117,7 +125,7 @@ class RunState:
             raise ValueError("it is an event of another run")
         if kind in ("resume", "note"):
             return
-        trial = self.trials.get(event["trial"])
+        trial = (self.find if kind == "test" else self.trials.get)(event["trial"])
         if kind == "start":
             if trial is not None and (trial.kind, trial.config) != (event["kind"], event["config"]):
                 raise ValueError("the trial began before with another configuration")
@@ -163,7 +171,16 @@ class RunState:
         elif kind == "end":
             self._end(self.trials[event["trial"]], event)
         elif kind == "test":
-            self.trials[event["trial"]].test = dict(event["metrics"])
+            tested = self.find(event["trial"])
+            assert tested is not None  # `fold` has checked it
+            tested.test = dict(event["metrics"])
+
+    def find(self, name: str) -> TrialRecord | None:
+        """The trial or the point of this name; None where there is none."""
+        trial = self.trials.get(trial_of(name))
+        if trial is None or trial.trial == name:
+            return trial
+        return next((point for point in trial.points if point.trial == name), None)
 
     def _start(self, event: Mapping[str, Any]) -> None:
         known = self.trials.get(event["trial"])
@@ -188,6 +205,21 @@ class RunState:
         trial.state, trial.selected = event["state"], event.get("selected")
         reason = event.get("reason")
         trial.reason = None if reason is None else printable(reason)
+        trial.points = [
+            TrialRecord(
+                point_name(trial.trial, index),
+                trial.kind,
+                trial.control,
+                point_config(trial.config, point["preference"]),
+                trial.params,
+                {},
+                trial.attempts,
+                trial.state,
+                selected=1,
+                reports={1: point["metrics"]},
+            )
+            for index, point in enumerate(event.get("points") or ())
+        ]
         self.states[trial.state] += 1
         self.ended.append(self.running.pop(trial.trial))
         if self.slim and trial.reports:

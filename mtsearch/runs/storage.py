@@ -127,7 +127,8 @@ class FolderStorage:
     def checkpoint_location(
         self, trial: str, config: Mapping[str, Any], expected: bool
     ) -> CheckpointLocation:
-        return CheckpointLocation(folder=str((self.path / CHECKPOINTS / trial).resolve()))
+        folder = (self.path / CHECKPOINTS / trial).resolve()
+        return CheckpointLocation(folder=str(folder), trial=trial)
 
     def fetch_checkpoint(self, trial: str, config: Mapping[str, Any]) -> Path:
         check_links(self.path)

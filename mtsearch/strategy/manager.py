@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from mtsearch.config.errors import Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
-from mtsearch.pareto import Front
+from mtsearch.pareto import Front, trial_of
 from mtsearch.pareto.reference import Reference
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import TrialRecord, order
@@ -134,9 +134,11 @@ class TrialManager:
     def to_confirm(self) -> list[TrialRecord]:
         """The repeats that `search.confirm` asks for and that have not begun: of the front, the
         knee among it, and of the controls."""
-        found = [*self.front(), *self._controls_done()]
+        found = [trial_of(record.trial) for record in (*self.front(), *self._controls_done())]
         return [
-            repeat for trial in found for repeat in missing(self.state, trial.trial, self._confirm)
+            repeat
+            for name in dict.fromkeys(found)
+            for repeat in missing(self.state, name, self._confirm)
         ]
 
     @property
@@ -167,12 +169,11 @@ class TrialManager:
 
     def reschedule(self, name: str, purpose: str) -> None:
         """Schedule a trial, or its test, once more: its process died before it began."""
-        trial = self.state.trials[name]
         if purpose == "train":
-            self._waiting.append(trial)
+            self._waiting.append(self.state.trials[name])
         else:
             assert self._tests is not None
-            self._tests.append(trial)
+            self._tests.append(self._record(name))
 
     # ------------------------------------------------------------ results
 
@@ -207,8 +208,14 @@ class TrialManager:
                 if self.scheduler is not None and stoppable(trial):
                     self.scheduler.add(name, report)
 
-    def done(self, name: str, selected: int) -> None:
-        """Record that a trial ended. Without finite objectives it counts as failed."""
+    def done(self, name: str, selected: int, points: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Record that a trial ended. Without finite objectives it counts as failed.
+
+        Args:
+            name: of the trial.
+            selected: number of its selected report.
+            points: where it yields several networks, the `preference` and `metrics` of each.
+        """
         trial = self.state.trials[name]
         metrics = trial.reports[selected]
         wrong = [
@@ -219,7 +226,8 @@ class TrialManager:
         if wrong:
             self.failed(name, f"{wrong[0]} in its selected report")
         else:
-            self._end(name, state="done", selected=selected)
+            several = {"points": list(points)} if points else {}
+            self._end(name, state="done", selected=selected, **several)
 
     def failed(self, name: str, reason: str) -> None:
         """Record that a trial ended without a result."""
@@ -237,9 +245,10 @@ class TrialManager:
         """Record the test metrics of a trial's selected model; None where the test failed, which a
         resume repeats."""
         self._testing.discard(name)
-        if metrics is not None and not self.state.trials[name].test:
+        if metrics is not None and not self._record(name).test:
             self._write("test", trial=name, metrics=metrics)
-            self.listener("tested", self.state.trials[name], metrics)
+            if name in self.state.trials:  # observers know trials, not their points
+                self.listener("tested", self.state.trials[name], metrics)
 
     def _end(self, name: str, **fields: Any) -> None:
         trial = self.state.trials[name]
@@ -297,13 +306,20 @@ class TrialManager:
         return len(self._front.keys)
 
     def front(self) -> list[TrialRecord]:
-        """The non-dominated trials, by number."""
-        return sorted((self.state.trials[name] for name in self._front.keys), key=order)
+        """The non-dominated trials and points, by number."""
+        return sorted(map(self._record, self._front.keys), key=order)
+
+    def _record(self, name: str) -> TrialRecord:
+        """The trial or point of this name."""
+        found = self.state.find(name)
+        assert found is not None
+        return found
 
     def to_test(self) -> list[TrialRecord]:
         """The trials of the front and the controls, with their repeats, that have no test metrics
         yet."""
-        return [trial for trial in self._kept() if trial.state == "done" and not trial.test]
+        found = self._kept()
+        return [row for row in found if row.state == "done" and not row.test and not row.points]
 
     def _controls_done(self) -> list[TrialRecord]:
         found = [
@@ -317,41 +333,47 @@ class TrialManager:
         """What is tested and keeps its checkpoint: the front, what was confirmed, and the controls,
         each with its repeats."""
         names = {*self._front.keys, *self._confirmed()}
-        found = [*sorted((self.state.trials[name] for name in names), key=order)]
-        return [
-            member
-            for trial in [*found, *self._controls_done()]
-            for member in group(self.state, trial.trial)
-        ]
+        found = sorted(map(self._record, names), key=order)
+        found += [row for trial in self._controls_done() for row in trial.rows]
+        return [member for row in found for member in group(self.state, row.trial)]
 
     def _confirmed(self) -> set[str]:
         """Search trials with more seeds than `search.repeats`: a later trial may dominate their
         first seeds, but not their means."""
         return {
-            trial.configuration
+            row.configuration
             for trial in self.state.trials.values()
             if trial.kind == "search" and trial.repeat >= self._seeds
+            for row in trial.rows
         }
 
     # ------------------------------------------------------------ checkpoints
 
     def _add_to_front(self, trial: TrialRecord) -> list[str]:
-        """Add a trial that ended (see `outcome`). Returns the trials whose checkpoints are not
-        needed any more: failed and dominated ones."""
+        """Add a trial that ended, or its points (see `outcome`). Returns the trials and points
+        whose checkpoints are not needed any more: failed and dominated ones, and trials without a
+        point on the front."""
         if trial.state == "running":
             return []
         if trial.state != "done":
             return [trial.trial]
-        return self._front.add(trial.trial, trial.result) if trial.kind == "search" else []
+        if trial.kind != "search":
+            return []
+        rows = trial.rows
+        gone = self._front.extend([row.trial for row in rows], [row.result for row in rows])
+        keep = set(map(trial_of, self._front.keys))
+        return [*gone, *({trial_of(name) for name in gone} - keep - set(gone))]
 
     def _delete_stale_checkpoints(self) -> None:
         """Delete the checkpoints that an earlier driver has left."""
-        keep = {*self.state.running, *(trial.trial for trial in self._kept())}
+        kept = [record.trial for record in self._kept()]
+        keep = {*self.state.running, *kept, *map(trial_of, kept)}
         for trial in self.state.ended:  # those whose repeats have not ended
             whole = outcome(self.state, trial.configuration, self._seeds)
             if whole.state == "running":
-                keep.add(trial.trial)
-        self.run.prune_checkpoints(keep, self.state.trials)
+                keep.update({trial.trial, *(point.trial for point in trial.points)})
+        points = [point.trial for trial in self.state.trials.values() for point in trial.points]
+        self.run.prune_checkpoints(keep, [*self.state.trials, *points])
 
     def _delete_checkpoints(self, name: str) -> None:
         """Delete the checkpoints of a trial and its repeats, unless it was confirmed."""

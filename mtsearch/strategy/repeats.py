@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mtsearch.pareto import trial_of
 from mtsearch.runs.state import RunState, TrialRecord
 
 _SEEDS = 2**32  # `trial.seed` is below
@@ -31,7 +32,11 @@ def repeat_record(trial: TrialRecord, number: int) -> TrialRecord:
 
 
 def group(state: RunState, name: str) -> list[TrialRecord]:
-    """The trial of this name and those that repeat it, by number."""
+    """The trial or point of this name and those that repeat it with another seed, by number."""
+    if trial_of(name) != name:
+        point = name.removeprefix(trial_of(name))
+        repeats = [state.find(trial.trial + point) for trial in group(state, trial_of(name))]
+        return [record for record in repeats if record is not None]
     found, number = [state.trials[name]], 1
     while (repeat := state.trials.get(f"{name}.s{number}")) is not None:
         found.append(repeat)
@@ -60,8 +65,13 @@ def outcome(state: RunState, name: str, seeds: int) -> TrialRecord:
     members = group(state, name)[:seeds]
     if len(members) < seeds or any(member.state == "running" for member in members):
         return replace(trial, state="running", selected=None)
-    results = [member.result for member in members if member.state == "done"]
-    return replace(trial, reports={1: means(results)}, selected=1)
+    done = [member for member in members if member.state == "done"]
+    points = [
+        replace(point, reports={1: means([m.points[i].result for m in done])})
+        for i, point in enumerate(trial.points)
+    ]
+    results = [member.result for member in done]
+    return replace(trial, reports={1: means(results)}, selected=1, points=points)
 
 
 def means(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
