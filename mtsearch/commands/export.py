@@ -20,9 +20,10 @@ loads, with card.md and card.json. PICK is one of
                                      the knee from three on (the default)
   knee                               the front's knee; it needs at least three different points
   best:METRIC                        the best of a metric, such as best:val/image/error
-  preference:image=0.7,digit=0.3     the front's nearest to a preference (others have weight 0)
+  preference:image=0.7,digit=0.3     the front's nearest to a preference (others have weight 0);
+                                     of a Pareto set the network of exactly that preference
   bound:METRIC<=VALUE                as auto, among those that keep a bound
-  trial:0003                         one trial, or a control by its name
+  trial:0003                         one trial, a point such as trial:0003@05, or a control
   of        the weights of this task's best report instead of the selected ones, if the trial had
             `keep: tasks`
   out       the folder to write (default RUN/export/<trial>, or ./export/<trial> for a run at a

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, overload
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.config.space import Space
-from mtsearch.pareto.choice import choose
+from mtsearch.pareto.choice import choose, task_weights
 from mtsearch.pareto.columns import Row, column_order
 from mtsearch.pareto.result import SearchResult, search_result
+from mtsearch.pareto.trial_order import trial_of
 from mtsearch.runs.commands import strip_local_paths
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.object_store import is_url
@@ -162,7 +163,9 @@ class Run:
         Args:
             how: ``auto`` (the only point; equal preference for two; the knee from three points
                 on), ``knee``, ``preference`` with a weight per task as keyword arguments,
-                ``best:METRIC``, ``bound:METRIC<=VALUE``, or ``trial:NAME`` for a trial or control.
+                ``best:METRIC``, ``bound:METRIC<=VALUE``, or ``trial:NAME`` for a trial, point or
+                control. Where ``preference`` chooses a point of a Pareto set, the network is the
+                one of exactly that preference, between the measured points.
             of: a task whose own best report is used, if the trial had ``keep: tasks``.
             weights: of ``preference``, non-negative, by task.
 
@@ -179,10 +182,14 @@ class Run:
             how = "preference:" + ",".join(f"{task}={value!r}" for task, value in weights.items())
         if not isinstance(how, str):
             raise BadInput(f"`pick` should be a text, such as `trial:0003`. Found {how!r}.")
-        if how == "auto" and self.directory.single and self.trials:
-            how = f"trial:{self.trials[0]['trial']}"
-        row = choose(self.directory.rows(), self.config.objectives, how, self.config.constraints)
-        return PickedTrial(self, row, how, of)
+        rows, objectives = self.directory.rows(), self.config.objectives
+        if how == "auto" and self.directory.single and len(rows) == 1:
+            how = f"trial:{rows[0]['trial']}"
+        if self.directory.single:  # what is trained alone is all there is to choose from
+            rows = [{**row, "kind": "search"} for row in rows]
+        row = choose(rows, objectives, how, self.config.constraints)
+        preference = task_weights(objectives, how) if "@" in str(row["trial"]) else None
+        return PickedTrial(self, row, how, of, preference)
 
     def __repr__(self) -> str:
         states = ", ".join(f"{n} {name}" for name, n in sorted(self._result.states.items()))
@@ -199,18 +206,32 @@ class PickedTrial:
 
     Attributes:
         run: the run that it belongs to.
-        row: its row of the tables.
+        row: its row of the tables; of a network between the points of a Pareto set, the row of the
+            point that was chosen.
         how: how it was picked.
         of: the task whose own best report is used; None for the selected report.
+        preference: of a network between the points of a Pareto set, weight by task; else None.
     """
 
-    def __init__(self, run: Run, row: Row, how: str, of: str | None = None) -> None:
-        self.run, self.row, self.how, self.of = run, row, how, of
+    def __init__(
+        self,
+        run: Run,
+        row: Row,
+        how: str,
+        of: str | None = None,
+        preference: Mapping[str, float] | None = None,
+    ) -> None:
+        self.run, self.row, self.how, self.of, self.preference = run, row, how, of, preference
 
     @property
     def name(self) -> str:
-        """The trial's number, or the control's name."""
-        return str(self.row["trial"])
+        """The trial's number or the control's name; of a point with its index, or with its
+        preference if it lies between the measured points."""
+        name = str(self.row["trial"])
+        if self.preference is None:
+            return name
+        weights = ",".join(f"{task}={weight:.6g}" for task, weight in self.preference.items())
+        return f"{trial_of(name)}@{weights}"
 
     @property
     def command(self) -> str:
@@ -229,7 +250,9 @@ class PickedTrial:
         """
         from mtsearch.jobs.restore import load_trial
 
-        return load_trial(self.run.directory, self.name, places)
+        name = str(self.row["trial"])
+        chosen = name if self.preference is None else trial_of(name)
+        return load_trial(self.run.directory, chosen, places)
 
     def load(self, places: Mapping[str, Any] | None = None) -> Predictor:
         """The trained network as a torch module with `predict`. Arguments and errors as `trial`."""
@@ -275,9 +298,12 @@ class PickedTrial:
 
     def _network(self, places: Mapping[str, Any] | None) -> tuple[Trial | Population, Any]:
         from mtsearch.population import Population
+        from mtsearch.training.pareto_set import ParetoSetTrial
 
         trial = self.trial(places)
-        if not isinstance(trial, Population):
+        if isinstance(trial, ParetoSetTrial):
+            network = trial.selected_model(self.of, self.preference)
+        elif not isinstance(trial, Population):
             network = trial.selected_model(self.of)
         elif self.of is None:
             network = trial.selected_model()
@@ -297,8 +323,11 @@ class PickedTrial:
         """The card's description of the trial. The run and files are given by name only, because
         paths mean nothing on other machines."""
         from mtsearch.population import Population
+        from mtsearch.training.pareto_set import ParetoSetTrial
 
-        row, how = self.row, self.how
+        row, how, preference = self.row, self.how, trial.config.preference
+        if isinstance(trial, ParetoSetTrial) and self.preference is not None:
+            row, preference = trial.measure(self.preference), dict(self.preference)
         if self.of is not None and not isinstance(trial, Population):
             row = {k: v for k, v in row.items() if not k.startswith(("val/", "test/"))}
             row |= trial.best(self.of)
@@ -308,7 +337,7 @@ class PickedTrial:
             "trial": self.name,
             "pick": how,
             "command": shlex.join(strip_local_paths(shlex.split(self.command))),
-            "preference": trial.config.preference,
+            "preference": preference,
             "metrics": {
                 key: value
                 for key, value in row.items()

@@ -17,6 +17,7 @@ from mtsearch.pareto.dominance import non_dominated, objective_values
 from mtsearch.pareto.front import front_rows
 from mtsearch.pareto.knee import by_preference, distinct, first_smallest, knee, normalised
 from mtsearch.pareto.seeds import merge_seeds
+from mtsearch.pareto.trial_order import trial_of
 
 FORMS = (
     "`auto`, `knee`, `best:METRIC`, `preference:TASK=0.7,TASK=0.3`, `trial:0003` or"
@@ -165,7 +166,30 @@ def _names(objectives: Sequence[Objective]) -> dict[str, int]:
     return {name: found[0] for name, found in names.items() if len(found) == 1}
 
 
+def task_weights(objectives: Sequence[Objective], pick: str) -> dict[str, float] | None:
+    """The weights of the tasks in ``preference:image=0.7,digit=0.3``, with sum 1; None for another
+    form, and where a weight belongs to no task's validation error. Raises BadInput where it cannot
+    be read."""
+    form, _, text = pick.strip().partition(":")
+    if form != "preference":
+        return None
+    found: dict[str, float] = {}
+    for objective, weight in zip(objectives, _weights(objectives, text), strict=True):
+        parts = objective.metric.split("/")
+        if len(parts) == 3 and parts[0] == "val":
+            found[parts[1]] = found.get(parts[1], 0.0) + float(weight)
+        elif weight:
+            return None
+    return found
+
+
 def _preference(front: list[Row], objectives: Sequence[Objective], text: str) -> Row:
+    points = objective_values(front, objectives)
+    return front[by_preference(points, _goals(objectives), list(_weights(objectives, text)))]
+
+
+def _weights(objectives: Sequence[Objective], text: str) -> Floats:
+    """The weights (n,) of the objectives, with sum 1."""
     names = _names(objectives)
     weights = np.zeros(len(objectives))
     for part in text.split(","):
@@ -186,8 +210,7 @@ def _preference(front: list[Row], objectives: Sequence[Objective], text: str) ->
         raise BadInput(
             f"`pick=preference:{text}` should give at least one objective a weight above 0."
         )
-    points = objective_values(front, objectives)
-    return front[by_preference(points, _goals(objectives), list(weights / weights.sum()))]
+    return np.asarray(weights / weights.sum())
 
 
 def _trial(rows: Sequence[Row], text: str) -> Row:
@@ -199,6 +222,13 @@ def _trial(rows: Sequence[Row], text: str) -> Row:
         if row.get("kind") == "control" and row.get("control")
     }
     row = ids.get(text) or (ids.get(text.zfill(4)) if text.isdigit() else None)
+    name = text.zfill(4) if text.isdigit() else text
+    points = [point for point in ids if trial_of(point) == name]
+    if row is None and points:
+        raise BadInput(
+            f"`pick=trial:{text}` names a trial with {len(points)} points, `{points[0]}` to"
+            f" `{points[-1]}`. Name one of them, or use `pick=preference:TASK=0.7,TASK=0.3`."
+        )
     if row is None:
         raise BadInput(f"`pick=trial:{text}` names no trial of the run. {nearest(text, ids)}")
     if row.get("state") != "done":

@@ -129,6 +129,12 @@ class ParetoSetTrial(Trial):
 
     # ------------------------------------------------------------ points
 
+    def measure(self, preference: Mapping[str, float]) -> dict[str, Any]:
+        """The report of the network of a preference (weight by task) on the validation split, at
+        the cost of the whole trial."""
+        network = self.selected_model(preference=preference)
+        return self._metrics(network)
+
     def points(self) -> Iterator[Point]:
         """The points of the selected report, in the order of `simplex_grid`. All ranks call this.
 
@@ -141,16 +147,19 @@ class ParetoSetTrial(Trial):
 
     def _point(self, weights: WeightsLine, preference: dict[str, float]) -> Point:
         network = self._network(weights, list(preference.values()))
-        metrics = {
+        metrics = self._metrics(network)
+        check_finite(metrics, f"at preference {preference}")
+        plain = self.config.model_copy(update={"preference": preference, "pareto_set": None})
+        return Point(preference, metrics, self._point_state(plain, metrics, network))
+
+    def _metrics(self, network: MultiTaskModel) -> dict[str, Any]:
+        return {
             **self.selected,
             **{f"val/{key}": v for key, v in self._evaluated(network, self._val).items()},
             **measures(network),
             "model/macs": model_macs(network, self.dataset.card.shape, skip_zero_rows=True),
             **{key: v for key, v in self.reports[-1].items() if key.startswith("cost/")},
         }
-        check_finite(metrics, f"at preference {preference}")
-        plain = self.config.model_copy(update={"preference": preference, "pareto_set": None})
-        return Point(preference, metrics, self._point_state(plain, metrics, network))
 
     def _point_state(
         self, plain: Any, metrics: dict[str, Any], network: MultiTaskModel
