@@ -3,11 +3,12 @@ benchmarks/front.py [data.root=DIR] [dataset=cm|mm] [architectures=hps,mdmtn] [s
 [set_epochs=16] [grid_epochs=8] [out=FILE]`.
 
 Both sides train on the first `limit` (10,000) images of Cifar10Mnist or MultiMNIST with AdamW,
-batch 256 and a one-cycle schedule. `grid`: ten preferences .05 ... .95, each with `grid_epochs` epochs.
-`set`: one training with `trial.pareto_set=weights_line` and `set_epochs` epochs, 11 points. Their
-peak rates are tuned over the same five values on seed 100, which is not among the N seeds that are
-compared. Compared are the validation errors of the two tasks by their hypervolume, normalised by
-the ideal and the nadir of all non-dominated points of both sides, all seeds and both rates.
+batch 256 and a one-cycle schedule. `grid`: ten preferences .05 ... .95, each with `grid_epochs`
+epochs. `set`: one training with `trial.pareto_set=weights_line` and `set_epochs` epochs, 11 points.
+Their peak rates are tuned over the same five values on seed 100, which is not among the N seeds
+that are compared. Compared are the validation errors of the two tasks by their hypervolume,
+normalised by the ideal and the nadir of all non-dominated points of both sides, all seeds and both
+rates.
 
 Each training that ends is a line of FILE (default `front.jsonl` in the cache folder); those that it
 holds already are not trained again, so the program may be interrupted. `report=true` trains nothing

@@ -9,7 +9,8 @@ from ray.tune.search import Searcher
 
 from mtsearch.config.schema import TrialConfig
 from mtsearch.jobs.description import JobDescription, Purpose
-from mtsearch.strategy.manager import TrialManager, stoppable
+from mtsearch.strategy.manager import TrialManager
+from mtsearch.strategy.repeats import stoppable
 
 _TRAIN: Purpose = "train"
 _TEST: Purpose = "test"

@@ -17,7 +17,7 @@ from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
 from mtsearch.strategy.journal import objective_values
 from mtsearch.strategy.moasha import MOASHA
-from mtsearch.strategy.repeats import group, missing, outcome
+from mtsearch.strategy.repeats import group, missing, outcome, stoppable
 from mtsearch.strategy.study import Study
 
 
@@ -318,8 +318,7 @@ class TrialManager:
     def to_test(self) -> list[TrialRecord]:
         """The trials of the front and the controls, with their repeats, that have no test metrics
         yet."""
-        found = self._kept()
-        return [row for row in found if row.state == "done" and not row.test and not row.points]
+        return [r for r in self._kept() if r.state == "done" and not (r.test or r.points)]
 
     def _controls_done(self) -> list[TrialRecord]:
         found = [
@@ -359,8 +358,7 @@ class TrialManager:
             return [trial.trial]
         if trial.kind != "search":
             return []
-        rows = trial.rows
-        gone = self._front.extend([row.trial for row in rows], [row.result for row in rows])
+        gone = self._front.extend([r.trial for r in trial.rows], [r.result for r in trial.rows])
         keep = set(map(trial_of, self._front.keys))
         return [*gone, *({trial_of(name) for name in gone} - keep - set(gone))]
 
@@ -372,8 +370,8 @@ class TrialManager:
             whole = outcome(self.state, trial.configuration, self._seeds)
             if whole.state == "running":
                 keep.update({trial.trial, *(point.trial for point in trial.points)})
-        points = [point.trial for trial in self.state.trials.values() for point in trial.points]
-        self.run.prune_checkpoints(keep, [*self.state.trials, *points])
+        rows = [row.trial for trial in self.state.trials.values() for row in trial.rows]
+        self.run.prune_checkpoints(keep, {*self.state.trials, *rows})
 
     def _delete_checkpoints(self, name: str) -> None:
         """Delete the checkpoints of a trial and its repeats, unless it was confirmed."""
@@ -400,8 +398,3 @@ class TrialManager:
             if event["event"] == "report" and stoppable(self.state.trials[event["trial"]]):
                 scheduler.add(event["trial"], event["metrics"])
         return scheduler
-
-
-def stoppable(trial: TrialRecord) -> bool:
-    """Whether the scheduler may stop a trial: no control, and no repeat of one that it let run."""
-    return trial.kind == "search" and not trial.repeat

@@ -85,3 +85,8 @@ def means(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
             found[key] = math.fsum(float(v) / len(values) for v in values)  # type: ignore[arg-type]
     return found
+
+
+def stoppable(trial: TrialRecord) -> bool:
+    """Whether the scheduler may stop a trial: no control, and no repeat of one that it let run."""
+    return trial.kind == "search" and not trial.repeat

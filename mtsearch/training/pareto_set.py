@@ -153,9 +153,11 @@ class ParetoSetTrial(Trial):
         return Point(preference, metrics, self._point_state(plain, metrics, network))
 
     def _metrics(self, network: MultiTaskModel) -> dict[str, Any]:
+        found = self._evaluated(network, self._val)
+        found |= self._units.aggregates(found)
         return {
             **self.selected,
-            **{f"val/{key}": v for key, v in self._evaluated(network, self._val).items()},
+            **{f"val/{key}": value for key, value in found.items()},
             **measures(network),
             "model/macs": model_macs(network, self.dataset.card.shape, skip_zero_rows=True),
             **{key: v for key, v in self.reports[-1].items() if key.startswith("cost/")},
