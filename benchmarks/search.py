@@ -94,6 +94,9 @@ def main(arguments: list[str]) -> None:
     given = dict(a.split("=", 1) for a in arguments if "=" in a)
     folders = [a for a in arguments if "=" not in a]
     unknown = set(given) - {"sets", "seeds", "methods", "out"}
+    if not arguments:  # as `make bench` calls it
+        print(json.dumps({"benchmark": "search", "skipped": "no folder with the surrogate given"}))
+        return
     if len(folders) != 1 or unknown:
         sys.exit(__doc__)
     root, seeds = Path(folders[0]), int(given.get("seeds", 10))

@@ -14,12 +14,14 @@ from optuna.search_space import IntersectionSearchSpace
 from mtsearch.config.schema import Objective
 from mtsearch.config.search import Sampler, Scheduler
 from mtsearch.strategy import compat
+from mtsearch.strategy.curve_search import CurveSampler
 from mtsearch.strategy.moasha import MOASHA
 from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 FULL = (5, 10, 20, 40)  # full trainings after which the hypervolume is measured
 METHODS: dict[str, dict[str, Any]] = {
+    "curves+moasha": {"sampler": {"name": "curves"}, "scheduler": {"name": "moasha"}},
     "random": {"sampler": {"name": "random"}},
     "tpe": {"sampler": {"name": "tpe"}},
     "random+moasha": {"sampler": {"name": "random"}, "scheduler": {"name": "moasha"}},
@@ -42,7 +44,7 @@ class TableSpace:
         self.dimensions = table.dimensions
         self._round = set(table.whole)
         objectives = tuple(Objective(metric=name, goal="min") for name in table.objectives)
-        search = SimpleNamespace(sampler=sampler, seed=seed)
+        search = SimpleNamespace(sampler=sampler, seed=seed, prior={})
         self.config = SimpleNamespace(objectives=objectives, constraints=(), search=search)
 
     def sample(self, suggest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -69,6 +71,7 @@ def replay(table: Any, method: str, seed: int, full: int = max(FULL)) -> dict[st
 def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> dict[str, Any]:
     space = TableSpace(table, Sampler(**settings["sampler"]), seed)
     scheduler = Scheduler(**settings.get("scheduler", {"name": "none"}))
+    curves = CurveSampler(space) if settings["sampler"]["name"] == "curves" else None
     judge = (
         MOASHA(scheduler.grace, scheduler.reduction, space.config.objectives)
         if scheduler.name == "moasha"
@@ -84,14 +87,18 @@ def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> dict[
         study.sampler = replayed = ReplaySampler()
         trial = study.ask()
         frozen = compat.frozen_trial(study, compat.trial_id(trial))
-        replayed.values, key = new_parameters(study, frozen, space, known, common, None)
+        replayed.values, key = new_parameters(study, frozen, space, known, common, None, curves)
         known.add(key)
         tree, _ = space.sample(TrialSuggest(trial))
+        if curves is not None:
+            curves.curves.start(number, trial.params)
         asks.append(time.process_time() - began)
         curve, state = table.curve(tree), optuna.trial.TrialState.PRUNED
         for epoch in range(1, min(table.epochs, budget - spent) + 1):
             report = {"report": epoch, **dict(zip(table.objectives, curve[epoch - 1], strict=True))}
             spent += 1
+            if curves is not None:
+                curves.curves.report(number, report)
             if epoch == table.epochs:
                 finished.append((spent, curve[-1]))
                 state = optuna.trial.TrialState.COMPLETE
@@ -99,6 +106,8 @@ def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> dict[
                 break
         done = state == optuna.trial.TrialState.COMPLETE
         study.tell(trial, curve[-1].tolist() if done else None, state=state)
+        if curves is not None:
+            curves.curves.end(number, "done" if done else "stopped", report)
         number += 1
     return {
         "hypervolume": {

@@ -28,6 +28,10 @@ SEARCH = {
             "By crossing good trials, for three objectives or more; `startup` is the population."
         ),
         "gp": "By Gaussian processes; up to about a hundred long trials over few numbers.",
+        "curves": (
+            "By Gaussian processes over the reports of all trials, stopped ones too; for"
+            " `search.scheduler=moasha`, up to some hundreds of trials."
+        ),
         "qmc": "Points that fill the space evenly.",
         "random": "Each by itself.",
         "grid": "All combinations.",

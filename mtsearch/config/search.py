@@ -13,12 +13,13 @@ from mtsearch.config.optimisation import Positive
 class Sampler(Model):
     """How configurations are proposed."""
 
-    name: Literal["tpe", "nsga2", "nsga3", "gp", "qmc", "random", "grid"] = "tpe"
+    name: Literal["tpe", "nsga2", "nsga3", "gp", "curves", "qmc", "random", "grid"] = "tpe"
     startup: int = Field(
         10,
         gt=0,
         description=(
-            "random trials before a model is used (tpe, gp); the population of nsga2 and nsga3"
+            "random trials before a model is used (tpe, gp, curves); the population of nsga2 and"
+            " nsga3"
         ),
     )
 
@@ -27,6 +28,19 @@ class Sampler(Model):
         if self.name in ("qmc", "random", "grid") and self.startup != 10:
             raise ValueError(f"with `name = {self.name}` does not use `startup`. Leave it out")
         return self
+
+
+class Belief(Model):
+    """Where good values of a dimension are expected."""
+
+    around: Any = Field(description="the expected value, or the option of a choice")
+    width: Positive | None = Field(
+        None,
+        description=(
+            "how far from it good values may lie, one standard deviation: a factor above 1 for"
+            " `loguniform`, a difference for `uniform` and `int`, nothing for a choice"
+        ),
+    )
 
 
 def _as_mapping(value: Any) -> Any:
@@ -78,9 +92,23 @@ class Search(Model):
     )
     sampler: Annotated[Sampler, BeforeValidator(_as_mapping)] = Sampler()
     scheduler: Annotated[Scheduler, BeforeValidator(_as_mapping)] = Scheduler()
+    prior: dict[str, Belief] = Field(
+        {},
+        description=(
+            "by the key of a dimension, where good values are expected, for the sampler `curves`"
+        ),
+    )
     seed: int = Field(0, ge=0)
     slots: int | None = Field(None, gt=0)
     budget: Positive | None = Field(None, description="seconds after which no trial starts")
     max_failures: int = Field(
         3, ge=0, description="times one trial is restarted after its process died"
     )
+
+    @model_validator(mode="after")
+    def _no_idle_prior(self) -> Search:
+        if self.prior and self.sampler.name != "curves":
+            raise ValueError(
+                f"with `sampler = {self.sampler.name}` does not use `prior`. Set `sampler = curves`"
+            )
+        return self

@@ -115,8 +115,10 @@ class CurveGP:
 
     def _variance(self, points: Points, noise: bool) -> Floats:
         gain, slope, walk, noise_end, noise_walk = np.exp(self._theta[-5:])
-        found = gain + points.left**2 * (slope + 1.0) + walk * (1 - points.left)
-        return found + noise_end + noise_walk * (1 - points.left) if noise else found
+        found: Floats = gain + points.left**2 * (slope + 1.0) + walk * (1 - points.left)
+        if noise:
+            found = found + noise_end + noise_walk * (1 - points.left)
+        return found
 
     def _kernel(self, theta: Floats, one: Points, two: Points) -> Floats:
         gain, slope, walk, noise_end, noise_walk = np.exp(theta[-5:])

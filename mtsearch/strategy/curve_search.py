@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mtsearch.config.space import Space
 from mtsearch.pareto import non_dominated
 from mtsearch.strategy.curve_model import CurveModel
 from mtsearch.strategy.curves import Curves
 from mtsearch.strategy.encoding import Encoder
-from mtsearch.strategy.prior import Prior
+from mtsearch.strategy.prior import Prior, find_dimension
 
 Floats = NDArray[np.float64]
 MOST_POINTS = 320  # observations of a model; each trial keeps its last one
@@ -20,6 +21,35 @@ JOINT = 4  # objectives that an expected gain is computed over; see `propose`
 UNIFORM, LOCAL = 300, 200  # candidates: over the whole space, and near the predicted front
 STEPS, BEST, EACH = (0.1, 0.04, 0.015), 8, 12  # then, step by step, near the best candidates
 PROPOSALS = 16
+
+
+class CurveSampler:
+    """The sampler of one search: its curves and its proposals.
+
+    Args:
+        space: what is searched.
+    """
+
+    def __init__(self, space: Space) -> None:
+        search, config = space.config.search, space.config
+        self.curves = Curves(config.objectives, config.constraints)
+        encoder = Encoder(space.dimensions)
+        by_path = {one.path: one for one in space.dimensions}
+        beliefs = {
+            find_dimension(space, path).path: (belief.around, belief.width)
+            for path, belief in search.prior.items()
+        }
+        self._search = CurveSearch(
+            encoder,
+            len(config.objectives),
+            search.sampler.startup,
+            Prior(encoder, by_path, beliefs),
+        )
+        self._seed = search.seed
+
+    def propose(self, number: int) -> list[dict[str, Any]]:
+        """Parameters by name for the trial of this number, the best first."""
+        return self._search.propose(self.curves, np.random.default_rng([self._seed, number]))
 
 
 class CurveSearch:

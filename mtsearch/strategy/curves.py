@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto import constraint_excess
+from mtsearch.strategy.journal import objective_values
 
 Floats = NDArray[np.float64]
 
@@ -77,11 +78,11 @@ class Curves:
             curve.final = self._values(result)
 
     def _values(self, metrics: Mapping[str, Any]) -> list[float] | None:
-        found = [metrics.get(o.metric) for o in self._objectives]
-        excess = constraint_excess([metrics], self._constraints)[0].tolist()
-        if any(not isinstance(v, int | float) or not math.isfinite(v) for v in [*found, *excess]):
+        found = objective_values(self._objectives, metrics)
+        excess: list[float] = constraint_excess([metrics], self._constraints)[0].tolist()
+        if found is None or not all(map(math.isfinite, excess)):
             return None
-        return [s * float(v) for s, v in zip(self._signs, found, strict=True)] + excess  # type: ignore[arg-type]
+        return [sign * value for sign, value in zip(self._signs, found, strict=True)] + excess
 
     def observations(self, most: int) -> Observations:
         """At most `most` observations, or one of each trial where these are more: its result or

@@ -52,7 +52,8 @@ class Encoder:
         for i, (name, one) in enumerate(self._columns):
             if name in params:
                 point[i] = _to_unit(one, params[name])
-        return self._mask(np.clip(point, 0.0, 1.0)[None])[0]
+        found: Floats = self._mask(np.clip(point, 0.0, 1.0)[None])[0]
+        return found
 
     def unit(self, name: str, value: Any) -> float:
         """The coordinate of a parameter's value."""

@@ -205,6 +205,7 @@ class TrialManager:
                     "report", trial=name, report=report["report"], metrics=report, **verdict
                 )
                 self.listener("report", trial, report)
+                self.study.report(trial, report)
                 if self.scheduler is not None and stoppable(trial):
                     self.scheduler.add(name, report)
 

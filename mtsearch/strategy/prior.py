@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtsearch.config.dimensions import Dimension, label
+from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.space import Space
 from mtsearch.strategy.encoding import Encoder
 
 Floats = NDArray[np.float64]
@@ -74,6 +76,39 @@ class Prior:
                 logarithm -= 0.5 * ((units[:, column] - centre) / spread) ** 2
         found: Floats = np.exp(np.maximum(logarithm * STRENGTH / max(trials, 1), -50.0))
         return found
+
+
+def find_dimension(space: Space, path: str) -> Dimension:
+    """The dimension of this path, with or without `trial.` before it. Raises BadInput."""
+    by_path = {one.path: one for one in space.dimensions}
+    found = by_path.get(path) or by_path.get(f"trial.{path}")
+    if found is None:
+        raise BadInput(
+            f"`search.prior` has `{path}`, which is not a search dimension."
+            f" {nearest(path, tuple(by_path))}"
+        )
+    return found
+
+
+def check_prior(space: Space) -> None:
+    """Check `search.prior` against the dimensions. Raises BadInput."""
+    for path, belief in space.config.search.prior.items():
+        one, where = find_dimension(space, path), f"`search.prior.{path}"
+        if one.kind == "simplex":
+            raise BadInput(f"{where}` is a simplex, for which there are no priors. Leave it out.")
+        if one.kind == "choice":
+            if label(belief.around) not in one.labels or belief.width is not None:
+                raise BadInput(
+                    f"{where}` should have `around`, one of {one.labels!r}, and no `width`. Found"
+                    f" around {belief.around!r}, width {belief.width!r}."
+                )
+            continue
+        low, high = one.spec
+        if not isinstance(belief.around, int | float) or not low <= belief.around <= high:
+            raise BadInput(f"{where}.around` should lie in {one.spec!r}. Found {belief.around!r}.")
+        least = 1 if one.kind == "loguniform" else 0
+        if belief.width is None or belief.width <= least:
+            raise BadInput(f"{where}.width` should be above {least}. Found {belief.width!r}.")
 
 
 def _spread(one: Dimension, width: float) -> float:

@@ -3,7 +3,7 @@ configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial
 from mtsearch.config.schema import Sampler
 from mtsearch.config.space import Space
 from mtsearch.strategy import compat
+from mtsearch.strategy.curve_search import CurveSampler
 from mtsearch.strategy.points import (
     IndependentSampler,
     PointSampler,
@@ -94,8 +95,8 @@ class Draft:
 class ReplaySampler(IndependentSampler):
     """Gives a trial the `values` that were found for it."""
 
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self.values = dict(values or {})
 
     def sample_independent(
         self, study: Any, trial: Any, param_name: str, param_distribution: BaseDistribution
@@ -111,6 +112,7 @@ def new_parameters(
     known: Collection[bytes],
     common: IntersectionSearchSpace,
     grid: list[list[int]] | None,
+    curves: CurveSampler | None = None,
 ) -> tuple[dict[str, Any], bytes]:
     """Parameters by name whose configuration is not known, and its key.
 
@@ -126,9 +128,10 @@ def new_parameters(
         known: keys (`configuration_key`) of the configurations so far.
         common: the parameters that all trials share, for nsga2 and nsga3.
         grid: the points of a grid search.
+        curves: the sampler `curves`.
     """
     seed = space.config.search.seed
-    for sampler in _samplers(space.config.search.sampler, seed, trial.number, common, grid):
+    for sampler in _samplers(space.config.search.sampler, seed, trial.number, common, grid, curves):
         draft = Draft(study, trial, sampler)
         key = configuration_key(space, space.sample(draft)[0])
         if key not in known:
@@ -146,11 +149,16 @@ def _samplers(
     number: int,
     common: IntersectionSearchSpace,
     grid: list[list[int]] | None,
+    curves: CurveSampler | None,
 ) -> Iterator[optuna.samplers.BaseSampler]:
     """A new sampler for each attempt, seeded by (seed, number, attempt): Optuna's own random
     streams would restart when a study is reloaded."""
     attempts = 1 if settings.name in ("grid", "qmc") else SAMPLER_ATTEMPTS
-    for attempt in range(attempts):
+    if settings.name == "curves":
+        assert curves is not None
+        for values in curves.propose(number):
+            yield ReplaySampler(values)
+    for attempt in range(attempts if settings.name != "curves" else 0):
         if settings.name == "grid":
             assert grid is not None
             yield PointSampler(grid[number % len(grid)], indices=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.search_space import IntersectionSearchSpace
@@ -13,8 +16,10 @@ from mtsearch.pareto import check_objectives
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.strategy import compat
+from mtsearch.strategy.curve_search import CurveSampler
 from mtsearch.strategy.journal import open_study, outcome_of, search_trials
 from mtsearch.strategy.points import MAX_DIMENSIONS, configuration_key, grid
+from mtsearch.strategy.prior import check_prior
 from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
 from mtsearch.strategy.repeats import outcome
 
@@ -24,8 +29,8 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 class Study:
     """Proposes configurations and receives results.
 
-    A proposal depends on the seed, the trial's number and the trials proposed before; with tpe,
-    nsga2, nsga3 and gp also on the results so far. It does not depend on the process, or on how
+    A proposal depends on the seed, the number and the trials proposed before; with tpe, nsga2,
+    nsga3, gp and curves also on the results so far. It does not depend on the process, or on how
     often the study was reloaded. No configuration is proposed twice.
 
     Args:
@@ -46,6 +51,9 @@ class Study:
         # Optuna's identifiers by number: listing all trials takes long
         self._ids = [compat.trial_id(trial) for trial in self._study.get_trials(deepcopy=False)]
         self._known = {configuration_key(space, trial.config) for trial in search_trials(state)}
+        self._curves = CurveSampler(space) if self._config.search.sampler.name == "curves" else None
+        if self._curves is not None:
+            self._read_curves(state)
         ended = [trial for trial in state.ended if trial.kind == "search" and not trial.repeat]
         for trial in ended:
             self.tell(outcome(state, trial.trial, self._config.search.repeats))
@@ -83,6 +91,7 @@ class Study:
                 self._known,
                 self._common,
                 self._grid,
+                self._curves,
             )
             tree, params = self._space.sample(TrialSuggest(trial))
         self._ids.append(identifier)
@@ -97,7 +106,23 @@ class Study:
             "system": dict(frozen.system_attrs),
             "shared": {name: value for name, value in after if name not in before},
         }
+        if self._curves is not None:
+            self._curves.curves.start(number, kept["params"])
         return TrialRecord(f"{number:04d}", "search", None, tree, params, kept)
+
+    def _read_curves(self, state: RunState) -> None:
+        """Give the sampler the reports of all trials so far; `state` has only some of them."""
+        for trial in search_trials(state):
+            if self._curves is not None:
+                self._curves.curves.start(int(trial.trial), trial.study["params"])
+        for event in self._run.events():
+            if event["event"] == "report":
+                self.report(state.trials[event["trial"]], event["metrics"])
+
+    def report(self, trial: TrialRecord, metrics: Mapping[str, Any]) -> None:
+        """Receive a report of a trial. Only the sampler `curves` reads it, not that of a repeat."""
+        if trial.kind == "search" and not trial.repeat and self._curves is not None:
+            self._curves.curves.report(int(trial.trial), metrics)
 
     def tell(self, trial: TrialRecord) -> None:
         """Store the outcome of a trial that the study proposed (see `outcome`), once it ended; a
@@ -105,6 +130,8 @@ class Study:
         if trial.kind != "search" or trial.state == "running":
             return
         number = int(trial.trial)
+        if self._curves is not None:
+            self._curves.curves.end(number, trial.state, trial.result)
         identifier = self._ids[number]
         if compat.frozen_trial(self._study, identifier).state.is_finished():
             return
@@ -135,6 +162,8 @@ def check_search(space: Space) -> None:
     sampler = search.sampler
     if sampler.name == "grid":
         grid(space, 1)
+    if space.config.search.prior:
+        check_prior(space)
     if sampler.name == "qmc":
         drawn = sum(len(d.spec) - 1 if d.kind == "simplex" else 1 for d in space.dimensions)
         if drawn > MAX_DIMENSIONS:

@@ -11,7 +11,7 @@ from mtsearch.strategy.points import grid
 from mtsearch.strategy.study import Study, check_search
 from tests.helpers.spaces import space
 
-STARTUP = {name: {"startup": 4} for name in ("tpe", "nsga2", "nsga3")}  # the samplers that have one
+STARTUP = {name: {"startup": 4} for name in ("tpe", "nsga2", "nsga3", "curves")}  # the samplers that have one
 
 
 class StudyRun:
@@ -81,7 +81,7 @@ def bench(tmp_path):
         one.run.log.close()
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3", "random", "qmc"])
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3", "curves", "random", "qmc"])
 def test_reloaded_study_proposes_the_same(bench, name):
     plain, disturbed = (
         bench(trials=14, sampler={"name": name, **STARTUP.get(name, {})}) for _ in range(2)
