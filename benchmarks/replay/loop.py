@@ -24,8 +24,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "curves+moasha": {"sampler": {"name": "curves"}, "scheduler": {"name": "moasha"}},
     "random": {"sampler": {"name": "random"}},
     "tpe": {"sampler": {"name": "tpe"}},
+    # Optuna's own loop, in which one random stream goes through the search
+    "optuna-tpe": {"sampler": {"name": "tpe"}, "stream": True},
     "random+moasha": {"sampler": {"name": "random"}, "scheduler": {"name": "moasha"}},
     "tpe+moasha": {"sampler": {"name": "tpe"}, "scheduler": {"name": "moasha"}},
+    "optuna-tpe+moasha": {
+        "sampler": {"name": "tpe"},
+        "scheduler": {"name": "moasha"},
+        "stream": True,
+    },
 }
 
 
@@ -78,6 +85,13 @@ def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> dict[
         else None
     )
     study = optuna.create_study(directions=["minimize"] * len(table.objectives))
+    stream = optuna.samplers.TPESampler(
+        n_startup_trials=space.config.search.sampler.startup,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+        seed=seed,
+    )
     common, known = IntersectionSearchSpace(), set()
     spent, budget, asks = 0, full * table.epochs, []
     finished: list[tuple[int, np.ndarray]] = []
@@ -85,10 +99,13 @@ def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> dict[
     while spent < budget:
         began = time.process_time()
         study.sampler = replayed = ReplaySampler()
+        if settings.get("stream"):
+            study.sampler = stream
         trial = study.ask()
-        frozen = compat.frozen_trial(study, compat.trial_id(trial))
-        replayed.values, key = new_parameters(study, frozen, space, known, common, None, curves)
-        known.add(key)
+        if study.sampler is replayed:
+            frozen = compat.frozen_trial(study, compat.trial_id(trial))
+            replayed.values, key = new_parameters(study, frozen, space, known, common, None, curves)
+            known.add(key)
         tree, _ = space.sample(TrialSuggest(trial))
         if curves is not None:
             curves.curves.start(number, trial.params)

@@ -11,7 +11,9 @@ from mtsearch.strategy.points import grid
 from mtsearch.strategy.study import Study, check_search
 from tests.helpers.spaces import space
 
-STARTUP = {name: {"startup": 4} for name in ("tpe", "nsga2", "nsga3", "curves")}  # the samplers that have one
+STARTUP = {
+    name: {"startup": 4} for name in ("tpe", "nsga2", "nsga3", "curves")
+}  # the samplers that have one
 
 
 class StudyRun:
