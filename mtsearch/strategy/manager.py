@@ -386,15 +386,10 @@ class TrialManager:
     def _make_scheduler(self) -> MOASHA | None:
         """The search's scheduler, with the reports of all trials so far; None where no trial is
         stopped early."""
-        search, config = self.space.config.search, self.space.config
-        if search.scheduler.name == "none":
+        config, chosen = self.space.config, self.space.config.search.scheduler
+        if chosen.name == "none":
             return None
-        scheduler = MOASHA(
-            search.scheduler.grace,
-            search.scheduler.reduction,
-            config.objectives,
-            config.constraints,
-        )
+        scheduler = MOASHA(chosen.grace, chosen.reduction, config.objectives, config.constraints)
         for event in self.run.events():
             if event["event"] == "report" and stoppable(self.state.trials[event["trial"]]):
                 scheduler.add(event["trial"], event["metrics"])
