@@ -51,10 +51,7 @@ class CAGrad(Weighting):
                 return dual_cone_weights(gramian, mean)
             low, high = high, 4 * high
             added, length = solve(high)
-        for _ in range(60):
-            if length <= radius * (1 + 1e-12):
-                break
-            middle = 0.5 * (low + high)
+        while length > radius * (1 + 1e-12) and low < (middle := 0.5 * (low + high)) < high:
             found, reached = solve(middle)
             if reached < radius:
                 low = middle

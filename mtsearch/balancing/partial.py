@@ -44,7 +44,7 @@ def _pick(value: Any, axes: int, tasks: list[int]) -> Any:
     if isinstance(value, Mapping):
         return {key: _pick(item, axes, tasks) for key, item in value.items()}
     if isinstance(value, Tensor):
-        for axis in range(min(axes, value.dim())):
+        for axis in range(axes if value.dim() else 0):  # a count of steps has no axis
             value = value.index_select(axis, torch.tensor(tasks, device=value.device))
         return value
     if _is_list_of_numbers(value):
@@ -59,8 +59,7 @@ def _put(value: Any, part: Any, axes: int, tasks: list[int], count: int) -> Any:
         old = value or {}
         return {k: _put(old.get(k), item, axes, tasks, count) for k, item in part.items()}
     if isinstance(part, Tensor):
-        axes = min(axes, part.dim())
-        if axes == 0:
+        if not part.dim():
             return part
         shape = (*[count] * axes, *part.shape[axes:])
         whole = part.new_zeros(shape) if value is None else value.to(part).clone()

@@ -117,7 +117,7 @@ def _samples(front: Floats, corner: Floats) -> tuple[Floats, Floats]:
     generator = np.random.default_rng(0)
     chosen = generator.choice(len(boxes), size=SAMPLES, p=shares / shares.sum())
     samples = boxes[chosen] + generator.random((SAMPLES, len(corner))) * sides[chosen]
-    step = max(1, _CELLS // boxes.size)
+    step = -(-_CELLS // boxes.size)  # rounded up
     counts = np.concatenate(
         [
             (boxes[None] <= samples[i : i + step, None]).all(axis=2).sum(axis=1)

@@ -17,12 +17,10 @@ KNEE_POINTS = 3
 def normalised(points: ArrayLike, goals: Sequence[str]) -> Floats:
     """The points (n, k), n >= 1, all finite, with every objective in [0, 1], 0 the best and 1 the
     worst among them; a constant objective is 0."""
-    array = to_minimise(points, goals)
-    low, high = array.min(axis=0), array.max(axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        span = high - low
-        scaled = (array - low) / np.where(span > 0, span, 1.0)
-    return np.where(span > 0, scaled, 0.0)
+    array = to_minimise(points, goals) / 2  # the range of halves is finite
+    low = array.min(axis=0)
+    span = array.max(axis=0) - low
+    return np.asarray((array - low) / np.where(span > 0, span, 1.0))
 
 
 def distinct(points: ArrayLike, goals: Sequence[str]) -> int:

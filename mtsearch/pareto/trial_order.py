@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _REPEAT = re.compile(r"\.s([0-9]{1,9})(?=@|$)")
@@ -24,7 +25,7 @@ def trial_of(name: str) -> str:
     return name.partition("@")[0]
 
 
-def trial_order(trial: str, control: bool = False) -> tuple[bool, int, str]:
+def trial_order(trial: str, control: bool = False) -> tuple[bool, float, str]:
     """The sort key of a trial by its identifier: search trials by number, then controls by name.
 
     The number of `0012`, of a repeat `0012.s1` and of a point `0012@03` is 12, however many digits
@@ -33,5 +34,5 @@ def trial_order(trial: str, control: bool = False) -> tuple[bool, int, str]:
     """
     match = None if control else re.match(r"[0-9]+", trial)
     if match is None:
-        return control, 0 if control else 2**63, trial
+        return control, 0 if control else math.inf, trial
     return control, int(match[0]), trial[match.end() :]

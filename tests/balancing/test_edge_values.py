@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mtsearch.balancing import build_balancing
+from mtsearch.balancing.jacobian import Jacobian
 
 T64 = torch.float64
 
@@ -31,3 +32,29 @@ def test_chebyshev_al_part_keeps_the_scales_of_its_tasks():
     method._scale = torch.tensor([7.0, 1.0, 2.0, 3.0], dtype=T64)
     part = method.part(torch.tensor([0.4, 0.6], dtype=T64), [0, 2])
     assert part._scale.tolist() == [7.0, 1.0, 3.0]
+
+
+@pytest.mark.parametrize("normalise", ["length", "both"])
+def test_normalised_mgda_with_a_zero_gradient(normalise):
+    """A gradient of zero is the shortest vector of the hull: it gets all weight."""
+    method = build_balancing({"name": "mgda", "normalise": normalise}, [0.5, 0.5])
+    gramian = torch.tensor([[0.0, 0.0], [0.0, 4.0]], dtype=T64)
+    assert method.weigh(gramian, torch.ones(2, dtype=T64)).tolist() == [1.0, 0.0]
+
+
+def test_excess_mtl_takes_a_late_task_by_its_first_risk():
+    """The risk is sum_j g_j^2 / sqrt(sum of squares + 1e-7); a task without a gradient in the first
+    step gets its first risk in the second, so that its relative risk there is 1."""
+    method = build_balancing({"name": "excess_mtl", "lr": 1.0, "warmup": 0}, [0.5, 0.5])
+    first = torch.tensor([[0.3, 0.4], [0.0, 0.0]], dtype=T64)
+    second = torch.tensor([[0.6, 0.8], [2.0, 1.0]], dtype=T64)
+    method.aggregate(Jacobian([first]), torch.ones(2, dtype=T64))
+    before = method.state_dict()
+    method.aggregate(Jacobian([second]), torch.ones(2, dtype=T64))
+    state = method.state_dict()
+    risk = sum(g**2 / (g**2 + 1e-7) ** 0.5 for g in (2.0, 1.0))
+    own = sum(g**2 / (g**2 + 1e-7) ** 0.5 for g in (0.3, 0.4))
+    assert state["first"].tolist() == pytest.approx([own, risk])
+    later = sum(g**2 / (5 * g**2 / 4 + 1e-7) ** 0.5 for g in (0.6, 0.8))
+    weights = before["weights"] * torch.tensor([later / own, 1.0], dtype=T64).exp()
+    torch.testing.assert_close(state["weights"], weights / weights.sum())

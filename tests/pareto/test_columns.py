@@ -1,8 +1,8 @@
-"""The order of columns in tables."""
+"""The order of columns in tables and the format of their values."""
 
 import pytest
 
-from mtsearch.pareto.columns import column_order, label, metric_info
+from mtsearch.pareto.columns import column_order, format_value, label, metric_info
 
 
 def test_columns_stand_in_a_stable_order():
@@ -40,3 +40,26 @@ def test_columns_stand_in_a_stable_order():
 def test_aggregates_are_percentages_if_all_errors_are(kinds, unit, words):
     assert metric_info("val/mean/error", kinds).unit == unit
     assert label("val/mean/error", kinds) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [
+        (0.12345, "model/density", "0.123"),
+        (0.12345, "val/a/loss", "0.1235"),
+        (3.14159, "model/compression_rate", "3.14"),
+        (1.23456, "model/parameter_sharing", "1.235"),
+        (61.06, "cost/seconds", "61.1"),
+        (12.345678, "val/a/error", "12.35"),
+        (1.5, "delta_m", "+1.50"),
+        (1234567, "model/params", "1,234,567"),
+        (999_999_999_999_999.0, "x", "999999999999999"),
+        (1e15, "x", "1e+15"),
+        (1.5e15, "x", "1.5e+15"),
+        (0.000123456, "x", "0.0001235"),
+        (float("nan"), "x", "–"),
+        (float("-inf"), "x", "-∞"),
+    ],
+)
+def test_values_are_formatted_by_their_metric(value, metric, text):
+    assert format_value(value, metric) == text

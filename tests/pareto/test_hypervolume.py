@@ -152,6 +152,20 @@ def test_few_points_stay_exact():
     assert measure_hypervolume(sphere(25, 9), ["min"] * 9, [1.1] * 9).error == 0
 
 
+def test_estimate_is_the_mean_of_20000_weights():
+    """Two boxes a, b that overlap: of N points in a or b, those in both weigh half (Karp, Luby &
+    Madras 1989), so that the variance of the mean is V^2 p (1 - p) / (4 N), with p the share of
+    points in both."""
+    k, corner = 11, [1.0] * 11
+    points = np.zeros((2, k))
+    points[0, 0] = points[1, 1] = 0.5  # V = 1/2 + 1/2; each box is half covered by the other
+    found = measure_hypervolume(points, ["min"] * k, corner)
+    share = 2 - 2 * found.value  # value = V (1 - p / 2)
+    assert share == pytest.approx(0.5, abs=0.02)
+    variance = share * (1 - share) / 4 / (20_000 - 1)
+    assert found.error == pytest.approx(math.sqrt(variance), rel=1e-9)
+
+
 @pytest.mark.parametrize("k", [9, 41])
 def test_many_objectives_do_not_hang(k):
     points, goals, corner = sphere(300, k), ["min"] * k, [1.1] * k

@@ -93,3 +93,8 @@ def test_preference_takes_the_smallest_weighted_chebyshev_distance():
     assert by_preference(LINE, goals, [0.1, 0.9]) == 3
     assert by_preference(LINE, goals, [1, 0]) == 0
     assert by_preference(LINE, goals, [0, 1]) == 4
+
+
+def test_normalisation_of_a_range_beyond_float64():
+    points = [[-1.5e308, 2.0], [1.5e308, 2.0], [0.0, 2.0]]
+    assert normalised(points, ["min", "min"]).tolist() == [[0.0, 0.0], [1.0, 0.0], [0.5, 0.0]]

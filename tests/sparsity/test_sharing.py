@@ -129,6 +129,13 @@ def test_affinity_propagation_refuses_too_many_rows():
         affinity_clusters(np.ones((2001, 2), np.float32), 0.8, 0)
 
 
+def test_affinity_propagation_accepts_rows_up_to_its_limit(monkeypatch):
+    monkeypatch.setattr("mtsearch.sparsity.clustering.AFFINITY_LIMIT", 6)
+    rows = np.repeat(np.eye(2, dtype=np.float32), 3, axis=0)
+    labels = affinity_clusters(rows, 0.8, 0)
+    assert labels is not None and len(labels) == 6
+
+
 def test_unconverged_clustering_is_reported_and_ties_nothing(monkeypatch):
     monkeypatch.setattr(
         "mtsearch.sparsity.sharing.affinity_clusters", lambda rows, preference, seed: None
