@@ -13,7 +13,7 @@ help:
 	@echo "make test-spaces  two trials of every shipped space"
 	@echo "make test-cluster launch/ on a real SLURM and by ssh, two nodes each, and its panels on a real Prometheus (Debian, as root: installs what is missing)"
 	@echo "make docs         the documentation site, in site/"
-	@echo "make coverage     the tests with branch coverage by package"
+	@echo "make coverage     the tests, and a table of covered branches by package with its bars"
 	@echo "make bench        the benchmarks"
 
 $(BIN)/python:
@@ -55,7 +55,8 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 coverage: install-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster" --cov=mtsearch --cov-branch --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster" --cov=mtsearch --cov-branch --cov-report=json:.coverage.json $(ARGS)
+	$(BIN)/python tests/coverage_table.py .coverage.json
 
 bench: install
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

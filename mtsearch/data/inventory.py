@@ -89,7 +89,7 @@ def _check(
         tree, now = (part[0], inventory(*part)) if part else (images.tree, None)
         if then and now and (then == now or then.get("tar") != now.get("tar")):
             continue
-        before, after = (side["count"] if side else 0 for side in (then, now))
+        before, after = (found["count"] if found else 0 for found in (then, now))
         counts = (
             f"{after:,} then and now, of other names or sizes"
             if before == after

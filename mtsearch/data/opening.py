@@ -141,7 +141,7 @@ def open_labels(data: DataConfig) -> Dataset:
     tensors |= {
         name: torch.zeros((), dtype=torch.uint8).expand(about[name]["shape"]) for name in pictures
     }
-    return _dataset(resolved, data, manifest, _sides(tensors, manifest, card))
+    return _dataset(resolved, data, manifest, _as_splits(tensors, manifest, card))
 
 
 def _dataset(
@@ -225,10 +225,10 @@ def _splits(
         tensors[f"{name}/images"] = tensors[f"{name}/images"].contiguous(
             memory_format=torch.channels_last
         )
-    return _sides(tensors, manifest, card)
+    return _as_splits(tensors, manifest, card)
 
 
-def _sides(
+def _as_splits(
     tensors: dict[str, torch.Tensor], manifest: dict[str, Any], card: DatasetCard
 ) -> dict[str, Split]:
     # Masks are stored as bytes. Images as labels are also bytes and stay so.

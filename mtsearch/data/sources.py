@@ -157,30 +157,30 @@ def read_train_test(
         source.group,
         lazy,
     )
-    sides = {
+    parts = {
         split: _selected(found.read(split, request), source, classes) for split in found.splits
     }
-    pool = _join([side for split, side in sides.items() if split != "test"])
-    test = sides.get("test")
+    pool = _join([part for split, part in parts.items() if split != "test"])
+    test = parts.get("test")
     if test is None:
         if source.test_fraction is None:
             raise BadInput(
                 f"The {source.title} images in {found.tree.path} have no test split; add"
                 " `test_fraction` to their source in the data card."
             )
-        rest, part = split_indices(
+        rest, tested = split_indices(
             pool.labels, source.test_fraction, source.order_seed, pool.groups, salt=salted
         )
-        return pool.take(rest), pool.take(part)
+        return pool.take(rest), pool.take(tested)
     if not found.ordered:
         pool, test = (
-            side.take(order(len(side), source.order_seed, number, *salted))
-            for number, side in enumerate((pool, test))
+            part.take(order(len(part), source.order_seed, number, *salted))
+            for number, part in enumerate((pool, test))
         )
     return pool, test
 
 
-def _selected(side: ImageSet, source: ImageSource, classes: tuple[str, ...]) -> ImageSet:
+def _selected(part: ImageSet, source: ImageSource, classes: tuple[str, ...]) -> ImageSet:
     """The images of the wanted classes in their order, the first `per_class` of each, labelled with
     the numbers of the wanted classes."""
     if source.original_classes:
@@ -195,17 +195,17 @@ def _selected(side: ImageSet, source: ImageSource, classes: tuple[str, ...]) -> 
             [classes.index(name) if name in classes else -1 for name in source.original_classes],
             np.int64,
         )
-        labels = numbers[side.labels]
+        labels = numbers[part.labels]
         kept = np.flatnonzero(labels >= 0)
-        side = ImageSet(
-            side.images[kept], labels[kept], None if side.groups is None else side.groups[kept]
+        part = ImageSet(
+            part.images[kept], labels[kept], None if part.groups is None else part.groups[kept]
         )
     if source.per_class is None:
-        return side
+        return part
     firsts = [
-        np.flatnonzero(side.labels == label)[: source.per_class] for label in np.unique(side.labels)
+        np.flatnonzero(part.labels == label)[: source.per_class] for label in np.unique(part.labels)
     ]
-    return side.take(np.sort(np.concatenate(firsts)))
+    return part.take(np.sort(np.concatenate(firsts)))
 
 
 def read_all(
@@ -223,18 +223,18 @@ def read_all(
     return _join([found.read(split, request) for split in found.splits]), names
 
 
-def _join(sides: list[ImageSet]) -> ImageSet:
-    if len(sides) == 1:
-        return sides[0]
-    if not sides:
+def _join(parts: list[ImageSet]) -> ImageSet:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
         raise BadInput(
             "The images have a test split but no training split; add the folder `train`."
         )
-    groups = [side.groups for side in sides if side.groups is not None]
-    masks = [side.masks for side in sides if side.masks is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
+    masks = [part.masks for part in parts if part.masks is not None]
     return ImageSet(
-        join_rows([side.images for side in sides]),
-        np.concatenate([side.labels for side in sides]),
+        join_rows([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
         np.concatenate(groups) if groups else None,
         join_rows(masks) if masks else None,
     )

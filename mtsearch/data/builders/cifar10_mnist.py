@@ -43,9 +43,16 @@ class Cifar10Mnist(DatasetBuilder):
         pool_digits, test_digits = read_train_test(
             found["digits"], self.digits, (1, 28, 28), card.tasks[1].classes, salt="digits"
         )
-        pool_side, test_side = _compose(card, pool, pool_digits), _compose(card, test, test_digits)
+        composed_pool, composed_test = (
+            _compose(card, pool, pool_digits),
+            _compose(card, test, test_digits),
+        )
         train, val = split_indices(pool.labels, spec.val_fraction, spec.seed, pool.groups)
-        return {"train": _take(pool_side, train), "val": _take(pool_side, val), "test": test_side}
+        return {
+            "train": _take(composed_pool, train),
+            "val": _take(composed_pool, val),
+            "test": composed_test,
+        }
 
 
 def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> SplitArrays:
@@ -60,8 +67,8 @@ def _compose(card: DatasetCard, images: ImageSet, digits: ImageSet) -> SplitArra
     return SplitArrays(channels_first(blended), (images.labels, digits.labels[:count]))
 
 
-def _take(side: SplitArrays, index: NDArray[np.int64]) -> SplitArrays:
-    return SplitArrays(side.images[index], tuple(labels[index] for labels in side.labels))
+def _take(arrays: SplitArrays, index: NDArray[np.int64]) -> SplitArrays:
+    return SplitArrays(arrays.images[index], tuple(labels[index] for labels in arrays.labels))
 
 
 def enlarge(digits: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

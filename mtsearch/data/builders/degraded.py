@@ -55,9 +55,9 @@ class Degraded(DatasetBuilder):
         self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
     ) -> dict[str, SplitArrays]:
         self._check(card)
-        sides = read_train_test(found["images"], self.images, card.shape, ())
-        pool, test = (fit_images(channels_first(side.pixels), card.shape) for side in sides)
-        train, val = split_indices(sides[0].labels, spec.val_fraction, spec.seed, sides[0].groups)
+        parts = read_train_test(found["images"], self.images, card.shape, ())
+        pool, test = (fit_images(channels_first(part.pixels), card.shape) for part in parts)
+        train, val = split_indices(parts[0].labels, spec.val_fraction, spec.seed, parts[0].groups)
         # Degraded before the split, so that the noise of an image does not depend on the split.
         worse, worse_test = (
             self._degrade(images, number) for number, images in enumerate((pool, test))
@@ -84,11 +84,11 @@ class Degraded(DatasetBuilder):
                 f" {height}x{width}."
             )
 
-    def _degrade(self, images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    def _degrade(self, images: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
         if self.factor is not None:
             return coarsened(images, self.factor)
         assert self.sigma is not None
-        return noisy(images, self.sigma, stream(self.seed, side))
+        return noisy(images, self.sigma, stream(self.seed, number))
 
 
 def noisy(

@@ -174,7 +174,7 @@ class Disjoint(DatasetBuilder):
             origin = next(o for o in origins if o.fields().keys() <= found.keys())
             composed.append(_compose(card, member, origin, found, spec))
         return {
-            split: _concatenate(card, [sides[split] for sides in composed]) for split in composed[0]
+            split: _concatenate(card, [parts[split] for parts in composed]) for split in composed[0]
         }
 
 
@@ -243,21 +243,21 @@ def _compose(
     fraction = own.val_fraction if spec.val_fraction == card.val_fraction else spec.val_fraction
     fields = {name.removeprefix(f"{origin.prefix}."): found[name] for name in origin.fields()}
     out = {}
-    for split, side in origin.builder.compose(
+    for split, arrays in origin.builder.compose(
         own, fields, SplitSpec(spec.seed, fraction, spec.fold)
     ).items():
         labels = {}
         for mine, its in member.tasks.items():
             task = own.tasks[theirs[its]]
-            values = loaded(side.labels[theirs[its]])
+            values = loaded(arrays.labels[theirs[its]])
             if origin.card is not None:
                 check_classes(own, task, values, split)
                 values = map_labels(card, ours[mine], task, values, member.classes.get(mine))
             elif not has_values(task.kind):
                 values = values.astype(np.int64)  # a mask's uint8 cannot represent `ignore`
-            labels[mine] = fit_labels(values, side.images.shape[-2:], card.shape[1:])
-        kept = np.flatnonzero(any_labelled(ours, labels, len(side.images)))
-        images = side.images if len(kept) == len(side.images) else side.images[kept]
+            labels[mine] = fit_labels(values, arrays.images.shape[-2:], card.shape[1:])
+        kept = np.flatnonzero(any_labelled(ours, labels, len(arrays.images)))
+        images = arrays.images if len(kept) == len(arrays.images) else arrays.images[kept]
         out[split] = (
             images if images.shape[1:] == card.shape else fit_images(loaded(images), card.shape),
             {name: values[kept] for name, values in labels.items()},

@@ -63,10 +63,10 @@ class DrawnScenes(DatasetBuilder):
         images = fit_images(channels_first(scenes.images), card.shape)
         masks = fit_labels(scenes.masks, (SIZE, SIZE), card.shape[1:])
         if spec.fold is not None:
-            sides = rotation(scenes.labels, spec.fold, self.seed)
+            folds = rotation(scenes.labels, spec.fold, self.seed)
             parts = {
                 name: part[order(len(part), spec.seed, number)]
-                for number, (name, part) in enumerate(sides.items())
+                for number, (name, part) in enumerate(folds.items())
             }
         else:
             pool, test = split_indices(scenes.labels, self.test_fraction, self.seed)

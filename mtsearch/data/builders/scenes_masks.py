@@ -63,14 +63,14 @@ class ScenesMasks(DatasetBuilder):
         train, val, _ = split_groups(
             pool, images.labels[rest], groups, spec.val_fraction, spec.seed, tested
         )
-        sides = {
+        parts = {
             "train": images.take(rest[train]),
             "val": images.take(rest[val]),
             "test": images.take(test),
         }
         return {
             name: SplitArrays(
-                channels_first(side.images), scene_labels(card, side.labels, side.masks)
+                channels_first(part.images), scene_labels(card, part.labels, part.masks)
             )
-            for name, side in sides.items()
+            for name, part in parts.items()
         }

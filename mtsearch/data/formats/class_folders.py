@@ -38,7 +38,7 @@ class ClassFolders(LabelledImages):
         super().__init__(tree)
         self._files = files  # split -> [(class, file)]
         self.splits = tuple(files)
-        self.lossy = any(is_jpeg(file) for side in files.values() for _, file in side)
+        self.lossy = any(is_jpeg(file) for entries in files.values() for _, file in entries)
 
     @classmethod
     def find(cls, tree: Tree) -> ClassFolders | None:
@@ -63,20 +63,20 @@ class ClassFolders(LabelledImages):
 
     @property
     def files(self) -> list[str]:
-        return [file for side in self._files.values() for _, file in side]
+        return [file for entries in self._files.values() for _, file in entries]
 
     def names(self, split: str) -> tuple[str, ...]:
-        return tuple(f"{label}/{PurePosixPath(file).stem}" for label, file in self._side(split))
+        return tuple(f"{label}/{PurePosixPath(file).stem}" for label, file in self._entries(split))
 
-    def _side(self, split: str) -> list[tuple[str, str]]:
+    def _entries(self, split: str) -> list[tuple[str, str]]:
         return sorted(self._files[split], key=lambda entry: (entry[0], natural(entry[1])))
 
     def read(self, split: str, request: Request) -> ImageSet:
-        side = self._side(split)
+        entries = self._entries(split)
         classes = request.classes or tuple(
-            sorted({label for entries in self._files.values() for label, _ in entries})
+            sorted({label for listed in self._files.values() for label, _ in listed})
         )
-        unknown = sorted({label for label, _ in side} - set(classes))
+        unknown = sorted({label for label, _ in entries} - set(classes))
         if unknown:
             raise BadInput(
                 f"The folder `{unknown[0]}` in {self.tree.path} is not a class of the data card,"
@@ -84,8 +84,8 @@ class ClassFolders(LabelledImages):
             )
         numbers = {label: number for number, label in enumerate(classes)}
         return ImageSet(
-            image_rows(self.tree, [file for _, file in side], request),
-            np.array([numbers[label] for label, _ in side], np.int64),
+            image_rows(self.tree, [file for _, file in entries], request),
+            np.array([numbers[label] for label, _ in entries], np.int64),
             self._groups(split, request.group),
         )
 
@@ -104,7 +104,7 @@ class ClassFolders(LabelledImages):
 
     def _keys(self, split: str, pattern: str) -> list[str]:
         keys = []
-        for label, file in self._side(split):
+        for label, file in self._entries(split):
             match = re.match(pattern, PurePosixPath(file).stem)
             if match is None or not match.groups():
                 raise BadInput(

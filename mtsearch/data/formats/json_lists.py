@@ -27,11 +27,11 @@ class JsonLists(LabelledImages):
 
     name = "json_lists"
 
-    def __init__(self, tree: Tree, folder: str, sides: dict[str, str]) -> None:
+    def __init__(self, tree: Tree, folder: str, lists: dict[str, str]) -> None:
         super().__init__(tree)
         self._folder = folder
-        self._sides = sides  # split -> name of the list
-        self.splits = tuple(sides)
+        self._lists = lists  # split -> name of the list
+        self.splits = tuple(lists)
 
     @classmethod
     def find(cls, tree: Tree) -> JsonLists | None:
@@ -39,25 +39,25 @@ class JsonLists(LabelledImages):
             folder, slash, name = file.rpartition("/")
             top = folder + slash
             if name == "train.json" and f"{top}val.json" in tree.files:
-                sides = {"train": "train", "test": "val"}
+                lists = {"train": "train", "test": "val"}
                 if f"{top}test.json" in tree.files:
-                    sides = {name: name for name in ("train", "val", "test")}
-                return cls(tree, top, sides)
+                    lists = {name: name for name in ("train", "val", "test")}
+                return cls(tree, top, lists)
         return None
 
     @property
     def files(self) -> list[str]:
-        lists = [f"{self._folder}{side}.json" for side in self._sides.values()]
-        folders = tuple(f"{self._folder}{side}/" for side in self._sides.values())
+        lists = [f"{self._folder}{stem}.json" for stem in self._lists.values()]
+        folders = tuple(f"{self._folder}{stem}/" for stem in self._lists.values())
         return [*lists, *(file for file in self.tree.files if file.startswith(folders))]
 
     def read(self, split: str, request: Request) -> ImageSet:
-        side = self._sides[split]
-        name = f"{self._folder}{side}.json"
-        records = self._records(side)
+        stem = self._lists[split]
+        name = f"{self._folder}{stem}.json"
+        records = self._records(stem)
         # The classes of all lists: a list that lacks a class would number the others differently.
         classes = request.classes or tuple(
-            sorted({label for list_ in self._sides.values() for label, _ in self._records(list_)})
+            sorted({label for list_ in self._lists.values() for label, _ in self._records(list_)})
         )
         unknown = sorted({label for label, _ in records} - set(classes))
         if unknown:
@@ -66,15 +66,15 @@ class JsonLists(LabelledImages):
                 f" card, which names {', '.join(classes)}."
             )
         known = set(self.tree.files)
-        listed = {f"{self._folder}{side}/{file}" for _, file in records}
+        listed = {f"{self._folder}{stem}/{file}" for _, file in records}
         unlisted = sorted(
             file
             for file in known - listed
-            if file.startswith(f"{self._folder}{side}/") and is_image(file)
+            if file.startswith(f"{self._folder}{stem}/") and is_image(file)
         )
         if unlisted:
             remark(f"images that {name} does not list were left out", unlisted[0], len(unlisted))
-        wanted = [f"{self._folder}{side}/{file}" for _, file in records]
+        wanted = [f"{self._folder}{stem}/{file}" for _, file in records]
         missing = next((file for file in wanted if file not in known), None)
         if missing is not None:
             raise BadInput(
@@ -84,8 +84,8 @@ class JsonLists(LabelledImages):
         labels = np.array([classes.index(label) for label, _ in records], np.int64)
         return ImageSet(image_rows(self.tree, wanted, request), labels)
 
-    def _records(self, side: str) -> list[tuple[str, str]]:
-        name = f"{self._folder}{side}.json"
+    def _records(self, stem: str) -> list[tuple[str, str]]:
+        name = f"{self._folder}{stem}.json"
         return [_record(entry, f"{name} in {self.tree.path}") for entry in self._load(name)]
 
     def _load(self, name: str) -> list[Any]:
