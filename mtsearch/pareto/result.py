@@ -209,5 +209,5 @@ def _clean_metric(entry: Entry) -> Entry:
     return entry.model_copy(update={"metric": printable(entry.metric)})
 
 
-def _order(row: Row) -> tuple[bool, int, str]:
+def _order(row: Row) -> tuple[bool, float, str]:
     return trial_order(str(row.get("trial")), row.get("kind") == "control")

@@ -243,6 +243,6 @@ class RunState:
         return sorted(self.trials.values(), key=order)
 
 
-def order(trial: TrialRecord) -> tuple[bool, int, str]:
+def order(trial: TrialRecord) -> tuple[bool, float, str]:
     """The key that sorts search trials by number, then controls by name (see `trial_order`)."""
     return trial_order(trial.trial, trial.kind == "control")

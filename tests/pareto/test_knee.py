@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtsearch.pareto import by_preference, knee, non_dominated, normalised
+from mtsearch.pareto.knee import first_smallest
 
 LINE = [[0, 10], [1, 4], [5, 1], [9, 0.5], [10, 0]]
 """Normalised: (0, 1) (.1, .4) (.5, .1) (.9, .05) (1, 0)."""
@@ -98,3 +99,9 @@ def test_preference_takes_the_smallest_weighted_chebyshev_distance():
 def test_normalisation_of_a_range_beyond_float64():
     points = [[-1.5e308, 2.0], [1.5e308, 2.0], [0.0, 2.0]]
     assert normalised(points, ["min", "min"]).tolist() == [[0.0, 0.0], [1.0, 0.0], [0.5, 0.0]]
+
+
+def test_rounding_errors_leave_a_tie():
+    """Keys that differ by 3e-13 are equal, and the next key decides; 3e-12 is a difference."""
+    assert first_smallest(np.array([1.0, 1 - 3e-13]), np.array([1.0, 2.0])) == 0
+    assert first_smallest(np.array([1.0, 1 - 3e-12]), np.array([1.0, 2.0])) == 1
