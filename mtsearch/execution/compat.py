@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,7 +22,12 @@ from ray._private.authentication.authentication_token_setup import (
 )
 from ray._private.ray_logging import stdout_deduplicator
 from ray._private.services import get_ray_address_from_environment
-from ray._private.utils import check_version_info, compute_version_info, get_num_cpus
+from ray._private.utils import (
+    check_version_info,
+    compute_version_info,
+    get_num_cpus,
+    get_ray_address_file,
+)
 from ray._raylet import AuthenticationTokenLoader, GcsClient  # type: ignore[attr-defined]
 
 # ---------------------------------------------------------------- starting Ray
@@ -96,6 +103,40 @@ def address_on_this_machine() -> str:
     there is none. Replaces the same step of `ray.init`, which then ends the process where that
     cluster rejects its token."""
     return str(get_ray_address_from_environment("auto", None))
+
+
+def address_file() -> Path:
+    """The file in which Ray keeps the address of this machine's newest cluster. Replaces our own
+    copy of its name, which depends on `RAY_TMPDIR`."""
+    return Path(get_ray_address_file(None))
+
+
+def listening_user(address: str) -> int | None:
+    """The user id of the process of this machine that listens at ``HOST:PORT``; None where there
+    is none, or where the system does not say."""
+    host, _, port = address.rpartition(":")
+    for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+        try:
+            own = {str(info[4][0]) for info in socket.getaddrinfo(host.strip("[]"), None, family)}
+            lines = Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        local = any(_is_local(name, family) for name in own)
+        for fields in (line.split() for line in lines):
+            listens = fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == int(port)
+            if listens and local:
+                return int(fields[7])
+    return None
+
+
+def _is_local(host: str, family: int) -> bool:
+    """Whether an address is one of this machine, to which a socket can be bound."""
+    try:
+        with socket.socket(family) as probe:
+            probe.bind((host, 0))
+        return True
+    except OSError:
+        return False
 
 
 def cluster_versions(address: str, timeout: float) -> dict[str, str] | None:

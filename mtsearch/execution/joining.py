@@ -40,7 +40,7 @@ def join(address: str) -> None:
     nodes = _nodes_to_await()
     try:
         if address == "auto":
-            address = compat.address_on_this_machine()
+            address = find_own_cluster()
         host, _, port = address.rpartition(":")
         if "://" not in address and host and port.isdigit():
             socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
@@ -61,6 +61,36 @@ def join(address: str) -> None:
     except BadInput:
         ray.shutdown()
         raise
+
+
+def find_own_cluster() -> str:
+    """``HOST:PORT`` of the cluster that ``RAY_ADDRESS=auto`` means.
+
+    A cluster of another user is refused: joining it would send this user's token to the processes
+    of that user, and run trials as that user. Raises BadInput or ConnectionError.
+    """
+    record = compat.address_file()
+    if os.path.lexists(record) and not record.is_file():
+        raise BadInput(
+            f"`RAY_ADDRESS=auto` needs a cluster's address in {record}. Found no regular file."
+            " Remove it, or set RAY_ADDRESS=HOST:PORT."
+        )
+    address = compat.address_on_this_machine()
+    if not re.fullmatch(r"\S+:[0-9]{1,5}", address):
+        raise BadInput(
+            f"`RAY_ADDRESS=auto` needs the address HOST:PORT of a cluster. Found {address[:80]!r} in"
+            f" {record}. Remove the file, or set RAY_ADDRESS=HOST:PORT."
+        )
+    owner = compat.listening_user(address)
+    if owner is None and record.is_file() and record.read_text().strip() == address:
+        owner = record.stat().st_uid
+    if owner not in (None, os.getuid()):
+        raise BadInput(
+            f"`RAY_ADDRESS=auto` finds the cluster at {address}, which belongs to another user (uid"
+            f" {owner}). Set RAY_ADDRESS={address} to join it nevertheless, or unset RAY_ADDRESS to"
+            " start one."
+        )
+    return address
 
 
 def _check_connection(address: str) -> None:

@@ -1,4 +1,8 @@
+import contextlib
 import json
+import multiprocessing
+import os
+import socket
 import subprocess
 import sys
 
@@ -65,6 +69,73 @@ def test_nodes_with_other_code_are_named(ray_cluster, monkeypatch):
         BadInput, match=r"^node 127\.0\.0\.1 of the cluster started no process in 0 seconds\. "
     ):
         joining._check_code()
+
+
+@contextlib.contextmanager
+def listening_as(uid):
+    """The port of a server of another user."""
+
+    def serve(pipe):
+        os.setuid(uid)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            pipe.send(server.getsockname()[1])
+            pipe.recv()
+
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=serve, args=(there,))
+    process.start()
+    yield here.recv()
+    here.send(None)
+    process.join()
+
+
+@pytest.fixture
+def address_file(tmp_path, monkeypatch):
+    """The file that names the newest cluster of this machine, and that cluster alone."""
+    from mtsearch.execution import compat
+
+    path = tmp_path / "ray_current_cluster"
+    monkeypatch.setattr(compat, "address_file", lambda: path)
+    monkeypatch.setattr(compat, "address_on_this_machine", lambda: path.read_text().strip())
+    return path
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
+def test_auto_refuses_the_cluster_of_another_user(address_file):
+    from mtsearch.execution.joining import find_own_cluster, join
+
+    with listening_as(65534) as port:
+        address_file.write_text(f"127.0.0.1:{port}\n")
+        with pytest.raises(BadInput, match=rf"127.0.0.1:{port}, which belongs to another user"):
+            join("auto")
+    address_file.write_text("192.0.2.1:6379")  # a cluster whose head is elsewhere
+    assert find_own_cluster() == "192.0.2.1:6379"
+    os.chown(address_file, 65534, 65534)
+    with pytest.raises(BadInput, match=r"^`RAY_ADDRESS=auto` finds .*another user \(uid 65534\)"):
+        find_own_cluster()
+
+
+def test_auto_finds_the_cluster_of_this_user(address_file):
+    from mtsearch.execution.joining import find_own_cluster
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address_file.write_text(f"127.0.0.1:{server.getsockname()[1]}")
+        assert find_own_cluster() == address_file.read_text()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "bytes", "lines", "empty"])
+def test_auto_refuses_damaged_address_files(address_file, kind):
+    from mtsearch.execution.joining import join
+
+    if kind == "fifo":
+        os.mkfifo(address_file)
+    elif kind == "folder":
+        address_file.mkdir()
+    else:
+        texts = {"bytes": b"\xff\xfe", "lines": b"a\nb\nc:99999999", "empty": b""}
+        address_file.write_bytes(texts[kind])
+    with pytest.raises(BadInput, match=r"^[^\n]*RAY_ADDRESS=[^\n]*$"):
+        join("auto")
 
 
 def test_another_version_of_ray_is_named(monkeypatch):
