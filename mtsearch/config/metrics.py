@@ -28,6 +28,11 @@ class Metric:
 TASK_METRICS: dict[str, dict[str, Metric]] = {}
 """The metrics of each task kind by name."""
 _VALUED: set[str] = set()
+MEAN_IOU = (
+    "100 minus the mean IoU over the classes that occur in the labels or the predictions of the"
+    " split, without the undefined class; `error_all` counts that class too."
+)
+"""What the `error` of a segmentation is, for tables and cards."""
 
 
 def task_metrics(

@@ -14,7 +14,7 @@ import torchvision
 
 from mtsearch import __version__
 from mtsearch.config.cards import TaskCard
-from mtsearch.config.metrics import has_values
+from mtsearch.config.metrics import MEAN_IOU, has_values
 from mtsearch.data import Dataset
 from mtsearch.deploy.parity import Parity
 
@@ -130,6 +130,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         "## Preference and metrics",
         _preference(card["preference"]) if len(names) > 1 else "",
         _metrics(card["metrics"]),
+        _mean_iou(card["tasks"]),
         "## Size",
         table(
             ["", "trained", "exported"],
@@ -230,6 +231,11 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         ["metric", "validation", "test"], [[name, *values] for name, values in rows.items()]
     )
     return found + ("\n\nThese weights were not tested." if untested else "")
+
+
+def _mean_iou(tasks: Mapping[str, Any]) -> str:
+    names = [f"`{name}`" for name, task in tasks.items() if task["kind"] == "segmentation"]
+    return f"`error` of {' and '.join(names)}: {MEAN_IOU}" if names else ""
 
 
 def _number(value: Any) -> str:

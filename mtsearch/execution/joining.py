@@ -78,8 +78,8 @@ def find_own_cluster() -> str:
     address = compat.address_on_this_machine()
     if not re.fullmatch(r"\S+:[0-9]{1,5}", address):
         raise BadInput(
-            f"`RAY_ADDRESS=auto` needs the address HOST:PORT of a cluster. Found {address[:80]!r} in"
-            f" {record}. Remove the file, or set RAY_ADDRESS=HOST:PORT."
+            f"`RAY_ADDRESS=auto` needs the address HOST:PORT of a cluster. Found {address[:80]!r}"
+            f" in {record}. Remove the file, or set RAY_ADDRESS=HOST:PORT."
         )
     owner = compat.listening_user(address)
     if owner is None and record.is_file() and record.read_text().strip() == address:

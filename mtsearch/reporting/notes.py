@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from mtsearch.config.metrics import MEAN_IOU
 from mtsearch.pareto.columns import Row, format_value, label, number
 from mtsearch.pareto.hypervolume import SAMPLES
 from mtsearch.pareto.result import SearchResult
@@ -67,11 +68,7 @@ def result_notes(result: SearchResult) -> list[str]:
     if result.front_rows:
         lines.append(hypervolume_note(result))
     if any(kind == "segmentation" for kind in result.kinds.values()):
-        lines.append(
-            "mIoU error is 100 minus the mean IoU over the classes that occur in the labels or the"
-            " predictions of the split, without the undefined class; `error_all` counts that class"
-            " too."
-        )
+        lines.append(f"mIoU error is {MEAN_IOU}")
     if any(row.get("delta_m") is not None for row in result.rows):
         lines.append(
             f"Δm is the mean over tasks of the relative gain over control {result.control} in"

@@ -217,6 +217,9 @@ def test_every_architecture_and_kind_of_task_is_exported(tmp_path, architecture,
         len(tasks) > 1
     )  # there is nothing to prefer in one task
     assert f"images of {shape[1]} x {shape[2]} pixels" in text
+    assert ("`error` of `pixels`: 100 minus the mean IoU over the classes that" in text) == (
+        tasks is DENSE
+    )
 
 
 def test_only_earlier_exports_are_replaced(tmp_path):

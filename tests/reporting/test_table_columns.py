@@ -6,7 +6,7 @@ import pytest
 from mtsearch.config.schema import Objective
 from mtsearch.pareto import search_result
 from mtsearch.reporting.markdown import markdown_table
-from mtsearch.reporting.notes import result_columns
+from mtsearch.reporting.notes import result_columns, result_notes
 from mtsearch.reporting.page import page
 from mtsearch.reporting.table_columns import select_columns
 
@@ -158,3 +158,12 @@ def test_table_without_rows():
     found = search_result([], [], OBJECTIVES)
     assert select_columns(found, [], result_columns(found)) == select_columns(found, [], [])
     assert markdown_table(found, []).startswith("| trial | scene error (%) |")
+
+
+def test_table_of_a_segmentation_says_which_classes_count():
+    kinds = {"scene": "segmentation"}
+    (note,) = [
+        n for n in result_notes(search_result(ROWS, [], OBJECTIVES, kinds=kinds)) if "IoU" in n
+    ]
+    assert "over the classes that occur in the labels or the predictions" in note
+    assert not any("IoU" in n for n in result_notes(search_result(ROWS, [], OBJECTIVES)))
