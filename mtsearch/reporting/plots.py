@@ -228,13 +228,11 @@ def _plain(text: str) -> str:
 
 
 def _limits(axes: Axes, important: Floats, others: Floats) -> None:
-    """Limit the axes to the front, the controls and nine tenths of the other trials; a text in the
-    corner gives the number of trials outside."""
-    inside = (
-        np.vstack([important, np.quantile(others, [0.05, 0.95], axis=0)])
-        if len(others)
-        else important
-    )
+    """Limit the axes to the front and the controls, or to nine tenths of the other trials where
+    these are fewer than two points; a text in the corner gives the number of trials outside."""
+    inside = important
+    if len(np.unique(important, axis=0)) < 2 and len(others):
+        inside = np.vstack([important, np.quantile(others, [0.05, 0.95], axis=0)])
     if len(inside) < 2:
         return
     low, high = inside.min(axis=0), inside.max(axis=0)

@@ -74,6 +74,23 @@ def test_axes_ignore_a_far_trial():
     )
 
 
+def test_axes_fit_front_and_controls():
+    rows, _ = search()
+    result = search_result(rows, [], TWO)
+    axes = front_figure(result).axes[0]
+    points = [row["val/image/error"] for row in [*result.front_rows, *result.control_rows]]
+    margin = 0.07 * (max(points) - min(points))
+    assert min(points) - margin < axes.get_xlim()[0] < min(points)
+    assert max(points) < axes.get_xlim()[1] < max(points) + margin
+
+
+@pytest.mark.parametrize(("count", "stars"), [(2, 0), (24, 1)])
+def test_star_needs_three_points(count, stars):
+    rows, _ = search()
+    figure = front_figure(search_result(rows[:count], [], TWO))
+    assert [t.get_text() for t in figure.legends[0].get_texts()].count("knee") == stars
+
+
 def test_plot_of_few_or_broken_rows(tmp_path):
     rows, _ = search()
     for few in (
