@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 USAGE = """mtsearch report run=RUN [format=html|md|csv|png|parquet] [reference=DIR]
     [plugins=[FILE.py]]
+mtsearch report run=A run=B [run=C ...] [out=FILE]    compare runs in one page
 
 Writes trials.parquet, history.parquet, front.parquet, front.csv, front.md, front.png and
 report.html (one page that opens without a network) from the events of the run directory RUN. It
@@ -26,9 +27,11 @@ may run beside a search.
   format      only the files with this ending
   reference   also write README.md, config.yaml, front.csv, trials.csv and front.png to the folder
               DIR, without paths of this machine
-  plugins     where the run's plug-ins are now, if they have moved"""
+  plugins     where the run's plug-ins are now, if they have moved
+  out         the page of a comparison (default comparison.html): the fronts, the hypervolumes under
+              one reference point, and the rows that the runs have in common"""
 
-KEYS = ("run", "format", "reference", "plugins")
+KEYS = ("run", "format", "reference", "plugins", "out")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +106,9 @@ def _keep(run: RunDirectory, result: SearchResult, folder: str) -> None:
 
 
 def _report(words: list[str]) -> int:
+    addresses = [word.removeprefix("run=") for word in words if word.startswith("run=")]
+    if len(addresses) > 1:
+        return _compare(addresses, [word for word in words if not word.startswith("run=")])
     own, rest = split_pairs(words, KEYS)
     if rest:
         raise BadInput(
@@ -112,6 +118,11 @@ def _report(words: list[str]) -> int:
         raise BadInput(
             "`run` is missing. Write, for example, `python -m mtsearch.report"
             " run=results/pareto_cm/20260101-120000`."
+        )
+
+    if "out" in own:
+        raise BadInput(
+            "`out` is for a comparison of several runs. Give `run` twice, or leave it out."
         )
 
     from mtsearch.reporting.publish import FORMATS
@@ -138,6 +149,48 @@ def _report(words: list[str]) -> int:
         _keep(run, result, own["reference"])
     print_front(result)
     print(f"run: {run.address}")
+    return 0
+
+
+def _compare(addresses: list[str], words: list[str]) -> int:
+    """Write the page of several runs and print its first table."""
+    own, rest = split_pairs(words, ("out", "plugins"))
+    if rest:
+        key = rest[0].partition("=")[0]
+        raise BadInput(
+            f"`{key}` is no key of a comparison of runs. Leave it out; `out` and `plugins` are."
+        )
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from mtsearch.pareto import search_result
+    from mtsearch.reporting.comparison import ComparedRun, write_comparison
+    from mtsearch.runs.opening import open_run
+
+    plugins = parse_plugins(own["plugins"]) if "plugins" in own else None
+    runs = []
+    for address in addresses:
+        run = open_run(address, plugins)
+        config = run.space.config
+        result = search_result(
+            run.rows(),
+            run.history(),
+            config.objectives,
+            config.constraints,
+            control=config.delta_m,
+            kinds=run.environment.get("tasks"),
+        )
+        facts = (run.address, result, run.space.to_yaml(), run.environment)
+        runs.append(ComparedRun(config.name, *facts))
+    out = Path(own.get("out", "comparison.html"))
+    heads, *rows = write_comparison(out, runs)
+    table = Table(*heads)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
+    print(f"page: {out}")
     return 0
 
 

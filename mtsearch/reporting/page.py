@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -91,42 +91,60 @@ def page(
     address: str = "",
 ) -> str:
     """The page as text; the arguments are those of `write_report`."""
+    name = printable(name)
+    datasets = sorted({str(row["dataset"]) for row in result.rows if row.get("dataset")})
+    sample = any("embedded sample" in dataset for dataset in datasets)
+    configuration = printable(configuration, lines=True)
+    columns = page_columns(result)
+    quoted = shlex.quote(printable(address)) if address else None
+    return render(
+        result,
+        page_data(result, name, columns, [{"name": name, "address": quoted}]),
+        name=name,
+        description=printable(description),
+        datasets=datasets,
+        cards=cards(result),
+        empty=_empty(result),
+        notes=[*result_notes(result), *column_notes(result, result.rows, columns)],
+        hypervolume_note=(
+            hypervolume_note(result) if result.front_rows else "No finished trial yet."
+        ),
+        configurations=[("", without_notes(configuration) if sample else configuration)],
+        environments=[("", environment)],
+    )
+
+
+def render(
+    result: SearchResult,
+    data: Mapping[str, Any],
+    *,
+    datasets: Sequence[str],
+    environments: Sequence[tuple[str, Mapping[str, Any]]],
+    comparison: Mapping[str, Any] | None = None,
+    **texts: Any,
+) -> str:
+    """The template with the style sheet, the script and its data; `texts` are its other entries."""
     folder = resources.files("mtsearch.reporting") / "page_files"
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
         (folder / "report.html").read_text("utf-8")
     )
-    name = printable(name)
-    columns = page_columns(result)
-    names = table_columns(result, columns)
-    datasets = sorted({str(row["dataset"]) for row in result.rows if row.get("dataset")})
-    sample = any("embedded sample" in dataset for dataset in datasets)
-    configuration = printable(configuration, lines=True)
-    data = page_data(
-        result,
-        name,
-        columns,
-        {"run": shlex.quote(printable(address)) if address else None},
-    )
     css = css_variables() + (folder / "report.css").read_text("utf-8")
     parts = "\n".join((folder / part).read_text("utf-8") for part in SCRIPTS)
     js = f'(() => {{\n"use strict";\n{parts}}})();\n'
+    names = table_columns(result, page_columns(result))
     return template.render(
-        name=name,
-        description=printable(description),
+        **texts,
         datasets="; ".join(datasets),
-        sample=sample,
-        cards=cards(result),
-        empty=_empty(result),
+        sample=any("embedded sample" in dataset for dataset in datasets),
+        comparison=comparison,
         tabs=tabs(result),
         columns=column_heads(result, names),
         rows=table_rows(result, names),
-        notes=[*result_notes(result), *column_notes(result, result.rows, columns)],
         thinned=thinning_note(result, data),
-        hypervolume_note=(
-            hypervolume_note(result) if result.front_rows else "No finished trial yet."
-        ),
-        configuration=without_notes(configuration) if sample else configuration,
-        environment=[(printable(key), _fact(value)) for key, value in environment.items()],
+        environments=[
+            (title, [(printable(key), _fact(value)) for key, value in facts.items()])
+            for title, facts in environments
+        ],
         version=mtsearch.__version__,
         css=Markup(css),
         css_hash=_policy_hash(css),

@@ -53,7 +53,12 @@ def script_json(data: Any) -> str:
 
 
 def page_data(
-    result: SearchResult, name: str, columns: TableColumns, facts: dict[str, Any]
+    result: SearchResult,
+    name: str,
+    columns: TableColumns,
+    runs: Sequence[Mapping[str, Any]],
+    origins: Sequence[Mapping[str, Any]] = (),
+    hypervolumes: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The data of a page without numbers that are not finite.
 
@@ -64,7 +69,9 @@ def page_data(
         result: of the search.
         name: of the space.
         columns: of the page's table.
-        facts: further entries, as they are.
+        runs: of each run its `name` and its `address` as the commands name it.
+        origins: of each row its run's index and its trial's name there; none for one run.
+        hypervolumes: one series per run, by default the result's.
     """
     metrics = _finite_metrics(result.rows, result.metrics)
     validated = [m for m in result.metrics if m.startswith("val/")]
@@ -86,10 +93,17 @@ def page_data(
         "curves": curves,
         "labels": {m: label(m, result.kinds) for m in sorted({*axes, *curves})},
         "command": command,
-        "rows": _rows(result, metrics, settings, len(command)),
+        "rows": [
+            row | origin
+            for row, origin in zip(
+                _rows(result, metrics, settings, len(command)),
+                origins or [{}] * len(result.rows),
+                strict=True,
+            )
+        ],
         "history": _history(result, curves),
-        "hypervolume": _hypervolume(result),
-        **facts,
+        "hypervolumes": list(hypervolumes or [hypervolume_data(result)]),
+        "runs": list(runs),
     }
 
 
@@ -149,10 +163,19 @@ def _rows(
             "front": row["front"],
             "knee": row["knee"],
             "infeasible": not inside,
+            "intervals": _intervals(row, metrics) or None,
+            "seeds": row.get("seeds") if row.get("seeds", 1) > 1 else None,
+            "as_good": row.get("not_better_than"),
             "command": str(row["command"])[prefix:] if row.get("command") else None,
         }
         found.append(entry | {k: v for k, v in optional.items() if v not in (None, False)})
     return found
+
+
+def _intervals(row: Row, metrics: Sequence[str]) -> dict[str, float]:
+    """Half the width of the 95 % interval by the metric's place in `metrics`."""
+    found = {str(i): number(row, f"ci95/{metric}") for i, metric in enumerate(metrics)}
+    return {i: float(f"{half:.6g}") for i, half in found.items() if math.isfinite(half)}
 
 
 def _value(row: Row, metric: str) -> Any:
@@ -169,8 +192,10 @@ def _history(result: SearchResult, curves: Sequence[str]) -> dict[str, dict[str,
     """The curves of each trial. Those of trials that are not on the front are thinned to an equal
     number of reports where they would have more than `CURVE_NUMBERS` numbers together."""
     reports: dict[str, list[Row]] = {}
+    names = {str(row.get("trial")) for row in result.rows}  # without repeats by other seeds
     for entry in result.history:
-        reports.setdefault(str(entry.get("trial")), []).append(entry)
+        if (trial := str(entry.get("trial"))) in names:
+            reports.setdefault(trial, []).append(entry)
     kept = {
         str(row.get("trial")) for row in result.rows if row["front"] or row.get("kind") == "control"
     }
@@ -203,7 +228,7 @@ def _thinned(entries: list[Row], most: int) -> list[Row]:
 def thinning_note(result: SearchResult, data: Mapping[str, Any]) -> str:
     """What the page leaves out of the curves; nothing where it leaves out nothing."""
     kept = sum(len(lines["report"]) for lines in data["history"].values())
-    if kept == len(result.history):
+    if kept == sum(str(entry.get("trial")) in data["history"] for entry in result.history):
         return ""
     most = max(
         len(data["history"][row["trial"]]["report"])
@@ -216,7 +241,8 @@ def thinning_note(result: SearchResult, data: Mapping[str, Any]) -> str:
     )
 
 
-def _hypervolume(result: SearchResult) -> dict[str, Any]:
+def hypervolume_data(result: SearchResult) -> dict[str, Any]:
+    """The hypervolume after each finished trial."""
     box = result.front.reference.box
     return {
         "trials": [str(row["trial"]) for row in result.counted],

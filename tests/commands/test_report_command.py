@@ -48,6 +48,7 @@ def run(tmp_path):
         for entry in (h for h in history if h["trial"] == row["trial"]):
             metrics = {
                 "model/density": row["model/density"],
+                "model/nonzero": int(1e5 * row["model/density"]),
                 **{k: v for k, v in entry.items() if k != "trial"},
             }
             made.log.append("report", trial=row["trial"], report=entry["report"], metrics=metrics)
@@ -145,3 +146,18 @@ def test_pareto_and_the_command_import_neither_torch_nor_ray():
         ).stdout.strip()
         == "set()"
     )
+
+
+def test_two_runs_are_compared_in_one_page(run, tmp_path, capsys):
+    out = tmp_path / "both.html"
+    assert main([f"run={run}", f"run={run}", f"out={out}"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1] == f"page: {out}" and "A: pareto_cm" in shown
+    assert "Paired rows" in out.read_text()
+
+
+def test_comparison_refuses_other_keys(run, capsys):
+    assert main([f"run={run}", f"run={run}", "format=png"]) == 2
+    assert "`format` is no key of a comparison" in capsys.readouterr().err
+    assert main([f"run={run}", "out=a.html"]) == 2
+    assert "`out` is for a comparison" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 
 from mtsearch.pareto import search_result
 from mtsearch.pareto.choice import choose
+from mtsearch.reporting.comparison import ComparedRun, write_comparison
 from mtsearch.reporting.page import write_report
 from tests.helpers import browser as browsers
 from tests.helpers.synthetic_search import OBJECTIVES, TWO, evaluated, search
@@ -334,6 +335,72 @@ def test_numbers_read_as_in_the_other_tables(open_page, written):
         shown = tab.locator(f'#trials tr[data-trial="{row["trial"]}"] td').all_inner_texts()
         for metric in ("val/image/error", "model/density"):
             assert format_value(row.get(metric), metric) in shown
+
+
+def test_pinned_trials_stand_side_by_side(open_page):
+    tab = open_page(fragment="#trial=0002")
+    tab.get_by_role("button", name="Pin for comparison").click()
+    tab.evaluate("location.hash = '#trial=0003'")
+    tab.wait_for_function("document.getElementById('detail-title').innerText === 'Trial 0003'")
+    tab.get_by_role("button", name="Pin for comparison").click()
+    heads = tab.locator("#pinned-table thead th").all_inner_texts()
+    assert [head.replace(" ★", "") for head in heads] == ["trial", "0002", "0003"]
+    assert tab.locator("#pinned-table tbody tr").count() > 4
+    tab.get_by_role("button", name="Remove from the comparison").click()
+    assert tab.locator("#pinned-table thead th").count() == 2
+
+
+def test_means_over_seeds_have_intervals(open_page, tmp_path):
+    rows, history = search(8)
+    repeats = [
+        {**row, "trial": f"{row['trial']}.s1", "val/image/error": row["val/image/error"] + 2}
+        for row in rows[:5]
+    ]
+    path = tmp_path / "seeds.html"
+    result = search_result([*rows, *repeats], history, TWO)
+    write_report(path, result, name="seeds", configuration="", address="results/a")
+    tab = open_page(path=path)
+    means = [row for row in result.front_rows if "ci95/val/image/error" in row]
+    assert tab.locator("#front-plot .interval").count() == len(means) > 0
+    shown = tab.locator(f'#trials tr[data-trial="{means[0]["trial"]}"]').inner_text()
+    assert " ± 12.71" in shown
+
+
+def test_points_of_a_pareto_set_are_joined(open_page, tmp_path):
+    rows, history = search(6)
+    image = max(row["val/image/error"] for row in rows if row["state"] == "done")
+    points = [
+        {**rows[0], "trial": f"0009@{i:02d}", "val/image/error": 30.0 + i, "val/digit/error": 3 - i}
+        for i in range(3)
+    ]
+    path = tmp_path / "set.html"
+    result = search_result([*rows, *points], history, TWO)
+    write_report(path, result, name="set", configuration="", address="results/a")
+    tab = open_page(path=path)
+    assert image > 33 and tab.locator("#front-plot .drawing .line.set").count() == 1
+    line = tab.locator("#front-plot .drawing .line.set").get_attribute("d")
+    assert line.count("M") == 1 and line.count("L") == 2
+
+
+def test_comparison_shows_both_fronts(open_page, tmp_path):
+    runs = [
+        ComparedRun(name, f"results/{name}", search_result(*search(seed=i), TWO), "", {"a": 1})
+        for i, name in enumerate(("first", "second"))
+    ]
+    path = tmp_path / "both.html"
+    write_comparison(path, runs)
+    tab = open_page(path=path)
+    scroll_through(tab)
+    legend = " ".join(tab.locator("#front-plot .legend").inner_text().split())
+    assert "front, A" in legend and "front, B" in legend
+    for i, run in enumerate(runs):
+        marks = tab.locator(f"#front-plot .drawing .mark.run-{i}")
+        assert marks.count() == len(run.result.front_rows)
+    tab.locator("#front-plot .drawing .mark.run-1").first.click(force=True)
+    assert "mtsearch export run=results/second pick=trial:0" in tab.inner_text("#detail-body")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(tab, options={"resultTypes": ["violations"]}).response["violations"]
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
 
 
 # ------------------------------------------------------------ parallel coordinates

@@ -174,7 +174,10 @@ def test_page_data_are_complete_and_finite(whole):
         data["history"]["0011"]["val/image/error"][2] is None
         and len(data["history"]["0000"]["report"]) == 10
     )
-    assert len(data["hypervolume"]["values"]) == 21 and 0 < data["hypervolume"]["values"][-1] < 100
+    assert (
+        len(data["hypervolumes"][0]["values"]) == 21
+        and 0 < data["hypervolumes"][0]["values"][-1] < 100
+    )
     assert data["curves"][:2] == ["val/image/error", "val/digit/error"]
     assert {"trial.architecture.name", "trial.balancing.mu"} <= set(
         data["varied"]
@@ -216,7 +219,7 @@ def test_page_without_finished_trial_has_reasons():
     assert (
         "0 on the front" in text
         and "out of memory" in text
-        and found.data["hypervolume"]["values"] == []
+        and found.data["hypervolumes"][0]["values"] == []
     )
 
 
@@ -273,8 +276,8 @@ def test_names_of_objectives_are_those_of_pick():
 
 def test_page_has_the_address_of_the_run():
     found = Page(render(*search(), address="results/my space/1"))
-    assert found.data["run"] == "'results/my space/1'"
-    assert Page(render(*search())).data["run"] is None
+    assert found.data["runs"][0]["address"] == "'results/my space/1'"
+    assert Page(render(*search())).data["runs"][0]["address"] is None
 
 
 def test_validation_figures_are_labelled_beside_test_figures():

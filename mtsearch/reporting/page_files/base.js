@@ -8,6 +8,8 @@ const setting = new Map(D.settings.map((key, i) => [key, i]));
 for (const row of D.rows) {
   row.name ??= row.id;
   row.kind ??= "search";
+  row.run ??= 0;
+  row.trial ??= row.id;
 }
 const byId = new Map(D.rows.map((row) => [row.id, row]));
 const searched = D.rows.filter((row) => row.kind !== "control");
@@ -67,11 +69,17 @@ const cellValue = (row, column) => {
 };
 const cellText = (row, column) => {
   if (column === "trial") return identity(row);
-  const value = cellValue(row, column);
-  return place.has(column) ? format(value, column) : settingText(value);
+  return place.has(column) ? figure(row, column) : settingText(cellValue(row, column));
 };
 const columnLabel = (column) => (setting.has(column) ? column.replace(/^trial\./, "") : longLabel(column));
-const identity = (row) => `${row.kind === "control" ? "control " : ""}${row.name}${row.knee ? " ★" : ""}`;
+const identity = (row) => `${row.kind === "control" ? "control " : ""}${row.name}${row.knee ? " ★" : ""}${row.front && row.as_good ? " ≈" : ""}`;
+// Half the width of the 95 % interval of a mean over seeds.
+const halfWidth = (row, metric) => (row.intervals || {})[place.get(metric)];
+const figure = (row, metric) => {
+  const text = format(raw(row, metric), metric), half = halfWidth(row, metric);
+  return half === undefined ? text : `${text} ± ${format(half, metric).replace(/^\+/, "")}`;
+};
+const several = D.runs.length > 1;
 
 // ---------------------------------------------------------------- elements
 

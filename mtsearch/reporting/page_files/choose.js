@@ -60,7 +60,7 @@ function chosen() {
 }
 
 function chooseControls() {
-  if (!members.length) { $("choose").hidden = true; return; }
+  if (!members.length || several) { $("choose").hidden = true; return; }
   const rows = D.objectives.map((o, i) => {
     const values = members.map((row) => number(row, o.metric)).filter((v) => v !== null);
     const range = element("input", { type: "range", min: 0, max: 10, step: 1, value: 1, "aria-label": `Importance of ${longLabel(o.metric)}`, oninput: () => { choice.weights[i] = Number(range.value); choose(); } });

@@ -43,14 +43,18 @@ function drawCurves() {
 
 let hypervolumePlot = null;
 function drawHypervolume() {
-  const { values, trials, title } = D.hypervolume;
-  if (!values.length) { $("hypervolume-plot").replaceChildren(element("p", { class: "hint" }, "No finished trial yet.")); return; }
+  const series = D.hypervolumes.map((one, i) => ({ ...one, i })).filter(({ values }) => values.length);
+  if (!series.length) { $("hypervolume-plot").replaceChildren(element("p", { class: "hint" }, "No finished trial yet.")); return; }
   hypervolumePlot ??= new Plot($("hypervolume-plot"), { name: "Hypervolume over finished trials", height: 300 });
-  const points = values.map((y, i) => ({ x: i + 1, y, id: trials[i] }));
+  const { title } = series[0], words = [];
   const text = (point) => [element("strong", {}, `trial ${byId.get(point.id).name}`), element("div", {}, `${title}: ${general(point.y, 5)}`)];
-  hypervolumePlot.draw({
-    x: { title: "finished trials, by number", key: "trials", integer: true }, y: { title, key: "hypervolume" },
-    layers: [{ kind: "line", className: "front", lines: [points], step: "after" }, { kind: "dots", size: values.length > 500 ? 1 : 2.5, className: "front", points, text }],
-    description: `The hypervolume grows from ${general(values[0])} to ${general(values[values.length - 1])}.`,
+  const layers = series.flatMap(({ values, trials, i }) => {
+    const points = values.map((y, at) => ({ x: at + 1, y, id: trials[at] })), className = several ? `run-${i % RUN_SHAPES.length}` : "front";
+    words.push(`${several ? `Of ${D.runs[i].name} it` : "The hypervolume"} grows from ${general(values[0])} to ${general(values[values.length - 1])}.`);
+    return [
+      { name: several ? D.runs[i].name : "", kind: "line", className, lines: [points], step: "after" },
+      { kind: "dots", size: values.length > 500 ? 1 : 2.5, className, points, text },
+    ];
   });
+  hypervolumePlot.draw({ x: { title: "finished trials, by number", key: "trials", integer: true }, y: { title, key: "hypervolume" }, layers, description: words.join(" ") });
 }

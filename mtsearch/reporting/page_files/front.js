@@ -4,7 +4,7 @@ const better = (a, b, metric) => (goals.get(metric) === "max" ? a > b : a < b);
 
 const front = {
   x: D.axes[0], y: D.axes[1] || D.axes[0],
-  colour: D.objectives.length > 2 ? D.axes[2] : "",
+  colour: D.objectives.length > 2 && !several ? D.axes[2] : "",
   plot: null,
 };
 
@@ -13,7 +13,7 @@ function frontControls() {
   const set = (key) => (value) => { front[key] = value; drawFront(); };
   $("front-controls").replaceChildren(
     chooser("x", options, front.x, set("x")), chooser("y", options, front.y, set("y")),
-    chooser("colour of the front", [["", "one colour"], ...options], front.colour, set("colour")),
+    ...(several ? [] : [chooser("colour of the front", [["", "one colour"], ...options], front.colour, set("colour"))]),
     checkbox(`all ${done.length} finished trials`, state.all, (value) => { state.all = value; front.plot.zoom = null; announce("all"); }),
   );
 }
@@ -38,6 +38,7 @@ function paretoSets(rows) {
   return [...sets.values()].filter((set) => set.length > 1).map((set) => set.sort((a, b) => a[0] - b[0]).map(([, row]) => row));
 }
 
+const RUN_SHAPES = ["circle", "square", "diamond", "up"]; // of the fronts of several runs
 const STEPS = 7; // of the sequential scale
 function stepOf(metric, rows) {
   const values = rows.map((row) => number(row, metric)).filter((v) => v !== null);
@@ -50,13 +51,11 @@ function scaleLegend(metric, low, high) {
     ...Array.from({ length: STEPS }, (_, i) => element("i", { class: `scale-${i}` })), ` ${format(high, metric)}`);
 }
 
+// The point of a row, with the ends of its 95 % intervals where it is a mean over seeds.
 function pointOf(row, x, y) {
   const point = { x: number(row, x), y: number(row, y), id: row.id };
-  const between = (metric) => row.intervals && row.intervals[metric];
-  if (between(x) || between(y)) {
-    const [left, right] = between(x) || [point.x, point.x], [low, high] = between(y) || [point.y, point.y];
-    point.low = [[left, point.y], [right, point.y], [point.x, low], [point.x, high]];
-  }
+  const across = halfWidth(row, x) ?? 0, along = halfWidth(row, y) ?? 0;
+  if (across || along) point.bars = [[point.x - across, point.y], [point.x + across, point.y], [point.x, point.y - along], [point.x, point.y + along]];
   return point;
 }
 
@@ -73,15 +72,17 @@ function drawFront() {
   add({ name: "breaks a constraint", kind: "marks", shape: "cross", size: 3.5, className: "other hollow", points: others.filter((r) => r.infeasible).map(at) });
   const sets = paretoSets(state.all ? whole(done) : inside).map((rows) => rows.map(at));
   add({ name: "one pareto-set training", kind: "line", className: "set", lines: sets });
-  const edge = staircase(inside);
-  if (edge.length > 1) {
-    add({ name: D.objectives.length === 2 ? "boundary" : "best of these two alone", kind: "line", className: D.objectives.length === 2 ? "front" : "front dotted", lines: [edge], step: goals.get(x) === "min" ? "after" : "before" });
-  }
-  const shaded = colour && new Set(inside.map((r) => number(r, colour))).size > 1;
+  const shaded = colour && !several && new Set(inside.map((r) => number(r, colour))).size > 1;
   const { step, low, high } = shaded ? stepOf(colour, inside) : {};
-  const shown = (row) => `${shaded ? `scale-${step(number(row, colour))}` : "front"}${brushed(row) ? "" : " faded"}`;
-  add({ name: "front", kind: "marks", size: 5.5, className: shaded ? "scale-3" : "front", points: inside.map((row) => ({ ...at(row), className: shown(row) })) });
-  if (knee && has(knee, x, y)) add({ name: "knee", kind: "marks", shape: "star", size: 10, className: "knee", points: [at(knee)] });
+  D.runs.forEach((run, i) => {
+    const own = inside.filter((row) => row.run === i), edge = staircase(own);
+    const style = several ? `run-${i % RUN_SHAPES.length}` : "front", two = D.objectives.length === 2;
+    const name = (text) => (several ? `${text}, ${run.name}` : text);
+    if (edge.length > 1) add({ name: name(two ? "boundary" : "best of these two alone"), kind: "line", className: two ? style : `${style} dotted`, lines: [edge], step: goals.get(x) === "min" ? "after" : "before" });
+    const shown = (row) => `${shaded ? `scale-${step(number(row, colour))}` : style}${brushed(row) ? "" : " faded"}`;
+    add({ name: name("front"), kind: "marks", shape: RUN_SHAPES[i % RUN_SHAPES.length], size: 5.5, className: shaded ? "scale-3" : style, points: own.map((row) => ({ ...at(row), className: shown(row) })) });
+  });
+  if (knee && !several && has(knee, x, y)) add({ name: "knee", kind: "marks", shape: "star", size: 10, className: "knee", points: [at(knee)] });
   for (const row of controls) if (row.state === "done" && has(row, x, y)) add({ name: `control ${row.name}`, kind: "marks", shape: controlShape(row), size: 5.5, className: controlClass(row), points: [at(row)] });
   $("front-scale").replaceChildren(...(shaded ? [scaleLegend(colour, low, high)] : []));
   $("front-empty").hidden = layers.length > 0;

@@ -165,7 +165,7 @@ class Plot {
       for (const p of inside) {
         const mark = svg("path", { class: `mark ${p.className || className}`, d: SHAPES[p.shape || shape](size), transform: `translate(${at(p)})` });
         if (p.id !== undefined) mark.dataset.trial = p.id;
-        if (p.low !== undefined) found.push(svg("path", { class: "line interval", d: p.low.map(([fx, fy], i) => `${i % 2 ? "L" : "M"}${x(fx).toFixed(1)},${y(fy).toFixed(1)}`).join("") }));
+        if (p.bars) found.push(svg("path", { class: "line interval", d: p.bars.map(([fx, fy], i) => `${i % 2 ? "L" : "M"}${x(fx).toFixed(1)},${y(fy).toFixed(1)}`).join("") }));
         found.push(mark);
       }
     }
@@ -280,5 +280,5 @@ function legendMark({ kind, shape = "circle", className = "" }) {
 // The words of a tooltip: the row's name and some metrics.
 const tooltip = (metrics) => (point) => {
   const row = byId.get(point.id);
-  return [element("strong", {}, identity(row)), ...metrics.filter((m) => m && raw(row, m) !== undefined).map((m) => element("div", {}, `${longLabel(m)}: ${format(raw(row, m), m)}`))];
+  return [element("strong", {}, identity(row)), ...metrics.filter((m) => m && raw(row, m) !== undefined).map((m) => element("div", {}, `${longLabel(m)}: ${figure(row, m)}`))];
 };
