@@ -94,7 +94,7 @@ def page_data(
         "labels": {m: label(m, result.kinds) for m in sorted({*axes, *curves})},
         "command": command,
         "rows": [
-            row | origin
+            {**row, **origin}
             for row, origin in zip(
                 _rows(result, metrics, settings, len(command)),
                 origins or [{}] * len(result.rows),
