@@ -18,7 +18,7 @@ from mtsearch.pareto.dominance import objective_values
 from mtsearch.pareto.front import Front, front_of
 from mtsearch.pareto.hypervolume import hypervolume_series
 from mtsearch.pareto.seeds import members, merge_seeds
-from mtsearch.pareto.trial_order import trial_order
+from mtsearch.pareto.trial_order import trial_of, trial_order
 
 Entry = TypeVar("Entry", Objective, Constraint)
 
@@ -131,8 +131,14 @@ class SearchResult:
 
     @property
     def states(self) -> dict[str, int]:
-        """How many search trials are in each state."""
-        return dict(Counter(str(row.get("state")) for row in self.search_rows))
+        """How many search trials are in each state; a trial with several points counts once."""
+        trials = {trial_of(str(row.get("trial"))): row.get("state") for row in self.search_rows}
+        return dict(Counter(map(str, trials.values())))
+
+    @property
+    def trials(self) -> int:
+        """The number of search trials."""
+        return sum(self.states.values())
 
 
 def search_result(

@@ -44,7 +44,7 @@ def result_notes(result: SearchResult) -> list[str]:
     states = (
         ", ".join(f"{count} {state}" for state, count in sorted(result.states.items())) or "none"
     )
-    trials = len(result.search_rows)
+    trials = result.trials
     lines = [
         f"{trials} search trial{'' if trials == 1 else 's'} ({states});"
         f" {len(result.front_rows)} on the front."

@@ -18,6 +18,7 @@ from mtsearch.pareto.columns import (
 )
 from mtsearch.pareto.constraints import feasible
 from mtsearch.pareto.result import SearchResult
+from mtsearch.pareto.trial_order import trial_of
 from mtsearch.reporting.notes import result_columns
 from mtsearch.reporting.table_columns import TableColumns
 
@@ -192,13 +193,12 @@ def _history(result: SearchResult, curves: Sequence[str]) -> dict[str, dict[str,
     """The curves of each trial. Those of trials that are not on the front are thinned to an equal
     number of reports where they would have more than `CURVE_NUMBERS` numbers together."""
     reports: dict[str, list[Row]] = {}
-    names = {str(row.get("trial")) for row in result.rows}  # without repeats by other seeds
+    # without repeats by other seeds; the curve of a point is that of its trial
+    names = {trial_of(str(row.get("trial"))) for row in result.rows}
     for entry in result.history:
         if (trial := str(entry.get("trial"))) in names:
             reports.setdefault(trial, []).append(entry)
-    kept = {
-        str(row.get("trial")) for row in result.rows if row["front"] or row.get("kind") == "control"
-    }
+    kept = _whole_curves(result)
     others = sum(len(entries) for trial, entries in reports.items() if trial not in kept)
     columns = ("report", "epoch", *curves)
     most = max(len(result.history), 2)
@@ -217,6 +217,12 @@ def _history(result: SearchResult, curves: Sequence[str]) -> dict[str, dict[str,
     return found
 
 
+def _whole_curves(result: SearchResult) -> set[str]:
+    """The trials whose curves are not thinned: controls, and those with a row on the front."""
+    rows = [row for row in result.rows if row["front"] or row.get("kind") == "control"]
+    return {trial_of(str(row.get("trial"))) for row in rows}
+
+
 def _thinned(entries: list[Row], most: int) -> list[Row]:
     """At most `most` of the entries, the first and the last among them, at equal distances."""
     count = len(entries)
@@ -230,11 +236,9 @@ def thinning_note(result: SearchResult, data: Mapping[str, Any]) -> str:
     kept = sum(len(lines["report"]) for lines in data["history"].values())
     if kept == sum(str(entry.get("trial")) in data["history"] for entry in result.history):
         return ""
-    most = max(
-        len(data["history"][row["trial"]]["report"])
-        for row in result.rows
-        if not row["front"] and row.get("kind") != "control" and row["trial"] in data["history"]
-    )
+    whole = _whole_curves(result)
+    curves = data["history"].items()
+    most = max(len(lines["report"]) for trial, lines in curves if trial not in whole)
     return (
         f"Trials that are not on the front are drawn with at most {most} of their reports;"
         " `history.parquet` has all."

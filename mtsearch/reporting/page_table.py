@@ -23,9 +23,7 @@ def cards(result: SearchResult) -> list[dict[str, str]]:
         f"{count} {state}" for state, count in sorted(result.states.items()) if state != "done"
     )
     found = [
-        _card(
-            "finished trials", f"{finished} of {len(result.search_rows)}", others or "none failed"
-        ),
+        _card("finished trials", f"{finished} of {result.trials}", others or "none failed"),
         _card(
             "on the front",
             str(len(result.front_rows)),

@@ -14,7 +14,7 @@ function curveControls() {
 }
 
 function lineOf(row) {
-  const found = D.history[row.id];
+  const found = D.history[row.id.split("@")[0]];
   if (!found || !found[curves.metric]) return [];
   const x = found[curves.by] || found.report;
   return found[curves.metric].map((y, i) => ({ x: x[i], y, id: row.id })).filter((p) => p.x !== null && (!curves.log || p.y === null || p.y > 0));
