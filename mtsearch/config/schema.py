@@ -203,6 +203,8 @@ class DataConfig(Model):
     `fold` selects one of five folds, read from CSV files beside the images or drawn by class; it
     fixes all three splits, and `split_seed` then only orders their images. `undefined: class`
     trains pixels of no named class as a class of their own; by default they are not trained on.
+    `load` says where images are during training: in the memory of each process, or in the store,
+    from which `workers` processes read them batch by batch. Both give the same numbers.
     """
 
     dataset: str
@@ -214,6 +216,23 @@ class DataConfig(Model):
     size: int | None = Field(None, ge=8, le=1024)
     fold: int | None = Field(None, ge=0, le=4)
     undefined: Literal["ignore", "class"] = "ignore"
+    load: Literal["auto", "memory", "stream"] = Field(
+        "auto",
+        description=(
+            "memory: each process holds the whole dataset; stream: batches are read from the store"
+            " when they are needed; auto: memory if the dataset is small beside this machine's"
+        ),
+    )
+    workers: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description=(
+            "processes that read batches ahead for a trial when streaming; 0 reads in the trial's"
+            " process; by default the cores of `resources.cpu` that `trial.threads` leaves, at"
+            " least 1"
+        ),
+    )
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> DataConfig:

@@ -1,15 +1,22 @@
-"""Batches of a split that is held whole on the device, without workers or per-image Python code."""
+"""Batches of a split that is held whole on the device, or whose rows are read from its store.
+
+Both ways share the augmentation and the normalisation, which work on whole batches, and draw the
+same random numbers, so that they give the same batches bit for bit.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from mtsearch.config.schema import Augment
 from mtsearch.data.devices import to_device
+from mtsearch.data.stored import RowReader, StoredRows
 from mtsearch.data.transforms import (
     Move,
     adjust_light_,
@@ -21,6 +28,17 @@ from mtsearch.data.transforms import (
     with_border,
 )
 from mtsearch.data.types import Split
+
+T = TypeVar("T")
+_IMAGES = ""  # key of the images among the labels by task
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Images in the layout of `Batches._layout` and labels that were read from a store."""
+
+    images: list[Tensor] = field(default_factory=list)
+    labels: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Batches:
@@ -45,6 +63,8 @@ class Batches:
         ignore: value of dense labels for pixels from outside the image. A number applies to all
             tasks with integer labels; a mapping gives it by task, by default -1 for integer and NaN
             for float labels.
+        workers: processes that read batches ahead if the split is in its store; 0 reads in this
+            process.
 
     Raises:
         ValueError: a parameter is out of range.
@@ -62,6 +82,7 @@ class Batches:
         device: torch.device | str = "cpu",
         memory_format: torch.memory_format = torch.contiguous_format,
         ignore: int | Mapping[str, float] = -1,
+        workers: int = 0,
     ) -> None:
         if batch_size < 1:
             raise ValueError(
@@ -84,31 +105,36 @@ class Batches:
                 f" {width}."
             )
         self.count = len(split.images)
-        images = split.images.to(device)
-        self.labels = {name: values.to(device) for name, values in split.labels.items()}
+        self.workers = workers
+        self.labels = {
+            name: values.to(device)
+            for name, values in split.labels.items()
+            if isinstance(values, Tensor)
+        }
+        stored = {name: v for name, v in split.labels.items() if isinstance(v, StoredRows)}
+        if isinstance(split.images, StoredRows):
+            stored[_IMAGES] = split.images
+        self._reader = RowReader(stored) if stored else None
+        self._fill: dict[str, float] = {}
+        self.outside = None
         if self.augment is not None:
-            self.words = pack(images)
-            self.dense = {
-                name
-                for name, values in self.labels.items()
+            dense = {
+                name: values
+                for name, values in split.labels.items()
                 if values.dim() in (3, 4) and values.shape[-2:] == (height, width)
             }
+            self._fill = {name: _ignored(name, v.dtype, ignore) for name, v in dense.items()}
             self.labels |= {
-                name: with_border(self.labels[name], _ignored(name, self.labels[name], ignore))
-                for name in self.dense
+                name: with_border(self.labels[name], fill)
+                for name, fill in self._fill.items()
+                if name in self.labels
             }
-            pictures = any(self.labels[name].dtype == torch.uint8 for name in self.dense)
-            self.outside = (
-                with_border(torch.zeros(height, width, dtype=torch.bool, device=device), True)
-                if pictures
-                else None
-            )
-        else:
-            # Each image is a row of bytes in the memory format of the batches, so that selecting
-            # rows keeps that format and normalising is one contiguous pass.
-            self.rows = (images.permute(0, 2, 3, 1) if self.channels_last else images).reshape(
-                self.count, -1
-            )
+            if any(values.dtype == torch.uint8 for values in dense.values()):
+                frame = torch.zeros(height, width, dtype=torch.bool, device=device)
+                self.outside = with_border(frame, True)
+        self._held: list[Tensor] | None = None
+        if isinstance(split.images, Tensor):
+            self._held = self._layout(split.images.to(device))
         scale = torch.tensor([1 / (255 * s) for s in std], device=device)
         shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
         pixels = height * width
@@ -127,10 +153,13 @@ class Batches:
                     "Parameter `augment` needs a `generator` to draw from. Found `generator ="
                     " None`."
                 )
-            for start in range(0, self.count, self.batch_size):
-                part = slice(start, start + self.batch_size)
+            starts = range(0, self.count, self.batch_size)
+            parts = [slice(start, start + self.batch_size) for start in starts]
+            order = torch.arange(self.count)
+            for part, read in self._reading(parts, [order[part] for part in parts], self.workers):
                 labels = {name: values[part] for name, values in self.labels.items()}
-                yield self._finish(self.rows[part].to(self.scale.dtype)), _floats(labels)
+                (rows,) = read.images or [held[part] for held in self._held or ()]
+                yield self._finish(rows.to(self.scale.dtype)), _floats(labels | read.labels)
             return
         yield from self.shuffled(self.generator)
 
@@ -140,23 +169,29 @@ class Batches:
         among: Tensor | None = None,
         share: tuple[int, int] = (0, 1),
         size: int | None = None,
+        workers: int | None = None,
     ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         """One pass in an order drawn from `generator`, over all images or over those with the
         indices `among` (n,). The augmentation is drawn batch by batch.
 
         ``share`` is (index, count): which of `count` equal parts of each batch is returned. All
         parts draw the same random numbers; the last part may be empty. ``size`` replaces the batch
-        size.
+        size, ``workers`` the number of worker processes.
         """
         order = torch.randperm(
             self.count if among is None else len(among),
             generator=generator,
             device=generator.device,
         )
-        for index in (order if among is None else among.to(order.device)[order]).split(
+        indices = (order if among is None else among.to(order.device)[order]).split(
             size or self.batch_size
+        )
+        mine = [_share(index, share) for index in indices]
+        workers = self.workers if workers is None else workers
+        for (index, part), read in self._reading(
+            list(zip(indices, mine, strict=True)), mine, workers
         ):
-            yield self.take(index, generator, share)
+            yield self._batch(len(index), part, read, generator, share)
 
     def take(
         self,
@@ -166,27 +201,73 @@ class Batches:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The examples at ``index`` (B,), on any device, as a batch, or one ``share`` of it.
         ``generator`` draws the augmentation of all B examples, if there is any."""
-        part = slice(*(len(index) * (share[0] + end) // share[1] for end in (0, 1)))
-        mine = to_device(index[part], self.scale.device)
+        mine = _share(index, share)
+        ((_, read),) = self._reading([None], [mine], 0)
+        return self._batch(len(index), mine, read, generator, share)
+
+    def _batch(
+        self,
+        count: int,
+        index: Tensor,
+        read: _Read,
+        generator: torch.Generator | None,
+        share: tuple[int, int],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The share of a batch of `count` examples that has the indices `index`. What is not held
+        on the device was `read`."""
+        mine = to_device(index, self.scale.device)
         labels = {name: values.index_select(0, mine) for name, values in self.labels.items()}
+        labels |= read.labels
+        images = read.images
         if self.augment is None:
-            return self._finish(self.rows.index_select(0, mine).to(self.scale.dtype)), _floats(
-                labels
-            )
+            rows = images[0] if images else self._held_rows(mine)[0]
+            return self._finish(rows.to(self.scale.dtype)), _floats(labels)
         if generator is None:
             raise ValueError(
                 "Parameter `generator` should be given to batches with augmentation. Found"
                 " `generator = None`."
             )
-        return self._augmented(draw(self.augment, len(index), generator).part(part), mine, labels)
+        move = draw(self.augment, count, generator).part(_part(count, share))
+        return self._augmented(move, images or self._held_rows(mine), labels)
+
+    def _held_rows(self, index: Tensor) -> list[Tensor]:
+        assert self._held is not None
+        return [held.index_select(0, index) for held in self._held]
+
+    def _layout(self, images: Tensor) -> list[Tensor]:
+        """Images (N, C, H, W) as they are held: packed for the augmentation, else as rows of bytes
+        in the memory format of the batches, so that selecting rows keeps that format and
+        normalising is one contiguous pass."""
+        if self.augment is not None:
+            return pack(images)
+        images = images.permute(0, 2, 3, 1) if self.channels_last else images
+        return [images.reshape(len(images), -1)]
+
+    def _reading(
+        self, items: Sequence[T], indices: Sequence[Tensor], workers: int
+    ) -> Iterator[tuple[T, _Read]]:
+        """The items, each with what is read from the store for its indices."""
+        if self._reader is None:
+            for item in items:
+                yield item, _Read()
+            return
+        device = self.scale.device
+        indices = [index.cpu() for index in indices]
+        for item, rows in zip(items, self._reader.batches(indices, workers), strict=True):
+            found = {name: to_device(values, device) for name, values in rows.items()}
+            images = found.pop(_IMAGES, None)
+            for name in found.keys() & self._fill.keys():
+                found[name] = with_border(found[name], self._fill[name])
+            yield item, _Read([] if images is None else self._layout(images), found)
 
     def _augmented(
-        self, move: Move, index: Tensor, labels: dict[str, Tensor]
+        self, move: Move, packed: list[Tensor], labels: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         channels, height, width = self.shape
-        source = to_device(source_pixels(move, height, width), index.device)
-        words = [word.index_select(0, index).gather(1, source) for word in self.words]
-        values = torch.empty(len(index), height * width * channels, device=index.device)
+        device = self.scale.device
+        source = to_device(source_pixels(move, height, width), device)
+        words = [word.gather(1, source) for word in packed]
+        values = torch.empty(len(source), height * width * channels, device=device)
         if self.channels_last:
             unpack(words, values.view(-1, height * width, channels).transpose(1, 2))
         else:
@@ -194,7 +275,7 @@ class Batches:
         if move.light is not None:
             adjust_light_(values, to_device(move.light, values.device))
         moved = {
-            name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self.dense
+            name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self._fill
         }
         outside = (
             self.outside[source].unflatten(-1, (height, width))
@@ -211,6 +292,14 @@ class Batches:
         if self.channels_last:
             return values.view(-1, height, width, channels).permute(0, 3, 1, 2)
         return values.view(-1, channels, height, width)
+
+
+def _part(count: int, share: tuple[int, int]) -> slice:
+    return slice(*(count * (share[0] + end) // share[1] for end in (0, 1)))
+
+
+def _share(index: Tensor, share: tuple[int, int]) -> Tensor:
+    return index[_part(len(index), share)]
 
 
 def _floats(labels: dict[str, Tensor], outside: Tensor | None = None) -> dict[str, Tensor]:
@@ -232,16 +321,16 @@ def _moved(labels: Tensor, source: Tensor) -> Tensor:
     )
 
 
-def _ignored(name: str, labels: Tensor, ignore: int | Mapping[str, float]) -> float:
+def _ignored(name: str, dtype: torch.dtype, ignore: int | Mapping[str, float]) -> float:
     """The value that marks a task's pixels as not labelled."""
-    if labels.dtype == torch.uint8:
+    if dtype == torch.uint8:
         return 0  # a byte cannot represent it; `_floats` sets NaN
-    whole = not labels.is_floating_point()
+    whole = not dtype.is_floating_point
     default: float = (ignore if isinstance(ignore, int) else -1) if whole else math.nan
     value = ignore.get(name, default) if isinstance(ignore, Mapping) else default
     if whole and not float(value).is_integer():
         raise ValueError(
             f"Parameter `ignore` should give a whole number for `{name}`, whose labels are"
-            f" {labels.dtype}. Found {value}."
+            f" {dtype}. Found {value}."
         )
     return value

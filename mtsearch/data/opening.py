@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from mtsearch.data.builders import read_source
 from mtsearch.data.building import build_store
 from mtsearch.data.configured import configured_card
 from mtsearch.data.formats import LabelledImages
+from mtsearch.data.holding import streams
 from mtsearch.data.locations import cache_folder, configured_root, sample_folder, store_path
+from mtsearch.data.mapped import Column
 from mtsearch.data.naming import dataset_label
 from mtsearch.data.sources import ambiguous_raw_folder, locate, misfit
+from mtsearch.data.stored import StoredRows
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 from mtsearch.data.watching import LoggedProgress, Progress
 
@@ -97,8 +101,8 @@ def prepare(data: DataConfig, progress: Progress | None = None) -> Path:
 
 
 def open_dataset(data: DataConfig) -> Dataset:
-    """Load the whole dataset into memory, after preparing it if necessary. Each process loads a
-    dataset once.
+    """Open the dataset, after preparing it if necessary: load it into memory, which each process
+    does once, or leave its images in the store, as `data.load` says.
 
     Raises:
         BadInput: the root lacks the dataset, its store is damaged, or the card's normalisation has
@@ -106,19 +110,23 @@ def open_dataset(data: DataConfig) -> Dataset:
     """
     resolved = resolve(data)
     with _opening:
-        if resolved.store not in _opened:
+        known = _opened.get(resolved.store)
+        if known is None:
             prepare(data)
-            manifest = store.read_manifest(resolved.store)
-            _opened[resolved.store] = (
-                manifest,
-                _splits(store.read(resolved.store, manifest), manifest, resolved.card),
-            )
-        manifest, splits = _opened[resolved.store]
-    return _dataset(resolved, data, manifest, splits)
+        manifest = known[0] if known else store.read_manifest(resolved.store)
+        if known is None and streams(data, manifest):
+            store.verify(resolved.store, manifest)
+            return _dataset(resolved, data, manifest, _streamed(resolved, manifest))
+        if known is None:
+            arrays = store.read(resolved.store, manifest)
+            known = _opened[resolved.store] = manifest, _splits(arrays, manifest, resolved.card)
+        elif data.load == "stream":
+            return _dataset(resolved, data, manifest, _streamed(resolved, manifest))
+    return _dataset(resolved, data, *known)
 
 
 def open_labels(data: DataConfig) -> Dataset:
-    """Load the dataset's labels without its images, to see which tasks label which images.
+    """Open the dataset's labels without its images, to see which tasks label which images.
 
     All images, and all labels that are images, are views of one black image, which takes no memory.
 
@@ -136,12 +144,36 @@ def open_labels(data: DataConfig) -> Dataset:
         f"{split}/labels/{t.name}" for split in SPLITS for t in card.tasks if has_values(t.kind)
     }
     pictures = {name for name in pictures if np.dtype(about[name]["dtype"]) == np.uint8}
-    arrays = store.read(resolved.store, manifest, [name for name in about if name not in pictures])
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    tensors |= {
-        name: torch.zeros((), dtype=torch.uint8).expand(about[name]["shape"]) for name in pictures
+    if streams(data, manifest):
+        store.verify(resolved.store, manifest)
+        sides = _streamed(resolved, manifest)
+    else:
+        names = [name for name in about if name not in pictures]
+        arrays = store.read(resolved.store, manifest, names)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors |= {
+            name: torch.zeros((), dtype=torch.uint8).expand(about[name]["shape"])
+            for name in pictures
+        }
+        sides = _as_splits(tensors, manifest, card)
+    return _dataset(resolved, data, manifest, sides)
+
+
+def _streamed(resolved: Resolved, manifest: dict[str, Any]) -> dict[str, Split]:
+    """The splits with images and labels of pixels in the store, and other labels in memory."""
+    about, columns = manifest["arrays"], {}
+    large = [name for name in about if len(about[name]["shape"]) > 2]
+    small = [name for name in about if name not in large]
+    arrays = store.read(resolved.store, manifest, small, verified=True)
+    tensors: dict[str, torch.Tensor | StoredRows] = {
+        name: torch.from_numpy(array) for name, array in arrays.items()
     }
-    return _dataset(resolved, data, manifest, _as_splits(tensors, manifest, card))
+    for name in large:
+        count, *shape = about[name]["shape"]
+        dtype = np.dtype(about[name]["dtype"])
+        columns[name] = Column(resolved.store, name, tuple(shape), dtype, count)
+        tensors[name] = StoredRows(columns[name])
+    return _as_splits(tensors, manifest, resolved.card)
 
 
 def _dataset(
@@ -156,7 +188,10 @@ def _dataset(
         }
         splits = {name: split.head(counts[name]) for name, split in splits.items()}
     card = resolved.card
-    return Dataset(card, resolved.label, dict(splits), card.mean, card.std, manifest["checksum"])
+    workers = 1 if data.workers is None else data.workers
+    return Dataset(
+        card, resolved.label, dict(splits), card.mean, card.std, manifest["checksum"], workers
+    )
 
 
 def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved:
@@ -220,16 +255,16 @@ def _splits(
 ) -> dict[str, Split]:
     """The splits, with images in channels-last memory format, so that channels-last batches of all
     trials are views, not copies."""
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    for name in SPLITS:
-        tensors[f"{name}/images"] = tensors[f"{name}/images"].contiguous(
-            memory_format=torch.channels_last
-        )
+    tensors: dict[str, torch.Tensor | StoredRows] = {}
+    for name, array in arrays.items():
+        images = name.endswith("/images")
+        tensor = torch.from_numpy(array)
+        tensors[name] = tensor.contiguous(memory_format=torch.channels_last) if images else tensor
     return _as_splits(tensors, manifest, card)
 
 
 def _as_splits(
-    tensors: dict[str, torch.Tensor], manifest: dict[str, Any], card: DatasetCard
+    tensors: Mapping[str, torch.Tensor | StoredRows], manifest: dict[str, Any], card: DatasetCard
 ) -> dict[str, Split]:
     # Masks are stored as bytes. Images as labels are also bytes and stay so.
     masks = [
@@ -238,7 +273,8 @@ def _as_splits(
         for task in card.tasks
         if not has_values(task.kind)
     ]
-    tensors |= {name: tensors[name].long() for name in masks if tensors[name].dtype == torch.uint8}
+    bytes_ = [name for name in masks if tensors[name].dtype == torch.uint8]
+    tensors = {**tensors, **{name: _long(tensors[name]) for name in bytes_}}
     # Manifests of old stores have no members.
     members = manifest.get("members", {})
     return {
@@ -249,3 +285,9 @@ def _as_splits(
         )
         for name in SPLITS
     }
+
+
+def _long(labels: torch.Tensor | StoredRows) -> torch.Tensor | StoredRows:
+    if isinstance(labels, StoredRows):
+        return StoredRows(labels.column, whole=True)
+    return labels.long()

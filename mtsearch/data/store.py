@@ -16,15 +16,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import lmdb
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from mtsearch.config.errors import BadInput, Damaged
+from mtsearch.data.mapped import copy_bytes, mapped
 from mtsearch.data.remarks import Remarks
 from mtsearch.data.rows import FileRows
-from mtsearch.data.writing import RECORD, Writer, key
+from mtsearch.data.writing import Writer
 
 # Versions: 2 adds `manifest_sha256`
 SCHEMA = 2
@@ -184,30 +184,24 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
         )
 
 
-def read(path: Path, manifest: dict[str, Any], names: Collection[str] | None = None) -> Arrays:
-    """Read all arrays of a store or those with these `names`. Raises `Damaged`."""
+def read(
+    path: Path,
+    manifest: dict[str, Any],
+    names: Collection[str] | None = None,
+    verified: bool = False,
+) -> Arrays:
+    """Read all arrays of a store or those with these `names`, after `verify` unless the caller has
+    `verified` the store. Raises `Damaged`."""
     # Checked before LMDB maps the file: access beyond the end of a truncated map kills the process.
-    verify(path, manifest)
+    if not verified:
+        verify(path, manifest)
     arrays: Arrays = {}
-    try:
-        with (
-            lmdb.open(str(path), readonly=True, lock=False) as environment,
-            environment.begin(buffers=True) as transaction,
-        ):
-            for name, about in manifest["arrays"].items():
-                if names is not None and name not in names:
-                    continue
+    with mapped(path) as transaction:
+        for name, about in manifest["arrays"].items():
+            if names is None or name in names:
                 array = np.empty(about["shape"], np.dtype(about["dtype"]))
-                target = array.reshape(-1).view(np.uint8)
-                for start in range(0, array.nbytes, RECORD):
-                    target[start : start + RECORD] = np.frombuffer(
-                        transaction.get(key(name, start)) or b"", np.uint8
-                    )
+                copy_bytes(transaction, name, 0, array.reshape(-1).view(np.uint8))
                 arrays[name] = array
-    except (lmdb.Error, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Damaged(
-            f"The store {path} does not contain what its manifest lists ({error}); {_again(path)}"
-        ) from error
     return arrays
 
 

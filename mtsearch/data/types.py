@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.cards import DatasetCard, TaskCard
+from mtsearch.data.stored import StoredRows, concatenated
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a dataset, held whole in memory.
+    """One split of a dataset, in memory or in its store.
 
     Attributes:
-        images: uint8 (N, C, H, W), in any dense memory format.
+        images: uint8 (N, C, H, W), in any dense memory format, or the rows of a store.
         labels: by task. Classification: int64 (N,); segmentation: int64 (N, H, W); regression:
             float; the task's ``ignore`` value means "not labelled". Images as labels are uint8
             (N, C, H, W), always labelled; `Batches` returns them as floats in [0, 1].
@@ -27,8 +28,8 @@ class Split:
             empty for a dataset of one set.
     """
 
-    images: Tensor
-    labels: dict[str, Tensor]
+    images: Tensor | StoredRows
+    labels: dict[str, Tensor | StoredRows]
     members: tuple[int, ...] = ()
 
     def __len__(self) -> int:
@@ -47,8 +48,8 @@ class Split:
             for end, size in zip(ends, self.members, strict=True)
         ]
 
-        def heads(values: Tensor) -> Tensor:
-            return torch.cat([values[part] for part in parts])
+        def heads(values: Tensor | StoredRows) -> Tensor | StoredRows:
+            return concatenated([values[part] for part in parts])
 
         sizes = tuple(min(size, count) for size in self.members)
         return Split(
@@ -67,15 +68,26 @@ class Split:
             self.images[index], {name: values[index] for name, values in self.labels.items()}
         )
 
+    def complete(self, task: TaskCard, index: Tensor | None = None) -> bool:
+        """Whether all labels of the task are known, of all examples or of those at `index`."""
+        labels = self.labels[task.name]
+        if isinstance(labels, StoredRows):
+            known = labels.flags(task)[1]
+            return bool((known if index is None else known[index]).all())
+        if labels.dtype == torch.uint8:  # target images of a restoration
+            return True
+        part = labels if index is None else labels[index]
+        missing = torch.isnan(part) if part.is_floating_point() else part == task.ignore
+        return not bool(missing.any())
+
     def labelled(self, task: TaskCard) -> Tensor:
         """Which examples have a label of the task, bool (N,); one labelled pixel is enough."""
-        if self.labels[task.name].dtype == torch.uint8:
-            return torch.ones(len(self), dtype=torch.bool, device=self.labels[task.name].device)
-        labels = (
-            self.labels[task.name].flatten(1)
-            if self.labels[task.name].dim() > 1
-            else self.labels[task.name][:, None]
-        )
+        labels = self.labels[task.name]
+        if isinstance(labels, StoredRows):
+            return labels.flags(task)[0]
+        if labels.dtype == torch.uint8:
+            return torch.ones(len(self), dtype=torch.bool, device=labels.device)
+        labels = labels.flatten(1) if labels.dim() > 1 else labels[:, None]
         return (~torch.isnan(labels) if labels.is_floating_point() else labels != task.ignore).any(
             1
         )
@@ -84,7 +96,8 @@ class Split:
 @dataclass(frozen=True)
 class Dataset:
     """An open dataset. ``label`` describes the data actually used, for banners. ``mean`` and
-    ``std`` are per channel, of pixels in [0, 1]."""
+    ``std`` are per channel, of pixels in [0, 1]. ``workers`` processes read the batches of a split
+    that is in its store."""
 
     card: DatasetCard
     label: str
@@ -92,6 +105,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     checksum: str
+    workers: int = 0
 
 
 @dataclass(frozen=True)

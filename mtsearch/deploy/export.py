@@ -12,6 +12,7 @@ from torch import nn
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.data import Dataset
+from mtsearch.data.stored import in_memory
 from mtsearch.deploy.card import as_json, as_markdown, card_of
 from mtsearch.deploy.compact import compact
 from mtsearch.deploy.files import CARD, fingerprint, whole_folder
@@ -63,7 +64,7 @@ def export_model(
         need_onnx()
     shape = dataset.card.shape
     reference = Serving(copy.deepcopy(model).cpu().float(), dataset.mean, dataset.std).eval()
-    pixels = dataset.splits["val"].images[:IMAGES].float() / 255
+    pixels = in_memory(dataset.splits["val"].images[:IMAGES]).float() / 255
     with whole_folder(out) as folder:
         compacted = compact(reference, shape)
         precise = copy.deepcopy(reference).double()

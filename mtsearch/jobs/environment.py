@@ -98,10 +98,22 @@ def _data(
     }
     return (
         config.model_copy(
-            update={**place, "store": config.store.resolve() if config.store else None}
+            update={
+                **place,
+                "store": config.store.resolve() if config.store else None,
+                "workers": _workers(space),
+            }
         ),
         facts,
     )
+
+
+def _workers(space: Space) -> int:
+    """Processes that read batches for a trial: as given, or the cores of the trial's resources that
+    its own threads leave, at least 1."""
+    if space.config.data.workers is not None:
+        return space.config.data.workers
+    return max(1, int(space.config.resources.cpu) - space.trial().threads)
 
 
 def _version(name: str) -> str | None:

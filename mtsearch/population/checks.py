@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mtsearch.balancing.schedules import Stream
 from mtsearch.config.cards import DatasetCard
+from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.config.space import population_target
 from mtsearch.data import Dataset
@@ -36,6 +37,11 @@ def check_population(
         build: builds the network, as `build_model`; only the names and shapes of its parameters
             are used.
     """
+    if data.load == "stream":
+        raise BadInput(
+            "`data.load` should be auto or memory with `trial.population`, whose members hold the"
+            " dataset in memory. Found stream."
+        )
     settings = config.mto
     tasks = {task.name: task for task in card.tasks}
     target = tasks[population_target(settings.target, list(tasks), card.name)]

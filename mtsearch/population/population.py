@@ -65,6 +65,7 @@ class Population(CheckpointedTrial):
         world: World | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        data = data.model_copy(update={"load": "memory"})
         super().__init__(config, data, world, clock)
         self._tasks = build_tasks(config, data, self.dataset)
         check_length(config, self._tasks)

@@ -12,6 +12,7 @@ from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import Dataset, open_dataset, prepare, resolve
 from mtsearch.data.store import read_manifest, verify
+from mtsearch.data.stored import in_memory
 from mtsearch.data.summary import count_pixels, pixel_statistics
 from mtsearch.data.types import SPLITS, Split
 
@@ -60,7 +61,7 @@ class DatasetConformance:
         dataset = self.opened(tmp_path)
         for name, split in dataset.splits.items():
             for task in dataset.card.tasks:
-                labels = split.labels[task.name]
+                labels = in_memory(split.labels[task.name])
                 assert len(labels) == len(split), (
                     f"`{task.name}` of {name} has {len(labels)} labels for {len(split)} images"
                 )
@@ -114,7 +115,9 @@ class DatasetConformance:
 
     def test_card_statistics_match_the_training_images(self, tmp_path: Path) -> None:
         dataset = self.opened(tmp_path)
-        mean, std = pixel_statistics(count_pixels(dataset.splits["train"].images.numpy()))
+        mean, std = pixel_statistics(
+            count_pixels(in_memory(dataset.splits["train"].images).numpy())
+        )
         found = {"mean": mean, "std": std}
         for name, given in (("mean", dataset.mean), ("std", dataset.std)):
             far = max(abs(a - b) for a, b in zip(given, found[name], strict=True))
@@ -125,5 +128,5 @@ class DatasetConformance:
 
 def _image_hashes(split: Split) -> set[bytes]:
     """Return a hash of each image."""
-    images = split.images.contiguous().numpy()
+    images = in_memory(split.images).contiguous().numpy()
     return {hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images}

@@ -10,6 +10,7 @@ from mtsearch.config.base import Model
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Dataset, Split
+from mtsearch.data.stored import in_memory
 from mtsearch.population.task import Task
 from mtsearch.population.tasks import build_tasks
 from mtsearch.tasks import task_loss
@@ -134,7 +135,7 @@ class FormulationConformance:
             assert task.card.name == self.task.name, (
                 "tasks should have the name of the target, so that all networks have equal parts"
             )
-            labels = task.split.labels[task.label][index]
+            labels = in_memory(task.split.labels[task.label])[index]
             if task.remap is not None:
                 labels = task.remap[
                     torch.where(labels == task.card.ignore, len(task.remap) - 1, labels)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import has_values
+from mtsearch.data.stored import StoredRows, in_memory
 
 TASKS = (
     TaskCard(name="scene", outputs=4),
@@ -46,8 +47,9 @@ def targets(task: TaskCard, output: Tensor, seed: int = 2) -> Tensor:
     return torch.randint(0, task.outputs, (output.shape[0], *output.shape[2:]), generator=generator)
 
 
-def same(a: Tensor, b: Tensor) -> bool:
+def same(a: Tensor | StoredRows, b: Tensor | StoredRows) -> bool:
     """Return whether two tensors are bit-identical; NaN equals NaN."""
+    a, b = in_memory(a), in_memory(b)
     return a.shape == b.shape and bool(
         torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) and torch.equal(a.isnan(), b.isnan())
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import percentages
 from mtsearch.data import Dataset
+from mtsearch.data.stored import in_memory
 from mtsearch.tasks import unit_of_error
 
 
@@ -23,7 +24,9 @@ class ErrorUnits:
     def __init__(self, dataset: Dataset, tasks: Sequence[TaskCard]) -> None:
         self._tasks = tuple(tasks)
         labels = dataset.splits["val"].labels
-        self._units = {task.name: unit_of_error(task, labels[task.name]) for task in tasks}
+        self._units = {
+            task.name: unit_of_error(task, in_memory(labels[task.name])) for task in tasks
+        }
         self._plain = percentages(task.kind for task in dataset.card.tasks)
 
     def relative(self, task: str, error: float) -> float:

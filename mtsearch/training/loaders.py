@@ -4,7 +4,7 @@ batches for training, and ordered batches for evaluation."""
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ class ImagePools:
         """Return whether every image of a pool has all labels of the pool's tasks, including the
         labels of all pixels."""
         return all(
-            _complete(self._split.labels[self._tasks[k].name], self._tasks[k], index)
+            self._split.complete(self._tasks[k], index)
             for group in groups
             for members, index in self.of(group)
             for k in members
@@ -157,7 +157,7 @@ class GroupLoader:
             )
             for members, name in self._names.items()
         }
-        self._running: dict[Group, Iterator[Batch]] = {}
+        self._running: dict[Group, Generator[Batch, None, None]] = {}
 
     @property
     def passes(self) -> dict[Group, Stream]:
@@ -178,6 +178,12 @@ class GroupLoader:
 
     def start_epoch(self) -> None:
         """Start an epoch. The next batch of every pool is the first one of a new pass."""
+        self.close()
+
+    def close(self) -> None:
+        """End the passes that are under way, and with them their worker processes."""
+        for batches in self._running.values():
+            batches.close()
         self._running = {}
 
     def next_batches(self, group: Group) -> list[tuple[Group, Batch]]:
@@ -189,18 +195,20 @@ class GroupLoader:
             found.append((members, next(self._running[members])))
         return found
 
-    def _endless(self, members: Group) -> Iterator[Batch]:
+    def _endless(self, members: Group) -> Generator[Batch, None, None]:
         generator, index = self._generators[members], self._index[members]
         share, size = (self._world.rank, self._world.size), self._sizes[members]
+        # pools run at the same time and divide the worker processes among them
+        workers = self._batches.workers // len(self._index)
         if self._cached:
             first = []
-            for batch in self._batches.shuffled(generator, index, share, size):
+            for batch in self._batches.shuffled(generator, index, share, size, workers):
                 first.append(batch)
                 yield batch
             while True:
                 yield from first
         while True:
-            yield from self._batches.shuffled(generator, index, share, size)
+            yield from self._batches.shuffled(generator, index, share, size, workers)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of the generators, by the names of their tasks. Between epochs this is
@@ -214,14 +222,6 @@ class GroupLoader:
         """Continue from a state."""
         for members, generator in self._generators.items():
             generator.set_state(state[self._names[members]])
-
-
-def _complete(labels: Tensor, task: TaskCard, index: Tensor | None) -> bool:
-    if labels.dtype == torch.uint8:  # target images of a restoration
-        return True
-    part = labels if index is None else labels[index]
-    missing = torch.isnan(part) if part.is_floating_point() else part == task.ignore
-    return not bool(missing.any())
 
 
 def batch_size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mapping[str, int]) -> int:
@@ -269,6 +269,7 @@ def make_batches(
         device=device,
         memory_format=torch.channels_last,
         ignore={task.name: task.missing for task in dataset.card.tasks},
+        workers=dataset.workers,
     )
 
 

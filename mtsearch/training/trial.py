@@ -361,4 +361,7 @@ class Trial(CheckpointedTrial):
         process."""
         if self.config.compile:
             clear_compiled()
+        self._loader.close()
+        if self._teachers is not None:
+            self._teachers._loader.close()
         del self.model, self._trainer, self._teachers, self._selection

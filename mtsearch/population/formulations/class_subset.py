@@ -8,6 +8,7 @@ import torch
 
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
+from mtsearch.data.stored import in_memory
 from mtsearch.population.formulations.base import Formulation, need_classes
 from mtsearch.population.task import Task
 
@@ -29,7 +30,7 @@ class ClassSubset(Formulation):
         chosen = torch.randperm(total, generator=noise)[:count].sort().values
         remap = torch.full((total + 1,), task.card.ignore)
         remap[chosen] = torch.arange(count)
-        labels = task.split.labels[task.label]
+        labels = in_memory(task.split.labels[task.label])
         inside = torch.isin(labels, chosen)
         names = tuple(task.card.classes[c] for c in chosen.tolist()) if task.card.classes else ()
         found = replace(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.data import Split
+from mtsearch.data.stored import in_memory
 from mtsearch.population.formulations.base import Formulation, need_classes
 from mtsearch.population.task import Task
 
@@ -26,7 +27,7 @@ class MixupInClass(Formulation):
         need_classes(target, "mixup_in_class")
 
     def derive(self, task: Task, noise: torch.Generator) -> Task:
-        factor, labels = self.settings.factor, task.split.labels[task.label]
+        factor, labels = self.settings.factor, in_memory(task.split.labels[task.label])
         kept = task.train[
             torch.randperm(len(task.train), generator=noise)[: int(len(task.train) / factor)]
         ]
@@ -46,7 +47,10 @@ class MixupInClass(Formulation):
         one, two = torch.cat(firsts), torch.cat(seconds)
         share = torch.rand(len(one), 1, 1, 1, generator=noise)
         split = _with(
-            task.split, task.label, _mixed(task.split.images, one, two, share), labels[one]
+            task.split,
+            task.label,
+            _mixed(in_memory(task.split.images), one, two, share),
+            labels[one],
         )
         added = torch.arange(len(task.split), len(split))
         return replace(
@@ -70,5 +74,6 @@ def _mixed(images: Tensor, one: Tensor, two: Tensor, share: Tensor) -> Tensor:
 
 def _with(split: Split, label: str, images: Tensor, labels: Tensor) -> Split:
     return Split(
-        torch.cat([split.images, images]), {label: torch.cat([split.labels[label], labels])}
+        torch.cat([in_memory(split.images), images]),
+        {label: torch.cat([in_memory(split.labels[label]), labels])},
     )

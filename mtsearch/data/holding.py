@@ -1,0 +1,47 @@
+"""Whether a dataset is held in the memory of each process or read from its store."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtsearch.config.schema import DataConfig
+
+SHARE = 16  # a dataset is small if it takes less than this part of the memory
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+
+def machine_memory() -> int:
+    """Bytes of memory that processes here may use: of the machine, within the limit of its control
+    group."""
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    total = 1024 * int(next(line for line in text.splitlines() if "MemTotal" in line).split()[1])
+    try:
+        return min(total, int(_CGROUP.read_text(encoding="ascii")))
+    except (OSError, ValueError):  # no control groups, or no limit
+        return total
+
+
+def held_bytes(manifest: dict[str, Any]) -> int:
+    """Bytes of a dataset in memory, with classes of pixels as int64."""
+    total = 0
+    for name, about in manifest["arrays"].items():
+        dtype = np.dtype(about["dtype"])
+        masks = dtype == np.uint8 and "/labels/" in name and len(about["shape"]) == 3
+        total += math.prod(about["shape"]) * (8 if masks else dtype.itemsize)
+    return total
+
+
+def streams(data: DataConfig, manifest: dict[str, Any]) -> bool:
+    """Whether the images stay in the store: as `data.load` says, or if they take a sixteenth of
+    the memory of the machine or of its GPU."""
+    if data.load != "auto":
+        return data.load == "stream"
+    memory = machine_memory()
+    if torch.cuda.is_available():
+        memory = min(memory, torch.cuda.get_device_properties(0).total_memory)
+    return held_bytes(manifest) * SHARE > memory
