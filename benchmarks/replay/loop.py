@@ -22,6 +22,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 FULL = (5, 10, 20, 40)  # full trainings after which the hypervolume is measured
 METHODS: dict[str, dict[str, Any]] = {
     "curves+moasha": {"sampler": {"name": "curves"}, "scheduler": {"name": "moasha"}},
+    "curves": {"sampler": {"name": "curves"}},
     "random": {"sampler": {"name": "random"}},
     "tpe": {"sampler": {"name": "tpe"}},
     # Optuna's own loop, in which one random stream goes through the search

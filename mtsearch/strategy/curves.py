@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtsearch.config.schema import Constraint, Objective
-from mtsearch.pareto import constraint_excess
+from mtsearch.pareto import best_first, constraint_excess
 from mtsearch.strategy.journal import objective_values
 
 Floats = NDArray[np.float64]
+FIRST = 20  # trials that are observed in any case: they are not biased to good values
 
 
 @dataclass
@@ -84,9 +85,30 @@ class Curves:
             return None
         return [sign * value for sign, value in zip(self._signs, found, strict=True)] + excess
 
+    def _chosen(self, most: int) -> list[int]:
+        """The numbers of at most `most` trials."""
+        numbers = sorted(self.trials)
+        if len(numbers) <= most:
+            return numbers
+        first, others = numbers[:FIRST], numbers[FIRST:]
+        ended = [n for n in others if self.trials[n].reports or self.trials[n].final]
+        values = [[*_final(self.trials[n]), *self._latest(n)][0] for n in ended]
+        points = np.array(values)
+        k = len(self._objectives)
+        order = best_first(points[:, :k], ["min"] * k, np.maximum(points[:, k:], 0).sum(axis=1))
+        good = [ended[i] for i in order[: (most - FIRST) // 2]]
+        left = sorted(set(others) - set(good))[-(most - FIRST - len(good)) :]
+        return sorted([*first, *good, *left])
+
+    def _latest(self, number: int) -> list[list[float]]:
+        reports = self.trials[number].reports
+        return [reports[max(reports)]] if reports else []
+
     def observations(self, most: int) -> Observations:
-        """At most `most` observations, or one of each trial where these are more: its result or
-        last report, and its reports 1, 3, 9, ... The earliest ones are left out first.
+        """At most `most` observations: of each trial its result or last report, and its reports 1,
+        3, 9, ... The earliest of the latter are left out first. Where there are more trials,
+        `FIRST` are the first ones, half of the others the best ones (`best_first`), and the rest
+        the latest ones.
 
         A failed trial is a result with the worst value that any trial has had.
         """
@@ -94,7 +116,7 @@ class Curves:
         rows: list[tuple[int, float, list[float], bool]] = []
         every = [v for c in self.trials.values() for v in [*c.reports.values(), *_final(c)]]
         worst = np.max(every, axis=0).tolist() if every else None
-        for number in sorted(self.trials):
+        for number in self._chosen(most):
             curve = self.trials[number]
             last = max(curve.reports, default=0)
             kept = [r for r in _rungs(last) if r in curve.reports]

@@ -207,3 +207,14 @@ def test_observations_keep_last_reports():
     seen = curves.observations(40)
     assert len(seen.trials) == 40 and len(seen.last) == 30
     assert (seen.left[seen.last] == 0).all()
+
+
+def test_observations_of_many_trials_are_bounded():
+    curves = Curves(TWO)
+    for number in range(200):
+        curves.start(number, {"a": 0.1})
+        curves.report(number, {"report": 1, "e": abs(number - 90.0), "acc": 1.0})
+        curves.end(number, "done", {"report": 1, "e": abs(number - 90.0), "acc": 1.0})
+    numbers = set(curves.observations(60).numbers.tolist())
+    assert len(numbers) == 60
+    assert {*range(20), *range(81, 99), *range(180, 200)} <= numbers
