@@ -115,7 +115,7 @@ def open_dataset(data: DataConfig) -> Dataset:
             prepare(data)
         manifest = known[0] if known else store.read_manifest(resolved.store)
         if known is None and streams(data, manifest):
-            store.verify(resolved.store, manifest)
+            store.verify(resolved.store, manifest, again=False)
             return _dataset(resolved, data, manifest, _streamed(resolved, manifest))
         if known is None:
             arrays = store.read(resolved.store, manifest)
@@ -145,7 +145,7 @@ def open_labels(data: DataConfig) -> Dataset:
     }
     pictures = {name for name in pictures if np.dtype(about[name]["dtype"]) == np.uint8}
     if streams(data, manifest):
-        store.verify(resolved.store, manifest)
+        store.verify(resolved.store, manifest, again=False)
         sides = _streamed(resolved, manifest)
     else:
         names = [name for name in about if name not in pictures]

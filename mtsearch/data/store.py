@@ -24,6 +24,7 @@ from mtsearch.config.errors import BadInput, Damaged
 from mtsearch.data.mapped import copy_bytes, mapped
 from mtsearch.data.remarks import Remarks
 from mtsearch.data.rows import FileRows
+from mtsearch.data.stamps import is_verified, set_verified
 from mtsearch.data.writing import Writer
 
 # Versions: 2 adds `manifest_sha256`
@@ -168,9 +169,12 @@ def _check_arrays(path: Path, arrays: dict[str, Any]) -> None:
             raise ValueError(f"{name} is larger than the data file")
 
 
-def verify(path: Path, manifest: dict[str, Any]) -> None:
-    """Raise `Damaged` if a store's data differ from those that were built, byte by byte."""
+def verify(path: Path, manifest: dict[str, Any], *, again: bool = True) -> None:
+    """Raise `Damaged` if a store's data differ from those that were built, byte by byte. Without
+    `again`, a file that was verified on this node and has not changed since is not read."""
     file = path / DATA
+    if not again and is_verified(file, manifest["data_sha256"]):
+        return
     try:
         found = _file_hash(file)
     except OSError as error:
@@ -182,6 +186,7 @@ def verify(path: Path, manifest: dict[str, Any]) -> None:
             f"The store's data {file} are damaged: their checksum is not that of the manifest;"
             f" {_again(path)}"
         )
+    set_verified(file, found)
 
 
 def read(
@@ -194,7 +199,7 @@ def read(
     `verified` the store. Raises `Damaged`."""
     # Checked before LMDB maps the file: access beyond the end of a truncated map kills the process.
     if not verified:
-        verify(path, manifest)
+        verify(path, manifest, again=False)
     arrays: Arrays = {}
     with mapped(path) as transaction:
         for name, about in manifest["arrays"].items():
