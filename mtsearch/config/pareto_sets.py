@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mtsearch.config.base import MethodConfig
+from mtsearch.config.optimisation import Positive
 from mtsearch.config.registry import method
 
 
@@ -41,3 +42,13 @@ class WeightsLineConfig(ParetoSetConfig):
     2023)."""
 
     name: Literal["weights_line"] = "weights_line"
+
+
+@method("pareto_set", "low_rank", "mtsearch.training.low_rank:LowRank")
+class LowRankConfig(ParetoSetConfig):
+    """One set of weights and a low-rank change per task, added in the proportion of the preference
+    (PaLoRA, Dimitriadis et al. 2025)."""
+
+    name: Literal["low_rank"] = "low_rank"
+    rank: int = Field(4, gt=0, description="of the change of a weight matrix")
+    scale: Positive = Field(1.0, description="of the changes, divided by the rank")

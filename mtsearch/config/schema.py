@@ -67,7 +67,7 @@ from mtsearch.config.observers import (
     TensorBoardObserverConfig,
     WandbObserverConfig,
 )
-from mtsearch.config.pareto_sets import WeightsLineConfig
+from mtsearch.config.pareto_sets import LowRankConfig, WeightsLineConfig
 from mtsearch.config.population import MTOConfig
 from mtsearch.config.search import Sampler, Search
 from mtsearch.config.sparsity import (
@@ -152,6 +152,7 @@ __all__ = [
     "KFoldFormulationConfig",
     "LinearConfig",
     "LossFormulationConfig",
+    "LowRankConfig",
     "MDMTNConfig",
     "MGDAConfig",
     "MLflowObserverConfig",

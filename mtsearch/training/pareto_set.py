@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,18 @@ from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.config.checkpoint_owner import CheckpointOwner
 from mtsearch.config.pareto_sets import ParetoSetConfig
 from mtsearch.config.preferences import check_preference, simplex_grid
+from mtsearch.config.registry import implementation_of
 from mtsearch.models import MultiTaskModel, model_macs
 from mtsearch.sparsity import measures
 from mtsearch.training.batch_statistics import measure_statistics_, statistics_batches
 from mtsearch.training.building import build_network
 from mtsearch.training.checkpointed import check_finite
+from mtsearch.training.network_set import NetworkSet
 from mtsearch.training.preference_stream import PreferenceStream
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.set_steps import TrainedSet
 from mtsearch.training.state import save_state, to_device
 from mtsearch.training.trial import Trial
-from mtsearch.training.weights_line import WeightsLine
 
 _SEED_STEP = 0x9E3779B1  # between the seeds of the vertices, modulo 2^32
 
@@ -72,10 +73,15 @@ class ParetoSetTrial(Trial):
             with fork_rng(with_seed[k].seed):
                 return build_network(with_seed[k], self.dataset, self.device, self.world)
 
-        weights = WeightsLine(build, len(self.tasks))
+        with fork_rng(self.config.seed):
+            weights = self._new_set(build)
         stream = PreferenceStream(self._settings.draw, len(self.tasks), self.config.seed)
         self._pareto_set = TrainedSet(weights, stream, self._balance)
         return weights.network
+
+    def _new_set(self, build: Callable[[int], MultiTaskModel]) -> NetworkSet:
+        made: NetworkSet = implementation_of(self._settings)(self._settings, build, len(self.tasks))
+        return made
 
     @property
     def _settings(self) -> ParetoSetConfig:
@@ -89,10 +95,10 @@ class ParetoSetTrial(Trial):
     # ------------------------------------------------------------ networks
 
     def _represented(self, weights: nn.Module) -> MultiTaskModel:
-        assert isinstance(weights, WeightsLine)
+        assert isinstance(weights, NetworkSet)
         return self._network(weights, [1 / len(self.tasks)] * len(self.tasks))
 
-    def _network(self, weights: WeightsLine, preference: Sequence[float]) -> MultiTaskModel:
+    def _network(self, weights: NetworkSet, preference: Sequence[float]) -> MultiTaskModel:
         """Return the plain network of a preference with its batch statistics."""
         model = self._uninitialised_model()
         model.load_state_dict(weights.state_at(preference))
@@ -103,8 +109,9 @@ class ParetoSetTrial(Trial):
         measure_statistics_(model, parts, self.device, self._autocast)
         return model
 
-    def _selected_weights(self) -> WeightsLine:
-        weights = WeightsLine(lambda _: self._uninitialised_model(), len(self.tasks))
+    def _selected_weights(self) -> NetworkSet:
+        with fork_rng():
+            weights = self._new_set(lambda _: self._uninitialised_model())
         weights.load_state_dict(to_device(self._selection.best()["model"], self.device))
         return weights
 
@@ -145,7 +152,7 @@ class ParetoSetTrial(Trial):
         for values in simplex_grid(len(names), self._settings.points):
             yield self._point(weights, dict(zip(names, values, strict=True)))
 
-    def _point(self, weights: WeightsLine, preference: dict[str, float]) -> Point:
+    def _point(self, weights: NetworkSet, preference: dict[str, float]) -> Point:
         network = self._network(weights, list(preference.values()))
         metrics = self._metrics(network)
         check_finite(metrics, f"at preference {preference}")
@@ -182,15 +189,15 @@ class ParetoSetTrial(Trial):
 
     def _live_state(self) -> dict[str, Any]:
         assert self._pareto_set is not None
-        vertices = self._pareto_set.weights.vertices.state_dict()
-        return {**super()._live_state(), "vertices": vertices}
+        trained = self._pareto_set.weights.trained.state_dict()
+        return {**super()._live_state(), "trained": trained}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         if state["live"] is not None:
             assert self._pareto_set is not None
-            vertices = to_device(state["live"]["vertices"], self.device)
-            self._pareto_set.weights.vertices.load_state_dict(vertices)
+            trained = to_device(state["live"]["trained"], self.device)
+            self._pareto_set.weights.trained.load_state_dict(trained)
 
     def close(self) -> None:
         super().close()

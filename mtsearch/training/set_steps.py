@@ -11,9 +11,9 @@ from torch import Tensor
 from mtsearch.balancing import Balancing
 from mtsearch.balancing.schedules import Group
 from mtsearch.training.loaders import Batch
+from mtsearch.training.network_set import NetworkSet
 from mtsearch.training.preference_stream import PreferenceStream
 from mtsearch.training.steps import Stepper
-from mtsearch.training.weights_line import WeightsLine
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TrainedSet:
         balance: preference (K,) -> the balancing method with it.
     """
 
-    weights: WeightsLine
+    weights: NetworkSet
     stream: PreferenceStream
     balance: Callable[[Sequence[float]], Balancing]
 

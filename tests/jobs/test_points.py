@@ -87,7 +87,14 @@ class Killed(BaseException):
     """What ends the process, here without one."""
 
 
-@pytest.mark.parametrize("after", ["report", "end", "test"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param("report", marks=pytest.mark.slow),
+        "end",
+        pytest.param("test", marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted_training_gives_the_same_rows(run, after, tmp_path, monkeypatch):
     append, count = EventLog.append, []
 

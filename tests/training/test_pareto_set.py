@@ -50,6 +50,11 @@ CASES = {
     },
     "gradients": {"balancing": {"name": "upgrad", "level": "feature"}, "architecture": "mtan"},
     "statistics": {"architecture": {"name": "hps", "norm": "task_statistics"}},
+    "low_rank": {
+        "pareto_set": {"name": "low_rank", "points": 3, "rank": 2},
+        "lr_multipliers": {"trunk": 0.1},
+        "ema": 0.9,
+    },
     "even": {
         "balancing": "smooth_chebyshev",
         "precision": "bfloat16",
@@ -58,7 +63,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+FAST = ("linear", "average", "low_rank")  # the others are slow tests
+NAMES = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in CASES]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_restored_set_continues_bit_identically(name, tmp_path):
     whole, reports = trained(CASES[name])
     trial = ParetoSetTrial(config(**CASES[name]), DATA)

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 
+from mtsearch.config.pareto_sets import WeightsLineConfig
 from mtsearch.training.preference_stream import PreferenceStream
 from mtsearch.training.weights_line import WeightsLine
+
+SETTINGS = WeightsLineConfig()
 
 
 def network(seed):
@@ -26,7 +29,7 @@ def weights(count):
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_vertex_is_the_plain_network(count):
-    line, x = WeightsLine(network, count), torch.randn(5, 3).double()
+    line, x = WeightsLine(SETTINGS, network, count), torch.randn(5, 3).double()
     for k in range(count):
         line.set_([float(i == k) for i in range(count)])
         assert torch.equal(line.network.eval()(x), network(k).eval()(x))
@@ -34,7 +37,7 @@ def test_vertex_is_the_plain_network(count):
 
 @given(preference=st.one_of(weights(2), weights(3)))
 def test_weights_are_convex_combinations(preference):
-    line = WeightsLine(network, len(preference))
+    line = WeightsLine(SETTINGS, network, len(preference))
     found = line.state_at(preference)
     for name, value in network(0).named_parameters():
         own = torch.stack(
@@ -50,7 +53,7 @@ def test_weights_are_convex_combinations(preference):
 
 @pytest.mark.parametrize("preference", [[0.3, 0.7], [0.2, 0.5, 0.3], [0.0, 1.0]])
 def test_gradient_equals_functional_call(preference):
-    line, x = WeightsLine(network, len(preference)), torch.randn(6, 3).double()
+    line, x = WeightsLine(SETTINGS, network, len(preference)), torch.randn(6, 3).double()
     line.set_(preference)
     line.network.train()(x).square().sum().backward()
     line.backward_(preference)
@@ -65,7 +68,7 @@ def test_gradient_equals_functional_call(preference):
         for name in vertices[0]
     }
     functional_call(plain, combined, (x,)).square().sum().backward()
-    for ours, theirs in zip(line._vertices(), vertices, strict=True):
+    for ours, theirs in zip(line.vertices(), vertices, strict=True):
         for mine, other in zip(ours, theirs.values(), strict=True):
             assert torch.allclose(mine.grad, other.grad, atol=1e-12)
     assert all(p.grad is None for p in line.network.parameters())
@@ -77,7 +80,7 @@ def test_parameters_that_modules_share_stay_shared():
         layer = nn.Linear(2, 2)
         return nn.Sequential(layer, layer)
 
-    line = WeightsLine(shared, 2)
+    line = WeightsLine(SETTINGS, shared, 2)
     state = line.state_at([0.25, 0.75])
     assert torch.equal(state["0.weight"], state["1.weight"])
     model = copy.deepcopy(line.network)
