@@ -1,5 +1,5 @@
-"""Conformance suites for architectures, backbones, balancing methods, task kinds, datasets and
-formulations. A test class inherits a suite and sets its attributes:
+"""Conformance suites for architectures, backbones, balancing methods, task kinds, datasets,
+formulations and schedulers. A test class inherits a suite and sets its attributes:
 
     from mtsearch.testing import ArchitectureConformance
 
@@ -15,6 +15,7 @@ from mtsearch.testing.balancing import BalancingConformance
 from mtsearch.testing.datasets import DatasetConformance
 from mtsearch.testing.formulations import FormulationConformance
 from mtsearch.testing.samples import TASKS
+from mtsearch.testing.schedulers import SchedulerConformance
 from mtsearch.testing.tasks import TaskKindConformance
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "BalancingConformance",
     "DatasetConformance",
     "FormulationConformance",
+    "SchedulerConformance",
     "TaskKindConformance",
 ]
