@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import mtsearch
@@ -34,6 +36,7 @@ def environment_of(space: Space, only: str | None = None) -> tuple[DataConfig, d
     data, facts = _data(space, only)
     return data, {
         "mtsearch": mtsearch.__version__,
+        "commit": _commit(),
         "python": platform.python_version(),
         **{name: _version(name) for name in _PACKAGES},
         "machine": platform.machine(),
@@ -114,6 +117,28 @@ def _workers(space: Space) -> int:
     if space.config.data.workers is not None:
         return space.config.data.workers
     return max(1, int(space.config.resources.cpu) - space.trial().threads)
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package is imported from, with `+` where files were
+    changed; None where it is installed."""
+    root = Path(mtsearch.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20
+            )
+            for words in (
+                ("rev-parse", "--short=12", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no"),
+            )
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = head.stdout.strip()
+    return f"{found}{'+' if changed.stdout.strip() else ''}" if found else None
 
 
 def _version(name: str) -> str | None:

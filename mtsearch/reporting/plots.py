@@ -15,9 +15,10 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mtsearch.config.files import replacing
 from mtsearch.config.schema import Objective
+from mtsearch.pareto.attainment import attainment_surface, seed_sets
 from mtsearch.pareto.columns import Row, label
 from mtsearch.pareto.constraints import Floats
-from mtsearch.pareto.dominance import non_dominated, objective_values
+from mtsearch.pareto.dominance import non_dominated, objective_values, to_minimise
 from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting import palette
 
@@ -136,13 +137,15 @@ def _pair(axes: Axes, result: SearchResult, x: Objective, y: Objective) -> None:
     if len(front):
         two = len(result.objectives) == 2
         edge = front[non_dominated(front, [o.goal for o in pair])]
-        _staircase(
-            axes,
-            edge,
-            pair,
-            linestyle="-" if two else ":",
-            name="" if two else "best of these two objectives",
-        )
+        bands = _attainment(axes, result, pair)
+        if not bands:
+            _staircase(
+                axes,
+                edge,
+                pair,
+                linestyle="-" if two else ":",
+                name="" if two else "best of these two objectives",
+            )
         _marks(
             axes,
             front,
@@ -177,6 +180,45 @@ def _pair(axes: Axes, result: SearchResult, x: Objective, y: Objective) -> None:
 
 def _marks(axes: Axes, points: Floats, **style: Any) -> None:
     axes.scatter(points[:, 0], points[:, 1], **style)
+
+
+def _attainment(axes: Axes, result: SearchResult, pair: Sequence[Objective]) -> bool:
+    """What the front attains with half of the seeds as a line, and the band from what it attains
+    with all of them to what it attains with one. Returns whether there are several seeds."""
+    groups = [result.members.get(str(row["trial"]), [row]) for row in result.front_rows]
+    sets = seed_sets(groups, pair)
+    if len(sets) < 2:
+        return False
+    goals = [o.goal for o in pair]
+    best, middle, worst = (
+        to_minimise(attainment_surface(sets, goals, count), goals)
+        for count in (1, -(-len(sets) // 2), len(sets))
+    )
+    signs = to_minimise([[1.0, 1.0]], goals)[0]
+    corners = np.vstack([best, worst])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    end = high + 10 * np.where(high > low, high - low, 1.0)  # beyond the axes
+    x = np.unique(np.append(corners[:, 0], end[0]))
+    x = np.repeat(x, 2)[1:]  # each corner twice: before and after the step
+    lower, upper = (np.minimum(_height(s, x[::2]), end[1]) for s in (best, worst))
+    axes.fill_between(
+        signs[0] * x,
+        signs[1] * np.repeat(lower, 2)[:-1],
+        signs[1] * np.repeat(upper, 2)[:-1],
+        color=palette.FRONT,
+        alpha=0.15,
+        linewidth=0,
+        label=f"attained by 1 to all of {len(sets)} seeds",
+        zorder=1,
+    )
+    _staircase(axes, middle * signs, pair, "-", "attained by half of the seeds")
+    return True
+
+
+def _height(surface: Floats, x: Floats) -> Floats:
+    """The second coordinate of a surface of minimised points at each x; infinite to its left."""
+    inside = surface[None, :, 0] <= x[:, None]
+    return np.asarray(np.where(inside, surface[None, :, 1], np.inf).min(axis=1))
 
 
 def _staircase(

@@ -18,6 +18,7 @@ from mtsearch.reporting.notes import result_notes
 from mtsearch.reporting.plots import write_front
 from mtsearch.reporting.table_columns import MAX_SETTINGS
 from mtsearch.reporting.tables import write_csv
+from mtsearch.reporting.verdict import verdict
 
 
 def write_reference(
@@ -59,13 +60,14 @@ def page(
         if environment.get(name)
     )
     parts = [
-        f"# {config.name}: a reference result",
+        f"# {config.name}: a reference result\n\n**{escape(verdict(result))}**\n",
         escape(printable(config.description, lines=True)),
         f"```bash\n{command}\n```",
         f"- Data: {environment.get('dataset')}.",
         (
             f"- Machine: {environment.get('cores')} cores ({environment.get('machine')}),"
-            f" {format_value(_total(result))} s of training; {versions}."
+            f" {format_value(_total(result))} s of training; {versions}"
+            f"{f', commit {commit}' if (commit := environment.get('commit')) else ''}."
         ),
         *(f"- {escape(note)}" for note in result_notes(result) if not note.startswith("Data:")),
         "\n![front](front.png)\n\n## Front and controls\n",
@@ -95,7 +97,8 @@ def _total(result: SearchResult) -> float:
         round(
             sum(
                 number(row, "cost/seconds")
-                for row in result.rows
+                for group in result.members.values()
+                for row in group
                 if number(row, "cost/seconds") > 0
             )
         )
