@@ -35,7 +35,7 @@ CONFIGURATIONS: dict[str, tuple[str, ...]] = {
 
 
 def reports(checkout: Path, words: tuple[str, ...]) -> list[dict[str, object]]:
-    """All reports and test metrics of one training, without times."""
+    """All reports of one training, without times."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
@@ -49,7 +49,7 @@ def reports(checkout: Path, words: tuple[str, ...]) -> list[dict[str, object]]:
             raise SystemExit(f"{checkout}: {' '.join(words)} failed: {done.stderr[-2000:]}")
         (path,) = Path(folder).rglob("events.jsonl")
         events = [json.loads(line) for line in path.read_text().splitlines()]
-    metrics = [event["metrics"] for event in events if event["event"] in ("report", "test")]
+    metrics = [event["metrics"] for event in events if event["event"] == "report"]
     return [{k: v for k, v in found.items() if k != "cost/seconds"} for found in metrics]
 
 

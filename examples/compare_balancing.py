@@ -26,6 +26,7 @@ for method in METHODS:
                 "trial.preference": {"image": 0.5, "digit": 0.5},
                 "trial.seed": seed,
             },
+            test=True,
             progress=False,
         )
         for task, values in errors.items():

@@ -136,6 +136,7 @@ def train_one(
     control: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     profile: str | None = None,
+    test: bool = False,
     progress: bool = True,
 ) -> Run:
     """Train one configuration of a space in this process, without Ray.
@@ -145,6 +146,7 @@ def train_one(
         control: the name of one of the space's controls; None trains the space's defaults.
         overrides: as for `load_space`.
         profile: as for `load_space`.
+        test: whether the test split is read once, at the end.
         progress: whether reports are printed.
 
     Returns:
@@ -166,6 +168,7 @@ def train_one(
         name=str(space),
         profile=profile,
         overrides=pairs,
+        test=test,
         console=_console(progress),
         created=made.append,
     )

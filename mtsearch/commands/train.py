@@ -11,15 +11,17 @@ from mtsearch.config.overrides import split_pairs
 from mtsearch.config.plugins import parse_plugins
 from mtsearch.config.reading import load_training
 
-USAGE = """mtsearch train space=NAME|PATH [control=NAME] [profile=NAME] [key=value ...]
-mtsearch train resume=RUN [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]
+USAGE = """mtsearch train space=NAME|PATH [control=NAME] [profile=NAME] [test=true] [key=value ...]
+mtsearch train resume=RUN [test=true] [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]
     continue after Ctrl-C or a crash
 
 Trains one configuration: the space's defaults, or one of its controls, with your changes, such as
   trial.architecture=mdmtn  trial.optimizer.lr=0.001  data.root=DIR
   'trial.preference={image: 0.7, digit: 0.3}'
 and writes a run directory with its checkpoint. `mtsearch export run=RUN pick=trial:0000` exports it
-(a control by its name: pick=trial:stl). The last line is the run directory, `run: PATH`.
+(a control by its name: pick=trial:stl). With test=true the test split is read once, at the end,
+also of a run that has ended (resume=RUN test=true); without it nothing can be chosen by test
+figures. The last line is the run directory, `run: PATH`.
 
 `mtsearch run space=NAME --cfg` shows every key; those of search, workers, resources and monitor
 have no effect here. Of a key that is given several times the last value counts. trial.threads=N
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(words: list[str]) -> int:
-    own, overrides = split_pairs(words, ("space", "profile", "control", "resume"))
+    own, overrides = split_pairs(words, ("space", "profile", "control", "resume", "test"))
     if "resume" in own:
         return _resume(own, overrides)
     if "space" not in own:
@@ -53,7 +55,20 @@ def _train(words: list[str]) -> int:
 
     from mtsearch.jobs.single import train
 
-    return train(space, name=own["space"], profile=own.get("profile"), overrides=overrides)
+    return train(
+        space,
+        name=own["space"],
+        profile=own.get("profile"),
+        overrides=overrides,
+        test=_test(own),
+    )
+
+
+def _test(own: dict[str, str]) -> bool:
+    value = own.get("test", "false")
+    if value not in ("true", "false"):
+        raise BadInput(f"`test` should be true or false. Found `{value}`.")
+    return value == "true"
 
 
 def _resume(own: dict[str, str], overrides: list[str]) -> int:
@@ -61,7 +76,7 @@ def _resume(own: dict[str, str], overrides: list[str]) -> int:
     from mtsearch.runs.directory import PLACES
 
     for key in [
-        *(key for key in own if key != "resume"),
+        *(key for key in own if key not in ("resume", "test")),
         *(pair.partition("=")[0] for pair in overrides),
     ]:
         if key not in PLACES:
@@ -73,6 +88,7 @@ def _resume(own: dict[str, str], overrides: list[str]) -> int:
     return resume(
         own["resume"],
         {key: parse_plugins(value) if key == "plugins" else value for key, value in places.items()},
+        test=_test(own),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from mtsearch.config.dimensions import KINDS
 from mtsearch.config.registry import methods, tag_of
-from mtsearch.config.schema import SpaceConfig, TrialConfig
+from mtsearch.config.schema import ControlSearch, SpaceConfig, TrialConfig
 
 Schema = dict[str, Any]
 
@@ -56,11 +56,20 @@ def space_schema() -> Schema:
     builder = _Builder()
     builder.add(TrialConfig, searched=True)
     builder.add(SpaceConfig, searched=False)
+    builder.add(ControlSearch, searched=False)
     space = builder.definitions["SpaceConfig"]["properties"]
     trial = {"$ref": "#/$defs/TrialConfig"}
     nothing = {"type": "null"}
     space["trial"] = trial
-    space["controls"] = _mapping({"anyOf": [trial, nothing]})
+    control = builder.definitions["TrialConfig"]
+    builder.definitions["Control"] = {
+        **control,
+        "properties": {
+            **control["properties"],
+            "search": {"anyOf": [{"$ref": "#/$defs/ControlSearch"}, nothing]},
+        },
+    }
+    space["controls"] = _mapping({"anyOf": [{"$ref": "#/$defs/Control"}, nothing]})
     space["profiles"] = _mapping({"anyOf": [{"$ref": "#/$defs/SpaceConfig"}, nothing]})
     space["plugins"] = _one_or_more({"type": "string"})
     space["monitor"] = {"anyOf": [builder.method("observer", False), space["monitor"]]}

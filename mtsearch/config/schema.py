@@ -69,7 +69,7 @@ from mtsearch.config.observers import (
 )
 from mtsearch.config.pareto_sets import LowRankConfig, WeightsLineConfig
 from mtsearch.config.population import MTOConfig
-from mtsearch.config.search import Sampler, Search
+from mtsearch.config.search import ControlSearch, Sampler, Search
 from mtsearch.config.sparsity import (
     CoefficientSparsityConfig,
     NoSparsityConfig,
@@ -128,6 +128,7 @@ __all__ = [
     "CoinConfig",
     "ConFIGConfig",
     "Constraint",
+    "ControlSearch",
     "DBMTLConfig",
     "DWAConfig",
     "DataConfig",

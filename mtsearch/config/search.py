@@ -112,3 +112,19 @@ class Search(Model):
                 f"with `sampler = {self.sampler.name}` does not use `prior`. Set `sampler = curves`"
             )
         return self
+
+
+class ControlSearch(Model):
+    """The search of a control: as many configurations as `trials`, of which the best is the
+    control. The first has the control's own settings, the others draw the settings in `over`."""
+
+    trials: int = Field(
+        8, gt=1, le=1000, description="configurations, the control's own among them"
+    )
+    over: tuple[str, ...] = Field(
+        min_length=1,
+        description=(
+            "settings that are drawn, such as optimizer.lr; each is a search dimension of the trial"
+            " or of the control"
+        ),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from mtsearch.config.balancing import equal, takes_preference
 from mtsearch.config.cards import DatasetCard
+from mtsearch.config.control_search import node_at, searched_tree, variants_of
 from mtsearch.config.dimensions import (
     Dimension,
     Suggest,
@@ -24,7 +25,7 @@ from mtsearch.config.metrics import metric_of, metrics_of
 from mtsearch.config.plugins import absolute_plugins, load_plugins
 from mtsearch.config.preferences import check_preference
 from mtsearch.config.registry import methods, tag_of
-from mtsearch.config.schema import SpaceConfig, TrialConfig
+from mtsearch.config.schema import ControlSearch, SpaceConfig, TrialConfig
 from mtsearch.config.secrets import refuse_secrets
 from mtsearch.config.validation import validate_tree
 from mtsearch.config.yaml_text import dump_yaml, parse_yaml
@@ -84,6 +85,7 @@ class Space:
         dimensions: the search dimensions below `trial`.
         defaults: the tree of `trial` with each dimension at its default.
         controls: the trees of the fixed configurations that are trained beside the search.
+        control_searches: the searches of controls that have one.
     """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
@@ -107,6 +109,8 @@ class Space:
         self.defaults: dict[str, Any] = resolve(self.tree, "trial", default_of)
         self._check_values()
         self.controls: dict[str, dict[str, Any]] = {}
+        self.control_searches: dict[str, ControlSearch] = {}
+        self._control_trees: dict[str, dict[str, Any]] = {}
         for name in self.config.controls:
             try:
                 self.controls[name] = self._control(name)
@@ -241,19 +245,41 @@ class Space:
         for key in self.raw:
             if key != "trial":
                 for dimension in dimensions_of({key: self.raw[key]}, ""):
+                    if self._searched_in_control(dimension.path):
+                        continue
                     raise BadInput(
                         f"`{dimension.path}` cannot be searched: only keys below `trial` can. Give"
                         " it one value."
                     )
 
+    def _searched_in_control(self, path: str) -> bool:
+        """Whether a key path is named by `search.over` of its control."""
+        first, _, rest = path.partition(".")
+        name, _, key = rest.partition(".")
+        over = node_at(self.raw, f"{first}.{name}.search.over") if first == "controls" else None
+        return isinstance(over, list | tuple) and key in over
+
     def _control(self, name: str) -> dict[str, Any]:
-        changes = self.config.controls[name]
+        changes = dict(self.config.controls[name])
+        search = changes.pop("search", None)
         # a preference is given as a whole: its weights are not merged
         base = {**self.defaults, "preference": None} if "preference" in changes else self.defaults
         where = f"controls.{name}"
         tree: dict[str, Any] = resolve(merge(base, changes, where), where, default_of)
         self.trial(tree, where)
+        if search is not None:
+            found = validate_tree(ControlSearch, _mapping(search), f"{where}.search")
+            self.control_searches[name] = found
+            self._control_trees[name] = searched_tree(tree, (changes, self.tree), found, where)
+            for drawn, note in variants_of(self._control_trees[name], where):
+                self.trial(drawn, where, note)
         return tree
+
+    def sample_control(self, name: str, suggest: Suggest) -> dict[str, Any]:
+        """One configuration of a searched control."""
+        where = f"controls.{name}"
+        tree = resolve(self._control_trees[name], where, lambda dimension: dimension.draw(suggest))
+        return dict(tree)
 
     def _check_values(self) -> None:
         """Validate the defaults, then every option of every choice and both bounds of every range,
@@ -309,6 +335,11 @@ def population_target(
             f" {found}."
         )
     return str(target)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """A mapping as it is; anything else as one that validation refuses."""
+    return dict(value) if isinstance(value, Mapping) else {"search": value}
 
 
 def _objective(entry: Any) -> Any:

@@ -17,6 +17,7 @@ from mtsearch.models import build_model, model_macs
 from mtsearch.population import total_epochs_of
 from mtsearch.runs.commands import text
 from mtsearch.runs.opening import check_results, create_run
+from mtsearch.strategy.controls import control_trials
 from mtsearch.strategy.study import Study
 
 SHOWN = 3  # configurations
@@ -42,7 +43,9 @@ def dry_run(space: Space) -> str:
         first = [study.ask() for _ in range(min(SHOWN, count))]
     images = len(dataset.splits["train"].images)
     epochs = count * total_epochs_of(space.trial(), images)
-    epochs += sum(total_epochs_of(space.trial(tree), images) for tree in space.controls.values())
+    controls = control_trials(space).values()
+    epochs += sum(total_epochs_of(space.trial(trial.config), images) for trial in controls)
+    epochs *= space.config.search.repeats
     macs = [_macs(space.trial(trial.config), dataset) for trial in first]
     lines = [
         f"data     {environment['dataset']}",

@@ -36,6 +36,7 @@ from mtsearch.runs.directory import PLACES, refuse_fixed
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.object_store import is_url
 from mtsearch.runs.opening import check_results, create_run, open_run
+from mtsearch.strategy.controls import control_trials
 from mtsearch.strategy.manager import TrialManager
 
 STARTING = "starting Ray ..."
@@ -220,7 +221,7 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
     config = manager.space.config
     finished, controls = (
         len(manager.state.trials) - len(manager.state.running),
-        len(manager.space.controls),
+        len(control_trials(manager.space)),
     )
     lines = [
         f"space      {config.name}: {', '.join(o.metric for o in config.objectives)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mtsearch.config.dimensions import bounds
 from mtsearch.config.space import Space
 
 
@@ -15,6 +16,7 @@ def remarks(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) ->
         _oversubscribed(space, at_once, nodes),
         _idle_scheduler(space),
         _relative_size(space),
+        _no_population(space),
     )
     return [f"remark     {text}" for text in found if text is not None]
 
@@ -28,6 +30,20 @@ def _oversubscribed(space: Space, at_once: int, nodes: Sequence[Mapping[str, flo
     fits = any(float(node.get("CPU", 0)) >= threads for node in nodes)
     advice = f"`resources.cpu={threads}` prevents it" if fits else "lower `trial.threads`"
     return f"{total} threads of concurrent trials share {cores:g} cores; {advice}"
+
+
+def _no_population(space: Space) -> str | None:
+    alone = [
+        dimension.path
+        for dimension in space.dimensions
+        if dimension.path.endswith("population.group_size") and 1 in bounds(dimension)
+    ]
+    if not alone:
+        return None
+    return (
+        f"`{alone[0]}` may be 1: such a population transfers nothing and consists of independent"
+        " trainings; make it a control instead"
+    )
 
 
 def _idle_scheduler(space: Space) -> str | None:

@@ -31,10 +31,12 @@ def train(
     name: str,
     profile: str | None = None,
     overrides: Sequence[str] = (),
+    test: bool = False,
     console: Console | None = None,
     created: Callable[[DrivenRun], object] = lambda run: None,
 ) -> int:
-    """Train one configuration, a space's only control or else its defaults, in a new run.
+    """Train one configuration, a space's only control or else its defaults, in a new run; with
+    `test` read the test split at the end.
 
     Returns:
         The exit code.
@@ -55,10 +57,15 @@ def train(
     )
     created(run)
     with run:
-        return _drive(run, space, data, console or OutputConsole())
+        return _drive(run, space, data, console or OutputConsole(), test)
 
 
-def resume(path: str | Path, places: Mapping[str, Any], console: Console | None = None) -> int:
+def resume(
+    path: str | Path,
+    places: Mapping[str, Any],
+    console: Console | None = None,
+    test: bool = False,
+) -> int:
     """Continue a single training from the state after its last report, with the same results as
     without the interruption.
 
@@ -66,6 +73,7 @@ def resume(path: str | Path, places: Mapping[str, Any], console: Console | None 
         path: folder or URL of the run.
         places: `data.root`, `data.store` and `plugins`, if they have moved since the run.
         console: receives the lines.
+        test: whether the test split is read at the end, also of a training that has ended.
 
     Returns:
         The exit code.
@@ -94,6 +102,7 @@ def resume(path: str | Path, places: Mapping[str, Any], console: Console | None 
             space,
             concrete_data(space, run.environment, _config_path(space)),
             console or OutputConsole(),
+            test,
         )
 
 
@@ -124,14 +133,14 @@ def _check_device(space: Space) -> None:
         )
 
 
-def _drive(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> int:
-    """Train and test what is missing, and write the tables. Returns the exit code."""
+def _drive(run: DrivenRun, space: Space, data: DataConfig, console: Console, test: bool) -> int:
+    """Train and, with `test`, test what is missing, and write the tables. Returns the exit code."""
     run.prune_checkpoints([_name(space)], [_name(space)])
     say(console, f"data  {run.environment['dataset']}\nrun   {run.location}")
     interrupted, reason = False, None
     try:
         with raise_on_interrupt():
-            reason = _work(run, space, data, console)
+            reason = _work(run, space, data, console, test)
     except KeyboardInterrupt:
         interrupted = True
     except Halt as error:
@@ -139,12 +148,14 @@ def _drive(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> 
     return conclude(run, space, console, interrupted=interrupted, failure=reason)
 
 
-def _work(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> str | None:
+def _work(
+    run: DrivenRun, space: Space, data: DataConfig, console: Console, test: bool
+) -> str | None:
     """Train to the end or to the first exception, then test. Returns why one of them failed."""
     name, known = _name(space), run.state().trials.get(_name(space))
-    if known is not None and all(row.test for row in known.rows):
-        return None
     trained = known is not None and known.state == "done"
+    if known is not None and (all(row.test for row in known.rows) or (trained and not test)):
+        return None
     if known is None or not (trained and known.points):
         purpose: Purpose = "test" if trained else "train"
         job = _job(run, space, data, (name, _tree(space)), purpose, known is not None)
@@ -152,6 +163,8 @@ def _work(run: DrivenRun, space: Space, data: DataConfig, console: Console) -> s
             if not trained and (reason := _train(run, space, job, known, console)) is not None:
                 return f"the training failed: {reason}"
             trial = run.state().trials[name]
+            if not test:
+                return None
             if not trial.points:
                 about = f"selected report {trial.selected}"
                 return _test(run, job, trial, about, console)

@@ -41,6 +41,11 @@ _SHORT = {
     "model/trainable": "trainable parameters",
     "model/macs": "multiply-adds",
     "cost/seconds": "time",
+    "cost/epochs": "epochs",
+    "cost/search_seconds": "time of its search",
+    "cost/search_steps": "steps of its search",
+    "cost/search_epochs": "epochs of its search",
+    "epoch": "selected epoch",
     "delta_m": "Δm",
     "test/delta_m": "Δm, test",
 }

@@ -67,8 +67,8 @@ class SearchResult:
 
     @cached_property
     def search_rows(self) -> list[Row]:
-        """The trials of the search, without controls."""
-        return [row for row in self.rows if row.get("kind") != "control"]
+        """The trials of the search, without controls and what was tried for them."""
+        return [row for row in self.rows if row.get("kind", "search") == "search"]
 
     @cached_property
     def control_rows(self) -> list[Row]:

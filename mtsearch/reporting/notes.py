@@ -50,6 +50,13 @@ def result_notes(result: SearchResult) -> list[str]:
         f" {len(result.front_rows)} on the front."
     ]
     lines += _seed_notes(result)
+    lines += _control_notes(result)
+    idle = [str(row["trial"]) for row in result.search_rows if row.get("population/transfers") == 0]
+    if idle:
+        lines.append(
+            f"No state was transferred in {', '.join(idle)} (`population/transfers` 0): these are"
+            " no populations."
+        )
     datasets = sorted({str(row["dataset"]) for row in result.rows if row.get("dataset")})
     if datasets:
         lines.append(f"Data: {'; '.join(datasets)}.")
@@ -82,6 +89,24 @@ def result_notes(result: SearchResult) -> list[str]:
             f"Δm is omitted: it divides by the figures of control {result.control}, and one of them"
             " is 0 or missing."
         )
+    return lines
+
+
+def _control_notes(result: SearchResult) -> list[str]:
+    """Which controls were searched, with what their search cost."""
+    lines = []
+    for row in result.control_rows:
+        name = row.get("control")
+        tried = sum(
+            other.get("kind") == "candidate" and other.get("control") == name
+            for other in result.rows
+        )
+        if tried:
+            cost = format_value(row.get("cost/search_epochs"), "cost/search_epochs")
+            lines.append(
+                f"Control {name} is the best of {tried + 1} configurations by the mean validation"
+                f" error ({row['trial']}); they were trained for {cost} epochs in all."
+            )
     return lines
 
 

@@ -26,7 +26,9 @@ MEASURES = (
     "model/params",
     "model/nonzero",
     "model/macs",
+    "population/transfers",
     "cost/steps",
+    "cost/epochs",
     "epoch",
 )
 MAX_SETTINGS = 10  # more make a table too wide to read

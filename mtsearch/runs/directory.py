@@ -18,6 +18,7 @@ from mtsearch.config.space import Space
 from mtsearch.config.text import printable
 from mtsearch.config.trust import refuse_untrusted
 from mtsearch.config.yaml_text import parse_yaml
+from mtsearch.pareto.controls import mark_candidates
 from mtsearch.runs.commands import command_of
 from mtsearch.runs.event_checks import RESUMABLE
 from mtsearch.runs.events import EventReader, read_events
@@ -265,6 +266,7 @@ class RunDirectory:
             rows += [row_of(record, dataset, command, shown) for record in trial.rows]
             records += trial.rows
         fill_defaults(rows, records)
+        mark_candidates(rows)
         return rows
 
     def history(self) -> list[dict[str, Any]]:

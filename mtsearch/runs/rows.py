@@ -32,6 +32,9 @@ def row_of(
     }
     row.update(_settings({**trial.config, **(settings or {})}))
     row.update(trial.result)
+    # `epoch` is that of the selected report
+    if trial.reports and "epoch" in (last := trial.reports[max(trial.reports)]):
+        row["cost/epochs"] = last["epoch"]
     row.update(trial.test)
     row["command"] = command
     return row

@@ -15,6 +15,7 @@ from mtsearch.pareto.reference import Reference
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
+from mtsearch.strategy.controls import chosen_controls, control_trials
 from mtsearch.strategy.journal import objective_values
 from mtsearch.strategy.moasha import MOASHA
 from mtsearch.strategy.repeats import group, missing, outcome, stoppable
@@ -45,7 +46,8 @@ class TrialManager:
         self._began = time.monotonic()
         self._tests: list[TrialRecord] | None = None
         self._testing: set[str] = set()
-        self._controls = [name for name in space.controls if name not in self.state.trials]
+        self._control_trials = control_trials(space)
+        self._controls = [name for name in self._control_trials if name not in self.state.trials]
         self._front = Front[str](
             space.config.objectives, space.config.constraints, run.environment.get("tasks")
         )
@@ -116,8 +118,7 @@ class TrialManager:
         elif self.budget_spent:
             return None
         elif self._controls:
-            name = self._controls.pop(0)
-            trial = TrialRecord(name, "control", name, self.space.controls[name], {}, {})
+            trial = self._control_trials[self._controls.pop(0)]
         elif self._repeats:
             trial = self._repeats.pop(0)
         elif self.proposed < self.study.size:
@@ -264,7 +265,7 @@ class TrialManager:
             whole = outcome(self.state, trial.configuration, self._seeds)
             with self._writing():
                 self.study.tell(whole)
-            for gone in self._add_to_front(whole):
+            for gone in self._add_to_front(whole) + self._rejected(whole):
                 self._delete_checkpoints(gone)
         self.listener("ended", trial, trial.result)
 
@@ -322,12 +323,7 @@ class TrialManager:
         return [r for r in self._kept() if r.state == "done" and not (r.test or r.points)]
 
     def _controls_done(self) -> list[TrialRecord]:
-        found = [
-            self.state.trials[name]
-            for name in sorted(self.space.controls)
-            if name in self.state.trials
-        ]
-        return [trial for trial in found if trial.kind == "control" and trial.state == "done"]
+        return chosen_controls(self.state, self._control_trials, self._seeds)
 
     def _kept(self) -> list[TrialRecord]:
         """What is tested and keeps its checkpoint: the front, what was confirmed, and the controls,
@@ -373,6 +369,20 @@ class TrialManager:
                 keep.update({trial.trial, *(point.trial for point in trial.points)})
         rows = [row.trial for trial in self.state.trials.values() for row in trial.rows]
         self.run.prune_checkpoints(keep, {*self.state.trials, *rows})
+
+    def _rejected(self, trial: TrialRecord) -> list[str]:
+        """The finished configurations of a control that are worse than its best."""
+        if trial.kind != "control" or trial.state != "done":
+            return []
+        best = {chosen.trial for chosen in self._controls_done()}
+        return [
+            name
+            for name, tried in self._control_trials.items()
+            if tried.control == trial.control
+            and name not in best
+            and name in self.state.trials
+            and outcome(self.state, name, self._seeds).state == "done"
+        ]
 
     def _delete_checkpoints(self, name: str) -> None:
         """Delete the checkpoints of a trial and its repeats, unless it was confirmed."""

@@ -28,7 +28,9 @@ def train_main(tmp_path, monkeypatch, capsys):
 
     def call(*words):
         code = train.main(
-            list(words) if words and words[0].startswith("resume=") else ["space=toy.yaml", *words]
+            [*words, "test=true"]
+            if words and words[0].startswith("resume=")
+            else ["space=toy.yaml", "test=true", *words]
         )
         shown = capsys.readouterr()
         last = shown.out.splitlines()[-1] if shown.out else ""

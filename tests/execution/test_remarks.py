@@ -20,6 +20,15 @@ def remark(
     return remarks(Space(made), at_once, [{"CPU": cpus} for cpus in nodes])
 
 
+def test_population_without_visitors_is_remarked(tmp_path):
+    raw = space(tmp_path).raw | {"controls": {}, "delta_m": None}
+    sizes = {"choice": [1, 2], "default": 2}
+    population = {"name": "mto", "target": "image", "group_size": sizes}
+    raw["trial"] = {"architecture": "hps", "population": population}
+    (line,) = remarks(Space(raw), 1, [{"CPU": 4}])
+    assert "`trial.population.group_size` may be 1" in line
+
+
 def test_more_threads_than_cores(tmp_path):
     assert (
         not remark(tmp_path, 8, cpu=0.5)

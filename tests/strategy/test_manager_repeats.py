@@ -7,6 +7,7 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.opening import create_run
+from mtsearch.strategy.controls import control_trials
 from mtsearch.strategy.manager import TrialManager
 from mtsearch.strategy.repeats import means
 from mtsearch.strategy.study import check_search
@@ -180,3 +181,103 @@ def test_means_ignore_the_order_of_results():
     results = [{"a": 0.1 * i, "b": None, "c": "x"} for i in range(7)]
     assert means(results) == {"a": pytest.approx(0.3), "b": None, "c": "x"}
     assert means(results)["a"] == means(results[::-1])["a"]
+
+
+def searched(root, trials=4, **search):
+    """A space whose control `stl` searches its learning rate."""
+    raw = space(root, trials=2, **search).raw
+    raw["controls"] = {
+        "stl": {
+            **raw["controls"]["stl"],
+            "optimizer": {"name": "adam", "lr": {"loguniform": [1e-4, 1e-1], "default": 1e-3}},
+            "search": {"trials": trials, "over": ["optimizer.lr"]},
+        }
+    }
+    return Space(raw)
+
+
+class ControlSearch(Search):
+    """The error of the control is smallest at a learning rate of 0.02."""
+
+    def __init__(self, root, **search):
+        self.space = searched(root, **search)
+        self.run = create_run(self.space, {}, name="toy")
+        self.manager = TrialManager(self.run, self.space, DATA)
+        self.order = []
+
+    def metrics(self, trial):
+        found = super().metrics(trial)
+        lr = trial.config.get("optimizer", {}).get("lr", 0.02)
+        return found | {"val/image/error": found["val/image/error"] + 1e3 * abs(lr - 0.02)}
+
+
+@pytest.fixture
+def control_search(tmp_path):
+    search = ControlSearch(tmp_path, confirm=2)
+    yield search
+    search.run.log.close()
+
+
+def test_best_configuration_of_a_control_is_the_control(control_search):
+    search = control_search.finish()
+    assert search.order[:6] == ["stl", "stl.t01", "stl.t02", "stl.t03", "0000", "0001"]
+    state = search.manager.state
+    rates = {name: state.trials[name].config["optimizer"]["lr"] for name in search.order[:4]}
+    assert rates["stl"] == 1e-3
+    assert len(set(rates.values())) == 4
+    best = min(rates, key=lambda name: abs(rates[name] - 0.02))
+    assert best != "stl"
+    assert f"{best}.s1" in search.order
+    rows = search.run.rows()
+    assert [row["trial"] for row in rows if row["kind"] == "control"] == [best, f"{best}.s1"]
+    assert sum(row["kind"] == "candidate" for row in rows) == 3
+    assert {name for name in search.checkpoints() if name.startswith("stl")} == {
+        best,
+        f"{best}.s1",
+    }
+    (command,) = (row["command"] for row in rows if row["trial"] == best)
+    assert f"controls.stl.optimizer.lr={rates[best]!r}" in command.replace("'", "")
+
+
+@pytest.mark.parametrize("stop", [1, 3, 6, 7])
+def test_searched_control_continues_after_a_restart(control_search, tmp_path, stop):
+    whole = control_search.finish()
+    search = ControlSearch(tmp_path / "cut", confirm=2)
+    for _ in range(stop):
+        search.step()
+    search.restart()
+    search.finish()
+    rows = [
+        [(r["trial"], r["kind"], r["val/image/error"]) for r in s.run.rows()]
+        for s in (whole, search)
+    ]
+    assert rows[0] == rows[1]
+    search.run.log.close()
+
+
+def test_small_searched_control_has_fewer_trials(tmp_path):
+    raw = space(tmp_path).raw
+    raw["controls"]["stl"] |= {
+        "batch_size": {"choice": [8, 16], "default": 8},
+        "search": {"trials": 9, "over": ["batch_size"]},
+    }
+    assert list(control_trials(Space(raw))) == ["stl", "stl.t01"]
+    raw["controls"]["stl"] |= {"batch_size": 8}  # the dimension is that of the trial
+    assert len(control_trials(Space(raw))) == 8
+
+
+@pytest.mark.parametrize(
+    ("search", "sentence"),
+    [
+        ({"over": ["clip"]}, r"`controls\.stl\.search\.over` names `clip`"),
+        ({"over": ["optimizer.nothing"]}, "names `optimizer.nothing`"),
+        ({"over": []}, r"`controls\.stl\.search\.over`"),
+        ({"trials": 1, "over": ["batch_size"]}, r"`controls\.stl\.search\.trials`"),
+        ({"trails": 3, "over": ["batch_size"]}, r"unknown key `controls\.stl\.search\.trails`"),
+    ],
+)
+def test_wrong_search_of_a_control_is_refused(tmp_path, search, sentence):
+    raw = space(tmp_path).raw
+    raw["controls"] = {"stl": {"architecture": "stl", "search": search}}
+    with pytest.raises(BadInput, match=sentence):
+        Space(raw)
