@@ -86,3 +86,20 @@ def chosen_controls(
         if best is not None:
             chosen.append(state.trials[best])
     return [trial for trial in chosen if trial.kind == "control"]
+
+
+def rejected_controls(
+    state: RunState, trials: dict[str, TrialRecord], seeds: int, ended: TrialRecord
+) -> list[str]:
+    """The finished configurations of the control that `ended` is one of, but for the best."""
+    if ended.kind != "control" or ended.state != "done":
+        return []
+    best = {chosen.trial for chosen in chosen_controls(state, trials, seeds)}
+    return [
+        name
+        for name, tried in trials.items()
+        if tried.control == ended.control
+        and name not in best
+        and name in state.trials
+        and outcome(state, name, seeds).state == "done"
+    ]

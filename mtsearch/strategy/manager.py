@@ -15,7 +15,7 @@ from mtsearch.pareto.reference import Reference
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
-from mtsearch.strategy.controls import chosen_controls, control_trials
+from mtsearch.strategy.controls import chosen_controls, control_trials, rejected_controls
 from mtsearch.strategy.journal import objective_values
 from mtsearch.strategy.moasha import MOASHA
 from mtsearch.strategy.repeats import group, missing, outcome, stoppable
@@ -265,7 +265,8 @@ class TrialManager:
             whole = outcome(self.state, trial.configuration, self._seeds)
             with self._writing():
                 self.study.tell(whole)
-            for gone in self._add_to_front(whole) + self._rejected(whole):
+            worse = rejected_controls(self.state, self._control_trials, self._seeds, whole)
+            for gone in self._add_to_front(whole) + worse:
                 self._delete_checkpoints(gone)
         self.listener("ended", trial, trial.result)
 
@@ -369,20 +370,6 @@ class TrialManager:
                 keep.update({trial.trial, *(point.trial for point in trial.points)})
         rows = [row.trial for trial in self.state.trials.values() for row in trial.rows]
         self.run.prune_checkpoints(keep, {*self.state.trials, *rows})
-
-    def _rejected(self, trial: TrialRecord) -> list[str]:
-        """The finished configurations of a control that are worse than its best."""
-        if trial.kind != "control" or trial.state != "done":
-            return []
-        best = {chosen.trial for chosen in self._controls_done()}
-        return [
-            name
-            for name, tried in self._control_trials.items()
-            if tried.control == trial.control
-            and name not in best
-            and name in self.state.trials
-            and outcome(self.state, name, self._seeds).state == "done"
-        ]
 
     def _delete_checkpoints(self, name: str) -> None:
         """Delete the checkpoints of a trial and its repeats, unless it was confirmed."""
