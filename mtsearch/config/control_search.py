@@ -32,7 +32,8 @@ def searched_tree(
     search: ControlSearch,
     where: str,
 ) -> dict[str, Any]:
-    """The tree of a control with a search dimension at each path in `search.over`.
+    """The tree of a control with a search dimension at each path in `search.over`. A path that has
+    one value in all sources keeps it, as the trials have no choice there either.
 
     Args:
         tree: of the control, without dimensions.
@@ -41,19 +42,20 @@ def searched_tree(
         where: the key path of the control, for the error sentence.
 
     Raises:
-        BadInput: no source has a dimension at one of the paths.
+        BadInput: the control has no setting at one of the paths.
     """
     found = copy.deepcopy(dict(tree))
     for path in search.over:
         nodes = [node for source in sources if is_dimension(node := node_at(source, path))]
         *parents, leaf = path.split(".")
         place = node_at(found, ".".join(parents)) if parents else found
-        if not nodes or not isinstance(place, dict):
+        if not isinstance(place, dict) or (not nodes and leaf not in place):
             raise BadInput(
                 f"`{where}.search.over` names `{path}`, which is not a search dimension. Give"
                 f" `trial.{path}` or `{where}.{path}` a range, or leave it out."
             )
-        place[leaf] = copy.deepcopy(nodes[0])
+        if nodes:
+            place[leaf] = copy.deepcopy(nodes[0])
     return found
 
 

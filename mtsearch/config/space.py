@@ -275,6 +275,11 @@ class Space:
                 self.trial(drawn, where, note)
         return tree
 
+    def is_searched(self, name: str) -> bool:
+        """Whether a control has several configurations."""
+        tree = self._control_trees.get(name)
+        return tree is not None and any(dimensions_of(tree, ""))
+
     def sample_control(self, name: str, suggest: Suggest) -> dict[str, Any]:
         """One configuration of a searched control."""
         where = f"controls.{name}"

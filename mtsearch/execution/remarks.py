@@ -17,6 +17,7 @@ def remarks(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) ->
         _idle_scheduler(space),
         _relative_size(space),
         _no_population(space),
+        _idle_control_search(space),
     )
     return [f"remark     {text}" for text in found if text is not None]
 
@@ -30,6 +31,16 @@ def _oversubscribed(space: Space, at_once: int, nodes: Sequence[Mapping[str, flo
     fits = any(float(node.get("CPU", 0)) >= threads for node in nodes)
     advice = f"`resources.cpu={threads}` prevents it" if fits else "lower `trial.threads`"
     return f"{total} threads of concurrent trials share {cores:g} cores; {advice}"
+
+
+def _idle_control_search(space: Space) -> str | None:
+    idle = [name for name in space.control_searches if not space.is_searched(name)]
+    if not idle:
+        return None
+    return (
+        f"`controls.{idle[0]}.search` draws nothing: each setting of its `over` has one value, in"
+        " the trials too"
+    )
 
 
 def _no_population(space: Space) -> str | None:

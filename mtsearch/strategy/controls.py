@@ -48,9 +48,9 @@ def control_trials(space: Space) -> dict[str, TrialRecord]:
     found = {}
     for control, tree in space.controls.items():
         found[control] = TrialRecord(control, "control", control, tree, {}, {})
-        search = space.control_searches.get(control)
-        if search is None:
+        if not space.is_searched(control):
             continue
+        search = space.control_searches[control]
         known, number = {configuration_key(space, tree)}, 0
         for draw in range(_DRAWS * search.trials):
             if len(known) == search.trials:

@@ -27,11 +27,9 @@ def train_main(tmp_path, monkeypatch, capsys):
     (tmp_path / "toy.yaml").write_text(space("results").to_yaml())
 
     def call(*words):
-        code = train.main(
-            [*words, "test=true"]
-            if words and words[0].startswith("resume=")
-            else ["space=toy.yaml", "test=true", *words]
-        )
+        asked = [] if any(word.startswith("test=") for word in words) else ["test=true"]
+        place = [] if words and words[0].startswith("resume=") else ["space=toy.yaml"]
+        code = train.main([*place, *words, *asked])
         shown = capsys.readouterr()
         last = shown.out.splitlines()[-1] if shown.out else ""
         return (
@@ -54,6 +52,17 @@ def test_a_training_is_a_run_of_one_trial(train_main):
     ) and "test/image/error" in row
     assert os.environ["OMP_NUM_THREADS"] == "2"
     assert (run.path / "report.html").exists()
+
+
+def test_test_split_is_read_when_asked(train_main):
+    _, run, _ = train_main("test=false")
+    assert "test/image/error" not in run.rows()[0]
+    code, run, _ = train_main(f"resume={run.path}")
+    assert code == 0
+    assert "test/image/error" in run.rows()[0]
+    code, _, err = train_main("test=maybe")
+    assert code == 2
+    assert "`test` should be true or false. Found `maybe`." in err
 
 
 def test_a_control_trained_alone_is_a_control(train_main):
@@ -103,7 +112,7 @@ def figures(run):
 @pytest.mark.parametrize("resumed", [train.main, run_module.main])
 @pytest.mark.parametrize("report", [1, 2])
 def test_a_resumed_training_gives_the_same_numbers(train_main, capsys, report, resumed):
-    _, whole, _ = train_main("trial.seed=4")
+    _, whole, _ = train_main("test=false", "trial.seed=4")
     order("interrupt", 1, report, os.getpid())
     code = train.main(["space=toy.yaml", "trial.seed=4"])
     out = capsys.readouterr().out.splitlines()

@@ -5,6 +5,7 @@ import pytest
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
+from mtsearch.execution.remarks import remarks
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.opening import create_run
 from mtsearch.strategy.controls import control_trials
@@ -253,6 +254,17 @@ def test_searched_control_continues_after_a_restart(control_search, tmp_path, st
     ]
     assert rows[0] == rows[1]
     search.run.log.close()
+
+
+def test_fixed_setting_of_a_searched_control_stays_fixed(tmp_path):
+    raw = space(tmp_path, trials=1).raw
+    raw["trial"] |= {"batch_size": 4}
+    raw["controls"] = {"stl": {"search": {"trials": 3, "over": ["batch_size"]}}}
+    one = Space(raw)
+    assert list(control_trials(one)) == ["stl"]
+    assert any(
+        "`controls.stl.search` draws nothing" in line for line in remarks(one, 1, [{"CPU": 8}])
+    )
 
 
 def test_small_searched_control_has_fewer_trials(tmp_path):
