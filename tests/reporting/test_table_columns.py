@@ -75,7 +75,9 @@ def test_settings_that_only_controls_change_have_columns():
 def test_common_values_are_listed_once():
     assert columns().common == ["model/params", "epoch"]
     found = search_result(ROWS, [], OBJECTIVES)
-    assert "The same in all rows: parameters 1,000, selected epoch 5." in markdown_table(found, found.rows)
+    assert "The same in all rows: parameters 1,000, selected epoch 5." in markdown_table(
+        found, found.rows
+    )
 
 
 def test_searched_settings_come_first():
