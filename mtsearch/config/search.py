@@ -98,6 +98,13 @@ class Search(Model):
             "by the key of a dimension, where good values are expected, for the sampler `curves`"
         ),
     )
+    start: tuple[dict[str, Any], ...] = Field(
+        (),
+        description=(
+            "configurations that are trained first: values by the keys of dimensions; the other"
+            " dimensions have their defaults"
+        ),
+    )
     seed: int = Field(0, ge=0)
     slots: int | None = Field(None, gt=0)
     budget: Positive | None = Field(None, description="seconds after which no trial starts")

@@ -13,7 +13,8 @@ from mtsearch.pareto import non_dominated
 from mtsearch.strategy.curve_model import CurveModel
 from mtsearch.strategy.curves import Curves
 from mtsearch.strategy.encoding import Encoder
-from mtsearch.strategy.prior import Prior, find_dimension
+from mtsearch.strategy.prior import Prior
+from mtsearch.strategy.start import find_dimension
 
 Floats = NDArray[np.float64]
 MOST_POINTS = 320  # observations of a model; each trial keeps its last one
@@ -36,7 +37,7 @@ class CurveSampler:
         encoder = Encoder(space.dimensions)
         by_path = {one.path: one for one in space.dimensions}
         beliefs = {
-            find_dimension(space, path).path: (belief.around, belief.width)
+            find_dimension(space, path, "search.prior").path: (belief.around, belief.width)
             for path, belief in search.prior.items()
         }
         self._search = CurveSearch(

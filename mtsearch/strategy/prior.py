@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtsearch.config.dimensions import Dimension, label
-from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
 from mtsearch.strategy.encoding import Encoder
+from mtsearch.strategy.start import find_dimension
 
 Floats = NDArray[np.float64]
 STRENGTH = 10.0  # the prior has weight pi(x) ^ (STRENGTH / trials so far)
@@ -78,22 +79,10 @@ class Prior:
         return found
 
 
-def find_dimension(space: Space, path: str) -> Dimension:
-    """The dimension of this path, with or without `trial.` before it. Raises BadInput."""
-    by_path = {one.path: one for one in space.dimensions}
-    found = by_path.get(path) or by_path.get(f"trial.{path}")
-    if found is None:
-        raise BadInput(
-            f"`search.prior` has `{path}`, which is not a search dimension."
-            f" {nearest(path, tuple(by_path))}"
-        )
-    return found
-
-
 def check_prior(space: Space) -> None:
     """Check `search.prior` against the dimensions. Raises BadInput."""
     for path, belief in space.config.search.prior.items():
-        one, where = find_dimension(space, path), f"`search.prior.{path}"
+        one, where = find_dimension(space, path, "search.prior"), f"`search.prior.{path}"
         if one.kind == "simplex":
             raise BadInput(f"{where}` is a simplex, for which there are no priors. Leave it out.")
         if one.kind == "choice":

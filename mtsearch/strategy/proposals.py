@@ -28,6 +28,7 @@ from mtsearch.strategy.points import (
     configuration_key,
     qmc_point,
 )
+from mtsearch.strategy.start import start_parameters
 
 SAMPLER_ATTEMPTS = 8  # drafts by the search's sampler until a new configuration is found
 RANDOM_ATTEMPTS = 32  # and at random, before configurations are enumerated
@@ -116,10 +117,10 @@ def new_parameters(
 ) -> tuple[dict[str, Any], bytes]:
     """Parameters by name whose configuration is not known, and its key.
 
-    The search's sampler makes the first drafts, with a seed of (seed, number, attempt); then they
-    are random; then configurations are enumerated, so that every space with a new configuration
-    gives one. The result does not depend on the process. Raises RuntimeError where all
-    configurations are known.
+    The first trials are those of `search.start`. Then the search's sampler makes the first drafts,
+    with a seed of (seed, number, attempt); then they are random; then configurations are
+    enumerated, so that every space with a new configuration gives one. The result does not depend
+    on the process. Raises RuntimeError where all configurations are known.
 
     Args:
         study: the study, with all earlier trials.
@@ -131,6 +132,11 @@ def new_parameters(
         curves: the sampler `curves`.
     """
     seed = space.config.search.seed
+    if trial.number < len(space.config.search.start):
+        first = Draft(study, trial, ReplaySampler(start_parameters(space, trial.number)))
+        key = configuration_key(space, space.sample(first)[0])
+        if key not in known:
+            return first.values, key
     for sampler in _samplers(space.config.search.sampler, seed, trial.number, common, grid, curves):
         draft = Draft(study, trial, sampler)
         key = configuration_key(space, space.sample(draft)[0])

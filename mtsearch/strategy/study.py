@@ -22,6 +22,7 @@ from mtsearch.strategy.points import MAX_DIMENSIONS, configuration_key, grid
 from mtsearch.strategy.prior import check_prior
 from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
 from mtsearch.strategy.repeats import outcome
+from mtsearch.strategy.start import check_start
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -162,8 +163,8 @@ def check_search(space: Space) -> None:
     sampler = search.sampler
     if sampler.name == "grid":
         grid(space, 1)
-    if space.config.search.prior:
-        check_prior(space)
+    check_prior(space)
+    check_start(space)
     if sampler.name == "qmc":
         drawn = sum(len(d.spec) - 1 if d.kind == "simplex" else 1 for d in space.dimensions)
         if drawn > MAX_DIMENSIONS:
