@@ -1,6 +1,7 @@
 """The report page in headless Chromium: bytes, time until it can be used, time to sort and select.
 
     python benchmarks/page.py [--trials 24 1000 10000]
+    python benchmarks/page.py --pictures PAGE FOLDER    the pictures of docs/report.md
 
 The searches are synthetic. Interactive means that the front, the table and the selected trial are
 drawn and every control answers; the time runs from the start of the navigation. Needs
@@ -59,13 +60,45 @@ def measure(browser, path: Path) -> dict[str, float]:
     return found
 
 
+def pictures(page: Path, folder: Path) -> None:
+    """Screenshots of a page at three widths."""
+    import io
+
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with browsers.chromium() as browser:
+        for width, height, scheme in (
+            (1400, 980, "light"),
+            (900, 1100, "dark"),
+            (390, 844, "light"),
+        ):
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme=scheme
+            )
+            tab = context.new_page()
+            tab.goto(page.resolve().as_uri())
+            tab.wait_for_selector("html[data-ready]", state="attached")
+            # The widest picture begins at the top, the others at the front.
+            tab.evaluate("w => w < 1400 && document.querySelector('nav').scrollIntoView()", width)
+            tab.wait_for_timeout(700)  # the browser scrolls smoothly
+            shot = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
+            shot.save(folder / f"report_{width}.png", optimize=True)
+            context.close()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, nargs="+", default=list(BARS))
-    counts = parser.parse_args().trials
+    parser.add_argument("--pictures", type=Path, nargs=2, metavar=("PAGE", "FOLDER"))
+    given = parser.parse_args()
+    counts = given.trials
     if reason := browsers.missing():
         print(f"page.py: {reason}", file=sys.stderr)
         return 2
+    if given.pictures:
+        pictures(*given.pictures)
+        return 0
     rows, failed = [], []
     with tempfile.TemporaryDirectory() as folder, browsers.chromium() as browser:
         for count in counts:

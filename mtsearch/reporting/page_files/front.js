@@ -42,13 +42,14 @@ const RUN_SHAPES = ["circle", "square", "diamond", "up"]; // of the fronts of se
 const STEPS = 7; // of the sequential scale
 function stepOf(metric, rows) {
   const values = rows.map((row) => number(row, metric)).filter((v) => v !== null);
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const step = (v) => (v === null || high === low ? 0 : Math.min(STEPS - 1, Math.floor(((v - low) / (high - low)) * STEPS)));
-  return { step, low, high };
+  const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
+  const log = low > 0 && high / low > 15, at = log ? Math.log : Number, span = at(high) - at(low);
+  const step = (v) => (v === null || !span ? 0 : Math.min(STEPS - 1, Math.floor(((at(v) - at(low)) / span) * STEPS)));
+  return { step, low, high, log };
 }
-function scaleLegend(metric, low, high) {
+function scaleLegend(metric, { low, high, log }) {
   return element("span", { class: "scale" }, `${longLabel(metric)}: ${format(low, metric)} `,
-    ...Array.from({ length: STEPS }, (_, i) => element("i", { class: `scale-${i}` })), ` ${format(high, metric)}`);
+    ...Array.from({ length: STEPS }, (_, i) => element("i", { class: `scale-${i}` })), ` ${format(high, metric)}${log ? " (logarithmic)" : ""}`);
 }
 
 // The point of a row, with the ends of its 95 % intervals where it is a mean over seeds.
@@ -73,18 +74,18 @@ function drawFront() {
   const sets = paretoSets(state.all ? whole(done) : inside).map((rows) => rows.map(at));
   add({ name: "one pareto-set training", kind: "line", className: "set", lines: sets });
   const shaded = colour && !several && new Set(inside.map((r) => number(r, colour))).size > 1;
-  const { step, low, high } = shaded ? stepOf(colour, inside) : {};
+  const scale = shaded ? stepOf(colour, inside) : null;
   D.runs.forEach((run, i) => {
     const own = inside.filter((row) => row.run === i), edge = staircase(own);
     const style = several ? `run-${i % RUN_SHAPES.length}` : "front", two = D.objectives.length === 2;
     const name = (text) => (several ? `${text}, ${run.name}` : text);
     if (edge.length > 1) add({ name: name(two ? "boundary" : "best of these two alone"), kind: "line", className: two ? style : `${style} dotted`, lines: [edge], step: goals.get(x) === "min" ? "after" : "before" });
-    const shown = (row) => `${shaded ? `scale-${step(number(row, colour))}` : style}${brushed(row) ? "" : " faded"}`;
+    const shown = (row) => `${shaded ? `scale-${scale.step(number(row, colour))}` : style}${brushed(row) ? "" : " faded"}`;
     add({ name: name("front"), kind: "marks", shape: RUN_SHAPES[i % RUN_SHAPES.length], size: 5.5, className: shaded ? "scale-3" : style, points: own.map((row) => ({ ...at(row), className: shown(row) })) });
   });
   if (knee && !several && has(knee, x, y)) add({ name: "knee", kind: "marks", shape: "star", size: 10, className: "knee", points: [at(knee)] });
   for (const row of controls) if (row.state === "done" && has(row, x, y)) add({ name: `control ${row.name}`, kind: "marks", shape: controlShape(row), size: 5.5, className: controlClass(row), points: [at(row)] });
-  $("front-scale").replaceChildren(...(shaded ? [scaleLegend(colour, low, high)] : []));
+  $("front-scale").replaceChildren(...(shaded ? [scaleLegend(colour, scale)] : []));
   $("front-empty").hidden = layers.length > 0;
   front.plot ??= new Plot($("front-plot"), { name: "Front of the search", height: 520 });
   const count = inside.length + others.length;

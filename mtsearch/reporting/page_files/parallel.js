@@ -64,9 +64,9 @@ function drawParallel() {
   const width = Math.max(host.parentNode.clientWidth - 4, GAP * (columns.length - 1) + 150), height = 400, top = 76, bottom = height - 22;
   const x = (i) => 60 + (columns.length > 1 ? (i * (width - 150)) / (columns.length - 1) : 0), y = (p) => bottom - 46 - p * (bottom - 46 - top);
   const path = (row) => columns.map((column, i) => [i, axisPosition(column, row)]).filter(([, p]) => p !== null).map(([i, p], n) => `${n ? "L" : "M"}${x(i).toFixed(1)},${y(p).toFixed(1)}`).join("");
-  const { step, low, high } = stepOf(parallel.colour, rows);
+  const scale = stepOf(parallel.colour, rows);
   const lines = Array.from({ length: STEPS }, () => []);
-  for (const row of kept) lines[step(number(row, parallel.colour))].push(path(row));
+  for (const row of kept) lines[scale.step(number(row, parallel.colour))].push(path(row));
   const many = kept.length > 300;
   const groups = lines.map((paths, i) => svg("path", { class: `line scale-${i}${many ? " many" : ""}`, d: paths.join("") }));
   const faded = kept.length < rows.length ? [svg("path", { class: "line faded", d: rows.filter((row) => !brushed(row)).slice(0, 500).map(path).join("") })] : [];
@@ -85,7 +85,7 @@ function drawParallel() {
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Parallel coordinates", "aria-describedby": "parallel-hint" }, ...faded, ...groups, line, ...axes);
   brushing(root, columns, x, (pixel) => (bottom - 46 - pixel) / (bottom - 46 - top));
   host.replaceChildren(root);
-  $("parallel-scale").replaceChildren(scaleLegend(parallel.colour, low, high));
+  $("parallel-scale").replaceChildren(scaleLegend(parallel.colour, scale));
 }
 
 function brushing(root, columns, x, back) {

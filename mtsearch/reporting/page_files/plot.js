@@ -118,7 +118,7 @@ class Plot {
       const [from, to] = axis === "x" ? [box.left, box.right] : [box.bottom, box.top];
       place[axis] = (v) => from + ((at(v) - at(low)) / span) * (to - from);
       this[`${axis}Back`] = (pixel) => { const v = at(low) + ((pixel - from) / (to - from)) * span; return log ? 10 ** v : v; };
-      for (const tick of ticks(low, high, axis === "x" ? Math.max(3, width / 110) : 6, log)) {
+      for (const tick of ticks(low, high, axis === "x" ? Math.max(4.5, width / 110) : 6, log)) {
         if (integer && !Number.isInteger(tick)) continue;
         const p = place[axis](tick);
         axes.append(axis === "x"
