@@ -57,6 +57,7 @@ def write(run: RunDirectory, formats: Sequence[str] | None = None) -> SearchResu
         configuration=space.to_yaml(),
         formats=formats or FORMATS,
         address=run.address,
+        timeline=run.timeline(),
     )
 
 

@@ -55,6 +55,7 @@ def conclude(
             run.environment,
             configuration=space.to_yaml(),
             address=run.address,
+            timeline=run.timeline(),
         )
     except OSError as error:
         return halted(

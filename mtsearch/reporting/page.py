@@ -55,6 +55,7 @@ def write_report(
     configuration: str = "",
     environment: Mapping[str, Any] | None = None,
     address: str = "",
+    timeline: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
     """Write the page, replaced in one step.
 
@@ -67,6 +68,7 @@ def write_report(
         environment: the run's facts.
         address: the run's folder or URL, which the commands that export a model name; without it
             the page has none.
+        timeline: when each trial began and ended, in seconds; without it the page has no timeline.
 
     All text is escaped and has no control characters.
     """
@@ -77,6 +79,7 @@ def write_report(
         configuration=configuration,
         environment=environment or {},
         address=address,
+        timeline=timeline,
     )
     write_atomic(path, text)
 
@@ -89,6 +92,7 @@ def page(
     configuration: str,
     environment: Mapping[str, Any],
     address: str = "",
+    timeline: Mapping[str, tuple[float, float]] | None = None,
 ) -> str:
     """The page as text; the arguments are those of `write_report`."""
     name = printable(name)
@@ -97,9 +101,14 @@ def page(
     configuration = printable(configuration, lines=True)
     columns = page_columns(result)
     quoted = shlex.quote(printable(address)) if address else None
+    data = page_data(result, name, columns, [{"name": name, "address": quoted}])
+    data["timeline"] = {
+        trial: [round(began, 2), round(ended, 2)]
+        for trial, (began, ended) in (timeline or {}).items()
+    }
     return render(
         result,
-        page_data(result, name, columns, [{"name": name, "address": quoted}]),
+        data,
         name=name,
         description=printable(description),
         datasets=datasets,

@@ -25,6 +25,7 @@ def publish(
     configuration: str,
     formats: Sequence[str] = FORMATS,
     address: str = "",
+    timeline: Mapping[str, tuple[float, float]] | None = None,
 ) -> SearchResult:
     """Write the tables, `front.png` and `report.html` of a run into its directory, each replaced in
     one step.
@@ -39,6 +40,7 @@ def publish(
         configuration: the YAML text that the page quotes.
         formats: which of `FORMATS` are written.
         address: the run's folder or URL, for the export commands of the page.
+        timeline: when each trial began and ended, in seconds; without it the page has no timeline.
 
     Returns:
         The result that the files present.
@@ -77,5 +79,6 @@ def publish(
             configuration=configuration,
             environment=environment,
             address=address,
+            timeline=timeline,
         )
     return result

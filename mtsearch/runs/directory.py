@@ -273,6 +273,11 @@ class RunDirectory:
         """One row per report: `trial`, `report`, `epoch`, `phase` and the metrics."""
         return [row for trial in self.state().sorted() for row in history_of(trial)]
 
+    def timeline(self) -> dict[str, tuple[float, float]]:
+        """When each trial began and when it ended or reported last, in working seconds of the
+        run's drivers."""
+        return {trial.trial: (trial.began, trial.last) for trial in self.state().sorted()}
+
     # ------------------------------------------------------------ checkpoints
 
     def checkpoint(self, trial: str) -> Path:

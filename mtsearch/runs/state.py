@@ -34,6 +34,9 @@ class TrialRecord:
     test: dict[str, Any] = field(default_factory=dict)
     # why it was to stop at its last report; without an end event its driver died right then
     verdict: str | None = None
+    # working seconds of the run's drivers at its start and at its last event
+    began: float = 0.0
+    last: float = 0.0
     # of a trial over a range of preferences that is done: a record per point, by index
     points: list[TrialRecord] = field(default_factory=list)
 
@@ -174,6 +177,8 @@ class RunState:
             tested = self.find(event["trial"])
             assert tested is not None  # `fold` has checked it
             tested.test = dict(event["metrics"])
+        if kind in ("start", "report", "end"):
+            self.trials[event["trial"]].last = self.seconds
 
     def find(self, name: str) -> TrialRecord | None:
         """The trial or the point of this name; None where there is none."""
@@ -193,6 +198,7 @@ class RunState:
                 event["params"],
                 event.get("study", {}),
             )
+            known.began = self.seconds
             self.running[known.trial] = known
             self.states[known.state] += 1
             self.kinds[known.kind] += not known.repeat

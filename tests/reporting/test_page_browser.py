@@ -49,6 +49,7 @@ def written(tmp_path_factory):
             configuration="name: pareto_cm\n" + "key: value\n" * 60,
             environment={f"fact {i}": "value" for i in range(14)},
             address="results/pareto_cm/1",
+            timeline={row["trial"]: (i * 10.0, i * 10.0 + 17) for i, row in enumerate(result.rows)},
         )
         found[len(objectives)] = (result, path)
     return found
@@ -94,7 +95,7 @@ def axis_range(tab, axis="x"):
 
 def scroll_through(tab):
     """Bring every section into view once."""
-    for name in ("parallel", "curves", "hypervolume", "environment"):
+    for name in ("parallel", "curves", "hypervolume", "timeline", "environment"):
         tab.locator(f"#{name}").scroll_into_view_if_needed()
         tab.wait_for_timeout(60)
     tab.wait_for_selector("#hypervolume-plot svg")
@@ -515,7 +516,7 @@ def test_narrow_screen(open_page):
 def test_plots_have_names_descriptions_and_tables(open_page):
     tab = open_page()
     scroll_through(tab)
-    for name in ("front", "curve", "hypervolume"):
+    for name in ("front", "curve", "hypervolume", "timeline"):
         drawing = tab.locator(f"#{name}-plot svg[role=img]")
         assert drawing.get_attribute("aria-label")
         described = tab.locator(f"#{drawing.get_attribute('aria-describedby')}")

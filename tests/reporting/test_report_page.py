@@ -295,3 +295,11 @@ def test_star_needs_a_front_of_three_points(count, stars):
     rows, history = search()
     text = " ".join(Page(render(rows[:count], history, TWO)).text)
     assert text.count("★ is the knee") == stars and ("★" in text) == bool(stars)
+
+
+def test_timeline_is_in_the_data(whole):
+    rows, history = search(trials=2)
+    times = {"0000": (0.0, 12.3449), "0001": (1.0, 20.0)}
+    data = Page(render(rows, history, timeline=times)).data
+    assert data["timeline"] == {"0000": [0.0, 12.34], "0001": [1.0, 20.0]}
+    assert Page(whole).data["timeline"] == {}

@@ -1,4 +1,4 @@
-// The curves of the trials and the hypervolume.
+// The curves of the trials, the hypervolume and the timeline.
 
 const curves = { metric: D.curves[0], log: false, by: "epoch", plot: null };
 
@@ -57,4 +57,23 @@ function drawHypervolume() {
     ];
   });
   hypervolumePlot.draw({ x: { title: "finished trials, by number", key: "trials", integer: true }, y: { title, key: "hypervolume" }, layers, description: words.join(" ") });
+}
+
+let timelinePlot = null;
+const times = Object.entries(D.timeline || {}).filter(([, [began, ended]]) => ended > began);
+
+// A line per trial from its start to its end; repeats by other seeds belong to their configuration.
+function drawTimeline() {
+  const minutes = times.length && Math.max(...times.map(([, [, ended]]) => ended)) > 300, unit = minutes ? 60 : 1;
+  const kinds = [["front", "on the front"], ["other", "not on the front"], ["control-0", "control"], ["knee", "failed or stopped"]];
+  const kindOf = (row) => (!row ? "other" : row.kind === "control" ? "control-0" : ["failed", "stopped"].includes(row.state) ? "knee" : row.front ? "front" : "other");
+  const groups = new Map(kinds.map(([key]) => [key, []]));
+  times.forEach(([name, [began, ended]], i) => {
+    const id = byId.has(name) ? name : name.replace(/\.s\d+$/, ""), y = i + 1;
+    groups.get(kindOf(byId.get(id))).push([{ x: began / unit, y, id: byId.has(id) ? id : undefined }, { x: ended / unit, y, id: byId.has(id) ? id : undefined }]);
+  });
+  const text = (point) => [element("strong", {}, identity(byId.get(point.id))), element("div", {}, byId.get(point.id).state)];
+  const layers = kinds.map(([key, name]) => ({ name, kind: "line", className: `${key} wide`, lines: groups.get(key), points: groups.get(key).flat(), text })).filter(({ lines }) => lines.length);
+  timelinePlot ??= new Plot($("timeline-plot"), { name: "Timeline of the trials", height: 300 });
+  timelinePlot.draw({ x: { title: minutes ? "minutes" : "seconds", key: "time" }, y: { title: "trial, by number", key: "number", integer: true }, layers, description: `${times.length} trials by the time at which they ran.` });
 }

@@ -3,7 +3,7 @@
 onChange((what) => {
   if (what.selected !== undefined) {
     drawDetail();
-    for (const plot of [front.plot, curves.plot, hypervolumePlot]) if (plot && plot.spec) plot.select(what.selected);
+    for (const plot of [front.plot, curves.plot, hypervolumePlot, timelinePlot]) if (plot && plot.spec) plot.select(what.selected);
     if (what.origin === "table") drawRows(); else reveal(what.selected);
     parallel.mark();
   } else {
@@ -26,6 +26,8 @@ function start() {
     section("parallel", drawParallel);
     section("curves", drawCurves);
     section("hypervolume", drawHypervolume);
+    $("timeline").hidden = !times.length;
+    if (times.length) section("timeline", drawTimeline);
   }
   if (first !== undefined) {
     state.selected = first;
