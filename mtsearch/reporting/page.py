@@ -34,6 +34,8 @@ from mtsearch.reporting.table_columns import column_notes
 
 SCRIPTS = (
     "base.js",
+    "axes.js",
+    "plot_input.js",
     "plot.js",
     "front.js",
     "choose.js",

@@ -96,8 +96,9 @@ def axis_range(tab, axis="x"):
 def scroll_through(tab):
     """Bring every section into view once."""
     for name in ("parallel", "curves", "hypervolume", "timeline", "environment"):
-        tab.locator(f"#{name}").scroll_into_view_if_needed()
-        tab.wait_for_timeout(60)
+        if tab.locator(f"#{name}").is_visible():
+            tab.locator(f"#{name}").scroll_into_view_if_needed()
+            tab.wait_for_timeout(60)  # the browser tells the page later what is in view
     tab.wait_for_selector("#hypervolume-plot svg")
 
 

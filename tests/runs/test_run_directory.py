@@ -248,6 +248,12 @@ def test_seconds_exclude_the_time_between_drivers():
     assert record.seconds == pytest.approx(35.0)
 
 
+def test_timeline_has_the_working_time_of_trials(run):
+    times = run.timeline()
+    assert set(times) == {trial.trial for trial in run.state().sorted()}
+    assert all(0 <= began <= ended <= run.state().seconds for began, ended in times.values())
+
+
 @pytest.mark.parametrize("control", [None, "stl"])
 def test_row_commands_reproduce_their_configuration(tmp_path, control):
     path = tmp_path / "my space.yaml"

@@ -20,7 +20,10 @@ const knee = members.find((row) => row.knee);
 const goals = new Map(D.objectives.map((o) => [o.metric, o.goal]));
 
 const raw = (row, metric) => row.values[place.get(metric)];
-const number = (row, metric) => { const v = raw(row, metric); return typeof v === "number" ? v : null; };
+const number = (row, metric) => {
+  const v = raw(row, metric);
+  return typeof v === "number" ? v : null;
+};
 const has = (row, ...metrics) => metrics.every((metric) => number(row, metric) !== null);
 const label = (metric) => D.labels[metric] || metric;
 const validated = (metric) => metric.startsWith("val/") || metric === "delta_m";
@@ -32,16 +35,18 @@ const longLabel = (metric) => {
 
 // Numbers in the format of the tables: the same digits, exact ties to the even digit.
 function fixed(value, decimals) {
-  const tie = Number.isInteger(value * 2 ** (decimals + 1)) && !Number.isInteger(value * 2 ** decimals);
+  const tie =
+    Number.isInteger(value * 2 ** (decimals + 1)) && !Number.isInteger(value * 2 ** decimals);
   const scaled = value * 10 ** decimals;
   if (!tie || Math.abs(scaled % 1) !== 0.5) return value.toFixed(decimals);
-  return (2 * Math.round(scaled / 2) / 10 ** decimals).toFixed(decimals);
+  return ((2 * Math.round(scaled / 2)) / 10 ** decimals).toFixed(decimals);
 }
 
 function general(value, digits = 4) {
   if (value === 0) return "0";
   const exponent = Number(value.toExponential(digits - 1).split("e")[1]);
-  if (exponent >= -4 && exponent < digits) return String(Number(fixed(value, digits - 1 - exponent)));
+  if (exponent >= -4 && exponent < digits)
+    return String(Number(fixed(value, digits - 1 - exponent)));
   const [mantissa, power] = value.toExponential(digits - 1).split("e");
   const size = Math.abs(Number(power));
   return `${Number(mantissa)}e${power[0]}${size < 10 ? "0" : ""}${size}`;
@@ -51,7 +56,8 @@ function format(value, metric) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value);
   const how = D.formats[place.get(metric)] || {};
-  if (how.decimals !== undefined) return (how.sign && value >= 0 ? "+" : "") + fixed(value, how.decimals);
+  if (how.decimals !== undefined)
+    return (how.sign && value >= 0 ? "+" : "") + fixed(value, how.decimals);
   if (Number.isInteger(value)) return how.thousands ? value.toLocaleString("en-US") : String(value);
   return general(value);
 }
@@ -71,12 +77,15 @@ const cellText = (row, column) => {
   if (column === "trial") return identity(row);
   return place.has(column) ? figure(row, column) : settingText(cellValue(row, column));
 };
-const columnLabel = (column) => (setting.has(column) ? column.replace(/^trial\./, "") : longLabel(column));
-const identity = (row) => `${row.kind === "control" ? "control " : ""}${row.name}${row.knee ? " ★" : ""}${row.front && row.as_good ? " ≈" : ""}`;
+const columnLabel = (column) =>
+  setting.has(column) ? column.replace(/^trial\./, "") : longLabel(column);
+const identity = (row) =>
+  `${row.kind === "control" ? "control " : ""}${row.name}${row.knee ? " ★" : ""}${row.front && row.as_good ? " ≈" : ""}`;
 // Half the width of the 95 % interval of a mean over seeds.
 const halfWidth = (row, metric) => (row.intervals || {})[place.get(metric)];
 const figure = (row, metric) => {
-  const text = format(raw(row, metric), metric), half = halfWidth(row, metric);
+  const text = format(raw(row, metric), metric),
+    half = halfWidth(row, metric);
   return half === undefined ? text : `${text} ± ${format(half, metric).replace(/^\+/, "")}`;
 };
 const several = D.runs.length > 1;
@@ -92,13 +101,18 @@ function fill(node, attributes, children) {
   node.append(...children);
   return node;
 }
-const element = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+const element = (tag, attributes = {}, ...children) =>
+  fill(document.createElement(tag), attributes, children);
 const SVG = "http://www.w3.org/2000/svg";
-const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const svg = (tag, attributes = {}, ...children) =>
+  fill(document.createElementNS(SVG, tag), attributes, children);
 
 const chooser = (title, options, value, change) => {
-  const select = element("select", { onchange: () => change(select.value) },
-    ...options.map(([key, text]) => element("option", { value: key }, text)));
+  const select = element(
+    "select",
+    { onchange: () => change(select.value) },
+    ...options.map(([key, text]) => element("option", { value: key }, text)),
+  );
   select.value = value;
   return element("label", {}, `${title} `, select);
 };
@@ -107,26 +121,39 @@ const checkbox = (title, value, change) => {
   box.checked = value;
   return element("label", {}, box, ` ${title}`);
 };
-const button = (text, act, attributes = {}) => element("button", { type: "button", onclick: act, ...attributes }, text);
+const button = (text, act, attributes = {}) =>
+  element("button", { type: "button", onclick: act, ...attributes }, text);
 
 function copyButton(name, text) {
-  const node = button("Copy", async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      const area = element("textarea", { "aria-hidden": "true" });
-      area.value = text;
-      document.body.append(area);
-      area.select();
-      document.execCommand("copy");
-      area.remove();
-    }
-    node.textContent = "Copied";
-    setTimeout(() => { node.textContent = "Copy"; }, 1500);
-  }, { class: "copy", "aria-label": `Copy: ${name}` });
+  const node = button(
+    "Copy",
+    async () => {
+      try {
+        await navigator.clipboard.writeText(text);
+      } catch {
+        const area = element("textarea", { "aria-hidden": "true" });
+        area.value = text;
+        document.body.append(area);
+        area.select();
+        document.execCommand("copy");
+        area.remove();
+      }
+      node.textContent = "Copied";
+      setTimeout(() => {
+        node.textContent = "Copy";
+      }, 1500);
+    },
+    { class: "copy", "aria-label": `Copy: ${name}` },
+  );
   return node;
 }
-const command = (name, text) => element("div", { class: "command" }, element("code", { tabindex: "0" }, text), copyButton(name, text));
+const command = (name, text) =>
+  element(
+    "div",
+    { class: "command" },
+    element("code", { tabindex: "0" }, text),
+    copyButton(name, text),
+  );
 
 // ---------------------------------------------------------------- state
 
@@ -137,7 +164,9 @@ const state = {
 };
 const listeners = [];
 const onChange = (act) => listeners.push(act);
-const announce = (what) => { for (const act of listeners) act(what); };
+const announce = (what) => {
+  for (const act of listeners) act(what);
+};
 
 function brushed(row) {
   for (const [column, [low, high]] of state.brush) {
@@ -153,13 +182,16 @@ function section(id, draw) {
   sections.set(id, { draw, seen: false });
   watcher.observe($(id));
 }
-const watcher = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    watcher.unobserve(entry.target);
-    show(entry.target.id);
-  }
-}, { rootMargin: "300px" });
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      watcher.unobserve(entry.target);
+      show(entry.target.id);
+    }
+  },
+  { rootMargin: "300px" },
+);
 function show(id) {
   const found = sections.get(id);
   if (found.seen) return;
@@ -167,4 +199,7 @@ function show(id) {
   watcher.unobserve($(id));
   found.draw();
 }
-const redraw = (id) => { const found = sections.get(id); if (found && found.seen) found.draw(); };
+const redraw = (id) => {
+  const found = sections.get(id);
+  if (found && found.seen) found.draw();
+};

@@ -3,8 +3,10 @@
 onChange((what) => {
   if (what.selected !== undefined) {
     drawDetail();
-    for (const plot of [front.plot, curves.plot, hypervolumePlot, timelinePlot]) if (plot && plot.spec) plot.select(what.selected);
-    if (what.origin === "table") drawRows(); else reveal(what.selected);
+    for (const plot of [front.plot, curves.plot, hypervolumePlot, timelinePlot])
+      if (plot && plot.spec) plot.select(what.selected);
+    if (what.origin === "table") drawRows();
+    else reveal(what.selected);
     parallel.mark();
   } else {
     redraw("front");
@@ -39,7 +41,10 @@ function start() {
     select(id);
     $("detail").scrollIntoView({ block: "nearest" });
   });
-  addEventListener("beforeprint", () => { for (const id of sections.keys()) show(id); drawRows(true); });
+  addEventListener("beforeprint", () => {
+    for (const id of sections.keys()) show(id);
+    drawRows(true);
+  });
   addEventListener("afterprint", () => drawRows());
   document.documentElement.dataset.ready = Math.round(performance.now());
 }
