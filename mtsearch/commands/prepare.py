@@ -33,10 +33,22 @@ checksum and its folder.
   data.val_fraction   the fraction of validation images (the card's)
   data.size           pixels of a side, for images that can be scaled (the card's)
   data.fold           0 to 4: one of five folds, for datasets with folds
+  data.format         arrays: the store holds decoded images; encoded: it keeps the image files;
+                      auto (default): encoded where decoded images would take more than 2 GB
   data.undefined      class: undefined pixels are a class of their own (ignore: not trained on)
   plugins             [FILE.py, module]: dataset builders or task kinds which the card names"""
 
-KEYS = ("dataset", "root", "store", "split_seed", "val_fraction", "size", "fold", "undefined")
+KEYS = (
+    "dataset",
+    "root",
+    "store",
+    "split_seed",
+    "val_fraction",
+    "size",
+    "fold",
+    "undefined",
+    "format",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,7 +74,8 @@ def _prepare(words: list[str]) -> int:
 
     from mtsearch.commands.progress import showing
     from mtsearch.data import check_sources, prepare, resolve
-    from mtsearch.data.store import read_manifest, verify
+    from mtsearch.data.holding import held_bytes
+    from mtsearch.data.store import DATA, read_manifest, verify
 
     found = resolve(data)
     check_sources(found)
@@ -93,6 +106,9 @@ def _prepare(words: list[str]) -> int:
         f"pixels    mean {manifest['statistics']['mean']}, std {manifest['statistics']['std']}"
         " (training images, of 0..1)"
     )
+    how = "image files, decoded for each batch" if manifest.get("encoded") else "decoded images"
+    size = (path / DATA).stat().st_size / 1e6
+    print(f"format    {how}, {size:,.0f} MB; {held_bytes(manifest) / 1e6:,.0f} MB in memory")
     print(f"licence   {manifest['licence']}")
     print(f"checksum  {manifest['checksum']}")
     print(f"store: {path}")

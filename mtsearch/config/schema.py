@@ -218,6 +218,14 @@ class DataConfig(Model):
     size: int | None = Field(None, ge=8, le=1024)
     fold: int | None = Field(None, ge=0, le=4)
     undefined: Literal["ignore", "class"] = "ignore"
+    format: Literal["auto", "arrays", "encoded"] = Field(
+        "auto",
+        description=(
+            "arrays: the store holds decoded images; encoded: it keeps the image files, which"
+            " worker processes decode for each batch; auto: encoded where the decoded images would"
+            " take more than 2 GB"
+        ),
+    )
     load: Literal["auto", "memory", "stream"] = Field(
         "auto",
         description=(

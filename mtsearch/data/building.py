@@ -9,13 +9,14 @@ from typing import Any
 import PIL
 from numpy.typing import NDArray
 
-from mtsearch.config.errors import Halt
+from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.builders import DatasetBuilder, SplitSpec, read_source
 from mtsearch.data.formats import LabelledImages
+from mtsearch.data.formats.pictures import common_decoder
 from mtsearch.data.inventory import files_read, inventories
-from mtsearch.data.locations import recipe
+from mtsearch.data.locations import ENCODED, recipe
 from mtsearch.data.naming import dataset_label, source_titles
 from mtsearch.data.remarks import collect_remarks
 from mtsearch.data.rows import FileRows
@@ -78,7 +79,9 @@ def build_store(
         manifest["members"] = {name: list(splits[name].members) for name in SPLITS}
         del splits
         try:
-            store.build(resolved.store, arrays, manifest, _identity(manifest), watch)
+            files = _kept_files(resolved, arrays, data)
+            identity = "" if files else _identity(manifest)
+            store.build(resolved.store, arrays, manifest, identity, watch, files)
         except OSError as error:
             size = sum(array.nbytes for array in arrays.values()) / 1e6
             raise Halt(
@@ -86,6 +89,24 @@ def build_store(
                 f" {resolved.store.parent} ({error.strerror or error}); free space there, or give"
                 " another folder as `data.store=DIR`."
             ) from error
+
+
+def _kept_files(
+    resolved: Resolved, arrays: dict[str, NDArray[Any] | FileRows], data: DataConfig
+) -> dict[str, dict[str, Any]]:
+    """The arrays whose image files the store keeps, with the settings of their decoder."""
+    if not resolved.store.name.endswith(ENCODED):
+        return {}
+    images = {name: common_decoder(rows) for name, rows in arrays.items() if "/images" in name}
+    decoders = {name: decoder.settings() for name, decoder in images.items() if decoder}
+    if len(decoders) == len(images):
+        return decoders
+    if data.format == "encoded":
+        raise BadInput(
+            f"`data.format` should be auto or arrays with `{resolved.card.name}`, whose images are"
+            " not image files read in one way. Found encoded."
+        )
+    return {}
 
 
 def _identity(manifest: dict[str, Any]) -> str:

@@ -151,6 +151,15 @@ def fit_image(image: Image.Image, request: Request, where: str) -> NDArray[np.ui
     return np.asarray(image).reshape(height, width, channels)
 
 
+def crop_centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The largest centred part of an image that has the aspect ratio of ``size`` (width,
+    height)."""
+    width, height = image.size
+    wide, high = min(width, height * size[0] // size[1]), min(height, width * size[1] // size[0])
+    left, top = (width - wide) // 2, (height - high) // 2
+    return image if (wide, high) == image.size else image.crop((left, top, left + wide, top + high))
+
+
 def rotate(image: Image.Image, orientation: int) -> Image.Image:
     """Rotate an image that is stored with this EXIF orientation (1..8) upright."""
     turns = {

@@ -37,17 +37,17 @@ def inventory(tree: Tree, names: Iterable[str]) -> dict[str, Any]:
     """The number of files, their total bytes, and a SHA-256 of their names and sizes, which is the
     same for equal copies in a folder or a zip file. A tar archive counts as a single file, because
     listing it would require reading it to the end."""
-    sizes = {posixpath.normpath(name): size for name, size in _sizes(tree, names)}
+    found = {posixpath.normpath(name): size for name, size in sizes(tree, names)}
     # Archives often have a single top-level folder.
-    shared = posixpath.commonpath([posixpath.dirname(name) for name in sizes]) if sizes else ""
+    shared = posixpath.commonpath([posixpath.dirname(name) for name in found]) if found else ""
     lines = "".join(
-        f"{size} {name[len(shared) :].lstrip('/')}\n" for name, size in sorted(sizes.items())
+        f"{size} {name[len(shared) :].lstrip('/')}\n" for name, size in sorted(found.items())
     )
     # File names need not be valid text.
     digest = hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
     return {
-        "count": len(sizes),
-        "bytes": sum(sizes.values()),
+        "count": len(found),
+        "bytes": sum(found.values()),
         "sha256": digest,
         **({"tar": True} if isinstance(tree, Tar) else {}),
     }
@@ -117,7 +117,8 @@ def files_read(
     return [(images.tree, own), (lists, set(list_files(lists)))]
 
 
-def _sizes(tree: Tree, names: Iterable[str]) -> list[tuple[str, int]]:
+def sizes(tree: Tree, names: Iterable[str]) -> list[tuple[str, int]]:
+    """Name and bytes of each of these files; of a tar archive, its own size."""
     if isinstance(tree, Tar):
         return [("tar", tree.path.stat().st_size)]
     if isinstance(tree, Zip):

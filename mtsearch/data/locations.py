@@ -19,6 +19,7 @@ from mtsearch.data.builders import read_source
 from mtsearch.data.cards import datasets_folder
 
 VARIABLE = "MTSEARCH_DATA"
+ENCODED = "-encoded"  # end of the name of a store that keeps image files
 DECODING = 2  # version of image decoding; stores of earlier versions are rebuilt
 
 
@@ -89,6 +90,10 @@ def store_candidates(card: DatasetCard, data: DataConfig, root: Path) -> list[Pa
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
     part = f"val{made_of['val_fraction']:g}" if data.fold is None else f"fold{data.fold}"
     leaf = f"seed{made_of['split_seed']}-{part}-{digest}"
+    if data.format == "auto":  # one of either format serves, as both give the same images
+        formats = (data.model_copy(update={"format": name}) for name in ("arrays", "encoded"))
+        return [place for each in formats for place in store_candidates(card, each, root)]
+    leaf += ENCODED if data.format == "encoded" else ""
     if data.store is not None:
         return [data.store.expanduser().resolve() / card.name / leaf]
     cached = (

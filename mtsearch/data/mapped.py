@@ -100,3 +100,11 @@ def copy_bytes(
             raise KeyError(f"no byte {at} of {name}")
         out[done : done + len(part)] = part
         done += len(part)
+
+
+def all_bytes(transaction: lmdb.Transaction, name: str) -> bytes:
+    """All bytes of an array."""
+    parts: list[bytes] = []
+    while (record := transaction.get(key(name, len(parts) * RECORD))) is not None:
+        parts.append(bytes(record))
+    return b"".join(parts)

@@ -20,8 +20,9 @@ from mtsearch.data import store
 from mtsearch.data.builders import read_source
 from mtsearch.data.building import build_store
 from mtsearch.data.configured import configured_card
+from mtsearch.data.encoded import FILES
 from mtsearch.data.formats import LabelledImages
-from mtsearch.data.holding import streams
+from mtsearch.data.holding import keeps_files, streams
 from mtsearch.data.locations import cache_folder, configured_root, sample_folder, store_path
 from mtsearch.data.mapped import Column
 from mtsearch.data.naming import dataset_label
@@ -139,11 +140,15 @@ def open_labels(data: DataConfig) -> Dataset:
     prepare(data)
     card, manifest = resolved.card, store.read_manifest(resolved.store)
     about = manifest["arrays"]
-    pictures = {name for name in about if name.endswith("/images")}
+    encoded = manifest.get("encoded", {})
+    pictures = {name for name in {**about, **encoded} if name.endswith("/images")}
     pictures |= {
         f"{split}/labels/{t.name}" for split in SPLITS for t in card.tasks if has_values(t.kind)
     }
-    pictures = {name for name in pictures if np.dtype(about[name]["dtype"]) == np.uint8}
+    shapes = {name: entry["shape"] for name, entry in {**about, **encoded}.items()}
+    pictures = {
+        name for name in pictures if name in encoded or np.dtype(about[name]["dtype"]) == np.uint8
+    }
     if streams(data, manifest):
         store.verify(resolved.store, manifest, again=False)
         sides = _streamed(resolved, manifest)
@@ -152,8 +157,7 @@ def open_labels(data: DataConfig) -> Dataset:
         arrays = store.read(resolved.store, manifest, names)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         tensors |= {
-            name: torch.zeros((), dtype=torch.uint8).expand(about[name]["shape"])
-            for name in pictures
+            name: torch.zeros((), dtype=torch.uint8).expand(shapes[name]) for name in pictures
         }
         sides = _as_splits(tensors, manifest, card)
     return _dataset(resolved, data, manifest, sides)
@@ -161,9 +165,10 @@ def open_labels(data: DataConfig) -> Dataset:
 
 def _streamed(resolved: Resolved, manifest: dict[str, Any]) -> dict[str, Split]:
     """The splits with images and labels of pixels in the store, and other labels in memory."""
-    about, columns = manifest["arrays"], {}
+    about = manifest["arrays"]
     large = [name for name in about if len(about[name]["shape"]) > 2]
-    small = [name for name in about if name not in large]
+    encoded = store.encoded_columns(resolved.store, manifest)
+    small = [name for name in about if name not in large and not name.endswith(FILES)]
     arrays = store.read(resolved.store, manifest, small, verified=True)
     tensors: dict[str, torch.Tensor | StoredRows] = {
         name: torch.from_numpy(array) for name, array in arrays.items()
@@ -171,8 +176,8 @@ def _streamed(resolved: Resolved, manifest: dict[str, Any]) -> dict[str, Split]:
     for name in large:
         count, *shape = about[name]["shape"]
         dtype = np.dtype(about[name]["dtype"])
-        columns[name] = Column(resolved.store, name, tuple(shape), dtype, count)
-        tensors[name] = StoredRows(columns[name])
+        tensors[name] = StoredRows(Column(resolved.store, name, tuple(shape), dtype, count))
+    tensors |= {column.name: StoredRows(column) for column in encoded}
     return _as_splits(tensors, manifest, resolved.card)
 
 
@@ -208,6 +213,8 @@ def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved
             f"{where} contains no {' and no '.join(missing)}, which `{card.name}` is made"
             f" of{_explain(card, root, missing)}; {card.how_to_get.strip().rstrip('.')}."
         )
+    if data.format == "auto" and keeps_files(card, chosen):
+        place = store_path(card, data.model_copy(update={"format": "encoded"}), root)
     return Resolved(card, root, place, dataset_label(card, chosen, data.fold), None)
 
 

@@ -121,6 +121,11 @@ class FileRows:
     def __getitem__(self, index: slice | NDArray[Any]) -> FileRows:
         return FileRows(self.sets, self._which[index], self._place[index], self._moved)
 
+    def names(self) -> list[str]:
+        """The first file of each row."""
+        pairs = zip(self._which.tolist(), self._place.tolist(), strict=True)
+        return [self.sets[which].files[place][0] for which, place in pairs]
+
     def channels_first(self) -> FileRows:
         """The rows (H, W, C) as (C, H, W)."""
         return FileRows(self.sets, self._which, self._place, True)

@@ -21,6 +21,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from mtsearch.config.errors import BadInput, Damaged
+from mtsearch.data.encoded import FILES, EncodedColumn
+from mtsearch.data.formats.pictures import DecodeImage
 from mtsearch.data.mapped import copy_bytes, mapped
 from mtsearch.data.remarks import Remarks
 from mtsearch.data.rows import FileRows
@@ -62,6 +64,7 @@ def build(
     manifest: dict[str, Any],
     identity: str = "",
     watch: Watch | None = None,
+    encoded: Mapping[str, dict[str, Any]] | None = None,
 ) -> None:
     """Write a store. The caller holds its `lock`.
 
@@ -74,6 +77,7 @@ def build(
         manifest: what is known of the store before it is written.
         identity: hash of everything that the arrays are made from; empty never continues.
         watch: sees the rows and completes the manifest.
+        encoded: names of arrays of files that are kept as files, with how they are decoded.
 
     Raises:
         OSError: the store cannot be written.
@@ -87,18 +91,30 @@ def build(
     try:
         with Writer(folder) as writer:
             for name in sorted(arrays):
-                for rows in writer.write(name, arrays[name], folder):
+                array = arrays[name]
+                if encoded and name in encoded and isinstance(array, FileRows):
+                    written = writer.encode(name, array, folder)
+                else:
+                    written = writer.write(name, array, folder)
+                for rows in written:
                     if watch is not None:
                         watch.rows(name, rows)
+        kept = {name: decode for name, decode in (encoded or {}).items() if name in arrays}
+        shapes = {n: (a.shape, a.dtype) for n, a in arrays.items() if n not in kept}
         about = {
-            name: {"shape": list(array.shape), "dtype": array.dtype.str}
-            for name, array in arrays.items()
+            name: {"shape": list(shape), "dtype": dtype.str}
+            for name, (shape, dtype) in (shapes | writer.encoded).items()
+        }
+        files = {
+            name: {"shape": list(arrays[name].shape), "decode": decode}
+            for name, decode in kept.items()
         }
         full = {
             "schema": SCHEMA,
             **manifest,
             **(watch.facts(writer.remarks) if watch is not None else {}),
             "arrays": about,
+            **({"encoded": files} if files else {}),
             "checksum": writer.checksum,
             "data_sha256": _file_hash(folder / DATA),
         }
@@ -203,11 +219,35 @@ def read(
     arrays: Arrays = {}
     with mapped(path) as transaction:
         for name, about in manifest["arrays"].items():
-            if names is None or name in names:
+            if (names is None or name in names) and not name.endswith(FILES):
                 array = np.empty(about["shape"], np.dtype(about["dtype"]))
                 copy_bytes(transaction, name, 0, array.reshape(-1).view(np.uint8))
                 arrays[name] = array
-    return arrays
+    for column in encoded_columns(path, manifest):
+        if names is None or column.name in names:
+            arrays[column.name] = column.read(range(column.count))
+    return {name: array for name, array in arrays.items() if not name.endswith(FILES)}
+
+
+def encoded_columns(path: Path, manifest: dict[str, Any]) -> list[EncodedColumn]:
+    """The arrays of a store that are kept as files. Raises `Damaged`."""
+    try:
+        return [
+            EncodedColumn(
+                path,
+                name,
+                tuple(about["shape"][1:]),
+                np.dtype(np.uint8),
+                about["shape"][0],
+                DecodeImage.from_settings(about["decode"]),
+            )
+            for name, about in manifest.get("encoded", {}).items()
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(
+            f"The manifest of the store {path} does not say how its files are decoded ({error});"
+            f" {_again(path)}"
+        ) from error
 
 
 def checksum(arrays: Arrays) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mtsearch.config.errors import BadInput
 from mtsearch.data.mapped import Column
 
 if TYPE_CHECKING:
@@ -101,7 +103,14 @@ def concatenated(parts: Sequence[Tensor | StoredRows]) -> Tensor | StoredRows:
     return torch.cat([part for part in parts if isinstance(part, Tensor)])
 
 
-class RowReader(Dataset[dict[str, Tensor]]):
+@dataclass(frozen=True)
+class _Failed:
+    """An error of a worker process, which the loader would turn into another text."""
+
+    error: BadInput
+
+
+class RowReader(Dataset["dict[str, Tensor] | _Failed"]):
     """Reads batches of several arrays by their indices, in worker processes if there are any.
 
     Args:
@@ -111,8 +120,11 @@ class RowReader(Dataset[dict[str, Tensor]]):
     def __init__(self, arrays: Mapping[str, StoredRows]) -> None:
         self._arrays = dict(arrays)
 
-    def __getitem__(self, index: Tensor) -> dict[str, Tensor]:
-        return {name: rows.stored(index) for name, rows in self._arrays.items()}
+    def __getitem__(self, index: Tensor) -> dict[str, Tensor] | _Failed:
+        try:
+            return {name: rows.stored(index) for name, rows in self._arrays.items()}
+        except BadInput as error:
+            return _Failed(type(error)(str(error)))
 
     def batches(self, indices: Sequence[Tensor], workers: int) -> Iterator[dict[str, Tensor]]:
         """The rows at each of these indices, in order. The processes end with the iterator.
@@ -131,16 +143,18 @@ class RowReader(Dataset[dict[str, Tensor]]):
             sampler=indices,
             num_workers=workers,
             prefetch_factor=_AHEAD,
-            collate_fn=_same,  # type: ignore[arg-type]  # without a batch size it gets one item
+            collate_fn=_same,
             # else the loader draws from torch's global generator, which the trial's numbers use
             generator=torch.Generator(),
         )
         for rows in loader:
             yield self._typed(rows)
 
-    def _typed(self, rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _typed(self, rows: dict[str, Tensor] | _Failed) -> dict[str, Tensor]:
+        if isinstance(rows, _Failed):
+            raise rows.error
         return {name: self._arrays[name].typed(values) for name, values in rows.items()}
 
 
-def _same(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+def _same(rows: Any) -> Any:
     return rows

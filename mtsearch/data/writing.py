@@ -44,6 +44,7 @@ class Writer:
         self._pending: list[tuple[bytes, bytes]] = []
         self._states: deque[dict[str, Any]] = deque()
         self.remarks = Remarks()
+        self.encoded: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
 
     def __enter__(self) -> Self:
         data = self._folder / "data.mdb"
@@ -109,6 +110,41 @@ class Writer:
             yield block.rows
         if record:
             self._put(name, start, bytes(record))
+
+    def encode(self, name: str, rows: FileRows, scratch: Path) -> Iterator[NDArray[Any]]:
+        """Write the files that the rows are decoded from, in place of the rows: `<name>.files`,
+        the files one after the other, `<name>.offsets`, the end of each (N+1,), and
+        `<name>.names`, their names in lines. The checksum covers the decoded rows.
+
+        Iterate over the result to the end, as for `write`. Files are not continued."""
+        self._digest.update(f"{name} {rows.dtype.str} {rows.shape}\n".encode())
+        offsets, start, record = [0], 0, bytearray()
+        for block in rows.blocks(keep=True, scratch=scratch):
+            self._digest.update(_bytes_of(block.rows))
+            for remark in block.remarks:
+                text, example, count = remark["text"], remark["example"], remark["count"]
+                self.remarks.add(str(text), str(example), int(count))
+            for content in block.contents or ():
+                offsets.append(offsets[-1] + len(content))
+                record += content
+            while len(record) >= RECORD:
+                self._put(f"{name}.files", start, bytes(record[:RECORD]))
+                del record[:RECORD]
+                start += RECORD
+            yield block.rows
+        if record:
+            self._put(f"{name}.files", start, bytes(record))
+        names = "\n".join(rows.names()).encode(errors="surrogateescape")
+        extra: dict[str, NDArray[Any]] = {
+            "offsets": np.array(offsets, np.int64),
+            "names": np.frombuffer(names, np.uint8),
+        }
+        for suffix, array in extra.items():
+            content = bytes(_bytes_of(array))
+            for first in range(0, len(content), RECORD):
+                self._put(f"{name}.{suffix}", first, content[first : first + RECORD])
+            self.encoded[f"{name}.{suffix}"] = array.shape, array.dtype
+        self.encoded[f"{name}.files"] = (offsets[-1],), np.dtype(np.uint8)
 
     def _written(
         self, name: str, array: NDArray[Any] | FileRows, row: int, done: int

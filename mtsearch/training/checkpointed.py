@@ -21,6 +21,9 @@ from mtsearch.training.randomness import fork_rng
 from mtsearch.training.state import has_state, load_state, save_state
 from mtsearch.training.world import World
 
+_PLACES = {"root", "store", "format", "load", "workers"}
+"""Settings of the data that change no numbers."""
+
 
 class CheckpointedTrial(ABC):
     """A trial on an open dataset whose state is saved to and restored from a folder.
@@ -116,7 +119,7 @@ class CheckpointedTrial(ABC):
         location of the data is left out, because it depends on the machine."""
         return {
             "config": self.config.model_dump(mode="json"),
-            "data": self.data.model_dump(mode="json", exclude={"root", "store"}),
+            "data": self.data.model_dump(mode="json", exclude=_PLACES),
             "checksum": self.dataset.checksum,
             "reports": self.reports,
         }

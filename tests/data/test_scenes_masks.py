@@ -17,7 +17,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import load_card, open_dataset
 from mtsearch.data.cards import datasets_folder
-from mtsearch.data.formats.mask_folders import crop_centre
+from mtsearch.data.decoding import crop_centre
 from mtsearch.data.overlap import Overlap, assign_groups, split_groups
 
 REAL = os.environ.get("MTSEARCH_TEST_DATA")

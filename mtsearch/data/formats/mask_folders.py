@@ -15,8 +15,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.data.decoding import (
     TRANSPOSING,
     DecodedImage,
-    convert,
-    fit_image,
+    crop_centre,
     is_image,
     is_jpeg,
     open_image,
@@ -24,6 +23,7 @@ from mtsearch.data.decoding import (
 )
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
 from mtsearch.data.formats.class_folders import natural
+from mtsearch.data.formats.pictures import DecodeImage
 from mtsearch.data.rows import FileRows, FileSet
 from mtsearch.data.trees import Tree
 
@@ -87,7 +87,7 @@ class MaskFolders(LabelledImages):
         images = FileSet(
             self.tree,
             [(self._images[name],) for name in names],
-            _DecodeCentre(plain),
+            DecodeImage(plain, centre=True),
             (height, width, channels),
             np.dtype(np.uint8),
         )
@@ -101,19 +101,6 @@ class MaskFolders(LabelledImages):
         return ImageSet(
             request.images(FileRows([images])), labels, masks=request.images(FileRows([masks]))
         )
-
-
-@dataclass(frozen=True)
-class _DecodeCentre:
-    """Decodes the centre of an image file."""
-
-    request: Request
-
-    def __call__(self, contents: Sequence[bytes], where: Sequence[str]) -> NDArray[np.uint8]:
-        channels, height, width = self.request.shape
-        picture = open_image(contents[0], where[0])
-        image = crop_centre(convert(picture, channels), (width, height))
-        return fit_image(image, self.request, where[0])
 
 
 @dataclass(frozen=True)
@@ -183,12 +170,3 @@ def _class_numbers(mask: DecodedImage) -> DecodedImage:
         )
     numbers = Image.fromarray(np.asarray(mask.image).astype(np.uint8))
     return replace(mask, image=numbers)
-
-
-def crop_centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The largest centred part of an image that has the aspect ratio of ``size`` (width,
-    height)."""
-    width, height = image.size
-    wide, high = min(width, height * size[0] // size[1]), min(height, width * size[1] // size[0])
-    left, top = (width - wide) // 2, (height - high) // 2
-    return image if (wide, high) == image.size else image.crop((left, top, left + wide, top + high))
