@@ -212,7 +212,7 @@ class DataConfig(Model):
     dataset: str
     root: Path | None = None
     store: Path | None = None
-    split_seed: int = Field(42, ge=0)
+    split_seed: int = Field(42, ge=0, lt=2**32)
     val_fraction: float | None = Field(None, gt=0, lt=1)
     limit: int | None = Field(None, gt=0)
     size: int | None = Field(None, ge=8, le=1024)

@@ -105,7 +105,7 @@ class Search(Model):
             " dimensions have their defaults"
         ),
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     slots: int | None = Field(None, gt=0)
     budget: Positive | None = Field(None, description="seconds after which no trial starts")
     max_failures: int = Field(

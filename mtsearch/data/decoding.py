@@ -17,14 +17,17 @@ import io
 import warnings
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mtsearch.config.errors import BadInput
-from mtsearch.data.formats.base import Request
 from mtsearch.data.remarks import remark
+
+if TYPE_CHECKING:  # the formats import this module
+    from mtsearch.data.formats.base import Request
 
 # Formats that Pillow identifies by content and reads without another program (EPS needs one).
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "AVIF", "PPM", "JPEG2000", "QOI")
@@ -130,10 +133,12 @@ def convert(picture: DecodedImage, channels: int) -> Image.Image:
         remark("images whose transparency was dropped", where)
     if image.mode == "CMYK":
         remark("CMYK images converted without their colour profile", where)
-    if image.mode in ("RGBa", "La"):  # colours premultiplied by alpha
-        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
     target = "RGB" if channels == 3 else "L"
-    return rotate(_eight_bits(image, where), picture.orientation).convert(target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of transparency in palettes, which is a remark
+        if image.mode in ("RGBa", "La"):  # colours premultiplied by alpha
+            image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+        return rotate(_eight_bits(image, where), picture.orientation).convert(target)
 
 
 def fit_image(image: Image.Image, request: Request, where: str) -> NDArray[np.uint8]:

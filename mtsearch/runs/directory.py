@@ -29,6 +29,7 @@ from mtsearch.runs.storage import (
     CONFIG,
     ENVIRONMENT,
     EVENTS,
+    JOURNAL,
     FolderStorage,
     RunStorage,
     check_links,
@@ -128,9 +129,8 @@ class RunDirectory:
 
     @property
     def journal(self) -> Path:
-        """Optuna's journal; absolute, as a stale lock under a relative path would never be
-        freed."""
-        return (self.path / "study.journal").resolve()
+        """Optuna's journal."""
+        return (self.path / JOURNAL).resolve()
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from mtsearch.runs.events import EventLog
 from mtsearch.runs.names import is_trial_name
 
 EVENTS, CONFIG, ENVIRONMENT = "events.jsonl", "config.yaml", "environment.json"
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, JOURNAL = "checkpoints", "study.journal"
 
 
 class RunStorage(Protocol):
@@ -158,11 +158,12 @@ def check_links(path: Path) -> None:
     for folder, folders, files in os.walk(path, followlinks=False):
         for name in (*folders, *files):
             found = Path(folder, name)
-            if found.is_symlink() and not found.resolve().is_relative_to(inside):
+            # of drivers of older versions that were killed; nothing reads it
+            lock = found.parent == path and name.startswith(f"{JOURNAL}.lock")
+            if found.is_symlink() and not lock and not found.resolve().is_relative_to(inside):
                 raise BadInput(
                     f"{path} contains a link, {found.relative_to(path)}, and a run has none."
-                    " Replace"
-                    " it by what it points to, or remove it."
+                    " Replace it by what it points to, or remove it."
                 )
 
 

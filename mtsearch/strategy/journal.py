@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 from optuna.distributions import json_to_distribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -50,10 +50,24 @@ def search_trials(state: RunState) -> list[TrialRecord]:
     return [trial for trial in state.sorted() if trial.kind == "search" and not trial.repeat]
 
 
+class _NoLock(JournalFileOpenLock):
+    """No lock: the lock of the run's driver excludes other writers.
+
+    Optuna's own is a symbolic link beside the journal. Readers of the run would refuse it as a
+    foreign link, and a killed driver would leave it behind.
+    """
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
 def _load(path: Path, config: SpaceConfig) -> optuna.Study | None:
     with compat.quiet():
         try:
-            storage = JournalStorage(JournalFileBackend(str(path)))
+            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
             if storage.get_all_studies():  # `create_study` would write to the journal in any case
                 return optuna.load_study(study_name=config.name, storage=storage)
             directions = [_DIRECTIONS[o.goal] for o in config.objectives]

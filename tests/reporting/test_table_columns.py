@@ -168,4 +168,4 @@ def test_table_of_a_segmentation_says_which_classes_count():
         n for n in result_notes(search_result(ROWS, [], OBJECTIVES, kinds=kinds)) if "IoU" in n
     ]
     assert "over the classes that occur in the labels or the predictions" in note
-    assert not any("IoU" in n for n in result_notes(search_result(ROWS, [], OBJECTIVES)))
+    assert not any("mean IoU" in n for n in result_notes(search_result(ROWS, [], OBJECTIVES)))

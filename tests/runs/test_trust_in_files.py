@@ -103,6 +103,12 @@ def test_links_inside_runs_are_refused(run, tmp_path, where):
     assert (victim / "0000").is_dir()
 
 
+def test_journal_lock_of_an_older_driver_is_accepted(run):
+    """Optuna's own lock was a link to the journal, which a killed driver left behind."""
+    (run.path / "study.journal.lock").symlink_to(run.path / "study.journal")
+    assert RunDirectory(run.path).rows()
+
+
 def test_links_inside_the_wandb_folder_are_accepted(run):
     (run.path / "wandb" / "offline-run-1").mkdir(parents=True)
     (run.path / "wandb" / "latest-run").symlink_to("offline-run-1")

@@ -6,6 +6,7 @@ from optuna.trial import TrialState
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
+from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.opening import create_run
 from mtsearch.strategy.points import grid
 from mtsearch.strategy.study import Study, check_search
@@ -187,6 +188,14 @@ def test_study_stores_each_outcome(bench):
         TrialState.FAIL,
         TrialState.RUNNING,
     ]
+
+
+def test_journal_is_written_without_a_link(bench, monkeypatch):
+    """A link in the run's folder would be refused by whoever reads the run meanwhile."""
+    made = []
+    monkeypatch.setattr("os.symlink", lambda *paths: made.append(paths))
+    bench.end(bench.ask())
+    assert made == [] and RunDirectory(bench.run.path).journal.stat().st_size > 0
 
 
 def test_resumed_study_drops_trial_that_never_started(bench):
