@@ -42,7 +42,7 @@ def min_norm_weights(gramian: Tensor) -> Tensor:
     rows = torch.cat([gramian_factor(gramian).T, torch.ones_like(gramian[:1])])
     target = torch.zeros_like(rows[:, 0])
     target[-1] = 1
-    found, _ = nnls(rows.numpy(), target.numpy())
+    found, _ = nnls(rows.numpy(), target.numpy(), maxiter=50 * k)
     x = torch.from_numpy(found).to(gramian)
     return x / x.sum()
 

@@ -1,5 +1,7 @@
 """The weights of the solvers are exact for small, dependent and very differently long gradients."""
 
+import math
+
 import pytest
 import torch
 from exact import gradients, permuted, projection, shortest
@@ -281,3 +283,15 @@ def test_nash_mtl_reads_states_of_earlier_versions(steps, age):
     assert (found["last"] is None) == (steps == 0)
     method.weights(torch.eye(2, dtype=torch.float64), torch.ones(2))
     assert method.state_dict()["age"] == age % 3 + 1
+
+
+def test_min_norm_of_many_gradients_of_unequal_lengths():
+    """These need more iterations than SciPy's default limit."""
+    for seed in (2609, 2669, 2689, 2914, 2974):
+        generator = torch.Generator().manual_seed(seed)
+        k, ratio, dim = 30, [1e3, 1e6, 1e9][seed % 3], [2, 30, 50][seed % 4 % 3]
+        lengths = torch.logspace(0, math.log10(ratio), k, dtype=torch.float64)
+        lengths = lengths[torch.randperm(k, generator=generator)]
+        g = torch.randn(k, dim, generator=generator, dtype=torch.float64) * lengths[:, None]
+        update = min_norm_weights(g @ g.T) @ g
+        assert float(update @ update - (g @ update).min()) < 1e-9 * float((g * g).sum(1).min())

@@ -194,8 +194,9 @@ def test_journal_is_written_without_a_link(bench, monkeypatch):
     """A link in the run's folder would be refused by whoever reads the run meanwhile."""
     made = []
     monkeypatch.setattr("os.symlink", lambda *paths: made.append(paths))
-    bench.end(bench.ask())
-    assert made == [] and RunDirectory(bench.run.path).journal.stat().st_size > 0
+    search = bench()
+    search.end(search.ask())
+    assert made == [] and RunDirectory(search.run.path).journal.stat().st_size > 0
 
 
 def test_resumed_study_drops_trial_that_never_started(bench):
