@@ -86,7 +86,7 @@ class RunDirectory:
     def _check_files(self) -> None:
         if not self.events_path.is_file() or not (self.path / CONFIG).is_file():
             beside = self.path.parent.glob(f"*/{EVENTS}") if self.path.parent.is_dir() else ()
-            near = [str(p.parent) for p in beside if (p.parent / CONFIG).is_file()]
+            near = [str(p.parent) for p in beside if p.is_file() and (p.parent / CONFIG).is_file()]
             hint = (
                 nearest(str(self.path), near)
                 if near
@@ -105,8 +105,7 @@ class RunDirectory:
             return state
         raise BadInput(
             f"{self.address} is not a run directory: its {EVENTS} contains no event. Restore the"
-            " file"
-            " from a copy, or start a new run."
+            " file from a copy, or start a new run."
         )
 
     def drive(self) -> DrivenRun:

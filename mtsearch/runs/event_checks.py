@@ -36,6 +36,13 @@ def _tree(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def _metrics(value: Any) -> bool:
+    return isinstance(value, dict) and not any(
+        isinstance(number, bool) and key.startswith(("train/", "val/", "test/"))
+        for key, number in value.items()
+    )
+
+
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(part, str) for part in value)
 
@@ -43,7 +50,7 @@ def _texts(value: Any) -> bool:
 def _points(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(point, dict)
-        and _tree(point.get("metrics"))
+        and _metrics(point.get("metrics"))
         and isinstance(point.get("preference"), dict)
         and all(_seconds(weight) for weight in point["preference"].values())
         for point in value
@@ -67,12 +74,12 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
         "params": _tree,
         "attempt": _count,
     },
-    "report": {"trial": is_trial_name, "report": _count, "metrics": _tree},
+    "report": {"trial": is_trial_name, "report": _count, "metrics": _metrics},
     "end": {
         "trial": is_trial_name,
         "state": lambda value: value in ("done", "failed", "stopped"),
     },
-    "test": {"trial": is_trial_name, "metrics": _tree},
+    "test": {"trial": is_trial_name, "metrics": _metrics},
     "note": {"trial": is_trial_name, "note": _text},
 }
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {

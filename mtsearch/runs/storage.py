@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -153,14 +154,22 @@ class FolderStorage:
 
 def check_links(path: Path) -> None:
     """Raises BadInput where a run directory contains a symbolic link, through which files outside
-    it could be read, written or deleted. Links of `wandb` within its own folder are allowed."""
+    it could be read, written or deleted, or a pipe, which would be read without end. Links of
+    `wandb` within its own folder are allowed."""
     inside = path.resolve() / "wandb"
     for folder, folders, files in os.walk(path, followlinks=False):
         for name in (*folders, *files):
             found = Path(folder, name)
             # of drivers of older versions that were killed; nothing reads it
             lock = found.parent == path and name.startswith(f"{JOURNAL}.lock")
-            if found.is_symlink() and not lock and not found.resolve().is_relative_to(inside):
+            mode = found.lstat().st_mode
+            if not stat.S_ISLNK(mode):
+                if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                    raise BadInput(
+                        f"{path} contains a pipe or device, {found.relative_to(path)}, and a run"
+                        " has none. Remove it."
+                    )
+            elif not lock and not found.resolve().is_relative_to(inside):
                 raise BadInput(
                     f"{path} contains a link, {found.relative_to(path)}, and a run has none."
                     " Replace it by what it points to, or remove it."

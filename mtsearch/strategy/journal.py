@@ -67,7 +67,7 @@ class _NoLock(JournalFileOpenLock):
 def _load(path: Path, config: SpaceConfig) -> optuna.Study | None:
     with compat.quiet():
         try:
-            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
+            storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock(str(path))))
             if storage.get_all_studies():  # `create_study` would write to the journal in any case
                 return optuna.load_study(study_name=config.name, storage=storage)
             directions = [_DIRECTIONS[o.goal] for o in config.objectives]

@@ -165,7 +165,7 @@ def test_table_without_rows():
 def test_table_of_a_segmentation_says_which_classes_count():
     kinds = {"scene": "segmentation"}
     (note,) = [
-        n for n in result_notes(search_result(ROWS, [], OBJECTIVES, kinds=kinds)) if "IoU" in n
+        n for n in result_notes(search_result(ROWS, [], OBJECTIVES, kinds=kinds)) if "mean IoU" in n
     ]
     assert "over the classes that occur in the labels or the predictions" in note
     assert not any("mean IoU" in n for n in result_notes(search_result(ROWS, [], OBJECTIVES)))

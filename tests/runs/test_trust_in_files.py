@@ -103,6 +103,28 @@ def test_links_inside_runs_are_refused(run, tmp_path, where):
     assert (victim / "0000").is_dir()
 
 
+@pytest.mark.parametrize("name", ["environment.json", "front.csv", "checkpoints/pipe"])
+def test_pipes_inside_runs_are_refused(run, name):
+    path = run.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(BadInput, match=rf"contains a pipe or device, {name}, and a run has none"):
+        RunDirectory(run.path)
+
+
+@pytest.mark.parametrize("kind", ["report", "test"])
+def test_truth_values_are_no_metrics(run, kind):
+    def change(events):
+        found = next(event for event in events if event["event"] == kind)
+        found["metrics"] = {**found["metrics"], "val/image/error": True}
+        return events
+
+    edit(run, change)
+    with pytest.raises(BadInput, match="its `metrics` is not what this field holds"):
+        RunDirectory(run.path).rows()
+
+
 def test_journal_lock_of_an_older_driver_is_accepted(run):
     """Optuna's own lock was a link to the journal, which a killed driver left behind."""
     (run.path / "study.journal.lock").symlink_to(run.path / "study.journal")
