@@ -66,8 +66,11 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
         os.close(handle)
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
         raise BadInput(f"{what} should be a file. Found {kind}. Give the path of a YAML file.")
-    with os.fdopen(handle, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
+    try:
+        with os.fdopen(handle, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{what} cannot be read: {error.strerror}. Give another file.") from None
     if len(data) > MAX_BYTES:
         raise BadInput(
             f"{what} should be a file of at most {MAX_BYTES >> 20} MiB. Found a larger one."
