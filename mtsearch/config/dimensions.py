@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from mtsearch.config.errors import BadInput, nearest
 
-KINDS = ("choice", "uniform", "loguniform", "int", "simplex")
+KINDS = ("choice", "uniform", "loguniform", "int", "simplex", "partition")
+MAX_PARTS = 5  # 52 partitions; six parts have 203
 
 
 class Suggest(Protocol):
@@ -113,6 +114,8 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
             f"`{path}` should have exactly one of {', '.join(KINDS)}. Found {', '.join(kinds)}."
         )
     kind = kinds[0]
+    if kind == "partition":
+        return parse_dimension(path, _partitions(path, node))
     spec = node[kind]
     if "default" not in node:
         raise BadInput(
@@ -172,6 +175,50 @@ def parse_dimension(path: str, node: Mapping[str, Any]) -> Dimension:
             )
         default = dict(default)
     return Dimension(path, kind, spec, default)
+
+
+def _partitions(path: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """A partition as the choice among all partitions of its parts; a part is a task, or a list of
+    tasks that stay together."""
+    spec = node["partition"]
+    parts = (
+        [[part] if isinstance(part, str) else part for part in spec]
+        if isinstance(spec, list)
+        else []
+    )
+    names = (
+        [name for part in parts for name in part]
+        if all(
+            isinstance(part, list) and part and all(isinstance(name, str) for name in part)
+            for part in parts
+        )
+        else []
+    )
+    if not 2 <= len(parts) <= MAX_PARTS or not names or len(set(names)) < len(names):
+        raise BadInput(
+            f"`{path}.partition` should list 2 to {MAX_PARTS} different tasks, or lists of tasks"
+            f" that stay together. Found {spec!r}."
+        )
+    partitions: list[list[list[list[str]]]] = [[]]
+    for part in parts:
+        partitions = [
+            [*(group for group in groups[:i]), [*groups[i], part], *groups[i + 1 :]]
+            if i < len(groups)
+            else [*groups, [part]]
+            for groups in partitions
+            for i in range(len(groups) + 1)
+        ]
+    options = [
+        [[name for part in group for name in part] for group in groups] for groups in partitions
+    ]
+    default = node.get("default", "together")
+    words = {"together": options[0], "apart": options[-1]}
+    if isinstance(default, str) and default not in words:
+        raise BadInput(
+            f"`{path}.default` should be together, apart or groups of tasks. Found {default!r}."
+        )
+    chosen = words.get(default, default) if isinstance(default, str) else default
+    return {"choice": options, "default": chosen}
 
 
 def resolve(node: Any, path: str, pick: Callable[[Dimension], Any]) -> Any:

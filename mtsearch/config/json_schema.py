@@ -35,6 +35,7 @@ _SPECS: dict[str, Schema] = {
     "loguniform": _NUMBERS,
     "int": {**_NUMBERS, "items": {"type": "integer"}},
     "simplex": {"type": "array", "items": {"type": "string"}, "minItems": 2},
+    "partition": {"type": "array", "minItems": 2},
 }
 _DIMENSION: Schema = {
     "description": "a search dimension",

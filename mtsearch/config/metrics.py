@@ -112,6 +112,11 @@ AGGREGATES = ("mean", "worst", "spread")
 """What reports say about the errors of all tasks together: `val/mean/error`, `val/worst/error`, and
 `val/spread/error`, the worst error minus the best one. No task has one of these names."""
 
+DELTA_M = "val/delta_m"
+"""The mean relative gain over the control `delta_m` of the space, in percent."""
+LATENCY = "model/latency"
+"""Milliseconds for one batch through the compacted network, see `Latency`."""
+
 MODEL_METRICS: dict[str, Metric] = {
     "model/params": Metric("min"),
     "model/nonzero": Metric("min"),
@@ -121,6 +126,7 @@ MODEL_METRICS: dict[str, Metric] = {
     "model/compression_rate": Metric("max", "", 1.0),
     "model/parameter_sharing": Metric("max", "", 0.0),
     "model/macs": Metric("min"),
+    LATENCY: Metric("min", "ms"),
 }
 COST_METRICS: dict[str, Metric] = {
     "cost/seconds": Metric("min", "s"),
@@ -141,11 +147,15 @@ def aggregate_metric(kinds: Iterable[str]) -> Metric:
     return Metric("min", "%", 100.0) if percentages(kinds) else Metric("min")
 
 
+_GAIN = Metric("max", "%")  # Delta-m
+
+
 def metrics_of(tasks: Iterable[TaskCard]) -> dict[str, Metric]:
     """All metrics that a report on these tasks may contain, by name: the possible objectives."""
     tasks = list(tasks)
     together = aggregate_metric(task.kind for task in tasks)
     found = {f"val/{name}/error": together for name in AGGREGATES}
+    found[DELTA_M] = _GAIN
     for task in tasks:
         for name, metric in TASK_METRICS[task.kind].items():
             if task.undefined is not None or not metric.undefined:
@@ -158,6 +168,10 @@ def metric_of(name: str) -> Metric:
     for table in (MODEL_METRICS, COST_METRICS):
         if name in table:
             return table[name]
+    if "/" not in name:  # an expression, a setting, or the column `delta_m`
+        return _GAIN if name == "delta_m" else Metric("min")
+    if name.rsplit("/", 1)[-1] == "delta_m":
+        return _GAIN
     if name.split("/")[2:3] == ["accuracy"]:  # of one class, on the test split only
         return Metric("max", "%", 0.0)
     last = name.rsplit("/", 1)[-1]

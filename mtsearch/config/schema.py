@@ -49,6 +49,7 @@ from mtsearch.config.balancing import (
 )
 from mtsearch.config.base import Model
 from mtsearch.config.errors import format_value
+from mtsearch.config.expressions import parse_expression
 from mtsearch.config.formulations import (
     BootstrapFormulationConfig,
     ClassSubsetFormulationConfig,
@@ -61,6 +62,7 @@ from mtsearch.config.formulations import (
     OptimizerFormulationConfig,
     SeedFormulationConfig,
 )
+from mtsearch.config.objectives import Constraint, Latency, Objective
 from mtsearch.config.observers import (
     MLflowObserverConfig,
     Observers,
@@ -151,6 +153,7 @@ __all__ = [
     "JointConfig",
     "KDMTLConfig",
     "KFoldFormulationConfig",
+    "Latency",
     "LinearConfig",
     "LossFormulationConfig",
     "LowRankConfig",
@@ -279,31 +282,6 @@ class Resources(Model):
     )
 
 
-class Objective(Model):
-    """A metric that the search optimises; the front has one axis for each objective."""
-
-    metric: str
-    goal: Literal["min", "max"]
-    reference: float | None = None  # the hypervolume's reference value
-
-
-class Constraint(Model):
-    """A bound on a metric: at most `max`, at least `min`."""
-
-    metric: str
-    max: float | None = None
-    min: float | None = None
-
-    @model_validator(mode="after")
-    def _bound(self) -> Constraint:
-        if (self.max is None) == (self.min is None):
-            raise ValueError(
-                "should have exactly one of `min` and `max`. Found"
-                f" {'none' if self.max is None else 'both'}"
-            )
-        return self
-
-
 class Results(Model):
     """Where run directories are written: `root` is a folder, or a URL that fsspec can write to,
     such as ``s3://bucket/prefix``. `run` names this run's directory, which by default is
@@ -361,6 +339,7 @@ class SpaceConfig(Model):
     search: Search = Search()
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
+    latency: Latency = Latency()
     results: Results = Results()
     monitor: Observers = Field(
         (), description="observers: tensorboard, mlflow, wandb, or one of a plug-in"
@@ -368,6 +347,15 @@ class SpaceConfig(Model):
     delta_m: str | None = Field("stl", description="the control that Delta-m is measured against")
     controls: dict[str, dict[str, object]] = Field(default_factory=dict)
     trial: dict[str, object] = Field(default_factory=dict)
+
+    @property
+    def metrics(self) -> set[str]:
+        """The metrics that objectives and constraints need, those in expressions included."""
+        entries = (*self.objectives, *self.constraints)
+        texts = [entry.expression for entry in entries if entry.expression is not None]
+        return {entry.metric for entry in entries}.union(
+            *(parse_expression(t).names for t in texts)
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -21,7 +21,8 @@ from mtsearch.config.dimensions import (
     resolve,
 )
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.metrics import metric_of, metrics_of
+from mtsearch.config.expressions import Expression, parse_expression
+from mtsearch.config.metrics import DELTA_M, metric_of, metrics_of
 from mtsearch.config.plugins import absolute_plugins, load_plugins
 from mtsearch.config.preferences import check_preference
 from mtsearch.config.registry import methods, tag_of
@@ -185,12 +186,28 @@ class Space:
         config, known = self.config, metrics_of(card.tasks)
         named = [(f"objectives[{i}]", entry.metric) for i, entry in enumerate(config.objectives)]
         named += [(f"constraints[{i}]", entry.metric) for i, entry in enumerate(config.constraints)]
+        expressions = self._expressions()
         for where, metric in named:
-            if metric not in known:
+            if metric not in known and metric not in expressions:
                 raise BadInput(
                     f"`{where}` names a metric that no trial on {card.name} reports: `{metric}`."
                     f" {nearest(metric, known)}"
                 )
+        for name, expression in expressions.items():
+            for metric in expression.names:
+                if metric not in known:
+                    raise BadInput(
+                        f"the expression of `{name}` names a metric that no trial on {card.name}"
+                        f" reports: `{metric}`. {nearest(metric, known)} Spaces around `/` make it"
+                        " a division."
+                    )
+        if DELTA_M in config.metrics and config.delta_m not in self.controls:
+            raise BadInput(
+                f"`{DELTA_M}` compares with the control `delta_m`, which is"
+                f" {config.delta_m or 'null'}. Found the controls"
+                f" {', '.join(self.controls) or '(none)'}. Add it to `controls`, or set `delta_m`"
+                " to one of them."
+            )
         tasks = [task.name for task in card.tasks]
         trees = {
             "trial": self.defaults,
@@ -214,6 +231,20 @@ class Space:
                 f"`delta_m` names no control of this space: `{config.delta_m}`. {hint}"
                 " `delta_m=null` switches Delta-m off."
             )
+
+    def _expressions(self) -> dict[str, Expression]:
+        """The expressions of objectives and constraints by name. Raises BadInput where one name has
+        two meanings."""
+        found: dict[str, Expression] = {}
+        for entry in (*self.config.objectives, *self.config.constraints):
+            if entry.expression is not None:
+                known = found.setdefault(entry.metric, parse_expression(entry.expression))
+                if known.text != entry.expression:
+                    raise BadInput(
+                        f"`{entry.metric}` names two expressions: `{known.text}` and"
+                        f" `{entry.expression}`. Give one of them another name."
+                    )
+        return found
 
     # ------------------------------------------------------------ text
 
@@ -350,8 +381,11 @@ def _mapping(value: Any) -> dict[str, Any]:
 def _objective(entry: Any) -> Any:
     if isinstance(entry, str):
         entry = {"metric": entry}
-    if isinstance(entry, Mapping) and "metric" in entry and "goal" not in entry:
-        return {**entry, "goal": metric_of(str(entry["metric"])).goal}
+    if isinstance(entry, Mapping) and "goal" not in entry:
+        if entry.get("metric"):
+            return {**entry, "goal": metric_of(str(entry["metric"])).goal}
+        if "expression" in entry:
+            return {**entry, "goal": "min"}
     return entry
 
 

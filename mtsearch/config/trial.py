@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mtsearch.config.architectures import HPSConfig, STLConfig
+from mtsearch.config.architectures import HPSConfig, KDMTLConfig, STLConfig
 from mtsearch.config.backbones import BackboneCMConfig
 from mtsearch.config.balancing import LinearConfig, equal, takes_preference, unused_preference
 from mtsearch.config.base import MethodConfig, Model, Named, field_error
@@ -66,6 +66,13 @@ class TrialConfig(Model):
     backbone: Annotated[MethodConfig, Named("backbone")] = BackboneCMConfig()
     init: Literal["default", "lsuv", "normal"] = Field(
         "default", description="normal: weights N(0, 0.01^2), biases 0"
+    )
+    groups: tuple[tuple[str, ...], ...] | None = Field(
+        None,
+        description=(
+            "the tasks of each network, such as [[a, b], [c]]: one network of the architecture per"
+            " group; null: one for all tasks"
+        ),
     )
     preference: dict[str, float] | None = None
     balancing: Annotated[MethodConfig, Named("balancing")] = LinearConfig()
@@ -176,6 +183,22 @@ class TrialConfig(Model):
         return self
 
     @model_validator(mode="after")
+    def _groups_fit(self) -> TrialConfig:
+        if self.groups is None:
+            return self
+        found = [list(group) for group in self.groups]
+        names = [name for group in found for name in group]
+        if not found or not all(found) or len(set(names)) < len(names):
+            raise field_error(
+                "groups", f"should have each task once and no empty group. Found {found}"
+            )
+        if len(found) > 1 and isinstance(self.architecture, KDMTLConfig):
+            raise field_error("groups", f"cannot divide the tasks of kdmtl. Found {found}")
+        if len(found) > 1 and self.pareto_set is not None:
+            raise field_error("groups", f"cannot stand beside `pareto_set`. Found {found}")
+        return self
+
+    @model_validator(mode="after")
     def _balancing_fits(self) -> TrialConfig:
         if (
             self.preference is not None
@@ -209,6 +232,7 @@ class TrialConfig(Model):
             ("task_schedule", self.task_schedule.name, self.task_schedule.name == "joint", "joint"),
             ("sparsity", self.sparsity.mode, self.sparsity.mode == "none", "none"),
             ("preference", self.preference, self.preference is None, "null"),
+            ("groups", self.groups, self.groups is None, "null"),
             ("idle", self.idle, self.idle == "frozen", "frozen"),
             ("ema", self.ema, self.ema is None, "null"),
             ("batch_size", self.batch_size, isinstance(self.batch_size, int), "one number"),

@@ -42,7 +42,7 @@ class TuneCallback(tune.Callback):
     ) -> None:
         self._manager, self._display = manager, display
         self._dispatcher, self._interrupt = dispatcher, interrupt
-        self.scheduler = JobScheduler(manager.scheduler)
+        self.scheduler = JobScheduler(manager.scheduler, manager.with_derived)
         self._group_starts: dict[str, int] = {}  # by trial: how often its worker group began it
         self._last_result: dict[str, float] = {}  # by Tune's name of a trial: the time
         self._running: dict[str, Any] = {}  # by Tune's name
@@ -82,7 +82,7 @@ class TuneCallback(tune.Callback):
         if step.failed is not None:
             self._manager.failed(name, step.failed)
         elif step.selected is not None:
-            self._manager.done(name, step.selected, step.points)
+            self._manager.done(name, step.selected, step.points, step.measured)
         elif name in self.scheduler.stopped:
             self._manager.stopped(name, self.scheduler.stopped.pop(name))
         self._show(trial)

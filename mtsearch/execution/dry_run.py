@@ -13,7 +13,7 @@ from mtsearch.execution.engine import exhausted
 from mtsearch.execution.remarks import remarks
 from mtsearch.execution.slots import bundle, local_nodes, slots
 from mtsearch.jobs.environment import environment_of
-from mtsearch.models import build_model, model_macs
+from mtsearch.models import build_grouped, model_macs
 from mtsearch.population import total_epochs_of
 from mtsearch.runs.commands import text
 from mtsearch.runs.opening import check_results, create_run
@@ -72,5 +72,6 @@ def dry_run(space: Space) -> str:
 def _macs(config: TrialConfig, dataset: object) -> int:
     card = dataset.card  # type: ignore[attr-defined]
     return model_macs(
-        build_model(config.architecture, config.backbone, card.tasks, card.shape), card.shape
+        build_grouped(config.architecture, config.backbone, card.tasks, card.shape, config.groups),
+        card.shape,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -16,9 +17,14 @@ class JobScheduler(FIFOScheduler):
     is passed to Tune: with one, Tune raises where a report lacks it.
     """
 
-    def __init__(self, scheduler: MOASHA | None) -> None:
+    def __init__(
+        self,
+        scheduler: MOASHA | None,
+        complete: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]] = tuple,
+    ) -> None:
+        """`complete` adds the metrics to reports that are computed from them."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._scheduler = scheduler
+        self._scheduler, self._complete = scheduler, complete
         self.stopped: dict[str, str] = {}
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
@@ -35,7 +41,7 @@ class JobScheduler(FIFOScheduler):
             or not trial.config["stoppable"]
         ):
             return TrialScheduler.CONTINUE
-        reason = self._scheduler.judge(name, result["reports"])
+        reason = self._scheduler.judge(name, self._complete(result["reports"]))
         if reason is None:
             return TrialScheduler.CONTINUE
         self.stopped[name] = reason

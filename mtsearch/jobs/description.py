@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mtsearch.config.checkpoint_owner import CheckpointOwner
+from mtsearch.config.metrics import LATENCY
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.runs.checkpoints import CheckpointLocation, config_key
@@ -32,6 +33,7 @@ class JobDescription:
         owner: the trial to which the checkpoint belongs; None skips the comparison.
         plugins: modules and files to import first.
         gpu: share of a GPU; with 0 the process sees none.
+        latency: how `model/latency` is measured; None where nothing needs it.
     """
 
     purpose: Purpose
@@ -42,6 +44,7 @@ class JobDescription:
     owner: CheckpointOwner | None = None
     plugins: tuple[str, ...] = ()
     gpu: float = 0
+    latency: Mapping[str, Any] | None = None
 
     @classmethod
     def of_trial(
@@ -67,6 +70,9 @@ class JobDescription:
             owner=owner_of(run, trial, config),
             plugins=tuple(space.config.plugins),
             gpu=gpu,
+            latency=(
+                space.config.latency.model_dump() if LATENCY in space.config.metrics else None
+            ),
         )
 
     def to_json(self) -> str:

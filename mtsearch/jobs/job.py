@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mtsearch.config.errors import Damaged, reason_of
+from mtsearch.config.metrics import LATENCY
 from mtsearch.config.plugins import load_plugins
-from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.config.schema import DataConfig, Latency, NoSparsityConfig, TrialConfig
 from mtsearch.jobs.description import JobDescription
 from mtsearch.runs.checkpoints import FolderCheckpoints, ObjectStoreCheckpoints, config_key
 from mtsearch.runs.events import plain
@@ -48,6 +49,8 @@ class Job:
         self._saves = world is None or world.rank == 0
         self._trial: Any = None
         self._checkpoints: FolderCheckpoints | ObjectStoreCheckpoints | None = None
+        self._latency = None if job.latency is None else Latency.model_validate(job.latency)
+        self._early: dict[str, float] | None = None  # measured at the first report
         self._repeated: list[dict[str, Any]] = []  # earlier reports of a restored trial
         self._failed: str | None = None
         self._halt: str | None = None  # why no trial can continue
@@ -102,7 +105,7 @@ class Job:
             return self.test()
         reports, self._repeated = self._repeated, []
         note, self._note = self._note, None
-        selected, done = None, True
+        selected, done, measured = None, True, None
         points: tuple[dict[str, Any], ...] = ()
         if self._failed is None and self._halt is None:
             try:
@@ -113,8 +116,11 @@ class Job:
                 if selected is not None:
                     points = self._points()
                     selected = None if self._halt is not None else selected
+                if self._latency is not None and self._saves and reports:
+                    reports, measured = self._measured(reports, self._latency, done)
             except Exception as error:  # ends only this trial
                 reports, self._failed, done, selected = [], reason_of(error), True, None
+                measured = None
         return StepResult(
             reports=tuple(reports),
             done=done,
@@ -125,7 +131,25 @@ class Job:
             note=note,
             store_error=self._store_error or getattr(self._checkpoints, "problem", None),
             gpu_memory=_gpu_memory(),
+            measured=measured,
         )
+
+    def _measured(
+        self, reports: list[dict[str, Any]], settings: Latency, done: bool
+    ) -> tuple[list[dict[str, Any]], dict[str, float] | None]:
+        """The reports with the latency of the network. It is measured once, at the first report;
+        of a network that training makes sparse once more at the end, which is the second value."""
+        if self._early is None:
+            self._early = self._latency_now(settings)
+        reports = [{**report, **self._early} for report in reports]
+        sparse = not isinstance(self._trial.config.sparsity, NoSparsityConfig)
+        return reports, self._latency_now(settings) if done and sparse else None
+
+    def _latency_now(self, settings: Latency) -> dict[str, float]:
+        from mtsearch.jobs.latency import latency_of  # imports torch
+
+        shape = self._trial.dataset.card.shape
+        return {LATENCY: latency_of(self._trial.selected_model(), shape, settings)}
 
     def _next(self, trial: TrialProtocol) -> list[dict[str, Any]]:
         """The next report, after its checkpoint is saved; empty if that cannot be written."""

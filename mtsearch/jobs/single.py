@@ -17,7 +17,9 @@ from mtsearch.jobs.conclusion import conclude, halted, resume_command, say
 from mtsearch.jobs.description import JobDescription, Purpose
 from mtsearch.jobs.interruption import raise_on_interrupt
 from mtsearch.jobs.job import Job
+from mtsearch.pareto import DerivedMetrics
 from mtsearch.reporting.console import OutputConsole
+from mtsearch.reporting.many_tasks import grouped_metrics
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.messages import StepResult
 from mtsearch.runs.names import check_control_names
@@ -228,6 +230,7 @@ def _train(
     }
     run.log.append("start", trial=name, **about, attempt=known.attempts + 1 if known else 1)
     seen = set(known.reports) if known else set()
+    derived = DerivedMetrics(space.config, run.environment.get("tasks"))
     if seen:
         say(console, f"continues after report {max(seen)}")
     with _bar(console) as progress:
@@ -244,6 +247,7 @@ def _train(
             for line in run.pop_messages():
                 say(progress.console, line)
             for report in result.reports:
+                report = {**report, **derived.of(report)}
                 progress.update(bar, completed=report["epoch"])
                 if report["report"] not in seen:
                     run.log.append("report", trial=name, report=report["report"], metrics=report)
@@ -251,8 +255,9 @@ def _train(
     if result.failed is not None:
         run.log.append("end", trial=name, state="failed", reason=result.failed)
         return result.failed
-    several = {"points": list(result.points)} if result.points else {}
-    run.log.append("end", trial=name, state="done", selected=result.selected, **several)
+    chosen = run.state().trials[name].reports[result.selected or 0]
+    ended = derived.end(chosen, result.measured, result.points)
+    run.log.append("end", trial=name, state="done", selected=result.selected, **ended)
     return None
 
 
@@ -289,6 +294,4 @@ def _tested(selected: Mapping[str, Any], figures: Mapping[str, float]) -> str:
 
 
 def _metrics(report: Mapping[str, Any], prefix: str) -> str:
-    return "  ".join(
-        f"{key} {value:.4g}" for key, value in report.items() if key.startswith(prefix)
-    )
+    return "  ".join(f"{key} {value:.4g}" for key, value in grouped_metrics(report, prefix).items())

@@ -3,6 +3,7 @@
 from mtsearch.pareto.choice import choose
 from mtsearch.pareto.constraints import constraint_excess, feasible, total_excess
 from mtsearch.pareto.delta import delta_m, measures_of, with_delta_m
+from mtsearch.pareto.derived import DerivedMetrics
 from mtsearch.pareto.dominance import non_dominated, objective_values, rank
 from mtsearch.pareto.front import Front, front_of, front_rows
 from mtsearch.pareto.hypervolume import (
@@ -21,6 +22,7 @@ from mtsearch.pareto.trial_order import configuration_of, repeat_of, trial_of, t
 
 __all__ = [
     "MAX_OBJECTIVES",
+    "DerivedMetrics",
     "Front",
     "Hypervolume",
     "Reference",

@@ -128,18 +128,11 @@ def _sums(rows: Sequence[Row], objectives: Sequence[Objective]) -> Floats:
 def _metrics(rows: Sequence[Row]) -> set[str]:
     """The metrics to choose by, without test metrics: test figures of a model that was chosen by
     them would be biased."""
-    excluded = (
-        "trial",
-        "test/",
-        "population/",
-        "attempts",
-        "seed",
-        "epoch",
-        "report",
-        "ci95/",
-        "diff/",
-    )
-    names = {key for row in rows for key in row if not key.startswith(excluded)}
+    excluded = ("trial.", "test/", "population/", "ci95/", "diff/")
+    words = {"trial", "attempts", "seed", "epoch", "report"}
+    names = {
+        key for row in rows for key in row if not key.startswith(excluded) and key not in words
+    }
     return {name for name in names if any(math.isfinite(number(row, name)) for row in rows)}
 
 

@@ -47,6 +47,7 @@ _SHORT = {
     "cost/search_epochs": "epochs of its search",
     "epoch": "selected epoch",
     "delta_m": "Δm",
+    "val/delta_m": "Δm",
     "test/delta_m": "Δm, test",
 }
 
@@ -66,8 +67,6 @@ def metric_info(metric: str, kinds: Kinds | None = None) -> Metric:
     """Direction, unit and default reference of a metric. A task's `error` is a percentage unless
     `kinds` says that the task is a regression.
     """
-    if metric.rsplit("/", 1)[-1] == "delta_m":
-        return Metric("max", "%")
     parts = metric.split("/")
     if is_aggregate(metric):
         return aggregate_metric((kinds or {}).values())

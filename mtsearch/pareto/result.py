@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from mtsearch.config.metrics import DELTA_M
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.config.text import printable
 from mtsearch.pareto.columns import Kinds, Row, number, varied_columns
@@ -178,6 +179,10 @@ def search_result(
         ),
     )
     seeds = with_delta_m(ordered, control, kinds)
+    if any(o.metric == DELTA_M for o in objectives):  # missing in controls that ran before the one
+        for row in seeds:
+            if row.get("kind") == "control" and row.get(DELTA_M) is None:
+                row[DELTA_M] = row.get("delta_m")
     ordered = [dict(row) for row in merge_seeds(seeds, objectives, constraints)]
     front = front_of(ordered, objectives, constraints, kinds)
     on, knee = set(front.keys), front.knee

@@ -11,7 +11,7 @@ from mtsearch.config.files import write_atomic
 from mtsearch.config.schema import Objective
 from mtsearch.pareto.columns import Row, format_mean, format_value, number
 from mtsearch.pareto.result import SearchResult
-from mtsearch.reporting.notes import identity, result_columns, result_notes
+from mtsearch.reporting.notes import identity, result_notes, table_columns
 from mtsearch.reporting.table_columns import MAX_SETTINGS, column_notes, heading, select_columns
 
 _CODE = re.compile(r"(`[^`]*`)")
@@ -37,7 +37,7 @@ def markdown_table(
     """Rows as a Markdown table of their results and what else differs between them; lines below it
     name the columns that it omits. With `command` the last column has the command that trains the
     row again."""
-    results = result_columns(result)
+    results = table_columns(result)
     columns = select_columns(result, rows, results, max_settings)
     figures = [*results, *columns.measures]
     heads = [

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import math
 
-from mtsearch.config.metrics import MEAN_IOU
+from mtsearch.config.metrics import DELTA_M, MEAN_IOU
 from mtsearch.pareto.columns import Row, format_value, label, number
 from mtsearch.pareto.hypervolume import SAMPLES
 from mtsearch.pareto.result import SearchResult
+from mtsearch.reporting.many_tasks import (
+    MANY,
+    grouped_columns,
+    tasks_in,
+    without_crowd,
+)
 
 
 def result_columns(result: SearchResult) -> list[str]:
     """The metric columns of a front table: the objectives, their test figures and Delta-m, where a
-    row of the table has them."""
+    row of the table has them. Many tasks are grouped, see `grouped_columns`."""
+    rows = [*result.front_rows, *result.control_rows]
+    grouped = grouped_columns(rows, result.metrics)
     tested = [
         f"test/{metric.removeprefix('val/')}"
         for metric in result.metrics
-        if metric.startswith("val/")
+        if metric.startswith("val/") and grouped is None
     ]
-    rows = [*result.front_rows, *result.control_rows]
+    gains = ["test/delta_m"] if DELTA_M in result.metrics else ["delta_m", "test/delta_m"]
     return result.metrics + [
         c
-        for c in [*tested, "delta_m", "test/delta_m"]
-        if any(not math.isnan(number(row, c)) for row in rows)
+        for c in dict.fromkeys([*tested, *(grouped or []), *gains])
+        if c not in result.metrics and any(not math.isnan(number(row, c)) for row in rows)
     ]
+
+
+def table_columns(result: SearchResult) -> list[str]:
+    """`result_columns` for a table of limited width: of many tasks that are objectives, those that
+    differ most."""
+    rows = [*result.front_rows, *result.control_rows]
+    columns = result_columns(result)
+    many = grouped_columns(rows, result.metrics) is not None
+    return without_crowd(rows, columns) if many else columns
 
 
 def identity(row: Row) -> str:
@@ -74,6 +91,12 @@ def result_notes(result: SearchResult) -> list[str]:
         )
     if result.front_rows:
         lines.append(hypervolume_note(result))
+    if len(tasks := tasks_in(list(result.rows[0]) if result.rows else [])) > MANY:
+        lines.append(
+            f"{len(tasks)} tasks: the table has the mean, the worst and the spread (worst minus"
+            " best) of their errors, and the tasks that differ most between the rows;"
+            " `front.csv` has all."
+        )
     if any(kind == "segmentation" for kind in result.kinds.values()):
         lines.append(f"mIoU error is {MEAN_IOU}")
     if any(row.get("delta_m") is not None for row in result.rows):

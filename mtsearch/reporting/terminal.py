@@ -8,14 +8,14 @@ from rich.text import Text
 
 from mtsearch.pareto.columns import Row, format_mean, label
 from mtsearch.pareto.result import SearchResult
-from mtsearch.reporting.notes import hypervolume_note, identity, result_columns
+from mtsearch.reporting.notes import hypervolume_note, identity, table_columns
 
 
 def front_table(result: SearchResult) -> RenderableType:
     """The front (best of the first objective first, knee marked), the controls below it, and a line
     on the hypervolume. Print it with rich.
     """
-    columns = result_columns(result)
+    columns = table_columns(result)
     table = Table(
         title="Pareto front", title_justify="left", header_style="bold", title_style="bold"
     )

@@ -95,6 +95,7 @@ _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
         "reason": _text_or_none,
         "points": _points,
         "selected": lambda value: value is None or _count(value),
+        "measured": _tree,
     },
 }
 

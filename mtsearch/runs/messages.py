@@ -26,6 +26,8 @@ class StepResult:
             GPU.
         starts: how often a worker group has started the job, from 1; 0 if it never did.
         test: metrics on the test split, of a job that tests.
+        measured: metrics of the final network of a trial that are measured on a clock; None where
+            nothing is asked for, or they are those of the reports.
     """
 
     reports: tuple[dict[str, Any], ...] = ()
@@ -39,6 +41,7 @@ class StepResult:
     gpu_memory: int | None = None
     starts: int = 1
     test: dict[str, Any] | None = None
+    measured: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The message as a mapping, the form of a Ray Tune result."""

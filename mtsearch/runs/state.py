@@ -32,6 +32,8 @@ class TrialRecord:
     selected: int | None = None
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
+    # of the final network, on a clock
+    measured: dict[str, Any] = field(default_factory=dict)
     # why it was to stop at its last report; without an end event its driver died right then
     verdict: str | None = None
     # working seconds of the run's drivers at its start and at its last event
@@ -57,13 +59,14 @@ class TrialRecord:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The selected report, else the last one, at the cost of the whole trial; empty before the
-        first."""
+        """The selected report, else the last one, at the cost of the whole trial and with what was
+        measured of the final network; empty before the first."""
         if not self.reports:
             return {}
         last = self.reports[max(self.reports)]
         spent = {name: value for name, value in last.items() if name.startswith("cost/")}
-        return {**self.reports.get(self.selected or max(self.reports), last), **spent}
+        chosen = self.reports.get(self.selected or max(self.reports), last)
+        return {**chosen, **spent, **self.measured}
 
 
 @dataclass
@@ -209,6 +212,7 @@ class RunState:
             return
         self.states[trial.state] -= 1
         trial.state, trial.selected = event["state"], event.get("selected")
+        trial.measured = dict(event.get("measured") or {})
         reason = event.get("reason")
         trial.reason = None if reason is None else printable(reason)
         trial.points = [

@@ -10,15 +10,15 @@ from typing import Any, NoReturn
 from mtsearch.config.errors import Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
-from mtsearch.pareto import Front, trial_of
+from mtsearch.pareto import DerivedMetrics, Front, trial_of
 from mtsearch.pareto.reference import Reference
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
 from mtsearch.strategy.controls import chosen_controls, control_trials, rejected_controls
-from mtsearch.strategy.journal import objective_values
-from mtsearch.strategy.moasha import MOASHA
+from mtsearch.strategy.derived import ComparedControl, missing_objective
 from mtsearch.strategy.repeats import group, missing, outcome, stoppable
+from mtsearch.strategy.scheduling import make_scheduler
 from mtsearch.strategy.study import Study
 
 
@@ -48,10 +48,13 @@ class TrialManager:
         self._testing: set[str] = set()
         self._control_trials = control_trials(space)
         self._controls = [name for name in self._control_trials if name not in self.state.trials]
+        self._seeds, self._confirm = space.config.search.repeats, space.config.search.confirm
+        self._derived = DerivedMetrics(space.config, run.environment.get("tasks"))
+        self._compared = ComparedControl(self._derived, self._control_trials, self._seeds)
+        self._compared.update(self.state)
         self._front = Front[str](
             space.config.objectives, space.config.constraints, run.environment.get("tasks")
         )
-        self._seeds, self._confirm = space.config.search.repeats, space.config.search.confirm
         self._repeats = [
             repeat
             for trial in self.state.ended
@@ -62,7 +65,7 @@ class TrialManager:
         for trial in self.state.ended:
             if not trial.repeat:
                 self._add_to_front(outcome(self.state, trial.trial, self._seeds))
-        self.scheduler = self._make_scheduler()
+        self.scheduler = make_scheduler(run, space.config, self.state)
         self._waiting = sorted(self.state.running.values(), key=order)
         self._delete_stale_checkpoints()
 
@@ -109,7 +112,8 @@ class TrialManager:
     def next_trial(self) -> TrialRecord | None:
         """The next trial to run, its start recorded: unfinished trials, then controls, then
         repeats of what is done, then proposals, then what `search.confirm` repeats. None at the
-        end, and while running trials decide what that is."""
+        end, while running trials decide what that is, and while the control of `val/delta_m` runs.
+        Raises Halt where that control has failed."""
         while self._waiting and self._waiting[0].verdict is not None:
             decided = self._waiting.pop(0)
             self.stopped(decided.trial, str(decided.verdict))
@@ -121,6 +125,10 @@ class TrialManager:
             trial = self._control_trials[self._controls.pop(0)]
         elif self._repeats:
             trial = self._repeats.pop(0)
+        elif self._derived.waits:
+            if (reason := self._compared.failure(self.state)) is not None:
+                self.halt(reason)
+            return None
         elif self.proposed < self.study.size:
             with self._writing():
                 trial = self.study.ask()
@@ -198,10 +206,11 @@ class TrialManager:
     ) -> None:
         """Record new reports; those with a known number are dropped. `stop` is why the trial ends
         with the last one."""
-        for report in reports:
+        for report in self.with_derived(reports):
             trial = self.state.trials[name]
             if trial.state == "running" and report["report"] not in trial.reports:
-                verdict = {"stop": stop} if stop is not None and report is reports[-1] else {}
+                last = report["report"] == reports[-1]["report"]
+                verdict = {"stop": stop} if stop is not None and last else {}
                 self._write(
                     "report", trial=name, report=report["report"], metrics=report, **verdict
                 )
@@ -210,26 +219,33 @@ class TrialManager:
                 if self.scheduler is not None and stoppable(trial):
                     self.scheduler.add(name, report)
 
-    def done(self, name: str, selected: int, points: Sequence[Mapping[str, Any]] = ()) -> None:
+    def with_derived(self, reports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Reports of a trial with the metrics that are computed from them."""
+        return [{**report, **self._derived.of(report)} for report in reports]
+
+    def done(
+        self,
+        name: str,
+        selected: int,
+        points: Sequence[Mapping[str, Any]] = (),
+        measured: Mapping[str, float] | None = None,
+    ) -> None:
         """Record that a trial ended. Without finite objectives it counts as failed.
 
         Args:
             name: of the trial.
             selected: number of its selected report.
             points: where it yields several networks, the `preference` and `metrics` of each.
+            measured: metrics of its final network that are measured on a clock.
         """
         trial = self.state.trials[name]
-        metrics = trial.reports[selected]
-        wrong = [
-            f"`{o.metric}` is {metrics.get(o.metric, 'missing')}"
-            for o in self.space.config.objectives
-            if objective_values((o,), metrics) is None
-        ]
-        if wrong:
-            self.failed(name, f"{wrong[0]} in its selected report")
+        ended = self._derived.end(trial.reports[selected], measured, points)
+        metrics = {**trial.reports[selected], **ended.get("measured", {})}
+        wrong = missing_objective(self._derived, self.space.config.objectives, trial, metrics)
+        if wrong is not None:
+            self.failed(name, f"{wrong} in its selected report")
         else:
-            several = {"points": list(points)} if points else {}
-            self._end(name, state="done", selected=selected, **several)
+            self._end(name, state="done", selected=selected, **ended)
 
     def failed(self, name: str, reason: str) -> None:
         """Record that a trial ended without a result."""
@@ -257,6 +273,7 @@ class TrialManager:
         if trial.state != "running":
             return
         self._write("end", trial=name, **fields)
+        self._compared.update(self.state)
         if not trial.repeat:
             self._repeats += missing(self.state, name, self._seeds)
         elif trial.state != "done":
@@ -377,17 +394,3 @@ class TrialManager:
         if len(members) <= self._seeds:
             for member in members:
                 self.run.delete_checkpoint(member.trial)
-
-    # ------------------------------------------------------------ the scheduler
-
-    def _make_scheduler(self) -> MOASHA | None:
-        """The search's scheduler, with the reports of all trials so far; None where no trial is
-        stopped early."""
-        config, chosen = self.space.config, self.space.config.search.scheduler
-        if chosen.name == "none":
-            return None
-        scheduler = MOASHA(chosen.grace, chosen.reduction, config.objectives, config.constraints)
-        for event in self.run.events():
-            if event["event"] == "report" and stoppable(self.state.trials[event["trial"]]):
-                scheduler.add(event["trial"], event["metrics"])
-        return scheduler

@@ -71,7 +71,7 @@ def outcome(state: RunState, name: str, seeds: int) -> TrialRecord:
         for i, point in enumerate(trial.points)
     ]
     results = [member.result for member in done]
-    return replace(trial, reports={1: means(results)}, selected=1, points=points)
+    return replace(trial, reports={1: means(results)}, selected=1, points=points, measured={})
 
 
 def means(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

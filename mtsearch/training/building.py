@@ -8,7 +8,7 @@ from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.balancing.schedules import TaskSchedule
 from mtsearch.config.schema import TrialConfig
 from mtsearch.data import Dataset
-from mtsearch.models import MultiTaskModel, build_model, lsuv_, normal_
+from mtsearch.models import MultiTaskModel, build_grouped, lsuv_, normal_
 from mtsearch.training.checks import check_images, check_lone_images, check_parts
 from mtsearch.training.compiling import check_compile
 from mtsearch.training.loaders import GroupLoader, ImagePools, labelled_batches, make_batches
@@ -25,7 +25,9 @@ def build_network(
     """Return the initialised network on the device, channels-last. It is initialised with torch's
     global generators."""
     card = dataset.card
-    model = build_model(config.architecture, config.backbone, card.tasks, card.shape)
+    model = build_grouped(
+        config.architecture, config.backbone, card.tasks, card.shape, config.groups
+    )
     if config.init == "lsuv":
         parts = labelled_batches(dataset, dataset.splits["train"], card.tasks, device, LSUV_IMAGES)
         first = [next(iter(batches))[0] for _, batches in parts]

@@ -15,7 +15,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.checkpoint_owner import CheckpointOwner
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import device_of, open_dataset
-from mtsearch.models import MultiTaskModel, build_model
+from mtsearch.models import MultiTaskModel, build_grouped
 from mtsearch.training.protocol import Diverged
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.state import has_state, load_state, save_state
@@ -135,8 +135,12 @@ class CheckpointedTrial(ABC):
     def _uninitialised_model(self) -> MultiTaskModel:
         """Return a network whose weights the caller loads next."""
         with fork_rng():
-            model = build_model(
-                self.config.architecture, self.config.backbone, self.tasks, self.dataset.card.shape
+            model = build_grouped(
+                self.config.architecture,
+                self.config.backbone,
+                self.tasks,
+                self.dataset.card.shape,
+                self.config.groups,
             )
         model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model

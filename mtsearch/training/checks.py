@@ -18,7 +18,7 @@ from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import CoefficientSparsityConfig, TrialConfig
 from mtsearch.data import Split
-from mtsearch.models import MultiTaskModel, build_model
+from mtsearch.models import MultiTaskModel, build_grouped, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
 from mtsearch.tasks import loss_of
 from mtsearch.training.loaders import ImagePools, batch_size_of
@@ -47,7 +47,9 @@ def check_trial(
         build: builds the network, as `build_model`; only the names and shapes of its parameters
             are used.
     """
-    model = build(config.architecture, config.backbone, card.tasks, card.shape)
+    model = build_grouped(
+        config.architecture, config.backbone, card.tasks, card.shape, config.groups, build
+    )
     schedule = build_schedule(config.task_schedule, [task.name for task in card.tasks])
     balancing = build_balancing(config.balancing, weights_of(config, card), coefficient_of(config))
     check_parts(config, card, schedule, balancing, model)
@@ -145,7 +147,9 @@ def check_lone_images(config: TrialConfig, card: DatasetCard, streams: Iterable[
     if lone is None:
         return
     with fork_rng(config.seed), torch.no_grad():
-        model = build_model(config.architecture, config.backbone, card.tasks, card.shape).train()
+        model = build_grouped(
+            config.architecture, config.backbone, card.tasks, card.shape, config.groups
+        ).train()
         try:
             model(torch.zeros(1, *card.shape))
         except ValueError as error:

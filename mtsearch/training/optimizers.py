@@ -16,6 +16,7 @@ from mtsearch.config.optimisation import (
     AdamWConfig,
     SGDConfig,
 )
+from mtsearch.models.grouped import PART
 
 
 def scaled_groups(
@@ -42,8 +43,10 @@ def scaled_groups(
 
 
 def part_of(name: str) -> str:
-    """Return the part of the network to which a parameter belongs."""
-    return name.partition(".")[0]
+    """Return the part of the network to which a parameter belongs; the networks of several groups
+    of tasks have the same parts."""
+    first, *rest = name.split(".")
+    return rest[1] if first == PART and len(rest) > 1 else first
 
 
 def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, Any]]) -> Optimizer:
