@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.base import Model
-from mtsearch.config.errors import format_value
+from mtsearch.config.errors import BadInput, format_value, nearest
 from mtsearch.config.expressions import parse_expression
 
 COLUMNS = {
@@ -103,3 +104,44 @@ class Latency(Model):
 
     batch_size: int = Field(1, gt=0, description="examples that the network reads at once")
     threads: int = Field(1, gt=0, description="CPU threads of torch")
+
+
+def check_metrics(
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    known: Collection[str],
+    dataset: str,
+) -> None:
+    """Compare what objectives, constraints and their expressions name with the metrics that trials
+    on a dataset report.
+
+    Raises:
+        BadInput: one of them names another metric, or two expressions have one name.
+    """
+    named = {f"objectives[{i}]": entry for i, entry in enumerate(objectives)}
+    found: dict[str, str] = {}
+    entries: dict[str, MetricEntry] = {
+        **named,
+        **{f"constraints[{i}]": entry for i, entry in enumerate(constraints)},
+    }
+    for entry in entries.values():
+        if entry.expression is None:
+            continue
+        if found.setdefault(entry.metric, entry.expression) != entry.expression:
+            raise BadInput(
+                f"`{entry.metric}` names two expressions: `{found[entry.metric]}` and"
+                f" `{entry.expression}`. Give one of them another name."
+            )
+        for metric in parse_expression(entry.expression).names:
+            if metric not in known:
+                raise BadInput(
+                    f"the expression of `{entry.metric}` names a metric that no trial on {dataset}"
+                    f" reports: `{metric}`. {nearest(metric, known)} Spaces around `/` make it a"
+                    " division."
+                )
+    for where, entry in entries.items():
+        if entry.metric not in known and entry.metric not in found:
+            raise BadInput(
+                f"`{where}` names a metric that no trial on {dataset} reports: `{entry.metric}`."
+                f" {nearest(entry.metric, known)}"
+            )

@@ -21,8 +21,8 @@ from mtsearch.config.dimensions import (
     resolve,
 )
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.expressions import Expression, parse_expression
 from mtsearch.config.metrics import DELTA_M, metric_of, metrics_of
+from mtsearch.config.objectives import check_metrics
 from mtsearch.config.plugins import absolute_plugins, load_plugins
 from mtsearch.config.preferences import check_preference
 from mtsearch.config.registry import methods, tag_of
@@ -184,23 +184,7 @@ class Space:
         """Compare the space with a dataset: objectives, constraints, preferences and the targets of
         populations must name its tasks. Raises BadInput."""
         config, known = self.config, metrics_of(card.tasks)
-        named = [(f"objectives[{i}]", entry.metric) for i, entry in enumerate(config.objectives)]
-        named += [(f"constraints[{i}]", entry.metric) for i, entry in enumerate(config.constraints)]
-        expressions = self._expressions()
-        for where, metric in named:
-            if metric not in known and metric not in expressions:
-                raise BadInput(
-                    f"`{where}` names a metric that no trial on {card.name} reports: `{metric}`."
-                    f" {nearest(metric, known)}"
-                )
-        for name, expression in expressions.items():
-            for metric in expression.names:
-                if metric not in known:
-                    raise BadInput(
-                        f"the expression of `{name}` names a metric that no trial on {card.name}"
-                        f" reports: `{metric}`. {nearest(metric, known)} Spaces around `/` make it"
-                        " a division."
-                    )
+        check_metrics(config.objectives, config.constraints, known, card.name)
         if DELTA_M in config.metrics and config.delta_m not in self.controls:
             raise BadInput(
                 f"`{DELTA_M}` compares with the control `delta_m`, which is"
@@ -231,20 +215,6 @@ class Space:
                 f"`delta_m` names no control of this space: `{config.delta_m}`. {hint}"
                 " `delta_m=null` switches Delta-m off."
             )
-
-    def _expressions(self) -> dict[str, Expression]:
-        """The expressions of objectives and constraints by name. Raises BadInput where one name has
-        two meanings."""
-        found: dict[str, Expression] = {}
-        for entry in (*self.config.objectives, *self.config.constraints):
-            if entry.expression is not None:
-                known = found.setdefault(entry.metric, parse_expression(entry.expression))
-                if known.text != entry.expression:
-                    raise BadInput(
-                        f"`{entry.metric}` names two expressions: `{known.text}` and"
-                        f" `{entry.expression}`. Give one of them another name."
-                    )
-        return found
 
     # ------------------------------------------------------------ text
 
