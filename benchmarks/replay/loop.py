@@ -52,7 +52,7 @@ class TableSpace:
         self.dimensions = table.dimensions
         self._round = set(table.whole)
         objectives = tuple(Objective(metric=name, goal="min") for name in table.objectives)
-        search = SimpleNamespace(sampler=sampler, seed=seed, prior={}, start=())
+        search = SimpleNamespace(sampler=sampler, seed=seed, prior={}, start=(), earlier=())
         self.config = SimpleNamespace(objectives=objectives, constraints=(), search=search)
 
     def sample(self, suggest: Any) -> tuple[dict[str, Any], dict[str, Any]]:

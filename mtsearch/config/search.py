@@ -105,6 +105,13 @@ class Search(Model):
             " dimensions have their defaults"
         ),
     )
+    earlier: tuple[str, ...] = Field(
+        (),
+        description=(
+            "folders of earlier runs whose trials and reports the sampler `curves` reads, where"
+            " they have the objectives and fit the space"
+        ),
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     slots: int | None = Field(None, gt=0)
     budget: Positive | None = Field(None, description="seconds after which no trial starts")
@@ -113,11 +120,13 @@ class Search(Model):
     )
 
     @model_validator(mode="after")
-    def _no_idle_prior(self) -> Search:
-        if self.prior and self.sampler.name != "curves":
-            raise ValueError(
-                f"with `sampler = {self.sampler.name}` does not use `prior`. Set `sampler = curves`"
-            )
+    def _no_idle_knowledge(self) -> Search:
+        for name, given in (("prior", self.prior), ("earlier", self.earlier)):
+            if given and self.sampler.name != "curves":
+                raise ValueError(
+                    f"with `sampler = {self.sampler.name}` does not use `{name}`. Set"
+                    " `sampler = curves`"
+                )
         return self
 
 

@@ -17,12 +17,14 @@ from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.strategy import compat
 from mtsearch.strategy.curve_search import CurveSampler
+from mtsearch.strategy.curves import Curves
 from mtsearch.strategy.journal import open_study, outcome_of, search_trials
 from mtsearch.strategy.points import MAX_DIMENSIONS, configuration_key, grid
 from mtsearch.strategy.prior import check_prior
 from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
 from mtsearch.strategy.repeats import outcome
 from mtsearch.strategy.start import check_start
+from mtsearch.strategy.warm_start import read_earlier
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -113,9 +115,10 @@ class Study:
 
     def _read_curves(self, state: RunState) -> None:
         """Give the sampler the reports of all trials so far; `state` has only some of them."""
+        assert self._curves is not None
+        read_earlier(self._space, self._curves.curves)
         for trial in search_trials(state):
-            if self._curves is not None:
-                self._curves.curves.start(int(trial.trial), trial.study["params"])
+            self._curves.curves.start(int(trial.trial), trial.study["params"])
         for event in self._run.events():
             if event["event"] == "report":
                 self.report(state.trials[event["trial"]], event["metrics"])
@@ -165,6 +168,7 @@ def check_search(space: Space) -> None:
         grid(space, 1)
     check_prior(space)
     check_start(space)
+    read_earlier(space, Curves(space.config.objectives, space.config.constraints))
     if sampler.name == "qmc":
         drawn = sum(len(d.spec) - 1 if d.kind == "simplex" else 1 for d in space.dimensions)
         if drawn > MAX_DIMENSIONS:
