@@ -1,6 +1,6 @@
 """Whether one training of a Pareto set replaces a grid of single preferences: `python
 benchmarks/front.py [data.root=DIR] [dataset=cm|mm] [architectures=hps,mdmtn] [seeds=N] [limit=N]
-[set_epochs=16] [grid_epochs=8] [out=FILE]`.
+[set_epochs=16] [grid_epochs=8] [box=IDEAL,IDEAL,NADIR,NADIR] [out=FILE]`.
 
 Both sides train on the first `limit` (10,000) images of Cifar10Mnist or MultiMNIST with AdamW,
 batch 256 and a one-cycle schedule. `grid`: ten preferences .05 ... .95, each with `grid_epochs`
@@ -8,7 +8,7 @@ epochs. `set`: one training with `trial.pareto_set=weights_line` and `set_epochs
 Their peak rates are tuned over the same five values on seed 100, which is not among the N seeds
 that are compared. Compared are the validation errors of the two tasks by their hypervolume,
 normalised by the ideal and the nadir of all non-dominated points of both sides, all seeds and both
-rates.
+rates, or by those of `box`.
 
 Each training that ends is a line of FILE (default `front.jsonl` in the cache folder); those that it
 holds already are not trained again, so the program may be interrupted. `report=true` trains nothing
@@ -121,6 +121,8 @@ class Comparison:
         self.rows, self.architecture = rows, architecture
         self.dataset, self.limit = words.get("dataset", "cm"), int(words.get("limit", 10_000))
         self.seeds = range(int(words.get("seeds", 5)))
+        given = words.get("box")
+        self.given = None if given is None else np.array(given.split(","), float).reshape(2, 2)
         self.epochs = {
             "set": int(words.get("set_epochs", 16)),
             "grid": int(words.get("grid_epochs", 8)),
@@ -132,7 +134,10 @@ class Comparison:
         return [Unit(*head, rate, seed, weight) for weight in weights]
 
     def box(self, units: list[Unit]) -> tuple[np.ndarray, np.ndarray]:
-        """Ideal and nadir of the non-dominated points of all units that have ended."""
+        """The given ideal and nadir, else those of the non-dominated points of all units that have
+        ended."""
+        if self.given is not None:
+            return self.given[0], self.given[1]
         found = [
             p for unit in units if unit in self.rows.rows for p in self.rows.rows[unit]["points"]
         ]

@@ -118,7 +118,8 @@ class Run:
 
     @property
     def trials(self) -> Table:
-        """One row per trial: search trials by number, then controls by name.
+        """One row per trial or, of trials that yield several networks, per point: search trials by
+        number, then controls by name.
 
         Columns: ``trial``, ``state``, settings (``trial.*``), the selected report's metrics
         (``val/...``, ``model/...``, ``cost/...``), the test metrics (``test/...``), ``front``,

@@ -261,7 +261,7 @@ class RunDirectory:
         rows, records = [], []
         for trial in state.sorted():
             command = command_of(state, trial, space)
-            shown = {"pareto_set": trial.config["pareto_set"]} if trial.points else None
+            shown = {"pareto_set": trial.config.get("pareto_set")} if trial.points else None
             rows += [row_of(record, dataset, command, shown) for record in trial.rows]
             records += trial.rows
         fill_defaults(rows, records)
