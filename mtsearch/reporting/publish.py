@@ -11,6 +11,7 @@ from mtsearch.pareto.columns import Row
 from mtsearch.pareto.result import SearchResult, search_result
 from mtsearch.reporting.markdown import write_markdown
 from mtsearch.reporting.tables import write_csv, write_parquet
+from mtsearch.reporting.task_pairs import write_task_pairs
 
 FORMATS = ("parquet", "csv", "md", "png", "html")
 
@@ -60,6 +61,7 @@ def publish(
     )
     if "parquet" in formats:
         write_parquet(folder, result)
+        write_task_pairs(folder / "tasks.parquet", result)
     if "csv" in formats:
         write_csv(folder / "front.csv", result)
     if "md" in formats:

@@ -26,13 +26,13 @@ def write_parquet(directory: Path, result: SearchResult) -> None:
     `front.parquet` and, where a configuration has several seeds, `seeds.parquet` (a row per trained
     network), each replaced in one step."""
     columns = column_order(result.rows, result.metrics)
-    _parquet(directory / "trials.parquet", result.rows, columns)
+    write_rows(directory / "trials.parquet", result.rows, columns)
     reports = list(dict.fromkeys([*_REPORTS, *column_order(result.history)]))
-    _parquet(directory / "history.parquet", result.history, reports)
-    _parquet(directory / "front.parquet", result.front_rows, columns)
+    write_rows(directory / "history.parquet", result.history, reports)
+    write_rows(directory / "front.parquet", result.front_rows, columns)
     if result.seeds > 1:
         rows = [row for group in result.members.values() for row in group]
-        _parquet(directory / "seeds.parquet", rows, column_order(rows, result.metrics))
+        write_rows(directory / "seeds.parquet", rows, column_order(rows, result.metrics))
 
 
 def write_csv(path: Path, result: SearchResult, rows: Sequence[Row] | None = None) -> None:
@@ -71,7 +71,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _parquet(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+def write_rows(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Write columns of rows as a flat Parquet table."""
     table = pa.table({column: _array([row.get(column) for row in rows]) for column in columns})
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
