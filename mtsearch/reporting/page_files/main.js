@@ -5,7 +5,7 @@ onChange((what) => {
     drawDetail();
     for (const plot of [front.plot, curves.plot, hypervolumePlot, timelinePlot])
       if (plot && plot.spec) plot.select(what.selected);
-    if (what.origin === "table") drawRows();
+    if (what.origin === "table") markRow();
     else reveal(what.selected);
     parallel.mark();
   } else {

@@ -104,8 +104,8 @@ function filterTable() {
 }
 
 function tableHead() {
-  numeric.clear();
-  for (const column of table.columns) numeric.set(column, isNumeric(column));
+  for (const column of table.columns)
+    if (!numeric.has(column)) numeric.set(column, isNumeric(column));
   $("trials-head").replaceChildren(
     element(
       "tr",
@@ -171,7 +171,7 @@ function drawRows(everything = false) {
   const view = $("table-view"),
     body = $("trials-body"),
     count = table.rows.length;
-  const first = everything ? 0 : Math.max(0, Math.floor(view.scrollTop / HEIGHT) - EXTRA);
+  const first = everything ? 0 : firstRow();
   const last = everything
     ? Math.min(count, 60)
     : Math.min(count, first + Math.ceil((view.clientHeight || 560) / HEIGHT) + 2 * EXTRA);
@@ -202,7 +202,7 @@ function reveal(id) {
   let index = table.rows.findIndex((row) => row.id === id);
   if (index < 0) {
     const row = byId.get(id);
-    if (table.find || !brushed(row)) return drawRows();
+    if (table.find || !brushed(row)) return markRow();
     table.tab = TABS.find(([, , inside]) => inside(row))[0];
     filterTable();
     index = table.rows.findIndex((other) => other.id === id);
@@ -212,7 +212,20 @@ function reveal(id) {
     room = view.clientHeight - 80;
   if (top < view.scrollTop || top > view.scrollTop + room)
     view.scrollTop = Math.max(0, top - room / 2);
-  drawRows();
+  if (firstRow() === table.first) markRow();
+  else drawRows();
+}
+
+const firstRow = () => Math.max(0, Math.floor($("table-view").scrollTop / HEIGHT) - EXTRA);
+
+// Show which of the rows that exist as elements is selected.
+function markRow() {
+  for (const row of $("trials-body").children) {
+    if (row.dataset.trial === undefined) continue;
+    const on = row.dataset.trial === state.selected;
+    row.setAttribute("aria-selected", String(on));
+    row.tabIndex = on || row.dataset.index === "0" ? 0 : -1;
+  }
 }
 
 function moveFocus(index) {
@@ -296,7 +309,7 @@ function startTable() {
   view.addEventListener(
     "scroll",
     () => {
-      const first = Math.max(0, Math.floor(view.scrollTop / HEIGHT) - EXTRA);
+      const first = firstRow();
       if (Math.abs(first - table.first) > EXTRA / 2) {
         const focused = document.activeElement.dataset.index;
         drawRows();
