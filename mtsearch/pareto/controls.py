@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtsearch.pareto.columns import Row, number
-from mtsearch.pareto.seeds import members
+from mtsearch.pareto.trial_order import configuration_of, repeat_of
 
 _COSTS = ("cost/seconds", "cost/steps", "cost/epochs")
 
@@ -50,19 +50,28 @@ def mark_candidates(rows: Sequence[Row]) -> None:
     `candidate`. The rows of the best get the cost of all as `cost/search_...`."""
     controls = [row for row in rows if row.get("kind") == "control"]
     for control in dict.fromkeys(str(row.get("control") or row["trial"]) for row in controls):
-        groups = members([r for r in controls if str(r.get("control") or r["trial"]) == control])
+        groups: dict[str, list[Row]] = {}  # by trial, with its repeats and points
+        for row in controls:
+            if str(row.get("control") or row["trial"]) == control:
+                name = configuration_of(str(row["trial"])).partition("@")[0]
+                groups.setdefault(name, []).append(row)
         if len(groups) == 1:
             continue
-        done = {
-            name: [row for row in group if row.get("state") == "done"]
+        seeds = {
+            name: {repeat_of(str(row["trial"])) for row in group}
             for name, group in sorted(groups.items())
             if group[0].get("state") == "done"
         }
-        fewest = min((len(groups[name]) for name in done), default=1)
-        best = best_candidate(
-            {name: [r for r in groups[name][:fewest] if r in done[name]] for name in done}
-        )
-        best = best or next(iter(groups))
+        fewest = min(map(len, seeds.values()), default=1)
+        counted = {
+            name: [
+                row
+                for row in groups[name]
+                if row.get("state") == "done" and repeat_of(str(row["trial"])) < fewest
+            ]
+            for name in seeds
+        }
+        best = best_candidate(counted) or next(iter(groups))
         for name, group in groups.items():
             for row in group:
                 if name != best:

@@ -70,6 +70,12 @@ def members(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
+def control_name(row: Row) -> str:
+    """The name of a control in columns and tables; of a point of a control, the point's own."""
+    trial = str(row["trial"])
+    return trial if "@" in trial else str(row.get("control") or trial)
+
+
 def merge_seeds(
     rows: Sequence[Row], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()
 ) -> list[Row]:
@@ -88,7 +94,7 @@ def merge_seeds(
     merged = [_merged(groups[name][0], done[name]) for name in groups]
     confirmed = _confirmed(groups, objectives, constraints)
     controls = {
-        str(row.get("control") or row.get("trial")): done[str(row["trial"])]
+        control_name(row): done[str(row["trial"])]
         for row in merged
         if row.get("kind") == "control" and row.get("state") == "done"
     }

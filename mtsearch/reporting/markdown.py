@@ -11,6 +11,7 @@ from mtsearch.config.files import write_atomic
 from mtsearch.config.schema import Objective
 from mtsearch.pareto.columns import Row, format_mean, format_value, number
 from mtsearch.pareto.result import SearchResult
+from mtsearch.pareto.seeds import control_name
 from mtsearch.reporting.notes import identity, result_notes, table_columns
 from mtsearch.reporting.table_columns import MAX_SETTINGS, column_notes, heading, select_columns
 
@@ -63,7 +64,7 @@ def control_differences(result: SearchResult) -> str:
     """The mean difference of each front point to each control in each objective, paired by seed,
     with its 95 % interval, as a Markdown table; empty with one seed. What is better beyond noise
     is bold."""
-    names = [str(row.get("control") or row["trial"]) for row in result.control_rows]
+    names = [control_name(row) for row in result.control_rows]
     pairs = [
         (row, name)
         for row in result.front_rows

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mtsearch.pareto.columns import Row
 from mtsearch.pareto.result import SearchResult
-from mtsearch.pareto.seeds import paired
+from mtsearch.pareto.seeds import control_name, paired
 
 _BALANCING = "trial.balancing.name"
 _ARCHITECTURE = "trial.architecture.name"
@@ -75,7 +75,7 @@ def _better(row: Row, other: Row, result: SearchResult) -> bool:
 def _against_controls(result: SearchResult) -> str:
     condition = f"beyond noise (95 % intervals, paired by seed; {result.seeds} seeds)"
     controls = [row for row in result.control_rows if row.get("state") == "done"]
-    names = {str(row.get("control") or row["trial"]): row for row in controls}
+    names = {control_name(row): row for row in controls}
     beaten = [
         name
         for name, control in names.items()

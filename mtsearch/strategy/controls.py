@@ -79,7 +79,12 @@ def chosen_controls(
     for control in sorted(tried):
         best = best_candidate(
             {
-                name: [t.result for t in group(state, name)[:seeds] if t.state == "done"]
+                name: [
+                    row.result
+                    for trial in group(state, name)[:seeds]
+                    if trial.state == "done"
+                    for row in trial.rows
+                ]
                 for name in tried[control]
             }
         )
