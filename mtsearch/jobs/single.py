@@ -54,6 +54,7 @@ def train(
     check_results(space)
     check_control_names(space.controls)
     data, environment = environment_of(space, _config_path(space))
+    environment["test"] = test  # so that a resume does what an uninterrupted training does
     run = create_run(
         space, environment, name=name, profile=profile, overrides=overrides, single=True
     )
@@ -75,7 +76,8 @@ def resume(
         path: folder or URL of the run.
         places: `data.root`, `data.store` and `plugins`, if they have moved since the run.
         console: receives the lines.
-        test: whether the test split is read at the end, also of a training that has ended.
+        test: whether the test split is read at the end, also of a training that has ended; a
+            training that began with it keeps it.
 
     Returns:
         The exit code.
@@ -104,7 +106,7 @@ def resume(
             space,
             concrete_data(space, run.environment, _config_path(space)),
             console or OutputConsole(),
-            test,
+            test or bool(run.environment.get("test", False)),
         )
 
 

@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MTSEARCH_DATA", raising=False)
-        assert train.main(words) == 0
+        assert train.main([*words, "test=true"]) == 0
     (path,) = root.glob("*/*")
     return RunDirectory(path)
 

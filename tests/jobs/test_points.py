@@ -26,7 +26,7 @@ def train(root):
     root.mkdir(exist_ok=True)
     (root / "line.yaml").write_text(SPACE)
     overrides = {"results.root": str(root / "runs")}
-    return mtsearch.train_one(root / "line.yaml", overrides=overrides, progress=False)
+    return mtsearch.train_one(root / "line.yaml", overrides=overrides, test=True, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_network_is_restored_with_its_data(tmp_path, monkeypatch, capsys):
         "data.limit=200",
         "trial.epochs={search: 1, retrain: 1}",
     ]
-    assert train.main([*words, "results.run=one"]) == 0
+    assert train.main([*words, "results.run=one", "test=true"]) == 0
     run = open_run("results/mine/one")
     trial = load_trial(run, "0000")
     assert (
@@ -59,7 +59,7 @@ def test_settings_of_another_version_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["space=pareto_cm", "profile=quick", "data.limit=60", "results.run=one"]
     words += ["trial.epochs={search: 1, retrain: 0}", "trial.architecture=hps"]
-    assert train.main([*words, "trial.sparsity=none"]) == 0
+    assert train.main([*words, "trial.sparsity=none", "test=true"]) == 0
     events = tmp_path / "results/pareto_cm/one/events.jsonl"
     lines = [json.loads(line) for line in events.read_text().splitlines()]
     for line in lines:

@@ -31,7 +31,7 @@ def tiny_data():
 def test_a_population_is_trained_tested_and_exported(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SPACE)
-    assert train.main(["space=small.yaml"]) == 0
+    assert train.main(["space=small.yaml", "test=true"]) == 0
     run = RunDirectory(capsys.readouterr().out.splitlines()[-1].removeprefix("run: "))
     (row,) = run.rows()
     assert (row["state"], row["cost/steps"], row["population/round"]) == ("done", 16, 2)
