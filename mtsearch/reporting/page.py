@@ -18,7 +18,9 @@ from markupsafe import Markup
 import mtsearch
 from mtsearch.config.files import write_atomic
 from mtsearch.config.text import printable
+from mtsearch.pareto.columns import label
 from mtsearch.pareto.result import SearchResult
+from mtsearch.reporting.importance import importance_table
 from mtsearch.reporting.notes import hypervolume_note, result_notes
 from mtsearch.reporting.page_data import page_data, script_json, thinning_note
 from mtsearch.reporting.page_table import (
@@ -120,6 +122,7 @@ def page(
         hypervolume_note=(
             hypervolume_note(result) if result.front_rows else "No finished trial yet."
         ),
+        importance=importance_table(result, [label(m, result.kinds) for m in result.metrics]),
         configurations=[("", without_notes(configuration) if sample else configuration)],
         environments=[("", environment)],
     )
@@ -132,6 +135,7 @@ def render(
     datasets: Sequence[str],
     environments: Sequence[tuple[str, Mapping[str, Any]]],
     comparison: Mapping[str, Any] | None = None,
+    importance: Mapping[str, Any] | None = None,
     **texts: Any,
 ) -> str:
     """The template with the style sheet, the script and its data; `texts` are its other entries."""
@@ -148,6 +152,7 @@ def render(
         datasets="; ".join(datasets),
         sample=any("embedded sample" in dataset for dataset in datasets),
         comparison=comparison,
+        importance=importance,
         tabs=tabs(result),
         columns=column_heads(result, names),
         rows=table_rows(result, names),
