@@ -108,3 +108,14 @@ def test_partitions_are_choices():
 def test_wrong_partitions_are_refused(spec):
     with pytest.raises(BadInput, match=r"`trial.groups.partition` should list 2 to 5"):
         parse_dimension("trial.groups", {"partition": spec})
+
+
+def test_gradient_methods_balance_parameters_of_groups():
+    def trial(level):
+        return Trial(
+            config(groups=[["image"], ["digit"]], balancing={"name": "mgda", "level": level}), DATA
+        )
+
+    next(trial("parameter"))
+    with pytest.raises(BadInput, match="Use `level: parameter`"):
+        trial("feature")
