@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help install install-test run test test-slow test-spaces test-cluster lint docs coverage bench clean
+.PHONY: help install install-test run test test-slow test-spaces test-cluster lint docs coverage bench gpu gpu-bundle clean
 
 help:
 	@echo "make run          search space=pareto_cm on the embedded sample (ARGS='data.root=DIR search.trials=50' adds settings)"
@@ -15,6 +15,8 @@ help:
 	@echo "make docs         the documentation site, in site/"
 	@echo "make coverage     the tests, and a table of covered branches by package with its bars"
 	@echo "make bench        the benchmarks"
+	@echo "make gpu          whether every GPU path works, and what a GPU gains (ARGS='--part equal')"
+	@echo "make gpu-bundle   the wheels for make gpu on a machine that has only torch (PY=3.12)"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -59,7 +61,24 @@ coverage: install-test
 	$(BIN)/python tests/coverage_table.py .coverage.json
 
 bench: install
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+gpu: install
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
+
+PY ?= 3.12
+GPU_WHEELS := numpy pillow lmdb pydantic pyyaml filelock platformdirs safetensors
+PLATFORMS := --platform manylinux2014_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_28_x86_64
+gpu-bundle: $(BIN)/python
+	rm -rf build/gpu-bundle
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/gpu-bundle .
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary=:all: --python-version $(PY) \
+		--implementation cp $(PLATFORMS) --dest build/gpu-bundle $(GPU_WHEELS)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version $(PY) \
+		--dest build/gpu-bundle 'torchjd>=0.18,<0.20'
+	cp -r benchmarks/gpu.py benchmarks/gpu_parts build/gpu-bundle
+	git rev-parse HEAD > build/gpu-bundle/COMMIT
+	du -sm build/gpu-bundle
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

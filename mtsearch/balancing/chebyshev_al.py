@@ -50,6 +50,7 @@ class ChebyshevAL(Scalariser):
         self._scale: Tensor | None = (
             None if settings.normalise == "initial" else torch.ones_like(weights)
         )
+        self._scaled = False  # whether all scales are known to be set, without asking the device
         self._mu = settings.mu
 
     @property
@@ -69,15 +70,16 @@ class ChebyshevAL(Scalariser):
             torch.cat([losses.new_full((1,), penalty), losses]) if self.coefficient > 0 else losses
         )
         gaps = objectives - self.settings.reference
+        if self._multipliers.device != losses.device:
+            self._to(losses.device)
         if self._scale is None:
             self._scale = torch.zeros_like(gaps, dtype=torch.float64)
-        if not bool((self._scale > 0).all()):
+        if not self._scaled:
             # the first value of an objective sets its scale; at its reference point the scale is 1
             start = gaps.detach().double()
             start = torch.where(start > 0, start, 1.0)
             self._scale = torch.where(self._scale > 0, self._scale.to(start), start)
-        if self._multipliers.device != losses.device:
-            self._to(losses.device)
+            self._scaled = True
         gaps = gaps / self._scale.to(gaps)
         return self._kept_weights.to(gaps.dtype) * (
             gaps[self._kept] + self.settings.epsilon * gaps.sum()
@@ -127,6 +129,7 @@ class ChebyshevAL(Scalariser):
             count = self._first_task + len(self.task_weights)
             self._scale = part._scale.new_zeros(count)
         self._scale[self._objectives(tasks)] = part._scale
+        self._scaled = False
 
     def _objectives(self, tasks: list[int]) -> list[int]:
         own = [0] if self.coefficient > 0 else []
@@ -147,6 +150,7 @@ class ChebyshevAL(Scalariser):
         self._scale = (
             None if state["scale"] is None else self._multipliers.new_tensor(state["scale"])
         )
+        self._scaled = False
         self._mu = state["mu"]
 
     def _to(self, device: torch.device) -> None:

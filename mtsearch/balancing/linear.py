@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mtsearch.balancing.base import Step
@@ -31,7 +32,7 @@ class Linear(Scalariser):
         if places:
             weights = self._weights(step.losses)
             scale = len(weights) / len(step.tasks)
-            chosen = weights[[step.tasks[place] for place in places]]
+            chosen = torch.stack([weights[step.tasks[place]] for place in places])
             (scale * (chosen * step.only(places).losses).sum()).backward()
 
     def backward(self, step: Step) -> None:
@@ -40,4 +41,6 @@ class Linear(Scalariser):
             super().backward(step)
         else:
             scale = len(weights) / len(step.tasks)
-            (scale * (weights[list(step.tasks)] * step.losses).sum()).backward()
+            # single entries: on a GPU the host would wait for a list of indices to be copied
+            chosen = torch.stack([weights[task] for task in step.tasks])
+            (scale * (chosen * step.losses).sum()).backward()

@@ -6,10 +6,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import squareform
 
 from mtsearch.config.errors import BadInput
 from mtsearch.sparsity.similarity import Matrix, similarity
@@ -26,6 +22,12 @@ def complete_clusters(rows: Matrix, preference: float) -> Labels:
     Clusters lie within the connected components of the graph S > preference; linking each one
     separately avoids all n^2 distances.
     """
+    # slow to import, used only between phases
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial.distance import squareform
+
     like = similarity(rows)
     _, component = connected_components(csr_array(np.triu(like > preference, 1)), directed=False)
     labels = component.astype(np.int64)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mtsearch.balancing import Balancing
-from mtsearch.balancing.schedules import TaskSchedule
+from mtsearch.balancing.schedules import Group, TaskSchedule
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.sparsity import SparsityRuleConfig
@@ -86,6 +86,7 @@ class PhaseTrainer:
         self._schedule, self._loader, self._plan_rng = schedule, loader, plan_rng
         self._device, self._world = device, world
         self.ticks = 0  # ticks of the sparsifier in this phase
+        self._columns: dict[Group, Tensor] = {}
         self._coefficient = coefficient_of(config)
         named = (
             model.named_parameters() if pareto_set is None else pareto_set.weights.named_trained()
@@ -138,7 +139,7 @@ class PhaseTrainer:
         for number, group in enumerate(plan):
             lr = self._set_lr(epoch * len(plan) + number, len(plan))
             parts = self._loader.next_batches(group)
-            sums[:, list(group)] += torch.stack(self._stepper.step(parts, penalty))
+            self._add(sums, group, self._stepper.step(parts, penalty))
             self._sparsify(epoch, number + 1, len(plan))
             if self._average is not None:
                 self._average.update()
@@ -157,6 +158,13 @@ class PhaseTrainer:
             if count
         }
         return Epoch(losses, penalty, lr, len(plan), images)
+
+    def _add(self, sums: Tensor, group: Group, found: tuple[Tensor, Tensor]) -> None:
+        """Add the losses and label counts of a step to the columns of its tasks. The index stays on
+        the device: a list would be copied there in every step, and the host would wait."""
+        if group not in self._columns:
+            self._columns[group] = torch.tensor(group, device=self._device)
+        sums.index_add_(1, self._columns[group], torch.stack(found).double())
 
     def _penalty(self) -> float:
         if self._sparsifier is None or self._coefficient == 0:
