@@ -135,9 +135,10 @@ def test_resuming_what_is_finished_changes_nothing(search, undisturbed):
     assert [p.name for p in before if before[p] != after[p]] == []
 
 
-def test_extended_runs_equal_longer_runs(search):
-    _, long, _ = search(space(search.root, sampler="tpe", trials=6, slots=1))
-    _, run, _ = search(space(search.root, sampler="tpe", trials=3, slots=1))
+@pytest.mark.parametrize("sampler", ["tpe", {"name": "curves", "startup": 2}])
+def test_extended_runs_equal_longer_runs(search, sampler):
+    _, long, _ = search(space(search.root, sampler=sampler, trials=6, slots=1))
+    _, run, _ = search(space(search.root, sampler=sampler, trials=3, slots=1))
     code, again, _ = search.resume(run, {"search.trials": 6})
     assert code == 0 and again.path == run.path
     search.resume(run, {"search.trials": 6})
