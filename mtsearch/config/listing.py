@@ -19,18 +19,15 @@ _WHERE = {
 
 SEARCH = {
     "search.sampler": {
-        "tpe": (
-            "Where good trials are dense, over all objectives (default); up to about a thousand"
-            " trials."
-        ),
+        "tpe": ("Where good trials are dense, over all objectives; up to about a thousand trials."),
         "nsga2": "By crossing good trials; `startup` is the population.",
         "nsga3": (
             "By crossing good trials, for three objectives or more; `startup` is the population."
         ),
         "gp": "By Gaussian processes; up to about a hundred long trials over few numbers.",
         "curves": (
-            "By Gaussian processes over the reports of all trials, stopped ones too; for"
-            " `search.scheduler=moasha`, up to some hundreds of trials."
+            "By Gaussian processes over the reports of all trials, stopped ones too (default); best"
+            " with `search.scheduler=moasha`."
         ),
         "qmc": "Points that fill the space evenly.",
         "random": "Each by itself.",

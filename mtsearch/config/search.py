@@ -13,7 +13,7 @@ from mtsearch.config.optimisation import Positive
 class Sampler(Model):
     """How configurations are proposed."""
 
-    name: Literal["tpe", "nsga2", "nsga3", "gp", "curves", "qmc", "random", "grid"] = "tpe"
+    name: Literal["tpe", "nsga2", "nsga3", "gp", "curves", "qmc", "random", "grid"] = "curves"
     startup: int = Field(
         10,
         gt=0,
