@@ -103,8 +103,7 @@ class CurveGP:
 
     def _condition(self) -> None:
         covariance = self._kernel(self._theta, self._points, self._points)
-        covariance[np.diag_indices_from(covariance)] += _JITTER
-        self._factor = np.linalg.cholesky(covariance)
+        self._factor = _factor(covariance)
         self._weights = cho_solve((self._factor, True), self._values)
 
     def _posterior(self, cross: Floats, variance: Floats) -> tuple[Floats, Floats]:
@@ -201,6 +200,16 @@ class CurveGP:
         )
         theta: Floats = found.x
         return theta
+
+
+def _factor(covariance: Floats) -> Floats:
+    """The Cholesky factor, with more on the diagonal where rounding makes that necessary."""
+    for jitter in (_JITTER, 1e-4, 1e-2):
+        try:
+            return np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
+        except np.linalg.LinAlgError:
+            continue
+    return np.linalg.cholesky(covariance + np.eye(len(covariance)))
 
 
 def _matern(distance: Floats) -> Floats:

@@ -209,6 +209,18 @@ def test_observations_keep_last_reports():
     assert (seen.left[seen.last] == 0).all()
 
 
+@pytest.mark.parametrize("values", [lambda i: (1.0, 1.0), lambda i: (10.0 ** (40 * (i % 3)), i)])
+def test_degenerate_objectives_give_proposals(values):
+    search, curves = searcher(startup=3), Curves(TWO)
+    for number in range(8):
+        params = search.propose(curves, np.random.default_rng([0, number]))[0]
+        curves.start(number, params)
+        metrics = {"report": 1, **dict(zip(("e", "acc"), values(number), strict=True))}
+        curves.report(number, metrics)
+        curves.end(number, "done", metrics)
+    assert set(params) >= {"a", "b", "n", "c"}
+
+
 def test_observations_of_many_trials_are_bounded():
     curves = Curves(TWO)
     for number in range(200):
