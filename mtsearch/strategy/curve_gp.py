@@ -206,10 +206,12 @@ def _factor(covariance: Floats) -> Floats:
     """The Cholesky factor, with more on the diagonal where rounding makes that necessary."""
     for jitter in (_JITTER, 1e-4, 1e-2):
         try:
-            return np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
+            found: Floats = np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
+            return found
         except np.linalg.LinAlgError:
             continue
-    return np.linalg.cholesky(covariance + np.eye(len(covariance)))
+    found = np.linalg.cholesky(covariance + np.eye(len(covariance)))
+    return found
 
 
 def _matern(distance: Floats) -> Floats:
