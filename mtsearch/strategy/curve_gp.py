@@ -204,14 +204,13 @@ class CurveGP:
 
 def _factor(covariance: Floats) -> Floats:
     """The Cholesky factor, with more on the diagonal where rounding makes that necessary."""
+    one = np.eye(len(covariance))
     for jitter in (_JITTER, 1e-4, 1e-2):
         try:
-            found: Floats = np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
-            return found
+            return np.asarray(np.linalg.cholesky(covariance + jitter * one), dtype=np.float64)
         except np.linalg.LinAlgError:
             continue
-    found = np.linalg.cholesky(covariance + np.eye(len(covariance)))
-    return found
+    return np.asarray(np.linalg.cholesky(covariance + one), dtype=np.float64)
 
 
 def _matern(distance: Floats) -> Floats:
