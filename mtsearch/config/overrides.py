@@ -38,10 +38,10 @@ def split_pairs(pairs: Sequence[str], known: Sequence[str]) -> tuple[dict[str, s
         if not sign and pair.startswith("-"):
             raise BadInput(
                 f"`{pair}` is not an option that goes with key=value. Leave it out; `--help`"
-                " lists the"
-                " options."
+                " lists the options."
             )
         if not sign or not key:
+            refuse_secrets(pair, "arguments")
             raise BadInput(
                 f"arguments are key=value. Found `{pair}`. Write, for example, `{known[0]}=VALUE`;"
                 " `--help` lists the keys."

@@ -4,6 +4,7 @@ import pytest
 
 from mtsearch.commands.run import main
 from mtsearch.config.errors import BadInput
+from mtsearch.config.overrides import split_pairs
 from mtsearch.config.reading import load_space
 from mtsearch.config.secrets import find_secret, refuse_secrets
 from mtsearch.config.space import Space
@@ -76,3 +77,9 @@ def test_secrets_in_any_setting_of_a_space_are_refused():
         Space({**raw, "notes": "see https://host/?token=hunter2"})
     with pytest.raises(BadInput, match="a key of `a` contains a URL"):
         refuse_secrets({"a": {"s3://x:hunter2@y": 1}})
+
+
+def test_words_without_a_key_are_not_repeated_with_their_secret():
+    with pytest.raises(BadInput) as refused:
+        split_pairs(["https://user:secret@host"], ("space",))
+    assert "secret@" not in str(refused.value) and "URL with a password" in str(refused.value)
