@@ -58,3 +58,26 @@ def test_excess_mtl_takes_a_late_task_by_its_first_risk():
     later = sum(g**2 / (5 * g**2 / 4 + 1e-7) ** 0.5 for g in (0.6, 0.8))
     weights = before["weights"] * torch.tensor([later / own, 1.0], dtype=T64).exp()
     torch.testing.assert_close(state["weights"], weights / weights.sum())
+
+
+def test_chebyshev_al_with_a_zero_penalty_has_no_dual_update():
+    """With mu = 0 the multipliers stay as they are, so that no losses are measured for them."""
+    fixed = build_balancing({"name": "chebyshev_al", "mu": 0.0, "period": 2}, [0.5, 0.5])
+    moving = build_balancing({"name": "chebyshev_al", "mu": 0.1, "period": 2}, [0.5, 0.5])
+    assert [fixed.due(epoch) for epoch in (1, 2)] == [False, False]
+    assert [moving.due(epoch) for epoch in (1, 2)] == [False, True]
+
+
+def test_chebyshev_al_scales_of_a_state_are_kept():
+    """The first values set the scales; after a state is loaded the next values do not."""
+    method = build_balancing(
+        {"name": "chebyshev_al", "mu": 0.1}, torch.tensor([0.5, 0.5], dtype=T64)
+    )
+    method.values(torch.tensor([2.0, 4.0], dtype=T64))
+    other = build_balancing(
+        {"name": "chebyshev_al", "mu": 0.1}, torch.tensor([0.5, 0.5], dtype=T64)
+    )
+    other.load_state_dict(method.state_dict())
+    later = torch.tensor([1.0, 1.0], dtype=T64)
+    torch.testing.assert_close(other.values(later), method.values(later))
+    assert other.state_dict()["scale"] == [2.0, 4.0]
