@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from typing import Any
 
 import PIL
@@ -81,6 +82,7 @@ def build_store(
         try:
             files = _kept_files(resolved, arrays, data)
             identity = "" if files else _identity(manifest)
+            _check_disk(resolved, arrays, files, manifest)
             store.build(resolved.store, arrays, manifest, identity, watch, files)
         except OSError as error:
             size = sum(array.nbytes for array in arrays.values()) / 1e6
@@ -89,6 +91,26 @@ def build_store(
                 f" {resolved.store.parent} ({error.strerror or error}); free space there, or give"
                 " another folder as `data.store=DIR`."
             ) from error
+
+
+def _check_disk(
+    resolved: Resolved,
+    arrays: dict[str, NDArray[Any] | FileRows],
+    files: dict[str, dict[str, Any]],
+    manifest: dict[str, Any],
+) -> None:
+    """Raise `Halt` before any work if the disk has no room for the store."""
+    size = sum(array.nbytes for name, array in arrays.items() if name not in files)
+    if files:
+        parts = [part for source in manifest["sources"].values() for part in source["made_of"]]
+        size += sum(part["bytes"] for part in parts)
+    free = shutil.disk_usage(resolved.store.parent).free
+    if size > free:
+        raise Halt(
+            f"The store of `{resolved.card.name}` needs about {size / 1e9:,.1f} GB, but"
+            f" {resolved.store.parent} has {free / 1e9:,.1f} GB free; set `data.format=encoded`, a"
+            " smaller `data.size`, or another folder as `data.store=DIR`."
+        )
 
 
 def _kept_files(

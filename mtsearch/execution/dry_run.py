@@ -10,6 +10,8 @@ from mtsearch.data import open_dataset
 from mtsearch.execution.checks import check_space
 from mtsearch.execution.cluster import cluster
 from mtsearch.execution.engine import exhausted
+from mtsearch.execution.needs import check_fits
+from mtsearch.execution.needs import lines as needs_lines
 from mtsearch.execution.remarks import remarks
 from mtsearch.execution.slots import bundle, local_nodes, slots
 from mtsearch.jobs.environment import environment_of
@@ -19,6 +21,7 @@ from mtsearch.runs.commands import text
 from mtsearch.runs.opening import check_results, create_run
 from mtsearch.strategy.controls import control_trials
 from mtsearch.strategy.study import Study
+from mtsearch.training.costs import measure_step
 
 SHOWN = 3  # configurations
 
@@ -47,6 +50,9 @@ def dry_run(space: Space) -> str:
     epochs += sum(total_epochs_of(space.trial(trial.config), images) for trial in controls)
     epochs *= space.config.search.repeats
     macs = [_macs(space.trial(trial.config), dataset) for trial in first]
+    costs = [measure_step(space.trial(trial.config), dataset) for trial in first]
+    if len(nodes) == 1:
+        check_fits(costs, at_once)
     lines = [
         f"data     {environment['dataset']}",
         f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",
@@ -62,6 +68,7 @@ def dry_run(space: Space) -> str:
             f" multiply-adds per image, so about {3 * epochs * images * sum(macs) / len(macs):.2e}"
             " in total with backward"
         ),
+        *needs_lines(costs, data, images, total_epochs_of(space.trial(), images)),
     ]
     for trial in first:
         lines.append(f"\n{trial.trial}")

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import yaml
 from fake import write_tar, write_tree, write_zip
 from PIL import Image
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import decoding_pool, open_dataset, prepare, resolve, store, writing
 from mtsearch.data.rows import FileRows
@@ -123,7 +124,8 @@ def test_an_interrupted_build_continues(data, tmp_path, monkeypatch):
     monkeypatch.setattr(FileRows, "blocks", counted)
     continued = built(data)[1]
     assert sum(decoded) < 240 - 100
-    del continued["data_sha256"], whole["data_sha256"]
+    for manifest in (continued, whole):
+        del manifest["data_sha256"], manifest["manifest_sha256"]
     assert continued == whole
     assert len(open_dataset(data).splits["train"]) == 154
 
@@ -180,3 +182,11 @@ def ended(number):
     except ProcessLookupError:
         return
     assert select.select([handle], [], [], 30)[0]
+
+
+def test_a_store_that_the_disk_has_no_room_for_is_refused(data, monkeypatch):
+    usage = shutil.disk_usage(data.root)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(FileRows, "blocks", lambda *given, **more: pytest.fail("decoded"))
+    with pytest.raises(Halt, match=r"0.0 GB free; set `data.format=encoded`"):
+        prepare(data)

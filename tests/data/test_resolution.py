@@ -302,7 +302,7 @@ def test_ordered_channels_last_batches_are_views(tmp_path):
     loader = Batches(
         train, batch_size=8, mean=dataset.mean, std=dataset.std, memory_format=torch.channels_last
     )
-    assert loader.rows.data_ptr() == train.images.data_ptr()
+    assert loader._held[0].data_ptr() == train.images.data_ptr()
 
 
 def test_label_includes_the_limit(tmp_path):
