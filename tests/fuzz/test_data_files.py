@@ -123,7 +123,8 @@ def test_damaged_tables(text):
         spec = SplitSpec(val_fraction=0.25, seed=1)
         sides = read_source(CARD).compose(CARD, {"images": SimpleNamespace(tree=tree)}, spec)
         for side in sides.values():
-            for image, *values in zip(side.images, *side.labels, strict=True):
+            images = np.asarray(side.images)  # rows may be read when needed
+            for image, *values in zip(images, *side.labels, strict=True):
                 shape, count, size = (value.item() for value in values)
                 found[int(image[0, 0, 0])] = (shape, count, repr(size))
 
