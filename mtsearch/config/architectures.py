@@ -201,3 +201,64 @@ class MixingConfig(MethodConfig):
         if self.branch_losses and self.branches == 1:
             raise ValueError("does not use `branch_losses` with one branch a task. Leave it out")
         return self
+
+
+@method("architecture", "cross_stitch", "mtsearch.models.cross_stitch:CrossStitch")
+class CrossStitchConfig(MethodConfig):
+    """A network per task, whose features learnable weights mix with the others' after each stage
+    (Misra et al. 2016)."""
+
+    name: Literal["cross_stitch"] = "cross_stitch"
+    units: Literal["channel", "layer"] = Field(
+        "channel", description="a weight for each pair of tasks and channel, or for each pair"
+    )
+
+
+Experts = Annotated[int, Field(gt=0, le=16)]
+
+
+@method("architecture", "mmoe", "mtsearch.models.experts:MMoE")
+class MMoEConfig(MethodConfig):
+    """Several shared trunks, whose features each task sums with weights that depend on the image
+    (Ma et al. 2018)."""
+
+    name: Literal["mmoe"] = "mmoe"
+    experts: Experts = Field(3, description="shared trunks")
+
+
+@method("architecture", "cgc", "mtsearch.models.experts:CGC")
+class CGCConfig(MethodConfig):
+    """As `mmoe`, with further trunks of each task: progressive layered extraction (PLE) with one
+    level (Tang et al. 2020)."""
+
+    name: Literal["cgc"] = "cgc"
+    experts: Experts = Field(1, description="shared trunks")
+    own: Experts = Field(1, description="further trunks of each task")
+
+
+@method("architecture", "dselect_k", "mtsearch.models.experts:DSelectK")
+class DSelectKConfig(MethodConfig):
+    """As `mmoe`, with gates that learn to choose a few of the trunks for each task (Hazimeh et al.
+    2021)."""
+
+    name: Literal["dselect_k"] = "dselect_k"
+    experts: Literal[2, 4, 8, 16] = Field(4, description="shared trunks")
+    chosen: int = Field(2, gt=0, le=16, description="trunks that a task reads in the end, at most")
+    gamma: float = Field(
+        1.0, gt=0, description="width of the smooth step between not choosing and choosing"
+    )
+    entropy: Weight = Field(
+        0.001, description="weight of the selectors' entropy in the loss of their task"
+    )
+    per_example: bool = Field(
+        False, description="the choice depends on the image; false: on the task alone"
+    )
+
+    @model_validator(mode="after")
+    def _fewer_than_all(self) -> DSelectKConfig:
+        if self.chosen > self.experts:
+            raise ValueError(
+                f"should have at most as many `chosen` as `experts`. Found {self.chosen} of"
+                f" {self.experts}"
+            )
+        return self

@@ -41,6 +41,14 @@ ARCHITECTURES: dict[str, list[dict]] = {
             "shape": (3, 32, 32),
         },
     ],
+    "cross_stitch": [
+        {},
+        {
+            "settings": schema.CrossStitchConfig(units="layer"),
+            "backbone": schema.BackboneWRNConfig(depth=10, widen=1),
+        },
+    ],
+    "dselect_k": [{}, {"settings": schema.DSelectKConfig(per_example=True, entropy=0.1)}],
     "kdmtl": [{"model": taught}],
     "mdmtn": [{}, {"settings": schema.MDMTNConfig(mixing="static")}],
     "mixing": [
