@@ -46,6 +46,10 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "prepare": ("dataset", "plugins"),
     "report": ("run", "format", "reference", "plugins"),
     "export": ("run", "pick", "of", "out", "onnx", *_DATA),
+    "predict": (
+        *("run", "pick", "of", "model", "images", "to", "batch", "device", "column"),
+        *_DATA,
+    ),
     "schema": ("plugins",),
     "completion": (),
 }
@@ -124,7 +128,9 @@ def _values(command: str, key: str, given: Mapping[str, str]) -> list[str]:
         return ["html", "md", "csv", "png", "parquet"]
     if command == "export" and key == "onnx":
         return ["true", "false"]
-    if command == "export" and key == "pick":
+    if command == "predict" and key == "device":
+        return ["cpu", "cuda"]
+    if command in ("export", "predict") and key == "pick":
         return ["auto", "knee", "best:", "preference:", "bound:", "trial:"]
     return known_keys().get(key, [])
 

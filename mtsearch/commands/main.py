@@ -16,6 +16,7 @@ COMMANDS = {
     "prepare": "build the store of a dataset",
     "report": "write the tables, the picture and the page of a run",
     "export": "write a trained model of a run as files that torch alone loads",
+    "predict": "predict image files with a trial of a run or with an export",
     "schema": "print the JSON schema of spaces, for editors",
     "completion": "print the completion script of a shell",
 }

@@ -17,6 +17,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import MEAN_IOU, has_values
 from mtsearch.data import Dataset
 from mtsearch.deploy.parity import Parity
+from mtsearch.deploy.preprocessing import Preprocessing
 
 SCHEMA = 1
 
@@ -46,6 +47,7 @@ def card_of(
             "range": [0, 1],
             "normalisation": "inside the model",
         },
+        "preprocess": Preprocessing.of(dataset).as_dict(),
         "data": {
             "used": dataset.label,
             "name": dataset.card.name,

@@ -17,21 +17,19 @@ CARD = "card.json"
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path, marker: str = CARD, what: str = "an earlier export") -> Iterator[Path]:
     """A fresh folder to write into; it takes the place of `out` when the block ends well, and
-    is removed when it fails.
+    is removed when it fails. A folder that contains the file `marker` is replaced.
 
     Raises:
-        BadInput: `out` exists and is not an earlier export, or is a folder that cannot be made.
+        BadInput: `out` exists and has no `marker`, or is a folder that cannot be made.
     """
     if (
         out.exists()
-        and not (out / CARD).is_file()
+        and not (out / marker).is_file()
         and not (out.is_dir() and not any(out.iterdir()))
     ):
-        raise BadInput(
-            f"`out={out}` exists and is not an earlier export; choose another folder or remove it."
-        )
+        raise BadInput(f"`out={out}` exists and is not {what}; choose another folder or remove it.")
     out = out.resolve()
     fresh = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:

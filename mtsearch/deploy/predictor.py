@@ -16,8 +16,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.data import Dataset
-from mtsearch.data.decoding import decode
-from mtsearch.data.formats.base import Request
+from mtsearch.deploy.preprocessing import Preprocessing
 from mtsearch.deploy.serving import Serving
 
 ROUNDING = 1e-3  # by which floating-point images may lie outside [0, 1]
@@ -70,7 +69,7 @@ class Predictor(nn.Module):
         self.serving = Serving(network, dataset.mean, dataset.std)
         self.shape = dataset.card.shape
         self.tasks = tuple(tasks)
-        self.resize = _resize_of(dataset.card.source)
+        self.preprocessing = Preprocessing.of(dataset)
         self.eval()
 
     @property
@@ -111,7 +110,7 @@ class Predictor(nn.Module):
             chunk = [self._pixels(image) for image in images[start : start + batch_size]]
             outputs = self(torch.stack(chunk).to(device))
             found += [
-                {task.name: _prediction(task, outputs[task.name][i].cpu()) for task in self.tasks}
+                {task.name: prediction(task, outputs[task.name][i].cpu()) for task in self.tasks}
                 for i in range(len(chunk))
             ]
         return found
@@ -125,7 +124,7 @@ class Predictor(nn.Module):
                 raise BadInput(
                     f"the image {image} cannot be read ({error.strerror}). Give another path."
                 ) from None
-            image = decode(content, Request(self.shape, resize=self.resize), str(image))
+            image = self.preprocessing.pixels(content, str(image))
         if isinstance(image, np.ndarray):
             array = np.array(image if image.ndim == 3 else image[..., None])
             image = torch.from_numpy(array).movedim(-1, 0)
@@ -150,14 +149,8 @@ class Predictor(nn.Module):
         return image.float()
 
 
-def _resize_of(source: dict[str, Any]) -> str:
-    """The filter with which the files of a source are scaled; bilinear if it names none."""
-    nested = [value for value in source.values() if isinstance(value, dict)]
-    filters = {part["resize"] for part in (source, *nested) if part.get("resize")}
-    return str(filters.pop()) if len(filters) == 1 else "bilinear"
-
-
-def _prediction(task: TaskCard, output: Tensor) -> Prediction:
+def prediction(task: TaskCard, output: Tensor) -> Prediction:
+    """The prediction for one image from the raw output of a task."""
     if task.kind == "classification":
         names = task.classes or tuple(str(number) for number in range(task.outputs))
         shares = output.float().softmax(0).tolist()

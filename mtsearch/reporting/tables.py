@@ -47,10 +47,11 @@ def write_csv(path: Path, result: SearchResult, rows: Sequence[Row] | None = Non
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(map(_text, columns))
-        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+        writer.writerows([csv_cell(row.get(column)) for column in columns] for row in rows)
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A value as a cell of a CSV file, which no spreadsheet evaluates."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool | list | tuple | dict):

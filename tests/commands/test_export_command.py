@@ -1,11 +1,16 @@
 """The export command on a real run of one trial."""
 
+import csv
 import json
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from mtsearch.commands import export, train
+from mtsearch.commands import export, predict, train
 from mtsearch.deploy.programs import load_onnx
 from mtsearch.models import MultiTaskModel
 from mtsearch.runs.directory import RunDirectory
@@ -134,3 +139,44 @@ def test_a_trial_without_checkpoint_is_refused(run, capsys):
         assert "python -m mtsearch.train" in capsys.readouterr().err
     finally:
         (run.path / "aside").rename(run.checkpoint("0000"))
+
+
+def test_a_run_and_its_export_predict_the_same(run, tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    out, images = tmp_path / "out", f"images={tmp_path / 'a.png'}"
+    assert export.main([f"run={run.path}", f"out={out}"]) == 0
+    assert predict.main([f"run={run.path}", "pick=trial:0000", images, f"to={tmp_path}/r.csv"]) == 0
+    assert "images  1 of 1 predicted" in capsys.readouterr().out
+    assert predict.main([f"model={out}", images, f"to={tmp_path}/m.csv", "device=cpu"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"table: {tmp_path}/m.csv"
+    rows = [next(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in "rm"]
+    assert rows[0]["image/label"] == rows[1]["image/label"] != ""
+    assert float(rows[0]["digit/probability"]) == pytest.approx(
+        float(rows[1]["digit/probability"]), abs=1e-5
+    )
+    (tmp_path / "a.png").write_bytes(b"")
+    assert predict.main([f"model={out}", images, f"to={tmp_path}/n.csv"]) == 1
+    assert "0 of 1 predicted; The image" in capsys.readouterr().out
+    for words, sentence in [
+        ([f"model={out}", f"run={run.path}", images], "one of them"),
+        ([f"model={out}", "pick=knee", images], "`pick` goes with `run`"),
+        ([f"model={out}"], "`images` is missing"),
+        ([f"model={out}", images, "to=a.txt"], "`to` should end in"),
+        ([f"model={out}", images, "batch=0"], "`batch` should be"),
+        ([f"model={out}", images, "device=tpu"], "`device` should be"),
+        ([f"model={out}", images, "devise=cpu"], "Did you mean `device`"),
+    ]:
+        assert predict.main(words) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_predict_needs_neither_ray_nor_optuna(run, tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    code = (
+        "import sys; sys.modules['ray'] = sys.modules['optuna'] = None\n"
+        "from mtsearch.commands import predict\n"
+        f"words = ['run={run.path}', 'images={tmp_path}/a.png', 'to={tmp_path}/t.csv']\n"
+        "sys.exit(predict.main(words))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
