@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import PIL
@@ -24,6 +25,8 @@ from mtsearch.data.rows import FileRows
 from mtsearch.data.summary import files_left_out
 from mtsearch.data.types import SPLITS, Resolved
 from mtsearch.data.watching import Progress, SplitWatch
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def build_store(
@@ -133,8 +136,10 @@ def _kept_files(
 
 def _identity(manifest: dict[str, Any]) -> str:
     """A hash of everything that the arrays are made from: the recipe, the files, and the version
-    of the library that decodes them."""
+    of the library that decodes them; and of the machine's last start."""
     made_of = [manifest["recipe"], manifest["sources"], manifest["counts"], PIL.__version__]
+    if _BOOT.exists():  # a restart of the machine may lose what was not yet on the disk
+        made_of.append(_BOOT.read_text(encoding="ascii"))
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 

@@ -73,16 +73,18 @@ class Task:
                 place[...] = np.moveaxis(decoded, -1, 0) if self.moved else decoded
                 if contents is not None:
                     contents.append(found[0])
-        return Done(out, contents, remarks.rows())
+        return Done(out, contents, remarks.rows(), count_pixels(out) if self.moved else None)
 
 
 @dataclass(frozen=True)
 class Done:
-    """Decoded rows, the bytes of their first files, and the remarks made."""
+    """Decoded rows, the bytes of their first files, the remarks made, and the number of pixels of
+    each value (C, 256) of images."""
 
     rows: NDArray[Any]
     contents: list[bytes] | None
     remarks: list[dict[str, str | int]]
+    pixels: NDArray[np.int64] | None
 
 
 def cores() -> int:
@@ -95,6 +97,12 @@ def cores() -> int:
         return max(1, min(count or 1, round(int(quota) / int(period))))
     except (OSError, ValueError):  # no control groups, or no quota
         return count or 1
+
+
+def count_pixels(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The number of pixels of each value (C, 256) of images (N, C, H, W)."""
+    counts = [np.bincount(channel.reshape(-1), minlength=256) for channel in images.swapaxes(0, 1)]
+    return np.array(counts, np.int64)
 
 
 class DecodingPool:

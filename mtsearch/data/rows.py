@@ -4,7 +4,7 @@ split, ordered and written without holding it in memory."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,11 +67,13 @@ class Block:
         rows: the decoded rows (n, ...).
         contents: bytes of the first file of each row, if they were requested.
         remarks: made about the files, as rows of `Remarks`.
+        pixels: number of pixels of each value (C, 256) of images (n, C, H, W), if it was counted.
     """
 
     rows: NDArray[Any]
-    contents: list[bytes] | None
-    remarks: list[dict[str, str | int]]
+    contents: list[bytes] | None = None
+    remarks: list[dict[str, str | int]] = field(default_factory=list)
+    pixels: NDArray[np.int64] | None = None
 
 
 class FileRows:
@@ -161,7 +163,7 @@ class FileRows:
                 Source(reader, part.decode) for reader, part in zip(readers, self.sets, strict=True)
             ]
             for done in pool.map(self._tasks(sources, start, keep)):
-                yield Block(done.rows, done.contents, done.remarks)
+                yield Block(done.rows, done.contents, done.remarks, done.pixels)
 
     def _tasks(self, sources: list[Source], start: int, keep: bool) -> Iterator[Task]:
         size = self.nbytes // max(1, len(self))

@@ -25,7 +25,7 @@ from mtsearch.data.encoded import FILES, EncodedColumn
 from mtsearch.data.formats.pictures import DecodeImage
 from mtsearch.data.mapped import copy_bytes, mapped
 from mtsearch.data.remarks import Remarks
-from mtsearch.data.rows import FileRows
+from mtsearch.data.rows import Block, FileRows
 from mtsearch.data.stamps import is_verified, set_verified
 from mtsearch.data.writing import Writer
 
@@ -50,8 +50,8 @@ def exists(path: Path) -> bool:
 class Watch(Protocol):
     """Sees the rows of a store while they are written."""
 
-    def rows(self, name: str, rows: NDArray[Any]) -> None:
-        """Take rows (n, ...) of an array. Raises `BadInput` for rows that cannot be stored."""
+    def block(self, name: str, block: Block) -> None:
+        """Take rows of an array. Raises `BadInput` for rows that cannot be stored."""
 
     def facts(self, remarks: Remarks) -> dict[str, Any]:
         """What the manifest says about all rows, given the remarks about their files. Raises
@@ -96,9 +96,9 @@ def build(
                     written = writer.encode(name, array, folder)
                 else:
                     written = writer.write(name, array, folder)
-                for rows in written:
+                for block in written:
                     if watch is not None:
-                        watch.rows(name, rows)
+                        watch.block(name, block)
         kept = {name: decode for name, decode in (encoded or {}).items() if name in arrays}
         shapes = {n: (a.shape, a.dtype) for n, a in arrays.items() if n not in kept}
         about = {
@@ -129,6 +129,7 @@ def build(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     _sync(path.parent)
+    set_verified(path / DATA, full["data_sha256"])
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -72,12 +72,6 @@ def _reason(name: str) -> str:
     return f"`{ending}` files, which are not images" if ending else "files without an ending"
 
 
-def count_pixels(images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The number of pixels of each value (C, 256) of images (N, C, H, W)."""
-    counts = [np.bincount(channel.reshape(-1), minlength=256) for channel in images.swapaxes(0, 1)]
-    return np.array(counts, np.int64)
-
-
 def pixel_statistics(counts: NDArray[np.int64]) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per channel, as pixels in [0, 1], rounded to 4 digits, from the
     result of `count_pixels`."""

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.data.builders import SplitArrays, check_classes
 from mtsearch.data.checks import check_labels, check_split
+from mtsearch.data.decoding_pool import count_pixels
 from mtsearch.data.remarks import Remarks
+from mtsearch.data.rows import Block
 from mtsearch.data.summary import (
     add_counts,
     count_labels,
-    count_pixels,
     no_counts,
     pixel_statistics,
 )
@@ -87,12 +87,13 @@ class SplitWatch:
             if name not in self._counts[task.name]
         }
 
-    def rows(self, name: str, rows: NDArray[Any]) -> None:
+    def block(self, name: str, block: Block) -> None:
         """Take rows of `<split>/images` or `<split>/labels/<task>`."""
         split, _, label = name.partition("/")
+        rows = block.rows
         if label == "images":
             if split == "train":
-                self._pixels += count_pixels(rows)
+                self._pixels += count_pixels(rows) if block.pixels is None else block.pixels
             self._done += len(rows)
             if self._progress is not None:
                 self._progress(self._done, self._total)

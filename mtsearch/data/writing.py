@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ RECORD = 1 << 20  # bytes
 _PENDING = 32  # records of a transaction
 _ROOM = 64 << 20  # bytes by which the largest size of the database grows
 _STATE = b"~state"  # the rows written so far, and the remarks made about their files
+_HASHING = 8  # blocks that wait for the hash
 _NOTHING: dict[str, Any] = {"name": "", "rows": 0, "remarks": []}
 
 
@@ -29,7 +31,8 @@ class Writer:
 
     Arrays are written in the order of their names, because the checksum covers them in that order.
     An interrupted writer leaves complete records and its state; a writer of the same arrays
-    continues after them.
+    continues after them. Records reach the disk at the end only: a machine that was restarted may
+    have lost some, so the caller deletes what was written before.
 
     Args:
         folder: the store's folder.
@@ -41,6 +44,8 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._digest = hashlib.sha256()
+        self._hasher = ThreadPoolExecutor(1)
+        self._hashing: deque[Future[None]] = deque()
         self._pending: list[tuple[bytes, bytes]] = []
         self._states: deque[dict[str, Any]] = deque()
         self.remarks = Remarks()
@@ -50,7 +55,7 @@ class Writer:
         data = self._folder / "data.mdb"
         self._size = 2 * _ROOM + (data.stat().st_size if data.exists() else 0)
         with _errors(self._folder):
-            self._store = lmdb.open(str(self._folder), map_size=self._size, lock=False)
+            self._store = lmdb.open(str(self._folder), map_size=self._size, lock=False, sync=False)
             with self._store.begin() as transaction:
                 found = transaction.get(_STATE)
         self._before: dict[str, Any] = json.loads(found) if found else _NOTHING
@@ -65,16 +70,25 @@ class Writer:
                 with _errors(self._folder):
                     self._store.sync(True)
         finally:
+            self._hasher.shutdown()
             self._store.close()
 
     @property
     def checksum(self) -> str:
         """The SHA-256 of all arrays written, as of `mtsearch.data.store.checksum`."""
+        for done in self._hashing:
+            done.result()
         return self._digest.hexdigest()
+
+    def _hash(self, content: bytes | memoryview) -> None:
+        """Hash in a thread, beside decoding and writing."""
+        self._hashing.append(self._hasher.submit(self._digest.update, content))
+        while len(self._hashing) > _HASHING:
+            self._hashing.popleft().result()
 
     def write(
         self, name: str, array: NDArray[Any] | FileRows, scratch: Path | None = None
-    ) -> Iterator[NDArray[Any]]:
+    ) -> Iterator[Block]:
         """Write an array. Iterate over the result to the end: it yields the rows (n, ...) in order,
         those that were written before included.
 
@@ -83,19 +97,19 @@ class Writer:
             array: its content (N, ...).
             scratch: see `FileRows.blocks`.
         """
-        self._digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        self._hash(f"{name} {array.dtype.str} {array.shape}\n".encode())
         row = array.nbytes // max(1, len(array))
         before = self._before
         done = len(array) if name < before["name"] else 0
         done = before["rows"] if name == before["name"] else done
         for rows in self._written(name, array, row, done):
-            self._digest.update(_bytes_of(rows))
-            yield rows
+            self._hash(_bytes_of(rows))
+            yield Block(rows)
         start = done * row - done * row % RECORD
         record = bytearray(self._read(name, start, done * row))
         for block in _blocks(array, done, row, scratch):
             content = _bytes_of(block.rows)
-            self._digest.update(content)
+            self._hash(content)
             for remark in block.remarks:
                 text, example, count = remark["text"], remark["example"], remark["count"]
                 self.remarks.add(str(text), str(example), int(count))
@@ -107,20 +121,20 @@ class Writer:
                 self._put(name, start, bytes(record[:RECORD]))
                 del record[:RECORD]
                 start += RECORD
-            yield block.rows
+            yield block
         if record:
             self._put(name, start, bytes(record))
 
-    def encode(self, name: str, rows: FileRows, scratch: Path) -> Iterator[NDArray[Any]]:
+    def encode(self, name: str, rows: FileRows, scratch: Path) -> Iterator[Block]:
         """Write the files that the rows are decoded from, in place of the rows: `<name>.files`,
         the files one after the other, `<name>.offsets`, the end of each (N+1,), and
         `<name>.names`, their names in lines. The checksum covers the decoded rows.
 
         Iterate over the result to the end, as for `write`. Files are not continued."""
-        self._digest.update(f"{name} {rows.dtype.str} {rows.shape}\n".encode())
+        self._hash(f"{name} {rows.dtype.str} {rows.shape}\n".encode())
         offsets, start, record = [0], 0, bytearray()
         for block in rows.blocks(keep=True, scratch=scratch):
-            self._digest.update(_bytes_of(block.rows))
+            self._hash(_bytes_of(block.rows))
             for remark in block.remarks:
                 text, example, count = remark["text"], remark["example"], remark["count"]
                 self.remarks.add(str(text), str(example), int(count))
@@ -131,7 +145,7 @@ class Writer:
                 self._put(f"{name}.files", start, bytes(record[:RECORD]))
                 del record[:RECORD]
                 start += RECORD
-            yield block.rows
+            yield block
         if record:
             self._put(f"{name}.files", start, bytes(record))
         names = "\n".join(rows.names()).encode(errors="surrogateescape")
@@ -221,7 +235,7 @@ def _blocks(
         return
     step = max(1, RECORD // max(1, row))
     for first in range(done, len(array), step):
-        yield Block(array[first : first + step], None, [])
+        yield Block(array[first : first + step])
 
 
 class _errors:

@@ -11,9 +11,10 @@ import torch
 from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import Dataset, open_dataset, prepare, resolve
+from mtsearch.data.decoding_pool import count_pixels
 from mtsearch.data.store import read_manifest, verify
 from mtsearch.data.stored import in_memory
-from mtsearch.data.summary import count_pixels, pixel_statistics
+from mtsearch.data.summary import pixel_statistics
 from mtsearch.data.types import SPLITS, Split
 
 
