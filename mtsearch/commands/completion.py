@@ -41,9 +41,10 @@ compdef _mtsearch mtsearch"""
 
 _DATA = ("data.root", "data.store", "plugins")
 _OWN: Mapping[str, tuple[str, ...]] = {
-    "run": ("space", "profile", "resume"),
+    "init": ("to",),
+    "run": ("space", "data", "profile", "resume"),
     "train": ("space", "profile", "control", "resume"),
-    "prepare": ("dataset", "plugins"),
+    "prepare": ("dataset", "plugins", "to"),
     "report": ("run", "format", "reference", "plugins"),
     "export": ("run", "pick", "of", "out", "onnx", *_DATA),
     "predict": (
@@ -55,7 +56,7 @@ _OWN: Mapping[str, tuple[str, ...]] = {
 }
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "run": ("--list", "--cfg", "--dry-run", "--or-resume"),
-    "prepare": ("--list",),
+    "prepare": ("--list", "--new-card"),
 }
 
 

@@ -11,6 +11,7 @@ from mtsearch.commands.base import printable, show
 from mtsearch.config.errors import nearest
 
 COMMANDS = {
+    "init": "write a data card and a space for data of your own",
     "run": "search a space, or continue a run",
     "train": "train one configuration of a space",
     "prepare": "build the store of a dataset",

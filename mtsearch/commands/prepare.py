@@ -18,7 +18,9 @@ from mtsearch.config.validation import validate_tree
 USAGE = """mtsearch prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]]
     [key=value ...]
 mtsearch prepare --list
+mtsearch prepare --new-card PATH [to=DIR]
 
+--new-card writes DIR/NAME.yaml, the data card of a CSV, a folder or an archive.
 Builds the store of a dataset. An existing store is kept, unless a setting differs; searches build a
 missing store themselves. All cores decode images; an interrupted command continues where it
 stopped when it is started again. If the files below data.root have other names or sizes than those
@@ -67,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare(words: list[str]) -> int:
     if words == ["--list"]:
         return _list()
+    if "--new-card" in words:
+        return _new_card([word for word in words if word != "--new-card"])
     data = _data(words)
 
     # imported last: torch takes seconds to import
@@ -113,6 +117,16 @@ def _prepare(words: list[str]) -> int:
     print(f"licence   {manifest['licence']}")
     print(f"checksum  {manifest['checksum']}")
     print(f"store: {path}")
+    return 0
+
+
+def _new_card(words: list[str]) -> int:
+    from mtsearch.commands.init import data_path, new_card
+
+    file, draft = new_card(*data_path(words, "prepare --new-card"))
+    for note in draft.notes:
+        show(f"found     {note}")
+    show(f"card      {file}")
     return 0
 
 

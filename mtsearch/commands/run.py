@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtsearch.commands.base import run_command, show
-from mtsearch.config.errors import BadInput, Halt
+from mtsearch.config.errors import BadInput, Halt, nearest
 from mtsearch.config.overrides import parse_value, split_pairs, text_kind
 from mtsearch.config.plugins import load_plugins, parse_plugins
-from mtsearch.config.reading import load_space
+from mtsearch.config.reading import load_space, package_folder
 
 USAGE = """mtsearch run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
+mtsearch run data=NAME|CARD.yaml [key=value ...]    search a dataset with the space of `init`
 mtsearch run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]
     [search.confirm=N]
     continue a run, or extend it; data.root=DIR, data.store=DIR and plugins=[FILE.py] say where its
@@ -71,9 +72,13 @@ def _run(words: list[str]) -> int:
     if "resume" in own:
         return _resume(own, overrides, flags)
     if "space" not in own:
+        given, rest = split_pairs(overrides, ("data",))
+        if "data" in given:
+            own["space"], overrides = _card_path(given["data"]), rest
+    if "space" not in own:
         raise BadInput(
             "`space` is missing. Write, for example, `python -m mtsearch.run space=pareto_cm`;"
-            " `--list` shows all."
+            " `--list` shows all. `data=CARD.yaml` searches a dataset without a space."
         )
     space = load_space(own["space"], overrides, own.get("profile"))
     if "--cfg" in flags:
@@ -99,7 +104,25 @@ def _run(words: list[str]) -> int:
     show(LOADING)
     from mtsearch.execution.engine import run  # Ray takes seconds to import
 
-    return run(space, name=own["space"], profile=own.get("profile"), overrides=tuple(overrides))
+    return run(
+        space,
+        name=own.get("space", space.config.name),
+        profile=own.get("profile"),
+        overrides=tuple(overrides),
+    )
+
+
+def _card_path(dataset: str) -> str:
+    """The path of the card of a dataset, which is given by its name or by that path."""
+    if dataset.endswith((".yaml", ".yml")):
+        return dataset
+    known = {path.stem: path for path in package_folder("datasets").glob("*.yaml")}
+    if dataset not in known:
+        raise BadInput(
+            f"unknown dataset `{dataset}`. {nearest(dataset, known)} A dataset of your own is given"
+            " as the path of its card, ending in .yaml."
+        )
+    return str(known[dataset])
 
 
 def _list(own: dict[str, str], overrides: list[str]) -> int:

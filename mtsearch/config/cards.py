@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
@@ -15,13 +16,16 @@ from mtsearch.config.metrics import AGGREGATES, TASK_METRICS, has_values
 class TaskCard(Model):
     """One labelled prediction. `kind` is one that `task_metrics` has declared
     (`mtsearch.config.metrics`); `outputs` is the number of classes, of values for a regression, or
-    of channels for a restoration. `loss` names one of the kind's losses, else it is the first.
+    of channels for a restoration; by default the number of `classes`, or 1 for a regression.
+    `loss` names one of the kind's losses, else it is the first. `column` is the task's column in a
+    table, by default its name.
     """
 
     name: str
     kind: str = "classification"
     outputs: int = Field(gt=0)
     classes: tuple[str, ...] = ()
+    column: str | None = None
     loss: str | None = None
     ignore: int = -1  # the label that means "not labelled"
     undefined: int | None = (
@@ -33,6 +37,15 @@ class TaskCard(Model):
         """The value among the labels that means "not labelled": NaN where labels are floats, else
         `ignore`."""
         return math.nan if has_values(self.kind) else self.ignore
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted_outputs(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "outputs" in data:
+            return data
+        if classes := data.get("classes"):
+            return {**data, "outputs": len(classes)} if isinstance(classes, list | tuple) else data
+        return {**data, "outputs": 1} if data.get("kind") == "regression" else data
 
     @field_validator("name")
     @classmethod
@@ -75,23 +88,35 @@ class TaskCard(Model):
 
 
 class DatasetCard(Model):
-    """A dataset as a file `datasets/<name>.yaml` describes it.
+    """A dataset as a file `datasets/<name>.yaml` describes it; only `name`, `source` and `tasks`
+    are required.
 
     `source` is read by the builder named in it (see `mtsearch.data`); `sample` names the embedded
-    dataset that is used when no data root was given.
+    dataset that is used when no data root was given. `root` is the folder that contains the data,
+    relative to the card, which is used when `data.root` is not given. Images are normalised with
+    `mean` and `std`, per channel, of pixels in [0, 1]; without them with those of the training
+    images.
     """
 
     name: str
-    title: str
+    title: str = ""
     description: str = ""
     source: dict[str, Any]
-    tasks: tuple[TaskCard, ...]
-    shape: tuple[int, int, int]  # channels, height, width
-    mean: tuple[float, ...]  # per channel, of pixels in [0, 1]
-    std: tuple[float, ...]
-    val_fraction: float = Field(gt=0, lt=1)
-    licence: str
+    tasks: tuple[TaskCard, ...] = Field(min_length=1)
+    shape: tuple[int, int, int] = (3, 64, 64)  # channels, height, width
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    val_fraction: float = Field(0.2, gt=0, lt=1)
+    licence: str = "not stated"
     homepage: str = ""
-    how_to_get: str
+    how_to_get: str = "give the folder that contains it as `data.root=DIR`"
+    root: Path | None = None
     sample: str | None = None
     embedded: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _titled(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "title" not in data and isinstance(data.get("name"), str):
+            return {**data, "title": data["name"]}
+        return data

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import mtsearch
+from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, format_value, nearest
 from mtsearch.config.interpolation import interpolate
 from mtsearch.config.overrides import parse_override
 from mtsearch.config.plugins import absolute_path, absolute_plugins
 from mtsearch.config.space import Space, merge
-from mtsearch.config.validation import quote_hint
+from mtsearch.config.starting import is_card, starting_space
+from mtsearch.config.validation import quote_hint, validate_tree
 from mtsearch.config.yaml_text import load_yaml
 
 
@@ -51,7 +53,8 @@ def load_space(name: str, overrides: Sequence[str] = (), profile: str | None = N
     """Read and validate a space.
 
     Args:
-        name: of a shipped space, or the path of a YAML file.
+        name: of a shipped space, or the path of a YAML file. The file of a data card stands for
+            the space to begin with on its data (`mtsearch.config.starting`).
         overrides: words ``key.path=value``, which are merged after the profile.
         profile: a key of the file's `profiles`, whose changes are merged into the space.
 
@@ -123,6 +126,8 @@ def _read_file(path: Path, name: str) -> tuple[dict[str, Any], dict[str, dict[st
     space = load_yaml(path, what)
     if not isinstance(space, dict) or not all(isinstance(key, str) for key in space):
         raise BadInput(f"{what} should be a mapping of named keys. Found {type(space).__name__}.")
+    if is_card(space):
+        space = starting_space(validate_tree(DatasetCard, space, "", f" in {name}"), str(path))
     profiles = space.pop("profiles", None)
     profiles = {} if profiles is None else profiles
     space.setdefault("name", path.stem)

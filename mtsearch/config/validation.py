@@ -49,12 +49,29 @@ def validate_tree(
         ) from None
 
 
+def error_sentences(
+    error: ValidationError, tree: Any, path: str = "", model: type[BaseModel] | None = None
+) -> list[str]:
+    """A sentence about each mistake that pydantic found in `tree`, in order; see
+    `error_sentence`."""
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for found in error.errors():  # the alternatives of a union make one mistake
+        groups.setdefault(tuple(found["loc"][: _place(found, tree)[1]]), []).append(found)
+    return [_sentence(errors, tree, path, model) for errors in groups.values()]
+
+
 def error_sentence(
     error: ValidationError, tree: Any, path: str = "", model: type[BaseModel] | None = None
 ) -> str:
     """The sentence about the first mistake that pydantic found in `tree`, the value of the key
     `path`, which should be a `model`."""
-    found, forms = _best(error.errors(), tree)
+    return _sentence(error.errors(), tree, path, model)
+
+
+def _sentence(
+    errors: Sequence[Mapping[str, Any]], tree: Any, path: str, model: type[BaseModel] | None
+) -> str:
+    found, forms = _best(errors, tree)
     where = _joined(path, _place(found, tree)[0])
     kind, message, value = found["type"], found["msg"].removeprefix("Value error, "), found["input"]
     if message.startswith("`."):  # of a key inside, see `field_error`

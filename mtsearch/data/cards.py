@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.reading import package_folder
-from mtsearch.config.validation import error_sentence
+from mtsearch.config.validation import error_sentences
 from mtsearch.config.yaml_text import load_yaml
 
 
@@ -59,9 +59,8 @@ def _read(path: Path) -> DatasetCard:
     try:
         card = DatasetCard.model_validate(tree)
     except ValidationError as error:
-        raise BadInput(
-            f"The data card {path} is wrong: {error_sentence(error, tree, model=DatasetCard)}"
-        ) from error
+        wrong = error_sentences(error, tree, model=DatasetCard)
+        raise BadInput(f"The data card {path} is wrong: {' '.join(wrong)}") from error
     if not re.fullmatch(r"\w[\w.-]*", card.name):
         raise BadInput(
             f"The data card {path} should have a `name` of letters, digits, `_`, `-` and `.`, as it"
@@ -70,12 +69,15 @@ def _read(path: Path) -> DatasetCard:
     channels = card.shape[0]
     if (
         min(card.shape) < 1
-        or len(card.mean) != channels
-        or len(card.std) != channels
-        or min(card.std) <= 0
+        or len(card.mean) != len(card.std)
+        or len(card.mean) not in (0, channels)
+        or min(card.std, default=1) <= 0
     ):
         raise BadInput(
-            f"The data card {path} should give one `mean` and one positive `std` per channel. Found"
+            f"The data card {path} should give one `mean` and one positive `std` per channel, or"
+            f" neither. Found"
             f" shape {card.shape}, mean {card.mean}, std {card.std}."
         )
-    return card
+    if card.root is None:
+        return card
+    return card.model_copy(update={"root": (path.parent / card.root.expanduser()).resolve()})

@@ -28,8 +28,9 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("mtsearch", appauthor=False)
 
 
-def configured_root(data: DataConfig) -> tuple[Path, str] | None:
-    """The data root given by `data.root` or by the environment, and which of these gave it.
+def configured_root(data: DataConfig, card: DatasetCard) -> tuple[Path, str] | None:
+    """The data root given by `data.root`, by the card or by the environment, and which of these
+    gave it.
 
     Raises:
         BadInput: it is not a folder.
@@ -37,6 +38,8 @@ def configured_root(data: DataConfig) -> tuple[Path, str] | None:
     variable = os.environ.get(VARIABLE)
     if data.root is not None:
         path, how = data.root, f"data.root={data.root}"
+    elif card.root is not None:
+        path, how = card.root, f"root: {card.root}"
     elif variable:
         path, how = Path(variable), f"{VARIABLE}={variable}"
     else:
@@ -71,6 +74,7 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
                 if task["undefined"] in (None, task["ignore"])
                 else {"undefined": task["undefined"]}
             )
+            | ({} if task["column"] is None else {"column": task["column"]})
             for task in shown["tasks"]
         ],
         "split_seed": data.split_seed,

@@ -59,7 +59,7 @@ def _resolve(data: DataConfig) -> Resolved:
     card = configured_card(data.dataset, data)
     if card.embedded and data.root is None:
         return _at(card, data, sample_folder(), f"the installation at {sample_folder()}")
-    given = configured_root(data)
+    given = configured_root(data, card)
     if given is not None:
         return _at(card, data, given[0], f"the data root `{given[1]}`")
     root = cache_folder() / "data"
@@ -192,11 +192,10 @@ def _dataset(
             "test": max(1, data.limit // 5),
         }
         splits = {name: split.head(counts[name]) for name, split in splits.items()}
-    card = resolved.card
+    card, used = resolved.card, _normalisation(resolved.card, manifest)
     workers = 1 if data.workers is None else data.workers
-    return Dataset(
-        card, resolved.label, dict(splits), card.mean, card.std, manifest["checksum"], workers
-    )
+    mean, std = tuple(used["mean"]), tuple(used["std"])
+    return Dataset(card, resolved.label, dict(splits), mean, std, manifest["checksum"], workers)
 
 
 def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved:
@@ -241,15 +240,21 @@ def _explain(card: DatasetCard, root: Path, missing: list[str]) -> str:
     return ""
 
 
-def _normalisation(card: DatasetCard) -> dict[str, list[float]]:
-    return {"mean": list(card.mean), "std": list(card.std)}
+def _normalisation(card: DatasetCard, manifest: dict[str, Any]) -> dict[str, list[float]]:
+    """The card's mean and std, or those of the training images, in which a constant channel is not
+    scaled."""
+    if card.mean:
+        return {"mean": list(card.mean), "std": list(card.std)}
+    found = manifest["statistics"]
+    return {"mean": found["mean"], "std": [value or 1.0 for value in found["std"]]}
 
 
 def _check_normalisation(card: DatasetCard, place: Path, manifest: dict[str, Any]) -> None:
     # The checksum covers the arrays only. Another normalisation would silently change a model's
     # inputs. Manifests of old stores have no normalisation.
-    built_for = manifest.get("normalisation", _normalisation(card))
-    if built_for != _normalisation(card):
+    given = {"mean": list(card.mean), "std": list(card.std)}
+    built_for = manifest.get("normalisation", given)
+    if built_for != given:
         raise BadInput(
             f"The data card of `{card.name}` gives mean {list(card.mean)} and std {list(card.std)},"
             f" but its store was built for {built_for}; restore the old values, or delete the"

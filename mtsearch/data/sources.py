@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -27,6 +27,7 @@ class ImageSource(Model):
     """One set of images as a card's `source` describes it.
 
     Attributes:
+        title: its name in messages; by default the first of `names`.
         names: names of folders or archives (without ending, case-insensitive) that contain the set,
             directly in the root or nested in one another. The common name `raw` counts, beside
             other names, only inside a folder with one of these.
@@ -41,7 +42,7 @@ class ImageSource(Model):
             ``order_seed``; see `mtsearch.data.folds`.
     """
 
-    title: str
+    title: str = ""
     names: tuple[str, ...] = Field(min_length=1)
     shape: tuple[int, int, int] | None = None
     lossless: bool = False
@@ -52,6 +53,13 @@ class ImageSource(Model):
     original_classes: tuple[str, ...] = ()
     per_class: int | None = Field(None, gt=0)
     folds: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _titled(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("title") and data.get("names"):
+            return {**data, "title": str(data["names"][0])}
+        return data
 
     @model_validator(mode="after")
     def _check_folds(self) -> ImageSource:

@@ -8,6 +8,9 @@ import io
 from mtsearch.config.errors import BadInput
 from mtsearch.data.remarks import remark
 
+Rows = dict[int, dict[str, str]]
+"""Cells by column, by row number in the file, where the header is row 1."""
+SHOWN = 20  # mistakes of a table
 _DELIMITERS = {";": "semicolons", "\t": "tabs"}
 
 
@@ -31,6 +34,54 @@ def read_csv(content: bytes, where: str, column: str | None = None) -> list[list
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{where} is not a CSV in UTF-8 ({error}); save it as one.") from error
+
+
+def read_table(content: bytes, where: str, column: str | None = None) -> Rows:
+    """The rows of a CSV with a header that are not blank.
+
+    Args:
+        content: bytes of the file.
+        where: name of the file in messages.
+        column: a column of the header, by which the delimiter is found; by default the first name
+            with the delimiter that gives the most columns.
+
+    Raises:
+        BadInput: the content is not a table.
+    """
+    lines = read_csv(content, where, _first_column(content) if column is None else column)
+    cells = {number: [cell.strip() for cell in line] for number, line in enumerate(lines, start=1)}
+    filled = {number: line for number, line in cells.items() if any(line)}
+    if len(filled) < 2:
+        raise BadInput(f"{where} has no rows; it should have a header and one row per image.")
+    names = filled.pop(min(filled))
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise BadInput(f"{where} has two columns `{twice[0]}`; keep one.")
+    wrong = [
+        f"Row {number} of {where} has {len(line)} cell(s), but there are {len(names)} columns;"
+        " quote cells that contain commas."
+        for number, line in filled.items()
+        if len(line) != len(names)
+    ]
+    refuse(wrong)
+    return {number: dict(zip(names, line, strict=True)) for number, line in filled.items()}
+
+
+def refuse(wrong: list[str]) -> None:
+    """Raise BadInput with all of these mistakes, of which the first are written out."""
+    if wrong:
+        more = len(wrong) - SHOWN
+        end = f" There are {more} more mistakes like these." if more > 0 else ""
+        raise BadInput(" ".join(wrong[:SHOWN]) + end)
+
+
+def _first_column(content: bytes) -> str:
+    text = content.decode("utf-8-sig", errors="replace")
+    first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
+    rows = [
+        next(csv.reader([first.strip("\r\n")], delimiter=delimiter), [""])
+        for delimiter in (",", *_DELIMITERS)
+    ]
+    return max(rows, key=len)[0].strip()
 
 
 def _delimiter(text: str, column: str | None) -> str:

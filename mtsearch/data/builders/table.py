@@ -27,12 +27,11 @@ from mtsearch.data.remarks import remark
 from mtsearch.data.rows import FileRows
 from mtsearch.data.sources import ImageSource
 from mtsearch.data.splits import split_indices
-from mtsearch.data.tables import read_csv
+from mtsearch.data.tables import Rows, read_table, refuse
 from mtsearch.data.trees import Tree
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LARGEST = float(np.finfo(np.float32).max)
-Rows = dict[int, dict[str, str]]  # by row number in the file, where the header is row 1
 
 
 @dataset_builder("table")
@@ -41,7 +40,8 @@ class Table(DatasetBuilder):
 
     A classification reads the class name, or the class number if the card names no classes. A
     regression reads numbers from the column named like the task, or from `<task>_0`, `<task>_1`,
-    ... if it has several outputs. An empty cell is a missing label.
+    ... if it has several outputs. `column` of a task names another column. An empty cell is a
+    missing label. All mistakes of a table are reported at once.
 
     Attributes:
         images: the image set.
@@ -84,18 +84,26 @@ class Table(DatasetBuilder):
         files = {posixpath.normpath(name): name for name in tree.files}
         file = self._file(tree, files)
         where = f"{file} in {tree.path}"
-        rows = _rows(tree.read(files[file]), where, self.path)
+        rows = read_table(tree.read(files[file]), where, self.path)
         names = next(iter(rows.values()))
-        for column in (
+        columns = (
             self.path,
             *([self.split] if self.split else []),
             *(name for task in card.tasks for name in _columns(task)),
-        ):
-            if column not in names:
-                raise BadInput(f"{where} has no column `{column}`. {nearest(column, names)}")
-        labels = [_labels(task, rows, where) for task in card.tasks]
-        index = self._split(rows, spec, where)
-        places = self._places(rows, posixpath.dirname(file), files, where)
+        )
+        refuse(
+            [
+                f"{where} has no column `{column}`. {nearest(column, names)}"
+                for column in columns
+                if column not in names
+            ]
+        )
+        wrong: list[str] = []
+        labels = [_labels(task, rows, where, wrong) for task in card.tasks]
+        parts = self._parts(rows, where, wrong)
+        places = self._places(rows, posixpath.dirname(file), files, where, wrong)
+        refuse(wrong)
+        index = self._split(parts, len(rows), spec, where)
         unlisted = [name for name in tree.files if is_image(name) and name not in places]
         if unlisted:
             remark(f"images that {file} does not name were left out", unlisted[0], len(unlisted))
@@ -127,24 +135,25 @@ class Table(DatasetBuilder):
         return inside[0]
 
     def _places(
-        self, rows: Rows, folder: str, files: Mapping[str, str], where: str
+        self, rows: Rows, folder: str, files: Mapping[str, str], where: str, wrong: list[str]
     ) -> dict[str, int]:
-        """The image indices by file, in the order of the rows."""
+        """The image indices by file, in the order of the rows. Mistakes are added to `wrong`."""
         places, numbers = dict[str, int](), list(rows)
         for place, (number, row) in enumerate(rows.items()):
             name = files.get(
                 posixpath.normpath(posixpath.join(folder, row[self.path].replace("\\", "/")))
             )
             if name is None:
-                raise BadInput(
+                wrong.append(
                     f"Row {number} of {where} names {row[self.path]!r}, but there is no such file."
                 )
-            if name in places:
-                raise BadInput(
+            elif name in places:
+                wrong.append(
                     f"Rows {numbers[places[name]]} and {number} of {where} name the same image,"
                     f" {row[self.path]}; keep one."
                 )
-            places[name] = place
+            else:
+                places[name] = place
         return places
 
     def _images(
@@ -159,17 +168,24 @@ class Table(DatasetBuilder):
         origin = [f"of row {number} of {where}" for number in numbers]
         return image_rows(tree, list(places), request, origin)
 
-    def _split(self, rows: Rows, spec: SplitSpec, where: str) -> dict[str, NDArray[np.int64]]:
-        """Image indices by split."""
+    def _parts(self, rows: Rows, where: str, wrong: list[str]) -> dict[str, list[int]]:
+        """The image indices of each split that the table names. Mistakes are added to `wrong`."""
         parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
         for place, (number, row) in enumerate(rows.items()):
             word = row[self.split].lower() if self.split else "train"
             if word not in _SPLITS:
-                raise BadInput(
+                wrong.append(
                     f"Row {number} of {where} should be of train, val or test. Found"
                     f" {row[str(self.split)]!r}."
                 )
-            parts[_SPLITS[word]].append(place)
+            else:
+                parts[_SPLITS[word]].append(place)
+        return parts
+
+    def _split(
+        self, parts: Mapping[str, list[int]], count: int, spec: SplitSpec, where: str
+    ) -> dict[str, NDArray[np.int64]]:
+        """Image indices by split, in which missing splits are drawn."""
         index = {name: np.array(places, np.int64) for name, places in parts.items()}
         if not len(index["test"]):
             if self.images.test_fraction is None:
@@ -186,7 +202,7 @@ class Table(DatasetBuilder):
             )
         if lacking := [name for name, places in index.items() if not len(places)]:
             raise BadInput(
-                f"The {len(rows)} row(s) of {where} leave no images for {lacking[0]}; add some."
+                f"The {count} row(s) of {where} leave no images for {lacking[0]}; add some."
             )
         return index
 
@@ -198,39 +214,31 @@ class Table(DatasetBuilder):
         return places[rest], places[part]
 
 
-def _rows(content: bytes, where: str, column: str) -> Rows:
-    """The rows that are not blank, as cells by column."""
-    lines = read_csv(content, where, column)
-    cells = {number: [cell.strip() for cell in line] for number, line in enumerate(lines, start=1)}
-    filled = {number: line for number, line in cells.items() if any(line)}
-    if len(filled) < 2:
-        raise BadInput(f"{where} has no rows; it should have a header and one row per image.")
-    names = filled.pop(min(filled))
-    if twice := [name for name in names if name and names.count(name) > 1]:
-        raise BadInput(f"{where} has two columns `{twice[0]}`; keep one.")
-    for number, line in filled.items():
-        if len(line) != len(names):
-            raise BadInput(
-                f"Row {number} of {where} has {len(line)} cell(s), but there are {len(names)}"
-                " columns; quote cells that contain commas."
-            )
-    return {number: dict(zip(names, line, strict=True)) for number, line in filled.items()}
-
-
 def _columns(task: TaskCard) -> list[str]:
+    column = task.column or task.name
     if task.kind == "regression" and task.outputs > 1:
-        return [f"{task.name}_{number}" for number in range(task.outputs)]
-    return [task.name]
+        return [f"{column}_{number}" for number in range(task.outputs)]
+    return [column]
 
 
-def _labels(task: TaskCard, rows: Rows, where: str) -> NDArray[Any]:
+def _labels(task: TaskCard, rows: Rows, where: str, wrong: list[str]) -> NDArray[Any]:
+    """The labels of a task. Mistakes are added to `wrong`."""
+    columns = _columns(task)
+
+    def read(cell: Any, *about: Any) -> Any:
+        try:
+            return cell(*about, where)
+        except BadInput as error:
+            wrong.append(str(error))
+            return 0
+
     if task.kind == "classification":
-        return np.array(
-            [_class(task, row[task.name], number, where) for number, row in rows.items()], np.int64
-        )
+        (column,) = columns
+        classes = [read(_class, task, row[column], number) for number, row in rows.items()]
+        return np.array(classes, np.int64)
     if task.kind == "regression":
         cells = [
-            [_number(row[name], name, number, where) for name in _columns(task)]
+            [read(_number, row[name], name, number) for name in columns]
             for number, row in rows.items()
         ]
         return np.array(cells, np.float32)
