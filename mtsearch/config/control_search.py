@@ -31,6 +31,7 @@ def searched_tree(
     sources: Sequence[Mapping[str, Any]],
     search: ControlSearch,
     where: str,
+    settings: object,
 ) -> dict[str, Any]:
     """The tree of a control with a search dimension at each path in `search.over`. A path that has
     one value in all sources keeps it, as the trials have no choice there either.
@@ -40,6 +41,7 @@ def searched_tree(
         sources: trees that may have the dimensions; the first one that has is used.
         search: of the control.
         where: the key path of the control, for the error sentence.
+        settings: the validated settings of `tree`.
 
     Raises:
         BadInput: the control has no setting at one of the paths.
@@ -49,13 +51,13 @@ def searched_tree(
         nodes = [node for source in sources if is_dimension(node := node_at(source, path))]
         *parents, leaf = path.split(".")
         place = node_at(found, ".".join(parents)) if parents else found
-        if not isinstance(place, dict) or (not nodes and leaf not in place):
+        if nodes and isinstance(place, dict):
+            place[leaf] = copy.deepcopy(nodes[0])
+        elif nodes or not _has(settings, path):
             raise BadInput(
                 f"`{where}.search.over` names `{path}`, which is not a search dimension. Give"
                 f" `trial.{path}` or `{where}.{path}` a range, or leave it out."
             )
-        if nodes:
-            place[leaf] = copy.deepcopy(nodes[0])
     return found
 
 
@@ -66,6 +68,14 @@ def variants_of(tree: Mapping[str, Any], where: str) -> Iterator[tuple[dict[str,
         for value in bounds(target):
             values = {**dict(target.parents), target.path: value}
             yield resolve(tree, where, _pick(values)), f" (as drawn from `{target.path}`)"
+
+
+def _has(settings: object, path: str) -> bool:
+    for name in path.split("."):
+        if not hasattr(settings, name):
+            return False
+        settings = getattr(settings, name)
+    return True
 
 
 def _pick(values: Mapping[str, Any]) -> Callable[[Dimension], Any]:

@@ -267,11 +267,13 @@ class Space:
         base = {**self.defaults, "preference": None} if "preference" in changes else self.defaults
         where = f"controls.{name}"
         tree: dict[str, Any] = resolve(merge(base, changes, where), where, default_of)
-        self.trial(tree, where)
+        settings = self.trial(tree, where)
         if search is not None:
             found = validate_tree(ControlSearch, _mapping(search), f"{where}.search")
             self.control_searches[name] = found
-            self._control_trees[name] = searched_tree(tree, (changes, self.tree), found, where)
+            self._control_trees[name] = searched_tree(
+                tree, (changes, self.tree), found, where, settings
+            )
             for drawn, note in variants_of(self._control_trees[name], where):
                 self.trial(drawn, where, note)
         return tree

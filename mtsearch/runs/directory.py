@@ -186,6 +186,8 @@ class RunDirectory:
             refuse_untrusted(self.path, self.run_id, tree.get("plugins") or [])
         else:
             tree = {**tree, "plugins": self.plugins}
+        if isinstance(search := tree.get("search", {}), dict):  # TPE was the default before
+            tree = {**tree, "search": {"sampler": "tpe", **search}}
         return Space(tree)
 
     @property
