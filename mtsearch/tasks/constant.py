@@ -3,6 +3,7 @@ compared."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 
@@ -10,9 +11,12 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values, percentages
 from mtsearch.config.registry import Registry
 from mtsearch.tasks.registry import meter_for
+
+log = logging.getLogger(__name__)
 
 CHUNK = 256  # examples that a meter reads at a time
 
@@ -69,10 +73,23 @@ def _undefined(task: TaskCard) -> int:
 
 
 def unit_of_error(task: TaskCard, labels: Tensor) -> float:
-    """The error that a task's errors are divided by: that of the constant predictor. Where this is
-    0 (one class, equal values) or nothing is labelled, it is 100 for a percentage and 1 for other
-    errors."""
-    found = constant_error(task, labels)
-    if math.isfinite(found) and found > 0:
-        return found
-    return 100.0 if percentages([task.kind]) else 1.0
+    """The error that a task's errors are divided by: that of the constant predictor. It is 100 for
+    a percentage and 1 for other errors where the constant predictor has the error 0 (one class,
+    equal values), nothing is labelled, or the kind is a plug-in's whose outputs are neither a
+    score of each class nor values, and which registers no constant predictor."""
+    usual = 100.0 if percentages([task.kind]) else 1.0
+    try:
+        found = constant_error(task, labels)
+    except (ValueError, RuntimeError, IndexError) as error:
+        if task.kind in _OUTPUTS or isinstance(error, BadInput):
+            raise
+        log.warning(
+            "The errors of `%s` are divided by %g: its kind, %s, has no constant predictor (%s)."
+            " Register one with `mtsearch.tasks.constant`.",
+            task.name,
+            usual,
+            task.kind,
+            " ".join(str(error).split())[:200],
+        )
+        return usual
+    return found if math.isfinite(found) and found > 0 else usual
