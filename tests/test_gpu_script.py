@@ -20,12 +20,21 @@ BUNDLED = (
 BLOCKER = """
 import sys
 
-class Blocked:
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {names}:
-            raise ImportError(f"{{name}} is not in the bundle")
+            return None
+        return self.finder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Blocked())
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
 
 pytestmark = [

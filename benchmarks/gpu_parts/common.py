@@ -133,6 +133,15 @@ def difference(found: list[list[float]], expected: list[list[float]]) -> float:
     return float(((a - b).abs() / b.abs().clamp(min=1e-3)).max())
 
 
+def received(queue: Any, workers: Any) -> Any:
+    """The next object that spawned processes send. Raises the error of one that fails."""
+    while queue.empty():
+        workers.join(timeout=0.1)
+        if queue.empty() and not any(process.is_alive() for process in workers.processes):
+            raise RuntimeError("the processes ended without a result")
+    return queue.get()
+
+
 @contextmanager
 def float64() -> Iterator[None]:
     """New networks, batches and losses in float64."""

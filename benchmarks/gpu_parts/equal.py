@@ -19,6 +19,7 @@ from gpu_parts.common import (
     difference,
     float64,
     new_trial,
+    received,
     step_losses,
     without_dropout,
 )
@@ -188,7 +189,7 @@ def _ranks(setup: Setup, results: Results) -> None:
     queue = context.SimpleQueue()
     workers = mp.spawn(_rank, (size, port, setup.device.type, queue), nprocs=size, join=False)
     expected = step_losses(new_trial({"architecture": "mdmtn"}, setup.device.type), 3)
-    found = queue.get()
+    found = received(queue, workers)
     while not workers.join():
         pass
     missed = difference(found, expected)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.multiprocessing as mp
 
-from gpu_parts.common import Results, Setup
+from gpu_parts.common import Results, Setup, received
 from gpu_parts.fast import prepared
 
 COUNTS, SECONDS = (1, 2, 4, 8), 8.0
@@ -38,10 +38,10 @@ def run(setup: Setup) -> Results:
 
 def _together(setup: Setup, count: int) -> tuple[list[float], float]:
     context = mp.get_context("spawn")
-    queue, start = context.Queue(), context.Barrier(count)
+    queue, start = context.SimpleQueue(), context.Barrier(count)
     seconds = 1.0 if setup.smoke else SECONDS
     workers = mp.spawn(_train, (setup, seconds, start, queue), nprocs=count, join=False)
-    found = [queue.get(timeout=300) for _ in range(count)]
+    found = [received(queue, workers) for _ in range(count)]
     while not workers.join():
         pass
     return [rate for rate, _ in found], max(memory for _, memory in found)
