@@ -17,7 +17,8 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import MEAN_IOU, has_values
 from mtsearch.data import Dataset
 from mtsearch.deploy.parity import Parity
-from mtsearch.deploy.preprocessing import Preprocessing
+from mtsearch.deploy.preprocessing import MODES, Preprocessing
+from mtsearch.deploy.snippet import preprocess_code
 
 SCHEMA = 1
 
@@ -188,6 +189,13 @@ def _usage(card: Mapping[str, Any]) -> str:
         choice = "" if has_values(task["kind"]) else ".argmax(1)"
         lines.append(f'outputs["{name}"]{choice}')
     lines += ["```", ""]
+    entry = card["preprocess"]
+    if entry["channels"] in MODES.values():
+        steps = Preprocessing.from_dict(entry, "the card")
+        lines += ["From an image file, read as in the validation:", ""]
+        if not steps.exact:
+            lines += ["(The sets of this dataset were scaled in different ways.)", ""]
+        lines += ["```python", preprocess_code(steps).rstrip(), "```", ""]
     if "model.onnx" in card["files"]:
         lines += [
             "With ONNX Runtime, or any other runtime for ONNX:",
