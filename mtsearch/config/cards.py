@@ -12,6 +12,13 @@ from mtsearch.config.base import Model
 from mtsearch.config.errors import nearest
 from mtsearch.config.metrics import AGGREGATES, TASK_METRICS, has_values
 
+_SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str | None, ...]]] = {
+    "class_weights": (("classification", "segmentation"), (None, "cross_entropy", "focal")),
+    "label_smoothing": (("classification", "segmentation"), (None, "cross_entropy")),
+    "pos_weight": (("multilabel",), (None, "binary_cross_entropy")),
+}
+"""The kinds and the losses that read each setting of a loss; None is the kind's default loss."""
+
 
 class TaskCard(Model):
     """One labelled prediction. `kind` is one that `task_metrics` has declared
@@ -19,6 +26,10 @@ class TaskCard(Model):
     of channels for a restoration; by default the number of `classes`, or 1 for a regression.
     `loss` names one of the kind's losses, else it is the first. `column` is the task's column in a
     table, by default its name.
+
+    `class_weights` multiply the losses of the labels of each class; `pos_weight` those of the tags
+    that are set, for all tags or one by one; `label_smoothing` is the share of a label that goes to
+    all classes; `focal_gamma` is the exponent of the loss `focal`.
     """
 
     name: str
@@ -27,6 +38,10 @@ class TaskCard(Model):
     classes: tuple[str, ...] = ()
     column: str | None = None
     loss: str | None = None
+    class_weights: tuple[float, ...] = ()
+    pos_weight: float | tuple[float, ...] | None = None
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    focal_gamma: float = Field(2.0, ge=0)
     ignore: int = -1  # the label that means "not labelled"
     undefined: int | None = (
         None  # the label of pixels of no named class: `ignore`, or a class that is trained
@@ -75,6 +90,30 @@ class TaskCard(Model):
                 f"`undefined` should be `ignore` or one of the {self.outputs} classes. Found"
                 f" {self.undefined}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> TaskCard:
+        by_tag = self.pos_weight if isinstance(self.pos_weight, tuple) else ()
+        for key, values in (("class_weights", self.class_weights), ("pos_weight", by_tag)):
+            if values and (len(values) != self.outputs or min(values) < 0 or not any(values)):
+                raise ValueError(
+                    f"`{key}` should contain {self.outputs} numbers of at least 0, one for each"
+                    f" class. Found {list(values)}"
+                )
+        if self.pos_weight is not None and not by_tag and not float(str(self.pos_weight)) > 0:
+            raise ValueError(f"`pos_weight` should be positive. Found {self.pos_weight}")
+        given = {
+            "class_weights": bool(self.class_weights),
+            "label_smoothing": self.label_smoothing > 0,
+            "pos_weight": self.pos_weight is not None,
+        }
+        for key, (kinds, losses) in _SETTINGS.items():
+            if given[key] and (self.kind not in kinds or self.loss not in losses):
+                raise ValueError(
+                    f"`{key}` has no effect on the loss {self.loss or '(default)'} of"
+                    f" {self.kind}. Leave it out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -82,7 +82,21 @@ task_metrics(
         "error": Metric("min", "%", 100.0),
         "kappa": Metric("max", "", 0.0),
         "f1": Metric("max", "", 0.0),
+        "balanced_accuracy": Metric("max", "%", 0.0),
     },
+)
+task_metrics(
+    "multilabel",
+    {
+        "loss": Metric("min"),
+        "error": Metric("min", "%", 100.0),
+        "f1": Metric("max", "", 0.0),
+    },
+    labels="values",
+)
+task_metrics(
+    "ordinal",
+    {"loss": Metric("min"), "error": Metric("min", "%", 100.0), "mae": Metric("min")},
 )
 task_metrics(
     "segmentation",
@@ -96,7 +110,11 @@ task_metrics(
         "kappa_all": Metric("max", "", 0.0, undefined=True),
     },
 )
-task_metrics("regression", {"loss": Metric("min"), "error": Metric("min")}, labels="values")
+task_metrics(
+    "regression",
+    {"loss": Metric("min"), "error": Metric("min"), "mae": Metric("min"), "r2": Metric("max")},
+    labels="values",
+)
 task_metrics(
     "restoration",
     {

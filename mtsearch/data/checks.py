@@ -53,7 +53,7 @@ def check_labels(card: DatasetCard, counts: dict[str, Any]) -> None:
                 f"The task `{task.name}` of `{card.name}` has no label in the training split; add"
                 " labels or remove the task from the data card."
             )
-        if task.kind == "classification":
+        if task.kind in ("classification", "ordinal"):
             _check_classification(card, task, splits)
 
 
@@ -71,7 +71,7 @@ def _check_classification(card: DatasetCard, task: TaskCard, splits: dict[str, A
         )
     if len(present["train"]) < 2:
         raise BadInput(
-            f"The classification `{task.name}` of `{card.name}` should have two classes or more in"
+            f"The {task.kind} `{task.name}` of `{card.name}` should have two classes or more in"
             f" the training split. Found {_class_name(task, present['train'][0])} alone; add images"
             " of other classes or remove the task from the data card."
         )

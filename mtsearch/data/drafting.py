@@ -16,7 +16,7 @@ from mtsearch.data.archives import is_archive, open_tree, stem
 from mtsearch.data.decoding import is_image, open_image
 from mtsearch.data.formats import find_images
 from mtsearch.data.formats.class_folders import ClassFolders
-from mtsearch.data.tables import read_table
+from mtsearch.data.tables import read_table, split_tags
 from mtsearch.data.trees import Tree
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
@@ -161,6 +161,13 @@ def _task(column: str, cells: list[str], notes: list[str]) -> dict[str, Any] | N
             " `kind: regression` without `classes` if they are quantities"
         )
         return {**task, "classes": classes}
+    tags = sorted({tag for cell in values for tag in split_tags(cell)})
+    if any(len(split_tags(cell)) > 1 for cell in values) and 1 < len(tags) <= MAX_CLASSES:
+        notes.append(
+            f"{column}: multilabel, {len(tags)} tags{missing}; an empty cell is a missing label,"
+            " `-` is no tag"
+        )
+        return {**task, "kind": "multilabel", "classes": tags}
     if len(values) > MAX_CLASSES or len(filled) < 2 * len(values):
         notes.append(f"{column}: left out, because it has {len(values):,} different texts")
         return None

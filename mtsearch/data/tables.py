@@ -74,6 +74,15 @@ def refuse(wrong: list[str]) -> None:
         raise BadInput(" ".join(wrong[:SHOWN]) + end)
 
 
+NO_TAG = "-"  # the cell of an example that is labelled and has no tag
+
+
+def split_tags(cell: str) -> list[str]:
+    """The tags of a cell, which are separated by `;` or `|`."""
+    tags = [tag.strip() for tag in cell.replace("|", ";").split(";")]
+    return [tag for tag in tags if tag and tag != NO_TAG]
+
+
 def _first_column(content: bytes) -> str:
     text = content.decode("utf-8-sig", errors="replace")
     first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")

@@ -187,6 +187,7 @@ def _usage(card: Mapping[str, Any]) -> str:
     ]
     for name, task in card["tasks"].items():
         choice = "" if has_values(task["kind"]) else ".argmax(1)"
+        choice = {"multilabel": ".sigmoid()", "ordinal": ".gt(0).sum(1)"}.get(task["kind"], choice)
         lines.append(f'outputs["{name}"]{choice}')
     lines += ["```", ""]
     entry = card["preprocess"]

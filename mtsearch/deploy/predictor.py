@@ -29,7 +29,8 @@ class Prediction:
 
     Attributes:
         task: its name.
-        kind: `classification`, `regression`, `segmentation`, `restoration` or a plug-in's.
+        kind: `classification`, `multilabel` (the tags are `value`), `ordinal`, `regression`,
+            `segmentation`, `restoration` or a plug-in's.
         label: of a classification, the name of the most probable class (its number as text where
             the data card names no classes); else None.
         probabilities: of a classification, the softmax of the logits by class name; else None.
@@ -156,6 +157,14 @@ def prediction(task: TaskCard, output: Tensor) -> Prediction:
         shares = output.float().softmax(0).tolist()
         label = names[int(output.argmax())]
         return Prediction(task.name, task.kind, label, dict(zip(names, shares, strict=True)))
+    if task.kind == "ordinal":
+        names = task.classes or tuple(str(number) for number in range(task.outputs))
+        return Prediction(task.name, task.kind, names[int((output > 0).sum())])
+    if task.kind == "multilabel":
+        names = task.classes or tuple(str(number) for number in range(task.outputs))
+        found = dict(zip(names, output.float().sigmoid().tolist(), strict=True))
+        tags = [name for name, share in found.items() if share > 0.5]
+        return Prediction(task.name, task.kind, None, found, tags)
     if task.kind == "segmentation":
         return Prediction(task.name, task.kind, value=output.argmax(0))
     if has_values(task.kind) and output.numel() == 1:

@@ -36,11 +36,21 @@ def head(kind: str, *, need: Need) -> Callable[[H], H]:
     return register
 
 
+@head("multilabel", need="vector")
 @head("regression", need="vector")
 @head("classification", need="vector")
 def linear_head(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """Feature vector (B, width) -> (B, outputs): class logits or regressed scalars."""
+    """Feature vector (B, width) -> (B, outputs): logits of classes or tags, or regressed
+    scalars."""
     return nn.Linear(backbone.width, task.outputs)
+
+
+@head("ordinal", need="vector")
+def threshold_head(task: TaskCard, backbone: Backbone) -> nn.Module:
+    """Feature vector (B, width) -> (B, outputs - 1): logits of "above class k"."""
+    if task.outputs < 2:
+        raise BadInput(f"task `{task.name}` should have two classes or more. Found 1.")
+    return nn.Linear(backbone.width, task.outputs - 1)
 
 
 @head("segmentation", need="map")

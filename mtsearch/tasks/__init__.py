@@ -3,6 +3,8 @@ registers the kinds."""
 
 from mtsearch.tasks import (
     classification,
+    multilabel,
+    ordinal,
     regression,
     restoration,
     segmentation,

@@ -18,11 +18,41 @@ from mtsearch.tasks.registry import loss, meter, task_loss
 @loss("classification", "cross_entropy")
 def cross_entropy(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of logits (B, classes[, H, W]) and labels (B[, H, W]), where `task.ignore`
-    means "not labelled"."""
+    means "not labelled", with the task's `class_weights` and `label_smoothing`. The mean is over
+    the labels, not over their weights."""
     return (
-        F.cross_entropy(output.float(), target, ignore_index=task.ignore, reduction="sum"),
+        F.cross_entropy(
+            output.float(),
+            target,
+            weight=class_weights(task, output),
+            ignore_index=task.ignore,
+            reduction="sum",
+            label_smoothing=task.label_smoothing,
+        ),
         (target != task.ignore).sum(),
     )
+
+
+def class_weights(task: TaskCard, output: Tensor) -> Tensor | None:
+    """The weights (classes,) of a task on the output's device, or None."""
+    if not task.class_weights:
+        return None
+    return torch.tensor(task.class_weights, dtype=torch.float32, device=output.device)
+
+
+@loss("segmentation", "focal")
+@loss("classification", "focal")
+def focal(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """-w_y (1 - p_y)^gamma log p_y for probabilities p, label y, the task's `focal_gamma` and
+    `class_weights` w (Lin et al. 2017, Focal loss for dense object detection, eq. 4 and 5)."""
+
+    def each(logits: Tensor, labels: Tensor) -> Tensor:
+        log_p = logits.log_softmax(1).gather(1, labels[:, None])[:, 0]
+        values = -((-torch.expm1(log_p)).clamp_min(1e-12) ** task.focal_gamma) * log_p
+        weights = class_weights(task, output)
+        return values if weights is None else values * weights[labels]
+
+    return _on_labelled(task, output, target, each)
 
 
 def _on_labelled(
@@ -73,8 +103,9 @@ class ClassificationMeter:
     """Metrics of a classification.
 
     `loss`: mean loss. `error`: wrong predictions in percent of the labelled samples. `kappa`
-    (Cohen's) and `f1` (mean over classes) are computed from the confusion matrix. `by_class` gives
-    the accuracy of each class.
+    (Cohen's), `f1` (mean over classes) and `balanced_accuracy` (percent, the mean of the accuracies
+    of the classes that occur) are computed from the confusion matrix. `by_class` gives the accuracy
+    of each class.
     """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
@@ -95,14 +126,15 @@ class ClassificationMeter:
         """The metrics; NaN if nothing was labelled."""
         loss, count = self.totals[-2:].tolist()
         if not count:
-            return dict.fromkeys(("loss", "error", "kappa", "f1"), math.nan)
+            return dict.fromkeys(("loss", "error", "kappa", "f1", "balanced_accuracy"), math.nan)
         h = self._confusion
-        wrong = (h.sum() - h.trace()).item()
+        wrong, rows = (h.sum() - h.trace()).item(), h.sum(1)
         return {
             "loss": loss / count,
             "error": 100 * wrong / count,
             "kappa": agreement(h).kappa,
             "f1": mean_f1(h),
+            "balanced_accuracy": 100 * (h.diagonal() / rows)[rows > 0].mean().item(),
         }
 
     def by_class(self) -> dict[str, float]:

@@ -34,24 +34,41 @@ def _difference(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 @meter("regression")
 class RegressionMeter:
-    """`loss`: mean loss. `error`: root of the mean squared error over the labelled entries,
-    independent of the loss."""
+    """Metrics of the labelled entries, independent of the loss but for `loss`, the mean loss.
+
+    `error`: root of the mean squared error. `mae`: mean absolute error. `r2`: the coefficient of
+    determination 1 - sum (y - f)^2 / sum (y - mean y)^2, the mean over the outputs whose labels
+    differ; NaN if there is none.
+    """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        # Sum of losses, number of losses, sum of squared errors, number of labels.
-        self.totals = torch.zeros(4, dtype=torch.float64, device=device)
+        # Sum of losses, number of losses, sum of absolute errors; then of each output the sum of
+        # squared errors, the number of labels, and the sums of labels and of their squares.
+        self.totals = torch.zeros(3 + 4 * task.outputs, dtype=torch.float64, device=device)
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Add a batch of predictions and targets of one shape."""
-        pairs = (task_loss(self.task, output, target), mse(self.task, output, target))
-        self.totals += torch.stack([part.double() for pair in pairs for part in pair])
+        """Add a batch of predictions and targets of one shape, (B, outputs)."""
+        pairs = (*task_loss(self.task, output, target), l1(self.task, output, target)[0])
+        labelled, values = ~torch.isnan(target), target.double().nan_to_num(0.0)
+        squares = torch.where(labelled, output.float() - target, 0.0).square()
+        parts = (squares, labelled, values, values.square())
+        self.totals[:3] += torch.stack([part.double() for part in pairs])
+        self.totals[3:] += torch.cat([p.reshape(len(p), -1).sum(0).double() for p in parts])
 
     def compute(self) -> dict[str, float]:
         """The metrics; NaN if nothing was labelled."""
-        loss, count, error, labelled = self.totals.tolist()
-        return (
-            {"loss": loss / count, "error": math.sqrt(error / labelled)}
-            if count
-            else {"loss": math.nan, "error": math.nan}
-        )
+        loss, count, absolute = self.totals[:3].tolist()
+        errors, counts, sums, squares = self.totals[3:].view(4, -1)
+        labelled = counts.sum().item()
+        if not labelled:
+            return dict.fromkeys(("loss", "error", "mae", "r2"), math.nan)
+        spread = squares - sums.square() / counts.clamp_min(1)
+        # below 1e-9 of the squares, rounding errors are most of a difference
+        known = spread > 1e-9 * squares
+        return {
+            "loss": loss / count,
+            "error": math.sqrt(errors.sum().item() / labelled),
+            "mae": absolute / labelled,
+            "r2": (1 - errors / spread)[known].mean().item(),
+        }

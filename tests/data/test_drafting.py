@@ -1,6 +1,7 @@
 """Drafts of data cards from tables and folders."""
 
 import pytest
+import torch
 import yaml
 from fake import write_tree
 from scenes import picture
@@ -77,3 +78,17 @@ def test_all_mistakes_of_a_card_and_a_table_are_listed(tmp_path):
     with pytest.raises(BadInput) as error:
         open_dataset(DataConfig(dataset=str(tmp_path / "card.yaml")))
     assert all(word in str(error.value) for word in ("30.png", "'z'", "'much'"))
+
+
+def test_tags_are_found_and_read(tmp_path):
+    cells = ["x; y", "y", "-", "", "x|y", "x"]
+    draft = table(tmp_path, "file,tags", [cells[i % 6] for i in range(30)])
+    (task,) = draft.card["tasks"]
+    assert task == {"name": "tags", "kind": "multilabel", "classes": ["x", "y"]}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(draft.card))
+    dataset = open_dataset(DataConfig(dataset=str(tmp_path / "card.yaml")))
+    labels = torch.cat([split.labels["tags"] for split in dataset.splits.values()])
+    expected = {(1.0, 1.0): 10, (0.0, 1.0): 5, (0.0, 0.0): 5, (1.0, 0.0): 5}
+    rows = [tuple(row) for row in labels.tolist()]
+    assert {key: rows.count(key) for key in expected} == expected
+    assert int(labels.isnan().all(1).sum()) == 5

@@ -71,7 +71,12 @@ def test_a_regression_may_be_trained_on_absolute_errors():
         TaskCard(name="t", kind="regression", outputs=1, loss="l1"), torch.device("cpu")
     )
     meter.update(output, target)
-    assert meter.compute() == {"loss": 2.0, "error": pytest.approx(math.sqrt(5))}
+    assert meter.compute() == {
+        "loss": 2.0,
+        "error": pytest.approx(math.sqrt(5)),
+        "mae": 2.0,
+        "r2": 1 - 10 / 32,
+    }
 
 
 def test_an_unknown_loss_names_the_nearest():

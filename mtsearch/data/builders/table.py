@@ -27,7 +27,7 @@ from mtsearch.data.remarks import remark
 from mtsearch.data.rows import FileRows
 from mtsearch.data.sources import ImageSource
 from mtsearch.data.splits import split_indices
-from mtsearch.data.tables import Rows, read_table, refuse
+from mtsearch.data.tables import Rows, read_table, refuse, split_tags
 from mtsearch.data.trees import Tree
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -38,10 +38,11 @@ _LARGEST = float(np.finfo(np.float32).max)
 class Table(DatasetBuilder):
     """The images that the rows of a CSV name, with labels from the columns named like the tasks.
 
-    A classification reads the class name, or the class number if the card names no classes. A
-    regression reads numbers from the column named like the task, or from `<task>_0`, `<task>_1`,
-    ... if it has several outputs. `column` of a task names another column. An empty cell is a
-    missing label. All mistakes of a table are reported at once.
+    A classification reads the class name, or the class number if the card names no classes, and so
+    does an ordinal, whose classes are in their order. A multilabel reads tags with `;` or `|`
+    between them, and `-` for no tag. A regression reads numbers from the column named like the
+    task, or from `<task>_0`, `<task>_1`, ... if it has several outputs. `column` of a task names
+    another column. An empty cell is a missing label. All mistakes of a table are reported at once.
 
     Attributes:
         images: the image set.
@@ -232,7 +233,14 @@ def _labels(task: TaskCard, rows: Rows, where: str, wrong: list[str]) -> NDArray
             wrong.append(str(error))
             return 0
 
-    if task.kind == "classification":
+    if task.kind == "multilabel":
+        (column,) = columns
+        tags = [
+            read(_tags, task, row[column], number) or _untagged(task)
+            for number, row in rows.items()
+        ]
+        return np.array(tags, np.float32)
+    if task.kind in ("classification", "ordinal"):
         (column,) = columns
         classes = [read(_class, task, row[column], number) for number, row in rows.items()]
         return np.array(classes, np.int64)
@@ -243,9 +251,27 @@ def _labels(task: TaskCard, rows: Rows, where: str, wrong: list[str]) -> NDArray
         ]
         return np.array(cells, np.float32)
     raise BadInput(
-        f"A table contains classes and numbers, so task `{task.name}` should be a classification"
-        f" or a regression. Found {task.kind}."
+        f"A table contains classes, tags and numbers, so task `{task.name}` should be a"
+        f" classification, a multilabel, an ordinal or a regression. Found {task.kind}."
     )
+
+
+def _untagged(task: TaskCard) -> list[float]:
+    return [math.nan] * task.outputs
+
+
+def _tags(task: TaskCard, cell: str, number: int, where: str) -> list[float]:
+    """0 or 1 for each tag of the task; NaN in an empty cell."""
+    if not cell:
+        return _untagged(task)
+    found = split_tags(cell)
+    for tag in found:
+        if tag not in task.classes:
+            raise BadInput(
+                f"Row {number} of {where} has the unknown tag {tag!r} of `{task.name}`."
+                f" {nearest(tag, task.classes)}"
+            )
+    return [float(name in found) for name in task.classes]
 
 
 def _class(task: TaskCard, cell: str, number: int, where: str) -> int:
