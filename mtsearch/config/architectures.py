@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import MethodConfig, Named
+from mtsearch.config.base import MethodConfig, Named, field_error
 from mtsearch.config.registry import method
 
 
@@ -169,6 +169,12 @@ class NetworkInputConfig(MethodConfig):
     name: Literal["network"] = "network"
     backbone: Annotated[MethodConfig, Named("backbone")]
     weights: Path
+
+    @model_validator(mode="after")
+    def _all_frozen(self) -> NetworkInputConfig:
+        if getattr(self.backbone, "tune", "all") != "all":
+            raise field_error("backbone.tune", "has no effect: the network is frozen. Leave it out")
+        return self
 
 
 @method("architecture", "mixing", "mtsearch.models.mixing:Mixing")

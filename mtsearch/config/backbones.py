@@ -9,17 +9,30 @@ from pydantic import Field, field_validator
 
 from mtsearch.config.base import MethodConfig
 from mtsearch.config.registry import method
+from mtsearch.config.tuning import Tune
+
+
+class BackboneConfig(MethodConfig):
+    """Settings of all backbones."""
+
+    tune: Tune = Field(
+        "all",
+        description=(
+            "the parameters of the trunk that are trained: all, head (none of the trunk), {last: N}"
+            " blocks, or {lora: {rank, alpha, targets}}"
+        ),
+    )
 
 
 @method("backbone", "mm", "mtsearch.models.trunk_mm:mm")
-class BackboneMMConfig(MethodConfig):
+class BackboneMMConfig(BackboneConfig):
     """The MultiMNIST trunk of MDMTN: two 5x5 convolutions and a linear layer to 50."""
 
     name: Literal["mm"] = "mm"
 
 
 @method("backbone", "cm", "mtsearch.models.trunk_cm:cm")
-class BackboneCMConfig(MethodConfig):
+class BackboneCMConfig(BackboneConfig):
     """The Cifar10Mnist trunk of MDMTN: two 3x3 convolutions with batch norm and a linear layer to
     32."""
 
@@ -27,7 +40,7 @@ class BackboneCMConfig(MethodConfig):
 
 
 @method("backbone", "efficientnet_cifar", "mtsearch.models.trunk_efficientnet:efficientnet_cifar")
-class BackboneEfficientNetCIFARConfig(MethodConfig):
+class BackboneEfficientNetCIFARConfig(BackboneConfig):
     """The simplified EfficientNet-B0 that CIFAR-10 code uses: 3x3 kernels, ReLU, no pooling, for
     images of up to 32 pixels a side."""
 
@@ -63,7 +76,7 @@ class BackboneEfficientNetCIFARConfig(MethodConfig):
 
 
 @method("backbone", "torchvision", "mtsearch.models.trunk_torchvision:network")
-class BackboneTorchvisionConfig(MethodConfig):
+class BackboneTorchvisionConfig(BackboneConfig):
     """Any classification network of torchvision without its last layer; `weights` is a local state
     dict (safetensors or weights-only)."""
 
@@ -73,7 +86,7 @@ class BackboneTorchvisionConfig(MethodConfig):
 
 
 @method("backbone", "wrn", "mtsearch.models.trunk_wrn:wrn")
-class BackboneWRNConfig(MethodConfig):
+class BackboneWRNConfig(BackboneConfig):
     """A wide residual network of `depth` layers (10, 16, 22, ...) with widths 16, 32, 64 times
     `widen` (Zagoruyko & Komodakis 2016)."""
 
@@ -93,7 +106,7 @@ Width = Annotated[int, Field(gt=0)]
 
 
 @method("backbone", "segnet", "mtsearch.models.trunk_segnet:segnet")
-class BackboneSegNetConfig(MethodConfig):
+class BackboneSegNetConfig(BackboneConfig):
     """SegNet: an encoder of five levels with `widths` channels, and its mirror that unpools
     (Badrinarayanan et al. 2017)."""
 
@@ -102,7 +115,7 @@ class BackboneSegNetConfig(MethodConfig):
 
 
 @method("backbone", "vdsr", "mtsearch.models.trunk_vdsr:vdsr")
-class BackboneVDSRConfig(MethodConfig):
+class BackboneVDSRConfig(BackboneConfig):
     """`depth` plain 3x3 convolutions of `width` filters, the head's among them; restorations add to
     the image (Kim et al. 2016)."""
 
@@ -112,7 +125,7 @@ class BackboneVDSRConfig(MethodConfig):
 
 
 @method("backbone", "edsr", "mtsearch.models.trunk_edsr:edsr")
-class BackboneEDSRConfig(MethodConfig):
+class BackboneEDSRConfig(BackboneConfig):
     """`blocks` residual blocks of `width` filters on a grid `scale` times coarser than the image,
     then pixel shuffles (Lim et al. 2017)."""
 
@@ -123,7 +136,7 @@ class BackboneEDSRConfig(MethodConfig):
 
 
 @method("backbone", "ktde", "mtsearch.models.trunk_ktde:ktde")
-class BackboneKTDEConfig(MethodConfig):
+class BackboneKTDEConfig(BackboneConfig):
     """`blocks` residual blocks of `width` filters between two convolutions, at the image's size: a
     branch of the architecture `mixing`."""
 

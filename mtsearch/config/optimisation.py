@@ -10,6 +10,7 @@ from mtsearch.config.base import MethodConfig
 from mtsearch.config.registry import method
 
 Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 

@@ -10,7 +10,13 @@ from mtsearch.config.architectures import HPSConfig, KDMTLConfig, STLConfig
 from mtsearch.config.backbones import BackboneCMConfig
 from mtsearch.config.balancing import LinearConfig, equal, takes_preference, unused_preference
 from mtsearch.config.base import MethodConfig, Model, Named, field_error
-from mtsearch.config.optimisation import AdamConfig, ConstantConfig, OptimizerConfig, Positive
+from mtsearch.config.optimisation import (
+    AdamConfig,
+    ConstantConfig,
+    NonNegative,
+    OptimizerConfig,
+    Positive,
+)
 from mtsearch.config.pareto_sets import ParetoSetConfig
 from mtsearch.config.population import MTOConfig
 from mtsearch.config.sparsity import NoSparsityConfig, SparsityConfig
@@ -91,11 +97,11 @@ class TrialConfig(Model):
     )
     optimizer: Annotated[OptimizerConfig, Named("optimizer")] = AdamConfig()
     lr_schedule: Annotated[MethodConfig, Named("lr_schedule")] = ConstantConfig()
-    lr_multipliers: dict[str, Positive] = Field(
+    lr_multipliers: dict[str, NonNegative] = Field(
         default_factory=dict,
         description=(
             "of the learning rate, by part of the network: trunk, attention, extractors, heads and"
-            " so on"
+            " so on; 0 freezes the part"
         ),
     )
     clip: Positive | None = None
@@ -275,6 +281,34 @@ class TrialConfig(Model):
         for key, found, right, needed in refused:
             if not right:
                 raise ValueError(f"with `pareto_set` should have `{key}` {needed}. Found {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_parts_fit(self) -> TrialConfig:
+        tune = getattr(self.backbone, "tune", "all")
+        zero = sorted(part for part, value in self.lr_multipliers.items() if value == 0)
+        if tune == "all" and not zero:
+            return self
+        norm = getattr(self.architecture, "norm", "shared")
+        refused = [
+            ("sparsity", self.sparsity.mode, self.sparsity.mode == "none", "none"),
+            ("pareto_set", "one", self.pareto_set is None, "null"),
+            ("population", "one", self.population is None, "null"),
+            ("init", self.init, self.init == "default", "default"),
+            ("architecture.norm", norm, norm == "shared", "shared"),
+            (
+                "architecture",
+                self.architecture.name,
+                not getattr(self.architecture, "teacher_epochs", 0),
+                "another one, without teachers",
+            ),
+        ]
+        cause = f"lr_multipliers.{zero[0]}: 0" if tune == "all" else "backbone.tune"
+        for key, found, right, needed in refused:
+            if not right:
+                raise ValueError(
+                    f"with frozen layers (`{cause}`) should have `{key}` {needed}. Found {found}"
+                )
         return self
 
     @field_validator("preference")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 from torch import Tensor, nn
 
@@ -177,6 +177,15 @@ class MultiTaskModel(nn.Module):
     def __init__(self, tasks: Sequence[TaskCard]) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; frozen modules (see `mtsearch.models.tuning`) stay in
+        evaluation mode."""
+        super().train(mode)
+        for module in self.modules():
+            if getattr(module, "is_frozen", False):
+                module.training = False
+        return self
 
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         """Compute the shared features.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -11,7 +12,9 @@ from mtsearch.config.base import Model
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.registry import implementation_of, implements
+from mtsearch.config.tuning import Tune
 from mtsearch.models.base import Backbone, MultiTaskModel
+from mtsearch.models.tuning import tune_
 
 ArchitectureBuilder = Callable[[Any, Backbone, Sequence[TaskCard]], MultiTaskModel]
 BackboneBuilder = Callable[[Any, tuple[int, int, int]], Backbone]
@@ -49,7 +52,11 @@ def build_backbone(settings: Model, shape: tuple[int, int, int]) -> Backbone:
     """Build a backbone for images of `shape` (channels, height, width). Raises BadInput if it does
     not support the shape or the settings have no builder."""
     build: BackboneBuilder = implementation_of(settings)
-    return build(settings, shape)
+    backbone = build(settings, shape)
+    tune: Tune = getattr(settings, "tune", "all")  # a plug-in's settings may not have it
+    if tune == "all":
+        return backbone
+    return replace(backbone, trunk=lambda needs: tune_(backbone.trunk(needs), tune))
 
 
 def _check_names(tasks: Sequence[TaskCard]) -> None:

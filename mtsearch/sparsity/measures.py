@@ -72,7 +72,10 @@ def _parameters(model: nn.Module) -> Iterator[tuple[Tensor, bool]]:
     for module in model.modules():
         if parametrize.is_parametrized(module):
             for name, originals in module.parametrizations.items():  # type: ignore[union-attr, operator]
-                yield getattr(module, name), any(p.requires_grad for p in originals.parameters())
+                yield (
+                    getattr(module, name),
+                    any(p.requires_grad for p in originals.parameters(recurse=False)),
+                )
         if not isinstance(module, parametrize.ParametrizationList):
             for tensor in module.parameters(recurse=False):
                 yield tensor, tensor.requires_grad

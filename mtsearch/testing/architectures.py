@@ -118,9 +118,10 @@ class ArchitectureConformance:
         assert model.separate or len(used) == len(shared), (
             "every shared feature should be read by some task"
         )
-        if used:
+        trained = [pair for pair in used if pair[0].requires_grad]  # not those of a frozen trunk
+        if trained:
             torch.autograd.backward(
-                [feature for feature, _ in used], [gradient for _, gradient in used]
+                [feature for feature, _ in trained], [gradient for _, gradient in trained]
             )
         for name, parameter in model.named_parameters():
             gradient = expected[name]

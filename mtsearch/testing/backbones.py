@@ -65,6 +65,8 @@ class BackboneConformance:
                 total: Tensor = torch.stack(
                     [feature.square().mean() for feature in branch(images(self.shapes[0]))]
                 ).sum()
+                if not total.requires_grad:  # a frozen trunk
+                    continue
                 total.backward()  # type: ignore[no-untyped-call]
                 idle = [
                     name

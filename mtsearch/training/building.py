@@ -9,6 +9,7 @@ from mtsearch.balancing.schedules import TaskSchedule
 from mtsearch.config.schema import TrialConfig
 from mtsearch.data import Dataset
 from mtsearch.models import MultiTaskModel, build_grouped, lsuv_, normal_
+from mtsearch.models.tuning import freeze_parts_
 from mtsearch.training.checks import check_images, check_lone_images, check_parts
 from mtsearch.training.compiling import check_compile
 from mtsearch.training.loaders import GroupLoader, ImagePools, labelled_batches, make_batches
@@ -35,6 +36,7 @@ def build_network(
         lsuv_(model, torch.cat(first)[:: len(first)].cpu(), generator)
     elif config.init == "normal":
         normal_(model)
+    freeze_parts_(model, config.lr_multipliers)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.bn == "sync":
         synchronise_(model, world)

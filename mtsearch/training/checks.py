@@ -223,12 +223,27 @@ def check_balancing(
             f" `trial.task_schedule: {config.task_schedule.name}` trains one task. Use `linear` or"
             " the schedule `joint`."
         )
+    trained = {
+        id(p)
+        for part, p in model.named_parameters()
+        if p.requires_grad and config.lr_multipliers.get(part_of(part), 1) != 0
+    }
+    if not trained:
+        raise BadInput(
+            "`trial.lr_multipliers` freezes all parameters. Give a part a multiplier above 0."
+        )
     if balancing.level == "loss":
         return
     if not model.shared_parameters():
         raise BadInput(
             f"`trial.balancing: {name}` needs shared parameters, but `trial.architecture:"
             f" {config.architecture.name}` has none. Use `linear` or another architecture."
+        )
+    if not any(id(p) in trained for p in model.shared_parameters()):
+        raise BadInput(
+            f"`trial.balancing: {name}` needs shared parameters that are trained, but all of them"
+            " are frozen. Use `linear`, or train more of the trunk (`trial.backbone.tune`,"
+            " `trial.lr_multipliers`)."
         )
     if balancing.level == "feature" and model.separate:
         raise BadInput(

@@ -15,6 +15,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Batches
 from mtsearch.models import MultiTaskModel, model_macs
+from mtsearch.models.tuning import merge_
 from mtsearch.sparsity import Structure, find_sharing, measures, tie_, untie_
 from mtsearch.training.aggregates import error_units
 from mtsearch.training.building import (
@@ -272,8 +273,8 @@ class Trial(CheckpointedTrial):
     # ------------------------------------------------------------ the selected model
 
     def selected_model(self, of: str | None = None) -> MultiTaskModel:
-        """Return the network of the selected report, in eval mode and without tied parameters: zero
-        and equal rows are stored as plain weights.
+        """Return the network of the selected report, in eval mode and with plain weights: tied
+        rows and low-rank updates are merged.
 
         Args:
             of: the task whose best network is returned; None for the selected one of the trial.
@@ -288,6 +289,7 @@ class Trial(CheckpointedTrial):
             tie_(model, self._structure)
         model.load_state_dict(self._selection.best(of)["model"])
         untie_(model)
+        merge_(model)
         return model.eval()
 
     def evaluate(self, split: str) -> dict[str, float]:

@@ -31,6 +31,10 @@ ARCHITECTURES: dict[str, list[dict]] = {
             for norm in ("task_statistics", "task_affine", "group")
         ),
         {"settings": schema.HPSConfig(split=1)},
+        *(
+            {"settings": schema.HPSConfig(), "backbone": schema.BackboneCMConfig(tune=tune)}
+            for tune in ("head", {"last": 1}, {"lora": {"rank": 2}})
+        ),
         {
             "settings": schema.HPSConfig(split=2, norm="task_affine"),
             "backbone": schema.BackboneWRNConfig(depth=10, widen=1),
@@ -73,6 +77,10 @@ ARCHITECTURES: dict[str, list[dict]] = {
 BACKBONES: dict[str, list[dict]] = {
     "efficientnet_cifar": [
         {"settings": schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5)}
+    ],
+    "cm": [
+        {"settings": schema.BackboneCMConfig(tune=tune)}
+        for tune in ("all", "head", {"last": 1}, {"lora": {"rank": 2}})
     ],
     "edsr": [{"settings": schema.BackboneEDSRConfig(blocks=2, width=4)}],
     "ktde": [{"settings": schema.BackboneKTDEConfig(blocks=2, width=4)}],
