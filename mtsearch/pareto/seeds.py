@@ -15,7 +15,7 @@ tables have one row for all of them. Its columns:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto.columns import Row, number
@@ -91,7 +91,8 @@ def merge_seeds(
     if all(len(group) == 1 for group in groups.values()):
         return list(rows)
     done = {name: [r for r in group if r.get("state") == "done"] for name, group in groups.items()}
-    merged = [_merged(groups[name][0], done[name]) for name in groups]
+    named = {entry.metric for entry in (*objectives, *constraints)}
+    merged = [_merged(groups[name][0], done[name], named) for name in groups]
     confirmed = _confirmed(groups, objectives, constraints)
     controls = {
         control_name(row): done[str(row["trial"])]
@@ -111,19 +112,20 @@ def merge_seeds(
     return sorted(merged, key=lambda row: order[str(row["trial"])])
 
 
-def _merged(first: Row, done: Sequence[Row]) -> Row:
-    """The row of a configuration from those of its finished trials."""
+def _merged(first: Row, done: Sequence[Row], named: Collection[str]) -> Row:
+    """The row of a configuration from those of its finished trials. `named` are the metrics of
+    objectives and constraints, whose expressions have names of any form."""
     row = {**first, "trial": configuration_of(str(first.get("trial"))), "seeds": len(done)}
     if first.get("state") != "done" or len(done) < 2:
         return row
-    for key in [key for key in row if key.startswith(_METRICS) or key.endswith("/delta_m")]:
+    for key in [k for k in row if k in named or k.startswith(_METRICS) or k.endswith("/delta_m")]:
         values = [number(member, key) for member in done]
         if any(isinstance(member.get(key), str | bool) for member in done):
             continue
         mean, half = interval([value for value in values if math.isfinite(value)])
         if math.isfinite(mean):
             row[key] = mean
-        if math.isfinite(half) and key.startswith(_STOCHASTIC):
+        if math.isfinite(half) and (key in named or key.startswith(_STOCHASTIC)):
             row[f"ci95/{key}"] = half
     return row
 
@@ -176,8 +178,9 @@ def _confirmed(
     confirmed = {name for name, size in sizes.items() if size == most}
     if most == fewest:
         return set()
+    named = {entry.metric for entry in (*objectives, *constraints)}
     first = [
-        _merged(group[0], [row for row in group[:fewest] if row.get("state") == "done"])
+        _merged(group[0], [row for row in group[:fewest] if row.get("state") == "done"], named)
         for group in search.values()
     ]
     first = [row for row, ok in zip(first, feasible(first, constraints), strict=True) if ok]

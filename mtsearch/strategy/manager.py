@@ -365,8 +365,9 @@ class TrialManager:
 
     def _add_to_front(self, trial: TrialRecord) -> list[str]:
         """Add a trial that ended, or its points (see `outcome`). Returns the trials and points
-        whose checkpoints are not needed any more: failed and dominated ones, and trials without a
-        point on the front."""
+        whose checkpoints are not needed any more: failed trials, and those without a point on the
+        front. The other points of a trial keep theirs: by the means of `search.confirm` another one
+        may be on the front."""
         if trial.state == "running":
             return []
         if trial.state != "done":
@@ -374,17 +375,21 @@ class TrialManager:
         if trial.kind != "search":
             return []
         gone = self._front.extend([r.trial for r in trial.rows], [r.result for r in trial.rows])
-        keep = set(map(trial_of, self._front.keys))
-        return [*gone, *({trial_of(name) for name in gone} - keep - set(gone))]
+        left = set(map(trial_of, gone)) - set(map(trial_of, self._front.keys))
+        return [name for trial_name in sorted(left) for name in self._with_points(trial_name)]
+
+    def _with_points(self, name: str) -> list[str]:
+        """The name of a trial and those of its points."""
+        return [name, *(point.trial for point in self.state.trials[name].points)]
 
     def _delete_stale_checkpoints(self) -> None:
         """Delete the checkpoints that an earlier driver has left."""
-        kept = [record.trial for record in self._kept()]
-        keep = {*self.state.running, *kept, *map(trial_of, kept)}
+        trials = {trial_of(record.trial) for record in self._kept()}
+        keep = {*self.state.running, *(name for t in trials for name in self._with_points(t))}
         for trial in self.state.ended:  # those whose repeats have not ended
             whole = outcome(self.state, trial.configuration, self._seeds)
             if whole.state == "running":
-                keep.update({trial.trial, *(point.trial for point in trial.points)})
+                keep.update(self._with_points(trial.trial))
         rows = [row.trial for trial in self.state.trials.values() for row in trial.rows]
         self.run.prune_checkpoints(keep, {*self.state.trials, *rows})
 

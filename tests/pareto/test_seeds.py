@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.schema import Objective
+from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto import choose, interval, merge_seeds, paired, search_result
 
 TWO = (Objective(metric="val/a/error", goal="min"), Objective(metric="val/b/error", goal="min"))
@@ -47,6 +47,19 @@ def test_differences_are_paired_by_seed():
     theirs = [row("c.s1", 8, 11.0, 1), row("c", 7, 8.0, 1), row("c.s3", 5, 0.0, 1)]
     # seeds 7 and 8: 10 - 8 = 2, 12 - 11 = 1; s = 0.7071068, half = 12.706205 * s / sqrt(2)
     assert paired(ours, theirs, "val/a/error") == pytest.approx((1.5, 6.353102368, 2))
+
+
+def test_expressions_have_means_and_intervals():
+    objective = Objective(name="score", expression="val/a/error + val/b/error", goal="min")
+    bound = Constraint(name="gap", expression="val/a/error - val/b/error", max=3)
+    rows = seeded("0000", [(1, 0), (3, 0)])
+    for entry in rows:
+        entry |= {"score": entry["val/a/error"], "gap": 2 * entry["val/a/error"]}
+    (merged,) = merge_seeds(rows, [objective], [bound])
+    assert (merged["score"], merged["gap"]) == (2.0, 4.0)
+    assert merged["ci95/score"] == pytest.approx(12.706204736)
+    # the mean of `gap` is above its bound, although the first seed satisfies it
+    assert not search_result(rows, [], [objective], [bound]).front.keys
 
 
 def test_one_seed_leaves_rows_as_they_are():

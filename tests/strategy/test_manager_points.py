@@ -22,7 +22,7 @@ class Search:
     def __init__(self, root, **search):
         raw = space(root, trials=2, **search).raw
         self.space = Space({**raw, "trial": {**raw["trial"], "pareto_set": SET}})
-        self.run = create_run(self.space, {}, name="toy")
+        self.run, self.worse = create_run(self.space, {}, name="toy"), False
         self.manager = TrialManager(self.run, self.space, DATA)
 
     def restart(self):
@@ -39,6 +39,8 @@ class Search:
             return False
         number = trial.trial.startswith("0001")
         errors = [(10.0 - number, 50.0), (30.0 + 5 * number, 20.0), (60.0, 60.0)]
+        if number and self.worse:
+            errors = [(90.0, 90.0)] * 3
         self.manager.reports(trial.trial, [self.metrics(30.0, 30.0)])
         points = [
             {"preference": {"image": i / 2, "digit": 1 - i / 2}, "metrics": self.metrics(*pair)}
@@ -90,14 +92,34 @@ def test_front_consists_of_points(make):
     assert [record.trial for record in search.manager.front()] == ["0000@01", "0001@00"]
 
 
-def test_checkpoints_of_dominated_points_are_deleted(make):
+def test_points_keep_checkpoints_with_their_trial(make):
     search = make().train()
-    kept = ["0000", "0000@01", "0001", "0001@00", "stl", *CONTROL]
+    points = [f"{trial}@0{i}" for trial in ("0000", "0001") for i in range(3)]
+    assert search.checkpoints() == sorted(["0000", "0001", "stl", *points, *CONTROL])
+    search.restart()
+    assert search.checkpoints() == sorted(["0000", "0001", "stl", *points, *CONTROL])
+
+
+def test_trials_without_front_points_lose_checkpoints(make):
+    search = make()
+    search.worse = True  # trial 1 is dominated in every point
+    search.train()
+    kept = ["0000", "0000@00", "0000@01", "0000@02", "stl", *CONTROL]
     assert search.checkpoints() == kept
-    for name in ("0000@02", "0001@02"):
-        search.run.checkpoint(name).mkdir()
     search.restart()
     assert search.checkpoints() == kept
+
+
+def test_confirmed_points_have_checkpoints_to_test(make):
+    search = make().train()
+    search.restart()
+    raw = search.run.space.raw
+    search.space = Space({**raw, "search": {**raw["search"], "confirm": 2}})
+    search.manager = TrialManager(search.run, search.space, DATA)
+    search.train()
+    tested = search.tests()
+    assert {"0000@02", "0000.s1@02"} <= set(tested)  # dominated by the first seed
+    assert set(tested) <= set(search.checkpoints())
 
 
 def test_points_of_the_front_are_tested_once(make):
