@@ -17,7 +17,7 @@ from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
 from mtsearch.strategy.controls import chosen_controls, control_trials, rejected_controls
 from mtsearch.strategy.derived import ComparedControl, missing_objective
-from mtsearch.strategy.repeats import group, missing, outcome, stoppable
+from mtsearch.strategy.repeats import group, missing, outcome, stoppable, with_points
 from mtsearch.strategy.scheduling import make_scheduler
 from mtsearch.strategy.study import Study
 
@@ -366,8 +366,7 @@ class TrialManager:
     def _add_to_front(self, trial: TrialRecord) -> list[str]:
         """Add a trial that ended, or its points (see `outcome`). Returns the trials and points
         whose checkpoints are not needed any more: failed trials, and those without a point on the
-        front. The other points of a trial keep theirs: by the means of `search.confirm` another one
-        may be on the front."""
+        front. All points of a trial keep theirs together, for the means of `search.confirm`."""
         if trial.state == "running":
             return []
         if trial.state != "done":
@@ -376,20 +375,16 @@ class TrialManager:
             return []
         gone = self._front.extend([r.trial for r in trial.rows], [r.result for r in trial.rows])
         left = set(map(trial_of, gone)) - set(map(trial_of, self._front.keys))
-        return [name for trial_name in sorted(left) for name in self._with_points(trial_name)]
-
-    def _with_points(self, name: str) -> list[str]:
-        """The name of a trial and those of its points."""
-        return [name, *(point.trial for point in self.state.trials[name].points)]
+        return [name for trial_name in sorted(left) for name in with_points(self.state, trial_name)]
 
     def _delete_stale_checkpoints(self) -> None:
         """Delete the checkpoints that an earlier driver has left."""
         trials = {trial_of(record.trial) for record in self._kept()}
-        keep = {*self.state.running, *(name for t in trials for name in self._with_points(t))}
+        keep = {*self.state.running, *(name for t in trials for name in with_points(self.state, t))}
         for trial in self.state.ended:  # those whose repeats have not ended
             whole = outcome(self.state, trial.configuration, self._seeds)
             if whole.state == "running":
-                keep.update(self._with_points(trial.trial))
+                keep.update(with_points(self.state, trial.trial))
         rows = [row.trial for trial in self.state.trials.values() for row in trial.rows]
         self.run.prune_checkpoints(keep, {*self.state.trials, *rows})
 

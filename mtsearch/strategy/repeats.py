@@ -44,6 +44,11 @@ def group(state: RunState, name: str) -> list[TrialRecord]:
     return found
 
 
+def with_points(state: RunState, name: str) -> list[str]:
+    """The name of a trial and those of its points, each of which has a checkpoint."""
+    return [name, *(point.trial for point in state.trials[name].points)]
+
+
 def missing(state: RunState, name: str, seeds: int) -> list[TrialRecord]:
     """The repeats that a trial lacks so that `seeds` seeds were trained; none where it is not
     done."""
