@@ -37,8 +37,8 @@ class RegressionMeter:
     """Metrics of the labelled entries, independent of the loss but for `loss`, the mean loss.
 
     `error`: root of the mean squared error. `mae`: mean absolute error. `r2`: the coefficient of
-    determination 1 - sum (y - f)^2 / sum (y - mean y)^2, the mean over the outputs whose labels
-    differ; NaN if there is none.
+    determination 1 - sum (y - f)^2 / sum (y - mean y)^2, the mean over the labelled outputs; that
+    of an output whose labels are all equal is 1 without errors, else 0, as in scikit-learn.
     """
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
@@ -65,10 +65,12 @@ class RegressionMeter:
             return dict.fromkeys(("loss", "error", "mae", "r2"), math.nan)
         spread = squares - sums.square() / counts.clamp_min(1)
         # below 1e-9 of the squares, rounding errors are most of a difference
-        known = spread > 1e-9 * squares
+        scores = torch.where(
+            spread > 1e-9 * squares, 1 - errors / spread.clamp_min(1e-300), (errors == 0).double()
+        )
         return {
             "loss": loss / count,
             "error": math.sqrt(errors.sum().item() / labelled),
             "mae": absolute / labelled,
-            "r2": (1 - errors / spread)[known].mean().item(),
+            "r2": scores[counts > 0].mean().item(),
         }

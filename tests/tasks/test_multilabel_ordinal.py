@@ -90,6 +90,7 @@ def test_mae_and_r2_match():
     kept = ~target[:, 0].isnan()
     scores = [
         reference.r2_score(target[kept, 0], output[kept, 0]),
+        reference.r2_score(target[:, 1], output[:, 1]),
         reference.r2_score(target[:, 2], output[:, 2]),
     ]
     found = measured(TaskCard(name="t", kind="regression", outputs=3), output, target)["r2"]
