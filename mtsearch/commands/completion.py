@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mtsearch.commands.base import LEVELS, run_command, show
 from mtsearch.config.errors import BadInput, nearest
@@ -51,6 +52,7 @@ _OWN: Mapping[str, tuple[str, ...]] = {
         *("run", "pick", "of", "model", "images", "to", "batch", "device", "column"),
         *_DATA,
     ),
+    "runs": ("root", "run", "wait", "to"),
     "schema": ("plugins",),
     "completion": (),
 }
@@ -94,12 +96,20 @@ def complete(line: str) -> list[str]:
         return _starting(current, LEVELS)
     if command == "completion":
         return _starting(current, ["bash", "zsh"])
+    if command == "runs" and len(words) == 1 and not current.startswith("-"):
+        from mtsearch.commands.runs import ACTIONS
+
+        return _starting(current, list(ACTIONS))
     if current.startswith("-"):
         return _starting(current, [*_OPTIONS.get(command, ()), "--log-level", "--help"])
     given = dict(word.split("=", 1) for word in words if "=" in word)
     key, sign, _ = current.partition("=")
     if sign:
         return _starting(current, [f"{key}={value}" for value in _values(command, key, given)])
+    if command == "runs":
+        from mtsearch.commands.runs import ACTIONS
+
+        return _starting(current, [f"{key}=" for key in ACTIONS.get(words[1], ())])
     return _starting(current, [f"{key}=" for key in _keys(command) if key not in given])
 
 
@@ -118,6 +128,8 @@ def _values(command: str, key: str, given: Mapping[str, str]) -> list[str]:
         return list(list_spaces())
     if key in ("dataset", "data.dataset"):
         return sorted(path.stem for path in package_folder("datasets").glob("*.yaml"))
+    if key in ("run", "resume"):
+        return _runs()
     if key in ("profile", "control") and "space" in given:
         try:
             if key == "profile":
@@ -134,6 +146,12 @@ def _values(command: str, key: str, given: Mapping[str, str]) -> list[str]:
     if command in ("export", "predict") and key == "pick":
         return ["auto", "knee", "best:", "preference:", "bound:", "trial:"]
     return known_keys().get(key, [])
+
+
+def _runs() -> list[str]:
+    """The runs below `results` in the working folder, the newest first."""
+    found = [path.parent for path in Path("results").glob("*/*/events.jsonl")]
+    return [str(path) for path in sorted(found, reverse=True)[:100]]
 
 
 def _starting(prefix: str, words: Sequence[str]) -> list[str]:

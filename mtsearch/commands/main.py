@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "write the tables, the picture and the page of a run",
     "export": "write a trained model of a run as files that torch alone loads",
     "predict": "predict image files with a trial of a run or with an export",
+    "runs": "list, compare, watch, stop, delete or archive runs",
     "schema": "print the JSON schema of spaces, for editors",
     "completion": "print the completion script of a shell",
 }
