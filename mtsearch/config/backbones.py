@@ -85,6 +85,16 @@ class BackboneTorchvisionConfig(BackboneConfig):
     weights: Path | None = None
 
 
+@method("backbone", "timm", "mtsearch.models.trunk_timm:network")
+class BackboneTimmConfig(BackboneConfig):
+    """Any network of the package timm without its classifier; `weights` is a local state dict
+    (safetensors or weights-only). Needs `mtsearch[timm]`."""
+
+    name: Literal["timm"] = "timm"
+    model: str
+    weights: Path | None = None
+
+
 @method("backbone", "wrn", "mtsearch.models.trunk_wrn:wrn")
 class BackboneWRNConfig(BackboneConfig):
     """A wide residual network of `depth` layers (10, 16, 22, ...) with widths 16, 32, 64 times

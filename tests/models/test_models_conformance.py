@@ -1,5 +1,7 @@
 """Every registered architecture and backbone passes the public suite."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from mtsearch.config import schema
@@ -85,6 +87,10 @@ BACKBONES: dict[str, list[dict]] = {
     "edsr": [{"settings": schema.BackboneEDSRConfig(blocks=2, width=4)}],
     "ktde": [{"settings": schema.BackboneKTDEConfig(blocks=2, width=4)}],
     "segnet": [{"settings": SEGNET, "shapes": ((3, 32, 32), (1, 40, 34))}],
+    "timm": [
+        {"settings": schema.BackboneTimmConfig(model=model), "shapes": ((3, 32, 32), (1, 64, 32))}
+        for model in (("resnet10t", "mobilenetv3_small_050") if find_spec("timm") else ())
+    ],
     "torchvision": [
         {
             "settings": schema.BackboneTorchvisionConfig(model="squeezenet1_1"),
