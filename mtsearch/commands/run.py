@@ -101,7 +101,7 @@ def _run(words: list[str]) -> int:
                 again = [pair for pair in again if not pair.startswith("plugins=")]
                 again.append(f"plugins={json.dumps(list(space.config.plugins))}")
             return _resume({"resume": begun.address}, again, [])
-    show(LOADING)
+    _show_loading()
     from mtsearch.execution.engine import run  # Ray takes seconds to import
 
     return run(
@@ -142,6 +142,13 @@ def _list(own: dict[str, str], overrides: list[str]) -> int:
     return 0
 
 
+def _show_loading() -> None:
+    """Tell a person at a terminal what takes seconds. Nothing is printed into pipes and logs, where
+    bad input is one sentence."""
+    if sys.stdout.isatty():
+        show(LOADING)
+
+
 def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
     from mtsearch.runs.directory import PLACES, refuse_fixed
     from mtsearch.runs.opening import open_run
@@ -167,7 +174,7 @@ def _resume(own: dict[str, str], overrides: list[str], flags: list[str]) -> int:
 
         return train([f"resume={own['resume']}", *overrides])
     run.space_with(changes)
-    show(LOADING)
+    _show_loading()
     from mtsearch.execution.engine import resume
 
     return resume(own["resume"], changes)

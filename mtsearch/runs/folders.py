@@ -31,7 +31,7 @@ def begin(
     single: bool,
 ) -> None:
     """Write the files that a run starts with, and for this user which plug-ins it began with."""
-    configuration, run_id = _with_sampler(space).to_yaml(), uuid.uuid4().hex
+    configuration, run_id = with_sampler(space).to_yaml(), uuid.uuid4().hex
     write_atomic(path / CONFIG, configuration)
     write_atomic(path / ENVIRONMENT, json.dumps(environment, indent=2, allow_nan=False) + "\n")
     trust_plugins(run_id, space.config.plugins)
@@ -48,7 +48,7 @@ def begin(
     log.close()
 
 
-def _with_sampler(space: Space) -> Space:
+def with_sampler(space: Space) -> Space:
     """The space with its sampler written out, so that another default changes no run."""
     search = space.raw.get("search") or {}
     if "sampler" in search:

@@ -22,6 +22,7 @@ from mtsearch.runs.folders import (
     results_folder,
     runs_folder,
     try_results,
+    with_sampler,
 )
 from mtsearch.runs.lease import Lease
 from mtsearch.runs.object_storage import WRITTEN_ONCE, ObjectStorage, copies_of
@@ -182,7 +183,8 @@ def named_run(space: Space) -> RunDirectory | None:
         return None
     run = open_run(path, space.config.plugins or None, key="results.root")
     given, stored = (
-        _fixed(parse_yaml(dump_yaml(tree.raw), "the space")) for tree in (space, run.space)
+        _fixed(parse_yaml(dump_yaml(tree.raw), "the space"))
+        for tree in (with_sampler(space), run.space)
     )
     for key in [*given, *stored]:
         if given.get(key) != stored.get(key):

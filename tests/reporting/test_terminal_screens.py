@@ -64,12 +64,15 @@ def test_screen_of_a_running_search(width, height, tmp_path):
 
 def test_first_output_comes_at_once(tmp_path):
     command = [sys.executable, "-u", "-m", "mtsearch.run", "space=pareto_cm", "data.root=none"]
+    screen, terminal = os.openpty()
     start = time.monotonic()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    )
-    first = process.stdout.readline()
-    seconds = time.monotonic() - start
-    process.communicate()
+    with subprocess.Popen(
+        command, stdout=terminal, stderr=subprocess.PIPE, cwd=tmp_path
+    ) as process:
+        first = os.read(screen, 100).decode()
+        seconds = time.monotonic() - start
+        process.communicate()
+    os.close(terminal)
+    os.close(screen)
     assert first.startswith("loading the data and Ray")
     assert seconds < 2 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
