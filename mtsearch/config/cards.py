@@ -141,7 +141,7 @@ class DatasetCard(Model):
     title: str = ""
     description: str = ""
     source: dict[str, Any]
-    tasks: tuple[TaskCard, ...] = Field(min_length=1)
+    tasks: tuple[TaskCard, ...]
     shape: tuple[int, int, int] = (3, 64, 64)  # channels, height, width
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
