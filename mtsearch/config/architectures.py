@@ -191,7 +191,7 @@ class MixingConfig(MethodConfig):
     )
     transfer: bool = Field(True, description="false: no mixing, the ablation")
     inputs: tuple[Annotated[MethodConfig, Named("branch_input")], ...] = Field(
-        (), description="what each of a task's branches sees; the image when empty"
+        (), description="the input of each of a task's branches; the image when empty"
     )
     branch_losses: bool = Field(
         False, description="adds a loss of each branch's output to the loss of their sum"

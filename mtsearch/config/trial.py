@@ -201,7 +201,7 @@ class TrialConfig(Model):
         if len(found) > 1 and isinstance(self.architecture, KDMTLConfig):
             raise field_error("groups", f"cannot divide the tasks of kdmtl. Found {found}")
         if len(found) > 1 and self.pareto_set is not None:
-            raise field_error("groups", f"cannot stand beside `pareto_set`. Found {found}")
+            raise field_error("groups", f"cannot be combined with `pareto_set`. Found {found}")
         return self
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from mtsearch.config.space import Space, leaves
 from mtsearch.data import open_dataset
 from mtsearch.execution.checks import check_space
 from mtsearch.execution.cluster import cluster
-from mtsearch.execution.engine import exhausted
+from mtsearch.execution.engine import exhausted, seeds
 from mtsearch.execution.needs import check_fits
 from mtsearch.execution.needs import lines as needs_lines
 from mtsearch.execution.remarks import remarks
@@ -58,7 +58,7 @@ def dry_run(space: Space) -> str:
         f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",
         (
             f"trials   {count} by {space.config.search.sampler.name}, and the controls"
-            f" {', '.join(space.controls) or '(none)'}"
+            f" {', '.join(space.controls) or '(none)'}, {seeds(space.config.search)}"
         ),
         *([exhausted(space, count)] if count < space.config.search.trials else []),
         *remarks(space, at_once, nodes),

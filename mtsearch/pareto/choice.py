@@ -32,7 +32,7 @@ def choose(
     pick: str = "auto",
     constraints: Sequence[Constraint] = (),
 ) -> Row:
-    """The row that `pick` asks for. All forms but `trial` choose from the front.
+    """The row that `pick` chooses. All forms but `trial` choose from the front.
 
     * ``auto``: the only point of the front; of two, the one for equal preference; the knee from
       three on. Equal points count once.

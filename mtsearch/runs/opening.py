@@ -120,7 +120,7 @@ def _create_in_folder(root: str, space: Space, *given: Any) -> DrivenRun:
         shutil.rmtree(hidden, ignore_errors=True)
         cause = getattr(error.__cause__ or error, "strerror", error)
         raise BadInput(
-            f"no run can begin in {parent} ({cause}). Make room there, or set another"
+            f"no run can begin in {parent} ({cause}). Free disk space there, or set another"
             " `results.root`."
         ) from error
     number, path = 1, parent / stamp

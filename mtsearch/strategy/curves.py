@@ -1,4 +1,4 @@
-"""What the `curves` sampler knows of the trials: every report of every trial, stopped ones too."""
+"""What the `curves` sampler reads: every report of every trial, stopped ones too."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class TrialManager:
         return self.start(trial)
 
     def to_confirm(self) -> list[TrialRecord]:
-        """The repeats that `search.confirm` asks for and that have not begun: of the front, the
+        """The repeats of `search.confirm` that have not begun: of the front, the
         knee among it, and of the controls."""
         found = [trial_of(record.trial) for record in (*self.front(), *self._controls_done())]
         return [

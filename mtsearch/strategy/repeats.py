@@ -1,4 +1,4 @@
-"""Repeats of trials with further seeds: which are missing, and the means that the sampler is told.
+"""Repeats of trials with further seeds: which are missing, and the means that the sampler receives.
 
 The first seed of a configuration is trained as any trial. Its repeats `0012.s1`, `0012.s2`, ...
 differ from it in `trial.seed` alone, which is larger by their number. A trial that fails or is

@@ -76,7 +76,7 @@ def test_states_are_written_atomically(tmp_path):
 
 def test_a_full_disk_prevents_a_new_run(tmp_path):
     said = (
-        r"no run can begin in .* \(File too large\)\. Make room there, or set another"
+        r"no run can begin in .* \(File too large\)\. Free disk space there, or set another"
         r" `results.root`\.$"
     )
     with file_limit(64), pytest.raises(BadInput, match=said) as caught:
