@@ -58,7 +58,7 @@ def dry_run(space: Space) -> str:
         f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",
         (
             f"trials   {count} by {space.config.search.sampler.name}, and the controls"
-            f" {', '.join(space.controls) or '(none)'}, {seeds(space.config.search)}"
+            f" {', '.join(space.controls) or '(none)'}; {seeds(space.config.search)}"
         ),
         *([exhausted(space, count)] if count < space.config.search.trials else []),
         *remarks(space, at_once, nodes),

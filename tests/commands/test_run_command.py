@@ -170,7 +170,7 @@ def test_a_dry_run_shows_slots_configurations_and_cost(capsys):
     assert code == 0
     assert (
         "used in place of cifar10_mnist" in out
-        and "trials   9 by curves, and the controls stl, plain" in out
+        and "trials   9 by curves, and the controls stl, plain; one seed each" in out
     )
     assert "about 44 epochs" in out  # 9 trials and 2 controls of 2 + 2
     assert out.count("trial.optimizer.lr=") == 3
