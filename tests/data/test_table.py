@@ -281,7 +281,7 @@ def test_unsupported_tasks_and_folds_are_refused(tmp_path):
     )
     with pytest.raises(
         BadInput,
-        match=r"task `shape` should be a classification or a regression. Found segmentation",
+        match=r"task `shape` should be a classification, a multilabel, .* Found segmentation",
     ):
         open_dataset(DataConfig(dataset=str(tmp_path / "masks.yaml"), root=tmp_path))
 
