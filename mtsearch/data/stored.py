@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -137,6 +138,7 @@ class RowReader(Dataset["dict[str, Tensor] | _Failed"]):
             for index in indices:
                 yield self._typed(self[index])
             return
+        _trim_memory()
         loader: DataLoader[Any] = DataLoader(
             self,
             batch_size=None,
@@ -154,6 +156,14 @@ class RowReader(Dataset["dict[str, Tensor] | _Failed"]):
         if isinstance(rows, _Failed):
             raise rows.error
         return {name: self._arrays[name].typed(values) for name, values in rows.items()}
+
+
+def _trim_memory() -> None:
+    """Return freed memory to the system: a worker process would keep copies of its pages when this
+    process uses them again."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # of glibc
+        trim(0)
 
 
 def _same(rows: Any) -> Any:
