@@ -149,7 +149,11 @@ class RowReader(Dataset["dict[str, Tensor] | _Failed"]):
             # else the loader draws from torch's global generator, which the trial's numbers use
             generator=torch.Generator(),
         )
-        for rows in loader:
+        running = iter(loader)
+        for left in range(len(indices) - 1, -1, -1):
+            rows = next(running)
+            if not left:
+                del running  # ends the processes: nobody may ask for the end of the pass
             yield self._typed(rows)
 
     def _typed(self, rows: dict[str, Tensor] | _Failed) -> dict[str, Tensor]:

@@ -92,3 +92,10 @@ def test_an_abandoned_pass_ends_its_workers(data):
     assert len(children()) == 2
     running.close()
     assert not children()
+
+
+def test_workers_end_with_the_last_batch(data):
+    running = batches(opened(data, "stream"), 1).shuffled(torch.Generator())
+    for _ in range(4):
+        next(running)
+    assert not children()
