@@ -76,11 +76,9 @@ def test_the_card_says_how_to_use_it(exported):
         "After reading the files again, `model.pt2` and `model.onnx` differ from the trained"
         " network by at most" in text
     )
-    code = (
-        text.split("```python\n")[2]
-        .split("```")[0]
-        .replace('"model.onnx"', repr(str(out / "model.onnx")))
-    )
+    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    (code,) = (block for block in blocks if '"model.onnx"' in block)
+    code = code.replace('"model.onnx"', repr(str(out / "model.onnx")))
     scope = {}
     exec(code, scope)
     assert {name: value.shape[:2] for name, value in scope["outputs"].items()} == {
