@@ -53,7 +53,10 @@ def searched_tree(
         place = node_at(found, ".".join(parents)) if parents else found
         if nodes and isinstance(place, dict):
             place[leaf] = copy.deepcopy(nodes[0])
-        elif nodes or not _has(settings, path):
+            continue
+        given = isinstance(place, dict) and leaf in place
+        # a block that an override replaced leaves settings at their defaults
+        if nodes or not (given or (parents and _has(settings, path))):
             raise BadInput(
                 f"`{where}.search.over` names `{path}`, which is not a search dimension. Give"
                 f" `trial.{path}` or `{where}.{path}` a range, or leave it out."

@@ -74,7 +74,7 @@ def test_error_sentences_have_no_control_characters():
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("mtsearch r", ["run", "report"]),
+        ("mtsearch r", ["run", "report", "runs"]),
         ("mtsearch run space=par", ["space=pareto_cm", "space=pareto_mm"]),
         ("mtsearch run space=pareto_cm profile=", ["profile=quick"]),
         ("mtsearch train space=pareto_cm control=p", ["control=plain", "control=published"]),

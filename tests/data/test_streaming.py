@@ -29,9 +29,16 @@ def batches(dataset, workers=0, **settings):
     return Batches(dataset.splits["train"], workers=workers, ignore=ignore, **given)
 
 
+@pytest.fixture
 def children():
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-        return set(file.read().split())
+    """Returns the processes that this one has started since the test began."""
+
+    def running():
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return set(file.read().split())
+
+    before = running()
+    return lambda: running() - before
 
 
 def assert_equal(one, other):
@@ -61,7 +68,7 @@ def test_images_and_masks_stay_in_the_store(data):
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("augment", [None, AUGMENT], ids=["plain", "augmented"])
 @pytest.mark.parametrize("form", [torch.contiguous_format, LAST], ids=["first", "last"])
-def test_streamed_batches_are_bit_identical(data, workers, augment, form):
+def test_streamed_batches_are_bit_identical(data, workers, augment, form, children):
     settings = {"augment": augment, "memory_format": form}
     found = []
     for load in ("memory", "stream"):
@@ -86,7 +93,7 @@ def test_workers_draw_no_numbers_of_the_global_generator(data):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_an_abandoned_pass_ends_its_workers(data):
+def test_an_abandoned_pass_ends_its_workers(data, children):
     running = batches(opened(data, "stream"), 2).shuffled(torch.Generator())
     next(running)
     assert len(children()) == 2
@@ -94,7 +101,7 @@ def test_an_abandoned_pass_ends_its_workers(data):
     assert not children()
 
 
-def test_workers_end_with_the_last_batch(data):
+def test_workers_end_with_the_last_batch(data, children):
     running = batches(opened(data, "stream"), 1).shuffled(torch.Generator())
     for _ in range(4):
         next(running)

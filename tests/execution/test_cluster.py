@@ -92,8 +92,9 @@ def listening_as(uid):
 @pytest.fixture
 def address_file(tmp_path, monkeypatch):
     """The file that names the newest cluster of this machine, and that cluster alone."""
-    from mtsearch.execution import compat
+    from mtsearch.execution import compat, joining
 
+    monkeypatch.setattr(joining.ray, "shutdown", lambda: None)  # other tests use this process
     path = tmp_path / "ray_current_cluster"
     monkeypatch.setattr(compat, "address_file", lambda: path)
     monkeypatch.setattr(compat, "address_on_this_machine", lambda: path.read_text().strip())

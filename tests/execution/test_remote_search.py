@@ -282,6 +282,7 @@ def test_interrupted_trainings_continue_from_a_store(
         "trial.epochs={search: 1, retrain: 1}",
         "data.limit=200",
         "trial.sparsity=none",
+        "test=true",
     ]
     steps, real = [], Job.step
 

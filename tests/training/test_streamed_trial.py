@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.training import Trial
 
@@ -29,12 +31,19 @@ def reports(trial):
     return [{k: v for k, v in report.items() if k != "cost/seconds"} for report in trial]
 
 
+@pytest.fixture
 def children():
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
-        return set(file.read().split())
+    """Returns the processes that this one has started since the test began."""
+
+    def running():
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return set(file.read().split())
+
+    before = running()
+    return lambda: running() - before
 
 
-def test_reports_are_bit_identical():
+def test_reports_are_bit_identical(children):
     held, streamed = Trial(config(), data("memory")), Trial(config(), data("stream"))
     assert reports(streamed) == reports(held)
     assert streamed.evaluate("test") == held.evaluate("test")
