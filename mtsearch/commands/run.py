@@ -21,7 +21,7 @@ mtsearch run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=
     continue a run, or extend it; data.root=DIR, data.store=DIR and plugins=[FILE.py] say where its
     data and plug-ins are now
 
---list        spaces with their profiles, datasets and methods
+--list [KIND] spaces with their profiles, datasets and methods; or one kind, such as backbones
 --cfg         every key of the space with its value (with space=NAME)
 --dry-run     slots, first configurations and cost, without training (with space=NAME)
 --or-resume   continue the run that results.run=NAME names, if it exists (with space=NAME): for jobs
@@ -61,6 +61,10 @@ def _run(words: list[str]) -> int:
     for flag in flags:
         if flag not in FLAGS:
             raise BadInput(f"unknown option `{flag}`. Known here: {', '.join(FLAGS)}, --help.")
+    topic = None
+    if "--list" in flags and (bare := [word for word in pairs if "=" not in word]):
+        topic = bare[0]
+        pairs = [word for word in pairs if word != topic]
     alone = [flag for flag in FLAGS if flag in flags]
     if len(alone) > 1:
         raise BadInput(
@@ -68,7 +72,7 @@ def _run(words: list[str]) -> int:
         )
     own, overrides = split_pairs(pairs, ("space", "profile", "resume"))
     if "--list" in flags:
-        return _list(own, overrides)
+        return _list(own, overrides, topic)
     if "resume" in own:
         return _resume(own, overrides, flags)
     if "space" not in own:
@@ -125,7 +129,7 @@ def _card_path(dataset: str) -> str:
     return str(known[dataset])
 
 
-def _list(own: dict[str, str], overrides: list[str]) -> int:
+def _list(own: dict[str, str], overrides: list[str], topic: str | None) -> int:
     from mtsearch.config.listing import listing
 
     if "space" in own:
@@ -138,7 +142,7 @@ def _list(own: dict[str, str], overrides: list[str]) -> int:
                 " `space=`, or nothing."
             )
         load_plugins(parse_plugins(plugins["plugins"]) if plugins else ())
-    show(listing())
+    show(listing(topic))
     return 0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import TASK_METRICS
 from mtsearch.config.reading import list_spaces, package_folder
 from mtsearch.config.registry import methods
@@ -43,27 +45,50 @@ SEARCH = {
 }
 
 
-def listing() -> str:
+def listing(topic: str | None = None) -> str:
     """Spaces with their profiles, datasets, methods and task kinds, with a line on each; those of
-    plug-ins once these are loaded."""
+    plug-ins once these are loaded.
+
+    Args:
+        topic: lists one block alone: ``spaces``, ``datasets``, ``kinds``, or the last word of a
+            key, as ``backbone`` or ``backbones``.
+
+    Raises:
+        BadInput: no block has that name.
+    """
+    blocks = _blocks()
+    if topic is None:
+        return "\n\n".join(blocks.values())
+    found = [name for name in blocks if topic in (name, f"{name}s")]
+    if not found:
+        raise BadInput(f"`--list {topic}` lists nothing. {nearest(topic, blocks)}")
+    return blocks[found[0]]
+
+
+def _blocks() -> dict[str, str]:
     spaces = {name: _space_line(load_yaml(path, name)) for name, path in list_spaces().items()}
     cards = {
         path.stem: str(load_yaml(path, path.stem).get("title", ""))
         for path in sorted(package_folder("datasets").glob("*.yaml"))
     }
-    blocks = [_block("Spaces (space=NAME)", spaces), _block("Datasets (data.dataset=NAME)", cards)]
+    blocks = {
+        "spaces": _block("Spaces (space=NAME)", spaces),
+        "datasets": _block("Datasets (data.dataset=NAME)", cards),
+    }
     for kind, named in methods().items():
-        lines = {name: (cls.__doc__ or "").strip().splitlines() for name, cls in named.items()}
-        blocks.append(
-            _block(
-                _WHERE.get(kind, f"trial.{kind}"),
-                {name: text[0] if text else "" for name, text in lines.items()},
-            )
-        )
-    blocks += [_block(where, entries) for where, entries in SEARCH.items()]
+        lines = {name: _first_sentence(cls.__doc__ or "") for name, cls in named.items()}
+        blocks[kind] = _block(_WHERE.get(kind, f"trial.{kind}"), lines)
+    for where, entries in SEARCH.items():
+        blocks[where.rpartition(".")[2]] = _block(where, entries)
     kinds = {kind: f"metrics {', '.join(metrics)}" for kind, metrics in TASK_METRICS.items()}
-    blocks.append(_block("Task kinds (the `kind` of a data card's task)", kinds))
-    return "\n\n".join(blocks)
+    blocks["kinds"] = _block("Task kinds (the `kind` of a data card's task)", kinds)
+    return blocks
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.strip().partition("\n\n")[0].split())
+    # a full stop before a capital ends a sentence, but not that of `et al. 2019`
+    return re.split(r"(?<=\.) (?=[A-Z`])", paragraph)[0]
 
 
 def resolved(space: Space) -> str:

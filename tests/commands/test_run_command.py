@@ -39,6 +39,13 @@ print(codes, [m for m in ("ray", "torch", "optuna") if m in sys.modules])
     )
 
 
+def test_one_kind_is_listed(capsys):
+    code, out, _ = run_main(capsys, "--list", "backbones")
+    assert code == 0 and out.startswith("trial.backbone\n") and "torchvision" in out
+    assert "Spaces" not in out and run_main(capsys, "--list", "sampler")[0] == 0
+    assert "Did you mean `backbone`?" in refused(capsys, "--list", "bakbone")
+
+
 def test_the_list_names_spaces_datasets_and_methods(capsys):
     code, out, _ = run_main(capsys, "--list")
     assert code == 0
