@@ -15,6 +15,7 @@ from mtsearch.config.errors import Halt
 from mtsearch.execution import compat
 from mtsearch.execution.joining import join
 from mtsearch.execution.session import prepare_token, session_folder
+from mtsearch.jobs.interruption import handlers_kept
 
 START_ATTEMPTS = 3  # to start a local cluster
 OBJECT_STORE = 256 * 2**20  # bytes; trials exchange small mappings only
@@ -61,10 +62,11 @@ def cluster() -> Iterator[Cluster]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS")
     with ExitStack() as stack:
-        if address:
-            join(address)
-        else:
-            start(stack.enter_context(session_folder()))
+        with handlers_kept():
+            if address:
+                join(address)
+            else:
+                start(stack.enter_context(session_folder()))
         stack.callback(ray.shutdown)
         yield _describe()
 

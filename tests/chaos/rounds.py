@@ -137,6 +137,9 @@ def ended(driver: subprocess.Popen, out_of: str = "") -> tuple[str, str]:
     for a fault of the machine."""
     out, said = driver.communicate(timeout=LONGEST)
     assert "Traceback" not in said, said
+    assert driver.returncode != signal.SIGTERM, (out_of, out, said)  # as Ray's handler exits
+    if driver.returncode == 130:
+        assert out.splitlines()[-1].startswith("run: "), (out_of, out, said)
     if driver.returncode == 1:
         assert re.search(r"^stopped: .* resume=", out, re.M), (out_of, out, said)
         assert out.splitlines()[-1].startswith("run: "), (out_of, out, said)

@@ -108,6 +108,21 @@ def test_five_interrupts_print_the_resume_command(driver, tmp_path):
 
 
 @pytest.mark.slow
+def test_sigterm_ends_a_search_as_ctrl_c_does(driver, tmp_path):
+    order("wait", 3, 2)
+    process = driver(str(tmp_path / "results"))
+    until(lambda: waits(3, 2) or process.poll() is not None)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(4)  # Ray's own handler ends a process three seconds after the signal
+    release(3, 2)
+    out, said = process.communicate(timeout=60)
+    run = run_of(tmp_path / "results")
+    assert process.returncode == 130 and "Traceback" not in said, (out, said)
+    assert out.splitlines()[-2].endswith(f"python -m mtsearch.run resume={run.path}")
+    assert out.splitlines()[-1] == f"run: {run.path}"
+
+
+@pytest.mark.slow
 def test_closed_output_does_not_end_the_search(driver, tmp_path):
     process = driver(str(tmp_path / "results"))
     assert process.stdout.readline()
