@@ -41,7 +41,10 @@ def run_command(
         show(usage + "\n" + COMMON)
         return 0 if words else 2
     try:
-        return work(_set_log_level(words))
+        if not (words := _set_log_level(words)):
+            show(usage + "\n" + COMMON)
+            return 2
+        return work(words)
     except BadInput as error:
         code, sentence = 2, str(error)
     except tuple(failures) as error:

@@ -163,3 +163,9 @@ def test_the_list_shows_profiles(capsys):
     assert main(["run", "--list"]) == 0
     line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("  pareto_cm "))
     assert line.endswith("[profile=quick]")
+
+
+@pytest.mark.parametrize("command", ["run", "train", "prepare", "report", "export", "completion"])
+def test_log_level_alone_shows_the_help(command, capsys):
+    assert main([command, "--log-level", "info"]) == 2
+    assert capsys.readouterr().out.startswith("mtsearch")
