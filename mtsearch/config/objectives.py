@@ -12,22 +12,31 @@ from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput, format_value, nearest
 from mtsearch.config.expressions import parse_expression
 
-COLUMNS = {
-    *(
-        "trial",
-        "kind",
-        "control",
-        "state",
-        "reason",
-        "attempts",
-        "front",
-        "knee",
-        "dataset",
-        "seed",
-    ),
-    *("epoch", "report", "phase", "lr", "delta_m", "command", "process", "point", "repeat"),
-    *("min", "max"),
+HEAD_COLUMNS = (
+    "trial",
+    "kind",
+    "control",
+    "state",
+    "reason",
+    "attempts",
+    "front",
+    "knee",
+    "dataset",
+    "seed",
+    "seeds",
+    "confirmed",
+    "not_better_than",
+    "epoch",
+    "delta_m",
+    "test/delta_m",
+)
+"""The first columns of tables, in order."""
+
+RESERVED = {*HEAD_COLUMNS, "report", "phase", "lr", "command", "process", "point", "repeat"} | {
+    "min",
+    "max",
 }
+"""Names that no expression may have: columns of tables and functions of expressions."""
 """Names that tables, reports and expressions use themselves."""
 
 
@@ -61,7 +70,7 @@ class MetricEntry(Model):
                 "should give its `expression` a `name` of letters, digits and `_`. Found"
                 f" {format_value(name)}"
             )
-        if name in COLUMNS:
+        if name in RESERVED:
             raise ValueError(f"has a `name` that is a column of every table: {name}")
         if data.get("metric") not in (None, "", name):
             raise ValueError("should have a `metric` or an `expression`. Found both")

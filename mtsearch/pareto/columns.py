@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtsearch.config.metrics import AGGREGATES, TASK_METRICS, Metric, aggregate_metric, metric_of
+from mtsearch.config.objectives import HEAD_COLUMNS
 from mtsearch.config.text import printable
 
 Row = dict[str, Any]
@@ -15,24 +16,6 @@ Kinds = Mapping[str, str]
 """The kind of each task by its name (`classification`, `segmentation`, `regression`)."""
 
 CONFIGURATION = "trial."
-_HEAD = (
-    "trial",
-    "kind",
-    "control",
-    "state",
-    "reason",
-    "attempts",
-    "front",
-    "knee",
-    "dataset",
-    "seed",
-    "seeds",
-    "confirmed",
-    "not_better_than",
-    "epoch",
-    "delta_m",
-    "test/delta_m",
-)
 _GROUPS = ("val/", "test/", "train/", "model/", "cost/", "ci95/", "diff/", CONFIGURATION)
 _DECIMALS = {"density": 3, "loss": 4, "compression_rate": 2, "parameter_sharing": 3, "seconds": 1}
 _SHORT = {
@@ -150,7 +133,7 @@ def column_order(rows: Iterable[Row], first: Sequence[str] = ()) -> list[str]:
     """The columns of rows in a stable order: identity, `first`, metrics by group, configuration,
     anything else, and the command last."""
     names = {key for row in rows for key in row}
-    groups = [[c for c in _HEAD if c in names], [c for c in first if c in names]]
+    groups = [[c for c in HEAD_COLUMNS if c in names], [c for c in first if c in names]]
     groups += [sorted(c for c in names if c.startswith(prefix)) for prefix in _GROUPS]
     placed = [c for group in groups for c in group]
     rest = sorted(names - set(placed) - {"command"})

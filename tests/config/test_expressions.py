@@ -95,6 +95,7 @@ def test_objectives_and_constraints_by_expression(tmp_path):
         ({"name": "s", "expression": "val/image/error +"}, "Found the end"),
         ({"expression": "1"}, "should give its `expression` a `name`"),
         ({"name": "trial", "expression": "1"}, "column of every table"),
+        ({"name": "seeds", "expression": "1"}, "column of every table"),
         ({"name": "a/b", "expression": "1"}, "letters, digits and `_`"),
         ({"name": "s", "expression": "1", "metric": "val/image/error"}, "Found both"),
         ({"name": "s", "metric": "val/image/error"}, "without an `expression`"),
