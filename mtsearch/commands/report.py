@@ -12,6 +12,7 @@ from mtsearch.commands.base import run_command
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.overrides import split_pairs
 from mtsearch.config.plugins import is_file, parse_plugins
+from mtsearch.config.text import printable
 
 if TYPE_CHECKING:
     from mtsearch.pareto import SearchResult
@@ -170,6 +171,7 @@ def _compare(addresses: list[str], words: list[str]) -> int:
     from mtsearch.runs.opening import open_run
 
     plugins = parse_plugins(own["plugins"]) if "plugins" in own else None
+    _refuse_repeated(addresses)
     runs = []
     for address in addresses:
         run = open_run(address, plugins)
@@ -193,6 +195,20 @@ def _compare(addresses: list[str], words: list[str]) -> int:
     (console if console.is_terminal else Console(width=200)).print(table)
     print(f"page: {out}")
     return 0
+
+
+def _refuse_repeated(addresses: Sequence[str]) -> None:
+    """Raise BadInput where two addresses are the same run, in whatever spelling."""
+    seen: dict[str, str] = {}
+    for address in addresses:
+        place = address.rstrip("/") if "://" in address else str(Path(address).resolve())
+        if place in seen:
+            same = "" if seen[place] == address else f", once as {printable(seen[place])}"
+            raise BadInput(
+                f"`run` names the same run twice: {printable(address)}{same}. Give each run once,"
+                " or one run alone for its own page."
+            )
+        seen[place] = address
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ values."""
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ Kinds = Mapping[str, str]
 """The kind of each task by its name (`classification`, `segmentation`, `regression`)."""
 
 CONFIGURATION = "trial."
+GROUPS = f"{CONFIGURATION}groups"
 _GROUPS = ("val/", "test/", "train/", "model/", "cost/", "ci95/", "diff/", CONFIGURATION)
 _DECIMALS = {"density": 3, "loss": 4, "compression_rate": 2, "parameter_sharing": 3, "seconds": 1}
 _SHORT = {
@@ -95,7 +97,7 @@ def format_value(value: Any, metric: str = "", kinds: Kinds | None = None) -> st
     if isinstance(value, bool) or not isinstance(value, int | float):
         if isinstance(value, list | tuple):
             return printable(", ".join(map(str, value)))
-        return printable(str(value))
+        return printable(groups_text(value) if metric == GROUPS else str(value))
     if isinstance(value, float) and math.isinf(value):
         return "∞" if value > 0 else "-∞"
     last, setting = metric.rsplit("/", 1)[-1], metric.startswith(CONFIGURATION)
@@ -106,6 +108,16 @@ def format_value(value: Any, metric: str = "", kinds: Kinds | None = None) -> st
     if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
         return f"{int(value):,}" if metric.startswith(("model/", "cost/")) else str(int(value))
     return f"{value:.4g}"
+
+
+def groups_text(value: Any) -> str:
+    """Groups of tasks as a person reads them, from the text of the column `trial.groups`:
+    ``[['a', 'b'], ['c']]`` becomes ``a + b | c``. Text of another form stays as it is."""
+    try:
+        groups = ast.literal_eval(value) if isinstance(value, str) else value
+        return " | ".join(" + ".join(map(str, group)) for group in groups)
+    except (ValueError, SyntaxError, TypeError):
+        return str(value)
 
 
 def number_format(metric: str, kinds: Kinds | None = None) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from mtsearch.config.schema import Objective
 from mtsearch.pareto.columns import Kinds, metric_info
 from mtsearch.pareto.constraints import Floats
 
-_IDEALS = {"model/density": 0.0}
+_SIZES = ("density", "nonzero", "params", "trainable", "macs")
+_IDEALS = {f"model/{name}": 0.0 for name in _SIZES}
+"""The ideals of sizes: 0, so that a hypervolume over them is a share of the box too."""
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,14 @@ def _seed_notes(result: SearchResult) -> list[str]:
         f"Figures of the front are means over {' or '.join(map(str, counts)) or 'several'} seeds; ±"
         " is half the width of the 95 % interval of a mean (Student's t)."
     ]
+    shown = [*result.front_rows, *result.control_rows]
+    few = [identity(row) for row in shown if number(row, "seeds") == 2]
+    if few:
+        names = ", ".join([*few[:5], *(["..."] if few[5:] else [])])
+        lines.append(
+            f"The intervals of {names} come from 2 seeds: Student's t with one degree of freedom is"
+            " 12.7, so they are wide and say little. Take at least 3 (`search.confirm=3`)."
+        )
     if any(row.get("confirmed") is False for row in result.search_rows):
         lines.append(
             "The front was confirmed: of all trials that were non-dominated by their first seed,"

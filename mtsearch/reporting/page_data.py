@@ -9,9 +9,11 @@ from typing import Any
 
 from mtsearch.pareto.columns import (
     CONFIGURATION,
+    GROUPS,
     Row,
     column_order,
     format_value,
+    groups_text,
     label,
     number,
     number_format,
@@ -155,7 +157,7 @@ def _rows(
             "id": str(row.get("trial")),
             "state": str(row.get("state")),
             "values": [_value(row, m) for m in metrics],
-            "config": [_setting(row.get(key)) for key in settings],
+            "config": [_setting(row.get(key), key) for key in settings],
         }
         optional = {
             "name": str(row["control"]) if control and row.get("control") else None,
@@ -264,7 +266,9 @@ def _six_digits(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _setting(value: Any) -> Any:
+def _setting(value: Any, key: str) -> Any:
+    if key == GROUPS and value is not None:
+        return groups_text(value)
     if value is None or isinstance(value, bool | str):
         return str(value).lower() if isinstance(value, bool) else value
     return _finite(value) if isinstance(value, int | float) else str(value)

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mtsearch.pareto.columns import CONFIGURATION, Row, number
+from mtsearch.pareto.columns import CONFIGURATION, GROUPS, Row, number
 from mtsearch.pareto.result import SearchResult
 from mtsearch.pareto.seeds import interval
 from mtsearch.reporting.many_tasks import tasks_in
 from mtsearch.reporting.tables import write_rows
 
-GROUPS = f"{CONFIGURATION}groups"
 COLUMNS = ("task", "other", "gain", "low", "high", "method", "pairs", "together", "apart")
 DRAWS = 2000  # of the bootstrap
 

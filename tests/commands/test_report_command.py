@@ -1,5 +1,6 @@
 """The report command: from the events of a run directory to its tables, picture and page."""
 
+import shutil
 import subprocess
 import sys
 
@@ -149,8 +150,9 @@ def test_pareto_and_the_command_import_neither_torch_nor_ray():
 
 
 def test_two_runs_are_compared_in_one_page(run, tmp_path, capsys):
-    out = tmp_path / "both.html"
-    assert main([f"run={run}", f"run={run}", f"out={out}"]) == 0
+    out, other = tmp_path / "both.html", tmp_path / "copy"
+    shutil.copytree(run, other)
+    assert main([f"run={run}", f"run={other}", f"out={out}"]) == 0
     shown = capsys.readouterr().out
     assert shown.splitlines()[-1] == f"page: {out}" and "A: pareto_cm" in shown
     assert "Paired rows" in out.read_text()
@@ -161,3 +163,12 @@ def test_comparison_refuses_other_keys(run, capsys):
     assert "`format` is no key of a comparison" in capsys.readouterr().err
     assert main([f"run={run}", "out=a.html"]) == 2
     assert "`out` is for a comparison" in capsys.readouterr().err
+
+
+def test_the_same_run_twice_is_refused(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(run)
+    for other in (str(run), f"{run}/", "link"):
+        assert main([f"run={run}", f"run={other}"]) == 2
+        assert "`run` names the same run twice: " in capsys.readouterr().err
+    assert not (tmp_path / "comparison.html").exists()

@@ -63,3 +63,17 @@ def test_aggregates_are_percentages_if_all_errors_are(kinds, unit, words):
 )
 def test_values_are_formatted_by_their_metric(value, metric, text):
     assert format_value(value, metric) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("[['a', 'b'], ['c']]", "a + b | c"),
+        ("[['one task']]", "one task"),
+        (None, "–"),
+        ("[[", "[["),
+        ("together", "together"),
+    ],
+)
+def test_groups_are_printed_for_people(value, text):
+    assert format_value(value, "trial.groups") == text

@@ -106,7 +106,7 @@ def test_reference_without_worst_value_follows_the_worst_trial():
     for i, value in enumerate([100, 200, 150, 120, 180]):
         live.add(str(i), {"model/params": value})
     assert live.reference.values == pytest.approx((210,))
-    assert live.hypervolume == pytest.approx(110)
+    assert live.hypervolume == pytest.approx(110) and live.reference.box == pytest.approx(210)
     live.add("5", {"model/params": 900})
     assert live.reference.values == pytest.approx((980,))
     assert live.hypervolume == pytest.approx(880)

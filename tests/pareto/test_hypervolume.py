@@ -75,7 +75,25 @@ def test_reference_is_objective_then_metric_then_worst():
         (60, 1, 0, 320)
     )  # the worst, and a tenth of the range beyond it
     assert found.origins == ("objective", "metric", "metric", "worst seen")
-    assert found.ideals == (0, 0, 100, None) and found.box is None
+    assert found.ideals == (0, 0, 100, 0)
+    assert found.box == pytest.approx(60 * 1 * 100 * 320)
+
+
+@pytest.mark.parametrize("name", ["nonzero", "params", "trainable", "macs"])
+def test_sizes_have_the_ideal_zero(name):
+    size = Objective(metric=f"model/{name}", goal="min")
+    found = reference_point([*OBJECTIVES[:2], size], [[50, 40, 1e6], [40, 50, 2e6]])
+    assert found.values[2] == pytest.approx(2.1e6) and found.ideals[2] == 0
+    assert found.box == pytest.approx(100 * 100 * 2.1e6)
+    value = hypervolume([[50, 40, 1e6]], ["min"] * 3, found.values)
+    assert value / found.box == pytest.approx(0.5 * 0.6 * 1.1 / 2.1)
+
+
+def test_latency_and_maximised_sizes_have_no_ideal():
+    latency = Objective(metric="model/latency", goal="min")
+    largest = Objective(metric="model/params", goal="max")
+    found = reference_point([latency, largest], [[3.0, 100], [2.0, 200]])
+    assert found.ideals == (None, None) and found.box is None
 
 
 def test_box_spans_from_reference_to_ideal():

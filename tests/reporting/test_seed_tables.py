@@ -60,3 +60,9 @@ def test_one_seed_is_said(tmp_path):
     write_parquet(tmp_path, single)
     assert not (tmp_path / "seeds.parquet").exists()
     assert "seeds" not in pq.read_table(tmp_path / "trials.parquet").column_names
+
+
+def test_intervals_of_two_seeds_are_remarked():
+    notes = [note for note in result_notes(result(seeds=2)) if "12.7" in note]
+    assert len(notes) == 1 and "0000, 0001 ≈, control stl come from 2 seeds" in notes[0]
+    assert not any("12.7" in note for seeds in (1, 3) for note in result_notes(result(seeds=seeds)))
