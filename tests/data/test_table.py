@@ -236,7 +236,7 @@ def test_a_wrong_table_is_named(tmp_path):
         ({"split": "shape"}, "Row 2 of .* should be of train, val or test. Found 'disc'"),
         (
             {"images": {"title": "Things", "names": ["things"]}},
-            "names no test images; add `test_fraction`",
+            "names no test examples; add `test_fraction`",
         ),
         (
             {"images": {**CARD["source"]["images"], "folds": True}},
@@ -247,7 +247,7 @@ def test_a_wrong_table_is_named(tmp_path):
             made(tmp_path, rows, **source)
     for few, sentence in (
         ([], "has no rows"),
-        (rows[:1], r"The 1 row\(s\) of .* leave no images for val; add some"),
+        (rows[:1], r"The 1 row\(s\) of .* leave no examples for val; add some"),
     ):
         with pytest.raises(BadInput, match=sentence):
             made(tmp_path, few)
