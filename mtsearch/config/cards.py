@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.base import Model
-from mtsearch.config.errors import nearest
+from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import AGGREGATES, TASK_METRICS, has_values
 
 _SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str | None, ...]]] = {
@@ -130,11 +130,12 @@ class DatasetCard(Model):
     """A dataset as a file `datasets/<name>.yaml` describes it; only `name`, `source` and `tasks`
     are required.
 
-    `source` is read by the builder named in it (see `mtsearch.data`); `sample` names the embedded
-    dataset that is used when no data root was given. `root` is the folder that contains the data,
-    relative to the card, which is used when `data.root` is not given. Images are normalised with
-    `mean` and `std`, per channel, of pixels in [0, 1]; without them with those of the training
-    images.
+    `source` is read by the builder named in it (see `mtsearch.data`); `shape` is that of one
+    example without the batch axis, of an image (channels, height, width); `sample` names the
+    embedded dataset that is used when no data root was given. `root` is the folder that contains
+    the data, relative to the card, which is used when `data.root` is not given. Images are
+    normalised with `mean` and `std`, per channel, of pixels in [0, 1]; without them with those of
+    the training images.
     """
 
     name: str
@@ -142,7 +143,7 @@ class DatasetCard(Model):
     description: str = ""
     source: dict[str, Any]
     tasks: tuple[TaskCard, ...]
-    shape: tuple[int, int, int] = (3, 64, 64)  # channels, height, width
+    shape: tuple[int, ...] = Field((3, 64, 64), min_length=1)  # channels, height, width
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     val_fraction: float = Field(0.2, gt=0, lt=1)
@@ -152,6 +153,16 @@ class DatasetCard(Model):
     root: Path | None = None
     sample: str | None = None
     embedded: bool = False
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`shape` of a dataset of images. Raises BadInput where it has not three entries."""
+        if len(self.shape) != 3:
+            raise BadInput(
+                f"`shape` of the data card of `{self.name}` should have the three entries channels,"
+                f" height and width. Found {list(self.shape)}. Correct the data card."
+            )
+        return self.shape[0], self.shape[1], self.shape[2]
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import Augment
 from mtsearch.data.devices import to_device
 from mtsearch.data.stored import RowReader, StoredRows
@@ -45,9 +46,10 @@ class Batches:
     """Batches of a split; each iteration is one pass, which includes the last, smaller batch.
 
     Batches are pairs of images, float32 (B, C, H, W), normalised, in ``memory_format``, and labels
-    by task. Dense labels, (N, H, W) or (N, C, H, W) of the size of the images, are augmented with
-    the images. Labels that are images (uint8) are stored as bytes and returned as float32 in
-    [0, 1], with NaN for pixels from outside the image.
+    by task. Inputs that are not images, float32 (N, ...), are returned as they are. Dense labels,
+    (N, H, W) or (N, C, H, W) of the size of the images, are augmented with the images. Labels that
+    are images (uint8) are stored as bytes and returned as float32 in [0, 1], with NaN for pixels
+    from outside the image.
 
     Args:
         split: images and labels.
@@ -96,9 +98,15 @@ class Batches:
         self.batch_size = batch_size
         self.generator = generator
         self.augment = augment if is_active(augment) else None
-        self.channels_last = memory_format == torch.channels_last
         self.shape = tuple(split.images.shape[1:])
-        _, height, width = self.shape
+        self._pictures = split.images.dtype == torch.uint8
+        self.channels_last = memory_format == torch.channels_last and self._pictures
+        if not self._pictures and self.augment is not None:
+            raise BadInput(
+                "`trial.augment` works on images of 8 bits. Found inputs of type"
+                f" {split.images.dtype}. Leave it out."
+            )
+        height, width = self.shape[1:] if self._pictures else (1, 1)
         if self.augment is not None and (height + 2) * (width + 2) > 1 << 24:
             raise ValueError(
                 f"Parameter `augment` works on images of up to 2**24 pixels. Found {height} x"
@@ -159,7 +167,8 @@ class Batches:
             for part, read in self._reading(parts, [order[part] for part in parts], self.workers):
                 labels = {name: values[part] for name, values in self.labels.items()}
                 (rows,) = read.images or [held[part] for held in self._held or ()]
-                yield self._finish(rows.to(self.scale.dtype)), _floats(labels | read.labels)
+                rows = rows.to(self.scale.dtype, copy=True)  # a network may change its input
+                yield self._finish(rows), _floats(labels | read.labels)
             return
         yield from self.shuffled(self.generator)
 
@@ -241,7 +250,7 @@ class Batches:
         if self.augment is not None:
             return pack(images)
         images = images.permute(0, 2, 3, 1) if self.channels_last else images
-        return [images.reshape(len(images), -1)]
+        return [images.reshape(len(images), -1) if self._pictures else images]
 
     def _reading(
         self, items: Sequence[T], indices: Sequence[Tensor], workers: int
@@ -286,7 +295,9 @@ class Batches:
 
     def _finish(self, values: Tensor) -> Tensor:
         """Float pixels (B, C*H*W) in the order of the memory format, normalised in place, because a
-        new array costs more in page faults than the arithmetic."""
+        new array costs more in page faults than the arithmetic; other inputs as they are."""
+        if not self._pictures:
+            return values
         values.mul_(self.scale).add_(self.shift)
         channels, height, width = self.shape
         if self.channels_last:

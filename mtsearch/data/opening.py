@@ -166,7 +166,7 @@ def open_labels(data: DataConfig) -> Dataset:
 def _streamed(resolved: Resolved, manifest: dict[str, Any]) -> dict[str, Split]:
     """The splits with images and labels of pixels in the store, and other labels in memory."""
     about = manifest["arrays"]
-    large = [name for name in about if len(about[name]["shape"]) > 2]
+    large = [n for n in about if n.endswith("/images") or len(about[n]["shape"]) > 2]
     encoded = store.encoded_columns(resolved.store, manifest)
     small = [name for name in about if name not in large and not name.endswith(FILES)]
     arrays = store.read(resolved.store, manifest, small, verified=True)
@@ -269,7 +269,7 @@ def _splits(
     trials are views, not copies."""
     tensors: dict[str, torch.Tensor | StoredRows] = {}
     for name, array in arrays.items():
-        images = name.endswith("/images")
+        images = name.endswith("/images") and array.dtype == np.uint8
         tensor = torch.from_numpy(array)
         tensors[name] = tensor.contiguous(memory_format=torch.channels_last) if images else tensor
     return _as_splits(tensors, manifest, card)

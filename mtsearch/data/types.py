@@ -20,7 +20,8 @@ class Split:
     """One split of a dataset, in memory or in its store.
 
     Attributes:
-        images: uint8 (N, C, H, W), in any dense memory format, or the rows of a store.
+        images: uint8 (N, C, H, W), in any dense memory format, or float32 (N, ...) for inputs that
+            are not images; or the rows of a store.
         labels: by task. Classification: int64 (N,); segmentation: int64 (N, H, W); regression:
             float; the task's ``ignore`` value means "not labelled". Images as labels are uint8
             (N, C, H, W), always labelled; `Batches` returns them as floats in [0, 1].

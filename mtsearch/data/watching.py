@@ -66,7 +66,8 @@ class SplitWatch:
         self._card, self._remarks, self._progress = card, remarks, progress
         self._total = sum(len(split.images) for split in splits.values())
         self._done = 0
-        self._pixels = np.zeros((card.shape[0], 256), np.int64)
+        channels = card.shape[0] if len(card.shape) == 3 else 1
+        self._pixels = np.zeros((channels, 256), np.int64)
         self._tasks = {task.name: task for task in card.tasks}
         self._counts: dict[str, Any] = {task.name: {} for task in card.tasks}
         lazy = False
@@ -92,7 +93,7 @@ class SplitWatch:
         split, _, label = name.partition("/")
         rows = block.rows
         if label == "images":
-            if split == "train":
+            if split == "train" and rows.dtype == np.uint8:
                 self._pixels += count_pixels(rows) if block.pixels is None else block.pixels
             self._done += len(rows)
             if self._progress is not None:
@@ -109,7 +110,7 @@ class SplitWatch:
         """The entries of the manifest that depend on all rows."""
         if not self._checked:
             check_labels(self._card, self._counts)
-        mean, std = pixel_statistics(self._pixels)
+        mean, std = pixel_statistics(self._pixels) if self._pixels.any() else ([], [])
         for row in remarks.rows():
             self._remarks.add(str(row["text"]), str(row["example"]), int(row["count"]))
         return {

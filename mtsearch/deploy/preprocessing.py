@@ -53,7 +53,7 @@ class Preprocessing:
         resize, crop = found.pop() if len(found) == 1 else ("bilinear", "none")
         means = tuple(map(float, dataset.mean)), tuple(map(float, dataset.std))
         several = bool(found) or source.get("kind") == "disjoint"
-        return cls(dataset.card.shape, resize, crop, *means, exact=not several)
+        return cls(dataset.card.image_shape, resize, crop, *means, exact=not several)
 
     def pixels(self, content: bytes, where: str) -> Tensor:
         """Read an image file as uint8 (channels, height, width).

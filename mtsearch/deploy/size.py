@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from mtsearch.models import model_macs
 
 
-def size_of(network: nn.Module, sample: tuple[int, int, int] | Tensor) -> dict[str, int]:
+def size_of(network: nn.Module, sample: tuple[int, ...] | Tensor) -> dict[str, int]:
     """Parameters, those of them that are not zero, multiply-accumulates of one sample, and entries
     of index buffers.
 
     Args:
         network: left as it is.
-        sample: the shape (channels, height, width) of one image, or one sample (1, ...).
+        sample: the shape of one example without the batch axis, or one sample (1, ...).
     """
     parameters = list(network.parameters())
     return {

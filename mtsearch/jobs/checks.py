@@ -182,7 +182,7 @@ class _Builder:
         architecture: Model,
         backbone: Model,
         tasks: Sequence[TaskCard],
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
     ) -> MultiTaskModel:
         import torch
 

@@ -12,7 +12,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.models.base import MultiTaskModel
 from mtsearch.models.registry import build_model
 
-Build = Callable[[Model, Model, Sequence[TaskCard], tuple[int, int, int]], MultiTaskModel]
+Build = Callable[[Model, Model, Sequence[TaskCard], tuple[int, ...]], MultiTaskModel]
 PART = "networks"  # the attribute of `Grouped` that has the networks
 
 
@@ -110,7 +110,7 @@ def build_grouped(
     architecture: Model,
     backbone: Model,
     tasks: Sequence[TaskCard],
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     groups: Sequence[Sequence[str]] | None,
     build: Build = build_model,
 ) -> MultiTaskModel:
@@ -120,7 +120,7 @@ def build_grouped(
         architecture: its settings.
         backbone: its settings.
         tasks: all task cards.
-        shape: (channels, height, width) of the images.
+        shape: of one example without the batch axis, of an image (channels, height, width).
         groups: the names of the tasks of each network; None for one network.
         build: builds a network, as `build_model`.
 

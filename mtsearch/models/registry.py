@@ -17,7 +17,7 @@ from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.tuning import tune_
 
 ArchitectureBuilder = Callable[[Any, Backbone, Sequence[TaskCard]], MultiTaskModel]
-BackboneBuilder = Callable[[Any, tuple[int, int, int]], Backbone]
+BackboneBuilder = Callable[[Any, tuple[int, ...]], Backbone]
 
 architecture = implements
 """Register the builder ``(settings, backbone, tasks) -> MultiTaskModel`` of a settings class."""
@@ -26,7 +26,7 @@ backbone = implements
 
 
 def build_model(
-    architecture: Model, backbone: Model, tasks: Sequence[TaskCard], shape: tuple[int, int, int]
+    architecture: Model, backbone: Model, tasks: Sequence[TaskCard], shape: tuple[int, ...]
 ) -> MultiTaskModel:
     """Build a network and initialise it with torch's global generator.
 
@@ -34,7 +34,7 @@ def build_model(
         architecture: the settings of the architecture.
         backbone: the settings of the backbone.
         tasks: the task cards, at least one.
-        shape: (channels, height, width) of the images.
+        shape: of one example without the batch axis, of an image (channels, height, width).
 
     Returns:
         The network.
@@ -48,10 +48,17 @@ def build_model(
     return build(architecture, build_backbone(backbone, shape), tasks)
 
 
-def build_backbone(settings: Model, shape: tuple[int, int, int]) -> Backbone:
-    """Build a backbone for images of `shape` (channels, height, width). Raises BadInput if it does
-    not support the shape or the settings have no builder."""
+def build_backbone(settings: Model, shape: tuple[int, ...]) -> Backbone:
+    """Build a backbone for examples of `shape`, of images (channels, height, width). Raises
+    BadInput if it does not support the shape or the settings have no builder."""
     build: BackboneBuilder = implementation_of(settings)
+    dims = getattr(settings, "input_dims", (3,))
+    if dims and len(shape) not in dims:
+        raise BadInput(
+            f"`trial.backbone: {getattr(settings, 'name', '')}` does not read inputs of shape"
+            f" {tuple(shape)}; its inputs have {' or '.join(map(str, dims))} axes without the batch"
+            " axis. Choose another backbone."
+        )
     backbone = build(settings, shape)
     tune: Tune = getattr(settings, "tune", "all")  # a plug-in's settings may not have it
     if tune == "all":

@@ -3,6 +3,7 @@ batches for training, and ordered batches for evaluation."""
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -258,8 +259,8 @@ def batch_size_of(members: Group, tasks: Sequence[TaskCard], sizes: int | Mappin
 def make_batches(
     dataset: Dataset, split: Split, size: int, device: torch.device, augment: Augment | None = None
 ) -> Batches:
-    """Return channels-last batches of `size` images of a split, normalised with the mean and
-    standard deviation of the dataset."""
+    """Return batches of `size` examples of a split: images channels-last and normalised with the
+    mean and standard deviation of the dataset, other inputs as they are."""
     return Batches(
         split,
         batch_size=size,
@@ -275,8 +276,8 @@ def make_batches(
 
 def evaluation_batch_size(dataset: Dataset) -> int:
     """Return the batch size for evaluation on a dataset."""
-    _, height, width = dataset.card.shape
-    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // (height * width)))
+    pixels = math.prod(dataset.card.shape[1:])
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // pixels))
 
 
 def labelled_batches(

@@ -30,13 +30,14 @@ class SplitArrays:
     """The arrays of one split.
 
     Attributes:
-        images: uint8 (N, C, H, W), in memory or decoded from files when they are written.
+        images: uint8 (N, C, H, W), in memory or decoded from files when they are written; or
+            float32 (N, ...), inputs that are not images.
         labels: one array (N, ...) for each task, in the order of the card's tasks, as the images.
         members: number of images of each member of a disjoint dataset, in their order; empty for a
             dataset of one set.
     """
 
-    images: NDArray[np.uint8] | FileRows
+    images: NDArray[Any] | FileRows
     labels: tuple[NDArray[Any] | FileRows, ...]
     members: tuple[int, ...] = ()
 

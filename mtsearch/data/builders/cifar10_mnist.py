@@ -38,7 +38,7 @@ class Cifar10Mnist(DatasetBuilder):
     ) -> dict[str, SplitArrays]:
         need_tasks(card, 2)
         pool, test = read_train_test(
-            found["images"], self.images, card.shape, card.tasks[0].classes
+            found["images"], self.images, card.image_shape, card.tasks[0].classes
         )
         pool_digits, test_digits = read_train_test(
             found["digits"], self.digits, (1, 28, 28), card.tasks[1].classes, salt="digits"

@@ -38,7 +38,7 @@ class Classification(DatasetBuilder):
             parts = read_fold(
                 found["images"],
                 self.images,
-                card.shape,
+                card.image_shape,
                 card.tasks[0].classes,
                 spec.fold,
                 spec.seed,
@@ -48,7 +48,7 @@ class Classification(DatasetBuilder):
                 for name, part in parts.items()
             }
         pool, test = read_train_test(
-            found["images"], self.images, card.shape, card.tasks[0].classes, lazy=True
+            found["images"], self.images, card.image_shape, card.tasks[0].classes, lazy=True
         )
         train, val = split_indices(pool.labels, spec.val_fraction, spec.seed, pool.groups)
         parts = {"train": pool.take(train), "val": pool.take(val), "test": test}

@@ -55,8 +55,8 @@ class Degraded(DatasetBuilder):
         self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
     ) -> dict[str, SplitArrays]:
         self._check(card)
-        parts = read_train_test(found["images"], self.images, card.shape, ())
-        pool, test = (fit_images(channels_first(part.pixels), card.shape) for part in parts)
+        parts = read_train_test(found["images"], self.images, card.image_shape, ())
+        pool, test = (fit_images(channels_first(part.pixels), card.image_shape) for part in parts)
         train, val = split_indices(parts[0].labels, spec.val_fraction, spec.seed, parts[0].groups)
         # Degraded before the split, so that the noise of an image does not depend on the split.
         worse, worse_test = (
@@ -70,7 +70,7 @@ class Degraded(DatasetBuilder):
         }
 
     def _check(self, card: DatasetCard) -> None:
-        channels, height, width = card.shape
+        channels, height, width = card.image_shape
         for task in card.tasks:
             if task.kind != "restoration" or task.outputs != channels:
                 raise BadInput(

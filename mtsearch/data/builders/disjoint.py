@@ -255,11 +255,13 @@ def _compose(
                 values = map_labels(card, ours[mine], task, values, member.classes.get(mine))
             elif not has_values(task.kind):
                 values = values.astype(np.int64)  # a mask's uint8 cannot represent `ignore`
-            labels[mine] = fit_labels(values, arrays.images.shape[-2:], card.shape[1:])
+            labels[mine] = fit_labels(values, arrays.images.shape[-2:], card.image_shape[1:])
         kept = np.flatnonzero(any_labelled(ours, labels, len(arrays.images)))
         images = arrays.images if len(kept) == len(arrays.images) else arrays.images[kept]
         out[split] = (
-            images if images.shape[1:] == card.shape else fit_images(loaded(images), card.shape),
+            images
+            if images.shape[1:] == card.shape
+            else fit_images(loaded(images), card.image_shape),
             {name: values[kept] for name, values in labels.items()},
         )
     return out

@@ -60,8 +60,8 @@ class DrawnScenes(DatasetBuilder):
                 f" {', '.join(covers) or 'none'}. {hint}"
             )
         scenes = draw_scenes(covers, self.count, self.seed)
-        images = fit_images(channels_first(scenes.images), card.shape)
-        masks = fit_labels(scenes.masks, (SIZE, SIZE), card.shape[1:])
+        images = fit_images(channels_first(scenes.images), card.image_shape)
+        masks = fit_labels(scenes.masks, (SIZE, SIZE), card.image_shape[1:])
         if spec.fold is not None:
             folds = rotation(scenes.labels, spec.fold, self.seed)
             parts = {

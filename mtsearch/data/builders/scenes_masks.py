@@ -47,7 +47,7 @@ class ScenesMasks(DatasetBuilder):
                 " files have no test split."
             )
         images, names = read_all(
-            found["images"], self.images, card.shape, scene_classes(card), lazy=True
+            found["images"], self.images, card.image_shape, scene_classes(card), lazy=True
         )
         if images.masks is None:
             raise BadInput(

@@ -165,6 +165,6 @@ class Table(DatasetBuilder):
         card: DatasetCard,
         where: str,
     ) -> NDArray[np.uint8] | FileRows:
-        request = Request(card.shape, resize=self.images.resize, lazy=True)
+        request = Request(card.image_shape, resize=self.images.resize, lazy=True)
         origin = [f"of row {number} of {where}" for number in numbers]
         return image_rows(tree, list(places), request, origin)
