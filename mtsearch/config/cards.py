@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.metrics import AGGREGATES, TASK_METRICS, has_values
+from mtsearch.config.metrics import AGGREGATES, CHANNELS, TASK_METRICS, has_values
 
 _SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str | None, ...]]] = {
     "class_weights": (("classification", "segmentation"), (None, "cross_entropy", "focal")),
@@ -23,7 +23,8 @@ _SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str | None, ...]]] = {
 class TaskCard(Model):
     """One labelled prediction. `kind` is one that `task_metrics` has declared
     (`mtsearch.config.metrics`); `outputs` is the number of classes, of values for a regression, or
-    of channels for a restoration; by default the number of `classes`, or 1 for a regression.
+    of channels for a restoration; by default the number of `classes`, 1 for a regression or a
+    depth, and 3 for normals.
     `loss` names one of the kind's losses, else it is the first. `column` is the task's column in a
     table, by default its name.
 
@@ -60,7 +61,8 @@ class TaskCard(Model):
             return data
         if classes := data.get("classes"):
             return {**data, "outputs": len(classes)} if isinstance(classes, list | tuple) else data
-        return {**data, "outputs": 1} if data.get("kind") == "regression" else data
+        fixed = {"regression": 1, **CHANNELS}.get(str(data.get("kind")))
+        return data if fixed is None else {**data, "outputs": fixed}
 
     @field_validator("name")
     @classmethod
@@ -78,6 +80,15 @@ class TaskCard(Model):
         if kind not in TASK_METRICS:
             raise ValueError(f"unknown task kind `{kind}`. {nearest(kind, TASK_METRICS)}")
         return kind
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> TaskCard:
+        fixed = CHANNELS.get(self.kind, self.outputs)
+        if self.outputs != fixed:
+            raise ValueError(
+                f"`outputs` of {self.kind} should be {fixed}. Found {self.outputs}; leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _undefined_is_known(self) -> TaskCard:

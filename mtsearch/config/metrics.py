@@ -126,6 +126,34 @@ task_metrics(
     labels="values",
 )
 
+task_metrics(
+    "depth",
+    {
+        "loss": Metric("min"),
+        "error": Metric("min"),
+        "rel_error": Metric("min", "%", 100.0),
+        "rmse": Metric("min"),
+        "delta1": Metric("max", "%", 0.0),
+    },
+    labels="values",
+)
+task_metrics(
+    "normals",
+    {
+        "loss": Metric("min"),
+        "error": Metric("min", "deg", 90.0),
+        "median": Metric("min", "deg", 90.0),
+        "within_11": Metric("max", "%", 0.0),
+        "within_22": Metric("max", "%", 0.0),
+        "within_30": Metric("max", "%", 0.0),
+    },
+    labels="values",
+)
+DENSE = ("segmentation", "restoration", "depth", "normals")
+"""Kinds whose labels have a value for each pixel."""
+CHANNELS = {"depth": 1, "normals": 3}
+"""The number of outputs of the kinds that have a fixed one."""
+
 AGGREGATES = ("mean", "worst", "spread")
 """What reports say about the errors of all tasks together: `val/mean/error`, `val/worst/error`, and
 `val/spread/error`, the worst error minus the best one. No task has one of these names."""

@@ -7,7 +7,7 @@ same random numbers, so that they give the same batches bit for bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -31,6 +31,8 @@ from mtsearch.data.transforms import (
 from mtsearch.data.types import Split
 
 T = TypeVar("T")
+Hook = Callable[[Tensor, Move], Tensor]
+"""(labels (B, ...) whose pixels have been moved, movement of the B examples) -> labels."""
 _IMAGES = ""  # key of the images among the labels by task
 
 
@@ -67,6 +69,8 @@ class Batches:
             for float labels.
         workers: processes that read batches ahead if the split is in its store; 0 reads in this
             process.
+        hooks: by task, what the augmentation does to the values of labels, such as a flip to
+            surface normals.
 
     Raises:
         ValueError: a parameter is out of range.
@@ -85,6 +89,7 @@ class Batches:
         memory_format: torch.memory_format = torch.contiguous_format,
         ignore: int | Mapping[str, float] = -1,
         workers: int = 0,
+        hooks: Mapping[str, Hook] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(
@@ -114,6 +119,7 @@ class Batches:
             )
         self.count = len(split.images)
         self.workers = workers
+        self._hooks = dict(hooks or {})
         self.labels = {
             name: values.to(device)
             for name, values in split.labels.items()
@@ -291,7 +297,11 @@ class Batches:
             if self.outside is not None
             else None
         )
-        return self._finish(values), _floats(labels | moved, outside)
+        found = _floats(labels | moved, outside)
+        if self._hooks:
+            here = move.to(device)
+            found |= {name: hook(found[name], here) for name, hook in self._hooks.items()}
+        return self._finish(values), found
 
     def _finish(self, values: Tensor) -> Tensor:
         """Float pixels (B, C*H*W) in the order of the memory format, normalised in place, because a

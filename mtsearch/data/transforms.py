@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.schema import Augment
+from mtsearch.data.devices import to_device
 
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -41,6 +42,12 @@ class Move:
         """The augmentation of some of the examples."""
         some = (None if values is None else values[part] for values in (self.crop, self.light))
         return Move(self.flip[part], self.angle[part], self.offset[part], *some)
+
+    def to(self, device: torch.device) -> Move:
+        """The augmentation on a device."""
+        flip, angle, offset = (to_device(v, device) for v in (self.flip, self.angle, self.offset))
+        crop, light = (v if v is None else to_device(v, device) for v in (self.crop, self.light))
+        return Move(flip, angle, offset, crop, light)
 
 
 def is_active(augment: Augment | None) -> bool:

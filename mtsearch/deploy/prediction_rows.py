@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
+from mtsearch.config.metrics import DENSE
 from mtsearch.deploy.exported import Deployed
 from mtsearch.deploy.predictor import prediction
 
@@ -97,7 +98,8 @@ class RowMaker:
         kind = _file_kind(task)
         place = Path(_safe(name)) / f"{stem}{'.npy' if kind == 'array' else '.png'}"
         (folder / place).parent.mkdir(exist_ok=True)
-        _write(kind, output, folder / place)
+        shown = prediction(task, output).value if kind == "array" else output
+        _write(kind, torch.as_tensor(shown), folder / place)
         return {f"{name}/{kind}": f"{self.shown}/{place.as_posix()}"}
 
     @property
@@ -109,7 +111,7 @@ class RowMaker:
 def _shape(task: TaskCard, outputs: Mapping[str, Tensor]) -> tuple[int, ...]:
     """The shape of a task's output for one image."""
     shape = tuple(outputs[task.name].shape[1:]) if task.name in outputs else ()
-    dense = task.kind in ("segmentation", "restoration")
+    dense = task.kind in DENSE
     if (
         task.name not in outputs
         or (task.kind in ("classification", "segmentation") and shape[:1] != (task.outputs,))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -30,12 +31,13 @@ class Prediction:
     Attributes:
         task: its name.
         kind: `classification`, `multilabel` (the tags are `value`), `ordinal`, `regression`,
-            `segmentation`, `restoration` or a plug-in's.
+            `segmentation`, `restoration`, `depth`, `normals` or a plug-in's.
         label: of a classification, the name of the most probable class (its number as text where
             the data card names no classes); else None.
         probabilities: of a classification, the softmax of the logits by class name; else None.
         value: of any other kind. Regression: a float, or (outputs,) floats; segmentation: the most
-            probable class of each pixel, int64 (H, W); else the raw output of the network.
+            probable class of each pixel, int64 (H, W); normals: vectors of length 1, (3, H, W);
+            else the raw output of the network, as of a depth, (1, H, W).
     """
 
     task: str
@@ -167,6 +169,8 @@ def prediction(task: TaskCard, output: Tensor) -> Prediction:
         return Prediction(task.name, task.kind, None, found, tags)
     if task.kind == "segmentation":
         return Prediction(task.name, task.kind, value=output.argmax(0))
+    if task.kind == "normals":
+        return Prediction(task.name, task.kind, value=F.normalize(output.float(), dim=0))
     if has_values(task.kind) and output.numel() == 1:
         return Prediction(task.name, task.kind, value=float(output))
     return Prediction(task.name, task.kind, value=output)

@@ -53,10 +53,12 @@ def threshold_head(task: TaskCard, backbone: Backbone) -> nn.Module:
     return nn.Linear(backbone.width, task.outputs - 1)
 
 
+@head("depth", need="map")
+@head("normals", need="map")
 @head("segmentation", need="map")
 def segmentation_head(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """Feature map (B, C, h, w) -> class logits (B, outputs, H, W) at the size of the images, by
-    convolutions and bilinear upsampling."""
+    """Feature map (B, C, h, w) -> class logits, depths or vectors (B, outputs, H, W) at the size of
+    the images, by convolutions and bilinear upsampling."""
     if backbone.map_shape is None:
         raise BadInput(
             f"task `{task.name}`, a {task.kind}, needs a feature map, but this backbone has none."

@@ -123,7 +123,7 @@ class SegNetBranch(Branch):
 
 
 def fine_pixels(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """Feature map (B, C, H, W) -> class logits (B, outputs, H, W): a 3x3 and a 1x1 convolution, as
+    """Feature map (B, C, H, W) -> raw outputs (B, outputs, H, W): a 3x3 and a 1x1 convolution, as
     in MTAN."""
     assert backbone.map_shape is not None  # holds for the only backbone with this head
     channels = backbone.map_shape[0]
@@ -155,6 +155,5 @@ def segnet(settings: schema.BackboneSegNetConfig, shape: tuple[int, int, int]) -
     def monitor(needs: Sequence[Need]) -> Branch:
         return small_monitor(shape, widths[-1], map_shape, needs)
 
-    return Backbone(
-        trunk, monitor, widths[-1], map_shape, shape, heads={"segmentation": fine_pixels}
-    )
+    heads = dict.fromkeys(("segmentation", "depth", "normals"), fine_pixels)
+    return Backbone(trunk, monitor, widths[-1], map_shape, shape, heads=heads)

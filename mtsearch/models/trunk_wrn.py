@@ -118,5 +118,5 @@ def wrn(settings: schema.BackboneWRNConfig, shape: tuple[int, int, int]) -> Back
         stages[-1],
         shape,
         stages=stages,
-        heads={"segmentation": coarse_pixels},
+        heads=dict.fromkeys(("segmentation", "depth", "normals"), coarse_pixels),
     )

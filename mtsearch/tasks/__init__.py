@@ -3,24 +3,32 @@ registers the kinds."""
 
 from mtsearch.tasks import (
     classification,
+    depth,
     multilabel,
+    normals,
     ordinal,
     regression,
     restoration,
     segmentation,
 )
 from mtsearch.tasks.constant import constant, constant_error, unit_of_error
+from mtsearch.tasks.geometry import Geometry, check_geometry, geometry, hooks_of, unchanged
 from mtsearch.tasks.registry import Loss, Meter, loss, loss_of, meter, meter_for, task_loss
 
 __all__ = [
+    "Geometry",
     "Loss",
     "Meter",
+    "check_geometry",
     "constant",
     "constant_error",
+    "geometry",
+    "hooks_of",
     "loss",
     "loss_of",
     "meter",
     "meter_for",
     "task_loss",
+    "unchanged",
     "unit_of_error",
 ]

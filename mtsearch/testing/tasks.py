@@ -10,12 +10,14 @@ from torch import Tensor
 
 from mtsearch.config.base import Model
 from mtsearch.config.cards import TaskCard
-from mtsearch.config.metrics import metrics_of
-from mtsearch.config.schema import BackboneCMConfig
+from mtsearch.config.metrics import has_values, metrics_of
+from mtsearch.config.schema import Augment, BackboneCMConfig
+from mtsearch.data.transforms import Move
 from mtsearch.models import build_head, need_of
 from mtsearch.models.registry import build_backbone
-from mtsearch.tasks import Meter, meter_for, task_loss
-from mtsearch.testing.samples import Shape, images, seeded, targets
+from mtsearch.tasks import Geometry, Meter, meter_for, task_loss
+from mtsearch.tasks.geometry import geometry_of
+from mtsearch.testing.samples import Shape, close, images, same, seeded, targets
 
 CPU = torch.device("cpu")
 CUTS = ((12,), (5, 7), (1, 1, 10), (4, 4, 4))
@@ -23,7 +25,7 @@ CUTS = ((12,), (5, 7), (1, 1, 10), (4, 4, 4))
 
 class TaskKindConformance:
     """Tests of a task kind. Set `task`, and override `labels` if its labels are neither classes nor
-    values of the shape of the outputs.
+    values of the shape of the outputs, and `augmented` if a flip or a zoom changes them.
 
     Attributes:
         task: a card of the kind.
@@ -57,6 +59,16 @@ class TaskKindConformance:
         if self.per_entry and labels.dim() > 1:
             labels[5].view(-1)[0] = self.task.missing
         return output, labels
+
+    def augmented(self, labels: Tensor, flip: bool, side: float) -> Tensor:
+        """Return what labels, whose pixels have been moved with those of the images, become.
+
+        Args:
+            labels: some of them missing.
+            flip: whether the images are mirrored horizontally.
+            side: the side of the part of the images that is enlarged to the whole, as a share.
+        """
+        return labels
 
     def metered(self, output: Tensor, labels: Tensor, cut: Sequence[int]) -> Meter:
         """Return a meter that was updated with the images in batches of these sizes."""
@@ -141,6 +153,53 @@ class TaskKindConformance:
             math.isclose(found[name], value, rel_tol=1e-5, abs_tol=1e-6)
             for name, value in whole.items()
         ), f"{found}, not {whole}"
+
+    def test_geometry_gives_labels_of_augmented_images(self) -> None:
+        _, labels = self.batch()
+        for hook in self._hooks():
+            for flip, side in ((False, 1.0), (True, 1.0), (False, 0.5), (True, 0.75)):
+                before = labels.clone()
+                found = hook(self.task, labels, _move(len(labels), flip, side))
+                assert same(labels, before), "the hook changed its input"
+                assert found.dtype == labels.dtype
+                expected = self.augmented(labels, flip, side)
+                assert found.shape == labels.shape and close(_known(found), _known(expected)), (
+                    f"flip={flip} and a part of side {side} give other labels"
+                )
+                assert torch.equal(torch.isnan(found), torch.isnan(labels))
+
+    def test_flip_of_outputs_and_labels_keeps_loss(self) -> None:
+        output, labels = self.batch()
+        dense = output.dim() == 4
+        flip = _move(len(output), True, 1.0)
+        for hook in self._hooks():
+            mirrored = hook(self.task, labels.flip(-1) if dense else labels, flip)
+            twice = hook(self.task, mirrored.flip(-1) if dense else mirrored, flip)
+            assert same(twice, labels), "two flips should restore the labels"
+            found = output.flip(-1) if dense else output
+            if has_values(self.task.kind) and output.shape == labels.shape:
+                found = hook(self.task, found, flip)
+            total, count = task_loss(self.task, output, labels)
+            other, number = task_loss(self.task, found, mirrored)
+            assert int(count) == int(number)
+            assert math.isclose(total.item(), other.item(), rel_tol=1e-4, abs_tol=1e-6), (
+                f"the loss of mirrored outputs and labels is {other.item()}, not {total.item()}"
+            )
+
+    def _hooks(self) -> list[Geometry]:
+        """The hook of the kind; none if it refuses geometric augmentation."""
+        hook = geometry_of(self.task, Augment(flip=True))
+        return [] if hook is None else [hook]
+
+
+def _move(count: int, flip: bool, side: float) -> Move:
+    still = torch.zeros(count, 2)
+    crop = torch.tensor([[side, 0.0, 0.0]]).repeat(count, 1)
+    return Move(torch.full((count,), flip), still[:, 0], still, crop)
+
+
+def _known(labels: Tensor) -> Tensor:
+    return labels.double().nan_to_num()
 
 
 def _batches(output: Tensor, labels: Tensor, cut: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -20,7 +20,7 @@ from mtsearch.config.schema import CoefficientSparsityConfig, TrialConfig
 from mtsearch.data import Split
 from mtsearch.models import MultiTaskModel, build_grouped, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
-from mtsearch.tasks import loss_of
+from mtsearch.tasks import check_geometry, loss_of
 from mtsearch.training.loaders import ImagePools, batch_size_of
 from mtsearch.training.optimizers import part_of
 from mtsearch.training.preference import coefficient_of, weights_of
@@ -81,6 +81,7 @@ def check_parts(
     for k, task in enumerate(card.tasks):
         loss_of(task)
         batch_size_of((k,), card.tasks, config.batch_size)
+    check_geometry(card.tasks, config.augment)
     check_affinity(model, config.sparsity)
     check_multipliers(config, model)
     check_idle(config, schedule)

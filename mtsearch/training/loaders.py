@@ -16,6 +16,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import Augment
 from mtsearch.data import Batches, Dataset, Split
+from mtsearch.tasks import hooks_of
 from mtsearch.training.world import World
 
 Batch = tuple[Tensor, dict[str, Tensor]]
@@ -260,7 +261,8 @@ def make_batches(
     dataset: Dataset, split: Split, size: int, device: torch.device, augment: Augment | None = None
 ) -> Batches:
     """Return batches of `size` examples of a split: images channels-last and normalised with the
-    mean and standard deviation of the dataset, other inputs as they are."""
+    mean and standard deviation of the dataset, other inputs as they are. Raises BadInput if a
+    task's labels cannot be augmented."""
     return Batches(
         split,
         batch_size=size,
@@ -271,6 +273,7 @@ def make_batches(
         memory_format=torch.channels_last,
         ignore={task.name: task.missing for task in dataset.card.tasks},
         workers=dataset.workers,
+        hooks=hooks_of(dataset.card.tasks, augment),
     )
 
 
