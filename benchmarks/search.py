@@ -1,5 +1,6 @@
 """Which sampler and which scheduler find the best front for the least training: `python
-benchmarks/search.py DATA [sets=all|tune|confirm|ID,ID] [seeds=N] [methods=A,B] [out=FILE]`.
+benchmarks/search.py DATA [sets=all|tune|confirm|ID,ID] [seeds=N] [methods=A,B] [out=FILE]
+[peers=FOLDER]`.
 
 Searches are replayed on LCBench learning curves (Zimmer et al. 2021), read from the surrogate of
 YAHPO-MO (Pfisterer et al. 2022) in the folder DATA: `model.onnx` and `encoding.json`, which
@@ -13,6 +14,9 @@ Each (set, seed, method) that ends is a line of FILE (default `search.jsonl` in 
 those that it holds already are not computed again, so the program may be interrupted. The tables
 show means, and paired differences to the first method with their 95 % intervals over all pairs of
 set and seed. The last line is JSON.
+
+The methods `syne-moasha`, `smac-parego` and `neps-primo` run other libraries, each in a virtual
+environment FOLDER/NAME with the requirements `replay/peers/NAME.txt` and the name of that file.
 """
 
 from __future__ import annotations
@@ -93,7 +97,7 @@ def main(arguments: list[str]) -> None:
     """Compute the missing rows, then print the tables."""
     given = dict(a.split("=", 1) for a in arguments if "=" in a)
     folders = [a for a in arguments if "=" not in a]
-    unknown = set(given) - {"sets", "seeds", "methods", "out"}
+    unknown = set(given) - {"sets", "seeds", "methods", "out", "peers"}
     if not arguments:  # as `make bench` calls it
         print(json.dumps({"benchmark": "search", "skipped": "no folder with the surrogate given"}))
         return
@@ -102,6 +106,7 @@ def main(arguments: list[str]) -> None:
     root, seeds = Path(folders[0]), int(given.get("seeds", 10))
     chosen = given.get("sets", "all")
     sets = SETS.get(chosen) or chosen.split(",")
+    peers = Path(given["peers"]) if "peers" in given else None
     methods = given["methods"].split(",") if "methods" in given else list(METHODS)
     out = Path(given.get("out", CACHE / "search.jsonl"))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +116,8 @@ def main(arguments: list[str]) -> None:
             missing = [m for m in methods if (name, seed, m) not in rows]
             table = LCBench(root, name, CACHE) if missing else None
             for method in missing:
-                row = {"set": name, "seed": seed, "method": method, **replay(table, method, seed)}
+                found = replay(table, method, seed, environments=peers)
+                row = {"set": name, "seed": seed, "method": method, **found}
                 with out.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 rows[name, seed, method] = row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from mtsearch.strategy import compat
 from mtsearch.strategy.curve_search import CurveSampler
 from mtsearch.strategy.moasha import MOASHA
 from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
+from replay.peer import PEERS, replay_peer
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 FULL = (5, 10, 20, 40)  # full trainings after which the hypervolume is measured
@@ -28,6 +30,8 @@ METHODS: dict[str, dict[str, Any]] = {
     # Optuna's own loop, in which one random stream goes through the search
     "optuna-tpe": {"sampler": {"name": "tpe"}, "stream": True},
     "random+moasha": {"sampler": {"name": "random"}, "scheduler": {"name": "moasha"}},
+    "nsga2": {"sampler": {"name": "nsga2"}},
+    "gp": {"sampler": {"name": "gp"}},
     "tpe+moasha": {"sampler": {"name": "tpe"}, "scheduler": {"name": "moasha"}},
     "optuna-tpe+moasha": {
         "sampler": {"name": "tpe"},
@@ -65,18 +69,47 @@ class TableSpace:
         return _Values(tree)
 
 
-def replay(table: Any, method: str, seed: int, full: int = max(FULL)) -> dict[str, Any]:
+Replayed = tuple[list[tuple[int, np.ndarray]], int, float]
+"""The epochs spent and the objectives of each finished trial, the number of trials begun, and the
+mean CPU time of the last 20 proposals in milliseconds."""
+
+
+def replay(
+    table: Any, method: str, seed: int, full: int = max(FULL), environments: Path | None = None
+) -> dict[str, Any]:
     """Search a table with one slot until the epochs of `full` full trainings are used.
+
+    Args:
+        environments: the folder with the environments of the methods of `PEERS`.
 
     Returns:
         `hypervolume` of the finished trials by number of full trainings, `begun` and `finished`
-        trials, and `ask_ms`, the mean CPU time of the last 20 proposals in milliseconds.
+        trials, `ask_ms`, the mean CPU time of the last 20 proposals in milliseconds, and `results`:
+        the epochs spent and the objectives of each finished trial.
     """
-    with compat.quiet():
-        return _replay(table, METHODS[method], seed, full)
+    if method in PEERS:
+        if environments is None:
+            raise ValueError(f"{method} needs `peers=FOLDER`")
+        finished, begun, ask_ms = replay_peer(table, method, seed, environments, full)
+    else:
+        with compat.quiet():
+            finished, begun, ask_ms = _replay(table, METHODS[method], seed, full)
+    return {
+        "hypervolume": {
+            str(n): table.hypervolume(
+                np.array([v for end, v in finished if end <= n * table.epochs]).reshape(-1, 3)
+            )
+            for n in FULL
+            if n <= full
+        },
+        "begun": begun,
+        "finished": len(finished),
+        "ask_ms": ask_ms,
+        "results": [[end, *np.round(values, 6).tolist()] for end, values in finished],
+    }
 
 
-def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> dict[str, Any]:
+def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> Replayed:
     space = TableSpace(table, Sampler(**settings["sampler"]), seed)
     scheduler = Scheduler(**settings.get("scheduler", {"name": "none"}))
     curves = CurveSampler(space) if settings["sampler"]["name"] == "curves" else None
@@ -127,15 +160,4 @@ def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> dict[
         if curves is not None:
             curves.curves.end(number, "done" if done else "stopped", report)
         number += 1
-    return {
-        "hypervolume": {
-            str(n): table.hypervolume(
-                np.array([v for end, v in finished if end <= n * table.epochs]).reshape(-1, 3)
-            )
-            for n in FULL
-            if n <= full
-        },
-        "begun": number,
-        "finished": len(finished),
-        "ask_ms": 1e3 * statistics.mean(asks[-20:]),
-    }
+    return finished, number, 1e3 * statistics.mean(asks[-20:])
