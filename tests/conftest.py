@@ -52,6 +52,7 @@ def forget_plugins():
     """`forget_plugins()` lets go of the plug-ins' files and methods, as a new process would; so
     does the end of the test."""
     from mtsearch.config.metrics import TASK_METRICS
+    from mtsearch.config.plugins import _loaded
     from mtsearch.config.registry import _IMPLEMENTATIONS, _METHODS
     from mtsearch.data.builders import DATASET_BUILDERS
     from mtsearch.models import heads
@@ -65,6 +66,7 @@ def forget_plugins():
         heads._HEADS,
         registry._LOSSES,
         registry._METERS,
+        _loaded,
     ]
     known = [set(table) for table in tables]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mtsearch.config.base import MethodConfig, Named, field_error
+from mtsearch.config.base import MethodConfig, Model, Named, field_error
 from mtsearch.config.registry import method
 
 
@@ -221,6 +221,43 @@ class CrossStitchConfig(MethodConfig):
 
 
 Experts = Annotated[int, Field(gt=0, le=16)]
+
+
+class InputPart(Model):
+    """One tensor of the input of a network of your own, which rows of numbers are turned into.
+
+    `key` is its name in a dict, or its position in a tuple; null where the input is one tensor.
+    """
+
+    key: str | int | None = None
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64", "int32", "uint8", "bool"] = "float32"
+
+
+@method("architecture", "own", "mtsearch.models.own:OwnNetwork")
+class OwnConfig(MethodConfig):
+    """A network of your own: `module` is `FILE.py:FUNCTION` or `package.module:FUNCTION` of a
+    plug-in. The function returns a torch module whose `forward` returns a dict of outputs by
+    task."""
+
+    name: Literal["own"] = "own"
+    module: str = Field(min_length=1)
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="keyword arguments of the function"
+    )
+    shared: tuple[str, ...] = Field(
+        (), description="modules of the network whose outputs all tasks share"
+    )
+    sparse: tuple[str, ...] = Field(
+        (),
+        description=(
+            "linear layers and convolutions whose input rows may become zero, or modules that"
+            " contain them; by default those of the shared modules, without the first"
+        ),
+    )
+    inputs: tuple[InputPart, ...] = Field(
+        (), description="the tensors of the input; empty: one float32 tensor"
+    )
 
 
 @method("architecture", "mmoe", "mtsearch.models.experts:MMoE")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -83,6 +83,15 @@ class BackboneTorchvisionConfig(BackboneConfig):
     name: Literal["torchvision"] = "torchvision"
     model: str
     weights: Path | None = None
+
+
+@method("backbone", "none", "mtsearch.models.own:no_backbone")
+class BackboneNoneConfig(MethodConfig):
+    """No trunk, for the architecture `own`, whose network is complete."""
+
+    input_dims: ClassVar[tuple[int, ...]] = ()  # any number of axes
+
+    name: Literal["none"] = "none"
 
 
 @method("backbone", "timm", "mtsearch.models.trunk_timm:network")

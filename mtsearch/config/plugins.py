@@ -16,10 +16,10 @@ import traceback
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.yaml_text import parse_inline
 
 GROUP = "mtsearch.plugins"
@@ -27,6 +27,7 @@ GROUP = "mtsearch.plugins"
 
 _installed: list[str] = []  # the entry points that have been loaded, once they all are
 _done = False
+_loaded: dict[str, ModuleType] = {}  # modules of plug-ins, by name or absolute path
 
 
 def is_file(entry: str) -> bool:
@@ -92,9 +93,46 @@ def load_plugins(entries: Iterable[str] = ()) -> None:
     _load_installed()
     for entry in entries:
         if is_file(entry):
-            _load_file(Path(os.path.abspath(Path(entry).expanduser())), entry)
+            path = Path(os.path.abspath(Path(entry).expanduser()))
+            _loaded[str(path)] = _load_file(path, entry)
         else:
-            _load_module(entry)
+            _loaded[entry] = _load_module(entry)
+
+
+def plugin_object(text: str, key: str) -> Any:
+    """The function, class or object `module:NAME` or `FILE.py:NAME` of a plug-in that was loaded.
+
+    Only what a plug-in itself defines is found, because the text may come from a run directory.
+
+    Args:
+        text: the text.
+        key: the setting that has it, for messages.
+
+    Raises:
+        BadInput: no such plug-in is loaded, or it does not define the name.
+    """
+    entry, _, name = text.rpartition(":")
+    found = [
+        module
+        for place, module in _loaded.items()
+        if (Path(place).name == Path(entry).name if is_file(entry) else place == entry)
+    ]
+    if len({id(module) for module in found}) != 1:
+        raise BadInput(
+            f"`{key}` names {'no' if not found else 'more than one'} plug-in: {text}. Write"
+            f" FILE.py:FUNCTION or package.module:FUNCTION, and name the file or module with"
+            f" `plugins=[{entry or 'FILE.py'}]`."
+        )
+    module = found[0]
+    value = vars(module).get(name)
+    if value is None or getattr(value, "__module__", module.__name__) != module.__name__:
+        own = [
+            n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
+        ]
+        raise BadInput(
+            f"`{key}` names nothing that {entry} defines: `{name}`. {nearest(name, own)}"
+        )
+    return value
 
 
 def checksums(entries: Iterable[str]) -> dict[str, str]:
@@ -127,6 +165,7 @@ def _load_installed() -> None:
         owner = point.dist.name if point.dist is not None else "an unnamed package"
         try:
             point.load()
+            _loaded[point.module] = sys.modules[point.module]
         except (Exception, SystemExit) as error:
             raise BadInput(
                 f"the plug-in `{point.value}` of the installed package {owner}"
@@ -136,7 +175,7 @@ def _load_installed() -> None:
     _done = True
 
 
-def _load_module(name: str) -> None:
+def _load_module(name: str) -> ModuleType:
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
@@ -153,6 +192,7 @@ def _load_module(name: str) -> None:
             f"`plugins` names a folder without `__init__.py`: `{name}`. Name a module in it, or"
             " give the path of a file, ending in .py."
         )
+    return module
 
 
 class _Source(importlib.machinery.SourceFileLoader):
@@ -163,10 +203,11 @@ class _Source(importlib.machinery.SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-def _load_file(path: Path, given: str) -> None:
+def _load_file(path: Path, given: str) -> ModuleType:
     name = f"mtsearch_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules or any(_file_is(module, path) for module in list(sys.modules.values())):
-        return
+    for known in [sys.modules.get(name), *list(sys.modules.values())]:
+        if known is not None and (known.__name__ == name or _file_is(known, path)):
+            return known
     if not path.is_file():
         raise BadInput(
             f"`plugins` names a file that does not exist: {given}. Say where it is now with"
@@ -186,6 +227,7 @@ def _load_file(path: Path, given: str) -> None:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise BadInput(f"the plug-in {given} {_reason(error, str(path))}.") from error
+    return module
 
 
 def _file_is(module: Any, path: Path) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mtsearch.config.architectures import HPSConfig, KDMTLConfig, STLConfig
+from mtsearch.config.architectures import HPSConfig, KDMTLConfig, OwnConfig, STLConfig
 from mtsearch.config.backbones import BackboneCMConfig
 from mtsearch.config.balancing import LinearConfig, equal, takes_preference, unused_preference
 from mtsearch.config.base import MethodConfig, Model, Named, field_error
@@ -200,8 +200,31 @@ class TrialConfig(Model):
             )
         if len(found) > 1 and isinstance(self.architecture, KDMTLConfig):
             raise field_error("groups", f"cannot divide the tasks of kdmtl. Found {found}")
+        if len(found) > 1 and isinstance(self.architecture, OwnConfig):
+            raise field_error(
+                "groups",
+                "cannot divide a network of your own, which has the outputs of all tasks. Found"
+                f" {found}",
+            )
         if len(found) > 1 and self.pareto_set is not None:
             raise field_error("groups", f"cannot be combined with `pareto_set`. Found {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _own_network_is_complete(self) -> TrialConfig:
+        if not isinstance(self.architecture, OwnConfig):
+            return self
+        if self.backbone.name != "none":
+            raise field_error(
+                "backbone",
+                f"should be none with `architecture: own`. Found {self.backbone.name}",
+            )
+        if self.init != "default":
+            raise field_error(
+                "init",
+                "should be default with `architecture: own`, whose function initialises the"
+                f" network. Found {self.init}",
+            )
         return self
 
     @model_validator(mode="after")

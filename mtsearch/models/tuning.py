@@ -75,8 +75,8 @@ def freeze_(module: nn.Module) -> None:
 
 def freeze_parts_(model: nn.Module, multipliers: Mapping[str, float]) -> None:
     """Freeze the parts of a network whose learning rate is zero (`trial.lr_multipliers`); `model`
-    is a network or one of several groups of tasks."""
-    for network in (model, *getattr(model, "networks", ())):
+    is a network, one of several groups of tasks, or one with a module of the user's own."""
+    for network in (getattr(model, "module", model), *getattr(model, "networks", ())):
         for part, value in multipliers.items():
             if value == 0 and hasattr(network, part):
                 freeze_(getattr(network, part))

@@ -37,7 +37,10 @@ def build_network(
     elif config.init == "normal":
         normal_(model)
     freeze_parts_(model, config.lr_multipliers)
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if any(parameter.dim() == 5 for parameter in model.parameters()):  # of 3-D convolutions
+        model.to(device)
+    else:
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.bn == "sync":
         synchronise_(model, world)
     return model

@@ -16,7 +16,7 @@ from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.balancing.schedules import Stream, TaskSchedule, build_schedule
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.schema import CoefficientSparsityConfig, TrialConfig
+from mtsearch.config.schema import CoefficientSparsityConfig, NoSparsityConfig, TrialConfig
 from mtsearch.data import Split
 from mtsearch.models import MultiTaskModel, build_grouped, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
@@ -82,6 +82,7 @@ def check_parts(
         loss_of(task)
         batch_size_of((k,), card.tasks, config.batch_size)
     check_geometry(card.tasks, config.augment)
+    check_prunable(config, model)
     check_affinity(model, config.sparsity)
     check_multipliers(config, model)
     check_idle(config, schedule)
@@ -173,6 +174,16 @@ def check_multipliers(config: TrialConfig, model: MultiTaskModel) -> None:
                 f"`trial.lr_multipliers.{part}` is {value:g}, but the architecture"
                 f" `{config.architecture.name}` has no part `{part}`. {nearest(part, parts)}"
             )
+
+
+def check_prunable(config: TrialConfig, model: MultiTaskModel) -> None:
+    """Raise BadInput if the network has no layers that `trial.sparsity` could make sparse."""
+    if not isinstance(config.sparsity, NoSparsityConfig) and not model.prunable:
+        raise BadInput(
+            "`trial.sparsity` needs layers whose input rows may become zero, but"
+            f" `trial.architecture: {config.architecture.name}` has none. Use `sparsity: none`, or"
+            " name layers of a network of your own in `architecture.sparse`."
+        )
 
 
 def check_affinity(model: MultiTaskModel, sparsity: Any) -> None:

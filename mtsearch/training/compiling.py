@@ -48,13 +48,18 @@ def check_compile(model: nn.Module, device: torch.device) -> None:
     """Check before the first step that the network can be compiled.
 
     Raises:
-        BadInput: the device is a CPU and there is no C++ compiler, or layers communicate with other
-            ranks.
+        BadInput: the device is a CPU and there is no C++ compiler, layers communicate with other
+            ranks, or a network of the user's own has shared modules.
     """
     if any(is_synchronised(module) for module in model.modules()):
         raise BadInput(
             "`trial.compile` does not support layers that communicate with other workers, such as"
             " batch norms with `trial.bn: sync`. Use `bn: local`, or leave `compile` out."
+        )
+    if getattr(model, "shared", ()):
+        raise BadInput(
+            "`trial.compile` does not support the shared modules of `trial.architecture: own`."
+            " Leave `shared` or `compile` out."
         )
     if device.type == "cpu":
         from torch._inductor import exc

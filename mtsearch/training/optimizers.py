@@ -17,6 +17,7 @@ from mtsearch.config.optimisation import (
     SGDConfig,
 )
 from mtsearch.models.grouped import PART
+from mtsearch.models.own import OWN
 
 
 def scaled_groups(
@@ -44,8 +45,8 @@ def scaled_groups(
 
 def part_of(name: str) -> str:
     """Return the part of the network to which a parameter belongs; the networks of several groups
-    of tasks have the same parts."""
-    first, *rest = name.split(".")
+    of tasks have the same parts, and a network of the user's own has those of its module."""
+    first, *rest = name.removeprefix(f"{OWN}.").split(".")
     return rest[1] if first == PART and len(rest) > 1 else first
 
 

@@ -75,6 +75,7 @@ ARCHITECTURES: dict[str, list[dict]] = {
     ],
     "mtln_segnet": [{"backbone": SEGNET, "shape": (3, 32, 32)}],
     "broadcast_scene": [{"tasks": SCENES}],
+    "own": [],  # in test_own.py
 }
 BACKBONES: dict[str, list[dict]] = {
     "efficientnet_cifar": [
@@ -84,6 +85,7 @@ BACKBONES: dict[str, list[dict]] = {
         {"settings": schema.BackboneCMConfig(tune=tune)}
         for tune in ("all", "head", {"last": 1}, {"lora": {"rank": 2}})
     ],
+    "none": [],  # no trunk
     "edsr": [{"settings": schema.BackboneEDSRConfig(blocks=2, width=4)}],
     "ktde": [{"settings": schema.BackboneKTDEConfig(blocks=2, width=4)}],
     "segnet": [{"settings": SEGNET, "shapes": ((3, 32, 32), (1, 40, 34))}],

@@ -86,7 +86,8 @@ def test_step_settings_agree_with_eager_training(changes, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [n for n in methods("architecture") if n not in ("mtln_segnet", "broadcast_scene")]
+    "name",
+    [n for n in methods("architecture") if n not in ("mtln_segnet", "broadcast_scene", "own")],
 )
 def test_every_architecture_of_several_labels_compiles(name):
     changes = {
