@@ -14,6 +14,7 @@ from ray import tune
 
 from mtsearch.execution.compat import TrialCleanup, actor_of
 from mtsearch.execution.scheduler import JobScheduler
+from mtsearch.jobs.failures import last_lines
 from mtsearch.observers.dispatcher import ObserverDispatcher
 from mtsearch.reporting.live import Display
 from mtsearch.runs.messages import StepResult
@@ -70,7 +71,7 @@ class TuneCallback(tune.Callback):
         if step.halt is not None:
             self._manager.halt(step.halt)
         if trial.config["purpose"] == "test":
-            self._tested(name, step.test, step.failed)
+            self._tested(name, step.test, step.failed, step.predictions)
             return
         self._record_group_starts(name, step.starts)
         self._manager.run.on_store_error(step.store_error)
@@ -80,6 +81,7 @@ class TuneCallback(tune.Callback):
             self._display.note(f"{name}: {step.note}")
         self._manager.reports(name, step.reports, self.scheduler.stopped.get(name))
         if step.failed is not None:
+            self._manager.run.attach_log(name, step.log)
             self._manager.failed(name, step.failed)
         elif step.selected is not None:
             self._manager.done(name, step.selected, step.points, step.measured)
@@ -127,6 +129,7 @@ class TuneCallback(tune.Callback):
         if purpose == "test":
             self._tested(name, None, reason)
             return
+        self._manager.run.attach_log(name, last_lines(failure_text(trial.error_file)))
         self._manager.failed(name, reason)
         self._show(trial)
 
@@ -169,7 +172,15 @@ class TuneCallback(tune.Callback):
             if (actor := actor_of(trial)) is not None:
                 ray.kill(actor)
 
-    def _tested(self, name: str, metrics: dict[str, Any] | None, failed: str | None) -> None:
+    def _tested(
+        self,
+        name: str,
+        metrics: dict[str, Any] | None,
+        failed: str | None,
+        predictions: dict[str, Any] | None = None,
+    ) -> None:
+        if metrics is not None:
+            self._manager.run.attach_predictions(name, predictions)
         self._manager.tested(name, metrics)
         if metrics is None:
             self._display.note(f"the test of {name} failed: {failed}")
@@ -180,18 +191,18 @@ class TuneCallback(tune.Callback):
             self._display.trial(self._manager.state.trials[trial.config["trial"]])
 
 
+def failure_text(file: str | None) -> str:
+    """The last failure in Tune's error file of a trial; empty where there is none."""
+    if file is None or not Path(file).exists():
+        return ""
+    text = Path(file).read_text(encoding="utf-8", errors="replace")
+    return text.rpartition("Failure # ")[2].partition("\n")[2].strip()
+
+
 def cause_of_death(file: str | None) -> str:
     """The reason of the last failure in Tune's error file of a trial, without Ray's own names and
     numbers."""
-    if file is None or not Path(file).exists():
-        return "no reason given"
-    text = (
-        Path(file)
-        .read_text(encoding="utf-8", errors="replace")
-        .rpartition("Failure # ")[2]
-        .partition("\n")[2]
-        .strip()
-    )
+    text = failure_text(file)
     if "Traceback" in text:
         return text.splitlines()[-1][:REASON_LENGTH]
     reason = " ".join(line for line in text.splitlines() if not line.startswith("\t"))

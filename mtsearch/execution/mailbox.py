@@ -32,7 +32,8 @@ class Mailbox:
         self._starts = 0  # of the current job
         self._incarnation = 0
         self._decided: list[tuple[int, str]] = []
-        self._failed: dict[int, str] = {}  # reasons by rank, of the current job in this incarnation
+        # reasons and logs by rank, of the current job in this incarnation
+        self._failed: dict[int, tuple[str, str | None]] = {}
         self._reason = ""  # the last one, of the current job
         self._results: list[StepResult] = []
         self._awaited = False  # whether the actor waits for the next result
@@ -132,10 +133,16 @@ class Mailbox:
             return not self._stale(incarnation) and number == self._number
 
     async def fail(
-        self, incarnation: int, number: int, rank: int, reason: str, seconds: float
+        self,
+        incarnation: int,
+        number: int,
+        rank: int,
+        reason: str,
+        seconds: float,
+        log: str | None = None,
     ) -> bool:
-        """Record that a rank's trial raised. Returns whether every rank's trial raised within
-        `seconds`: then the job has failed and all ranks continue with the next one.
+        """Record that a rank's trial raised, with its log. Returns whether every rank's trial
+        raised within `seconds`: then the job has failed and all ranks continue with the next one.
 
         Otherwise the other ranks wait for this one in a collective, or one of them died: the group
         and the job have to be started again.
@@ -144,10 +151,10 @@ class Mailbox:
             if self._stale(incarnation):
                 return False
             if number == self._number:
-                self._failed[rank] = reason
+                self._failed[rank] = reason, log
                 self._reason = reason
                 if len(self._failed) == self._ranks and number > self._done:
-                    self._end(self._failed[min(self._failed)])
+                    self._end(*self._failed[min(self._failed)])
                 self._changed.notify_all()
         try:
             async with asyncio.timeout(seconds), self._changed:
@@ -161,8 +168,8 @@ class Mailbox:
         except TimeoutError:
             return False
 
-    def _end(self, reason: str) -> None:
-        self._results.append(StepResult(done=True, failed=reason, starts=self._starts))
+    def _end(self, reason: str, log: str | None = None) -> None:
+        self._results.append(StepResult(done=True, failed=reason, starts=self._starts, log=log))
         self._done = self._number
         self._changed.notify_all()
 

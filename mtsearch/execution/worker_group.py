@@ -182,7 +182,9 @@ def _run_job(box: Any, incarnation: int, number: int, job: Job, world: Any) -> N
         result = job.step()
         if result.failed is not None:
             if not ray.get(
-                box.fail.remote(incarnation, number, world.rank, result.failed, FAILURE_TIMEOUT)
+                box.fail.remote(
+                    *(incarnation, number, world.rank, result.failed, FAILURE_TIMEOUT), result.log
+                )
             ):
                 raise GroupRestart(result.failed)
             return

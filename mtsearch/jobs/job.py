@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from mtsearch.config.metrics import LATENCY
 from mtsearch.config.plugins import load_plugins
 from mtsearch.config.schema import DataConfig, Latency, NoSparsityConfig, TrialConfig
 from mtsearch.jobs.description import JobDescription
+from mtsearch.jobs.failures import log_of
 from mtsearch.runs.checkpoints import FolderCheckpoints, ObjectStoreCheckpoints, config_key
 from mtsearch.runs.events import plain
 from mtsearch.runs.messages import StepResult
@@ -24,6 +27,8 @@ from mtsearch.runs.points import point_config, point_name
 
 if TYPE_CHECKING:
     from mtsearch.training import TrialProtocol, World
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Job:
@@ -53,6 +58,7 @@ class Job:
         self._early: dict[str, float] | None = None  # measured at the first report
         self._repeated: list[dict[str, Any]] = []  # earlier reports of a restored trial
         self._failed: str | None = None
+        self._log: str | None = None  # the last lines of the exception that `_failed` names
         self._halt: str | None = None  # why no trial can continue
         self._note: str | None = None
         self._store_error: str | None = None  # of a point's checkpoint
@@ -77,7 +83,7 @@ class Job:
         except Damaged as error:
             self._halt = str(error)
         except Exception as error:  # an exception of a trial's code ends only this trial
-            self._failed = reason_of(error)
+            self._fails(error)
 
     def _restore_or_none(self, trial_class: Any, data: DataConfig) -> Any:
         """The saved trial, if any; None if the checkpoint of an unfinished trial is damaged, as
@@ -119,8 +125,8 @@ class Job:
                 if self._latency is not None and self._saves and reports:
                     reports, measured = self._measured(reports, self._latency, done)
             except Exception as error:  # ends only this trial
-                reports, self._failed, done, selected = [], reason_of(error), True, None
-                measured = None
+                self._fails(error)
+                reports, done, selected, measured = [], True, None, None
         return StepResult(
             reports=tuple(reports),
             done=done,
@@ -132,7 +138,11 @@ class Job:
             store_error=self._store_error or getattr(self._checkpoints, "problem", None),
             gpu_memory=_gpu_memory(),
             measured=measured,
+            log=self._log,
         )
+
+    def _fails(self, error: Exception) -> None:
+        self._failed, self._log = reason_of(error), log_of(error)
 
     def _measured(
         self, reports: list[dict[str, Any]], settings: Latency, done: bool
@@ -198,17 +208,41 @@ class Job:
         return None if self._trial is None else self._trial.total_epochs
 
     def test(self) -> StepResult:
-        """The test metrics of the trial. Never raises."""
-        metrics = None
+        """The test metrics of the trial and its predictions. Never raises."""
+        metrics = predictions = None
         if self._failed is None and self._halt is None:
             try:
                 assert self._trial is not None
-                found = self._trial.evaluate("test")
+                tables: dict[str, Any] = {}
+                found = self._trial.evaluate("test", tables)
                 json.dumps(plain(found), ensure_ascii=False).encode()
                 metrics = found
             except Exception as error:  # ends only this trial
-                self._failed = reason_of(error)
-        return StepResult(done=True, test=metrics, failed=self._failed, halt=self._halt)
+                self._fails(error)
+            else:
+                predictions = self._predictions(tables) if self._saves else None
+        return StepResult(
+            done=True,
+            test=metrics,
+            failed=self._failed,
+            halt=self._halt,
+            predictions=predictions,
+            log=self._log,
+        )
+
+    def _predictions(self, tables: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Tables of counts and examples of the test; None where a network cannot compute single
+        images, as the metrics count without them."""
+        from mtsearch.jobs.predictions import predictions_of  # imports torch
+        from mtsearch.training.checkpointed import CheckpointedTrial
+
+        if not isinstance(self._trial, CheckpointedTrial):
+            return None
+        try:
+            return predictions_of(self._trial, tables)
+        except Exception as error:
+            _LOGGER.warning("the examples of a test cannot be computed: %s", reason_of(error))
+            return None
 
     def close(self) -> None:
         """Release the trial. Exceptions are ignored, because the process may get another job."""

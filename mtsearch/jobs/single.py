@@ -212,6 +212,7 @@ def _test(run: DrivenRun, job: Job, trial: TrialRecord, about: str, console: Con
         raise Halt(result.halt)
     if result.failed is not None or result.test is None:
         return f"the test failed: {result.failed}"
+    run.attach_predictions(trial.trial, result.predictions)
     run.log.append("test", trial=trial.trial, metrics=result.test)
     say(console, f"{about}: {_tested(trial.result, result.test)}")
     return None
@@ -255,6 +256,7 @@ def _train(
                     run.log.append("report", trial=name, report=report["report"], metrics=report)
                     say(progress.console, _line(report, job.total_epochs))
     if result.failed is not None:
+        run.attach_log(name, result.log)
         run.log.append("end", trial=name, state="failed", reason=result.failed)
         return result.failed
     chosen = run.state().trials[name].reports[result.selected or 0]

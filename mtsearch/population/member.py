@@ -183,9 +183,11 @@ class MemberTrainer:
         index: Tensor,
         noise: torch.Generator | None = None,
         by_class: bool = False,
+        tables: dict[str, list[list[int]]] | None = None,
     ) -> dict[str, float]:
         """Return all metrics of the task on its images at `index`, with `by_class` also those of
-        single classes. The images are augmented if a generator `noise` is given."""
+        single classes; `tables` receives its table of counts. The images are augmented if a
+        generator `noise` is given."""
         batches = self._source.passing(task, index, evaluation_batch_size(task.dataset), noise)
         found = evaluate(
             self.network(task, weights),
@@ -193,6 +195,7 @@ class MemberTrainer:
             self.device,
             self._autocast,
             by_class=by_class,
+            tables=tables,
         )
         return {key.removeprefix(f"{task.card.name}/"): value for key, value in found.items()}
 

@@ -189,11 +189,16 @@ class Population(CheckpointedTrial):
             | {"model/macs": model_macs(model, self.dataset.card.shape, skip_zero_rows=True)}
         )
 
-    def _evaluated(self, split: str, by_class: bool = False) -> dict[str, float]:
+    def _evaluated(
+        self,
+        split: str,
+        by_class: bool = False,
+        tables: dict[str, list[list[int]]] | None = None,
+    ) -> dict[str, float]:
         images = self.dataset.splits[split]
         task = replace(self._tasks[0], split=images)
         labelled = images.labelled(self.tasks[0]).nonzero().flatten()
-        metrics = self._trainer.metrics(task, self._weights(), labelled, by_class=by_class)
+        metrics = self._trainer.metrics(task, self._weights(), labelled, None, by_class, tables)
         found = {f"{self.tasks[0].name}/{key}": value for key, value in metrics.items()}
         return found | error_units(self.dataset, self.tasks).aggregates(found)
 
@@ -221,11 +226,14 @@ class Population(CheckpointedTrial):
         model.load_state_dict(self._weights())
         return model.eval()
 
-    def evaluate(self, split: str) -> dict[str, float]:
+    def evaluate(
+        self, split: str, tables: dict[str, list[list[int]]] | None = None
+    ) -> dict[str, float]:
         """Return ``<split>/<task>/<metric>`` of the selected network; for the test split, which is
-        for the end of a search, also the metrics of single classes. All ranks call this."""
+        for the end of a search, also the metrics of single classes. All ranks call this. `tables`
+        receives the table of counts of the task on rank 0."""
         torch.set_num_threads(self.config.threads)
-        metrics = self._evaluated(split, by_class=split == "test") if self.world.rank == 0 else None
+        metrics = self._evaluated(split, split == "test", tables) if self.world.rank == 0 else None
         return {f"{split}/{key}": value for key, value in self.world.broadcast(metrics).items()}
 
     # ------------------------------------------------------------ state

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mtsearch.config.text import printable
+from mtsearch.runs.attachments import MAX_BYTES, log_file, predictions_file
 from mtsearch.runs.checkpoints import CheckpointLocation
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.events import EventLog
@@ -75,6 +78,25 @@ class DrivenRun(RunDirectory):
     def flush(self) -> str | None:
         """Bring everything to where the run is kept. Returns a sentence where that failed."""
         return self.storage.flush()
+
+    # ------------------------------------------------------------ files of trials
+
+    def attach_predictions(self, trial: str, predictions: Mapping[str, Any] | None) -> None:
+        """Keep the predictions of a test beside its event; nothing where there are none."""
+        if predictions is not None:
+            self._attach(predictions_file(trial), json.dumps(predictions, allow_nan=False))
+
+    def attach_log(self, trial: str, log: str | None) -> None:
+        """Keep the last lines of a failed trial; nothing where there are none."""
+        if log:
+            self._attach(log_file(trial), printable(log, lines=True))
+
+    def _attach(self, name: str, text: str) -> None:
+        try:
+            if len(text.encode("utf-8", "replace")) <= MAX_BYTES:
+                self.storage.attach(name, text)
+        except OSError as error:  # the run is complete without it
+            self._problems.append(f"{name} cannot be written ({error.strerror or error}).")
 
     # ------------------------------------------------------------ checkpoints
 

@@ -26,6 +26,9 @@ class StepResult:
             GPU.
         starts: how often a worker group has started the job, from 1; 0 if it never did.
         test: metrics on the test split, of a job that tests.
+        predictions: of a job that tests, tables of counts and examples, see
+            `mtsearch.jobs.predictions`; None where there are none.
+        log: of a job that failed, the last lines of the traceback.
         measured: metrics of the final network of a trial that are measured on a clock; None where
             nothing is asked for, or they are those of the reports.
     """
@@ -42,6 +45,8 @@ class StepResult:
     starts: int = 1
     test: dict[str, Any] | None = None
     measured: dict[str, float] | None = None
+    predictions: dict[str, Any] | None = None
+    log: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The message as a mapping, the form of a Ray Tune result."""

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mtsearch.config.errors import BadInput
+from mtsearch.config.files import write_atomic
 from mtsearch.config.temporary import remove_temporary, temporary_folder
 from mtsearch.runs import uploader as uploaders
+from mtsearch.runs.attachments import ATTACHMENTS, MAX_BYTES
 from mtsearch.runs.checkpoints import (
     CheckpointLocation,
     config_key,
@@ -79,11 +81,23 @@ class ObjectStorage:
             for file in WRITTEN_ONCE:
                 (folder / file).write_bytes(self.store.read(file))
             (folder / EVENTS).write_bytes(read_segments(self.store))
+            self._download_attachments(folder)
         except Missing as error:
             hint = "A run prints its address as its last line, `run: URL`."
             raise BadInput(f"{self.store.url} is not a run directory: {error} {hint}") from None
         except StoreError as error:
             raise BadInput(f"the run cannot be read: {error}") from None
+
+    def _download_attachments(self, folder: Path) -> None:
+        for kind in ATTACHMENTS:
+            names = [
+                name
+                for name, size in self.store.list(kind).items()
+                if size <= MAX_BYTES and is_trial_name(name.rpartition(".")[0])
+            ]
+            (folder / kind).mkdir(exist_ok=True)
+            for key, data in self.store.read_all(f"{kind}/{name}" for name in names).items():
+                (folder / key).write_bytes(data)
 
     # ------------------------------------------------------------ driving
 
@@ -228,6 +242,13 @@ class ObjectStorage:
             self.store.remove(
                 key for key in stored if key not in uploaded and _observed(key) in renewed
             )
+
+    def attach(self, name: str, text: str) -> None:
+        assert self._folder is not None
+        (self._folder / name).parent.mkdir(exist_ok=True)
+        write_atomic(self._folder / name, text)
+        if self._uploader is not None:
+            self._uploader.upload_later(name)
 
     # ------------------------------------------------------------ checkpoints
 

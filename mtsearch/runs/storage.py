@@ -60,6 +60,10 @@ class RunStorage(Protocol):
         """Bring everything, also the tables, to where the run is kept. Returns a sentence where
         that failed."""
 
+    def attach(self, name: str, text: str) -> None:
+        """Keep a file of a trial, see `mtsearch.runs.attachments`; `name` is relative to the run.
+        For the driver. Raises OSError."""
+
     def checkpoint_location(
         self, trial: str, config: Mapping[str, Any], expected: bool
     ) -> CheckpointLocation:
@@ -124,6 +128,10 @@ class FolderStorage:
 
     def flush(self) -> str | None:
         return None
+
+    def attach(self, name: str, text: str) -> None:
+        (self.path / name).parent.mkdir(exist_ok=True)
+        write_atomic(self.path / name, text)
 
     def checkpoint_location(
         self, trial: str, config: Mapping[str, Any], expected: bool

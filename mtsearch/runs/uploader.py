@@ -50,6 +50,7 @@ class EventUploader:
         self._segment, self._offset, self._every, self._after = segment, offset, every, after
         # folders of checkpoints to delete, once the events so far are in the store
         self._deletions: deque[str] = deque()
+        self._files: deque[str] = deque()  # to upload before the events that follow them
         self._lock = threading.Lock()  # held during one exchange with the store
         self._wake, self._closed = threading.Event(), threading.Event()
         self._sent = self._last_heartbeat = time.monotonic()
@@ -70,6 +71,10 @@ class EventUploader:
         """Delete a folder of checkpoints, after the events so far are in the store."""
         self._deletions.append(folder)
         self.wake()
+
+    def upload_later(self, name: str) -> None:
+        """Upload a file of the log's folder, before the next events."""
+        self._files.append(name)
 
     def send(self, seconds: float = 0.0) -> None:
         """Upload everything now, with attempts for so many seconds. Raises StoreError; LeaseLost
@@ -134,6 +139,10 @@ class EventUploader:
                 self.heartbeat(at_once=self.failing is not None)
                 # deletions that are added meanwhile may depend on events that are not sent yet
                 ready = len(self._deletions)
+                while self._files:
+                    self.heartbeat()
+                    self._store.upload(self.path.parent / self._files[0], self._files[0])
+                    self._files.popleft()
                 self._segments()
                 for _ in range(ready):
                     self.heartbeat()

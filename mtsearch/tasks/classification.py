@@ -148,6 +148,10 @@ class ClassificationMeter:
             if n
         }
 
+    def table(self) -> Tensor:
+        """The confusion matrix (classes, classes)."""
+        return self._confusion
+
     @property
     def _confusion(self) -> Tensor:
         return self.totals[:-2].view(self.task.outputs, self.task.outputs)

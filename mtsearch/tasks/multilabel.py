@@ -79,6 +79,10 @@ class MultilabelMeter:
             if n
         }
 
+    def table(self) -> Tensor:
+        """Counts (tags, 4): true positives, false positives, false negatives, labels."""
+        return self._counts.T
+
     @property
     def _counts(self) -> Tensor:
         return self.totals[:-2].view(4, self.task.outputs)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
+from mtsearch.tasks.confusion import confusion
 from mtsearch.tasks.constant import constant
 from mtsearch.tasks.registry import loss, meter, task_loss
 
@@ -44,19 +45,25 @@ class OrdinalMeter:
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
-        # Sum and number of losses, wrong classes, sum of distances.
-        self.totals = torch.zeros(4, dtype=torch.float64, device=device)
+        # Sum and number of losses, wrong classes, sum of distances, confusion matrix.
+        self.totals = torch.zeros(4 + task.outputs**2, dtype=torch.float64, device=device)
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of logits (B, classes - 1) and labels (B,)."""
         labelled = target != self.task.ignore
-        far = (predicted(output) - target).abs()[labelled]
+        found = predicted(output)
+        far = (found - target).abs()[labelled]
         parts = (*task_loss(self.task, output, target), (far > 0).sum(), far.sum())
-        self.totals += torch.stack([part.double() for part in parts])
+        self.totals[:4] += torch.stack([part.double() for part in parts])
+        self.totals[4:] += confusion(target[labelled], found[labelled], self.task.outputs).flatten()
 
     def compute(self) -> dict[str, float]:
         """The metrics; NaN if nothing was labelled."""
-        loss, count, wrong, far = self.totals.tolist()
+        loss, count, wrong, far = self.totals[:4].tolist()
         if not count:
             return dict.fromkeys(("loss", "error", "mae"), math.nan)
         return {"loss": loss / count, "error": 100 * wrong / count, "mae": far / count}
+
+    def table(self) -> Tensor:
+        """The confusion matrix (classes, classes)."""
+        return self.totals[4:].view(self.task.outputs, self.task.outputs)

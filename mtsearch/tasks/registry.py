@@ -23,7 +23,9 @@ class Meter(Protocol):
 
     `totals` is summed over ranks before `compute`, which returns every metric that the kind
     declared, NaN if nothing was labelled. A meter may have a method `by_class` for metrics of
-    single classes; these are part of the test metrics, not of reports.
+    single classes; these are part of the test metrics, not of reports. A method `table` returns
+    counts: a confusion matrix (classes, classes) whose rows are the true classes, or (tags, 4) with
+    true positives, false positives, false negatives and labels of each tag.
     """
 
     totals: Tensor

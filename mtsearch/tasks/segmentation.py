@@ -62,6 +62,14 @@ class SegmentationMeter:
             else figures | {f"{name}_all": v for name, v in _figures(whole, None).items()}
         )
 
+    def table(self) -> Tensor:
+        """The confusion matrix (classes, classes) of the pixels; without undefined pixels where the
+        card names such a class."""
+        whole = self.totals[:-2].view(self.classes, self.classes)
+        if self.undefined is None:
+            return whole
+        return whole * (torch.arange(self.classes, device=whole.device) != self.undefined)[:, None]
+
 
 def _figures(h: Tensor, classes: Tensor | None) -> dict[str, float]:
     if not h.any():

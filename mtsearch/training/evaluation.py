@@ -22,6 +22,7 @@ def evaluate(
     autocast: torch.dtype | None = None,
     world: World | None = None,
     by_class: bool = False,
+    tables: dict[str, list[list[int]]] | None = None,
 ) -> dict[str, float]:
     """Compute the metrics of a model in eval mode; its previous mode is restored.
 
@@ -35,6 +36,7 @@ def evaluate(
             process.
         by_class: whether to add the metrics of single classes, ``<task>/<metric>/<class>``, for
             task kinds that have them.
+        tables: receives the table of counts of each task whose meter has one, see `Meter`.
 
     Returns:
         ``<task>/<metric>`` for every task.
@@ -58,6 +60,10 @@ def evaluate(
         for name, meter in meters.items()
         for key, value in meter.compute().items()
     }
+    if tables is not None:
+        for name, meter in meters.items():
+            if hasattr(meter, "table"):
+                tables[name] = meter.table().round().long().tolist()
     if by_class:
         found |= {
             f"{name}/{key}": value

@@ -60,8 +60,11 @@ class TrialProtocol(Protocol):
         """Return the network of the selected report, in eval mode."""
         ...
 
-    def evaluate(self, split: str) -> dict[str, float]:
-        """Return ``<split>/<task>/<metric>`` of the selected network on a split of the dataset."""
+    def evaluate(
+        self, split: str, tables: dict[str, list[list[int]]] | None = None
+    ) -> dict[str, float]:
+        """Return ``<split>/<task>/<metric>`` of the selected network on a split of the dataset.
+        `tables` receives the tables of counts by task, see `mtsearch.tasks.registry.Meter`."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

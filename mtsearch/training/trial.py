@@ -234,8 +234,9 @@ class Trial(CheckpointedTrial):
         model: MultiTaskModel,
         parts: list[tuple[list[TaskCard], Batches]],
         by_class: bool = False,
+        tables: dict[str, list[list[int]]] | None = None,
     ) -> dict[str, float]:
-        return evaluate(model, parts, self.device, self._autocast, self.world, by_class)
+        return evaluate(model, parts, self.device, self._autocast, self.world, by_class, tables)
 
     def _report(self, phase: Phase, losses: dict[str, float]) -> dict[str, Any]:
         epoch = sum(p.epochs for p in self.phases[: self._phase]) + self._epoch
@@ -292,11 +293,15 @@ class Trial(CheckpointedTrial):
         merge_(model)
         return model.eval()
 
-    def evaluate(self, split: str) -> dict[str, float]:
+    def evaluate(
+        self, split: str, tables: dict[str, list[list[int]]] | None = None
+    ) -> dict[str, float]:
         """Return ``<split>/<task>/<metric>`` of the selected network; for the test split also the
-        metrics of single classes, ``test/<task>/<metric>/<class>``. All ranks call this."""
+        metrics of single classes, ``test/<task>/<metric>/<class>``. All ranks call this. `tables`
+        receives the tables of counts by task, see `mtsearch.tasks.registry.Meter`."""
         torch.set_num_threads(self.config.threads)
-        metrics = self._evaluated(self.selected_model(), self._parts(split), split == "test")
+        by_class = split == "test"
+        metrics = self._evaluated(self.selected_model(), self._parts(split), by_class, tables)
         metrics |= self._units.aggregates(metrics)
         return {f"{split}/{key}": value for key, value in metrics.items()}
 

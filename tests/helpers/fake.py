@@ -182,7 +182,7 @@ class FakeTrial:
         trial.x, trial.reports = state["x"], state["reports"]
         return trial
 
-    def evaluate(self, split: str) -> dict:
+    def evaluate(self, split: str, tables: dict | None = None) -> dict:
         obey(self.config.batch_size, 99)
         return {
             f"{split}/{key}": self.selected[f"val/{key}"] + 1
