@@ -102,9 +102,9 @@ def format_value(value: Any, metric: str = "", kinds: Kinds | None = None) -> st
         return "∞" if value > 0 else "-∞"
     last, setting = metric.rsplit("/", 1)[-1], metric.startswith(CONFIGURATION)
     if metric and not setting and metric_info(metric, kinds).unit == "%":
-        return f"{value:+.2f}" if metric.endswith("delta_m") else f"{value:.2f}"
+        return f"{value:+z.2f}" if metric.endswith("delta_m") else f"{value:z.2f}"
     if not setting and last in _DECIMALS:
-        return f"{value:.{_DECIMALS[last]}f}"
+        return f"{value:z.{_DECIMALS[last]}f}"
     if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
         return f"{int(value):,}" if metric.startswith(("model/", "cost/")) else str(int(value))
     return f"{value:.4g}"

@@ -85,8 +85,9 @@ def _difference(row: Row, column: str, objective: Objective, result: SearchResul
     mean, half = number(row, column), number(row, f"ci95/{column}")
     if not math.isfinite(mean):
         return format_value(None)
-    sign = "+" if mean > 0 else "−" if mean < 0 else ""
     sizes = [format_value(v, objective.metric, result.kinds) for v in (abs(mean), half)]
+    zero = not any(digit in "123456789" for digit in sizes[0])  # as printed
+    sign = "" if zero else "+" if mean > 0 else "−"
     text = f"{sign}{sizes[0]} ± {sizes[1]}"
     better = (-mean if objective.goal == "max" else mean) + half < 0
     return f"**{text}**" if better else text

@@ -52,6 +52,8 @@ def test_aggregates_are_percentages_if_all_errors_are(kinds, unit, words):
         (61.06, "cost/seconds", "61.1"),
         (12.345678, "val/a/error", "12.35"),
         (1.5, "delta_m", "+1.50"),
+        (-0.004, "delta_m", "+0.00"),
+        (-0.001, "val/a/error", "0.00"),
         (1234567, "model/params", "1,234,567"),
         (999_999_999_999_999.0, "x", "999999999999999"),
         (1e15, "x", "1e+15"),

@@ -56,8 +56,10 @@ function format(value, metric) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value);
   const how = D.formats[place.get(metric)] || {};
-  if (how.decimals !== undefined)
-    return (how.sign && value >= 0 ? "+" : "") + fixed(value, how.decimals);
+  if (how.decimals !== undefined) {
+    const text = fixed(value, how.decimals).replace(/^-(?=[0.]*$)/, ""); // no negative zero
+    return (how.sign && !text.startsWith("-") ? "+" : "") + text;
+  }
   if (Number.isInteger(value)) return how.thousands ? value.toLocaleString("en-US") : String(value);
   return general(value);
 }
