@@ -1,4 +1,5 @@
-"""Share: several trials on one device, each in its own process."""
+"""Share: several trials on one device, each in its own process, and the share of the device that
+the table recommends for a trial."""
 
 from __future__ import annotations
 
@@ -13,27 +14,41 @@ from gpu_parts.fast import prepared
 
 COUNTS, SECONDS = (1, 2, 4, 8), 8.0
 CASE = "hps-cm"
+ENOUGH = 0.9  # of the highest total of examples per second
 
 
 def run(setup: Setup) -> Results:
     """Examples per second of all processes together, and the memory of the device, by number."""
     results = Results()
-    alone = 0.0
+    totals: dict[int, float] = {}
     for count in COUNTS[: 2 if setup.smoke else None]:
         if not setup.fits(60):
             results.add(f"{count} trial(s)", None, skipped="no time is left")
             continue
         with results.attempt(f"{count} trial(s)"):
             rates, memory = _together(setup, count)
-            alone = alone or sum(rates)
+            totals[count] = sum(rates)
             results.add(
                 f"{count} trial(s)",
                 None,
-                examples_per_s=sum(rates),
-                gain=sum(rates) / alone,
+                examples_per_s=totals[count],
+                gain=totals[count] / next(iter(totals.values())),
                 used_MiB=memory,
             )
+    if totals:
+        results.add(f"recommended: resources.gpu={recommended(totals):g}", None)
     return results
+
+
+def recommended(totals: dict[int, float]) -> float:
+    """The share of a device for a trial: 1 over the smallest number of trials whose total of
+    examples per second is at least 0.9 of the highest.
+
+    Args:
+        totals: examples per second of all trials together, by their number.
+    """
+    highest = max(totals.values())
+    return 1 / min(count for count, total in totals.items() if total >= ENOUGH * highest)
 
 
 def _together(setup: Setup, count: int) -> tuple[list[float], float]:
@@ -48,10 +63,10 @@ def _together(setup: Setup, count: int) -> tuple[list[float], float]:
 
 
 def _train(rank: int, setup: Setup, seconds: float, start: Any, queue: Any) -> None:
-    """Train for some seconds from the moment at which all processes are warm. Without compilation,
-    which takes longer than the measurement."""
+    """Train for some seconds from the moment at which all processes are warm. On a GPU the first
+    process compiles the training step; the others find it in torch's cache on disk."""
     torch.set_num_threads(1)
-    trial = prepared(setup, CASE, compiled=False)
+    trial = prepared(setup, CASE)
     trial._train_epoch()
     setup.wait()
     start.wait()

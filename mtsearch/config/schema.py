@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -277,7 +277,13 @@ class Resources(Model):
     """CPUs and GPUs that one worker of a trial needs, and time limits in seconds."""
 
     cpu: float = Field(1, gt=0)
-    gpu: float = Field(0, ge=0)
+    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        0.0,
+        description=(
+            "GPUs, or a share of one such as 0.25; auto: 0 without a GPU, else the share with which"
+            " up to 8 trials fit the memory of this machine's GPU"
+        ),
+    )
     start_timeout: float = Field(
         300,
         gt=0,

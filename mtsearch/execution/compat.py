@@ -22,7 +22,7 @@ from ray._private.authentication.authentication_token_setup import (
 )
 from ray._private.ray_logging import stdout_deduplicator
 from ray._private.services import get_ray_address_from_environment
-from ray._private.utils import (
+from ray._private.utils import (  # type: ignore[attr-defined]
     check_version_info,
     compute_version_info,
     get_num_cpus,

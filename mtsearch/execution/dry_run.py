@@ -10,6 +10,7 @@ from mtsearch.data import open_dataset
 from mtsearch.execution.checks import check_space
 from mtsearch.execution.cluster import cluster
 from mtsearch.execution.engine import exhausted, seeds
+from mtsearch.execution.gpu_share import with_gpu_share
 from mtsearch.execution.needs import check_fits
 from mtsearch.execution.needs import lines as needs_lines
 from mtsearch.execution.remarks import remarks
@@ -35,12 +36,13 @@ def dry_run(space: Space) -> str:
     if nodes is None:
         with cluster() as connection:
             nodes = connection.nodes
+    data, environment = environment_of(space)
+    recorded, space = space, with_gpu_share(space, data, nodes)
     at_once = slots(space.config, nodes)
     resources = {name: sum(node.get(name, 0) for node in nodes) for name in bundle(space.config)}
-    data, environment = environment_of(space)
     dataset = open_dataset(data)
     with tempfile.TemporaryDirectory() as folder:
-        run = create_run(space, environment, name="dry-run", root=folder)
+        run = create_run(recorded, environment, name="dry-run", root=folder)
         study = Study(run, space, run.read_state())
         count = study.size
         first = [study.ask() for _ in range(min(SHOWN, count))]

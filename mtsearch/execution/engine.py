@@ -18,11 +18,12 @@ from mtsearch.config.temporary import remove_temporary, temporary_folder
 from mtsearch.execution.callback import TuneCallback
 from mtsearch.execution.checks import check_space
 from mtsearch.execution.cluster import Cluster, cluster
+from mtsearch.execution.gpu_share import with_gpu_share
 from mtsearch.execution.joining import check_shared_folders
 from mtsearch.execution.metrics import RayMetrics
 from mtsearch.execution.remarks import remarks
 from mtsearch.execution.searcher import JobSearcher
-from mtsearch.execution.slots import bundle, slots
+from mtsearch.execution.slots import bundle, gpus, slots
 from mtsearch.execution.trial_actor import TrialActor
 from mtsearch.execution.watch import ClusterWatch
 from mtsearch.jobs.conclusion import INTERRUPTED, conclude, halted, resume_command, say
@@ -71,13 +72,14 @@ def run(
     with interrupt_event() as interrupt, cluster() as connection:
         if interrupt.is_set():
             raise KeyboardInterrupt
-        slots(space.config, connection.nodes)
+        shared = with_gpu_share(space, data, connection.nodes)
+        slots(shared.config, connection.nodes)
         root = space.config.results.root
         check_shared_folders(None if is_url(root) else root, root=data.root, store=data.store)
         directory = create_run(space, environment, name=name, profile=profile, overrides=overrides)
         created(directory)
         with directory:
-            manager = TrialManager(directory, space, data)
+            manager = TrialManager(directory, shared, data)
             return _Drive(manager, connection, trial_class, console, interrupt).run()
 
 
@@ -130,7 +132,7 @@ def resume(
             check_shared_folders(directory.storage.shared_folder, root=data.root, store=data.store)
             if not changes:
                 directory.log.append("resume", changes={})
-            manager = TrialManager(directory, space, data)
+            manager = TrialManager(directory, with_gpu_share(space, data, connection.nodes), data)
             directory.forget_state()  # the manager has a state of its own, with fewer reports
             return _Drive(manager, connection, trial_class, console, interrupt).run()
 
@@ -229,6 +231,11 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
         f"trials     {manager.study.size} by {config.search.sampler.name} and {controls}"
         f" control{'s' * (controls != 1)}, {seeds(config.search)}, {at_once} at once"
         + (f"; {finished} of them finished" if finished else ""),
+        *(
+            [f"gpu        {gpus(config):g} a trial, by `resources.gpu: auto`"]
+            if manager.run.config.resources.gpu == "auto"
+            else []
+        ),
         *remarks(manager.space, at_once, connection.nodes),
         f"run        {manager.run.location}",
         f"dashboard  {connection.dashboard}",

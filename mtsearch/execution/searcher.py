@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from mtsearch.config.schema import TrialConfig
+from mtsearch.execution.slots import gpus
 from mtsearch.jobs.description import JobDescription, Purpose
 from mtsearch.strategy.manager import TrialManager
 from mtsearch.strategy.repeats import stoppable
@@ -43,7 +44,7 @@ class JobSearcher(Searcher):
             purpose=purpose,
             trial_class=self._trial_class,
             expected=purpose == _TEST or trial.attempts > 1,
-            gpu=self._manager.space.config.resources.gpu,
+            gpu=gpus(self._manager.space.config),
         )
         return {
             "trial": trial.trial,
@@ -62,7 +63,7 @@ class JobSearcher(Searcher):
         return {
             "workers": space.workers,
             "cpu": resources.cpu,
-            "gpu": resources.gpu,
+            "gpu": gpus(space),
             "threads": config.get("threads", TrialConfig.model_fields["threads"].default),
             "timeout": resources.collective_timeout,
             "start": resources.start_timeout,

@@ -10,9 +10,14 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import SpaceConfig
 
 
+def gpus(config: SpaceConfig) -> float:
+    """The GPUs of one worker; 0 for `resources.gpu: auto`, until `with_gpu_share` replaces it."""
+    return 0.0 if config.resources.gpu == "auto" else config.resources.gpu
+
+
 def worker(config: SpaceConfig) -> dict[str, float]:
     """The resources that one worker of a trial needs on its node, by Ray's resource names."""
-    wanted = {"CPU": config.resources.cpu, "GPU": config.resources.gpu}
+    wanted = {"CPU": config.resources.cpu, "GPU": gpus(config)}
     return {name: amount for name, amount in wanted.items() if amount > 0}
 
 

@@ -97,7 +97,7 @@ class TensorBoard(Observer):
             for path, value in parameters(trial).items()
         }
         # Without the columns of the table, which TensorBoard derives itself.
-        _, start, end = hparams({"state": trial.state, **settings}, result)
+        _, start, end = hparams({"state": trial.state, **settings}, result)  # type: ignore[no-untyped-call]
         writer.file_writer.add_summary(start)
         writer.file_writer.add_summary(end)
         self._end(trial, writer)

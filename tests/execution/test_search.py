@@ -365,8 +365,10 @@ def test_small_space_ends_early_and_says_so(search):
         "epochs": {"search": 1, "retrain": 1},
         "batch_size": {"choice": [8, 7], "default": 8},  # 8 is the control's, too
     }
+    raw["resources"] = {"cpu": 0.5, "gpu": "auto"}
     code, run, text = search(Space(raw))
     assert code == 0
+    assert "gpu        0 a trial, by `resources.gpu: auto`" in text
     assert [row["trial.batch_size"] for row in run.rows() if row["kind"] == "search"] in (
         [8, 7],
         [7, 8],
@@ -384,6 +386,8 @@ def test_dry_run_names_a_small_space(tmp_path):
 
     raw = space(tmp_path, trials=5, sampler="random").raw
     raw["trial"] = {"batch_size": {"choice": [8, 7], "default": 8}}
+    raw["resources"] = {"cpu": 0.5, "gpu": "auto"}
     page = dry_run(Space(raw))
+    assert "GPU" not in page.partition("at once: ")[2].splitlines()[0]
     assert "trials   2 by random" in page
     assert "the space has 2 different configurations" in page
