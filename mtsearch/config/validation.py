@@ -97,6 +97,9 @@ def _sentence(
         names = re.findall(r"'([^']*)'", found["ctx"]["expected"])
         if not names:
             text = f"should be {found['ctx']['expected']}. Found {format_value(value)}"
+        elif len(forms) > 1:  # also a number is allowed
+            known = " or ".join(f"`{name}`" for name in names)
+            text = f"{_wanted(forms[1])} or {known}. Found {format_value(value)}"
         else:
             text = f"is unknown: {format_value(value)}. {nearest(str(value), names)}"
     elif kind in ("too_short", "too_long"):
@@ -179,11 +182,10 @@ def _best(
             not _is_shape(error),
         ),
     )
-    return best, (
-        same
-        if all(len(error["loc"]) == alternative + 1 and _is_shape(error) for error in same)
-        else [best]
-    )
+    if all(len(error["loc"]) == alternative + 1 and _is_shape(error) for error in same):
+        return best, same
+    numbers = [error for error in same if _is_shape(error) and "float" in error["type"]]
+    return best, [best, *(numbers if best["type"] == "literal_error" else ())]
 
 
 def _place(error: Mapping[str, Any], tree: Any) -> tuple[list[str | int], int | None]:

@@ -108,6 +108,7 @@ def test_every_shipped_space_and_profile_is_valid(name):
             "trial.precision=half",
             "`trial.precision` is unknown: 'half'. Known here: `bfloat16`, `float32`.",
         ),
+        ("resources.gpu=all", "`resources.gpu` should be a number or `auto`. Found 'all'."),
         ("trial.epochs=3", "`trial.epochs` should be a mapping of keys to values. Found 3."),
         (
             "constraints=[model/density]",
