@@ -32,7 +32,7 @@ from scipy.stats import t as student
 
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.pareto.dominance import non_dominated
-from mtsearch.pareto.hypervolume import measure_hypervolume
+from mtsearch.pareto.volume import measure_hypervolume
 from mtsearch.population import build_trial
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mtsearch-front"

@@ -61,7 +61,7 @@ class GradientBalancing(Balancing):
         if len(tasks) > 1 or not bool(self.task_weights[tasks].any()):
             super().backward_present(step, tasks)
             return
-        plain = type(self)(self.settings, self.preference.new_ones(1), 0.0)
+        plain = type(self)(self.settings, self.preference.new_ones(1), self.coefficient)
         plain._plain = True
         plain.backward(step)
 

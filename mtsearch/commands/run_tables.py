@@ -18,7 +18,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.text import printable
 from mtsearch.jobs.run import Run
 from mtsearch.pareto.dominance import objective_values
-from mtsearch.pareto.hypervolume import hypervolume
+from mtsearch.pareto.volume import hypervolume
 from mtsearch.runs.managing import disk, is_driven, is_run
 from mtsearch.runs.object_store import Store, StoreError, check_url, is_url
 from mtsearch.runs.opening import open_run

@@ -6,19 +6,19 @@ from mtsearch.pareto.delta import delta_m, measures_of, with_delta_m
 from mtsearch.pareto.derived import DerivedMetrics
 from mtsearch.pareto.dominance import non_dominated, objective_values, rank
 from mtsearch.pareto.front import Front, front_of, front_rows
-from mtsearch.pareto.hypervolume import (
+from mtsearch.pareto.objectives import MAX_OBJECTIVES, check_objectives
+from mtsearch.pareto.ordering import best_first
+from mtsearch.pareto.picking import by_preference, knee, normalised
+from mtsearch.pareto.reference import Reference, reference_point
+from mtsearch.pareto.result import SearchResult, search_result
+from mtsearch.pareto.seeds import interval, merge_seeds, paired
+from mtsearch.pareto.trial_order import configuration_of, repeat_of, trial_of, trial_order
+from mtsearch.pareto.volume import (
     Hypervolume,
     hypervolume,
     hypervolume_series,
     measure_hypervolume,
 )
-from mtsearch.pareto.knee import by_preference, knee, normalised
-from mtsearch.pareto.objectives import MAX_OBJECTIVES, check_objectives
-from mtsearch.pareto.ordering import best_first
-from mtsearch.pareto.reference import Reference, reference_point
-from mtsearch.pareto.result import SearchResult, search_result
-from mtsearch.pareto.seeds import interval, merge_seeds, paired
-from mtsearch.pareto.trial_order import configuration_of, repeat_of, trial_of, trial_order
 
 __all__ = [
     "MAX_OBJECTIVES",

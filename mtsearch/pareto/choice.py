@@ -15,7 +15,7 @@ from mtsearch.pareto.columns import Row, metric_info, number
 from mtsearch.pareto.constraints import Floats
 from mtsearch.pareto.dominance import non_dominated, objective_values
 from mtsearch.pareto.front import front_rows
-from mtsearch.pareto.knee import by_preference, distinct, first_smallest, knee, normalised
+from mtsearch.pareto.picking import by_preference, distinct, first_smallest, knee, normalised
 from mtsearch.pareto.seeds import merge_seeds
 from mtsearch.pareto.trial_order import trial_of
 

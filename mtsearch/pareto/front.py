@@ -12,9 +12,9 @@ from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto.columns import Kinds, Row
 from mtsearch.pareto.constraints import Mask, feasible
 from mtsearch.pareto.dominance import non_dominated, objective_values
-from mtsearch.pareto.hypervolume import Hypervolume, measure_hypervolume
-from mtsearch.pareto.knee import knee
+from mtsearch.pareto.picking import knee
 from mtsearch.pareto.reference import Reference, reference_point
+from mtsearch.pareto.volume import Hypervolume, measure_hypervolume
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -16,9 +16,9 @@ from mtsearch.config.text import printable
 from mtsearch.pareto.columns import CONFIGURATION, Row, format_value, label, number
 from mtsearch.pareto.dominance import objective_values
 from mtsearch.pareto.front import Front
-from mtsearch.pareto.hypervolume import hypervolume_series
 from mtsearch.pareto.reference import Reference
 from mtsearch.pareto.result import SearchResult
+from mtsearch.pareto.volume import hypervolume_series
 from mtsearch.reporting.page import render, without_notes
 from mtsearch.reporting.page_data import page_data
 from mtsearch.reporting.page_table import page_columns

@@ -6,8 +6,8 @@ import math
 
 from mtsearch.config.metrics import DELTA_M, MEAN_IOU
 from mtsearch.pareto.columns import Row, format_value, label, number
-from mtsearch.pareto.hypervolume import SAMPLES
 from mtsearch.pareto.result import SearchResult
+from mtsearch.pareto.volume import SAMPLES
 from mtsearch.reporting.many_tasks import (
     MANY,
     grouped_columns,

@@ -20,7 +20,7 @@ from mtsearch.pareto import (
     rank,
     reference_point,
 )
-from mtsearch.pareto.hypervolume import EXACT_POINTS, is_exact
+from mtsearch.pareto.volume import EXACT_POINTS, is_exact
 from tests.helpers.synthetic_search import OBJECTIVES
 
 

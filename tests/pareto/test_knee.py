@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtsearch.pareto import by_preference, knee, non_dominated, normalised
-from mtsearch.pareto.knee import first_smallest
+from mtsearch.pareto.picking import first_smallest
 
 LINE = [[0, 10], [1, 4], [5, 1], [9, 0.5], [10, 0]]
 """Normalised: (0, 1) (.1, .4) (.5, .1) (.9, .05) (1, 0)."""

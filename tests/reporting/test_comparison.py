@@ -7,7 +7,7 @@ import pytest
 
 from mtsearch.config.errors import BadInput
 from mtsearch.pareto import search_result
-from mtsearch.pareto.hypervolume import hypervolume
+from mtsearch.pareto.volume import hypervolume
 from mtsearch.reporting.comparison import MAX_RUNS, ComparedRun, write_comparison
 from tests.helpers.synthetic_search import OBJECTIVES, TWO, search
 
