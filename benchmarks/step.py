@@ -1,7 +1,7 @@
 """What a training step costs beside a plain PyTorch loop: `python benchmarks/step.py [blocks]`.
 
 Ours is `Trial` as a search runs it: batching, augmentation, losses that allow for missing labels,
-metrics, balancing, and GrOWL's prox, applied twice as often per step as by default and held after
+metrics, balancing, and GrOWL's prox, applied twice as often per step as by default and kept after
 every step. The plain loop is what a careful engineer writes for this one model: tensors in memory,
 channels-last, fused AdamW, the sum of two cross-entropies, nothing else. First both train the dense
 model from the same seed and must end with the same weights; only then are they timed, in

@@ -6,7 +6,7 @@ backward pass alone, from the losses to the gradients, with the forward pass out
 both sides: what a method adds is divided by less than a whole step. At first each method with a
 counterpart in TorchJD must leave the gradients that TorchJD's aggregator gives on the features'
 Jacobian, in float64, MGDA for two tasks (for more, TorchJD's solver stops early); GradNorm and
-DB-MTL have none and are held by tests. Then blocks are interleaved: in each, the plain pass runs
+DB-MTL have none: tests compare them. Then blocks are interleaved: in each, the plain pass runs
 before every third method, and a method's time is divided by the mean of the two plain ones around
 it. The clock counts the process's CPU seconds, which other processes on the machine do not
 lengthen.
@@ -45,7 +45,7 @@ BARRED = (
     "pcd",
     "gradnorm",
 )  # closed forms and QPs
-TWINS = {
+COUNTERPARTS = {
     "mgda": lambda k: jd.MGDA(),
     "pcgrad": lambda k: jd.PCGrad(),
     "gradvac": lambda k: jd.GradVac(),
@@ -128,7 +128,7 @@ def difference(name: str, k: int) -> float:
     (leaf,), (feature,) = step.read, step.shared
     rows = [torch.autograd.grad(term, leaf, retain_graph=True)[0].flatten() for term in step.terms]
     torch.manual_seed(1)
-    feature.backward(TWINS[name](k)(torch.stack(rows)).view_as(feature))
+    feature.backward(COUNTERPARTS[name](k)(torch.stack(rows)).view_as(feature))
     sum(step.terms).backward()
     return max(
         ((a - p.grad).abs().max() / p.grad.abs().max().clamp(min=1e-30)).item()
@@ -168,7 +168,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", category=UserWarning, module="torchjd")
     blocks = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     tasks = [int(v) for v in sys.argv[2:]] or [2, 4, 8, 11]
-    differences = {name: difference(name, 2 if name == "mgda" else 3) for name in TWINS}
+    differences = {name: difference(name, 2 if name == "mgda" else 3) for name in COUNTERPARTS}
     wrong = {name: value for name, value in differences.items() if value > 1e-6}
     if wrong:
         print(f"gradients differ from TorchJD's, nothing was timed: {wrong}")

@@ -67,7 +67,7 @@ class TrivialTrial:
         }
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing has to be released."""
 
 
 def report_of(config: dict[str, Any], number: int) -> dict[str, Any]:

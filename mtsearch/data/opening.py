@@ -26,7 +26,7 @@ from mtsearch.data.holding import keeps_files, streams
 from mtsearch.data.locations import cache_folder, configured_root, sample_folder, store_path
 from mtsearch.data.mapped import Column
 from mtsearch.data.naming import dataset_label
-from mtsearch.data.sources import ambiguous_raw_folder, locate, misfit
+from mtsearch.data.sources import ambiguous_raw_folder, layout_error, locate
 from mtsearch.data.stored import StoredRows
 from mtsearch.data.types import SPLITS, Dataset, Resolved, Split
 from mtsearch.data.watching import LoggedProgress, Progress
@@ -235,7 +235,7 @@ def _explain(card: DatasetCard, root: Path, missing: list[str]) -> str:
                 f", as {found} may be of any set while the folder around it is not called"
                 f" {source.names[0]}"
             )
-        if clause := misfit(root, source):
+        if clause := layout_error(root, source):
             return f" ({clause})"
     return ""
 

@@ -14,7 +14,7 @@ from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput
 from mtsearch.data.archives import is_archive, open_tree, stem
 from mtsearch.data.formats import ImageSet, LabelledImages, Request, find_images
-from mtsearch.data.formats.misfit import explain_misfit
+from mtsearch.data.formats.layout_errors import explain_layout
 from mtsearch.data.formats.unsorted_files import UnsortedFiles
 from mtsearch.data.rows import join_rows
 from mtsearch.data.splits import order, split_indices
@@ -84,12 +84,12 @@ def locate(root: Path, source: ImageSource) -> LabelledImages | None:
     return unsorted
 
 
-def misfit(root: Path, source: ImageSource) -> str:
+def layout_error(root: Path, source: ImageSource) -> str:
     """Why a folder or archive with one of the source's names does not contain its images: a clause
     with the path, empty if there is no such folder or archive."""
     for path, shallow in _candidates(root, {name.lower() for name in source.names}):
         if not shallow:
-            return f"{path} {explain_misfit(open_tree(path))}"
+            return f"{path} {explain_layout(open_tree(path))}"
     return ""
 
 

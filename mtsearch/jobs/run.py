@@ -14,7 +14,7 @@ from mtsearch.config.space import Space
 from mtsearch.pareto.choice import choose, task_weights
 from mtsearch.pareto.columns import Row, column_order
 from mtsearch.pareto.result import SearchResult, search_result
-from mtsearch.pareto.trial_order import trial_of
+from mtsearch.pareto.trial_names import trial_of
 from mtsearch.runs.commands import strip_local_paths
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.object_store import is_url

@@ -71,8 +71,8 @@ class MLflow(Observer):
             self._client.update_run(run.info.run_id, status="RUNNING")
         self._ids[trial.trial] = run.info.run_id
         self._log(trial, {}, 0, parameters(trial))
-        told = {point.step for point in self._client.get_metric_history(run.info.run_id, "report")}
-        for number in sorted(set(trial.reports) - told):
+        sent = {point.step for point in self._client.get_metric_history(run.info.run_id, "report")}
+        for number in sorted(set(trial.reports) - sent):
             self.report(trial, trial.reports[number])
 
     def report(self, trial: TrialRecord, report: Mapping[str, Any]) -> None:

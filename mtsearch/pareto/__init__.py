@@ -12,7 +12,7 @@ from mtsearch.pareto.picking import by_preference, knee, normalised
 from mtsearch.pareto.reference import Reference, reference_point
 from mtsearch.pareto.result import SearchResult, search_result
 from mtsearch.pareto.seeds import interval, merge_seeds, paired
-from mtsearch.pareto.trial_order import configuration_of, repeat_of, trial_of, trial_order
+from mtsearch.pareto.trial_names import configuration_of, repeat_of, trial_of, trial_order
 from mtsearch.pareto.volume import (
     Hypervolume,
     hypervolume,

@@ -17,7 +17,7 @@ from mtsearch.pareto.dominance import non_dominated, objective_values
 from mtsearch.pareto.front import front_rows
 from mtsearch.pareto.picking import by_preference, distinct, first_smallest, knee, normalised
 from mtsearch.pareto.seeds import merge_seeds
-from mtsearch.pareto.trial_order import trial_of
+from mtsearch.pareto.trial_names import trial_of
 
 FORMS = (
     "`auto`, `knee`, `best:METRIC`, `preference:TASK=0.7,TASK=0.3`, `trial:0003` or"

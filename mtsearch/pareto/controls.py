@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtsearch.pareto.columns import Row, number
-from mtsearch.pareto.trial_order import configuration_of, repeat_of
+from mtsearch.pareto.trial_names import configuration_of, repeat_of
 
 _COSTS = ("cost/seconds", "cost/steps", "cost/epochs")
 

@@ -18,7 +18,7 @@ from mtsearch.pareto.delta import with_delta_m
 from mtsearch.pareto.dominance import objective_values
 from mtsearch.pareto.front import Front, front_of
 from mtsearch.pareto.seeds import members, merge_seeds
-from mtsearch.pareto.trial_order import trial_of, trial_order
+from mtsearch.pareto.trial_names import trial_of, trial_order
 from mtsearch.pareto.volume import hypervolume_series
 
 Entry = TypeVar("Entry", Objective, Constraint)

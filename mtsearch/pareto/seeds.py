@@ -21,7 +21,7 @@ from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto.columns import Row, number
 from mtsearch.pareto.constraints import feasible
 from mtsearch.pareto.dominance import non_dominated, objective_values
-from mtsearch.pareto.trial_order import configuration_of, repeat_of
+from mtsearch.pareto.trial_names import configuration_of, repeat_of
 
 _METRICS = ("val/", "test/", "train/", "model/", "cost/", "population/", "delta_m")
 _STOCHASTIC = ("val/", "test/", "model/", "cost/", "delta_m")  # the metrics with an interval

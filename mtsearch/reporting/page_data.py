@@ -20,7 +20,7 @@ from mtsearch.pareto.columns import (
 )
 from mtsearch.pareto.constraints import feasible
 from mtsearch.pareto.result import SearchResult
-from mtsearch.pareto.trial_order import trial_of
+from mtsearch.pareto.trial_names import trial_of
 from mtsearch.reporting.notes import result_columns
 from mtsearch.reporting.table_columns import TableColumns
 

@@ -38,7 +38,7 @@ class CheckpointLocation:
         trial: name of the trial.
         key: of its configuration, see `config_key`.
         every: seconds between two uploads, at the ends of reports.
-        expected: whether there should be a checkpoint, so that a store that fails is asked again.
+        expected: whether there should be a checkpoint, so that a store that fails is read again.
     """
 
     folder: str | None = None
@@ -98,7 +98,7 @@ class ObjectStoreCheckpoints:
         trial: name of the trial.
         key: of its configuration: a checkpoint with another key is not used. See `config_key`.
         every: seconds between two uploads, at the ends of reports.
-        expected: whether there should be a checkpoint, so that a store that fails is asked again.
+        expected: whether there should be a checkpoint, so that a store that fails is read again.
         world: the ranks of the job; None for one process.
     """
 

@@ -30,7 +30,7 @@ class StepResult:
             `mtsearch.jobs.predictions`; None where there are none.
         log: of a job that failed, the last lines of the traceback.
         measured: metrics of the final network of a trial that are measured on a clock; None where
-            nothing is asked for, or they are those of the reports.
+            no such metric is an objective, or they are those of the reports.
     """
 
     reports: tuple[dict[str, Any], ...] = ()

@@ -12,7 +12,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.space import Space
 
 LOSSES = torch.tensor([0.5, 2.0, 1.2], dtype=torch.float64)
-TWINS = {
+COUNTERPARTS = {
     "uncertainty": lambda: jd.UW(3).double(),
     "imtl_l": lambda: jd.IMTLL(3).double(),
     "gls": lambda: jd.GeometricMean(),
@@ -28,7 +28,7 @@ def value_and_slope(method, at=LOSSES):
     return value.detach(), torch.autograd.grad(value, at)[0]
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", COUNTERPARTS)
 def test_value_and_gradient_are_torchjds(name):
     settings = {
         s.model_fields["name"].default: s
@@ -40,20 +40,20 @@ def test_value_and_gradient_are_torchjds(name):
             schema.FAMOConfig,
         )
     }[name]
-    ours, theirs = value_and_slope(method_of(settings(), 3)), value_and_slope(TWINS[name]())
+    ours, theirs = value_and_slope(method_of(settings(), 3)), value_and_slope(COUNTERPARTS[name]())
     assert all(torch.allclose(a, b, rtol=1e-12) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_famo_moves_towards_the_loss_that_fell_least():
-    method, twin = method_of(schema.FAMOConfig(), 3), jd.FAMO(3).double()
+    method, counterpart = method_of(schema.FAMOConfig(), 3), jd.FAMO(3).double()
     for number in range(3):
         before = LOSSES * (1 + number)
-        value_and_slope(method, before), value_and_slope(twin, before)
+        value_and_slope(method, before), value_and_slope(counterpart, before)
         after = before * torch.tensor([0.5, 1.0, 0.9])
         method.after_step(lambda after=after: after)
-        twin.update(after)
+        counterpart.update(after)
     weights = method.state_dict()["logits"].softmax(0)
-    assert weights.argmax() == 1 and torch.equal(method.state_dict()["logits"], twin._w)
+    assert weights.argmax() == 1 and torch.equal(method.state_dict()["logits"], counterpart._w)
 
 
 @pytest.mark.parametrize("settings", [schema.UncertaintyConfig(), schema.IMTLLConfig()])
@@ -89,9 +89,9 @@ def test_dwa_weights_follow_last_two_loss_ratios():
 def test_pbi_minimum_lies_on_equal_weighted_ray():
     preference = torch.tensor([0.8, 0.2], dtype=torch.float64)
     method = method_of(schema.PBIConfig(theta=5.0), 2, preference)
-    twin = jd.PBI(5.0, torch.tensor([0.2, 0.8], dtype=torch.float64))
+    counterpart = jd.PBI(5.0, torch.tensor([0.2, 0.8], dtype=torch.float64))
     at = torch.tensor([0.7, 1.1], dtype=torch.float64)
-    assert method(at).item() == pytest.approx(twin(at).item())
+    assert method(at).item() == pytest.approx(counterpart(at).item())
     on, off = torch.tensor([0.2, 0.8]).double(), torch.tensor([0.8, 0.2]).double()
     assert method(on) < method(off)
     assert method_of(schema.PBIConfig(), 2, torch.tensor([1.0, 0.0]).double())(at).isfinite()

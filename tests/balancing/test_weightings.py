@@ -23,7 +23,7 @@ def preference(k):
     return weights / weights.sum()
 
 
-TWINS = {
+THEIRS = {
     "pcgrad": lambda k: jd.PCGrad(),
     "gradvac": lambda k: jd.GradVac(beta=0.5),
     "config": lambda k: jd.ConFIG(preference(k)),
@@ -113,29 +113,32 @@ def theirs_at_features(aggregator, net, x, targets):
     return {name: p.grad.clone() for name, p in net.named_parameters()}
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", THEIRS)
 def test_an_update_in_the_parameters_is_torchjds(name):
     k = 5
     net, x, targets = net_and_batch(k)
-    method, twin = (
+    method, theirs = (
         ours(gradient_methods()[name](level="parameter", **SAME.get(name, {})), k),
-        TWINS[name](k),
+        THEIRS[name](k),
     )
     for seed in range(2):  # twice, since some keep a state
         torch.manual_seed(seed)
-        expected = theirs_in_parameters(twin, net, x, targets + seed)
+        expected = theirs_in_parameters(theirs, net, x, targets + seed)
         torch.manual_seed(seed)
         close(updated(method, net, x, targets + seed), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in TWINS if name != "excess_mtl"])
+@pytest.mark.parametrize("name", [name for name in THEIRS if name != "excess_mtl"])
 def test_an_update_at_the_features_is_torchjds(name):
     k = 4
     net, x, targets = net_and_batch(k)
     targets = 100 * targets  # TorchJD's constants are absolute
-    method, twin = ours(gradient_methods()[name](**SAME.get(name, {})), k), TWINS[name](k)
+    method, theirs = (
+        ours(gradient_methods()[name](**SAME.get(name, {})), k),
+        THEIRS[name](k),
+    )
     torch.manual_seed(1)
-    expected = theirs_at_features(twin, net, x, targets)
+    expected = theirs_at_features(theirs, net, x, targets)
     torch.manual_seed(1)
     close(updated(method, net, x, targets), expected)
 
@@ -143,9 +146,9 @@ def test_an_update_at_the_features_is_torchjds(name):
 def test_smoothing_is_that_of_cr_mogm():
     net, x, targets = net_and_batch(3)
     method = method_of(schema.AlignedMTLConfig(level="parameter", smoothing=0.8), 3)
-    twin = jd.GramianWeightedAggregator(jd.CRMOGMWeighting(jd.AlignedMTLWeighting(), alpha=0.8))
+    theirs = jd.GramianWeightedAggregator(jd.CRMOGMWeighting(jd.AlignedMTLWeighting(), alpha=0.8))
     for shift in range(3):
-        expected = theirs_in_parameters(twin, net, x, targets + shift)
+        expected = theirs_in_parameters(theirs, net, x, targets + shift)
         close(updated(method, net, x, targets + shift), expected)
 
 
@@ -378,4 +381,4 @@ def test_states_of_other_tasks_are_refused():
 def test_every_gradient_method_has_a_slow_twin():
     """Methods are compared with TorchJD in this file, and with exact solutions or equations of
     papers in others."""
-    assert set(gradient_methods()) == set(TWINS) | OWN
+    assert set(gradient_methods()) == set(THEIRS) | OWN

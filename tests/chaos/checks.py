@@ -25,7 +25,7 @@ OWN = (
 )
 
 
-def check_run(run: RunDirectory, twin: RunDirectory, *, differ: Iterable[str] = ()) -> None:
+def check_run(run: RunDirectory, expected: RunDirectory, *, differ: Iterable[str] = ()) -> None:
     """Compare a finished run with an undisturbed one. `differ` names the trials whose numbers the
     fault itself changes."""
     differ = set(differ)
@@ -36,13 +36,13 @@ def check_run(run: RunDirectory, twin: RunDirectory, *, differ: Iterable[str] = 
     for rows in (RunDirectory.rows, RunDirectory.history):
         mine, theirs = (
             [shown(row, bool(differ)) for row in rows(r) if row["trial"] not in differ]
-            for r in (run, twin)
+            for r in (run, expected)
         )
         assert mine == theirs
     if not differ:
-        assert table(run, "front") == table(twin, "front")
+        assert table(run, "front") == table(expected, "front")
     assert [row["trial"] for row in table(run, "trials")] == [
-        row["trial"] for row in table(twin, "trials")
+        row["trial"] for row in table(expected, "trials")
     ]
 
 

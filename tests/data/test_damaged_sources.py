@@ -120,7 +120,7 @@ def test_classification_with_one_class_is_refused(root):
         ("cat/more/1.png", "has the image cat/more/1.png in a sub-folder; move it out"),
     ],
 )
-def test_first_misfit_is_named(root, name, sentence):
+def test_first_layout_error_is_named(root, name, sentence):
     path = root / "pets" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(image(1))

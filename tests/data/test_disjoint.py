@@ -184,10 +184,10 @@ def test_all_images_are_fitted_to_the_cards_shape(tmp_path):
     assert train.images.shape[1:] == (3, 32, 32)
     assert (grey[:, :1] == grey).all() and not (colour[:, :1] == colour).all()
     alone = opened(tmp_path, "mnist").splits["train"].images
-    twin = np.asarray(
+    counterpart = np.asarray(
         Image.fromarray(alone[0, 0].numpy()).resize((32, 32), Image.Resampling.BILINEAR)
     )
-    assert (grey[0, 0].numpy() == twin).all()
+    assert (grey[0, 0].numpy() == counterpart).all()
 
 
 def test_pixel_labels_are_fitted_by_their_nearest_pixel():

@@ -72,7 +72,7 @@ class StudyRun:
 
 
 @pytest.fixture
-def bench(tmp_path):
+def search_of(tmp_path):
     made = []
 
     def make(**settings):
@@ -85,9 +85,9 @@ def bench(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2", "nsga3", "curves", "random", "qmc"])
-def test_reloaded_study_proposes_the_same(bench, name):
+def test_reloaded_study_proposes_the_same(search_of, name):
     plain, disturbed = (
-        bench(trials=14, sampler={"name": name, **STARTUP.get(name, {})}) for _ in range(2)
+        search_of(trials=14, sampler={"name": name, **STARTUP.get(name, {})}) for _ in range(2)
     )
     for i in range(14):
         for one in (plain, disturbed):
@@ -102,8 +102,8 @@ def test_reloaded_study_proposes_the_same(bench, name):
 
 
 @pytest.mark.slow
-def test_reloaded_gp_study_proposes_the_same(bench):
-    plain, disturbed = (bench(trials=6, sampler={"name": "gp", "startup": 4}) for _ in range(2))
+def test_reloaded_gp_study_proposes_the_same(search_of):
+    plain, disturbed = (search_of(trials=6, sampler={"name": "gp", "startup": 4}) for _ in range(2))
     for one in (plain, disturbed):
         for _ in range(5):
             one.end(one.ask())
@@ -112,8 +112,8 @@ def test_reloaded_gp_study_proposes_the_same(bench):
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "grid"])
-def test_proposals_do_not_depend_on_completion_order(bench, name):
-    one, many = (bench(trials=8, sampler="grid" if name == "grid" else name) for _ in range(2))
+def test_proposals_do_not_depend_on_completion_order(search_of, name):
+    one, many = (search_of(trials=8, sampler="grid" if name == "grid" else name) for _ in range(2))
     for _ in range(8):
         one.end(one.ask())
     for trial in reversed([many.ask() for _ in range(8)]):
@@ -121,13 +121,13 @@ def test_proposals_do_not_depend_on_completion_order(bench, name):
     assert one.params() == many.params()
 
 
-def test_seed_changes_proposals(bench):
-    first, second = (bench(sampler="random", seed=seed) for seed in (0, 1))
+def test_seed_changes_proposals(search_of):
+    first, second = (search_of(sampler="random", seed=seed) for seed in (0, 1))
     assert first.study.ask().params != second.study.ask().params
 
 
-def test_qmc_fills_each_dimension_evenly(bench):
-    one = bench(trials=64, sampler="qmc")
+def test_qmc_fills_each_dimension_evenly(search_of):
+    one = search_of(trials=64, sampler="qmc")
     lrs = [math.log10(one.study.ask().config["optimizer"]["lr"]) for _ in range(64)]
     counts = [sum(-5 + i * 0.5 <= x < -4.5 + i * 0.5 for x in lrs) for i in range(8)]
     assert counts == [8] * 8
@@ -151,8 +151,8 @@ def test_grid_enumerates_conditional_space_in_order(tmp_path):
     assert grid(made, 2) == [[0, 0], [0, 1, 0]]
 
 
-def test_grid_has_no_more_trials_than_points(bench):
-    one = bench(trials=99)
+def test_grid_has_no_more_trials_than_points(search_of):
+    one = search_of(trials=99)
     assert one.study.size == 8
     assert [one.study.ask().config["batch_size"] for _ in range(1)] == [1]
 
@@ -175,8 +175,8 @@ def test_population_of_one_is_refused(tmp_path):
         check_search(space(tmp_path, sampler={"name": "nsga2", "startup": 1}))
 
 
-def test_study_stores_each_outcome(bench):
-    one = bench(sampler="random")
+def test_study_stores_each_outcome(search_of):
+    one = search_of(sampler="random")
     names = [one.ask() for _ in range(4)]
     one.end(names[0])
     one.end(names[1], **{"val/image/error": math.nan})
@@ -190,17 +190,17 @@ def test_study_stores_each_outcome(bench):
     ]
 
 
-def test_journal_is_written_without_a_link(bench, monkeypatch):
+def test_journal_is_written_without_a_link(search_of, monkeypatch):
     """A link in the run's folder would be refused by whoever reads the run meanwhile."""
     made = []
     monkeypatch.setattr("os.symlink", lambda *paths: made.append(paths))
-    search = bench()
+    search = search_of()
     search.end(search.ask())
     assert made == [] and RunDirectory(search.run.path).journal.stat().st_size > 0
 
 
-def test_resumed_study_drops_trial_that_never_started(bench):
-    one = bench(sampler="random", trials=9)
+def test_resumed_study_drops_trial_that_never_started(search_of):
+    one = search_of(sampler="random", trials=9)
     names = [one.ask() for _ in range(3)]
     one.end(names[0])
     one.write("end", trial=names[1], state="failed", reason="killed before the study was told")
@@ -221,8 +221,8 @@ def test_resumed_study_drops_trial_that_never_started(bench):
         lambda path: path.write_bytes(path.read_bytes()[:-7]),
     ],
 )
-def test_damaged_journal_is_rebuilt_from_events(bench, damage):
-    one = bench(sampler="random", trials=9)
+def test_damaged_journal_is_rebuilt_from_events(search_of, damage):
+    one = search_of(sampler="random", trials=9)
     for name in [one.ask() for _ in range(3)][:2]:
         one.end(name)
     damage(one.run.journal)
@@ -235,7 +235,7 @@ def test_damaged_journal_is_rebuilt_from_events(bench, damage):
     assert one.states() == [TrialState.COMPLETE] * 4
 
 
-def test_constraints_are_stored_in_the_study(tmp_path, bench):
+def test_constraints_are_stored_in_the_study(tmp_path, search_of):
     raw = space(tmp_path, sampler="random").raw | {
         "constraints": [
             {"metric": "model/density", "max": 0.5},

@@ -15,7 +15,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.tasks import meter_for, task_loss
 from mtsearch.tasks.ssim import ssim
 
-TWINS = {
+COUNTERPARTS = {
     None: nn.CrossEntropyLoss(),
     "cross_entropy": nn.CrossEntropyLoss(),
     "l1": lambda x, y: F.l1_loss(x, F.one_hot(y, x.shape[1]).float()),
@@ -26,7 +26,7 @@ TWINS = {
 }
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", COUNTERPARTS)
 def test_a_losss_mean_over_the_labelled_is_torchs(name):
     task = TaskCard(name="t", outputs=4, loss=name)
     output, target = torch.randn(23, 4, requires_grad=True), torch.randint(0, 4, (23,))
@@ -35,13 +35,13 @@ def test_a_losss_mean_over_the_labelled_is_torchs(name):
     kept = target != -1
     assert count.item() == kept.sum().item()
     assert (total / count).item() == pytest.approx(
-        TWINS[name](output[kept], target[kept]).item(), rel=1e-5
+        COUNTERPARTS[name](output[kept], target[kept]).item(), rel=1e-5
     )
     (gradient,) = torch.autograd.grad(total, output)
     assert (gradient[~kept] == 0).all() and gradient[kept].abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", COUNTERPARTS)
 def test_a_segmentations_loss_is_that_of_its_pixels(name):
     pixels, image = (
         TaskCard(name="t", outputs=3, loss=name),
@@ -53,7 +53,7 @@ def test_a_segmentations_loss_is_that_of_its_pixels(name):
     assert count == number and total.item() == pytest.approx(alone.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", COUNTERPARTS)
 def test_nothing_labelled_costs_nothing(name):
     total, count = task_loss(
         TaskCard(name="t", outputs=3, loss=name), torch.randn(4, 3), torch.full((4,), -1)

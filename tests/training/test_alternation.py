@@ -33,20 +33,20 @@ def timeless(reports):
 
 def test_zero_probability_task_is_never_trained():
     trial = Trial(config({"name": "coin", "probabilities": {"image": 1.0, "digit": 0.0}}), DATA)
-    twin = Trial(config({"name": "coin", "probabilities": {"image": 1.0, "digit": 0.0}}), DATA)
+    other = Trial(config({"name": "coin", "probabilities": {"image": 1.0, "digit": 0.0}}), DATA)
     before = [p.clone() for p in trial.model.heads["digit"].parameters()]
     next(trial)
     assert all(
         torch.equal(a, b)
         for a, b in zip(before, trial.model.heads["digit"].parameters(), strict=True)
     )
-    model = twin.model.train()
+    model = other.model.train()
     optimizer = torch.optim.SGD(
         [*model.trunk.parameters(), *model.heads["image"].parameters()], lr=0.05, momentum=0.9
     )
-    twin._loader.start_epoch()
+    other._loader.start_epoch()
     for _ in range(4):
-        ((_, (images, labels)),) = twin._loader.next_batches((0,))
+        ((_, (images, labels)),) = other._loader.next_batches((0,))
         optimizer.zero_grad()
         F.cross_entropy(model(images, ["image"])["image"], labels["image"]).backward()
         optimizer.step()

@@ -9,7 +9,7 @@ from mtsearch.data.formats.class_folders import SPLIT_FOLDERS
 from mtsearch.data.trees import Tree
 
 
-def explain_misfit(tree: Tree) -> str:
+def explain_layout(tree: Tree) -> str:
     """Describe the first file that does not fit `<class>/<file>` or `<split>/<class>/<file>`, as a
     clause that ends a sentence about the tree."""
     images = [file for file in tree.files if is_image(file)]
