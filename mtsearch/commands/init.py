@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from mtsearch.config.cards import DatasetCard
     from mtsearch.data.drafting import Draft
 
-USAGE = """mtsearch init PATH [to=DIR]
+USAGE = """mtsearch init PATH [to=DIR] [tasks=[COLUMN,...]]
 
 Writes a data card, DIR/NAME.yaml, and a space, DIR/NAME_space.yaml, for the data at PATH, and
 estimates the time of a search. Both files are meant to be read and edited; none is overwritten.
   PATH   a CSV with a row per image and a column per task, or a folder or an archive that contains
-         one, or images in folders of classes
+         one, or images in folders of classes; or a table without images (.csv, .parquet)
   to     where the files are written; default the working folder
+  tasks  the columns of the labels of a table without images; the others are inputs (default: the
+         columns target, label, class or y, with a number or without, else the last column)
 
 The kind and the classes of each task, the splits and the size of the images are found in the data;
 what each column was taken for is printed."""
@@ -42,9 +44,10 @@ def _init(words: list[str]) -> int:
     from mtsearch.config.starting import starting_space
     from mtsearch.data.cards import load_card
 
-    path, to = data_path(words, "init")
-    card_file, draft = new_card(path, to, also="_space.yaml")
+    card_file, draft = new_card(*data_path(words, "init"), also="_space.yaml")
     card = load_card(card_file)
+    if draft.shape is not None:
+        card = card.model_copy(update={"shape": draft.shape})
     space_file = card_file.with_name(f"{card_file.stem}_space.yaml")
     tree = starting_space(card, card_file.name)
     write_atomic(space_file, dump_yaml(tree))
@@ -58,26 +61,31 @@ def _init(words: list[str]) -> int:
     return 0
 
 
-def data_path(words: Sequence[str], command: str) -> tuple[Path, Path]:
-    """The path of the data and the folder of new files that the words of a command give."""
+def data_path(words: Sequence[str], command: str) -> tuple[Path, Path, tuple[str, ...]]:
+    """The path of the data, the folder of new files, and the columns of labels that the words of a
+    command give."""
     paths = [word for word in words if "=" not in word and not word.startswith("-")]
-    own, rest = split_pairs([word for word in words if word not in paths], ("to",))
+    own, rest = split_pairs([word for word in words if word not in paths], ("to", "tasks"))
     if rest:
-        raise BadInput(f"unknown key `{rest[0].partition('=')[0]}`. {nearest('', ['to'])}")
+        raise BadInput(f"unknown key `{rest[0].partition('=')[0]}`. {nearest('', ['to', 'tasks'])}")
     if len(paths) != 1:
         raise BadInput(
             f"`{command}` takes the path of one table, folder or archive. Found"
             f" {', '.join(paths) or 'none'}."
         )
-    return Path(paths[0]), Path(own.get("to", ".")).expanduser()
+    listed = own.get("tasks", "").strip()
+    listed = listed[1:-1] if listed[:1] + listed[-1:] == "[]" else listed
+    tasks = tuple(name for part in listed.split(",") if (name := part.strip().strip("\"'")))
+    return Path(paths[0]), Path(own.get("to", ".")).expanduser(), tasks
 
 
-def new_card(path: Path, to: Path, also: str = "") -> tuple[Path, Draft]:
+def new_card(path: Path, to: Path, tasks: Sequence[str] = (), also: str = "") -> tuple[Path, Draft]:
     """Write the card of the data at a path.
 
     Args:
         path: a table, a folder or an archive.
         to: the folder of the card.
+        tasks: the columns of the labels of a table without images.
         also: the end of the name of another file that must not exist.
 
     Returns:
@@ -88,7 +96,7 @@ def new_card(path: Path, to: Path, also: str = "") -> tuple[Path, Draft]:
     """
     from mtsearch.data.drafting import draft_card
 
-    draft = draft_card(path)
+    draft = draft_card(path, tasks)
     file = to / f"{draft.card['name']}.yaml"
     for name in (file, *([file.with_name(f"{file.stem}{also}")] if also else [])):
         if name.exists():
@@ -126,7 +134,7 @@ def _estimate(space_file: Path, card: DatasetCard, count: int) -> str:
     total = min(seconds) * epochs * -(-images // size)
     return (
         f"about {_duration(total)} of training for {space.config.search.trials} trials on one core,"
-        f" about {images:,} training images"
+        f" about {images:,} training examples"
     )
 
 

@@ -18,9 +18,10 @@ from mtsearch.config.validation import validate_tree
 USAGE = """mtsearch prepare dataset=NAME|CARD.yaml [data.root=DIR] [plugins=[FILE.py]]
     [key=value ...]
 mtsearch prepare --list
-mtsearch prepare --new-card PATH [to=DIR]
+mtsearch prepare --new-card PATH [to=DIR] [tasks=[COLUMN,...]]
 
---new-card writes DIR/NAME.yaml, the data card of a CSV, a folder or an archive.
+--new-card writes DIR/NAME.yaml, the data card of a table, a folder or an archive; tasks are the
+columns of the labels of a table without images, as in `mtsearch init --help`.
 Builds the store of a dataset. An existing store is kept, unless a setting differs; searches build a
 missing store themselves. All cores decode images; an interrupted command continues where it
 stopped when it is started again. If the files below data.root have other names or sizes than those
@@ -40,6 +41,7 @@ checksum and its folder.
   data.undefined      class: undefined pixels are a class of their own (ignore: not trained on)
   plugins             [FILE.py, module]: dataset builders or task kinds which the card names"""
 
+SHOWN = 12  # inputs whose statistics are printed
 KEYS = (
     "dataset",
     "root",
@@ -101,17 +103,25 @@ def _prepare(words: list[str]) -> int:
             show(f"left out  {row['count']:,} {row['text']}, as {row['example']}")
     for row in manifest.get("remarks", ()):
         show(f"remark    {row['count']:,} {row['text']}, as {row['example']}")
+    arrays = manifest.get("inputs") is not None
     print(
-        "images   "
+        f"{'examples ' if arrays else 'images   '}"
         f" {', '.join(f'{count:,} {split}' for split, count in manifest['counts'].items())}"
     )
-    for line in _label_lines(found.card, manifest.get("labels", {})):
+    for line in _label_lines(
+        found.card, manifest.get("labels", {}), "examples" if arrays else "images"
+    ):
         show(line)
-    print(
-        f"pixels    mean {manifest['statistics']['mean']}, std {manifest['statistics']['std']}"
-        " (training images, of 0..1)"
-    )
+    if arrays:
+        for line in _input_lines(manifest):
+            show(line)
+    else:
+        print(
+            f"pixels    mean {manifest['statistics']['mean']}, std {manifest['statistics']['std']}"
+            " (training images, of 0..1)"
+        )
     how = "image files, decoded for each batch" if manifest.get("encoded") else "decoded images"
+    how = "arrays of float32" if arrays else how
     size = (path / DATA).stat().st_size / 1e6
     print(f"format    {how}, {size:,.0f} MB; {held_bytes(manifest) / 1e6:,.0f} MB in memory")
     print(f"licence   {manifest['licence']}")
@@ -130,7 +140,21 @@ def _new_card(words: list[str]) -> int:
     return 0
 
 
-def _label_lines(card: DatasetCard, labels: dict[str, Any]) -> list[str]:
+def _input_lines(manifest: dict[str, Any]) -> list[str]:
+    """What the inputs are, with the mean and the standard deviation of the first ones."""
+    from mtsearch.data.array_inputs import ArrayInputs
+
+    inputs, found = ArrayInputs.from_dict(manifest["inputs"]), manifest["statistics"]
+    shape = " x ".join(map(str, inputs.shape))
+    names = inputs.features or tuple(f"channel {n}" for n in range(len(found["mean"])))
+    lines = [f"inputs    {shape} numbers, standardised by the training examples"]
+    for name, mean, std in list(zip(names, found["mean"], found["std"], strict=True))[:SHOWN]:
+        lines.append(f"  input   {name}: mean {mean:.4g}, std {std:.4g}")
+    more = len(names) - SHOWN
+    return [*lines, f"  input   and {more:,} more"] if more > 0 else lines
+
+
+def _label_lines(card: DatasetCard, labels: dict[str, Any], images: str) -> list[str]:
     """A line for each task, its labels by split, and one for each of its classes."""
     lines = []
     for task in card.tasks:
@@ -143,7 +167,7 @@ def _label_lines(card: DatasetCard, labels: dict[str, Any]) -> list[str]:
             f"{name} {share:.1f} %" for name, share in zip(labels[task.name], missing, strict=True)
         )
         lines.append(f"task      {task.name} ({task.kind}): missing labels {shares}")
-        unit = "pixels" if task.kind == "segmentation" else "images"
+        unit = "pixels" if task.kind == "segmentation" else images
         for number, counts in enumerate(zip(*(s.get("classes", ()) for s in splits), strict=True)):
             name = task.classes[number] if number < len(task.classes) else str(number)
             by_split = ", ".join(

@@ -162,3 +162,45 @@ class BackboneKTDEConfig(BackboneConfig):
     name: Literal["ktde"] = "ktde"
     blocks: int = Field(3, gt=0)
     width: int = Field(64, gt=0)
+
+
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+LayerNorm = Literal["none", "batch", "layer"]
+
+
+@method("backbone", "mlp", "mtsearch.models.trunk_mlp:mlp")
+class BackboneMLPConfig(BackboneConfig):
+    """Fully connected layers, for columns of numbers; other inputs are flattened."""
+
+    name: Literal["mlp"] = "mlp"
+    widths: tuple[Width, ...] = Field(
+        (128, 128), min_length=1, description="the outputs of each layer"
+    )
+    activation: Activation = Field("relu", description="after each layer")
+    norm: LayerNorm = Field("none", description="between each layer and its activation")
+    dropout: float = Field(0.0, ge=0, lt=1, description="the probability after each activation")
+
+
+@method("backbone", "conv1d", "mtsearch.models.trunk_conv1d:conv1d")
+class BackboneConv1dConfig(BackboneConfig):
+    """Convolutions along sequences of shape [channels, length], each with a max-pool; the feature
+    vector is the mean over the length."""
+
+    name: Literal["conv1d"] = "conv1d"
+    channels: tuple[Width, ...] = Field(
+        (32, 64, 64), min_length=1, description="the outputs of each convolution"
+    )
+    kernel: int = Field(5, ge=1, description="positions that a convolution reads, an odd number")
+    pool: int = Field(
+        2, ge=1, description="positions that the max-pool after each convolution joins"
+    )
+    activation: Activation = Field("relu", description="after each convolution")
+    norm: LayerNorm = Field("batch", description="between each convolution and its activation")
+    dropout: float = Field(0.0, ge=0, lt=1, description="the probability after each activation")
+
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"should be an odd number. Found {value}")
+        return value

@@ -31,9 +31,11 @@ from mtsearch.config.architectures import (
 )
 from mtsearch.config.backbones import (
     BackboneCMConfig,
+    BackboneConv1dConfig,
     BackboneEDSRConfig,
     BackboneEfficientNetCIFARConfig,
     BackboneKTDEConfig,
+    BackboneMLPConfig,
     BackboneMMConfig,
     BackboneNoneConfig,
     BackboneSegNetConfig,
@@ -120,9 +122,11 @@ __all__ = [
     "AlignedMTLConfig",
     "Augment",
     "BackboneCMConfig",
+    "BackboneConv1dConfig",
     "BackboneEDSRConfig",
     "BackboneEfficientNetCIFARConfig",
     "BackboneKTDEConfig",
+    "BackboneMLPConfig",
     "BackboneMMConfig",
     "BackboneNoneConfig",
     "BackboneSegNetConfig",

@@ -7,6 +7,9 @@ from typing import Any
 
 from mtsearch.config.cards import DatasetCard
 
+_BACKBONES = {"vectors": "mlp"}
+"""The backbone to begin with by the kind of a card's source; of images another one."""
+
 
 def starting_space(card: DatasetCard, path: str) -> dict[str, Any]:
     """The tree of a space that searches size against error on a dataset.
@@ -19,7 +22,7 @@ def starting_space(card: DatasetCard, path: str) -> dict[str, Any]:
     several = len(names) > 1
     trial: dict[str, Any] = {
         "architecture": "hps",
-        "backbone": "cm",
+        "backbone": _BACKBONES.get(str(card.source.get("kind")), "cm"),
         "balancing": "linear",
         "sparsity": {
             "mode": "target",

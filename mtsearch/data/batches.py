@@ -48,10 +48,13 @@ class Batches:
     """Batches of a split; each iteration is one pass, which includes the last, smaller batch.
 
     Batches are pairs of images, float32 (B, C, H, W), normalised, in ``memory_format``, and labels
-    by task. Inputs that are not images, float32 (N, ...), are returned as they are. Dense labels,
+    by task. Inputs of float32 without `mean` are returned as they are. Dense labels,
     (N, H, W) or (N, C, H, W) of the size of the images, are augmented with the images. Labels that
     are images (uint8) are stored as bytes and returned as float32 in [0, 1], with NaN for pixels
     from outside the image.
+
+    Arrays (float32) are normalised with the mean and the standard deviation of their values, and
+    are not augmented.
 
     Args:
         split: images and labels.
@@ -74,6 +77,7 @@ class Batches:
 
     Raises:
         ValueError: a parameter is out of range.
+        BadInput: arrays should be augmented.
     """
 
     def __init__(
@@ -105,13 +109,15 @@ class Batches:
         self.augment = augment if is_active(augment) else None
         self.shape = tuple(split.images.shape[1:])
         self._pictures = split.images.dtype == torch.uint8
-        self.channels_last = memory_format == torch.channels_last and self._pictures
+        self._arrays = not self._pictures and len(mean) > 0
+        self._raw = not self._pictures and not self._arrays  # inputs without statistics
+        self.channels_last = memory_format == torch.channels_last and not self._raw
         if not self._pictures and self.augment is not None:
             raise BadInput(
                 "`trial.augment` works on images of 8 bits. Found inputs of type"
                 f" {split.images.dtype}. Leave it out."
             )
-        height, width = self.shape[1:] if self._pictures else (1, 1)
+        height, width = self.shape[1:] if not self._raw else (1, 1)
         if self.augment is not None and (height + 2) * (width + 2) > 1 << 24:
             raise ValueError(
                 f"Parameter `augment` works on images of up to 2**24 pixels. Found {height} x"
@@ -149,8 +155,12 @@ class Batches:
         self._held: list[Tensor] | None = None
         if isinstance(split.images, Tensor):
             self._held = self._layout(split.images.to(device))
-        scale = torch.tensor([1 / (255 * s) for s in std], device=device)
-        shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+        if self._arrays:
+            # as the network's own normalisation, (x - mean) / std, because x may be far from 0
+            scale, shift = (torch.tensor(list(values), device=device) for values in (std, mean))
+        else:
+            scale = torch.tensor([1 / (255 * s) for s in std], device=device)
+            shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
         pixels = height * width
         self.scale, self.shift = (
             v.repeat(pixels) if self.channels_last else v.repeat_interleave(pixels)
@@ -256,7 +266,7 @@ class Batches:
         if self.augment is not None:
             return pack(images)
         images = images.permute(0, 2, 3, 1) if self.channels_last else images
-        return [images.reshape(len(images), -1) if self._pictures else images]
+        return [images if self._raw else images.reshape(len(images), -1)]
 
     def _reading(
         self, items: Sequence[T], indices: Sequence[Tensor], workers: int
@@ -305,10 +315,14 @@ class Batches:
 
     def _finish(self, values: Tensor) -> Tensor:
         """Float pixels (B, C*H*W) in the order of the memory format, normalised in place, because a
-        new array costs more in page faults than the arithmetic; other inputs as they are."""
-        if not self._pictures:
+        new array costs more in page faults than the arithmetic; inputs without statistics as they
+        are."""
+        if self._raw:
             return values
-        values.mul_(self.scale).add_(self.shift)
+        if self._arrays:
+            values.sub_(self.shift).div_(self.scale)
+        else:
+            values.mul_(self.scale).add_(self.shift)
         channels, height, width = self.shape
         if self.channels_last:
             return values.view(-1, height, width, channels).permute(0, 3, 1, 2)

@@ -15,6 +15,7 @@ from mtsearch.config.errors import BadInput, Halt
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
 from mtsearch.data.builders import DatasetBuilder, SplitSpec, read_source
+from mtsearch.data.configured import with_inputs
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.formats.pictures import common_decoder
 from mtsearch.data.inventory import files_read, inventories
@@ -52,7 +53,7 @@ def build_store(
     made_of = recipe(card, data)
     spec = SplitSpec(made_of["split_seed"], made_of["val_fraction"], data.fold)
     titles = source_titles(card, found)
-    manifest = {
+    manifest: dict[str, Any] = {
         "dataset": card.name,
         "title": card.title,
         "label": dataset_label(card, found, data.fold),
@@ -73,6 +74,8 @@ def build_store(
     }
     with collect_remarks() as remarks:
         splits = builder.compose(card, found, spec)
+        card = with_inputs(card, splits["train"].inputs)
+        manifest["inputs"] = splits["train"].inputs
         watch = SplitWatch(card, splits, remarks, progress)
         arrays: dict[str, NDArray[Any] | FileRows] = {}
         for name in SPLITS:

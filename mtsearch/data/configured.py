@@ -3,9 +3,12 @@ undefined pixels."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import DataConfig
+from mtsearch.data.array_inputs import ArrayInputs
 from mtsearch.data.builders import read_source
 from mtsearch.data.cards import load_card
 
@@ -37,6 +40,14 @@ def configured_card(name: str, data: DataConfig) -> DatasetCard:
             f" {data.size}."
         )
     return card.model_copy(update={"shape": (card.shape[0], data.size, data.size)})
+
+
+def with_inputs(card: DatasetCard, inputs: dict[str, Any] | None) -> DatasetCard:
+    """The card with the shape of the arrays of a store, given the entry `inputs` of its manifest;
+    the card itself for images."""
+    if inputs is None:
+        return card
+    return card.model_copy(update={"shape": ArrayInputs.from_dict(inputs).image_shape})
 
 
 def _with_undefined(card: DatasetCard) -> DatasetCard:

@@ -7,6 +7,7 @@ import math
 import posixpath
 import re
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,27 +37,33 @@ class Draft:
     card: dict[str, Any]
     images: int
     notes: list[str] = field(default_factory=list)
+    shape: tuple[int, int, int] | None = None  # of arrays, which the card does not state
 
 
-def draft_card(path: Path) -> Draft:
+def draft_card(path: Path, tasks: Sequence[str] = ()) -> Draft:
     """Draft the card of a table, a folder or an archive.
 
     Args:
-        path: a CSV, or a folder or an archive with images, and with a CSV if they are not in
-            folders of classes.
+        path: a CSV or Parquet file, or a folder or an archive with images, and with a CSV if they
+            are not in folders of classes, or a folder with a single CSV.
+        tasks: the columns of the labels of a table without images; see `draft_vectors`.
 
     Raises:
         BadInput: there is nothing that a card can describe.
     """
+    from mtsearch.data.drafting_tables import draft_vectors  # which imports this module
+
     path = path.expanduser().resolve()
     if not path.exists():
         raise BadInput(f"There is no {path}; give a table, a folder or an archive of images.")
+    if path.suffix.lower() == ".parquet":
+        return draft_vectors(path, tasks)
     if path.is_file() and not is_archive(path):
-        return _of_table(open_tree(path.parent), path.name)
+        return _of_table(open_tree(path.parent), path.name, tasks)
     tree = open_tree(path)
     tables = [name for name in tree.files if name.lower().endswith(".csv")]
     if len(tables) == 1:
-        return _of_table(tree, tables[0])
+        return _of_table(tree, tables[0], tasks)
     found = find_images(tree)
     if isinstance(found, ClassFolders):
         return _of_folders(tree, found)
@@ -80,35 +87,46 @@ def _of_folders(tree: Tree, found: ClassFolders) -> Draft:
     return draft
 
 
-def _of_table(tree: Tree, file: str) -> Draft:
+def _of_table(tree: Tree, file: str, tasks: Sequence[str]) -> Draft:
     where = f"{file} in {tree.path}"
     rows = list(read_table(tree.read(file), where).values())
     notes: list[str] = []
     columns = {name: [row[name] for row in rows] for name in rows[0] if name}
     pictures = _picture_column(columns, tree, posixpath.dirname(file))
     if pictures is None:
-        raise BadInput(
-            f"No column of {where} names image files of that folder; add one, relative to the CSV."
-        )
+        named = [
+            name for name, cells in columns.items() if 2 * sum(map(is_image, cells)) > len(rows)
+        ]
+        if named or is_archive(tree.path):
+            absent = f" `{named[0]}` names files that are not there." if named else ""
+            raise BadInput(
+                f"No column of {where} names image files of that folder; add one, relative to the"
+                f" CSV, or unpack a table without images.{absent}"
+            )
+        from mtsearch.data.drafting_tables import draft_vectors  # which imports this module
+
+        return draft_vectors(tree.path / file, tasks)
+    if tasks:
+        raise BadInput("`tasks` goes with tables without images. Edit the card instead.")
     column, files = pictures
     notes.append(f"{column}: the image files, {len(files):,}")
     del columns[column]
     images: dict[str, Any] = {"names": [stem(tree.path)], "resize": "bilinear"}
     source = {"kind": "table", "images": images, "file": file, "path": column}
-    split = _split_column(columns)
+    split = split_column(columns)
     if split is not None:
         notes.append(f"{split}: the splits")
         source["split"] = split
     if split is None or "test" not in map(str.lower, columns[split]):
         images["test_fraction"] = 0.2
     columns.pop(str(split), None)
-    tasks = [task for name, cells in columns.items() if (task := _task(name, cells, notes))]
-    if not tasks:
+    found = [task for name, cells in columns.items() if (task := task_of(name, cells, notes))]
+    if not found:
         raise BadInput(
             f"No column of {where} can be a task; add one with classes or numbers."
             f" Found: {'; '.join(notes)}."
         )
-    draft = Draft(_card(tree, source, tasks), len(files), notes)
+    draft = Draft(_card(tree, source, found), len(files), notes)
     draft.card["shape"] = _shape(tree, files, notes)
     return draft
 
@@ -132,14 +150,15 @@ def _picture_column(
     return best
 
 
-def _split_column(columns: dict[str, list[str]]) -> str | None:
+def split_column(columns: dict[str, list[str]]) -> str | None:
+    """The column of a table that names the splits."""
     for name, cells in columns.items():
         if name.lower() in SPLIT_COLUMNS and {cell.lower() for cell in cells} <= {*SPLIT_WORDS}:
             return name
     return None
 
 
-def _task(column: str, cells: list[str], notes: list[str]) -> dict[str, Any] | None:
+def task_of(column: str, cells: list[str], notes: list[str]) -> dict[str, Any] | None:
     """The task of a column, or None with a note about the reason."""
     filled = [cell for cell in cells if cell]
     values = set(filled)

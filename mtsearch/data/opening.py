@@ -17,9 +17,10 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.config.schema import DataConfig
 from mtsearch.data import store
+from mtsearch.data.array_inputs import ArrayInputs
 from mtsearch.data.builders import read_source
 from mtsearch.data.building import build_store
-from mtsearch.data.configured import configured_card
+from mtsearch.data.configured import configured_card, with_inputs
 from mtsearch.data.encoded import FILES
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.holding import keeps_files, streams
@@ -129,7 +130,8 @@ def open_dataset(data: DataConfig) -> Dataset:
 def open_labels(data: DataConfig) -> Dataset:
     """Open the dataset's labels without its images, to see which tasks label which images.
 
-    All images, and all labels that are images, are views of one black image, which takes no memory.
+    All images, and all labels that are images, are views of one black image, which takes no memory;
+    arrays are views of zeros.
 
     Raises:
         BadInput: as `open_dataset`.
@@ -147,7 +149,9 @@ def open_labels(data: DataConfig) -> Dataset:
     }
     shapes = {name: entry["shape"] for name, entry in {**about, **encoded}.items()}
     pictures = {
-        name for name in pictures if name in encoded or np.dtype(about[name]["dtype"]) == np.uint8
+        name
+        for name in pictures
+        if name.endswith("/images") or name in encoded or np.dtype(about[name]["dtype"]) == np.uint8
     }
     if streams(data, manifest):
         store.verify(resolved.store, manifest, again=False)
@@ -157,10 +161,17 @@ def open_labels(data: DataConfig) -> Dataset:
         arrays = store.read(resolved.store, manifest, names)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         tensors |= {
-            name: torch.zeros((), dtype=torch.uint8).expand(shapes[name]) for name in pictures
+            name: torch.zeros((), dtype=_type_of(about, name)).expand(shapes[name])
+            for name in pictures
         }
         sides = _as_splits(tensors, manifest, card)
     return _dataset(resolved, data, manifest, sides)
+
+
+def _type_of(about: dict[str, Any], name: str) -> torch.dtype:
+    """The type of an array's rows as images: bytes for those that are kept as files."""
+    dtype = np.dtype(about[name]["dtype"]) if name in about else np.dtype(np.uint8)
+    return torch.from_numpy(np.empty(0, dtype)).dtype
 
 
 def _streamed(resolved: Resolved, manifest: dict[str, Any]) -> dict[str, Split]:
@@ -192,10 +203,14 @@ def _dataset(
             "test": max(1, data.limit // 5),
         }
         splits = {name: split.head(counts[name]) for name, split in splits.items()}
-    card, used = resolved.card, _normalisation(resolved.card, manifest)
+    entry = manifest.get("inputs")  # old stores have none
+    inputs = None if entry is None else ArrayInputs.from_dict(entry)
+    card, used = with_inputs(resolved.card, entry), _normalisation(resolved.card, manifest)
     workers = 1 if data.workers is None else data.workers
     mean, std = tuple(used["mean"]), tuple(used["std"])
-    return Dataset(card, resolved.label, dict(splits), mean, std, manifest["checksum"], workers)
+    return Dataset(
+        card, resolved.label, dict(splits), mean, std, manifest["checksum"], workers, inputs
+    )
 
 
 def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved:
@@ -203,6 +218,7 @@ def _at(card: DatasetCard, data: DataConfig, root: Path, where: str) -> Resolved
     if store.exists(place):
         manifest = store.read_manifest(place)
         _check_normalisation(card, place, manifest)
+        card = with_inputs(card, manifest.get("inputs"))
         return Resolved(card, root, place, manifest["label"], manifest["checksum"])
     source = read_source(card)
     found = _find(card, root) if root.is_dir() else dict.fromkeys(source.sources())

@@ -16,6 +16,7 @@ from mtsearch.data.archives import is_archive, open_tree, stem
 from mtsearch.data.formats import ImageSet, LabelledImages, Request, find_images
 from mtsearch.data.formats.layout_errors import explain_layout
 from mtsearch.data.formats.unsorted_files import UnsortedFiles
+from mtsearch.data.named_files import named_files
 from mtsearch.data.rows import join_rows
 from mtsearch.data.splits import order, split_indices
 from mtsearch.data.trees import list_folder
@@ -71,10 +72,22 @@ class ImageSource(Model):
         return self
 
 
+class FileSource(ImageSource):
+    """Files below the root that are read as they are, without looking for images.
+
+    Attributes:
+        files: their names.
+    """
+
+    files: tuple[str, ...] = Field(min_length=1)
+
+
 def locate(root: Path, source: ImageSource) -> LabelledImages | None:
     """Find the images of a source below a root by file names alone; None if they are not there.
     Unsorted files are tried last, because the folder of a set may also contain tables and single
     images."""
+    if isinstance(source, FileSource):
+        return named_files(root, source.files)
     unsorted: LabelledImages | None = None
     for path, shallow in _candidates(root, {name.lower() for name in source.names}):
         found = find_images(open_tree(path, shallow=shallow))

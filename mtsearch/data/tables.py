@@ -48,6 +48,15 @@ def read_table(content: bytes, where: str, column: str | None = None) -> Rows:
     Raises:
         BadInput: the content is not a table.
     """
+    names, filled = read_lines(content, where, column)
+    return {number: dict(zip(names, line, strict=True)) for number, line in filled.items()}
+
+
+def read_lines(
+    content: bytes, where: str, column: str | None = None
+) -> tuple[list[str], dict[int, list[str]]]:
+    """The names of the columns of a CSV, and its rows that are not blank, by row number; as
+    `read_table`."""
     lines = read_csv(content, where, _first_column(content) if column is None else column)
     cells = {number: [cell.strip() for cell in line] for number, line in enumerate(lines, start=1)}
     filled = {number: line for number, line in cells.items() if any(line)}
@@ -63,7 +72,7 @@ def read_table(content: bytes, where: str, column: str | None = None) -> Rows:
         if len(line) != len(names)
     ]
     refuse(wrong)
-    return {number: dict(zip(names, line, strict=True)) for number, line in filled.items()}
+    return names, filled
 
 
 def refuse(wrong: list[str]) -> None:

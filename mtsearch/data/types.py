@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.cards import DatasetCard, TaskCard
+from mtsearch.data.array_inputs import ArrayInputs
 from mtsearch.data.stored import StoredRows, concatenated
 
 SPLITS = ("train", "val", "test")
@@ -97,8 +98,9 @@ class Split:
 @dataclass(frozen=True)
 class Dataset:
     """An open dataset. ``label`` describes the data actually used, for banners. ``mean`` and
-    ``std`` are per channel, of pixels in [0, 1]. ``workers`` processes read the batches of a split
-    that is in its store."""
+    ``std`` are per channel, of pixels in [0, 1], or of the values of arrays. ``workers`` processes
+    read the batches of a split that is in its store. ``inputs`` says how arrays are made from
+    files; it is None for images."""
 
     card: DatasetCard
     label: str
@@ -107,6 +109,7 @@ class Dataset:
     std: tuple[float, ...]
     checksum: str
     workers: int = 0
+    inputs: ArrayInputs | None = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mtsearch.config.cards import DatasetCard
+from mtsearch.config.errors import BadInput
 from mtsearch.data.builders import SplitArrays, check_classes
 from mtsearch.data.checks import check_labels, check_split
 from mtsearch.data.decoding_pool import count_pixels
 from mtsearch.data.remarks import Remarks
 from mtsearch.data.rows import Block
+from mtsearch.data.statistics import ChannelStatistics
 from mtsearch.data.summary import (
     add_counts,
     count_labels,
@@ -68,6 +71,9 @@ class SplitWatch:
         self._done = 0
         channels = card.shape[0] if len(card.shape) == 3 else 1
         self._pixels = np.zeros((channels, 256), np.int64)
+        # inputs of a builder that says nothing about them are not standardised
+        arrays = splits["train"].inputs is not None
+        self._values = ChannelStatistics(channels) if arrays else None
         self._tasks = {task.name: task for task in card.tasks}
         self._counts: dict[str, Any] = {task.name: {} for task in card.tasks}
         lazy = False
@@ -93,7 +99,11 @@ class SplitWatch:
         split, _, label = name.partition("/")
         rows = block.rows
         if label == "images":
-            if split == "train" and rows.dtype == np.uint8:
+            if self._values is not None:
+                self._check_finite(split, rows)
+                if split == "train":
+                    self._values.add(rows)
+            elif split == "train" and rows.dtype == np.uint8:
                 self._pixels += count_pixels(rows) if block.pixels is None else block.pixels
             self._done += len(rows)
             if self._progress is not None:
@@ -106,11 +116,24 @@ class SplitWatch:
                 counts.get(split, no_counts(task, rows.dtype)), count_labels(task, rows)
             )
 
+    def _check_finite(self, split: str, rows: NDArray[np.float32]) -> None:
+        wrong = np.argwhere(~np.isfinite(rows))
+        if len(wrong):
+            row, *place = wrong[0].tolist()
+            raise BadInput(
+                f"The arrays of `{self._card.name}` should contain finite numbers. Found"
+                f" {rows[tuple(wrong[0])]} at {tuple(place)} (channel, row, column) of number"
+                f" {self._done + row} of the examples written, of {split}; correct the data."
+            )
+
     def facts(self, remarks: Remarks) -> dict[str, Any]:
         """The entries of the manifest that depend on all rows."""
         if not self._checked:
             check_labels(self._card, self._counts)
-        mean, std = pixel_statistics(self._pixels) if self._pixels.any() else ([], [])
+        if self._values is not None:
+            mean, std = self._values.result()
+        else:
+            mean, std = pixel_statistics(self._pixels) if self._pixels.any() else ([], [])
         for row in remarks.rows():
             self._remarks.add(str(row["text"]), str(row["example"]), int(row["count"]))
         return {

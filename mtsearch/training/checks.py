@@ -18,6 +18,7 @@ from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import CoefficientSparsityConfig, NoSparsityConfig, TrialConfig
 from mtsearch.data import Split
+from mtsearch.data.transforms import is_active
 from mtsearch.models import MultiTaskModel, build_grouped, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
 from mtsearch.tasks import check_geometry, loss_of
@@ -54,6 +55,7 @@ def check_trial(
     balancing = build_balancing(config.balancing, weights_of(config, card), coefficient_of(config))
     check_parts(config, card, schedule, balancing, model)
     if splits is not None:
+        check_augment(config, splits["train"])
         found = {name: ImagePools(split, card.tasks) for name, split in splits.items()}
         check_images(config, schedule, balancing, found)
         check_lone_images(
@@ -136,6 +138,15 @@ def check_images(
                     " that are labelled for all tasks. This dataset has none. Use `level:"
                     " parameter`."
                 )
+
+
+def check_augment(config: TrialConfig, train: Split) -> None:
+    """Raise BadInput if arrays should be augmented like images."""
+    if is_active(config.augment) and train.images.dtype != torch.uint8:
+        raise BadInput(
+            "`trial.augment` moves and lights images of 8 bits, but the inputs of this dataset are"
+            " arrays of numbers. Leave it out."
+        )
 
 
 def check_lone_images(config: TrialConfig, card: DatasetCard, streams: Iterable[Stream]) -> None:

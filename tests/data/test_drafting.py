@@ -60,8 +60,8 @@ def test_data_without_a_task_are_refused(tmp_path):
         draft_card(tmp_path / "nothing")
     with pytest.raises(BadInput, match=r"No column .* can be a task"):
         table(tmp_path, "file,a", ["1"] * 5)
-    (tmp_path / "things" / "t.csv").write_text("x,y\n1,2\n3,4\n")
-    with pytest.raises(BadInput, match="names image files"):
+    (tmp_path / "things" / "t.csv").write_text("x,y\n1.jpg,2\n3.jpg,4\n")
+    with pytest.raises(BadInput, match="`x` names files that are not there"):
         draft_card(tmp_path / "things")
 
 

@@ -77,6 +77,21 @@ ARCHITECTURES: dict[str, list[dict]] = {
     "broadcast_scene": [{"tasks": SCENES}],
     "own": [],  # in test_own.py
 }
+NUMBERS = (
+    TaskCard(name="kind", outputs=3),
+    TaskCard(name="size", kind="regression", outputs=2),
+)
+COLUMNS = {"backbone": schema.BackboneMLPConfig(widths=(8, 6, 6)), "shape": (5, 1, 1)}
+for _name, _more in (
+    ("hps", {}),
+    ("hps", {"settings": schema.HPSConfig(split=1)}),
+    ("mtln", {"settings": schema.MTLNConfig(attention=2)}),
+    *((name, {}) for name in ("stl", "mdmtn", "mtan", "mmoe", "cgc", "dselect_k")),
+    *((name, {}) for name in ("cross_stitch", "mixing")),
+    ("kdmtl", {"model": taught}),
+):
+    ARCHITECTURES.setdefault(_name, [{}]).append({**COLUMNS, "tasks": NUMBERS, **_more})
+
 BACKBONES: dict[str, list[dict]] = {
     "efficientnet_cifar": [
         {"settings": schema.BackboneEfficientNetCIFARConfig(width=0.25, depth=0.5)}
@@ -86,8 +101,26 @@ BACKBONES: dict[str, list[dict]] = {
         for tune in ("all", "head", {"last": 1}, {"lora": {"rank": 2}})
     ],
     "none": [],  # no trunk
+    "conv1d": [
+        {
+            "settings": schema.BackboneConv1dConfig(channels=(4, 8), dropout=0.1),
+            "shapes": ((3, 1, 24), (1, 1, 9)),
+        },
+        {
+            "settings": schema.BackboneConv1dConfig(channels=(4, 8), pool=1, norm="layer"),
+            "shapes": ((2, 1, 8),),
+        },
+    ],
     "edsr": [{"settings": schema.BackboneEDSRConfig(blocks=2, width=4)}],
     "ktde": [{"settings": schema.BackboneKTDEConfig(blocks=2, width=4)}],
+    "mlp": [
+        {"settings": schema.BackboneMLPConfig(**more), "shapes": ((7, 1, 1), (2, 1, 6), (3, 4, 4))}
+        for more in (
+            {"widths": (8, 6)},
+            {"widths": (8, 8, 6), "norm": "batch", "activation": "gelu", "dropout": 0.1},
+            {"widths": (4,), "norm": "layer", "activation": "tanh"},
+        )
+    ],
     "segnet": [{"settings": SEGNET, "shapes": ((3, 32, 32), (1, 40, 34))}],
     "timm": [
         {"settings": schema.BackboneTimmConfig(model=model), "shapes": ((3, 32, 32), (1, 64, 32))}

@@ -9,6 +9,7 @@ from mtsearch.data.builders import (
     multimnist,
     scenes_masks,
     table,
+    vectors,
 )
 from mtsearch.data.builders.base import (
     DATASET_BUILDERS,
@@ -38,4 +39,5 @@ __all__ = [
     "read_source",
     "scenes_masks",
     "table",
+    "vectors",
 ]

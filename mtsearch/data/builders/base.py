@@ -35,11 +35,13 @@ class SplitArrays:
         labels: one array (N, ...) for each task, in the order of the card's tasks, as the images.
         members: number of images of each member of a disjoint dataset, in their order; empty for a
             dataset of one set.
+        inputs: how arrays are made from files, as `ArrayInputs.as_dict`; None for images.
     """
 
     images: NDArray[Any] | FileRows
     labels: tuple[NDArray[Any] | FileRows, ...]
     members: tuple[int, ...] = ()
+    inputs: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
