@@ -1,10 +1,10 @@
 """Whether one training of a Pareto set replaces a grid of single preferences: `python
 benchmarks/front.py [data.root=DIR] [dataset=cm|mm] [architectures=hps,mdmtn] [seeds=N] [limit=N]
-[set_epochs=16] [grid_epochs=8] [box=IDEAL,IDEAL,NADIR,NADIR] [out=FILE]`.
+[method=weights_line] [set_epochs=16] [grid_epochs=8] [box=IDEAL,IDEAL,NADIR,NADIR] [out=FILE]`.
 
 Both sides train on the first `limit` (10,000) images of Cifar10Mnist or MultiMNIST with AdamW,
 batch 256 and a one-cycle schedule. `grid`: ten preferences .05 ... .95, each with `grid_epochs`
-epochs. `set`: one training with `trial.pareto_set=weights_line` and `set_epochs` epochs, 11 points.
+epochs. `set`: one training with `trial.pareto_set=METHOD` and `set_epochs` epochs, 11 points.
 Their peak rates are tuned over the same five values on seed 100, which is not among the N seeds
 that are compared. Compared are the validation errors of the two tasks by their hypervolume,
 normalised by the ideal and the nadir of all non-dominated points of both sides, all seeds and both
@@ -46,7 +46,8 @@ DATASETS = {
 
 
 class Unit(NamedTuple):
-    """One training: `weight` is the preference of the first task, None for a Pareto set."""
+    """One training: `weight` is the preference of the first task, None for a Pareto set, which is
+    trained by `method`."""
 
     dataset: str
     limit: int
@@ -56,6 +57,7 @@ class Unit(NamedTuple):
     rate: float
     seed: int
     weight: float | None
+    method: str | None = None
 
 
 def train(unit: Unit, root: str | None, store: str | None) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def train(unit: Unit, root: str | None, store: str | None) -> dict[str, Any]:
         "report_every": unit.epochs,
     }
     if unit.weight is None:
-        config["pareto_set"] = "weights_line"
+        config["pareto_set"] = unit.method
     else:
         config["preference"] = dict(zip(tasks, (unit.weight, 1 - unit.weight), strict=True))
     data = DataConfig.model_validate(
@@ -96,7 +98,9 @@ class Rows:
                 row = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            self.rows[Unit(*(row[field] for field in Unit._fields))] = row
+            if row["side"] == "set":  # rows of before there were other methods
+                row.setdefault("method", "weights_line")
+            self.rows[Unit(*(row.get(field) for field in Unit._fields))] = row
 
     def add(self, unit: Unit, row: dict[str, Any]) -> None:
         """Write a row and wait until it is on disk."""
@@ -121,6 +125,7 @@ class Comparison:
         self.rows, self.architecture = rows, architecture
         self.dataset, self.limit = words.get("dataset", "cm"), int(words.get("limit", 10_000))
         self.seeds = range(int(words.get("seeds", 5)))
+        self.method = words.get("method", "weights_line")
         given = words.get("box")
         self.given = None if given is None else np.array(given.split(","), float).reshape(2, 2)
         self.epochs = {
@@ -131,7 +136,8 @@ class Comparison:
     def units(self, side: str, rate: float, seed: int) -> list[Unit]:
         weights: tuple[float | None, ...] = (None,) if side == "set" else GRID
         head = (self.dataset, self.limit, self.architecture, side, self.epochs[side])
-        return [Unit(*head, rate, seed, weight) for weight in weights]
+        method = self.method if side == "set" else None
+        return [Unit(*head, rate, seed, weight, method) for weight in weights]
 
     def box(self, units: list[Unit]) -> tuple[np.ndarray, np.ndarray]:
         """The given ideal and nadir, else those of the non-dominated points of all units that have
@@ -209,9 +215,9 @@ class Comparison:
             else float("nan")
         )
         print(
-            f"{self.dataset} {self.architecture}, {self.limit:,} images, {len(found)} seeds, rates"
-            f" {'tuned' if self.tuned else 'NOT tuned'}; ideal {box[0].round(2).tolist()}, nadir"
-            f" {box[1].round(2).tolist()}"
+            f"{self.dataset} {self.architecture}, {self.method}, {self.limit:,} images,"
+            f" {len(found)} seeds, rates {'tuned' if self.tuned else 'NOT tuned'}; ideal"
+            f" {box[0].round(2).tolist()}, nadir {box[1].round(2).tolist()}"
         )
         print(f"{'':6}{'epochs':>8}{'rate':>8}  {'hypervolume by seed':<34}{'mean':>6}")
         for i, side in enumerate(self.epochs):
@@ -224,6 +230,7 @@ class Comparison:
         return {
             "dataset": self.dataset,
             "architecture": self.architecture,
+            "method": self.method,
             "seeds": len(found),
             "tuned": self.tuned,
             "rates": rates,

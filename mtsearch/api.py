@@ -100,8 +100,8 @@ def resume(
     Args:
         run: a run, its folder or its URL.
         overrides: what a resume may change: ``search.trials``, ``search.budget``, ``search.slots``,
-            ``search.confirm`` of a search, and ``data.root``, ``data.store``, ``plugins`` where
-            they have moved.
+            ``search.confirm`` and further entries of ``search.start`` of a search, and
+            ``data.root``, ``data.store``, ``plugins`` where they have moved.
         progress: as for `search`.
 
     Raises:

@@ -102,7 +102,8 @@ class Search(Model):
         (),
         description=(
             "configurations that are trained first: values by the keys of dimensions; the other"
-            " dimensions have their defaults"
+            " dimensions have their defaults. With `start: {trial: ID}`, settings of `trial` that"
+            " differ from those of that trial of this run, with whose weights it begins"
         ),
     )
     earlier: tuple[str, ...] = Field(

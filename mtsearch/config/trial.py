@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mtsearch.config.architectures import HPSConfig, KDMTLConfig, OwnConfig, STLConfig
 from mtsearch.config.backbones import BackboneCMConfig
 from mtsearch.config.balancing import LinearConfig, equal, takes_preference, unused_preference
 from mtsearch.config.base import MethodConfig, Model, Named, field_error
+from mtsearch.config.lineage import LineageConfig
 from mtsearch.config.optimisation import (
     AdamConfig,
     ConstantConfig,
@@ -31,6 +32,11 @@ class Epochs(Model):
 
     search: int = Field(5, ge=0)
     retrain: int = Field(7, ge=0)
+
+    @property
+    def total(self) -> int:
+        """Epochs of both phases."""
+        return self.search + self.retrain
 
     @model_validator(mode="after")
     def _some(self) -> Epochs:
@@ -87,6 +93,9 @@ class TrialConfig(Model):
     population: Annotated[MTOConfig | None, Named("population", optional=True)] = None
     pareto_set: Annotated[ParetoSetConfig | None, Named("pareto_set", optional=True)] = Field(
         None, description="train the networks of all preferences at once, each a row of the tables"
+    )
+    start: LineageConfig | None = Field(
+        None, description="begin with the weights of another trial, which is the parent"
     )
     epochs: Epochs = Epochs()
     batch_size: BatchSize | dict[str, BatchSize] = Field(
@@ -304,6 +313,38 @@ class TrialConfig(Model):
         for key, found, right, needed in refused:
             if not right:
                 raise ValueError(f"with `pareto_set` should have `{key}` {needed}. Found {found}")
+        return self
+
+    @property
+    def parent(self) -> TrialConfig | None:
+        """The configuration of the trial with whose weights this one begins."""
+        return None if self.start is None else TrialConfig.model_validate(self.start.config)
+
+    @model_validator(mode="after")
+    def _parent_fits(self) -> TrialConfig:
+        try:
+            parent = self.parent
+        except ValidationError as error:
+            found = error.errors()[0]
+            where = ".".join(["start.config", *map(str, found["loc"])])
+            raise ValueError(f"{where}: {found['msg'].removeprefix('Value error, ')}") from None
+        if parent is None or self.start is None:
+            return self
+        for key, config in (("", self), ("start.config.", parent)):
+            if config.population is not None:
+                raise ValueError(f"with `start` should have `{key}population` null. Found one")
+            if getattr(config.architecture, "teacher_epochs", 0):
+                raise ValueError(
+                    f"with `start` should have `{key}architecture` another one, without teachers."
+                    f" Found {config.architecture.name}"
+                )
+        if (parent.pareto_set is None) != (self.start.point is None):
+            raise field_error(
+                "start",
+                "should name a `point` where its trial has a `pareto_set`, and only there. Found"
+                f" point {self.start.point}, pareto_set"
+                f" {'null' if parent.pareto_set is None else parent.pareto_set.name}",
+            )
         return self
 
     @model_validator(mode="after")

@@ -37,6 +37,7 @@ from mtsearch.runs.directory import PLACES, refuse_fixed
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.object_store import is_url
 from mtsearch.runs.opening import check_results, create_run, open_run
+from mtsearch.strategy.children import check_added
 from mtsearch.strategy.controls import control_trials
 from mtsearch.strategy.manager import TrialManager
 
@@ -93,7 +94,8 @@ def resume(
     """Continue a run: finished trials are skipped, unfinished ones continue from their last state,
     and the study makes the same proposals.
 
-    `changes` may contain `search.trials`, `search.budget`, `search.slots` and `search.confirm`, and
+    `changes` may contain `search.trials`, `search.budget`, `search.slots`, `search.confirm` and
+    `search.start`, whose new entries follow the present ones, and
     `data.root`, `data.store` and `plugins`, which say where this machine has the data and the
     plug-ins and are not recorded. Where nothing is left to do, nothing is changed. Raises
     BadInput.
@@ -114,6 +116,7 @@ def resume(
         }
         space = directory.space_with(changes)
         begun = directory.state().kinds["search"]
+        check_added(directory.config.search, space.config.search, begun)
         if "search.trials" in changes and space.config.search.trials < begun:
             raise BadInput(
                 f"`search.trials` should be at least {begun}, the trials that the run has begun."

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 from mtsearch.config.schema import TrialConfig
 from mtsearch.execution.slots import gpus
 from mtsearch.jobs.description import JobDescription, Purpose
+from mtsearch.strategy.children import finished_parent
 from mtsearch.strategy.manager import TrialManager
 from mtsearch.strategy.repeats import stoppable
 
@@ -45,6 +46,7 @@ class JobSearcher(Searcher):
             trial_class=self._trial_class,
             expected=purpose == _TEST or trial.attempts > 1,
             gpu=gpus(self._manager.space.config),
+            parent=finished_parent(self._manager.state, trial),
         )
         return {
             "trial": trial.trial,

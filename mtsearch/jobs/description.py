@@ -14,6 +14,7 @@ from mtsearch.config.space import Space
 from mtsearch.runs.checkpoints import CheckpointLocation, config_key
 from mtsearch.runs.directory import RunDirectory
 from mtsearch.runs.driven import DrivenRun
+from mtsearch.runs.state import TrialRecord
 
 TRIAL_CLASS = "mtsearch.population:trial_class_for"
 
@@ -34,6 +35,8 @@ class JobDescription:
         plugins: modules and files to import first.
         gpu: share of a GPU; with 0 the process sees none.
         latency: how `model/latency` is measured; None where nothing needs it.
+        parent: where the checkpoint is with whose weights the trial begins; None for none.
+        parent_owner: the trial or point to which that checkpoint belongs.
     """
 
     purpose: Purpose
@@ -45,6 +48,8 @@ class JobDescription:
     plugins: tuple[str, ...] = ()
     gpu: float = 0
     latency: Mapping[str, Any] | None = None
+    parent: CheckpointLocation | None = None
+    parent_owner: CheckpointOwner | None = None
 
     @classmethod
     def of_trial(
@@ -59,8 +64,10 @@ class JobDescription:
         trial_class: str = TRIAL_CLASS,
         expected: bool = False,
         gpu: float,
+        parent: TrialRecord | None = None,
     ) -> JobDescription:
-        """The job of a trial of a run; `expected`: whether there should be a checkpoint."""
+        """The job of a trial of a run; `expected`: whether there should be a checkpoint; `parent`:
+        the finished trial or point with whose weights it begins."""
         return cls(
             purpose=purpose,
             config=config,
@@ -73,6 +80,8 @@ class JobDescription:
             latency=(
                 space.config.latency.model_dump() if LATENCY in space.config.metrics else None
             ),
+            parent=None if parent is None else run.checkpoint_location(parent.trial, parent.config),
+            parent_owner=None if parent is None else owner_of(run, parent.trial, parent.config),
         )
 
     def to_json(self) -> str:
@@ -83,12 +92,14 @@ class JobDescription:
     def from_json(cls, text: str) -> JobDescription:
         """The inverse of `to_json`."""
         tree = json.loads(text)
-        owner = tree.get("owner")
+        owner, parent, other = (tree.get(key) for key in ("owner", "parent", "parent_owner"))
         return cls(
             **{
                 **tree,
                 "checkpoint": CheckpointLocation(**tree["checkpoint"]),
                 "owner": None if owner is None else CheckpointOwner(**owner),
+                "parent": None if parent is None else CheckpointLocation(**parent),
+                "parent_owner": None if other is None else CheckpointOwner(**other),
                 "plugins": tuple(tree.get("plugins", ())),
             }
         )

@@ -54,6 +54,7 @@ class Job:
         self._saves = world is None or world.rank == 0
         self._trial: Any = None
         self._checkpoints: FolderCheckpoints | ObjectStoreCheckpoints | None = None
+        self._parent: FolderCheckpoints | ObjectStoreCheckpoints | None = None
         self._latency = None if job.latency is None else Latency.model_validate(job.latency)
         self._early: dict[str, float] | None = None  # measured at the first report
         self._repeated: list[dict[str, Any]] = []  # earlier reports of a restored trial
@@ -79,6 +80,12 @@ class Job:
             self._trial = self._restore_or_none(trial_class, data)
             if self._trial is None:
                 self._trial = trial_class(trial_config, data, *self._ranks)
+                if job.parent is not None:
+                    from mtsearch.training.lineage import ParentCheckpoint  # imports torch
+
+                    self._parent = job.parent.open(world)
+                    folder = self._parent.find()
+                    self._trial.parent_checkpoint = ParentCheckpoint(folder, job.parent_owner)
             self._repeated = list(self._trial.reports)
         except Damaged as error:
             self._halt = str(error)
@@ -250,8 +257,9 @@ class Job:
             with suppress(Exception):
                 self._trial.close()
             self._trial = None
-        if self._checkpoints is not None:
-            self._checkpoints.close()
+        for checkpoints in (self._checkpoints, self._parent):
+            if checkpoints is not None:
+                checkpoints.close()
 
 
 def _unwritable(error: OSError) -> str:

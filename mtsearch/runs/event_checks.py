@@ -9,7 +9,7 @@ from typing import Any
 
 from mtsearch.runs.names import is_control_trial_name, is_search_name, is_trial_name
 
-RESUMABLE = ("search.trials", "search.budget", "search.slots", "search.confirm")
+RESUMABLE = ("search.trials", "search.budget", "search.slots", "search.confirm", "search.start")
 """The settings that a resume may change; its event holds their new values."""
 
 _Check = Callable[[Any], bool]
@@ -59,9 +59,14 @@ def _points(value: Any) -> bool:
 
 def _changes(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        key in RESUMABLE and (new is None or (_seconds(new) and new >= 0))
-        for key, new in value.items()
+        key in RESUMABLE and (new is None or _right_change(key, new)) for key, new in value.items()
     )
+
+
+def _right_change(key: str, new: Any) -> bool:
+    if key == "search.start":
+        return isinstance(new, list) and all(isinstance(entry, dict) for entry in new)
+    return _seconds(new) and bool(new >= 0)
 
 
 _FIELDS: Mapping[str, Mapping[str, _Check]] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mtsearch.config.lineage import ancestors
 from mtsearch.config.registry import methods, tag_of
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.space import leaves
@@ -35,6 +36,8 @@ def row_of(
     # `epoch` is that of the selected report
     if trial.reports and "epoch" in (last := trial.reports[max(trial.reports)]):
         row["cost/epochs"] = last["epoch"]
+        if lineage := ancestors(trial.config):
+            row["cost/lineage_epochs"] = last["epoch"] + sum(map(_epochs, lineage))
     row.update(trial.test)
     row["command"] = command
     return row
@@ -66,11 +69,19 @@ def _unused(config: TrialConfig) -> set[str]:
     )
 
 
+def _epochs(config: Mapping[str, Any]) -> int:
+    """The epochs of a trial without a population or teachers."""
+    return TrialConfig.model_validate(config).epochs.total
+
+
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     # `method` is short for {name: method}.
     tree = {
         k: {tag_of(k): v} if k in methods() and isinstance(v, str) else v for k, v in config.items()
     }
+    start = tree.get("start")
+    if isinstance(start, Mapping):  # the parent's settings are columns of its own row
+        tree["start"] = {"trial": start.get("trial")}
     return {
         path: repr(plain(v)) if isinstance(v, list | tuple | dict) else v
         for path, v in leaves(tree, "trial")

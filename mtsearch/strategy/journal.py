@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from mtsearch.config.lineage import parent_of
 from mtsearch.config.schema import Objective, SpaceConfig
 from mtsearch.pareto import constraint_excess
 from mtsearch.runs.events import cut_torn_line
@@ -121,10 +122,14 @@ class TrialOutcome:
 
 def outcome_of(trial: TrialRecord, config: SpaceConfig) -> TrialOutcome:
     """The outcome of a trial: COMPLETE where it is done and its objectives and constraints are
-    finite, PRUNED where the scheduler stopped it, RUNNING, or FAIL."""
+    finite, PRUNED where the scheduler stopped it, RUNNING, or FAIL, also of a trial that began with
+    the weights of another one."""
     result = trial.result
     if trial.state == "running":
         return TrialOutcome(TrialState.RUNNING)
+    if (parent := parent_of(trial.config)) is not None:
+        # its values are not those of its parameters alone, so no sampler may learn from it
+        return TrialOutcome(TrialState.FAIL, user={"reason": f"began with the weights of {parent}"})
     if trial.state == "stopped":
         # Optuna stores no values of a pruned trial, and those of a part of a training are not
         # comparable.

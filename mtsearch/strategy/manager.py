@@ -15,6 +15,7 @@ from mtsearch.pareto.reference import Reference
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import TrialRecord, order
 from mtsearch.runs.status import Listener
+from mtsearch.strategy.children import parents, unusable_parent
 from mtsearch.strategy.controls import chosen_controls, control_trials, rejected_controls
 from mtsearch.strategy.derived import ComparedControl, missing_objective
 from mtsearch.strategy.repeats import group, missing, outcome, stoppable, with_points
@@ -129,9 +130,14 @@ class TrialManager:
             if (reason := self._compared.failure(self.state)) is not None:
                 self.halt(reason)
             return None
+        elif self.study.waits:
+            return None
         elif self.proposed < self.study.size:
             with self._writing():
                 trial = self.study.ask()
+            if (reason := unusable_parent(self.space, self.state, trial)) is not None:
+                self.failed(self.start(trial).trial, reason)
+                return self.next_trial()
         else:
             if self._confirmations is None and not self.state.running:
                 self._confirmations = self.to_confirm()
@@ -311,8 +317,7 @@ class TrialManager:
 
     @property
     def hypervolume(self) -> float:
-        """Hypervolume of the finished trials that keep the constraints, NaN while there is none
-        (see `Front`)."""
+        """See `Front`: of the finished trials that keep the constraints, NaN without one."""
         return self._front.hypervolume
 
     @property
@@ -367,19 +372,18 @@ class TrialManager:
         """Add a trial that ended, or its points (see `outcome`). Returns the trials and points
         whose checkpoints are not needed any more: failed trials, and those without a point on the
         front. All points of a trial keep theirs together, for the means of `search.confirm`."""
-        if trial.state == "running":
-            return []
         if trial.state != "done":
-            return [trial.trial]
+            return [] if trial.state == "running" else [trial.trial]
         if trial.kind != "search":
             return []
         gone = self._front.extend([r.trial for r in trial.rows], [r.result for r in trial.rows])
-        left = set(map(trial_of, gone)) - set(map(trial_of, self._front.keys))
+        left = set(map(trial_of, gone)) - set(map(trial_of, self._front.keys)) - parents(self.space)
         return [name for trial_name in sorted(left) for name in with_points(self.state, trial_name)]
 
     def _delete_stale_checkpoints(self) -> None:
         """Delete the checkpoints that an earlier driver has left."""
         trials = {trial_of(record.trial) for record in self._kept()}
+        trials |= parents(self.space) & set(self.state.trials)
         keep = {*self.state.running, *(name for t in trials for name in with_points(self.state, t))}
         for trial in self.state.ended:  # those whose repeats have not ended
             whole = outcome(self.state, trial.configuration, self._seeds)

@@ -28,7 +28,6 @@ from mtsearch.strategy.points import (
     configuration_key,
     qmc_point,
 )
-from mtsearch.strategy.start import start_parameters
 
 SAMPLER_ATTEMPTS = 8  # drafts by the search's sampler until a new configuration is found
 RANDOM_ATTEMPTS = 32  # and at random, before configurations are enumerated
@@ -114,13 +113,14 @@ def new_parameters(
     common: IntersectionSearchSpace,
     grid: list[list[int]] | None,
     curves: CurveSampler | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], bytes]:
     """Parameters by name whose configuration is not known, and its key.
 
-    The first trials are those of `search.start`. Then the search's sampler makes the first drafts,
-    with a seed of (seed, number, attempt); then they are random; then configurations are
-    enumerated, so that every space with a new configuration gives one. The result does not depend
-    on the process. Raises RuntimeError where all configurations are known.
+    Those that are `given` come first. Then the search's sampler makes the first drafts, with a seed
+    of (seed, number, attempt); then they are random; then configurations are enumerated, so that
+    every space with a new configuration gives one. The result does not depend on the process.
+    Raises RuntimeError where all configurations are known.
 
     Args:
         study: the study, with all earlier trials.
@@ -130,10 +130,11 @@ def new_parameters(
         common: the parameters that all trials share, for nsga2 and nsga3.
         grid: the points of a grid search.
         curves: the sampler `curves`.
+        given: the parameters of an entry of `search.start`.
     """
     seed = space.config.search.seed
-    if trial.number < len(space.config.search.start):
-        first = Draft(study, trial, ReplaySampler(start_parameters(space, trial.number)))
+    if given is not None:
+        first = Draft(study, trial, ReplaySampler(given))
         key = configuration_key(space, space.sample(first)[0])
         if key not in known:
             return first.values, key

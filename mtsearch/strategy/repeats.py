@@ -1,7 +1,8 @@
 """Repeats of trials with further seeds: which are missing, and the means that the sampler receives.
 
 The first seed of a configuration is trained as any trial. Its repeats `0012.s1`, `0012.s2`, ...
-differ from it in `trial.seed` alone, which is larger by their number. A trial that fails or is
+differ from it in `trial.seed` alone, which is larger by their number, as are the seeds of the
+trials with whose weights they begin. A trial that fails or is
 stopped has none.
 """
 
@@ -12,20 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mtsearch.config.lineage import parent_of, with_seed_offset
 from mtsearch.pareto import trial_of
 from mtsearch.runs.state import RunState, TrialRecord
-
-_SEEDS = 2**32  # `trial.seed` is below
 
 
 def repeat_record(trial: TrialRecord, number: int) -> TrialRecord:
     """Repeat `number` of a trial, before it starts."""
-    seed = (int(trial.config.get("seed", 0)) + number) % _SEEDS
     return TrialRecord(
         f"{trial.trial}.s{number}",
         trial.kind,
         trial.control,
-        {**trial.config, "seed": seed},
+        with_seed_offset(trial.config, number),
         trial.params,
         {},
     )
@@ -93,5 +92,6 @@ def means(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def stoppable(trial: TrialRecord) -> bool:
-    """Whether the scheduler may stop a trial: no control, and no repeat of one that it let run."""
-    return trial.kind == "search" and not trial.repeat
+    """Whether the scheduler may stop a trial: no control, no repeat of one that it let run, and no
+    trial that begins with the weights of another one, whose reports are not comparable."""
+    return trial.kind == "search" and not trial.repeat and parent_of(trial.config) is None

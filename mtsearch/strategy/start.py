@@ -8,6 +8,7 @@ from typing import Any
 from mtsearch.config.dimensions import Dimension, break_points, label
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.space import Space
+from mtsearch.strategy.children import check_children, parent_name
 
 _PREFIX = "trial."
 
@@ -72,14 +73,17 @@ def _check(one: Dimension, value: Any, where: str) -> None:
 
 
 def check_start(space: Space) -> None:
-    """Check every configuration of `search.start`. Raises BadInput."""
-    for number in range(len(space.config.search.start)):
+    """Check every entry of `search.start`. Raises BadInput."""
+    check_children(space)
+    for number, entry in enumerate(space.config.search.start):
+        if parent_name(entry) is not None:
+            continue
         values = start_parameters(space, number)
-        tree, _ = space.sample(_Values(values))
+        tree, _ = space.sample(GivenValues(values))
         space.trial(tree, where=f"search.start[{number}]")
 
 
-class _Values:
+class GivenValues:
     """Draws the given values."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:

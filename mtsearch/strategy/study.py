@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.distributions import distribution_to_json
@@ -11,11 +11,13 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import Trial
 
 from mtsearch.config.errors import BadInput
+from mtsearch.config.lineage import parent_of
 from mtsearch.config.space import Space
-from mtsearch.pareto import check_objectives
+from mtsearch.pareto import check_objectives, trial_of
 from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.state import RunState, TrialRecord
 from mtsearch.strategy import compat
+from mtsearch.strategy.children import child_tree, parent_name
 from mtsearch.strategy.curve_search import CurveSampler
 from mtsearch.strategy.curves import Curves
 from mtsearch.strategy.journal import open_study, outcome_of, search_trials
@@ -23,18 +25,28 @@ from mtsearch.strategy.points import MAX_DIMENSIONS, configuration_key, grid
 from mtsearch.strategy.prior import check_prior
 from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
 from mtsearch.strategy.repeats import outcome
-from mtsearch.strategy.start import check_start
+from mtsearch.strategy.start import GivenValues, check_start, start_parameters
 from mtsearch.strategy.warm_start import read_earlier
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class _Start(NamedTuple):
+    """An entry of `search.start`: the tree of its trial, and the parameters by name or the
+    parent."""
+
+    tree: dict[str, Any]
+    values: dict[str, Any]
+    parent: TrialRecord | None
 
 
 class Study:
     """Proposes configurations and receives results.
 
     A proposal depends on the seed, the number and the trials proposed before; with tpe, nsga2,
-    nsga3, gp and curves also on the results so far. It does not depend on the process, or on how
-    often the study was reloaded. No configuration is proposed twice.
+    nsga3, gp and curves also on the results so far. Entries of `search.start` come first, in
+    their order; one whose parent is running waits for its end. A proposal does not depend on
+    the process, or on how often the study was reloaded. No configuration is proposed twice.
 
     Args:
         run: the study is stored in its journal.
@@ -53,7 +65,12 @@ class Study:
         self._study = open_study(run.journal, self._config, state)
         # Optuna's identifiers by number: listing all trials takes long
         self._ids = [compat.trial_id(trial) for trial in self._study.get_trials(deepcopy=False)]
-        self._known = {configuration_key(space, trial.config) for trial in search_trials(state)}
+        self._state = state
+        self._known = {self._key(trial.config) for trial in search_trials(state)}
+        # those of trials with a parent, which a grid does not count
+        self._children = {
+            self._key(trial.config) for trial in search_trials(state) if parent_of(trial.config)
+        }
         self._curves = CurveSampler(space) if self._config.search.sampler.name == "curves" else None
         if self._curves is not None:
             self._read_curves(state)
@@ -67,15 +84,51 @@ class Study:
         configurations."""
         if self._grid is None:
             return self._config.search.trials
-        left = max(len(self._grid) - len(self._known), 0)
+        left = max(len(self._grid) - len(self._known - self._children), 0)
+        left += sum(entry.parent is not None for entry in self._new_starts())
         return min(self._config.search.trials, len(self._ids) + left)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next trial begins with the weights of a trial that is still running."""
+        entry = next(self._new_starts(), None)
+        parent = None if entry is None else entry.parent
+        return parent is not None and parent.state == "running"
+
+    def _new_starts(self) -> Iterator[_Start]:
+        """The entries of `search.start` that were not proposed, without those whose parent has not
+        begun."""
+        for number, entry in enumerate(self._config.search.start):
+            name, values = parent_name(entry), {}
+            parent = None if name is None else self._state.trials.get(trial_of(name))
+            if name is None:
+                values = start_parameters(self._space, number)
+                tree, _ = self._space.sample(GivenValues(values))
+            elif parent is not None:
+                network = self._state.find(name) or parent
+                tree = child_tree(self._space, number, parent.config, network.config)
+            else:
+                continue
+            if self._key(tree) not in self._known:
+                yield _Start(tree, values, parent)
+
+    def _key(self, tree: Mapping[str, Any]) -> bytes:
+        """The key of a configuration; a child may have one that its parent makes invalid."""
+        try:
+            return configuration_key(self._space, tree)
+        except BadInput:
+            return repr(tree).encode()
 
     def ask(self) -> TrialRecord:
         """The next configuration; its trial has Optuna's number. Raises RuntimeError where there
         are no new configurations."""
         number = len(self._ids)
-        if self._grid is not None and len(self._known) >= len(self._grid):
-            raise RuntimeError(f"all {len(self._known)} configurations have been proposed")
+        entry = next(self._new_starts(), None)
+        if entry is not None and entry.parent is not None:
+            return self._ask_child(number, entry.tree)
+        known = self._known - self._children
+        if self._grid is not None and len(known) >= len(self._grid):
+            raise RuntimeError(f"all {len(known)} configurations have been proposed")
         before = compat.study_attrs(self._study)
         sampler = ReplaySampler()
         with compat.quiet():
@@ -95,6 +148,7 @@ class Study:
                 self._common,
                 self._grid,
                 self._curves,
+                None if entry is None else entry.values,
             )
             tree, params = self._space.sample(TrialSuggest(trial))
         self._ids.append(identifier)
@@ -113,11 +167,29 @@ class Study:
             self._curves.curves.start(number, kept["params"])
         return TrialRecord(f"{number:04d}", "search", None, tree, params, kept)
 
+    def _ask_child(self, number: int, tree: dict[str, Any]) -> TrialRecord:
+        """The trial of a configuration with a parent, which has no parameters for the sampler."""
+        with compat.quiet():
+            self._study.sampler = ReplaySampler()
+            identifier = compat.trial_id(self._study.ask())
+        key = self._key(tree)
+        self._ids.append(identifier)
+        self._known.add(key)
+        self._children.add(key)
+        frozen = compat.frozen_trial(self._study, identifier)
+        kept = {
+            "params": {},
+            "distributions": {},
+            "system": dict(frozen.system_attrs),
+            "shared": {},
+        }
+        return TrialRecord(f"{number:04d}", "search", None, tree, {}, kept)
+
     def _read_curves(self, state: RunState) -> None:
         """Give the sampler the reports of all trials so far; `state` has only some of them."""
         assert self._curves is not None
         read_earlier(self._space, self._curves.curves)
-        for trial in search_trials(state):
+        for trial in filter(_learnable, search_trials(state)):
             self._curves.curves.start(int(trial.trial), trial.study["params"])
         for event in self._run.events():
             if event["event"] == "report":
@@ -125,7 +197,7 @@ class Study:
 
     def report(self, trial: TrialRecord, metrics: Mapping[str, Any]) -> None:
         """Receive a report of a trial. Only the sampler `curves` reads it, not that of a repeat."""
-        if trial.kind == "search" and not trial.repeat and self._curves is not None:
+        if _learnable(trial) and self._curves is not None:
             self._curves.curves.report(int(trial.trial), metrics)
 
     def tell(self, trial: TrialRecord) -> None:
@@ -134,7 +206,7 @@ class Study:
         if trial.kind != "search" or trial.state == "running":
             return
         number = int(trial.trial)
-        if self._curves is not None:
+        if self._curves is not None and _learnable(trial):
             self._curves.curves.end(number, trial.state, trial.result)
         identifier = self._ids[number]
         if compat.frozen_trial(self._study, identifier).state.is_finished():
@@ -149,6 +221,11 @@ class Study:
             self._study.tell(number, state=outcome.state)
         else:
             self._study.tell(number, outcome.values)
+
+
+def _learnable(trial: TrialRecord) -> bool:
+    """Whether the results of a trial are those of its parameters."""
+    return trial.kind == "search" and not trial.repeat and parent_of(trial.config) is None
 
 
 def check_search(space: Space) -> None:

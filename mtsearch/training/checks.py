@@ -16,6 +16,7 @@ from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.balancing.schedules import Stream, TaskSchedule, build_schedule
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.preferences import simplex_grid
 from mtsearch.config.schema import CoefficientSparsityConfig, NoSparsityConfig, TrialConfig
 from mtsearch.data import Split
 from mtsearch.data.transforms import is_active
@@ -70,6 +71,49 @@ def check_trial(
     teachers = teacher_config(config)
     if teachers is not None:
         check_trial(teachers, card, splits, build)
+    if config.parent is not None:
+        check_trial(config.parent, card, splits, build)
+        check_shapes(config, config.parent, card, model, build)
+
+
+def check_shapes(
+    config: TrialConfig,
+    parent: TrialConfig,
+    card: DatasetCard,
+    model: MultiTaskModel,
+    build: Build = build_model,
+) -> None:
+    """Raise BadInput if a trial cannot begin with the weights of its parent, or its point."""
+    backbone = parent.backbone
+    if getattr(backbone, "tune", "all") != "all":  # the network without low-rank updates
+        backbone = backbone.model_copy(update={"tune": "all"})
+    other = build_grouped(
+        parent.architecture, backbone, card.tasks, card.shape, parent.groups, build
+    )
+    mine, theirs = (
+        {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        for network in (model, other)
+    )
+    wrong = next((name for name in (*mine, *theirs) if mine.get(name) != theirs.get(name)), None)
+    if wrong is not None:
+        raise BadInput(
+            "`trial.start.config` should describe a network of the same shapes as the trial's:"
+            f" `{wrong}` has shape {theirs.get(wrong, '(none)')} in the parent and"
+            f" {mine.get(wrong, '(none)')} in the trial. Use the same architecture and backbone."
+        )
+    if config.start is not None and config.start.point is not None:
+        count = points_of(parent, card)
+        if config.start.point >= count:
+            raise BadInput(
+                f"`trial.start.point` should be less than {count}, the points of the parent. Found"
+                f" {config.start.point}."
+            )
+
+
+def points_of(config: TrialConfig, card: DatasetCard) -> int:
+    """The number of points that a configuration with `pareto_set` yields."""
+    assert config.pareto_set is not None
+    return len(simplex_grid(len(card.tasks), config.pareto_set.points))
 
 
 def check_parts(

@@ -18,7 +18,6 @@ from mtsearch.config.registry import implementation_of
 from mtsearch.models import MultiTaskModel, model_macs
 from mtsearch.sparsity import measures
 from mtsearch.training.batch_statistics import measure_statistics_, statistics_batches
-from mtsearch.training.building import build_network
 from mtsearch.training.checkpointed import check_finite
 from mtsearch.training.network_set import NetworkSet
 from mtsearch.training.preference_stream import PreferenceStream
@@ -71,7 +70,7 @@ class ParetoSetTrial(Trial):
 
         def build(k: int) -> MultiTaskModel:
             with fork_rng(with_seed[k].seed):
-                return build_network(with_seed[k], self.dataset, self.device, self.world)
+                return self._initialised(with_seed[k])
 
         with fork_rng(self.config.seed):
             weights = self._new_set(build)
@@ -141,6 +140,11 @@ class ParetoSetTrial(Trial):
         the cost of the whole trial."""
         network = self.selected_model(preference=preference)
         return self._metrics(network)
+
+    def point_model(self, index: int) -> MultiTaskModel:
+        """The network of a point by its index, in eval mode. Raises IndexError."""
+        values = simplex_grid(len(self.tasks), self._settings.points)[index]
+        return self._network(self._selected_weights(), values)
 
     def points(self) -> Iterator[Point]:
         """The points of the selected report, in the order of `simplex_grid`. All ranks call this.

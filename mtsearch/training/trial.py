@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mtsearch.balancing.schedules import build_schedule
 from mtsearch.config.cards import TaskCard
@@ -28,6 +28,7 @@ from mtsearch.training.checkpointed import CheckpointedTrial, check_finite
 from mtsearch.training.compiling import clear_compiled
 from mtsearch.training.epochs import PhaseTrainer
 from mtsearch.training.evaluation import evaluate
+from mtsearch.training.lineage import ParentCheckpoint, parent_weights
 from mtsearch.training.loaders import labelled_batches
 from mtsearch.training.phases import Phase, plan, unmet_targets
 from mtsearch.training.randomness import fork_rng
@@ -76,6 +77,8 @@ class Trial(CheckpointedTrial):
         self._seconds, self._steps, self._examples = 0.0, 0, 0
         self._structure: Structure | None = None
         self._pareto_set: TrainedSet | None = None
+        self.parent_checkpoint: ParentCheckpoint | None = None  # None: the parent is trained again
+        self._first_weights: dict[str, Tensor] | None = None  # the parent's, once they are known
         # metrics of the teachers and of the search phase, repeated in every later report
         self._carried_metrics: dict[str, float] = {}
         self._schedule = build_schedule(config.task_schedule, [task.name for task in self.tasks])
@@ -113,6 +116,8 @@ class Trial(CheckpointedTrial):
         """
         if self.finished:
             raise StopIteration
+        if self.config.start is not None and not self.reports and self._first_weights is None:
+            self._begin_with_parent()
         phase = self.phases[self._phase]
         until = min(self._epoch + self.config.report_every, phase.epochs)
         with fork_rng(state=self._rng):
@@ -165,7 +170,22 @@ class Trial(CheckpointedTrial):
 
     def _new_network(self) -> MultiTaskModel:
         """Return the network of the training steps, initialised with torch's global generators."""
-        return build_network(self.config, self.dataset, self.device, self.world)
+        return self._initialised(self.config)
+
+    def _initialised(self, config: TrialConfig) -> MultiTaskModel:
+        """Return a new network, with the weights of the parent once they are known."""
+        model = build_network(config, self.dataset, self.device, self.world)
+        if self._first_weights is not None:
+            model.load_state_dict(self._first_weights)
+        return model
+
+    def _begin_with_parent(self) -> None:
+        """Begin with the weights of the parent, before the first step."""
+        start = self.parent_checkpoint
+        self._first_weights = parent_weights(self.config, self.data, self.world, start)
+        with fork_rng(self.config.seed):
+            self.model = self._new_network()
+        self._trainer = self._phase_trainer()
 
     def _phase_trainer(self) -> PhaseTrainer:
         """Return the trainer of the current phase, after tying the structure of the model."""
