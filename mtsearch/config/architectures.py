@@ -269,14 +269,22 @@ class MMoEConfig(MethodConfig):
     experts: Experts = Field(3, description="shared trunks")
 
 
-@method("architecture", "cgc", "mtsearch.models.experts:CGC")
+@method("architecture", "cgc", "mtsearch.models.ple:cgc")
 class CGCConfig(MethodConfig):
     """As `mmoe`, with further trunks of each task: progressive layered extraction (PLE) with one
-    level (Tang et al. 2020)."""
+    level or several (Tang et al. 2020)."""
 
     name: Literal["cgc"] = "cgc"
     experts: Experts = Field(1, description="shared trunks")
     own: Experts = Field(1, description="further trunks of each task")
+    levels: int = Field(
+        1,
+        ge=1,
+        description=(
+            "times that features are mixed; more than 1 divides the stages of the trunks, so that"
+            " the backbone needs at least as many stages"
+        ),
+    )
 
 
 @method("architecture", "dselect_k", "mtsearch.models.experts:DSelectK")

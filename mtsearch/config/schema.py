@@ -268,6 +268,14 @@ class DataConfig(Model):
         ),
     )
 
+    features: Literal["auto", "off"] = Field(
+        "auto",
+        description=(
+            "auto: the features of frozen trunks are computed once, and all trials read them from a"
+            " folder beside the store; off: trunks are part of every training step"
+        ),
+    )
+
     @model_validator(mode="after")
     def _one_way_to_split(self) -> DataConfig:
         if self.fold is not None and self.val_fraction is not None:

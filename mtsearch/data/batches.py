@@ -184,7 +184,7 @@ class Batches:
                 labels = {name: values[part] for name, values in self.labels.items()}
                 (rows,) = read.images or [held[part] for held in self._held or ()]
                 rows = rows.to(self.scale.dtype, copy=True)  # a network may change its input
-                yield self._finish(rows), _floats(labels | read.labels)
+                yield self._finish(rows), label_values(labels | read.labels)
             return
         yield from self.shuffled(self.generator)
 
@@ -211,7 +211,7 @@ class Batches:
         indices = (order if among is None else among.to(order.device)[order]).split(
             size or self.batch_size
         )
-        mine = [_share(index, share) for index in indices]
+        mine = [share_of(index, share) for index in indices]
         workers = self.workers if workers is None else workers
         for (index, part), read in self._reading(
             list(zip(indices, mine, strict=True)), mine, workers
@@ -226,7 +226,7 @@ class Batches:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The examples at ``index`` (B,), on any device, as a batch, or one ``share`` of it.
         ``generator`` draws the augmentation of all B examples, if there is any."""
-        mine = _share(index, share)
+        mine = share_of(index, share)
         ((_, read),) = self._reading([None], [mine], 0)
         return self._batch(len(index), mine, read, generator, share)
 
@@ -246,7 +246,7 @@ class Batches:
         images = read.images
         if self.augment is None:
             rows = images[0] if images else self._held_rows(mine)[0]
-            return self._finish(rows.to(self.scale.dtype)), _floats(labels)
+            return self._finish(rows.to(self.scale.dtype)), label_values(labels)
         if generator is None:
             raise ValueError(
                 "Parameter `generator` should be given to batches with augmentation. Found"
@@ -307,7 +307,7 @@ class Batches:
             if self.outside is not None
             else None
         )
-        found = _floats(labels | moved, outside)
+        found = label_values(labels | moved, outside)
         if self._hooks:
             here = move.to(device)
             found |= {name: hook(found[name], here) for name, hook in self._hooks.items()}
@@ -333,11 +333,11 @@ def _part(count: int, share: tuple[int, int]) -> slice:
     return slice(*(count * (share[0] + end) // share[1] for end in (0, 1)))
 
 
-def _share(index: Tensor, share: tuple[int, int]) -> Tensor:
+def share_of(index: Tensor, share: tuple[int, int]) -> Tensor:
     return index[_part(len(index), share)]
 
 
-def _floats(labels: dict[str, Tensor], outside: Tensor | None = None) -> dict[str, Tensor]:
+def label_values(labels: dict[str, Tensor], outside: Tensor | None = None) -> dict[str, Tensor]:
     """Labels, with images converted to floats in [0, 1] and NaN where ``outside`` (B, H, W)."""
     out = {}
     for name, values in labels.items():
@@ -359,7 +359,7 @@ def _moved(labels: Tensor, source: Tensor) -> Tensor:
 def _ignored(name: str, dtype: torch.dtype, ignore: int | Mapping[str, float]) -> float:
     """The value that marks a task's pixels as not labelled."""
     if dtype == torch.uint8:
-        return 0  # a byte cannot represent it; `_floats` sets NaN
+        return 0  # a byte cannot represent it; `label_values` sets NaN
     whole = not dtype.is_floating_point
     default: float = (ignore if isinstance(ignore, int) else -1) if whole else math.nan
     value = ignore.get(name, default) if isinstance(ignore, Mapping) else default

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mtsearch.config.errors import BadInput
+from mtsearch.data.features import FeatureColumn
 from mtsearch.data.mapped import Column
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class StoredRows:
     """
 
     def __init__(
-        self, column: Column, index: NDArray[np.int64] | None = None, whole: bool = False
+        self,
+        column: Column | FeatureColumn,
+        index: NDArray[np.int64] | None = None,
+        whole: bool = False,
     ) -> None:
         self.column, self._whole = column, whole
         self._index = np.arange(column.count) if index is None else index
@@ -77,7 +81,7 @@ class StoredRows:
 
 
 @cache
-def _flags(column: Column, ignore: int, whole: bool) -> tuple[Tensor, Tensor]:
+def _flags(column: Column | FeatureColumn, ignore: int, whole: bool) -> tuple[Tensor, Tensor]:
     rows, parts = StoredRows(column, whole=whole), []
     if rows.dtype == torch.uint8:  # images, which are always known
         return (torch.ones(len(rows), dtype=torch.bool),) * 2

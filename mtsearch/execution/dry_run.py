@@ -52,9 +52,9 @@ def dry_run(space: Space) -> str:
     epochs += sum(total_epochs_of(space.trial(trial.config), images) for trial in controls)
     epochs *= space.config.search.repeats
     macs = [_macs(space.trial(trial.config), dataset) for trial in first]
-    costs = [measure_step(space.trial(trial.config), dataset) for trial in first]
+    costs = [measure_step(space.trial(trial.config), dataset, data) for trial in first]
     if len(nodes) == 1:
-        check_fits(costs, at_once)
+        check_fits(costs, at_once, space.config.workers)
     lines = [
         f"data     {environment['dataset']}",
         f"slots    {at_once} at once: {text(bundle(space.config))} of {text(resources)}",

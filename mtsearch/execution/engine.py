@@ -21,9 +21,10 @@ from mtsearch.execution.cluster import Cluster, cluster
 from mtsearch.execution.gpu_share import with_gpu_share
 from mtsearch.execution.joining import check_shared_folders
 from mtsearch.execution.metrics import RayMetrics
+from mtsearch.execution.needs import check_memory
 from mtsearch.execution.remarks import remarks
 from mtsearch.execution.searcher import JobSearcher
-from mtsearch.execution.slots import bundle, gpus, slots
+from mtsearch.execution.slots import bundle, gpus, local_nodes, slots
 from mtsearch.execution.trial_actor import TrialActor
 from mtsearch.execution.watch import ClusterWatch
 from mtsearch.jobs.conclusion import INTERRUPTED, conclude, halted, resume_command, say
@@ -69,6 +70,9 @@ def run(
     check_space(space)
     check_results(space)
     data, environment = environment_of(space)
+    here = local_nodes()
+    if here is not None and not space.config.resources.gpu:  # else its memory is not known
+        check_memory(space, data, slots(space.config, here))
     say(console, STARTING)
     with interrupt_event() as interrupt, cluster() as connection:
         if interrupt.is_set():

@@ -18,6 +18,7 @@ def remarks(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) ->
         _relative_size(space),
         _no_population(space),
         _idle_control_search(space),
+        _frozen_trunks(space),
     )
     return [f"remark     {text}" for text in found if text is not None]
 
@@ -31,6 +32,26 @@ def _oversubscribed(space: Space, at_once: int, nodes: Sequence[Mapping[str, flo
     fits = any(float(node.get("CPU", 0)) >= threads for node in nodes)
     advice = f"`resources.cpu={threads}` prevents it" if fits else "lower `trial.threads`"
     return f"{total} threads of concurrent trials share {cores:g} cores; {advice}"
+
+
+def _frozen_trunks(space: Space) -> str | None:
+    from mtsearch.training.features import hindrance, is_frozen  # imports torch
+
+    config, data = space.trial(), space.config.data
+    if not is_frozen(config):
+        return None
+    key = hindrance(config, data)
+    if key is None:
+        return (
+            "the trunk is frozen: its features are computed once, kept beside the store, and read"
+            " by all trials; `data.features=off` computes them in every step"
+        )
+    if key == "data.features":
+        return None
+    return (
+        f"the trunk is frozen, but its features are computed in every step because of `{key}`;"
+        " without it they are computed once for all trials"
+    )
 
 
 def _idle_control_search(space: Space) -> str | None:

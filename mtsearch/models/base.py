@@ -201,6 +201,16 @@ class MultiTaskModel(nn.Module):
         """
         raise AssertionError(f"{type(self).__name__} should define `share`")
 
+    def sole_trunks(self) -> list[nn.Module]:
+        """Return the trunks of a network of which no other part reads the images; empty for other
+        networks. While these trunks are frozen, `trunk_features` may be computed once."""
+        return []
+
+    def trunk_features(self, x: Tensor) -> list[Tensor]:
+        """Compute the features of the `sole_trunks` for images (B, C, H, W). `decode` takes them as
+        `shared`, for any tasks, and then does not read its images."""
+        return self.share(x)
+
     def decode(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:

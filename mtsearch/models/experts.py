@@ -79,14 +79,7 @@ class ExpertModel(MultiTaskModel):
         """Return the input of the head of a task."""
         features = shared[self.slot[name] :: len(self.needs)]
         features += [expert(x)[0] for expert in self.own[name]]  # type: ignore[attr-defined]
-        weights = self.gates[name](x)
-        first, *rest = [
-            feature * weights[:, j].reshape(-1, *[1] * (feature.dim() - 1))
-            for j, feature in enumerate(features)
-        ]
-        for term in rest:
-            first = first + term
-        return first
+        return weighted_sum(features, self.gates[name](x))
 
     def shared_parameters(self) -> list[nn.Parameter]:
         return list(self.experts.parameters())
@@ -94,6 +87,17 @@ class ExpertModel(MultiTaskModel):
     def task_parameters(self, name: str) -> list[nn.Parameter]:
         parts = (self.own[name], self.gates[name], self.heads[name])
         return [p for part in parts for p in part.parameters()]
+
+
+def weighted_sum(features: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """sum_j w_j f_j of n features (B, ...) with weights (B or 1, n)."""
+    first, *rest = [
+        feature * weights[:, j].reshape(-1, *[1] * (feature.dim() - 1))
+        for j, feature in enumerate(features)
+    ]
+    for term in rest:
+        first = first + term
+    return first
 
 
 class MMoE(ExpertModel):
@@ -109,7 +113,8 @@ class MMoE(ExpertModel):
 class CGC(ExpertModel):
     """Customized gate control: `experts` shared experts and `own` experts of each task, with a
     softmax gate for each task over the shared experts and its own. This is progressive layered
-    extraction with one level of extraction (Tang et al. 2020, RecSys, doi 10.1145/3383313.3412236).
+    extraction with one level of extraction (Tang et al. 2020, RecSys, doi 10.1145/3383313.3412236);
+    `mtsearch.models.ple` has several.
     """
 
     def __init__(

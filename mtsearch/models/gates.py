@@ -16,13 +16,13 @@ EPSILON = 1e-6  # inside the logarithm of the entropy
 
 
 class GateInput(nn.Module):
-    """Images (B, C, H, W) -> (B, size): the image averaged over blocks to at most 8 x 8 pixels, as
-    a vector. The number of blocks divides the side, so that all blocks are equal."""
+    """Images (B, C, H, W) -> (B, size): the image averaged over blocks to at most `side` x `side`
+    pixels, as a vector. The number of blocks divides the side, so that all blocks are equal."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int], side: int = LARGEST_SIDE) -> None:
         super().__init__()
         channels, *sides = shape
-        blocks = [max(n for n in range(1, LARGEST_SIDE + 1) if side % n == 0) for side in sides]
+        blocks = [max(n for n in range(1, side + 1) if pixels % n == 0) for pixels in sides]
         self.kernel = (sides[0] // blocks[0], sides[1] // blocks[1])
         self.size = channels * blocks[0] * blocks[1]
 
@@ -36,11 +36,12 @@ class SoftmaxGate(nn.Module):
     Args:
         shape: (channels, height, width) of the images.
         experts: their number n.
+        side: the largest side of the averaged image.
     """
 
-    def __init__(self, shape: tuple[int, int, int], experts: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], experts: int, side: int = LARGEST_SIDE) -> None:
         super().__init__()
-        self.read = GateInput(shape)
+        self.read = GateInput(shape, side)
         bound = 1 / math.sqrt(self.read.size)
         self.weight = nn.Parameter(torch.empty(experts, self.read.size).uniform_(-bound, bound))
 

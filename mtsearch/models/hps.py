@@ -57,6 +57,9 @@ class HPS(TrunkModel):
             return super().read(name, x, features)
         return self.branches[name](features[0])  # type: ignore[no-any-return]
 
+    def sole_trunks(self) -> list[nn.Module]:
+        return [self.trunk]
+
     def task_parameters(self, name: str) -> list[nn.Parameter]:
         return [
             *super().task_parameters(name),

@@ -67,5 +67,8 @@ class MTAN(TrunkModel):
             attended = following * mask(attended)
         return attended
 
+    def sole_trunks(self) -> list[nn.Module]:
+        return [self.trunk]
+
     def task_parameters(self, name: str) -> list[nn.Parameter]:
         return [*super().task_parameters(name), *self.attention[name].parameters()]

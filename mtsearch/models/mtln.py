@@ -168,6 +168,9 @@ class MTLN(TrunkModel):
             return self.extractors[name]  # type: ignore[return-value]
         return self.extractors
 
+    def sole_trunks(self) -> list[nn.Module]:
+        return [self.trunk]
+
     def shared_parameters(self) -> list[nn.Parameter]:
         own = {id(p) for task in self.tasks for p in self.task_parameters(task.name)}
         return [p for p in self.parameters() if id(p) not in own]

@@ -14,6 +14,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.registry import implementation_of, implements
 from mtsearch.config.tuning import Tune
 from mtsearch.models.base import Backbone, MultiTaskModel
+from mtsearch.models.resident import resident
 from mtsearch.models.tuning import tune_
 
 ArchitectureBuilder = Callable[[Any, Backbone, Sequence[TaskCard]], MultiTaskModel]
@@ -59,7 +60,7 @@ def build_backbone(settings: Model, shape: tuple[int, ...]) -> Backbone:
             f" {tuple(shape)}; its inputs have {' or '.join(map(str, dims))} axes without the batch"
             " axis. Choose another backbone."
         )
-    backbone = build(settings, shape)
+    backbone = resident(build, settings, shape)
     tune: Tune = getattr(settings, "tune", "all")  # a plug-in's settings may not have it
     if tune == "all":
         return backbone

@@ -34,10 +34,17 @@ class STL(MultiTaskModel):
     def decode(
         self, x: Tensor, shared: list[Tensor], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
+        known = dict(zip((task.name for task in self.tasks), shared, strict=False))
         return {
-            name: apply_head(self.heads[name], self.features(name, x), x)
+            name: apply_head(self.heads[name], known[name] if shared else self.features(name, x), x)
             for name in self.chosen(tasks)
         }
+
+    def sole_trunks(self) -> list[nn.Module]:
+        return list(self.trunks.values())
+
+    def trunk_features(self, x: Tensor) -> list[Tensor]:
+        return [self.features(task.name, x) for task in self.tasks]
 
     def features(self, name: str, x: Tensor) -> Tensor:
         """Return the input of the head of a task for images (B, C, H, W)."""

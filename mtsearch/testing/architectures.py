@@ -132,6 +132,15 @@ class ArchitectureConformance:
                 gradient is None or parameter.grad is None or close(parameter.grad, gradient, 1e-4)
             ), f"`{name}` has a different gradient"
 
+    def test_features_of_sole_trunks_replace_the_images(self) -> None:
+        """A network that reads images through its trunks alone has the same outputs for their
+        features without the images."""
+        model, x = self.model().eval(), images(self.shape)
+        if model.sole_trunks():
+            expected, found = model(x), model.decode(x[:, :0], model.trunk_features(x))
+            for name, value in expected.items():
+                assert close(found[name], value, 1e-6), f"`{name}` reads more than the features"
+
     def test_parameters_belong_to_all_or_to_one_task(self) -> None:
         model = self.model()
         parts = [

@@ -8,6 +8,7 @@ from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.balancing.schedules import TaskSchedule
 from mtsearch.config.schema import TrialConfig
 from mtsearch.data import Dataset
+from mtsearch.data.feature_batches import FeatureBatches, has_features
 from mtsearch.models import MultiTaskModel, build_grouped, lsuv_, normal_
 from mtsearch.models.tuning import freeze_parts_
 from mtsearch.training.checks import check_images, check_lone_images, check_parts
@@ -62,7 +63,9 @@ def build_loader(
     """Return the loader of training batches for the groups of tasks that the schedule trains."""
     train = dataset.splits["train"]
     return GroupLoader(
-        make_batches(dataset, train, config.batch, device, config.augment),
+        FeatureBatches(train, config.batch, device, dataset.workers)
+        if has_features(train)
+        else make_batches(dataset, train, config.batch, device, config.augment),
         train,
         dataset.card.tasks,
         schedule.groups,

@@ -21,7 +21,7 @@ from mtsearch.training.randomness import fork_rng
 from mtsearch.training.state import has_state, load_state, save_state
 from mtsearch.training.world import World
 
-_PLACES = {"root", "store", "format", "load", "workers"}
+_PLACES = {"root", "store", "format", "load", "workers", "features"}
 """Settings of the data that change no numbers."""
 
 

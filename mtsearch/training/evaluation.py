@@ -6,18 +6,19 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
+from mtsearch.data.feature_batches import Features
 from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import meter_for
+from mtsearch.training.loaders import Batch
 from mtsearch.training.world import World
 
 
 @torch.inference_mode()
 def evaluate(
     model: MultiTaskModel,
-    parts: Sequence[tuple[Sequence[TaskCard], Iterable[tuple[Tensor, dict[str, Tensor]]]]],
+    parts: Sequence[tuple[Sequence[TaskCard], Iterable[Batch]]],
     device: torch.device,
     autocast: torch.dtype | None = None,
     world: World | None = None,
@@ -49,7 +50,10 @@ def evaluate(
         names = [task.name for task in tasks]
         for images, labels in itertools.islice(batches, world.rank, None, world.size):
             with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                outputs = model.predict(images, labels, names)
+                if isinstance(images, Features):
+                    outputs = model.decode(images.no_images, images.values, names)
+                else:
+                    outputs = model.predict(images, labels, names)
             for name in names:
                 meters[name].update(outputs[name], labels[name])
     model.train(was_training)

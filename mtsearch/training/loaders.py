@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,10 +16,13 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.schema import Augment
 from mtsearch.data import Batches, Dataset, Split
+from mtsearch.data.feature_batches import FeatureBatches, Features, has_features
 from mtsearch.tasks import hooks_of
 from mtsearch.training.world import World
 
-Batch = tuple[Tensor, dict[str, Tensor]]
+Batch = tuple[Tensor | Features, dict[str, Tensor]]
+Parts = Sequence[tuple[Sequence[TaskCard], Iterable[Batch]]]
+"""Tasks and the batches that are labelled for them."""
 Pool = tuple[Group, Tensor | None]
 """Tasks with common images, and the indices of the images that are labelled for at least one of
 them; None for all images."""
@@ -131,7 +134,7 @@ class GroupLoader:
 
     def __init__(
         self,
-        batches: Batches,
+        batches: Batches | FeatureBatches,
         split: Split,
         tasks: Sequence[TaskCard],
         groups: Sequence[Group],
@@ -303,9 +306,37 @@ def labelled_batches(
         BadInput: a task has no labelled image in this split.
     """
     size = evaluation_batch_size(dataset)
+    return [
+        (members, make_batches(dataset, part, size, device))
+        for members, part in labelled_parts(split, tasks, first)
+    ]
+
+
+def evaluation_parts(
+    dataset: Dataset,
+    split: Split,
+    tasks: Sequence[TaskCard],
+    device: torch.device,
+    first: int | None = None,
+) -> Parts:
+    """As `labelled_batches`, for a split that may have features in place of images."""
+    if not has_features(split):
+        return labelled_batches(dataset, split, tasks, device, first)
+    size = evaluation_batch_size(dataset)
+    return [
+        (members, FeatureBatches(part, size, device, dataset.workers))
+        for members, part in labelled_parts(split, tasks, first)
+    ]
+
+
+def labelled_parts(
+    split: Split, tasks: Sequence[TaskCard], first: int | None = None
+) -> list[tuple[list[TaskCard], Split]]:
+    """Return the tasks and the examples of each pool of a split, in the order of the split: all of
+    them or the `first`. Raises BadInput as `labelled_batches`."""
     found = []
     for members, index in image_pools(split, tasks, tuple(range(len(tasks)))):
         part = split if index is None else split.take(index)
         part = part if first is None else part.head(first)
-        found.append(([tasks[k] for k in members], make_batches(dataset, part, size, device)))
+        found.append(([tasks[k] for k in members], part))
     return found

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from mtsearch.balancing import Balancing, Step
 from mtsearch.balancing.schedules import Group
 from mtsearch.config.cards import TaskCard
+from mtsearch.data.feature_batches import Features
 from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import task_loss
 from mtsearch.training.compiling import compiled
@@ -169,14 +170,17 @@ class Stepper:
         for members, (images, labels) in parts:
             names = [self._tasks[k].name for k in members]
             with self._autocasted(images), self._eval_norm_if_empty(images):
-                features = self._share(images, names)
+                if isinstance(images, Features):
+                    features, x = images.values, images.no_images
+                else:
+                    features, x = self._share(images, names), images
                 if split and self._autocast is not None:
                     # gradients that are combined must be float32
                     features = [f.float() for f in features]
                 leaves = [f.detach().requires_grad_() for f in features] if split else features
-                outputs = self._decode(images, leaves, names)
-                extra = self._model.extra_losses(images, leaves, names)
-                auxiliary = self._model.auxiliary_outputs(images, leaves, names)
+                outputs = self._decode(x, leaves, names)
+                extra = self._model.extra_losses(x, leaves, names)
+                auxiliary = self._model.auxiliary_outputs(x, leaves, names)
             for k, name in zip(members, names, strict=True):
                 task = self._tasks[k]
                 found.sums[k], found.counts[k] = task_loss(task, outputs[name], labels[name])
@@ -240,7 +244,7 @@ class Stepper:
         return torch.stack([losses[k] for k in sorted(losses)])
 
     @contextmanager
-    def _eval_norm_if_empty(self, images: Tensor) -> Iterator[None]:
+    def _eval_norm_if_empty(self, images: Tensor | Features) -> Iterator[None]:
         """Use the running statistics on a rank without images, which has no batch statistics."""
         empty = not len(images) and has_local_norm(self._model)
         if empty:
@@ -251,7 +255,7 @@ class Stepper:
             if empty:
                 self._model.train()
 
-    def _autocasted(self, images: Tensor) -> torch.autocast:
+    def _autocasted(self, images: Tensor | Features) -> torch.autocast:
         return torch.autocast(
             images.device.type, dtype=self._autocast, enabled=self._autocast is not None
         )

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mtsearch.balancing.schedules import build_schedule
-from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import DataConfig, TrialConfig
-from mtsearch.data import Batches
 from mtsearch.models import MultiTaskModel, model_macs
 from mtsearch.models.tuning import merge_
 from mtsearch.sparsity import Structure, find_sharing, measures, tie_, untie_
@@ -28,8 +26,9 @@ from mtsearch.training.checkpointed import CheckpointedTrial, check_finite
 from mtsearch.training.compiling import clear_compiled
 from mtsearch.training.epochs import PhaseTrainer
 from mtsearch.training.evaluation import evaluate
+from mtsearch.training.features import frozen_trunks, with_features
 from mtsearch.training.lineage import ParentCheckpoint, parent_weights
-from mtsearch.training.loaders import labelled_batches
+from mtsearch.training.loaders import Parts, evaluation_parts, labelled_batches
 from mtsearch.training.phases import Phase, plan, unmet_targets
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.selection import Selection
@@ -83,24 +82,16 @@ class Trial(CheckpointedTrial):
         self._carried_metrics: dict[str, float] = {}
         self._schedule = build_schedule(config.task_schedule, [task.name for task in self.tasks])
         self._plan_rng = torch.Generator().manual_seed(config.seed)
-        self._loader = build_loader(config, self.dataset, self._schedule, self.device, self.world)
         with fork_rng(config.seed):
             self.model = self._new_network()
             if self.world.rank:  # dropout must be independent between ranks
                 torch.manual_seed((self.world.rank << 32) ^ config.seed)
             self._rng = torch.get_rng_state()
+        self._use_features()
         self._rngs = all_gather_bytes(self._rng, self.world)
         self._balancing = build_trial_balancing(config, self.dataset, self.device)
-        check_built(
-            config,
-            self.dataset,
-            self._schedule,
-            self._balancing,
-            self.model,
-            self._loader,
-            self.device,
-        )
-        self._val = self._parts("val")
+        built = (self._schedule, self._balancing, self.model, self._loader, self.device)
+        check_built(config, self.dataset, *built)
         teachers = teacher_config(config)
         self._teachers = None if teachers is None else Trial(teachers, data, self.world, clock)
         self._trainer = self._phase_trainer()
@@ -185,7 +176,17 @@ class Trial(CheckpointedTrial):
         self._first_weights = parent_weights(self.config, self.data, self.world, start)
         with fork_rng(self.config.seed):
             self.model = self._new_network()
+        self._use_features()
         self._trainer = self._phase_trainer()
+
+    def _use_features(self) -> None:
+        """Open the examples of training and validation: images, or features of frozen trunks."""
+        config, dataset = self.config, self.dataset
+        if config.start is None or self._first_weights is not None or self.reports:
+            dataset = with_features(config, self.data, dataset, self.model, self.device)
+        self._input = dataset  # without features while the trunk of the parent is not known
+        self._loader = build_loader(config, self._input, self._schedule, self.device, self.world)
+        self._val = self._parts("val")
 
     def _phase_trainer(self) -> PhaseTrainer:
         """Return the trainer of the current phase, after tying the structure of the model."""
@@ -244,15 +245,15 @@ class Trial(CheckpointedTrial):
 
     # ------------------------------------------------------------ reports
 
-    def _parts(self, split: str, first: int | None = None) -> list[tuple[list[TaskCard], Batches]]:
-        return labelled_batches(
-            self.dataset, self.dataset.splits[split], self.tasks, self.device, first
+    def _parts(self, split: str, first: int | None = None) -> Parts:
+        return evaluation_parts(
+            self._input, self._input.splits[split], self.tasks, self.device, first
         )
 
     def _evaluated(
         self,
         model: MultiTaskModel,
-        parts: list[tuple[list[TaskCard], Batches]],
+        parts: Parts,
         by_class: bool = False,
         tables: dict[str, list[list[int]]] | None = None,
     ) -> dict[str, float]:
@@ -321,7 +322,9 @@ class Trial(CheckpointedTrial):
         receives the tables of counts by task, see `mtsearch.tasks.registry.Meter`."""
         torch.set_num_threads(self.config.threads)
         by_class = split == "test"
-        metrics = self._evaluated(self.selected_model(), self._parts(split), by_class, tables)
+        images = self.dataset.splits[split]  # the network as it is exported reads images
+        parts = labelled_batches(self.dataset, images, self.tasks, self.device)
+        metrics = self._evaluated(self.selected_model(), parts, by_class, tables)
         metrics |= self._units.aggregates(metrics)
         return {f"{split}/{key}": value for key, value in metrics.items()}
 
@@ -376,6 +379,9 @@ class Trial(CheckpointedTrial):
             self._teachers.load_state_dict(live["teachers"])
         self._trainer = self._phase_trainer()
         self.model.load_state_dict(to_device(live["model"], self.device))
+        if frozen_trunks(self.model):  # the file of their weights may have changed
+            self._use_features()
+            self._trainer = self._phase_trainer()
         self._trainer.load_state_dict(live, state["ticks"])
         self._balancing.load_state_dict(live["balancing"])
         self._loader.load_state_dict(live["streams"])

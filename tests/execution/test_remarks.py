@@ -73,3 +73,12 @@ def test_density_as_objective_across_architectures(tmp_path):
     (line,) = found(mixed, "model/density")
     assert "`trial.architecture` is searched; `model/nonzero` or `model/macs` compares" in line
     assert not found("hps", "model/density") and not found(mixed, "model/nonzero")
+
+
+def test_frozen_trunks_are_remarked(tmp_path):
+    frozen = {"backbone": {"name": "cm", "tune": "head"}}
+    (line,) = remark(tmp_path, **frozen)
+    assert "its features are computed once" in line
+    (line,) = remark(tmp_path, **frozen, augment={"flip": True})
+    assert "computed in every step because of `trial.augment`" in line
+    assert not remark(tmp_path, backbone="cm")

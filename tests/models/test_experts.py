@@ -23,6 +23,7 @@ NEW = [
     schema.CGCConfig(),
     schema.DSelectKConfig(),
     schema.DSelectKConfig(per_example=True),
+    schema.CGCConfig(experts=2, levels=2),
 ]
 
 
@@ -80,6 +81,64 @@ def test_cgc_tasks_read_shared_and_own_experts():
         after = model(x)
     assert not torch.allclose(before["left"], after["left"])
     torch.testing.assert_close(before["right"], after["right"])
+
+
+def plain_ple(model, x, levels, stages):
+    """The outputs of a PLE with equal numbers of stages in all levels, as in the paper."""
+
+    def advanced(expert, level, features):
+        for stage in range(level * stages // levels, (level + 1) * stages // levels):
+            features = expert.advance(stage, features)
+        return features
+
+    def mixed(gate, read, features):
+        pooled = gate.read(read)
+        weights = (pooled @ gate.weight.T).softmax(1)
+        return sum(
+            w.view(-1, *[1] * (f.dim() - 1)) * f for w, f in zip(weights.T, features, strict=True)
+        )
+
+    names = list(model.own)
+    states, common = dict.fromkeys(names, x), x
+    for level in range(levels):
+        shared = [advanced(e, level, common) for e in model.experts]
+        own = {n: [advanced(e, level, states[n]) for e in model.own[n]] for n in names}
+        if level == levels - 1:
+            shared = [e.neck(f) for e, f in zip(model.experts, shared, strict=True)]
+            for n in names:
+                own[n] = [e.neck(f) for e, f in zip(model.own[n], own[n], strict=True)]
+        before, states = states, {}
+        for n in names:
+            states[n] = mixed(model.gates[level][n], before[n], [*shared, *own[n]])
+        if level < levels - 1:
+            every = [*shared, *(f for n in names for f in own[n])]
+            common = mixed(model.common[level], common, every)
+    return {n: model.heads[n](states[n]) for n in names}
+
+
+@pytest.mark.parametrize(("levels", "stages"), [(2, 2), (4, 4), (2, 4)])
+def test_ple_mixes_behind_every_level(levels, stages):
+    torch.manual_seed(0)
+    tasks = [*TASKS, TaskCard(name="third", outputs=3)]
+    backbone = schema.BackboneWRNConfig(depth=10, widen=1) if stages == 4 else CM
+    settings = schema.CGCConfig(experts=2, own=2, levels=levels)
+    model = build_model(settings, backbone, tasks, SHAPE).eval()
+    assert len(build_backbone(backbone, SHAPE).stages) == stages
+    x = torch.randn(3, *SHAPE)
+    expected = plain_ple(model, x, levels, stages)
+    for name, value in model(x).items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_ple_with_one_level_is_cgc():
+    torch.manual_seed(0)
+    x, one = torch.randn(2, *SHAPE), built(schema.CGCConfig(levels=1)).eval()
+    torch.testing.assert_close(one(x), built(NEW[3]).eval()(x), rtol=0, atol=0)
+
+
+def test_ple_needs_as_many_stages_as_levels():
+    with pytest.raises(BadInput, match="at most the number of stages"):
+        built(schema.CGCConfig(levels=9))
 
 
 def test_gate_input_has_equal_blocks():

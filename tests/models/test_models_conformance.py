@@ -47,6 +47,14 @@ ARCHITECTURES: dict[str, list[dict]] = {
             "shape": (3, 32, 32),
         },
     ],
+    "cgc": [
+        {},
+        {"settings": schema.CGCConfig(levels=2)},
+        {
+            "settings": schema.CGCConfig(experts=2, levels=3),
+            "backbone": schema.BackboneWRNConfig(depth=10, widen=1),
+        },
+    ],
     "cross_stitch": [
         {},
         {
