@@ -61,8 +61,10 @@ def test_every_worker_holds_the_data():
 
 
 def test_search_that_does_not_fit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(needs, "machine_memory", lambda: 530 << 20)
     raw = space(tmp_path).raw
+    dataset = open_dataset(DataConfig.model_validate(raw["data"]))
+    one = measure_step(Space(raw).trial({**raw["trial"], "batch_size": 8}), dataset)
+    monkeypatch.setattr(needs, "machine_memory", lambda: needs.PROGRAM + 2 * one.memory)
     batch_size = {"choice": [8, 150], "default": 8}
     made = Space({**raw, "trial": {**raw["trial"], "batch_size": batch_size}})
     with pytest.raises(BadInput, match=r"the activations, .* `trial.batch_size=\d+`"):
