@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,6 +12,8 @@ from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import AGGREGATES, CHANNELS, TASK_METRICS, has_values
 
+Channel = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Channel, Channel, Channel]
 _SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str | None, ...]]] = {
     "class_weights": (("classification", "segmentation"), (None, "cross_entropy", "focal")),
     "label_smoothing": (("classification", "segmentation"), (None, "cross_entropy")),
@@ -31,6 +33,10 @@ class TaskCard(Model):
     `class_weights` multiply the losses of the labels of each class; `pos_weight` those of the tags
     that are set, for all tags or one by one; `label_smoothing` is the share of a label that goes to
     all classes; `focal_gamma` is the exponent of the loss `focal`.
+
+    `colours` of a segmentation are the colours (red, green, blue) of the classes in masks that have
+    colours instead of class numbers, and `ignore_colour` that of pixels without a label; `scale`
+    multiplies the numbers in the files of a depth, such as 0.001 for millimetres.
     """
 
     name: str
@@ -47,6 +53,9 @@ class TaskCard(Model):
     undefined: int | None = (
         None  # the label of pixels of no named class: `ignore`, or a class that is trained
     )
+    colours: tuple[Colour, ...] = ()
+    ignore_colour: Colour | None = None
+    scale: float = Field(1.0, gt=0)
 
     @property
     def missing(self) -> float:
@@ -87,6 +96,26 @@ class TaskCard(Model):
         if self.outputs != fixed:
             raise ValueError(
                 f"`outputs` of {self.kind} should be {fixed}. Found {self.outputs}; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> TaskCard:
+        """Settings of files belong to kinds that are read from files."""
+        for key, given, kind in (
+            ("colours", bool(self.colours), "segmentation"),
+            ("ignore_colour", self.ignore_colour is not None, "segmentation"),
+            ("scale", self.scale != 1, "depth"),
+        ):
+            if given and self.kind != kind:
+                raise ValueError(f"`{key}` has no effect on {self.kind}. Leave it out")
+        if self.ignore_colour is not None and not self.colours:
+            raise ValueError("`ignore_colour` has no effect without `colours`. Leave it out")
+        every = [*self.colours, *([self.ignore_colour] if self.ignore_colour else [])]
+        if self.colours and (len(self.colours) != self.outputs or len(set(every)) < len(every)):
+            raise ValueError(
+                f"`colours` should contain {self.outputs} different colours, one for each class,"
+                f" without the `ignore_colour`. Found {len(set(self.colours))}"
             )
         return self
 

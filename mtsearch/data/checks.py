@@ -8,7 +8,7 @@ import numpy as np
 
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
-from mtsearch.config.metrics import has_values
+from mtsearch.config.metrics import DENSE, has_values
 from mtsearch.data.builders import SplitArrays, check_classes
 from mtsearch.data.remarks import remark
 
@@ -21,15 +21,13 @@ def check_split(card: DatasetCard, name: str, arrays: SplitArrays) -> None:
             f" {arrays.images.shape}; correct the data card."
         )
     for task, labels in zip(card.tasks, arrays.labels, strict=True):
-        if (
-            labels.dtype == np.uint8
-            and has_values(task.kind)
-            and labels.shape[1:] != (task.outputs, *card.shape[1:])
-        ):
+        images = labels.dtype == np.uint8 and has_values(task.kind)
+        size = tuple(card.shape[1:])
+        shape = (task.outputs, *size) if has_values(task.kind) else size
+        if (task.kind in DENSE or images) and labels.shape[1:] != shape:
             raise BadInput(
-                f"The target images of task `{task.name}` of `{card.name}` should have shape"
-                f" {(task.outputs, *card.shape[1:])}, as large as the images. Found"
-                f" {labels.shape[1:]} in {name}; correct the data card."
+                f"The labels of task `{task.name}` of `{card.name}` should have shape {shape}, as"
+                f" large as the images. Found {labels.shape[1:]} in {name}; correct the data card."
             )
         if isinstance(labels, np.ndarray):  # others are checked while they are decoded
             check_classes(card, task, labels, name)

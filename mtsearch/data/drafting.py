@@ -15,6 +15,7 @@ from typing import Any
 from mtsearch.config.errors import BadInput
 from mtsearch.data.archives import is_archive, open_tree, stem
 from mtsearch.data.decoding import is_image, open_image
+from mtsearch.data.drafting_files import file_task
 from mtsearch.data.formats import find_images
 from mtsearch.data.formats.class_folders import ClassFolders
 from mtsearch.data.tables import read_table, split_tags
@@ -92,7 +93,8 @@ def _of_table(tree: Tree, file: str, tasks: Sequence[str]) -> Draft:
     rows = list(read_table(tree.read(file), where).values())
     notes: list[str] = []
     columns = {name: [row[name] for row in rows] for name in rows[0] if name}
-    pictures = _picture_column(columns, tree, posixpath.dirname(file))
+    folder = posixpath.dirname(file)
+    pictures = _picture_column(columns, tree, folder)
     if pictures is None:
         named = [
             name for name, cells in columns.items() if 2 * sum(map(is_image, cells)) > len(rows)
@@ -120,7 +122,12 @@ def _of_table(tree: Tree, file: str, tasks: Sequence[str]) -> Draft:
     if split is None or "test" not in map(str.lower, columns[split]):
         images["test_fraction"] = 0.2
     columns.pop(str(split), None)
-    found = [task for name, cells in columns.items() if (task := task_of(name, cells, notes))]
+    found = [
+        task
+        for name, cells in columns.items()
+        if (task := file_task(_named(name), name, cells, tree, folder, notes))
+        or (task := task_of(name, cells, notes))
+    ]
     if not found:
         raise BadInput(
             f"No column of {where} can be a task; add one with classes or numbers."

@@ -58,6 +58,10 @@ def sample_folder() -> Path:
     return datasets_folder() / "sample"
 
 
+_READING: dict[str, Any] = {"colours": [], "ignore_colour": None, "scale": 1.0}
+"""Settings of tasks that say how files of labels are read, with their defaults."""
+
+
 def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
     """Everything except the files that determines a store's content."""
     shown = card.model_dump(mode="json")
@@ -75,6 +79,7 @@ def recipe(card: DatasetCard, data: DataConfig) -> dict[str, Any]:
                 else {"undefined": task["undefined"]}
             )
             | ({} if task["column"] is None else {"column": task["column"]})
+            | {key: task[key] for key, usual in _READING.items() if task[key] != usual}
             for task in shown["tasks"]
         ],
         "split_seed": data.split_seed,

@@ -294,15 +294,15 @@ def _splits(
 def _as_splits(
     tensors: Mapping[str, torch.Tensor | StoredRows], manifest: dict[str, Any], card: DatasetCard
 ) -> dict[str, Split]:
-    # Masks are stored as bytes. Images as labels are also bytes and stay so.
+    # Masks are stored as small integers. Images as labels are also bytes and stay so.
     masks = [
         f"{name}/labels/{task.name}"
         for name in SPLITS
         for task in card.tasks
         if not has_values(task.kind)
     ]
-    bytes_ = [name for name in masks if tensors[name].dtype == torch.uint8]
-    tensors = {**tensors, **{name: _long(tensors[name]) for name in bytes_}}
+    small = [name for name in masks if tensors[name].dtype in (torch.uint8, torch.int16)]
+    tensors = {**tensors, **{name: _long(tensors[name]) for name in small}}
     # Manifests of old stores have no members.
     members = manifest.get("members", {})
     return {

@@ -33,7 +33,7 @@ class StoredRows:
     Args:
         column: the array.
         index: numbers of the rows (n,); None for all.
-        whole: whether bytes are returned as int64, as classes of pixels are.
+        whole: whether small integers are returned as int64, as classes of pixels are.
     """
 
     def __init__(

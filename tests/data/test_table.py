@@ -281,7 +281,7 @@ def test_unsupported_tasks_and_folds_are_refused(tmp_path):
     )
     with pytest.raises(
         BadInput,
-        match=r"task `shape` should be a classification, a multilabel, .* Found segmentation",
+        match=r"Row 2 of labels.csv in .* names 'disc' in `shape`, but there is no such file",
     ):
         open_dataset(DataConfig(dataset=str(tmp_path / "masks.yaml"), root=tmp_path))
 

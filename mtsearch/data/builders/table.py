@@ -6,12 +6,11 @@ import posixpath
 from collections.abc import Mapping
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import model_validator
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.metrics import DENSE
 from mtsearch.data.builders.base import (
     DatasetBuilder,
     SplitArrays,
@@ -19,13 +18,13 @@ from mtsearch.data.builders.base import (
     channels_first,
     dataset_builder,
 )
+from mtsearch.data.builders.table_files import dense_rows, label_files
 from mtsearch.data.builders.table_labels import label_columns, table_labels
 from mtsearch.data.builders.table_splits import complete_splits, named_parts
 from mtsearch.data.decoding import is_image
 from mtsearch.data.formats import LabelledImages, Request
 from mtsearch.data.formats.pictures import image_rows
 from mtsearch.data.remarks import remark
-from mtsearch.data.rows import FileRows
 from mtsearch.data.sources import ImageSource
 from mtsearch.data.tables import Rows, read_table, refuse
 from mtsearch.data.trees import Tree
@@ -38,8 +37,10 @@ class Table(DatasetBuilder):
     A classification reads the class name, or the class number if the card names no classes, and so
     does an ordinal, whose classes are in their order. A multilabel reads tags with `;` or `|`
     between them, and `-` for no tag. A regression reads numbers from the column named like the
-    task, or from `<task>_0`, `<task>_1`, ... if it has several outputs. `column` of a task names
-    another column. An empty cell is a missing label. All mistakes of a table are reported at once.
+    task, or from `<task>_0`, `<task>_1`, ... if it has several outputs. A segmentation, a depth,
+    normals and a restoration read names of files, relative to the CSV: images, or arrays of numpy
+    (`mtsearch.data.dense`). `column` of a task names another column. An empty cell is a missing
+    label. All mistakes of a table are reported at once.
 
     Attributes:
         images: the image set.
@@ -72,7 +73,7 @@ class Table(DatasetBuilder):
         return [
             file
             for file in images.tree.files
-            if f"/{posixpath.normpath(file)}".endswith(f"/{self.file}")
+            if f"/{posixpath.normpath(file)}".endswith(f"/{self.file}") or file.endswith(".npy")
         ]
 
     def compose(
@@ -97,18 +98,37 @@ class Table(DatasetBuilder):
             ]
         )
         wrong: list[str] = []
-        labels = [table_labels(task, rows, where, wrong) for task in card.tasks]
+        folder = posixpath.dirname(file)
         parts = named_parts(rows, self.split, where, wrong)
-        places = self._places(rows, posixpath.dirname(file), files, where, wrong)
+        places = self._places(rows, folder, files, where, wrong)
+        dense = {
+            task.name: label_files(task, rows, folder, files, where, wrong)
+            for task in card.tasks
+            if task.kind in DENSE
+        }
+        plain = {
+            task.name: table_labels(task, rows, where, wrong)
+            for task in card.tasks
+            if task.kind not in DENSE
+        }
         refuse(wrong)
+        used = {*places, *(name for names in dense.values() for name in names if name)}
+        origin = [f"of row {number} of {where}" for number in rows]
+        labels = [
+            plain[task.name]
+            if task.name in plain
+            else dense_rows(tree, task, dense[task.name], list(places), self.images, card, origin)
+            for task in card.tasks
+        ]
         images = self.images
         index = complete_splits(
             parts, spec, images.test_fraction, images.order_seed, where, "images"
         )
-        unlisted = [name for name in tree.files if is_image(name) and name not in places]
+        unlisted = [name for name in tree.files if is_image(name) and name not in used]
         if unlisted:
             remark(f"images that {file} does not name were left out", unlisted[0], len(unlisted))
-        pictures = self._images(tree, places, list(rows), card, where)
+        request = Request(card.image_shape, resize=images.resize, lazy=True)
+        pictures = image_rows(tree, list(places), request, origin)
         return {
             name: SplitArrays(
                 channels_first(pictures[rest]), tuple(values[rest] for values in labels)
@@ -156,15 +176,3 @@ class Table(DatasetBuilder):
             else:
                 places[name] = place
         return places
-
-    def _images(
-        self,
-        tree: Tree,
-        places: Mapping[str, int],
-        numbers: list[int],
-        card: DatasetCard,
-        where: str,
-    ) -> NDArray[np.uint8] | FileRows:
-        request = Request(card.image_shape, resize=self.images.resize, lazy=True)
-        origin = [f"of row {number} of {where}" for number in numbers]
-        return image_rows(tree, list(places), request, origin)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.metrics import DENSE
 from mtsearch.data.tables import Rows, split_tags
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -52,8 +53,9 @@ def table_labels(task: TaskCard, rows: Rows, where: str, wrong: list[str]) -> ND
         ]
         return np.array(cells, np.float32)
     raise BadInput(
-        f"A table contains classes, tags and numbers, so task `{task.name}` should be a"
-        f" classification, a multilabel, an ordinal or a regression. Found {task.kind}."
+        f"A table contains classes, tags, numbers and names of files, so task `{task.name}` should"
+        f" be a classification, a multilabel, an ordinal, a regression, or one of"
+        f" {', '.join(DENSE)}. Found {task.kind}."
     )
 
 
