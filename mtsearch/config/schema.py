@@ -29,6 +29,7 @@ from mtsearch.config.architectures import (
     ResampledInputConfig,
     STLConfig,
 )
+from mtsearch.config.augmentation import Augment, RandAugment
 from mtsearch.config.backbones import (
     BackboneCMConfig,
     BackboneConv1dConfig,
@@ -97,7 +98,7 @@ from mtsearch.config.task_schedules import (
     RoundRobinConfig,
     SequentialConfig,
 )
-from mtsearch.config.trial import Augment, Epochs, TrialConfig
+from mtsearch.config.trial import Epochs, TrialConfig
 from mtsearch.config.weightings import (
     AlignedMTLConfig,
     CAGradConfig,
@@ -197,6 +198,7 @@ __all__ = [
     "PCGradConfig",
     "ProportionalConfig",
     "RLWConfig",
+    "RandAugment",
     "ResampledInputConfig",
     "Resources",
     "Results",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mtsearch.config.architectures import HPSConfig, KDMTLConfig, OwnConfig, STLConfig
+from mtsearch.config.augmentation import Augment
 from mtsearch.config.backbones import BackboneCMConfig
 from mtsearch.config.balancing import LinearConfig, equal, takes_preference, unused_preference
 from mtsearch.config.base import MethodConfig, Model, Named, field_error
@@ -43,31 +44,6 @@ class Epochs(Model):
         if self.search + self.retrain == 0:
             raise ValueError("should contain at least one epoch. Found search = 0, retrain = 0")
         return self
-
-
-class Augment(Model):
-    """Augmentation of training images, in batches on the device. Zero switches a part off."""
-
-    rotation: float = Field(
-        0.0, ge=0, le=180, description="degrees to either side, nearest neighbour, black fill"
-    )
-    crop: int = Field(0, ge=0, description="pixels of zero padding before a random crop")
-    flip: bool = False
-    quarter_turns: bool = Field(
-        False,
-        description="by a random multiple of 90 degrees, for square images without an upright",
-    )
-    zoom: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description=(
-            "crop to a random side of at least 1 - zoom, at a random place, and enlarge again"
-        ),
-    )
-    light: float = Field(
-        0.0, ge=0, lt=1, description="brightness and contrast, each by up to this fraction"
-    )
 
 
 class TrialConfig(Model):

@@ -6,7 +6,6 @@ same random numbers, so that they give the same batches bit for bit.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,7 +15,10 @@ from torch import Tensor
 
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import Augment
+from mtsearch.data.batch_labels import ignored_value, label_values, moved_labels
 from mtsearch.data.devices import to_device
+from mtsearch.data.policies import rand_augment
+from mtsearch.data.seeded import draw_each, pass_numbers, seeds_of
 from mtsearch.data.stored import RowReader, StoredRows
 from mtsearch.data.transforms import (
     Move,
@@ -117,6 +119,12 @@ class Batches:
                 "`trial.augment` works on images of 8 bits. Found inputs of type"
                 f" {split.images.dtype}. Leave it out."
             )
+        policy = None if self.augment is None else self.augment.rand_augment
+        if policy is not None and self.shape[0] not in (1, 3):
+            raise BadInput(
+                "`trial.augment.rand_augment` works on images of 1 or 3 channels. Found"
+                f" {self.shape[0]}. Leave it out."
+            )
         height, width = self.shape[1:] if not self._raw else (1, 1)
         if self.augment is not None and (height + 2) * (width + 2) > 1 << 24:
             raise ValueError(
@@ -143,7 +151,7 @@ class Batches:
                 for name, values in split.labels.items()
                 if values.dim() in (3, 4) and values.shape[-2:] == (height, width)
             }
-            self._fill = {name: _ignored(name, v.dtype, ignore) for name, v in dense.items()}
+            self._fill = {name: ignored_value(name, v.dtype, ignore) for name, v in dense.items()}
             self.labels |= {
                 name: with_border(self.labels[name], fill)
                 for name, fill in self._fill.items()
@@ -213,10 +221,25 @@ class Batches:
         )
         mine = [share_of(index, share) for index in indices]
         workers = self.workers if workers is None else workers
+        if self.augment is not None and self.augment.by_example:
+            numbers = pass_numbers(self.augment, len(order), generator)
+            passes = [share_of(n, share) for n in numbers.split(size or self.batch_size)]
+            for (part, number), read in self._reading(
+                list(zip(mine, passes, strict=True)), mine, workers
+            ):
+                yield self._example_batch(part, number, read)
+            return
         for (index, part), read in self._reading(
             list(zip(indices, mine, strict=True)), mine, workers
         ):
             yield self._batch(len(index), part, read, generator, share)
+
+    def view(self, number: int, size: int) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """All examples in their order, in batches of `size`, each with its augmentation `number`
+        (from 0) of the `views` of the augmentation."""
+        parts = list(torch.arange(self.count).split(size))
+        for part, read in self._reading(parts, parts, self.workers):
+            yield self._example_batch(part, torch.full_like(part, number), read)
 
     def take(
         self,
@@ -228,6 +251,9 @@ class Batches:
         ``generator`` draws the augmentation of all B examples, if there is any."""
         mine = share_of(index, share)
         ((_, read),) = self._reading([None], [mine], 0)
+        if self.augment is not None and self.augment.by_example and generator is not None:
+            numbers = pass_numbers(self.augment, len(index), generator)
+            return self._example_batch(mine, share_of(numbers, share), read)
         return self._batch(len(index), mine, read, generator, share)
 
     def _batch(
@@ -254,6 +280,18 @@ class Batches:
             )
         move = draw(self.augment, count, generator).part(_part(count, share))
         return self._augmented(move, images or self._held_rows(mine), labels)
+
+    def _example_batch(
+        self, index: Tensor, passes: Tensor, read: _Read
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The examples with the indices (B,), whose augmentation is determined by their index and
+        the numbers (B,) of their passes."""
+        assert self.augment is not None
+        mine = to_device(index, self.scale.device)
+        labels = {name: values.index_select(0, mine) for name, values in self.labels.items()}
+        move, numbers = draw_each(self.augment, seeds_of(passes, index))
+        images = read.images or self._held_rows(mine)
+        return self._augmented(move, images, labels | read.labels, numbers)
 
     def _held_rows(self, index: Tensor) -> list[Tensor]:
         assert self._held is not None
@@ -286,21 +324,32 @@ class Batches:
             yield item, _Read([] if images is None else self._layout(images), found)
 
     def _augmented(
-        self, move: Move, packed: list[Tensor], labels: dict[str, Tensor]
+        self,
+        move: Move,
+        packed: list[Tensor],
+        labels: dict[str, Tensor],
+        numbers: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         channels, height, width = self.shape
         device = self.scale.device
         source = to_device(source_pixels(move, height, width), device)
         words = [word.gather(1, source) for word in packed]
         values = torch.empty(len(source), height * width * channels, device=device)
-        if self.channels_last:
-            unpack(words, values.view(-1, height * width, channels).transpose(1, 2))
-        else:
-            unpack(words, values.view(-1, channels, height * width))
+        planes = (
+            values.view(-1, height * width, channels).transpose(1, 2)
+            if self.channels_last
+            else values.view(-1, channels, height * width)
+        )
+        unpack(words, planes)
+        policy = None if self.augment is None else self.augment.rand_augment
+        if policy is not None and numbers is not None:
+            images = planes.to(torch.uint8).unflatten(-1, (height, width))
+            planes.copy_(rand_augment(images, policy, numbers).flatten(2))
         if move.light is not None:
             adjust_light_(values, to_device(move.light, values.device))
         moved = {
-            name: _moved(labels[name], source).unflatten(-1, (height, width)) for name in self._fill
+            name: moved_labels(labels[name], source).unflatten(-1, (height, width))
+            for name in self._fill
         }
         outside = (
             self.outside[source].unflatten(-1, (height, width))
@@ -335,37 +384,3 @@ def _part(count: int, share: tuple[int, int]) -> slice:
 
 def share_of(index: Tensor, share: tuple[int, int]) -> Tensor:
     return index[_part(len(index), share)]
-
-
-def label_values(labels: dict[str, Tensor], outside: Tensor | None = None) -> dict[str, Tensor]:
-    """Labels, with images converted to floats in [0, 1] and NaN where ``outside`` (B, H, W)."""
-    out = {}
-    for name, values in labels.items():
-        if values.dtype == torch.uint8:
-            values = values.to(torch.float32).div_(255)
-            if outside is not None:
-                values.masked_fill_(outside[:, None], math.nan)
-        out[name] = values
-    return out
-
-
-def _moved(labels: Tensor, source: Tensor) -> Tensor:
-    """Gather labels (B[, C], P) at the source pixels (B, H*W) of the result."""
-    return labels.gather(
-        -1, source if labels.dim() == 2 else source[:, None].expand(-1, labels.shape[1], -1)
-    )
-
-
-def _ignored(name: str, dtype: torch.dtype, ignore: int | Mapping[str, float]) -> float:
-    """The value that marks a task's pixels as not labelled."""
-    if dtype == torch.uint8:
-        return 0  # a byte cannot represent it; `label_values` sets NaN
-    whole = not dtype.is_floating_point
-    default: float = (ignore if isinstance(ignore, int) else -1) if whole else math.nan
-    value = ignore.get(name, default) if isinstance(ignore, Mapping) else default
-    if whole and not float(value).is_integer():
-        raise ValueError(
-            f"Parameter `ignore` should give a whole number for `{name}`, whose labels are"
-            f" {dtype}. Found {value}."
-        )
-    return value

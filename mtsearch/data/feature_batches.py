@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mtsearch.data.batches import label_values, share_of
+from mtsearch.data.batch_labels import label_values
+from mtsearch.data.batches import share_of
 from mtsearch.data.devices import to_device
 from mtsearch.data.features import FeatureColumn, Part
+from mtsearch.data.seeded import view_numbers
 from mtsearch.data.stored import RowReader, StoredRows
 from mtsearch.data.types import Split
 
@@ -49,7 +51,7 @@ def has_features(split: Split) -> bool:
 
 class FeatureBatches:
     """Batches of a split with features; the same rows in the same order as `Batches` without
-    augmentation for the same generator.
+    augmentation for the same generator, or with its `views`.
 
     Args:
         split: its images are rows of a `FeatureColumn`.
@@ -65,7 +67,8 @@ class FeatureBatches:
         assert isinstance(split.images.column, FeatureColumn)
         self.batch_size, self._device = batch_size, device
         self.count = len(split)
-        self._parts: tuple[Part, ...] = split.images.column.parts
+        self._rows, self._column = split.images, split.images.column
+        self._parts: tuple[Part, ...] = self._column.parts
         self._labels = {
             name: values.to(device)
             for name, values in split.labels.items()
@@ -97,9 +100,22 @@ class FeatureBatches:
             device=generator.device,
         )
         order = order if among is None else among.to(order.device)[order]
-        indices = [share_of(index, share) for index in order.split(size or self.batch_size)]
+        size = size or self.batch_size
+        indices = [share_of(index, share) for index in order.split(size)]
+        if self._column.views:
+            passes = view_numbers(self._column.views, len(order), generator).split(size)
+            for index, numbers in zip(indices, passes, strict=True):
+                yield self._viewed(index.cpu(), share_of(numbers, share).cpu())
+            return
         workers = self.workers if workers is None else min(workers, self.workers)
         yield from self._read(indices, workers)
+
+    def _viewed(self, index: Tensor, numbers: Tensor) -> tuple[Features, dict[str, Tensor]]:
+        """The examples (B,) with the numbers (B,) of their views."""
+        rows = self._rows.numbers(index) + (1 + numbers.numpy()) * self._column.count
+        return self._batch(
+            index, to_device(torch.from_numpy(self._column.read(rows)), self._device), {}
+        )
 
     def _read(
         self, indices: Sequence[Tensor], workers: int
@@ -107,10 +123,14 @@ class FeatureBatches:
         indices = [index.cpu() for index in indices]
         for index, rows in zip(indices, self._reader.batches(indices, workers), strict=True):
             found = {name: to_device(values, self._device) for name, values in rows.items()}
-            features = found.pop(_FEATURES)
-            chosen = to_device(index, self._device)
-            labels = {name: values.index_select(0, chosen) for name, values in self._labels.items()}
-            yield Features(unpacked(features, self._parts)), label_values(labels | found)
+            yield self._batch(index, found.pop(_FEATURES), found)
+
+    def _batch(
+        self, index: Tensor, rows: Tensor, stored: dict[str, Tensor]
+    ) -> tuple[Features, dict[str, Tensor]]:
+        chosen = to_device(index, self._device)
+        labels = {name: values.index_select(0, chosen) for name, values in self._labels.items()}
+        return Features(unpacked(rows, self._parts)), label_values(labels | stored)
 
 
 def part_of(feature: Tensor) -> Part:

@@ -52,12 +52,14 @@ class FeatureColumn:
         name: the split.
         count: N.
         parts: the features of an image, which a row contains one after the other.
+        views: augmentations of each image, whose N rows each follow those of the plain images.
     """
 
     path: Path
     name: str
     count: int
     parts: tuple[Part, ...]
+    views: int = 0
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -71,7 +73,8 @@ class FeatureColumn:
 
     def read(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """The rows (n, width) with these numbers, in this order."""
-        return _mapped(self.path, (self.count, *self.shape))[np.asarray(rows, np.int64)]
+        total = (1 + self.views) * self.count
+        return _mapped(self.path, (total, *self.shape))[np.asarray(rows, np.int64)]
 
 
 @lru_cache(8)

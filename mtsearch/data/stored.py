@@ -59,6 +59,10 @@ class StoredRows:
         chosen = index.cpu().numpy() if isinstance(index, Tensor) else index
         return StoredRows(self.column, self._index[chosen], self._whole)
 
+    def numbers(self, index: Tensor) -> NDArray[np.int64]:
+        """The numbers in the array of the rows at `index` (n,)."""
+        return self._index[index.numpy()]
+
     def stored(self, index: Tensor | None = None) -> Tensor:
         """Read the rows at `index` (n,), by default all, in the type in which they are stored."""
         rows = self._index if index is None else self._index[index.numpy()]

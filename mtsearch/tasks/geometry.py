@@ -17,7 +17,7 @@ from mtsearch.config.errors import BadInput
 from mtsearch.config.registry import Registry
 
 if TYPE_CHECKING:
-    from mtsearch.config.trial import Augment
+    from mtsearch.config.augmentation import Augment
     from mtsearch.data.transforms import Move
 
 Geometry = Callable[[TaskCard, Tensor, "Move"], Tensor]
@@ -55,7 +55,9 @@ def unchanged(task: TaskCard, labels: Tensor, move: Move) -> Tensor:
     return labels
 
 
-for _kind in ("classification", "multilabel", "ordinal", "regression"):
+_WHOLE = ("classification", "multilabel", "ordinal", "regression")
+"""Kinds whose labels belong to whole images."""
+for _kind in _WHOLE:
     geometry(_kind)(unchanged)
 for _kind in ("segmentation", "restoration"):
     geometry(_kind)(unchanged)
@@ -70,6 +72,18 @@ def geometry_of(task: TaskCard, augment: Augment) -> Geometry | None:
 def check_geometry(tasks: Sequence[TaskCard], augment: Augment | None) -> None:
     """Raise BadInput if the augmentation moves pixels and a task's kind has no hook, or refuses a
     part of it."""
+    policy = None if augment is None else augment.rand_augment
+    for task in tasks if policy is not None else ():
+        if task.kind == "restoration":
+            raise BadInput(
+                "`trial.augment.rand_augment` changes images, but not the images that task"
+                f" `{task.name}` restores. Leave it out."
+            )
+        if policy is not None and policy.geometric and task.kind not in _WHOLE:
+            raise BadInput(
+                "`trial.augment.rand_augment.geometric` moves pixels of images, but not the labels"
+                f" of task `{task.name}`. Set it to false."
+            )
     moving = [name for name in GEOMETRIC if augment is not None and getattr(augment, name)]
     for task in tasks if moving else ():
         if task.kind not in _HOOKS:

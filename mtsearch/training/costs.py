@@ -104,13 +104,15 @@ def measure_step(
     read = [x] if features is None else features
     activations += sum(tensor.numel() * tensor.element_size() for tensor in read)
     parts = [] if features is None else [part_of(feature) for feature in features]
+    counts = {name: len(dataset.splits[name]) for name in SPLITS}
+    counts["train"] *= 1 + (config.augment.views or 0)
     return StepCost(
         _data_bytes(dataset, batch),
         size,
         activations * batch // count,
         seconds * batch / count,
         batch,
-        size_of({name: len(dataset.splits[name]) for name in SPLITS}, parts),
+        size_of(counts, parts),
     )
 
 

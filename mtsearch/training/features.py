@@ -41,7 +41,7 @@ def hindrance(config: TrialConfig, data: DataConfig) -> str | None:
     None if there is none."""
     refused = {
         "data.features": data.features == "off",
-        "trial.augment": is_active(config.augment),
+        "trial.augment": is_active(config.augment) and config.augment.views is None,
         "trial.precision": config.precision != "float32",
         "trial.compile": config.compile,
     }
@@ -79,16 +79,19 @@ def with_features(
         if features of an image depend on the other images of its batch, or if the features cannot
         be written.
     """
-    trunks = frozen_trunks(model)
+    trunks, views = frozen_trunks(model), config.augment.views or 0
     if not trunks or hindrance(config, data) is not None:
         return dataset
+    if views and any(labels.dim() > 2 for labels in dataset.splits["train"].labels.values()):
+        return dataset  # the augmentation moves these labels
     was_training = model.training
     model.eval()
     try:
         parts = _parts(dataset, model, device)
         if parts is None:
             return dataset
-        counts = {name: len(dataset.splits[name]) for name in SPLITS}
+        lengths = {name: len(dataset.splits[name]) for name in SPLITS}
+        counts = {**lengths, "train": (1 + views) * lengths["train"]}
         size = evaluation_batch_size(dataset)
 
         def compute(name: str) -> Iterator[NDArray[np.float32]]:
@@ -96,6 +99,10 @@ def with_features(
             with torch.inference_mode():
                 for batch, _ in make_batches(dataset, images, size, device):
                     yield packed(model.trunk_features(batch), parts).cpu().numpy()
+                augmented = make_batches(dataset, images, size, device, config.augment)
+                for view in range(views if name == "train" else 0):
+                    for batch, _ in augmented.view(view, size):
+                        yield packed(model.trunk_features(batch), parts).cpu().numpy()
 
         key = _key(config, data, dataset, trunks, parts, device)
         columns = kept_features(resolve(data).store, key, counts, parts, compute)
@@ -103,6 +110,7 @@ def with_features(
         model.train(was_training)
     if columns is None:
         return dataset
+    columns["train"] = replace(columns["train"], count=lengths["train"], views=views)
     kept = {
         name: replace(dataset.splits[name], images=StoredRows(column))
         for name, column in columns.items()
@@ -141,6 +149,7 @@ def _key(
     facts = {
         "data": [dataset.checksum, data.limit, dataset.card.shape, dataset.mean, dataset.std],
         "counts": {name: len(dataset.splits[name]) for name in SPLITS},
+        "augment": config.augment.model_dump(),
         "architecture": [config.architecture.name, settings, parts],
         "trunks": [_hash(trunk) for trunk in trunks],
         "batch": evaluation_batch_size(dataset),

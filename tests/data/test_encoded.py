@@ -8,7 +8,7 @@ from test_parallel_prepare import CARD, files
 
 from mtsearch.commands import prepare as command
 from mtsearch.config.errors import BadInput, Damaged
-from mtsearch.config.schema import DataConfig
+from mtsearch.config.schema import Augment, DataConfig
 from mtsearch.data import Batches, decoding, holding, open_dataset, open_labels, prepare, resolve
 from mtsearch.data.encoded import EncodedColumn
 from mtsearch.data.store import DATA, read_manifest
@@ -47,8 +47,9 @@ def test_files_decode_to_the_same_arrays(folder):
     assert len(open_labels(encoded).splits["val"]) == len(held.splits["val"])
 
 
+@pytest.mark.parametrize("augment", [None, {"crop": 2, "rand_augment": {}, "views": 3}])
 @pytest.mark.parametrize("workers", [0, 1])
-def test_encoded_batches_are_bit_identical(folder, workers):
+def test_encoded_batches_are_bit_identical(folder, workers, augment):
     found = []
     for settings in ({"format": "arrays", "load": "memory"}, {"format": "encoded"}):
         dataset = open_dataset(config(folder, **settings))
@@ -58,6 +59,7 @@ def test_encoded_batches_are_bit_identical(folder, workers):
             mean=dataset.mean,
             std=dataset.std,
             workers=workers,
+            augment=augment and Augment.model_validate(augment),
         )
         found.append(list(made.shuffled(torch.Generator().manual_seed(1))))
     for (images, labels), (images2, labels2) in zip(*found, strict=True):

@@ -5,11 +5,12 @@ import os
 import pytest
 import torch
 
-from mtsearch.config.schema import Augment, DataConfig
+from mtsearch.config.schema import Augment, DataConfig, RandAugment
 from mtsearch.data import Batches, open_dataset
 from mtsearch.data.stored import StoredRows, in_memory
 
 AUGMENT = Augment(flip=True, rotation=15, crop=2, zoom=0.2, light=0.1)
+POLICY = AUGMENT.model_copy(update={"rand_augment": RandAugment(geometric=False)})
 LAST = torch.channels_last
 
 
@@ -66,7 +67,7 @@ def test_images_and_masks_stay_in_the_store(data):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("augment", [None, AUGMENT], ids=["plain", "augmented"])
+@pytest.mark.parametrize("augment", [None, AUGMENT, POLICY], ids=["plain", "augmented", "policy"])
 @pytest.mark.parametrize("form", [torch.contiguous_format, LAST], ids=["first", "last"])
 def test_streamed_batches_are_bit_identical(data, workers, augment, form, children):
     settings = {"augment": augment, "memory_format": form}

@@ -14,6 +14,7 @@ from mtsearch.data.features import MANIFEST, folder_of
 from mtsearch.training import Trial
 from mtsearch.training import features as module
 
+AL = {"name": "chebyshev_al"}  # measures losses on training images without augmentation
 HEAD = {"name": "cm", "tune": "head"}
 
 
@@ -41,8 +42,9 @@ def plain(reports):
         {"architecture": {"name": "hps", "split": 1}},
         {"balancing": "uncertainty", "ema": 0.9},
         {"backbone": "cm", "lr_multipliers": {"trunk": 0}, "task_schedule": "round_robin"},
+        {"augment": {"flip": True, "crop": 2, "rand_augment": {}, "views": 2}, "balancing": AL},
     ],
-    ids=["hps", "stl", "mtan", "split", "ema", "zero"],
+    ids=["hps", "stl", "mtan", "split", "ema", "zero", "views"],
 )
 def test_reports_equal_those_with_the_trunk(data, settings):
     kept = trial(data, **settings)
