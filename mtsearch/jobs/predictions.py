@@ -165,6 +165,8 @@ def _examples(
     elif dense:
         draw = _mask if task.kind == "segmentation" else _picture
         predicted = outputs.argmax(1) if task.kind == "segmentation" else outputs
+        if draw is _mask:
+            labels = torch.where(labels == task.ignore, -1, labels)
         truths = [album.add(draw(label, DENSE_SIDE), draw is _mask) for label in labels]
         answers = [album.add(draw(output, DENSE_SIDE), draw is _mask) for output in predicted]
     elif has_values(task.kind) and outputs.flatten(1).shape[1] <= MAX_VALUES:

@@ -23,6 +23,7 @@ from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting.importance import importance_table
 from mtsearch.reporting.notes import hypervolume_note, result_notes
 from mtsearch.reporting.page_data import page_data, script_json, thinning_note
+from mtsearch.reporting.page_predictions import logs_data, predictions_data
 from mtsearch.reporting.page_table import (
     cards,
     column_heads,
@@ -41,7 +42,9 @@ SCRIPTS = (
     "plot.js",
     "front.js",
     "choose.js",
+    "between.js",
     "detail.js",
+    "predictions.js",
     "table.js",
     "parallel.js",
     "curves.js",
@@ -60,6 +63,8 @@ def write_report(
     environment: Mapping[str, Any] | None = None,
     address: str = "",
     timeline: Mapping[str, tuple[float, float]] | None = None,
+    predictions: Mapping[str, Mapping[str, Any]] | None = None,
+    logs: Mapping[str, str] | None = None,
 ) -> None:
     """Write the page, replaced in one step.
 
@@ -73,6 +78,8 @@ def write_report(
         address: the run's folder or URL, which the commands that export a model name; without it
             the page has none.
         timeline: when each trial began and ended, in seconds; without it the page has no timeline.
+        predictions: of the tested trials, see `mtsearch.runs.attachments`.
+        logs: the last lines of failed trials.
 
     All text is escaped and has no control characters.
     """
@@ -84,6 +91,8 @@ def write_report(
         environment=environment or {},
         address=address,
         timeline=timeline,
+        predictions=predictions,
+        logs=logs,
     )
     write_atomic(path, text)
 
@@ -97,6 +106,8 @@ def page(
     environment: Mapping[str, Any],
     address: str = "",
     timeline: Mapping[str, tuple[float, float]] | None = None,
+    predictions: Mapping[str, Mapping[str, Any]] | None = None,
+    logs: Mapping[str, str] | None = None,
 ) -> str:
     """The page as text; the arguments are those of `write_report`."""
     name = printable(name)
@@ -110,6 +121,8 @@ def page(
         trial: [round(began, 2), round(ended, 2)]
         for trial, (began, ended) in (timeline or {}).items()
     }
+    data["predictions"] = predictions_data(result, predictions or {})
+    data["logs"] = logs_data(result, logs or {})
     return render(
         result,
         data,
@@ -153,6 +166,7 @@ def render(
         sample=any("embedded sample" in dataset for dataset in datasets),
         comparison=comparison,
         importance=importance,
+        predictions=bool(data.get("predictions")),
         tabs=tabs(result),
         columns=column_heads(result, names),
         rows=table_rows(result, names),

@@ -12,6 +12,7 @@ from mtsearch.pareto.result import SearchResult, search_result
 from mtsearch.reporting.markdown import write_markdown
 from mtsearch.reporting.tables import write_csv, write_parquet
 from mtsearch.reporting.task_pairs import write_task_pairs
+from mtsearch.runs.attachments import read_logs, read_predictions
 
 FORMATS = ("parquet", "csv", "md", "png", "html")
 
@@ -82,5 +83,7 @@ def publish(
             environment=environment,
             address=address,
             timeline=timeline,
+            predictions=read_predictions(folder),
+            logs=read_logs(folder),
         )
     return result

@@ -74,11 +74,16 @@ def _check_task(task: Any, images: int) -> None:
     lists = isinstance(task, dict) and all(isinstance(task.get(k, []), list) for k in _KEPT)
     if not lists or not isinstance(task.get("kind"), str):
         raise ValueError("a task has another form")
+    if not all(isinstance(c, int) and isinstance(t, str) for c, t in task.get("masks", [])):
+        raise ValueError("a mask has another form")
+    listed = task["kind"] in ("multilabel", "regression")
     dense = task["kind"] in ("segmentation", "restoration")
     for example in task.get("examples", []):
         shown = [example["image"], *([example["truth"], example["answer"]] if dense else [])]
         if not all(isinstance(i, int) and 0 <= i < images for i in shown):
             raise ValueError("an example names no image")
+        if listed != all(isinstance(example[key], list) for key in ("truth", "answer")):
+            raise ValueError("an example has another form")
     for key in ("confusion", "counts"):
         rows = task.get(key, [])
         sizes = {len(row) if isinstance(row, list) else -1 for row in rows}

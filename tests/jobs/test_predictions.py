@@ -122,9 +122,9 @@ def test_every_kind_has_examples():
 
 
 def test_masks_show_the_class_of_each_pixel():
-    task = TaskCard(name="s", kind="segmentation", outputs=2, classes=("ground", "roof"))
+    task = TaskCard(name="s", kind="segmentation", outputs=2, classes=("ground", "roof"), ignore=2)
     truth = torch.zeros(1, 8, 8, dtype=torch.long)
-    truth[0, :, 4:], truth[0, 7] = 1, -1
+    truth[0, :, 4:], truth[0, 7] = 1, 2
     output = torch.stack([torch.ones(8, 8), torch.zeros(8, 8)])[None]
     found, _ = examined((task,), {"s": truth}, {"s": output})
     entry = found["tasks"]["s"]

@@ -84,6 +84,15 @@ function folded(title, pairs, open = false) {
   ];
 }
 
+function logOf(row) {
+  const log = (D.logs || {})[row.id];
+  if (!log) return [];
+  const lines = element("pre", { tabindex: "0", role: "region", "aria-label": "Log" }, log);
+  return [
+    element("details", { class: "log", open: true }, element("summary", {}, "Last lines of its log"), lines),
+  ];
+}
+
 function drawDetail() {
   const row = byId.get(state.selected);
   if (!row) return;
@@ -116,8 +125,10 @@ function drawDetail() {
       ),
     ),
     ...(row.reason ? [element("p", { class: "reason" }, row.reason)] : []),
+    ...logOf(row),
     ...deploy(row),
     ...figures(row),
+    ...between(row),
     ...folded(
       "Settings that differ between trials",
       settings.map((key) => [

@@ -8,6 +8,7 @@ onChange((what) => {
     if (what.origin === "table") markRow();
     else reveal(what.selected);
     parallel.mark();
+    redraw("predictions");
   } else {
     redraw("front");
     redraw("parallel");
@@ -25,6 +26,7 @@ function start() {
     curveControls();
     drawFront();
     sections.set("front", { draw: drawFront, seen: true });
+    if (D.predictions) section("predictions", drawPredictions);
     section("parallel", drawParallel);
     section("curves", drawCurves);
     section("hypervolume", drawHypervolume);
