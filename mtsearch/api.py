@@ -47,8 +47,13 @@ def load_space(
 
 
 def search(
-    space: str | Path,
+    space: str | Path | Mapping[str, Any] | None = None,
     *,
+    model: Any = None,
+    data: Any = None,
+    tasks: Mapping[str, Any] | None = None,
+    shared: Sequence[str] = (),
+    sparse: Sequence[str] = (),
     trials: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     profile: str | None = None,
@@ -56,11 +61,27 @@ def search(
 ) -> Run:
     """Search a space: train its trials on Ray, test the front and write the run directory.
 
+    With `model` and `data`, a network and data loaders of your own are searched (docs/library.md).
+    Each loader is read once, in order, into a store; trials draw their batches from it.
+
     Starts Ray on this machine, or joins the cluster that ``RAY_ADDRESS`` names. SIGINT (the stop
     button of a notebook) ends the search; everything finished is kept, and `resume` continues.
 
     Args:
-        space: as for `load_space`.
+        space: as for `load_space`. With `model` also a mapping, whose keys may be key paths, or
+            None: changes of a space that searches the learning rate and a balancing method.
+        model: a function that returns a torch module whose `forward` returns a dict of outputs by
+            task; or a module, which is a trained start; or the name of a function,
+            ``package.module:FUNCTION`` or ``FILE.py:FUNCTION``.
+        data: with `model`, a dict of the DataLoaders train, val and test, which yield
+            ``(x, {task: labels})``; or a function that returns it, or its name; or the path of a
+            data card. x is a float32 tensor (B, ...), or a tuple or dict of tensors.
+        tasks: of the loaders: by name a kind, or a mapping with ``kind`` and settings of a task,
+            such as ``loss``, ``class_weights``, or the ``metric`` that is its objective.
+        shared: names of modules of the network whose outputs all tasks share, for balancing with
+            ``level: feature``; by default what the module's attribute `shared` names.
+        sparse: names of layers whose input rows may become zero; by default those of the shared
+            modules without the first.
         trials: how many trials to propose; the space's number where None.
         overrides: as for `load_space`.
         profile: as for `load_space`.
@@ -80,6 +101,7 @@ def search(
 
     pairs = _pairs({**(overrides or {}), **({} if trials is None else {"search.trials": trials})})
     made: list[RunDirectory] = []
+    space = _space_file(space, model, data, tasks, shared, sparse)
     loaded = reading.load_space(str(space), pairs, profile)
     engine.run(
         loaded,
@@ -93,7 +115,13 @@ def search(
 
 
 def resume(
-    run: Run | str | Path, *, overrides: Mapping[str, Any] | None = None, progress: bool = True
+    run: Run | str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    model: Any = None,
+    data: Any = None,
+    tasks: Mapping[str, Any] | None = None,
 ) -> Run:
     """Continue a search, or extend it; or continue a single training.
 
@@ -103,6 +131,9 @@ def resume(
             ``search.confirm`` and further entries of ``search.start`` of a search, and
             ``data.root``, ``data.store``, ``plugins`` where they have moved.
         progress: as for `search`.
+        model: the network again, if it was given to `search` as an object; a run does not keep it.
+        data: the loaders again, if the store of their examples was deleted.
+        tasks: of these loaders.
 
     Raises:
         BadInput: there is no such run, it cannot continue, or another driver has it.
@@ -113,6 +144,7 @@ def resume(
     if "plugins" in changes:
         changes["plugins"] = absolute_plugins(changes["plugins"])
     found = open_run(address, changes.get("plugins"))
+    _give_again(found, model, data, tasks)
     if found.single:
         from mtsearch.jobs import single
 
@@ -131,8 +163,13 @@ def resume(
 
 
 def train_one(
-    space: str | Path,
+    space: str | Path | Mapping[str, Any] | None = None,
     *,
+    model: Any = None,
+    data: Any = None,
+    tasks: Mapping[str, Any] | None = None,
+    shared: Sequence[str] = (),
+    sparse: Sequence[str] = (),
     control: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     profile: str | None = None,
@@ -142,7 +179,7 @@ def train_one(
     """Train one configuration of a space in this process, without Ray.
 
     Args:
-        space: as for `load_space`.
+        space, model, data, tasks, shared, sparse: as for `search`.
         control: the name of one of the space's controls; None trains the space's defaults.
         overrides: as for `load_space`.
         profile: as for `load_space`.
@@ -162,6 +199,7 @@ def train_one(
 
     pairs = _pairs(overrides)
     made: list[RunDirectory] = []
+    space = _space_file(space, model, data, tasks, shared, sparse)
     loaded = reading.load_training(str(space), pairs, profile, control)
     single.train(
         loaded,
@@ -219,17 +257,59 @@ def prepare_data(dataset: str | Path, **settings: Any) -> PreparedData:
     return PreparedData(resolve(data).label, path, manifest["counts"], manifest["checksum"])
 
 
-def load_run(run: str | Path, *, plugins: Sequence[str] | None = None) -> Run:
+def load_run(run: str | Path, *, plugins: Sequence[str] | None = None, model: Any = None) -> Run:
     """A run on disk or in an object store, finished or not.
 
     Args:
         run: its folder or URL, as its last printed line names it.
         plugins: where its plug-ins are now.
+        model: the network again, as for `resume`, to load trained networks.
 
     Raises:
         BadInput: there is no run.
     """
-    return Run(open_run(run, plugins))
+    found = open_run(run, plugins)
+    _give_again(found, model)
+    return Run(found)
+
+
+def _space_file(
+    space: str | Path | Mapping[str, Any] | None,
+    model: Any,
+    data: Any,
+    tasks: Mapping[str, Any] | None,
+    shared: Sequence[str],
+    sparse: Sequence[str],
+) -> str | Path:
+    """The file of a space, which is written where a network is given."""
+    if model is not None:
+        from mtsearch.jobs.own import OwnParts, own_space
+
+        if data is None:
+            raise BadInput(
+                "`data` is missing beside `model`. Give a dict of the loaders train, val and test,"
+                " or a data card."
+            )
+        return own_space(OwnParts(model, data, tasks, shared, sparse), space)
+    for key, value in {"data": data, "tasks": tasks, "shared": shared, "sparse": sparse}.items():
+        if value:
+            raise BadInput(f"`{key}` goes with `model`. Give both, or leave `{key}` out.")
+    if space is None or isinstance(space, Mapping):
+        raise BadInput(
+            "`space` should be the name of a space or the path of a YAML file; a mapping goes with"
+            f" `model`. Found {type(space).__name__}."
+        )
+    return space
+
+
+def _give_again(found: RunDirectory, model: Any, data: Any = None, tasks: Any = None) -> None:
+    if model is None and data is None:
+        return
+    from mtsearch.jobs.own import give_again
+
+    architecture = found.config.trial.get("architecture")
+    architecture = architecture if isinstance(architecture, Mapping) else {}
+    give_again(architecture, found.config.data.dataset, model, data, tasks)
 
 
 def _pairs(overrides: Mapping[str, Any] | None) -> list[str]:

@@ -111,6 +111,11 @@ class Dataset:
     workers: int = 0
     inputs: ArrayInputs | None = None
 
+    @property
+    def pictures(self) -> bool:
+        """Whether the inputs are images of 8 bits."""
+        return self.splits["train"].images.dtype == torch.uint8
+
 
 @dataclass(frozen=True)
 class Resolved:

@@ -35,7 +35,7 @@ def card_of(
     files: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The card as a tree of plain values; `facts` are those of `export_model`."""
-    shape = dataset.card.shape
+    shape, pictures = dataset.card.shape, dataset.pictures
     return {
         "schema": SCHEMA,
         "tasks": {
@@ -45,10 +45,9 @@ def card_of(
         "input": {
             "shape": ["batch", *shape],
             "dtype": "float32",
-            "range": [0, 1],
-            "normalisation": "inside the model",
+            **({"range": [0, 1], "normalisation": "inside the model"} if pictures else {}),
         },
-        "preprocess": Preprocessing.of(dataset).as_dict(),
+        "preprocess": Preprocessing.of(dataset).as_dict() if pictures else None,
         "data": {
             "used": dataset.label,
             "name": dataset.card.name,
@@ -107,7 +106,11 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         card["size"]["after"],
     )
     names = list(card["tasks"])
-    _, _, height, width = card["input"]["shape"]
+    shape = " x ".join(map(str, card["input"]["shape"][1:]))
+    size = " x ".join(map(str, card["input"]["shape"][2:]))
+    inputs = f"images of {size} pixels; scale images of other sizes first."
+    if card["preprocess"] is None:
+        inputs = f"inputs of {shape} numbers."
     sections = [
         f"# {', '.join(names)} on {data['title']}",
         f"Trained on **{data['used']}** (checksum `{data['checksum']}`)."
@@ -124,10 +127,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
                 for n, t in card["tasks"].items()
             ],
         ),
-        (
-            "Raw values: logits for classes, in the order of the classes. Any number of images of"
-            f" {height} x {width} pixels; scale images of other sizes first."
-        ),
+        (f"Raw values: logits for classes, in the order of the classes. Any number of {inputs}"),
         "## Use it with torch alone",
         _usage(card),
         "## Preference and metrics",
@@ -173,16 +173,15 @@ def _programs(card: Mapping[str, Any]) -> str:
 
 
 def _usage(card: Mapping[str, Any]) -> str:
-    _, channels, height, width = card["input"]["shape"]
+    shape = ", ".join(map(str, card["input"]["shape"][1:]))
+    pictures = card["preprocess"] is not None
+    about = "float32 in [0, 1]; uint8 images: images.float() / 255" if pictures else "float32"
     lines = [
         "```python",
         "import torch",
         "",
         'model = torch.export.load("model.pt2").module()  # in evaluation mode',
-        (
-            f"images = torch.rand(7, {channels}, {height}, {width})  # float32 in [0, 1]; uint8"
-            " images: images.float() / 255"
-        ),
+        f"images = torch.rand(7, {shape})  # {about}",
         "outputs = model(images)",
     ]
     for name, task in card["tasks"].items():
@@ -191,7 +190,7 @@ def _usage(card: Mapping[str, Any]) -> str:
         lines.append(f'outputs["{name}"]{choice}')
     lines += ["```", ""]
     entry = card["preprocess"]
-    if entry["channels"] in MODES.values():
+    if entry is not None and entry["channels"] in MODES.values():
         steps = Preprocessing.from_dict(entry, "the card")
         lines += ["From an image file, read as in the validation:", ""]
         if not steps.exact:
@@ -206,8 +205,8 @@ def _usage(card: Mapping[str, Any]) -> str:
             "",
             'session = onnxruntime.InferenceSession("model.onnx")',
             (
-                f"images = numpy.random.rand(7, {channels}, {height},"
-                f" {width}).astype(numpy.float32)  # in [0, 1]"
+                f"images = numpy.random.rand(7, {shape}).astype(numpy.float32)"
+                f"{'  # in [0, 1]' if pictures else ''}"
             ),
             f"names = {json.dumps(list(card['tasks']))}",
             'outputs = dict(zip(names, session.run(names, {"images": images})))',

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from mtsearch.config.cards import TaskCard
@@ -40,8 +41,8 @@ def export_model(
     `card.md` into `out`, all of them or none.
 
     The exported programs take float32 images (B, C, H, W) in [0, 1] for any B >= 1, normalise them
-    and return raw outputs by task. Before `out` is created, they are read from disk and compared
-    with `model` on validation images.
+    and return raw outputs by task; those of a dataset of other inputs take these as they are.
+    Before `out` is created, they are read from disk and compared with `model` on validation data.
 
     Args:
         model: a trained network that takes normalised images; not modified.
@@ -64,7 +65,8 @@ def export_model(
         need_onnx()
     shape = dataset.card.shape
     reference = Serving(copy.deepcopy(model).cpu().float(), dataset.mean, dataset.std).eval()
-    pixels = in_memory(dataset.splits["val"].images[:IMAGES]).float() / 255
+    pixels = in_memory(dataset.splits["val"].images[:IMAGES])
+    pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
     with whole_folder(out) as folder:
         compacted = compact(reference, shape)
         precise = copy.deepcopy(reference).double()

@@ -47,8 +47,8 @@ def open_export(folder: Path, device: torch.device) -> Deployed:
         device: where the network shall compute.
 
     Raises:
-        BadInput: the folder is not an export of a trial, is damaged, or was written by a version
-            that did not store the preprocessing.
+        BadInput: the folder is not an export of a trial, is damaged, was written by a version that
+            did not store the preprocessing, or its network does not read images.
     """
     card = _read_card(folder)
     if not isinstance(card.get("tasks"), dict) or not card["tasks"]:
@@ -60,6 +60,12 @@ def open_export(folder: Path, device: torch.device) -> Deployed:
         raise BadInput(
             f"{folder / CARD} has no `preprocess`: an older version wrote it, and how its training"
             " images were scaled is unknown. Export the trial again with `mtsearch export`."
+        )
+    if card["preprocess"] is None:
+        shape = card.get("input", {}).get("shape")
+        raise BadInput(
+            f"the network in {folder} reads numbers of shape {shape}, not image files. Load"
+            f" {PROGRAM} with `torch.export.load`, as its card shows."
         )
     tasks = tuple(_task(name, entry, folder) for name, entry in card["tasks"].items())
     preprocessing = Preprocessing.from_dict(card["preprocess"], str(folder / CARD))

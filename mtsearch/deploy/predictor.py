@@ -17,6 +17,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.data import Dataset
+from mtsearch.data.packing import pack
 from mtsearch.deploy.preprocessing import Preprocessing
 from mtsearch.deploy.serving import Serving
 
@@ -72,7 +73,7 @@ class Predictor(nn.Module):
         self.serving = Serving(network, dataset.mean, dataset.std)
         self.shape = dataset.card.shape
         self.tasks = tuple(tasks)
-        self.preprocessing = Preprocessing.of(dataset)
+        self.preprocessing = Preprocessing.of(dataset) if dataset.pictures else None
         self.eval()
 
     @property
@@ -85,15 +86,15 @@ class Predictor(nn.Module):
         return self.serving(images)  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def predict(
-        self, images: Sequence[Image] | Image, batch_size: int = 64
-    ) -> list[dict[str, Prediction]]:
+    def predict(self, images: Any, batch_size: int = 64) -> list[dict[str, Prediction]]:
         """One prediction per task for each image.
 
         Args:
             images: paths of image files, uint8 arrays (H, W, C) or (H, W), or tensors (C, H, W),
                 either uint8 or float in [0, 1]. Files are scaled to the size of the training images
-                in the same way as these; arrays and tensors must have that size.
+                in the same way as these; arrays and tensors must have that size. For a network on
+                other inputs, one batch (B, ...) as its data loaders yielded: a tensor, or a tuple
+                or dict of tensors.
             batch_size: images per batch of the network.
 
         Returns:
@@ -103,14 +104,17 @@ class Predictor(nn.Module):
             BadInput: a file cannot be read, an array has another size, or its numbers are neither
                 uint8 nor in [0, 1].
         """
-        if isinstance(images, str | Path | np.ndarray) or (
+        if self.preprocessing is None:
+            images = list(self._rows(images))
+        elif isinstance(images, str | Path | np.ndarray) or (
             isinstance(images, Tensor) and images.dim() == 3
         ):
             images = [images]
         device = next(self.parameters()).device
         found: list[dict[str, Prediction]] = []
         for start in range(0, len(images), batch_size):
-            chunk = [self._pixels(image) for image in images[start : start + batch_size]]
+            part = images[start : start + batch_size]
+            chunk = [image if self.preprocessing is None else self._pixels(image) for image in part]
             outputs = self(torch.stack(chunk).to(device))
             found += [
                 {task.name: prediction(task, outputs[task.name][i].cpu()) for task in self.tasks}
@@ -118,7 +122,21 @@ class Predictor(nn.Module):
             ]
         return found
 
+    def _rows(self, inputs: Any) -> Tensor:
+        """Inputs that are not images as rows (B, ...) of the network."""
+        parts = getattr(self.network, "inputs", ())
+        if isinstance(inputs, np.ndarray):
+            inputs = torch.from_numpy(inputs)
+        rows = pack(inputs, parts, "`images`")
+        if tuple(rows.shape[1:]) != self.shape:
+            raise BadInput(
+                f"`images` should be a batch of inputs of shape {self.shape}. Found"
+                f" {tuple(rows.shape)}. Give (B, ...) as the data loaders did."
+            )
+        return rows
+
     def _pixels(self, image: Image) -> Tensor:
+        assert self.preprocessing is not None
         """Read an image as float (C, H, W) in [0, 1]."""
         if isinstance(image, str | Path):
             try:

@@ -27,4 +27,6 @@ class Serving(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        if images.dim() != 4:  # other inputs than images, which are not normalised
+            return self.model(images)  # type: ignore[no-any-return]
         return self.model((images - self.mean) / self.std)  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ray import tune
 from rich.console import Console
 
 from mtsearch.config.errors import BadInput
+from mtsearch.config.held import all_held
 from mtsearch.config.schema import Search
 from mtsearch.config.space import Space
 from mtsearch.config.temporary import remove_temporary, temporary_folder
@@ -259,6 +261,13 @@ def seeds(search: Search) -> str:
     return found
 
 
+def _trainable(manager: TrialManager) -> Any:
+    """The class of the trial actors, with the objects that the configuration names."""
+    text = json.dumps(manager.space.raw, default=str)
+    objects = {name: value for name, value in all_held().items() if name in text}
+    return tune.with_parameters(TrialActor, held=objects) if objects else TrialActor
+
+
 def _work(manager: TrialManager, at_once: int, trial_class: str, callback: TuneCallback) -> None:
     """Train all trials, then test the front and the controls in the same actors."""
     config = manager.space.config
@@ -267,7 +276,7 @@ def _work(manager: TrialManager, at_once: int, trial_class: str, callback: TuneC
     wanted = bundle(config) if config.workers == 1 else {"memory": 1.0}
     try:
         tune.run(
-            tune.with_resources(TrialActor, tune.PlacementGroupFactory([wanted])),
+            tune.with_resources(_trainable(manager), tune.PlacementGroupFactory([wanted])),
             name="search",
             storage_path=str(scratch),
             search_alg=JobSearcher(manager, trial_class),

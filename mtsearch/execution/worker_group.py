@@ -16,6 +16,7 @@ from typing import Any
 import ray
 
 from mtsearch.config.errors import reason_of
+from mtsearch.config.held import add_held
 from mtsearch.config.temporary import remove_temporary, temporary_folder
 from mtsearch.execution.mailbox import Mailbox
 from mtsearch.jobs.job import Job
@@ -45,7 +46,8 @@ class WorkerGroup:
     Args:
         settings: ``workers`` (their number), ``cpu``, ``gpu`` and ``threads`` (of each worker),
             ``timeout`` (seconds that a collective may take), ``start`` (seconds that the group may
-            take to start), ``deaths`` (how many times a trial may lose its group).
+            take to start), ``deaths`` (how many times a trial may lose its group), ``held``
+            (objects that the user gave, by name).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -117,7 +119,7 @@ class WorkerGroup:
         threads = str(settings["threads"])
         trainer = TorchTrainer(
             run_worker,
-            train_loop_config={"box": self._box},
+            train_loop_config={"box": self._box, "held": settings.get("held", {})},
             scaling_config=ScalingConfig(
                 num_workers=settings["workers"],
                 use_gpu=settings["gpu"] > 0,
@@ -151,6 +153,7 @@ class GroupRestart(RuntimeError):
 def run_worker(config: dict[str, Any]) -> None:
     """The main function of a worker: it runs jobs until the group is closed or its actor is
     dead."""
+    add_held(config["held"])
     # Ray Train would restart a group without end whose trial actor is dead.
     with suppress(ray.exceptions.RayActorError):
         _run_jobs(config["box"])

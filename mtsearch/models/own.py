@@ -17,6 +17,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.held import PREFIX, held
 from mtsearch.config.plugins import plugin_object
+from mtsearch.data.packing import unpack
 from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.own_checks import (
     check_inside,
@@ -26,7 +27,6 @@ from mtsearch.models.own_checks import (
     layers_of,
     watched,
 )
-from mtsearch.models.own_inputs import unpack
 
 OWN = "module"  # the attribute of `OwnNetwork` that has the user's module
 

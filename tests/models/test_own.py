@@ -7,8 +7,8 @@ from torch import nn
 from mtsearch.config import held, plugins, schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
+from mtsearch.data.packing import pack, parts_of, row_shape, unpack
 from mtsearch.models import build_model
-from mtsearch.models.own_inputs import pack, parts_of, row_shape, unpack
 from mtsearch.testing import TASKS, ArchitectureConformance
 from mtsearch.training.checks import check_trial
 
