@@ -179,7 +179,12 @@ def train_one(
     """Train one configuration of a space in this process, without Ray.
 
     Args:
-        space, model, data, tasks, shared, sparse: as for `search`.
+        space: as for `search`, and so are the next five.
+        model: the network.
+        data: its data loaders, or a data card.
+        tasks: of the loaders.
+        shared: modules of the network that all tasks share.
+        sparse: layers that may become sparse.
         control: the name of one of the space's controls; None trains the space's defaults.
         overrides: as for `load_space`.
         profile: as for `load_space`.

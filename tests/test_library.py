@@ -21,7 +21,7 @@ def test_the_blocks_run(tmp_path, monkeypatch, capsys):
     words = ["data.limit=300", "trial.epochs={search: 1, retrain: 1}", "results.run=first"]
     assert train.main(["space=pareto_cm", "data.dataset=patches10_digits", *words]) == 0
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     threads, scope = torch.get_num_threads(), {}
     try:
         for number, block in enumerate(blocks, start=1):

@@ -116,8 +116,8 @@ def _trial(own: dict[str, str], device: torch.device) -> Deployed:
     predictor = picked.load(places).to(device)
     if predictor.preprocessing is None:
         raise BadInput(
-            f"trial {picked.name} reads numbers of shape {predictor.shape}, not image files. Predict"
-            " from Python, with `mtsearch.load_run(RUN).pick().load().predict(x)`."
+            f"trial {picked.name} reads numbers of shape {predictor.shape}, not image files."
+            " Predict from Python, with `mtsearch.load_run(RUN).pick().load().predict(x)`."
         )
     print(f"trial   {picked.name} ({picked.how})")
     return Deployed(predictor, predictor.tasks, predictor.preprocessing, device)

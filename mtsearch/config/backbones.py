@@ -104,6 +104,18 @@ class BackboneTimmConfig(BackboneConfig):
     weights: Path | None = None
 
 
+@method("backbone", "hf", "mtsearch.models.trunk_hf:network")
+class BackboneHFConfig(BackboneConfig):
+    """Any vision network of the package transformers without its heads; `model` is a local folder,
+    or a name in the local cache of transformers. Needs `mtsearch[hf]`."""
+
+    name: Literal["hf"] = "hf"
+    model: str
+    pretrained: bool = Field(
+        True, description="whether its weights are loaded; false: random ones, by its `config.json`"
+    )
+
+
 @method("backbone", "wrn", "mtsearch.models.trunk_wrn:wrn")
 class BackboneWRNConfig(BackboneConfig):
     """A wide residual network of `depth` layers (10, 16, 22, ...) with widths 16, 32, 64 times

@@ -105,7 +105,7 @@ def checksum_of(splits: Mapping[str, SplitArrays], tasks: Sequence[TaskCard], pa
 
 def _ordered(loader: Any, where: str) -> Iterable[Any]:
     """The batches of a loader in the order of its dataset."""
-    if isinstance(loader, str) or not isinstance(loader, Iterable) or iter(loader) is loader:
+    if isinstance(loader, str | Iterator) or not isinstance(loader, Iterable):
         raise BadInput(
             f"`{where}` should be a DataLoader, or another iterable that can be read several times."
             f" Found {type(loader).__name__}."

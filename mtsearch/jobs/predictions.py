@@ -38,7 +38,7 @@ def predictions_of(trial: Any, tables: Mapping[str, list[list[int]]]) -> dict[st
     """The tables of counts and the examples of a trial's selected network on the test split.
 
     The examples of a task are at equal distances among its labelled test images, so that all
-    trials on the same data have the same ones.
+    trials on the same data have the same ones. Inputs that are not images have none.
 
     Args:
         trial: a finished `Trial` or `Population`.
@@ -64,7 +64,8 @@ def predictions_of(trial: Any, tables: Mapping[str, list[list[int]]]) -> dict[st
     most = EXAMPLES if len(tasks) <= MANY_TASKS else max(2, EXAMPLES * MANY_TASKS // len(tasks))
     network = trial.selected_model()
     autocast = torch.bfloat16 if trial.config.precision == "bfloat16" else None
-    for index, members in _chosen(dataset.splits["test"], tasks, most):
+    test = dataset.splits["test"]
+    for index, members in _chosen(test, tasks, most) if dataset.pictures else ():
         pictures, labels, outputs = _computed(
             network, dataset, index, members, trial.device, autocast
         )

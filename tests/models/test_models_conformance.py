@@ -108,6 +108,7 @@ BACKBONES: dict[str, list[dict]] = {
         {"settings": schema.BackboneCMConfig(tune=tune)}
         for tune in ("all", "head", {"last": 1}, {"lora": {"rank": 2}})
     ],
+    "hf": [],  # in test_hf_backbone.py
     "none": [],  # no trunk
     "conv1d": [
         {
