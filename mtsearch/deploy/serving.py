@@ -14,7 +14,7 @@ class Serving(nn.Module):
 
     Args:
         model: a multi-task network on normalised images.
-        mean, std: per channel, of pixels in [0, 1].
+        mean, std: per channel, of pixels in [0, 1]; empty for inputs without statistics.
     """
 
     mean: Tensor
@@ -23,10 +23,11 @@ class Serving(nn.Module):
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.normalises = len(mean) > 0  # else inputs are taken as they are
+        self.register_buffer("mean", torch.tensor(mean or [0.0]).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std or [1.0]).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        if images.dim() != 4:  # other inputs than images, which are not normalised
+        if not self.normalises:
             return self.model(images)  # type: ignore[no-any-return]
         return self.model((images - self.mean) / self.std)  # type: ignore[no-any-return]

@@ -197,8 +197,6 @@ def write_card(loaders: HandedData, tasks: Sequence[TaskCard]) -> Path:
         source={"kind": "handed", "checksum": checksum},
         tasks=tuple(tasks),
         shape=shape,
-        mean=(0.0,) * shape[0],
-        std=(1.0,) * shape[0],
         root=folder,
         how_to_get="give the loaders again, as `data=` of `mtsearch.resume`",
     )
