@@ -90,8 +90,10 @@ def unpack(rows: Tensor, parts: Sequence[InputPart]) -> Any:
         return rows
     sizes = [math.prod(part.shape) for part in parts]
     values = [
-        piece.reshape(-1, *part.shape).to(DTYPES[part.dtype])
-        for piece, part in zip(rows.split(sizes, 1), parts, strict=True)
+        # numbers keep the type of the rows: a network may compute in another precision
+        value if part.dtype == "float32" else value.to(DTYPES[part.dtype])
+        for part, piece in zip(parts, rows.split(sizes, 1), strict=True)
+        for value in [piece.reshape(-1, *part.shape)]
     ]
     if parts[0].key is None:
         return values[0]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray import tune
+from ray import cloudpickle, tune
 from rich.console import Console
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.held import all_held
+from mtsearch.config.held import PREFIX, all_held
 from mtsearch.config.schema import Search
 from mtsearch.config.space import Space
 from mtsearch.config.temporary import remove_temporary, temporary_folder
@@ -71,6 +71,7 @@ def run(
     console = console or OutputConsole()
     check_space(space)
     check_results(space)
+    _held_by(space)
     data, environment = environment_of(space)
     here = local_nodes()
     if here is not None and not space.config.resources.gpu:  # else its memory is not known
@@ -263,9 +264,25 @@ def seeds(search: Search) -> str:
 
 def _trainable(manager: TrialManager) -> Any:
     """The class of the trial actors, with the objects that the configuration names."""
-    text = json.dumps(manager.space.raw, default=str)
-    objects = {name: value for name, value in all_held().items() if name in text}
+    objects = _held_by(manager.space)
     return tune.with_parameters(TrialActor, held=objects) if objects else TrialActor
+
+
+def _held_by(space: Space) -> dict[str, Any]:
+    """The objects that a configuration names, which the user gave from Python. Raises BadInput if
+    they cannot be sent to the processes of trials."""
+    text = json.dumps(space.raw, default=str, ensure_ascii=False)
+    objects = {name: value for name, value in all_held().items() if name in text}
+    for name, value in objects.items():
+        try:
+            cloudpickle.dumps(value)  # type: ignore[no-untyped-call]
+        except Exception as error:  # of the user's own classes
+            raise BadInput(
+                f"`model` cannot be sent to the processes of trials: {name.removeprefix(PREFIX)}"
+                f" cannot be pickled ({' '.join(str(error).split())[:200]}). Give the name of a"
+                " function, FILE.py:FUNCTION."
+            ) from error
+    return objects
 
 
 def _work(manager: TrialManager, at_once: int, trial_class: str, callback: TuneCallback) -> None:

@@ -74,7 +74,9 @@ def measure_step(
             freeze_parts_(model, config.lr_multipliers)
             model.to(memory_format=torch.channels_last)
             model.train()
-            x = torch.zeros(count, *card.shape).to(memory_format=torch.channels_last)
+            x = torch.zeros(count, *card.shape)
+            if x.dim() == 4:
+                x = x.to(memory_format=torch.channels_last)
             kept: dict[int, int] = {}
 
             def keep(tensor: Tensor) -> Tensor:

@@ -103,6 +103,27 @@ def test_a_training_is_tested_loaded_and_exported(tmp_path):
         model.predict(torch.zeros(2, 5))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pareto_set": {"name": "weights_line", "points": 3, "statistics": 1}},
+        {"pareto_set": {"name": "low_rank", "points": 3, "statistics": 1}},
+        {"sparsity": {"mode": "target", "target": 0.5}},
+        {"task_schedule": "round_robin", "ema": 0.9, "balancing": "linear"},
+        {"balancing": {"name": "mgda", "level": "feature"}, "lr_multipliers": {"price": 0}},
+        {"balancing": {"name": "upgrad", "level": "parameter"}, "precision": "bfloat16"},
+    ],
+    ids=["line", "low_rank", "sparse", "round_robin", "feature", "parameter"],
+)
+def test_settings_of_training_work(settings):
+    space = {**SHORT, "trial.balancing": "linear"}
+    space |= {f"trial.{key}": value for key, value in settings.items()}
+    run = trained(shared=["trunk"], space=space)
+    assert {row["state"] for row in run.trials} == {"done"}
+    assert all(row["test/price/error"] > 0 for row in run.trials)
+    run.pick("preference", price=0.5, sold=0.5) if "pareto_set" in settings else run.pick().load()
+
+
 def test_equal_seeds_give_equal_rows():
     assert rows(trained()) == rows(trained()) != rows(trained(overrides={"trial.seed": 1}))
 

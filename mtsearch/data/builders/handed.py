@@ -30,7 +30,8 @@ class Handed(DatasetBuilder):
         if arrays is None:
             raise BadInput(
                 f"the store of `{card.name}` is missing, and its examples were given from Python as"
-                " data loaders. Give them again, as `data=` and `tasks=` of `mtsearch.resume`."
+                " data loaders. Give them again, as `data=` and `tasks=` of `mtsearch.resume`, and"
+                " leave the other settings of `data` but `limit`, `load` and `workers` out."
             )
         return arrays
 
