@@ -141,9 +141,11 @@ def prepared(card, root, store, **data):
     return [*program, *(f"data.{key}={value}" for key, value in pairs.items())]
 
 
-def trained(trial, threads=1, **data):
-    """Words that train a trial and print its reports."""
+def trained(trial, threads=1, measured=False, **data):
+    """Words that train a trial and print its reports, or that print the MB of its network and
+    activations (`measured`), in a process of their own, because memory stays with a process."""
     job = {
+        "measured": measured,
         "trial": {**trial, "threads": threads},
         "data": {k: v if isinstance(v, int) else str(v) for k, v in data.items()},
     }
@@ -151,18 +153,21 @@ def trained(trial, threads=1, **data):
 
 
 def work(job):
-    """Train a trial; print its reports, its seconds, and the MB of its network and activations."""
+    """Train a trial and print its reports and seconds, or print the MB of its network and
+    activations."""
     from mtsearch.config.schema import DataConfig, TrialConfig
     from mtsearch.training import Trial
     from mtsearch.training.costs import measure_step
 
     trial = Trial(TrialConfig.model_validate(job["trial"]), DataConfig.model_validate(job["data"]))
-    cost = measure_step(trial.config, trial.dataset)
-    network = (cost.network + cost.activations) / 2**20
+    if job["measured"]:
+        cost = measure_step(trial.config, trial.dataset)
+        print((cost.network + cost.activations) / 2**20)
+        return
     reports = list(trial)
     seconds = reports[-1]["cost/seconds"]
     plain = [{k: v for k, v in r.items() if k != "cost/seconds"} for r in reports]
-    print(json.dumps({"reports": plain, "seconds": seconds, "network": network}))
+    print(json.dumps({"reports": plain, "seconds": seconds}))
 
 
 def trial(name, epochs=1):
@@ -220,9 +225,10 @@ def memory_part(card, root, folder):
         )
         (store,) = [p for p in (folder / "memory").rglob("data.mdb") if _is(p, form)]
         size = store.stat().st_size / 2**20
-        words = trained(trial("hps"), load="stream", workers=1, **data)
-        one = Watched(words)
-        network = json.loads(one.result())["network"]
+        settings = {"load": "stream", "workers": 1, **data}
+        network = float(Watched(trained(trial("hps"), measured=True, **settings)).result())
+        one = Watched(trained(trial("hps"), **settings))
+        one.result()
         met.append(bar(f"{form}, one training", one.largest - network, STREAM_MB, False, " MB"))
         small = Watched(trained(trial("hps"), load="stream", workers=1, **data, limit=1000))
         small.result()

@@ -1,11 +1,15 @@
-"""RandAugment on batches of images, by the functions of torchvision's transforms.v2."""
+"""RandAugment on batches of images, by the functions of torchvision's transforms.v2.
+
+torchvision takes a second and 150 MB to import, so that it is imported when it is used.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
-import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
 from mtsearch.config.augmentation import RandAugment
@@ -15,11 +19,17 @@ Operation = Callable[[Tensor, float, float], Tensor]
 """(images (B, C, H, W), magnitude in [0, 1], sign) -> images."""
 
 
+def _transforms() -> Any:
+    return importlib.import_module("torchvision.transforms.v2.functional")
+
+
 def _shear(axis: int) -> Operation:
     def operation(x: Tensor, m: float, sign: float) -> Tensor:
         shear = [0.0, 0.0]
         shear[axis] = sign * float(torch.rad2deg(torch.atan(torch.tensor(0.3 * m))))
-        return F.affine(x, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0])
+        return _transforms().affine(
+            x, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0]
+        )
 
     return operation
 
@@ -28,7 +38,7 @@ def _translate(axis: int) -> Operation:
     def operation(x: Tensor, m: float, sign: float) -> Tensor:
         move = [0, 0]
         move[axis] = int(sign * 150 / 331 * m * x.shape[-1 - axis])
-        return F.affine(x, angle=0.0, translate=move, scale=1.0, shear=[0.0, 0.0])
+        return _transforms().affine(x, angle=0.0, translate=move, scale=1.0, shear=[0.0, 0.0])
 
     return operation
 
@@ -38,18 +48,18 @@ _GEOMETRIC: dict[str, Operation] = {
     "shear_y": _shear(1),
     "translate_x": _translate(0),
     "translate_y": _translate(1),
-    "rotate": lambda x, m, sign: F.rotate(x, sign * 30 * m),
+    "rotate": lambda x, m, sign: _transforms().rotate(x, sign * 30 * m),
 }
 _COLOURS: dict[str, Operation] = {
     "identity": lambda x, m, sign: x,
-    "brightness": lambda x, m, sign: F.adjust_brightness(x, 1 + sign * 0.9 * m),
-    "colour": lambda x, m, sign: F.adjust_saturation(x, 1 + sign * 0.9 * m),
-    "contrast": lambda x, m, sign: F.adjust_contrast(x, 1 + sign * 0.9 * m),
-    "sharpness": lambda x, m, sign: F.adjust_sharpness(x, 1 + sign * 0.9 * m),
-    "posterize": lambda x, m, sign: F.posterize(x, 8 - round(4 * m)),
-    "solarize": lambda x, m, sign: F.solarize(x, 255 * (1 - m)),
-    "autocontrast": lambda x, m, sign: F.autocontrast(x),
-    "equalize": lambda x, m, sign: F.equalize(x),
+    "brightness": lambda x, m, sign: _transforms().adjust_brightness(x, 1 + sign * 0.9 * m),
+    "colour": lambda x, m, sign: _transforms().adjust_saturation(x, 1 + sign * 0.9 * m),
+    "contrast": lambda x, m, sign: _transforms().adjust_contrast(x, 1 + sign * 0.9 * m),
+    "sharpness": lambda x, m, sign: _transforms().adjust_sharpness(x, 1 + sign * 0.9 * m),
+    "posterize": lambda x, m, sign: _transforms().posterize(x, 8 - round(4 * m)),
+    "solarize": lambda x, m, sign: _transforms().solarize(x, 255 * (1 - m)),
+    "autocontrast": lambda x, m, sign: _transforms().autocontrast(x),
+    "equalize": lambda x, m, sign: _transforms().equalize(x),
 }
 _SIGNED = {*_GEOMETRIC, "brightness", "colour", "contrast", "sharpness"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,7 @@ def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, A
     """Build a torch optimiser over the parameters. It is fused (one kernel per step, on CPU and
     GPU), except Adadelta, which torch does not fuse. Parameters without a gradient do not
     change."""
+    _keep_compiler_unloaded()
     settings = config.model_dump(exclude={"name"})
     classes: dict[type, Any] = {
         AdamConfig: torch.optim.Adam,
@@ -71,6 +73,24 @@ def build_optimizer(config: Any, parameters: Iterable[nn.Parameter | dict[str, A
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def _keep_compiler_unloaded() -> None:
+    """Prevent that the methods of optimisers import torch's compiler, which takes a second and 150
+    MB in each process. Torch imports it at their first call, to exclude them from compiled regions;
+    no region that `trial.compile` compiles contains an optimiser."""
+    for name in ("add_param_group", "state_dict", "load_state_dict", "zero_grad"):
+        method = getattr(getattr(Optimizer, name), "__wrapped__", None)
+        # torch's own entry for the method outside of compiled regions; other versions have none
+        if method is not None and not hasattr(method, "__dynamo_disable"):
+            setattr(method, "__dynamo_disable", method)
+
+
+def update_(optimizer: Optimizer) -> None:
+    """Update the parameters as `optimizer.step()`, without its hooks: the wrappers of that method
+    import torch's compiler, too."""
+    with torch.no_grad():
+        inspect.unwrap(type(optimizer).step)(optimizer)
 
 
 def match_layouts_(parameters: Iterable[nn.Parameter]) -> None:

@@ -19,7 +19,7 @@ from mtsearch.models import MultiTaskModel
 from mtsearch.tasks import task_loss
 from mtsearch.training.compiling import compiled
 from mtsearch.training.loaders import Batch
-from mtsearch.training.optimizers import match_layouts_
+from mtsearch.training.optimizers import match_layouts_, update_
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.sync_norm import has_local_norm
 from mtsearch.training.world import World, all_reduce_gradients_
@@ -162,7 +162,7 @@ class Stepper:
         match_layouts_(self._trained)
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self._trained, self._clip)
-        self._optimizer.step()
+        update_(self._optimizer)
 
     def _forward(self, parts: Sequence[tuple[Group, Batch]]) -> _Forward:
         split = self._balancing.level == "feature"

@@ -1,6 +1,8 @@
 """Every optimiser trains, and continues bit-identically from its state."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -55,3 +57,20 @@ def test_gradient_layout_does_not_change_the_step(name):
         optimizer.step()
         found.append(parameter.detach())
     assert torch.equal(*found)
+
+
+def test_training_imports_neither_compiler_nor_torchvision():
+    """Both take a second and 150 MB in each process."""
+    code = """
+import sys
+from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.training import Trial
+settings = {"architecture": "hps", "epochs": {"search": 0, "retrain": 1}, "clip": 1.0}
+data = DataConfig(dataset="patches10_digits", limit=50)
+trial = Trial(TrialConfig.model_validate(settings), data)
+next(trial)
+trial.state_dict()
+print([name for name in ("torch._dynamo", "torchvision", "sympy") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
