@@ -256,7 +256,11 @@ class OwnConfig(MethodConfig):
         ),
     )
     inputs: tuple[InputPart, ...] = Field(
-        (), description="the tensors of the input; empty: one float32 tensor"
+        (),
+        description=(
+            "the tensors that data loaders yielded; empty: images (B, C, H, W), columns (B, n) or"
+            " sequences (B, C, length) of a data card"
+        ),
     )
 
 

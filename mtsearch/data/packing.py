@@ -17,7 +17,7 @@ DTYPES = {name: getattr(torch, name) for name in ("float32", "int64", "int32", "
 
 
 def parts_of(x: Any, where: str) -> tuple[InputPart, ...]:
-    """The parts of a batch of inputs; none where it is one float32 tensor.
+    """The parts of a batch of inputs.
 
     Raises:
         BadInput: it is no tensor and no tuple or dict of tensors, or of another type.
@@ -44,9 +44,14 @@ def parts_of(x: Any, where: str) -> tuple[InputPart, ...]:
         parts.append(
             InputPart(key=key, shape=tuple(value.shape[1:]), dtype=names[value.dtype])  # type: ignore[arg-type]
         )
-    if len(parts) == 1 and parts[0].key is None and parts[0].dtype == "float32":
-        return ()
     return tuple(parts)
+
+
+def _plain(parts: Sequence[InputPart]) -> bool:
+    """Whether rows are the input itself: one float32 tensor (B, n, ...)."""
+    return not parts or (
+        parts[0].key is None and parts[0].dtype == "float32" and parts[0].shape != ()
+    )
 
 
 def pack(x: Any, parts: Sequence[InputPart], where: str = "x") -> Tensor:
@@ -61,15 +66,12 @@ def pack(x: Any, parts: Sequence[InputPart], where: str = "x") -> Tensor:
         BadInput: the inputs have other parts, or whole numbers that float32 cannot represent.
     """
     found = parts_of(x, where)
-    if [part.key for part in found] != [p.key for p in parts] or any(
-        part.dtype != p.dtype or (parts and part.shape != p.shape)
-        for part, p in zip(found, parts, strict=True)
-    ):
+    if parts and found != tuple(parts):
         raise BadInput(
-            f"{where} should have the parts {_shown(parts)}. Found {_shown(found)}. Give all"
-            " batches the same parts."
+            f"{where} should be a batch of inputs of {_shown(parts)}. Found {_shown(found)}. Give"
+            " all batches the same form; pad examples of different lengths in `collate_fn`."
         )
-    if not parts:
+    if _plain(parts):
         return x  # type: ignore[no-any-return]
     rows = []
     for part in parts:
@@ -86,7 +88,7 @@ def pack(x: Any, parts: Sequence[InputPart], where: str = "x") -> Tensor:
 
 def unpack(rows: Tensor, parts: Sequence[InputPart]) -> Any:
     """The inputs of a network for float32 rows (B, ...) that `pack` returned."""
-    if not parts:
+    if _plain(parts):
         return rows
     sizes = [math.prod(part.shape) for part in parts]
     values = [
@@ -104,16 +106,13 @@ def unpack(rows: Tensor, parts: Sequence[InputPart]) -> Any:
 
 def row_shape(x: Any, parts: Sequence[InputPart]) -> tuple[int, ...]:
     """The shape of one row of `pack`."""
-    if not parts:
+    if _plain(parts):
         return tuple(x.shape[1:])
     return (sum(math.prod(part.shape) for part in parts),)
 
 
 def _shown(parts: Sequence[InputPart]) -> str:
-    return (
-        ", ".join(
-            f"{'' if part.key is None else f'{part.key!r}: '}{part.dtype} {part.shape}"
-            for part in parts
-        )
-        or "one float32 tensor"
+    return ", ".join(
+        f"{'' if part.key is None else f'{part.key!r}: '}{part.dtype} {part.shape}"
+        for part in parts
     )

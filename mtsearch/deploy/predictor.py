@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,8 @@ class Predictor(nn.Module):
         if isinstance(inputs, np.ndarray):
             inputs = torch.from_numpy(inputs)
         rows = pack(inputs, parts, "`images`")
+        if rows.numel() == len(rows) * math.prod(self.shape):  # of columns, for example
+            rows = rows.reshape(len(rows), *self.shape)
         if tuple(rows.shape[1:]) != self.shape:
             raise BadInput(
                 f"`images` should be a batch of inputs of shape {self.shape}. Found"

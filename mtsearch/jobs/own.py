@@ -93,8 +93,7 @@ def own_space(parts: OwnParts, space: str | Path | Mapping[str, Any] | None) -> 
         tasks = task_cards(parts.tasks, network, loaders)
         card_file = write_card(loaders, tasks)
         card, dataset, size = load_card(card_file), str(card_file), loaders.batch_size
-        if loaders.parts:
-            architecture["inputs"] = [p.model_dump(mode="json") for p in loaders.parts]
+        architecture["inputs"] = [part.model_dump(mode="json") for part in loaders.parts]
     tree = merge(_starting(card, dataset, architecture, size, parts.tasks), given)
     tree.setdefault("name", module.removeprefix(PREFIX).rpartition(":")[2].strip("<>"))
     if plugins:

@@ -74,7 +74,7 @@ class OwnNetwork(MultiTaskModel):
         self.eval()
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             with watched(self.module, self.shared):
-                outputs = self.module(unpack(x.clone(), self.inputs))
+                outputs = self.module(self._read(x))
             check_outputs(outputs, self.tasks, len(x))
             features = self.share(x)
             leaves = [feature.detach().requires_grad_() for feature in features]
@@ -97,6 +97,14 @@ class OwnNetwork(MultiTaskModel):
         self.separate = not features or any(len(names) < len(self.tasks) for names in read)
         self._users = users
 
+    def _read(self, x: Tensor) -> Any:
+        """The input of the module for a batch, as a copy, because the module may change it."""
+        if self.inputs:
+            return unpack(x.clone(), self.inputs)
+        if x.dim() == 4 and x.shape[2] == 1:  # columns (B, n, 1, 1), sequences (B, C, 1, length)
+            x = x.flatten(1) if x.shape[3] == 1 else x.flatten(1, 2)
+        return x.clone()
+
     def share(self, x: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
         if not self.shared:
             return []
@@ -115,7 +123,7 @@ class OwnNetwork(MultiTaskModel):
             for name in self.shared
         ]
         try:
-            self.module(unpack(x.clone(), self.inputs))  # the module may change its input
+            self.module(self._read(x))
         except _Captured:
             pass
         finally:
@@ -132,7 +140,7 @@ class OwnNetwork(MultiTaskModel):
             return self.forward(x, tasks)
 
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        outputs = self.module(unpack(x.clone(), self.inputs))
+        outputs = self.module(self._read(x))
         return {name: _columns(outputs[name]) for name in self.chosen(tasks)}
 
     def shared_parameters(self) -> list[nn.Parameter]:

@@ -282,7 +282,8 @@ def make_batches(
 
 def evaluation_batch_size(dataset: Dataset) -> int:
     """Return the batch size for evaluation on a dataset."""
-    pixels = math.prod(dataset.card.shape[1:])
+    shape = dataset.card.shape
+    pixels = math.prod(shape[1:]) if len(shape) == 3 else max(1, math.prod(shape) // 3)
     return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // pixels))
 
 

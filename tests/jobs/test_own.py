@@ -99,7 +99,7 @@ def test_a_training_is_tested_loaded_and_exported(tmp_path):
     assert [f["price"].value for f in found] == pytest.approx(outputs["price"].tolist())
     program = torch.export.load(run.pick().export("out") / "model.pt2").module()
     torch.testing.assert_close(program(x)["sold"], outputs["sold"])
-    with pytest.raises(BadInput, match=r"should be a batch of inputs of shape \(6,\)"):
+    with pytest.raises(BadInput, match=r"should be a batch of inputs of float32 \(6,\)"):
         model.predict(torch.zeros(2, 5))
 
 
@@ -205,7 +205,7 @@ def test_a_data_card_goes_with_a_network():
     class Pictures(nn.Module):
         def __init__(self):
             super().__init__()
-            self.left, self.right = nn.Linear(36 * 36, 10), nn.Linear(36 * 36, 10)
+            self.left, self.right = nn.Linear(28 * 28, 10), nn.Linear(28 * 28, 10)
 
         def forward(self, x):
             return {"left": self.left(x.flatten(1)), "right": self.right(x.flatten(1))}
@@ -247,7 +247,10 @@ def test_what_a_run_does_not_keep_is_asked_for():
         ({"data": "multidigits"}, "`tasks` are those of the data card multidigits"),
         ({"model": lambda: nn.Linear(6, 1)}, "should return a dict of outputs by task"),
         ({"model": lambda: Network(8).trunk[1:]}, "cannot read x of the first batch"),
-        ({"overrides": {"trial.augment": {"flip": True}}}, "`trial.augment` works on images"),
+        (
+            {"overrides": {"trial.augment": {"flip": True}}},
+            "`trial.augment` moves and lights images",
+        ),
         ({"overrides": {"trial.backbone": "cm"}}, "should be none with `architecture: own`"),
         ({"space": "no_such_space"}, "unknown space `no_such_space`"),
         ({"shared": ["trunks"]}, "names no module of the network: `trunks`"),

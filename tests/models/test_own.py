@@ -209,5 +209,5 @@ def test_inputs_that_rows_cannot_represent_are_refused():
     big = torch.tensor([[1 << 25]])
     with pytest.raises(BadInput, match=r"whole numbers of at most 16,777,216. Found 33,554,432"):
         pack(big, parts_of(big, "x"))
-    with pytest.raises(BadInput, match=r"Give all batches the same parts"):
+    with pytest.raises(BadInput, match=r"Give all batches the same form"):
         pack((torch.zeros(2, 3),), parts_of({"a": torch.zeros(2, 3)}, "x"))
