@@ -187,7 +187,8 @@ def bar(name, value, bound, above=True, unit=""):
     """Print a figure beside its bar; return whether it is met."""
     met = value >= bound if above else value <= bound
     sign = "at least" if above else "at most"
-    print(f"{name}: {value:,.2f}{unit} ({sign} {bound:,.2f}{unit}) {'met' if met else 'MISSED'}")
+    value, bound = (f"{v:.1e}" if 0 < v < 0.005 else f"{v:,.2f}" for v in (value, bound))
+    print(f"{name}: {value}{unit} ({sign} {bound}{unit}) {'met' if met else 'MISSED'}")
     return met
 
 

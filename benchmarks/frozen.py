@@ -2,7 +2,8 @@
 
 The script draws JPEGs of 64 pixels, writes random weights of a ResNet-18 to a file, and checks:
 
-- equality: features differ by at most 1e-6 from those of the trunk, and all reports are equal;
+- equality: features differ by at most 1e-6 from those of the trunk, and the numbers of reports by
+  at most 1e-5: the kernels of a machine may round differently for batches of different sizes;
 - cost: an epoch with the trunk in every step takes at least 20 times the CPU seconds of one that
   reads features;
 - start: a trial whose features exist is ready for its first step in less than 2 seconds;
@@ -23,7 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-CHEAPER, START, CLOSE = 20.0, 2.0, 1e-6
+CHEAPER, START, CLOSE, SAME = 20.0, 2.0, 1e-6, 1e-5
 
 
 def trial(settings, data):
@@ -65,7 +66,7 @@ def largest_difference(made, whole):
 def main():
     """Run the comparison; the exit code is 1 if a bar is missed."""
     from benchmarks.data import bar, draw
-    from mtsearch.models.trunk_torchvision import network
+    from mtsearch.models import resident
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=10_000)
@@ -89,7 +90,6 @@ def main():
             "epochs": {"search": 0, "retrain": 1},
             "batch_size": 64,
         }
-        assert network is not None
         first, computing = trial(settings, data)
         size = sum(f.stat().st_size for f in (folder / "store").rglob("*.features/*/*.bin"))
         print(f"features: {size / 1e6:.1f} MB, computed in {computing:.1f} s")
@@ -97,12 +97,22 @@ def main():
         met = [bar("difference of features", largest_difference(first, whole), CLOSE, False)]
         expected, with_trunk = epoch(whole)
         found, without = epoch(first)
-        assert found == expected, "reports differ"
+        assert found.keys() == expected.keys()
+        differences = {
+            key: abs(found[key] - value) / max(1e-12, abs(value))
+            for key, value in expected.items()
+            if found[key] != value
+        }
+        print(f"reports: {len(differences)} of {len(expected)} numbers differ {differences}")
+        met.append(
+            bar("relative difference of reports", max(differences.values(), default=0), SAME, False)
+        )
         print(f"epoch: {with_trunk:.2f} CPU s with the trunk, {without:.3f} with its features")
         met.append(bar("cost of the trunk", with_trunk / without, CHEAPER))
         starts = [trial({**settings, "seed": 0}, data)[1] for _ in range(3)]
         met.append(bar("start of a trial", min(starts), START, False, " s"))
         lora = {**settings, "backbone": {**backbone, "tune": {"lora": {"rank": 4}}}}
+        resident.forget()
         times = [trial(lora, data)[1] for _ in range(2)]
         print(f"low-rank updates: first trial {times[0]:.2f} s, second trial {times[1]:.2f} s")
         ratio = with_trunk / without

@@ -142,7 +142,7 @@ def part_of(feature: Tensor) -> Part:
 def packed(features: Sequence[Tensor], parts: Sequence[Part]) -> Tensor:
     """The rows (B, width) of a `FeatureColumn` for features (B, ...)."""
     rows = [
-        (feature.permute(0, 2, 3, 1) if part.channels_last else feature).reshape(len(feature), -1)
+        (feature.permute(0, 2, 3, 1) if part.channels_last else feature).flatten(1)
         for feature, part in zip(features, parts, strict=True)
     ]
     return torch.cat(rows, 1)
@@ -150,11 +150,11 @@ def packed(features: Sequence[Tensor], parts: Sequence[Part]) -> Tensor:
 
 def unpacked(rows: Tensor, parts: Sequence[Part]) -> list[Tensor]:
     """The features of rows (B, width), in their memory format: the inverse of `packed`."""
-    found = []
+    found, count = [], len(rows)  # a share of a batch may be empty
     for values, part in zip(rows.split([p.size for p in parts], 1), parts, strict=True):
         if part.channels_last:
             channels, height, width = part.shape
-            found.append(values.reshape(-1, height, width, channels).permute(0, 3, 1, 2))
+            found.append(values.reshape(count, height, width, channels).permute(0, 3, 1, 2))
         else:
-            found.append(values.reshape(-1, *part.shape))
+            found.append(values.reshape(count, *part.shape))
     return found

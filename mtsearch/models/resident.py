@@ -16,6 +16,11 @@ KEPT = 2  # backbones of a process whose weights are kept
 _kept: OrderedDict[tuple[Any, ...], Backbone] = OrderedDict()
 
 
+def forget() -> None:
+    """Release the weights that are kept in this process."""
+    _kept.clear()
+
+
 def resident(
     build: Callable[[Any, tuple[int, ...]], Backbone],
     settings: Model,

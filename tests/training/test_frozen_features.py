@@ -174,3 +174,21 @@ def test_restored_trunk_determines_the_features(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Trial, "_new_network", changed)
     assert plain([next(Trial.restore(tmp_path / "state"))]) == expected
+
+
+@pytest.mark.parametrize("augment", [{}, {"flip": True, "views": 2}], ids=["plain", "views"])
+def test_ranks_share_the_batches(data, augment):
+    """The last batch has one image, so that one share of it is empty."""
+    batches = trial(data, augment=augment, architecture="mtan")._loader._batches
+    assert isinstance(batches, FeatureBatches)
+
+    def passed(share):
+        generator = torch.Generator().manual_seed(3)
+        return list(batches.shuffled(generator, share=share, size=33))
+
+    assert [len(labels["digit"]) for _, labels in passed((0, 1))] == [33, 33, 33, 1]
+    for (whole, labels), *parts in zip(passed((0, 1)), passed((0, 2)), passed((1, 2)), strict=True):
+        for k, value in enumerate(whole.values):
+            assert torch.equal(torch.cat([part.values[k] for part, _ in parts]), value)
+        for name, values in labels.items():
+            assert torch.equal(torch.cat([other[name] for _, other in parts]), values)
