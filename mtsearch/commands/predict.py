@@ -1,4 +1,4 @@
-"""Predict image files: ``mtsearch predict run=RUN|model=EXPORT images=PATH``."""
+"""Predict image files or rows of a table: ``mtsearch predict run=RUN|model=EXPORT images=PATH``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 
     from mtsearch.deploy.exported import Deployed
 
-USAGE = """mtsearch predict run=RUN [pick=PICK] [of=TASK] images=PATH [to=TABLE] [batch=64]
-    [device=cpu|cuda] [column=NAME] [data.root=DIR] [data.store=DIR] [plugins=[FILE.py]]
-mtsearch predict model=DIR images=PATH [to=TABLE] [batch=64] [device=cpu|cuda] [column=NAME]
+USAGE = """mtsearch predict run=RUN [pick=PICK] [of=TASK] images=PATH|table=FILE [to=TABLE]
+    [batch=64] [device=cpu|cuda] [column=NAME] [data.root=DIR] [data.store=DIR]
+    [plugins=[FILE.py]]
+mtsearch predict model=DIR images=PATH|table=FILE [to=TABLE] [batch=64] [device=cpu|cuda]
+    [column=NAME]
 
-Predicts every task for images, with a trial of a run or with an export, and writes a table with a
-row for each image: its path, class names and probabilities, values, and the files of masks.
+Predicts every task for images or the rows of a table, with a trial of a run or with an export, and
+writes a table with a row for each: its path or number, class names and probabilities, values, and
+the files of masks.
   run, pick, of
             the trial, as in `mtsearch export --help`
   model     a folder that `mtsearch export` wrote; neither the run nor its data are needed
   images    an image file; a folder, with all images in it and in its folders; a text file (.txt)
             with a path a line; or a table (.csv, .tsv, .parquet) with a column of paths, relative
             to the table
+  table     for a network on columns, a .csv, .tsv or .parquet with these columns; labels are not
+            needed
   column    that column (default: the only one, or path, image, file, filename)
   to        the table to write, .csv, .jsonl or .parquet (default predictions.csv); it appears
             whole or not at all. Masks are PNG files of class numbers in TABLE_masks beside it
@@ -36,11 +41,11 @@ row for each image: its path, class names and probabilities, values, and the fil
   device    where the network computes (default: a GPU if there is one)
   data.root, data.store, plugins
             where the data and the plug-ins of the run are now, if they have moved
-An image that cannot be read has a row with the reason in the column `error`. Then the exit code is
-0 as long as one image could be read."""
+An example that cannot be read has a row with the reason in the column `error`. Then the exit code
+is 0 as long as one could be read."""
 
 KEYS = (
-    *("run", "pick", "of", "model", "images", "to", "batch", "device", "column"),
+    *("run", "pick", "of", "model", "images", "table", "to", "batch", "device", "column"),
     *("data.root", "data.store", "plugins"),
 )
 _OF_RUNS = ("pick", "of", "data.root", "data.store")
@@ -65,8 +70,13 @@ def _predict(words: list[str]) -> int:
             "`run` or `model` should be given, one of them. Write, for example, `mtsearch predict"
             " model=export/0003 images=FOLDER`."
         )
-    if "images" not in own:
-        raise BadInput("`images` is missing. Give a file or folder, for example `images=photos`.")
+    if ("images" in own) == ("table" in own):
+        raise BadInput(
+            "`images` or `table` should be given, one of them. Give a file or folder, for example"
+            " `images=photos`, or, for a network on columns, `table=new.csv`."
+        )
+    if "table" in own and "column" in own:
+        raise BadInput("`column` goes with `images` and not with `table`. Leave it out.")
     for key in _OF_RUNS:
         if "model" in own and key in own:
             raise BadInput(f"`{key}` goes with `run` and not with `model`. Leave it out.")
@@ -75,23 +85,36 @@ def _predict(words: list[str]) -> int:
     from rich.console import Console
 
     from mtsearch.commands.progress import showing
+    from mtsearch.data.columns import read_columns
+    from mtsearch.deploy.examples import Examples, ImageFiles, TableRows, need_arrays, need_images
     from mtsearch.deploy.image_lists import image_files
     from mtsearch.deploy.prediction_table import ENDINGS, predict_table
 
-    source, to = Path(own["images"]), Path(own.get("to", "predictions.csv"))
+    source, to = Path(own.get("images") or own["table"]), Path(own.get("to", "predictions.csv"))
     if to.suffix.lower() not in ENDINGS:
         raise BadInput(f"`to` should end in {', '.join(ENDINGS)}. Found {to}.")
     if to.exists() and source.exists() and to.samefile(source):
-        raise BadInput(f"`to` should be another file than `images`. Found {to} for both.")
-    images = image_files(source, own.get("column"))
+        raise BadInput(f"`to` should be another file than what is read. Found {to} for both.")
+    if "table" in own and not source.is_file():
+        raise BadInput(f"`table` should be a file. Found nothing at {source}; correct the path.")
     device = _device(own.get("device"))
     network = _export(own, device) if "model" in own else _trial(own, device)
-    if not network.preprocessing.exact:
+    examples: Examples
+    if "images" in own:
+        steps = need_images(network.preprocessing)
+        examples = ImageFiles(image_files(source, own.get("column")), steps)
+    else:
+        inputs = need_arrays(network.preprocessing)
+        examples = TableRows(read_columns(source, str(source)), inputs)
+    if not getattr(network.preprocessing, "exact", True):
         print("note    the sets of this dataset were scaled in different ways; here: bilinear")
     with showing(Console(stderr=True), "predict") as progress:
-        done = predict_table(network, images, to, batch, progress)
+        done = predict_table(network, examples, to, batch, progress)
     counts = f"{done.images - done.failed:,} of {done.images:,} predicted"
-    print(f"images  {counts}" + (f"; {printable(done.reason)}" if done.failed else ""))
+    print(
+        f"{'images ' if 'images' in own else 'rows   '} {counts}"
+        + (f"; {printable(done.reason)}" if done.failed else "")
+    )
     if done.files is not None:
         print(f"masks   {done.files}")
     print(f"table: {done.table}")

@@ -16,8 +16,10 @@ from mtsearch import __version__
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.metrics import MEAN_IOU, has_values
 from mtsearch.data import Dataset
+from mtsearch.data.array_inputs import ArrayInputs
 from mtsearch.deploy.parity import Parity
 from mtsearch.deploy.preprocessing import MODES, Preprocessing
+from mtsearch.deploy.serving import given_shape
 from mtsearch.deploy.snippet import preprocess_code
 
 SCHEMA = 1
@@ -35,7 +37,7 @@ def card_of(
     files: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The card as a tree of plain values; `facts` are those of `export_model`."""
-    shape, pictures = dataset.card.shape, dataset.pictures
+    shape, arrays, pictures = given_shape(dataset), dataset.inputs, dataset.pictures
     return {
         "schema": SCHEMA,
         "tasks": {
@@ -45,9 +47,16 @@ def card_of(
         "input": {
             "shape": ["batch", *shape],
             "dtype": "float32",
-            **({"range": [0, 1], "normalisation": "inside the model"} if pictures else {}),
+            **({"range": [0, 1]} if pictures else {}),
+            **({"normalisation": "inside the model"} if pictures or arrays else {}),
         },
-        "preprocess": Preprocessing.of(dataset).as_dict() if pictures else None,
+        "preprocess": (
+            Preprocessing.of(dataset).as_dict()
+            if pictures
+            else {"arrays": arrays.as_dict()}
+            if arrays
+            else None
+        ),
         "data": {
             "used": dataset.label,
             "name": dataset.card.name,
@@ -106,11 +115,6 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         card["size"]["after"],
     )
     names = list(card["tasks"])
-    shape = " x ".join(map(str, card["input"]["shape"][1:]))
-    size = " x ".join(map(str, card["input"]["shape"][2:]))
-    inputs = f"images of {size} pixels; scale images of other sizes first."
-    if card["preprocess"] is None:
-        inputs = f"inputs of {shape} numbers."
     sections = [
         f"# {', '.join(names)} on {data['title']}",
         f"Trained on **{data['used']}** (checksum `{data['checksum']}`)."
@@ -127,7 +131,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
                 for n, t in card["tasks"].items()
             ],
         ),
-        (f"Raw values: logits for classes, in the order of the classes. Any number of {inputs}"),
+        f"Raw values: logits for classes, in the order of the classes. {_taken(card)}",
         "## Use it with torch alone",
         _usage(card),
         "## Preference and metrics",
@@ -172,7 +176,57 @@ def _programs(card: Mapping[str, Any]) -> str:
     return f"{' and '.join(names)} {'differs' if len(names) == 1 else 'differ'}"
 
 
+def _taken(card: Mapping[str, Any]) -> str:
+    """A sentence about the inputs."""
+    _, *shape = card["input"]["shape"]
+    if card["preprocess"] is None:
+        return f"Any number of inputs of {' x '.join(map(str, shape))} numbers."
+    if "arrays" in card["preprocess"]:
+        return f"Any number of arrays of the shape {shape}, of raw numbers."
+    _, height, width = shape
+    return f"Any number of images of {height} x {width} pixels; scale images of other sizes first."
+
+
+def _array_usage(card: Mapping[str, Any]) -> str:
+    """How a network on arrays is used."""
+    inputs = ArrayInputs.from_dict(card["preprocess"]["arrays"])
+    sides = ", ".join(map(str, inputs.shape))
+    lines = [
+        "```python",
+        "import torch",
+        "",
+        'model = torch.export.load("model.pt2").module()  # in evaluation mode',
+        f"arrays = torch.rand(7, {sides})  # float32, raw numbers; the model standardises them",
+        "outputs = model(arrays)",
+        *_choices(card),
+        "```",
+        "",
+    ]
+    if inputs.features:
+        lines += [
+            "The columns are, in this order: "
+            + ", ".join(f"`{name}`" for name in inputs.features)
+            + ". `COLUMN=VALUE` is 1 where a cell has this value, else 0.",
+            "",
+        ]
+    if inputs.fill:
+        lines += ["`preprocess.arrays.fill` in `card.json` takes the place of missing cells.", ""]
+    return "\n".join([*lines, "`model.safetensors` contains the same weights by layer name."])
+
+
+def _choices(card: Mapping[str, Any]) -> list[str]:
+    """Code that turns outputs into classes, a line per task."""
+    known = {"multilabel": ".sigmoid()", "ordinal": ".gt(0).sum(1)"}
+    return [
+        f'outputs["{name}"]'
+        + known.get(task["kind"], "" if has_values(task["kind"]) else ".argmax(1)")
+        for name, task in card["tasks"].items()
+    ]
+
+
 def _usage(card: Mapping[str, Any]) -> str:
+    if "arrays" in (card["preprocess"] or ()):
+        return _array_usage(card)
     shape = ", ".join(map(str, card["input"]["shape"][1:]))
     pictures = card["preprocess"] is not None
     about = "float32 in [0, 1]; uint8 images: images.float() / 255" if pictures else "float32"
@@ -184,11 +238,7 @@ def _usage(card: Mapping[str, Any]) -> str:
         f"images = torch.rand(7, {shape})  # {about}",
         "outputs = model(images)",
     ]
-    for name, task in card["tasks"].items():
-        choice = "" if has_values(task["kind"]) else ".argmax(1)"
-        choice = {"multilabel": ".sigmoid()", "ordinal": ".gt(0).sum(1)"}.get(task["kind"], choice)
-        lines.append(f'outputs["{name}"]{choice}')
-    lines += ["```", ""]
+    lines += [*_choices(card), "```", ""]
     entry = card["preprocess"]
     if entry is not None and entry["channels"] in MODES.values():
         steps = Preprocessing.from_dict(entry, "the card")

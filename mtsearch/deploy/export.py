@@ -8,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.data import Dataset
-from mtsearch.data.stored import in_memory
 from mtsearch.deploy.card import as_json, as_markdown, card_of
 from mtsearch.deploy.compact import compact
 from mtsearch.deploy.files import CARD, fingerprint, whole_folder
 from mtsearch.deploy.parity import Parity, check_parity
 from mtsearch.deploy.programs import need_onnx, write_programs
-from mtsearch.deploy.serving import Serving
+from mtsearch.deploy.serving import given_inputs, given_shape, serving_of
 from mtsearch.deploy.size import size_of
 
 EXACT = 1e-9  # allowed relative difference of the compacted network, both in float64
@@ -40,9 +38,10 @@ def export_model(
     """Compact a trained network and write `model.safetensors`, `model.pt2`, `card.json` and
     `card.md` into `out`, all of them or none.
 
-    The exported programs take float32 images (B, C, H, W) in [0, 1] for any B >= 1, normalise them
-    and return raw outputs by task; those of a dataset of other inputs take these as they are.
-    Before `out` is created, they are read from disk and compared with `model` on validation data.
+    The exported programs take float32 images (B, C, H, W) in [0, 1], or arrays (B, ...) such as
+    vectors (B, features), for any B >= 1, normalise them and return raw outputs by task; those of a
+    dataset of inputs without statistics take these as they are. Before `out` is created, they are
+    read from disk and compared with `model` on validation data.
 
     Args:
         model: a trained network that takes normalised images; not modified.
@@ -63,10 +62,9 @@ def export_model(
     """
     if onnx:
         need_onnx()
-    shape = dataset.card.shape
-    reference = Serving(copy.deepcopy(model).cpu().float(), dataset.mean, dataset.std).eval()
-    pixels = in_memory(dataset.splits["val"].images[:IMAGES])
-    pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+    shape = given_shape(dataset)
+    reference = serving_of(copy.deepcopy(model).cpu().float(), dataset).eval()
+    pixels = given_inputs(dataset, "val", IMAGES)
     with whole_folder(out) as folder:
         compacted = compact(reference, shape)
         precise = copy.deepcopy(reference).double()

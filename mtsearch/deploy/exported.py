@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
+from mtsearch.data.array_inputs import ArrayInputs
 from mtsearch.deploy.files import CARD, fingerprint
 from mtsearch.deploy.outputs import named_outputs
 from mtsearch.deploy.preprocessing import Preprocessing
@@ -27,15 +28,16 @@ class Deployed:
     """A network that is ready to predict.
 
     Attributes:
-        forward: maps float images (B, C, H, W) in [0, 1] on `device` to raw outputs by task.
+        forward: maps float images (B, C, H, W) in [0, 1], or arrays (B, ...), on `device` to raw
+            outputs by task.
         tasks: the tasks of its outputs.
-        preprocessing: from image files to its input.
+        preprocessing: from image files or columns to its input.
         device: where it computes.
     """
 
     forward: Callable[[Tensor], dict[str, Tensor]]
     tasks: tuple[TaskCard, ...]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | ArrayInputs
     device: torch.device
 
 
@@ -68,7 +70,7 @@ def open_export(folder: Path, device: torch.device) -> Deployed:
             f" {PROGRAM} with `torch.export.load`, as its card shows."
         )
     tasks = tuple(_task(name, entry, folder) for name, entry in card["tasks"].items())
-    preprocessing = Preprocessing.from_dict(card["preprocess"], str(folder / CARD))
+    preprocessing = _preprocessing(card["preprocess"], str(folder / CARD))
     _check_file(card, folder)
     try:
         with warnings.catch_warnings():
@@ -86,6 +88,18 @@ def open_export(folder: Path, device: torch.device) -> Deployed:
             " trial again."
         ) from None
     return Deployed(lambda images: named_outputs(model(images)), tasks, preprocessing, device)
+
+
+def _preprocessing(entry: Any, where: str) -> Preprocessing | ArrayInputs:
+    if not isinstance(entry, dict) or "arrays" not in entry:
+        return Preprocessing.from_dict(entry, where)
+    try:
+        return ArrayInputs.from_dict(entry["arrays"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f"`preprocess` of {where} cannot be read ({type(error).__name__}: {error}). Export the"
+            " trial again."
+        ) from None
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

@@ -28,18 +28,19 @@ class RowMaker:
     Args:
         network: whose outputs become rows.
         shown: how the table names the folder of masks and other files.
+        key: the column that says which example a row is of.
 
     Raises:
         BadInput: the outputs do not fit the tasks.
     """
 
-    def __init__(self, network: Deployed, shown: str) -> None:
-        self.network, self.shown = network, shown
+    def __init__(self, network: Deployed, shown: str, key: str = "path") -> None:
+        self.network, self.shown, self.key = network, shown, key
         black = torch.zeros(1, *network.preprocessing.shape, device=network.device)
         with torch.no_grad():
             outputs = network.forward(black)
         self.shapes = {task.name: _shape(task, outputs) for task in network.tasks}
-        self.columns: Columns = {"path": str, "error": str}
+        self.columns: Columns = {key: str, "error": str}
         for task in network.tasks:
             self.columns |= self._columns(task)
 
@@ -49,19 +50,21 @@ class RowMaker:
         """The rows of a batch by the index of the image in the batch.
 
         Args:
-            images: uint8 (C, H, W), those that could be read, by index in the batch.
-            names: the path of each image of the batch.
+            images: uint8 (C, H, W) or arrays of float32, those that could be read, by index in the
+                batch.
+            names: the name of each example of the batch.
             first: the number of the first image of the batch in the whole table.
             folder: where files are written, each in a folder of its task.
         """
         if not images:
             return {}
-        pixels = torch.stack(list(images.values())).to(self.network.device).float() / 255
+        pixels = torch.stack(list(images.values())).to(self.network.device)
+        pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
         with torch.no_grad():
             outputs = {name: out.cpu() for name, out in self.network.forward(pixels).items()}
         found: dict[int, dict[str, Any]] = {}
         for place, index in enumerate(images):
-            row: dict[str, Any] = {"path": names[index]}
+            row: dict[str, Any] = {self.key: names[index]}
             for task in self.network.tasks:
                 stem = f"{first + index:07d}-{_safe(Path(names[index]).stem)}"
                 row |= self._cells(task, outputs[task.name][place], folder, stem)

@@ -18,9 +18,12 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import has_values
 from mtsearch.data import Dataset
+from mtsearch.data.array_inputs import ArrayInputs
+from mtsearch.data.columns import columns_of
 from mtsearch.data.packing import pack
+from mtsearch.deploy.examples import TableRows
 from mtsearch.deploy.preprocessing import Preprocessing
-from mtsearch.deploy.serving import Serving
+from mtsearch.deploy.serving import given_shape, serving_of
 
 ROUNDING = 1e-3  # by which floating-point images may lie outside [0, 1]
 Image = str | Path | NDArray[np.uint8] | Tensor
@@ -71,10 +74,12 @@ class Predictor(nn.Module):
 
     def __init__(self, network: nn.Module, dataset: Dataset, tasks: Sequence[TaskCard]) -> None:
         super().__init__()
-        self.serving = Serving(network, dataset.mean, dataset.std)
-        self.shape = dataset.card.shape
+        self.serving = serving_of(network, dataset)
+        self.shape = given_shape(dataset)
         self.tasks = tuple(tasks)
-        self.preprocessing = Preprocessing.of(dataset) if dataset.pictures else None
+        self.preprocessing: Preprocessing | ArrayInputs | None = dataset.inputs
+        if dataset.pictures:
+            self.preprocessing = Preprocessing.of(dataset)
         self.eval()
 
     @property
@@ -88,14 +93,16 @@ class Predictor(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Any, batch_size: int = 64) -> list[dict[str, Prediction]]:
-        """One prediction per task for each image.
+        """One prediction per task for each image, or for each row or array.
 
         Args:
             images: paths of image files, uint8 arrays (H, W, C) or (H, W), or tensors (C, H, W),
                 either uint8 or float in [0, 1]. Files are scaled to the size of the training images
                 in the same way as these; arrays and tensors must have that size. For a network on
-                other inputs, one batch (B, ...) as its data loaders yielded: a tensor, or a tuple
-                or dict of tensors.
+                arrays: an array or tensor (N, ...) of raw numbers, or, for one on the columns of a
+                table, a data frame or another mapping of columns. For a network on other inputs,
+                one batch (B, ...) as its data loaders yielded: a tensor, or a tuple or dict of
+                tensors.
             batch_size: images per batch of the network.
 
         Returns:
@@ -105,7 +112,10 @@ class Predictor(nn.Module):
             BadInput: a file cannot be read, an array has another size, or its numbers are neither
                 uint8 nor in [0, 1].
         """
-        if self.preprocessing is None:
+        given = isinstance(self.preprocessing, Preprocessing)
+        if isinstance(self.preprocessing, ArrayInputs):
+            images = list(_arrays(images, self.preprocessing))
+        elif self.preprocessing is None:
             images = list(self._rows(images))
         elif isinstance(images, str | Path | np.ndarray) or (
             isinstance(images, Tensor) and images.dim() == 3
@@ -115,7 +125,7 @@ class Predictor(nn.Module):
         found: list[dict[str, Prediction]] = []
         for start in range(0, len(images), batch_size):
             part = images[start : start + batch_size]
-            chunk = [image if self.preprocessing is None else self._pixels(image) for image in part]
+            chunk = [self._pixels(image) if given else image for image in part]
             outputs = self(torch.stack(chunk).to(device))
             found += [
                 {task.name: prediction(task, outputs[task.name][i].cpu()) for task in self.tasks}
@@ -139,8 +149,8 @@ class Predictor(nn.Module):
         return rows
 
     def _pixels(self, image: Image) -> Tensor:
-        assert self.preprocessing is not None
         """Read an image as float (C, H, W) in [0, 1]."""
+        assert isinstance(self.preprocessing, Preprocessing)
         if isinstance(image, str | Path):
             try:
                 content = Path(image).read_bytes()
@@ -171,6 +181,34 @@ class Predictor(nn.Module):
                 f" {image.dtype} in [{low:g}, {high:g}]. Convert them."
             )
         return image.float()
+
+
+def _arrays(given: Any, inputs: ArrayInputs) -> Tensor:
+    """The arrays (N, ...) in a data frame, an array or a tensor."""
+    if isinstance(given, np.ndarray | Tensor | list | tuple):
+        if any(isinstance(value, str | Path) for value in given):
+            raise BadInput(
+                "this network reads arrays. Found a path. Give a data frame or an array."
+            )
+        arrays = torch.as_tensor(np.asarray(given), dtype=torch.float32)
+        if tuple(arrays.shape[1:]) != inputs.shape:
+            raise BadInput(
+                f"The arrays should have the shape (N, {', '.join(map(str, inputs.shape))}). Found"
+                f" {tuple(arrays.shape)}. Give one row per example."
+            )
+        if not bool(arrays.isfinite().all()):
+            raise BadInput("The arrays should contain finite numbers. Found NaN or inf. Fill them.")
+        return arrays
+    if not inputs.features:
+        raise BadInput(
+            f"this network reads arrays of the shape {inputs.shape}. Found"
+            f" {type(given).__name__}. Give an array (N, ...)."
+        )
+    rows = TableRows(columns_of(given, "the data frame"), inputs)
+    values, wrong = rows.read(0, len(rows.names))
+    if wrong:
+        raise BadInput(next(iter(wrong.values())))
+    return torch.stack([values[place] for place in range(len(values))])
 
 
 def prediction(task: TaskCard, output: Tensor) -> Prediction:

@@ -41,7 +41,7 @@ def card(tmp_path):
     """The card of vectors of 5 numbers, made by a builder of its own."""
 
     class Vectors(DatasetBuilder):
-        kind: Literal["vectors"] = "vectors"
+        kind: Literal["plain"] = "plain"
 
         def compose(self, card, found, spec):
             values = rows(30, 5).numpy()
@@ -55,13 +55,13 @@ def card(tmp_path):
                 )
             }
 
-    DATASET_BUILDERS.add("vectors", Vectors)
+    DATASET_BUILDERS.add("plain", Vectors)
     path = tmp_path / "card.yaml"
     task = {"name": "odd", "outputs": 2}
-    tree = {"name": "vectors", "source": {"kind": "vectors"}, "tasks": [task], "shape": [5]}
+    tree = {"name": "vectors", "source": {"kind": "plain"}, "tasks": [task], "shape": [5]}
     path.write_text(dump_yaml(tree))
     yield path
-    del DATASET_BUILDERS["vectors"]
+    del DATASET_BUILDERS["plain"]
 
 
 def test_vectors_are_stored_and_streamed(card, tmp_path):

@@ -177,7 +177,7 @@ def test_arrays_are_not_augmented(tmp_path):
 
     write_csv(tmp_path / "t.csv", table())
     data = opened(tmp_path)
-    with pytest.raises(BadInput, match=r"`trial.augment` .* Found arrays"):
+    with pytest.raises(BadInput, match=r"`trial.augment` .* Found inputs of type"):
         make_batches(data, data.splits["train"], 4, torch.device("cpu"), Augment(flip=True))
 
 

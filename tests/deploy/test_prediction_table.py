@@ -16,10 +16,17 @@ from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
 from mtsearch.data import Dataset, Split
 from mtsearch.deploy import export_model
+from mtsearch.deploy.examples import ImageFiles
 from mtsearch.deploy.exported import open_export
 from mtsearch.deploy.image_lists import image_files
 from mtsearch.deploy.prediction_table import predict_table
 from mtsearch.deploy.predictor import Predictor
+
+
+def of(export, files):
+    """Image files as the export reads them."""
+    return ImageFiles(files, open_export(export, CPU).preprocessing)
+
 
 CPU = torch.device("cpu")
 
@@ -77,7 +84,7 @@ def test_table_equals_predictions_from_python(export, photos, tmp_path, ending):
         "p3.png",
         "p4.png",
     ]
-    done = predict_table(open_export(out, CPU), files, tmp_path / f"t{ending}", batch=2)
+    done = predict_table(open_export(out, CPU), of(out, files), tmp_path / f"t{ending}", batch=2)
     assert (done.images, done.failed) == (6, 1)
     assert "bad.jpg cannot be read" in done.reason
     rows = {
@@ -93,7 +100,7 @@ def test_table_equals_predictions_from_python(export, photos, tmp_path, ending):
         mask = np.asarray(Image.open(tmp_path / row["pixels/mask"]))
         assert (mask == found["pixels"].value.numpy()).mean() > 0.999
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"t{ending}", "t_masks"]
-    again = predict_table(open_export(out, CPU), files[1:], done.table)
+    again = predict_table(open_export(out, CPU), of(out, files[1:]), done.table)
     assert len(list((again.files / "pixels").iterdir())) == 5
 
 
@@ -102,11 +109,19 @@ def test_failure_leaves_no_file(export, photos, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_table(open_export(export[0], CPU), image_files(photos), tmp_path / "t.csv", 2, stop)
+        predict_table(
+            open_export(export[0], CPU),
+            of(export[0], image_files(photos)),
+            tmp_path / "t.csv",
+            2,
+            stop,
+        )
     (tmp_path / "u_masks").mkdir()
     (tmp_path / "u_masks" / "mine.txt").touch()
     with pytest.raises(BadInput, match="exists and is not of earlier masks"):
-        predict_table(open_export(export[0], CPU), image_files(photos), tmp_path / "u.csv")
+        predict_table(
+            open_export(export[0], CPU), of(export[0], image_files(photos)), tmp_path / "u.csv"
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["u_masks"]
 
 
@@ -149,7 +164,9 @@ def test_damaged_exports_are_refused(export, tmp_path):
         shutil.copytree(export[0], folder, dirs_exist_ok=True)
         (folder / "card.json").write_text(json.dumps({**card, **changes}))
         with pytest.raises(BadInput, match=sentence):
-            predict_table(open_export(folder, CPU), [tmp_path / "x.png"], tmp_path / "t.csv")
+            predict_table(
+                open_export(folder, CPU), of(folder, [tmp_path / "x.png"]), tmp_path / "t.csv"
+            )
 
     steps = card["preprocess"]
     for wrong in [
