@@ -12,6 +12,7 @@ import argparse
 import ast
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -112,9 +113,26 @@ def draw(seed: int, count: int, only: str | None) -> list[Mutation]:
     return chosen[:count]
 
 
+def ordered_tests(copy: Path, mutation: Mutation) -> list[str]:
+    """The test files of the package; those that name the broken module or one of its functions and
+    classes come first, because they fail soonest."""
+    path = copy / mutation.path
+    defined = {
+        node.name
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
+    words = re.compile(rf"\b({'|'.join(sorted({path.stem, *defined}))})\b")
+    files = sorted((copy / mutation.tests).rglob("test_*.py"))
+    named = {file: len(words.findall(file.read_text())) for file in files}
+    near = sorted(files, key=lambda file: (path.stem not in file.stem, -named[file]))
+    return [str(file) for file in near]
+
+
 def noticed(copy: Path, mutation: Mutation, timeout: float) -> str:
     """What the tests say about a mutation: `noticed`, `timeout` or `NOT NOTICED`."""
     path = copy / mutation.path
+    tests = ordered_tests(copy, mutation)
     original = path.read_text()
     lines = original.splitlines(keepends=True)
     line = lines[mutation.line - 1].encode()  # columns count bytes
@@ -122,7 +140,7 @@ def noticed(copy: Path, mutation: Mutation, timeout: float) -> str:
     lines[mutation.line - 1] = changed.decode()
     path.write_text("".join(lines))
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    command += ["-m", "not slow and not cluster", mutation.tests]
+    command += ["-m", "not slow and not cluster", *tests]
     try:
         done = subprocess.run(
             command,
@@ -164,7 +182,7 @@ def main() -> int:
                 break
             result = noticed(copy, mutation, min(left, 300))
             counts[result] += 1
-            source = (ROOT / mutation.path).read_text().splitlines()[mutation.line - 1].encode()
+            source = (copy / mutation.path).read_text().splitlines()[mutation.line - 1].encode()
             old = source[mutation.start : mutation.end].decode().strip()
             print(
                 f"{result:12} {mutation.path}:{mutation.line} `{old}` -> `{mutation.text.strip()}`"
