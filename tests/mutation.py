@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import ast
+import multiprocessing
 import os
 import random
 import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -31,6 +32,8 @@ CORE = {  # files of the core -> the tests that have to notice
     "mtsearch/training/selection.py": "tests/training",
     "mtsearch/population/judge.py": "tests/population",
 }
+CONTEXT = multiprocessing.get_context("forkserver")  # each test run starts with torch imported
+CONTEXT.set_forkserver_preload(["torch", "torchjd", "scipy.optimize", "pydantic", "hypothesis"])
 COMPARED = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
 }  # fmt: skip
@@ -139,22 +142,31 @@ def noticed(copy: Path, mutation: Mutation, timeout: float) -> str:
     changed = line[: mutation.start] + mutation.text.encode() + line[mutation.end :]
     lines[mutation.line - 1] = changed.decode()
     path.write_text("".join(lines))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    command += ["-m", "not slow and not cluster", *tests]
+    child = CONTEXT.Process(target=_run_tests, args=(str(copy), tests))
+    child.start()
+    child.join(timeout)
     try:
-        done = subprocess.run(
-            command,
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "timeout"
+        if child.exitcode is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.join()
+            return "timeout"
     finally:
         path.write_text(original)
-    return "noticed" if done.returncode else "NOT NOTICED"
+    return "noticed" if child.exitcode else "NOT NOTICED"
+
+
+def _run_tests(copy: str, tests: list[str]) -> None:
+    """Run tests in this process, which is the first of a group of its own."""
+    import pytest
+
+    os.setpgrp()
+    os.chdir(copy)
+    sys.path.insert(0, copy)  # before the paths of the parent
+    out = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    words = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not cluster", *tests]
+    os._exit(int(pytest.main(words)))
 
 
 def main() -> int:
@@ -176,6 +188,8 @@ def main() -> int:
                 )
         for name in ("pyproject.toml", "setup.cfg"):
             shutil.copy(ROOT / name, copy / name)
+        os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        os.chdir(copy)
         for mutation in draw(given.seed, given.count, given.only):
             left = end - time.monotonic()
             if left < 20:

@@ -26,6 +26,6 @@ class IMTLG(Weighting):
         inverse = torch.where(lengths > 0, 1 / lengths, 0.0)
         weights = inverse * torch.linalg.pinv(cosines, rtol=RANK, hermitian=True).sum(1)
         total = weights.sum()
-        if float(total.abs()) < 1e-12 * float(weights.abs().sum()):
+        if float(total.abs()) <= 1e-12 * float(weights.abs().sum()):
             return torch.zeros_like(weights)
         return weights / total

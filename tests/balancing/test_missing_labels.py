@@ -190,3 +190,46 @@ def test_a_stateful_plugin_must_name_its_task_state():
 def test_a_mask_of_another_length_is_refused():
     with pytest.raises(ValueError, match="`present` should contain a value for each of 2 tasks"):
         Step(torch.ones(2), (0, 1), present=(True,))
+
+
+def test_smoothed_weight_of_absent_task_starts_at_mean():
+    net, x, targets = net_and_batch(3)
+    targets = 5 * targets
+    method = build_balancing({"name": "mgda", "level": "parameter", "smoothing": 0.5}, equal(3))
+    absent = partial(net, x, targets, "parameter", (True, False, True))
+    gradients(method, net, absent)
+    first, middle, last = method.state_dict()["smoothed"].tolist()
+    assert middle == pytest.approx((first + last) / 2) and first != last
+    gradients(method, net, partial(net, x, targets, "parameter", (True, True, True)))
+    before = method.state_dict()["smoothed"].clone()
+    gradients(method, net, partial(net, x, targets + 1, "parameter", (True, False, True)))
+    after = method.state_dict()["smoothed"]
+    assert after[1] == before[1] and after[0] != before[0]
+
+
+def test_excess_mtl_keeps_mean_of_absent_task_in_warmup():
+    net, x, targets = net_and_batch(3)
+    method = build_balancing({"name": "excess_mtl", "warmup": 4}, equal(3))
+    level = method.level
+    gradients(method, net, partial(net, x, targets, level, (True, True, True)))
+    before = method.state_dict()["warmup"].clone()
+    gradients(method, net, partial(net, x, targets, level, (True, False, True)))
+    state = method.state_dict()
+    assert state["steps"] == 2
+    assert state["warmup"][1].item() / 2 == pytest.approx(before[1].item())
+
+
+def test_present_tasks_of_weight_zero_change_nothing():
+    preference = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    for name in ("smooth_chebyshev", "chebyshev"):
+        net, x, targets = net_and_batch(3)
+        method = build_balancing(name, preference)
+        found = gradients(method, net, partial(net, x, targets, "loss", (False, True, True)))
+        assert all(g is None or bool((g == 0).all()) for g in found.values()), name
+
+
+def test_linear_without_any_label_leaves_no_gradient():
+    net, x, targets = net_and_batch(2)
+    method = build_balancing("linear", equal(2))
+    found = gradients(method, net, partial(net, x, targets, "loss", (False, False)))
+    assert all(g is None for g in found.values())

@@ -378,7 +378,39 @@ def test_states_of_other_tasks_are_refused():
             method_of(settings, 2).load_state_dict(method.state_dict())
 
 
-def test_every_gradient_method_has_a_slow_twin():
+def test_states_of_other_numbers_of_tasks_are_refused():
+    for settings in (schema.FAMOConfig(), schema.ExcessMTLConfig(), schema.ChebyshevALConfig()):
+        net, x, targets = net_and_batch(3)
+        method = method_of(settings, 3)
+        updated(method, net, x, targets)
+        with pytest.raises(ValueError, match=r"Found 3"):
+            method_of(settings, 2).load_state_dict(method.state_dict())
+
+
+def test_steps_of_other_numbers_of_tasks_are_refused():
+    net, x, targets = net_and_batch(2)
+    for settings, level in ((schema.MGDAConfig(), "feature"), (schema.FAMOConfig(), "loss")):
+        with pytest.raises(ValueError, match=r"one loss for each of 3 tasks\. Found 2"):
+            method_of(settings, 3).backward(step_of(net, x, targets, level))
+    with pytest.raises(ValueError, match=r"should contain 3 losses, one per task\. Found 2"):
+        method_of(schema.ChebyshevALConfig(), 3).values(torch.ones(2))
+
+
+def test_frozen_shared_part_leaves_only_head_gradients():
+    net, x, targets = net_and_batch(3)
+    for parameter in net.shared_parameters:
+        parameter.requires_grad_(False)
+    found = updated(ours(schema.MGDAConfig(level="feature"), 3), net, x, targets)
+    assert set(found) == {f"heads.{i}.{p}" for i in range(3) for p in ("weight", "bias")}
+
+
+def test_imtl_g_of_opposed_equal_gradients_is_zero():
+    gramian = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    found = ours(schema.IMTLGConfig(), 2).weigh(gramian, torch.ones(2, dtype=torch.float64))
+    assert found.tolist() == [0.0, 0.0]
+
+
+def test_every_gradient_method_has_a_reference():
     """Methods are compared with TorchJD in this file, and with exact solutions or equations of
     papers in others."""
     assert set(gradient_methods()) == set(THEIRS) | OWN
