@@ -241,8 +241,7 @@ def test_config_of_opposed_gradients_makes_no_update():
     assert method_of(schema.ConFIGConfig(), 2).weights(opposed @ opposed.T, None).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("spread", [0.0, 1.5])
-@pytest.mark.parametrize("k", [2, 6])
+@pytest.mark.parametrize("k,spread", [(2, 0.0), (6, 1.5)])
 def test_sdmgrad_settles_where_its_objective_is_least(k, spread):
     jacobian = gradients(k, 40, spread, 1)
     gramian = jacobian @ jacobian.T

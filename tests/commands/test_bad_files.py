@@ -8,22 +8,8 @@ import yaml
 from PIL import Image
 
 from mtsearch.commands.main import main
+from tests.helpers.cards import PETS
 
-CARD = {
-    "name": "pets",
-    "title": "Pets",
-    "source": {
-        "kind": "classification",
-        "images": {"title": "Pets", "names": ["pets"], "test_fraction": 0.25},
-    },
-    "tasks": [{"name": "kind", "outputs": 2, "classes": ["cat", "dog"]}],
-    "shape": [3, 32, 32],
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.25, 0.25, 0.25],
-    "val_fraction": 0.25,
-    "licence": "none",
-    "how_to_get": "draw them",
-}
 SPACE = {
     "name": "pets",
     "data": {"dataset": "pets.yaml", "root": "."},
@@ -85,7 +71,7 @@ def folder(tmp_path, monkeypatch):
         path = tmp_path / "pets" / ("cat" if number % 2 else "dog") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(buffer.getvalue())
-    (tmp_path / "pets.yaml").write_text(yaml.safe_dump(CARD))
+    (tmp_path / "pets.yaml").write_text(yaml.safe_dump(PETS))
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SPACE))
     (tmp_path / "plugin.py").touch()
     return tmp_path

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -169,14 +167,3 @@ def test_a_run_and_its_export_predict_the_same(run, tmp_path, capsys):
     ]:
         assert predict.main(words) == 2
         assert sentence in capsys.readouterr().err
-
-
-def test_predict_needs_neither_ray_nor_optuna(run, tmp_path):
-    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    code = (
-        "import sys; sys.modules['ray'] = sys.modules['optuna'] = None\n"
-        "from mtsearch.commands import predict\n"
-        f"words = ['run={run.path}', 'images={tmp_path}/a.png', 'to={tmp_path}/t.csv']\n"
-        "sys.exit(predict.main(words))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

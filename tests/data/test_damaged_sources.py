@@ -18,22 +18,9 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.data import archives, prepare
 from mtsearch.data.archives import open_tree
 from mtsearch.data.store import read_manifest
+from tests.helpers.cards import PETS
 
-CARD = {
-    "name": "pets",
-    "title": "Pets",
-    "source": {
-        "kind": "classification",
-        "images": {"title": "Pets", "names": ["pets"], "test_fraction": 0.25},
-    },
-    "tasks": [{"name": "kind", "outputs": 2, "classes": ["cat", "dog"]}],
-    "shape": [3, 4, 4],
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.25, 0.25, 0.25],
-    "val_fraction": 0.25,
-    "licence": "none",
-    "how_to_get": "draw them",
-}
+CARD = {**PETS, "shape": [3, 4, 4]}
 
 
 def image(seed, form="PNG"):

@@ -1,9 +1,11 @@
-"""A single training, its report and its export need neither Ray nor Optuna."""
+"""A single training, its report, its export and its predictions need neither Ray nor Optuna."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 BLOCKED = """
@@ -17,13 +19,14 @@ class Blocked:
 
 
 sys.meta_path.insert(0, Blocked())
-from mtsearch.commands import export, report, train
+from mtsearch.commands import export, predict, report, train
 
 words = [f"space={sys.argv[1]}", "results.run=one", "data.limit=100"]
 words += ["trial.epochs={search: 1, retrain: 1}"]
 assert train.main(words) == 0
 assert report.main(["run=results/mine/one"]) == 0
 assert export.main(["run=results/mine/one", "out=model"]) == 0
+assert predict.main(["run=results/mine/one", "images=a.png", "to=table.csv"]) == 0
 assert not {"ray", "optuna"} & set(sys.modules)
 """
 
@@ -33,6 +36,7 @@ def test_commands_run_without_ray_and_optuna(tmp_path):
         "name: mine\ndata: {dataset: patches10_digits}\n"
         "objectives: [val/image/error, val/digit/error]\n"
     )
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED, str(tmp_path / "my.yaml")],
         cwd=tmp_path,

@@ -71,19 +71,6 @@ class Search:
         return [t for t in self.manager.state.sorted() if t.kind == "search"]
 
 
-@pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def build(**search):
-        made.append(Search(tmp_path / str(len(made)), **search))
-        return made[-1]
-
-    yield build
-    for one in made:
-        one.run.log.close()
-
-
 def test_restarted_driver_proposes_the_same(make):
     plain, restarted = make().play(), make().play(restarts=(6, 11, 17))
     assert {t.state for t in plain} == {"done", "stopped"}

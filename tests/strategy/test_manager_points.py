@@ -1,8 +1,6 @@
 """Points of a trial: the front, the tests and the checkpoints that a search keeps, also after a
 restart and with repeats."""
 
-import pytest
-
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.runs.directory import RunDirectory
@@ -66,19 +64,6 @@ class Search:
 
     def checkpoints(self):
         return sorted(path.name for path in (self.run.path / "checkpoints").iterdir())
-
-
-@pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def one(**search):
-        made.append(Search(tmp_path / str(len(made)), **search))
-        return made[-1]
-
-    yield one
-    for search in made:
-        search.run.log.close()
 
 
 CONTROL = ["stl@00", "stl@01", "stl@02"]

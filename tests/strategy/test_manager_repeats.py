@@ -67,19 +67,6 @@ class Search:
         return [trial.values for trial in self.manager.study._study.get_trials()]
 
 
-@pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def one(**search):
-        made.append(Search(tmp_path / str(len(made)), **search))
-        return made[-1]
-
-    yield one
-    for search in made:
-        search.run.log.close()
-
-
 def test_every_configuration_has_its_seeds(make):
     search = make(repeats=3).finish()
     names = ["stl", "0000", "0001", "0002", "0003"]
