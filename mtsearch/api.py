@@ -137,6 +137,10 @@ def resume(
 
     Raises:
         BadInput: there is no such run, it cannot continue, or another driver has it.
+
+    Example:
+        >>> more = {"search.trials": 40}
+        >>> run = resume("results/pareto_cm/first", overrides=more)  # doctest: +SKIP
     """
     address = run.address if isinstance(run, Run) else str(run)
     changes = dict(_checked(overrides))
@@ -272,6 +276,9 @@ def load_run(run: str | Path, *, plugins: Sequence[str] | None = None, model: An
 
     Raises:
         BadInput: there is no run.
+
+    Example:
+        >>> load_run("results/pareto_cm/first").front.to_pandas()  # doctest: +SKIP
     """
     found = open_run(run, plugins)
     _give_again(found, model)

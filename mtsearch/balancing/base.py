@@ -250,6 +250,10 @@ def build_balancing(
     Raises:
         BadInput: `settings` has no method, `weights` are not on the simplex, `weights` are unequal
             although the method uses no preference, or `coefficient` is out of range.
+
+    Example:
+        >>> build_balancing({"name": "mgda", "level": "parameter"}, [0.5, 0.5]).level
+        'parameter'
     """
     given = (
         settings

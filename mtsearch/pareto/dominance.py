@@ -40,6 +40,10 @@ def non_dominated(points: ArrayLike, goals: Sequence[str]) -> Mask:
     A point dominates another when it is nowhere worse and somewhere better. Equal points do not
     dominate each other, so duplicates stay together; a point with a value that is not finite is
     never on the front and dominates nothing.
+
+    Example:
+        >>> non_dominated([[1.0, 5.0], [2.0, 2.0], [3.0, 4.0]], ["min", "min"]).tolist()
+        [True, True, False]
     """
     array = to_minimise(points, goals)
     mask: Mask = np.asarray(np.isfinite(array).all(axis=1))
@@ -53,6 +57,10 @@ def rank(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.int64]:
     the front, 1 the front without it, and so on.
 
     Points with a value that is not finite share one layer behind all others.
+
+    Example:
+        >>> rank([[1.0, 5.0], [2.0, 2.0], [3.0, 4.0]], ["min", "min"]).tolist()
+        [0, 0, 1]
     """
     array = to_minimise(points, goals)
     finite = np.isfinite(array).all(axis=1)

@@ -16,7 +16,12 @@ KNEE_POINTS = 3
 
 def normalised(points: ArrayLike, goals: Sequence[str]) -> Floats:
     """The points (n, k), n >= 1, all finite, with every objective in [0, 1], 0 the best and 1 the
-    worst among them; a constant objective is 0."""
+    worst among them; a constant objective is 0.
+
+    Example:
+        >>> normalised([[10.0, 0.8], [20.0, 0.9]], ["min", "max"]).tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
     array = to_minimise(points, goals) / 2  # the range of halves is finite
     low = array.min(axis=0)
     span = array.max(axis=0) - low
@@ -40,6 +45,10 @@ def knee(points: ArrayLike, goals: Sequence[str]) -> int | None:
     through the single minimisers, which for more than two objectives need not span one. For two
     objectives both are the line between the front's two ends. Ties go to the smaller largest
     objective, then to the earlier point.
+
+    Example:
+        >>> knee([[0.0, 10.0], [2.0, 2.0], [10.0, 0.0]], ["min", "min"])
+        1
     """
     if distinct(points, goals) < KNEE_POINTS:
         return None
@@ -63,6 +72,10 @@ def by_preference(points: ArrayLike, goals: Sequence[str], weights: Sequence[flo
 
     Raises:
         ValueError: no point is finite.
+
+    Example:
+        >>> by_preference([[0.0, 10.0], [2.0, 2.0], [10.0, 0.0]], ["min", "min"], [0.9, 0.1])
+        0
     """
     front = np.flatnonzero(non_dominated(points, goals))
     if not len(front):

@@ -31,7 +31,12 @@ class Hypervolume:
 
 
 def hypervolume(points: ArrayLike, goals: Sequence[str], reference: Sequence[float]) -> float:
-    """The value of `measure_hypervolume`."""
+    """The value of `measure_hypervolume`.
+
+    Example:
+        >>> hypervolume([[1.0, 2.0], [2.0, 1.0]], ["min", "min"], [3.0, 3.0])
+        3.0
+    """
     return measure_hypervolume(points, goals, reference).value
 
 

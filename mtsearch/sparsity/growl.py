@@ -51,6 +51,10 @@ def growl_weights(n: int, pattern: str, beta1: float, beta2: float) -> Tensor:
 
     Raises:
         BadInput: unknown `pattern`, or both constants zero (nothing would be penalised).
+
+    Example:
+        >>> growl_weights(4, "linear", beta1=1.0, beta2=0.5).tolist()
+        [1.375, 1.25, 1.125, 1.0]
     """
     if pattern not in _PATTERNS:
         raise BadInput(
@@ -67,7 +71,12 @@ def growl_weights(n: int, pattern: str, beta1: float, beta2: float) -> Tensor:
 def owl_value(norms: Tensor, weights: Tensor) -> Tensor:
     """``sum_i theta_i r_[i]`` with the norms `norms` (n,) sorted decreasingly and the weights
     `weights` (n,) non-increasing: a norm of the matrix (Oswal et al. 2016; Zhang et al. 2018).
-    Differentiable in `norms`."""
+    Differentiable in `norms`.
+
+    Example:
+        >>> owl_value(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 1.0])).item()
+        7.0
+    """
     return (norms.sort(descending=True).values * weights.to(norms)).sum()
 
 
@@ -89,6 +98,10 @@ def growl_prox(norms: Tensor, weights: Tensor, tau: float) -> Tensor:
     Raises:
         ValueError: sizes that do not match, a negative `tau`, or weights that increase or are
             negative.
+
+    Example:
+        >>> growl_prox(torch.tensor([1.0, 4.0]), torch.tensor([2.0, 1.0]), tau=1.0).tolist()
+        [0.0, 2.0]
     """
     r, theta = _as_floats(norms), _as_floats(weights)
     if r.ndim != 1 or r.shape != theta.shape:

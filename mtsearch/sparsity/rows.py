@@ -20,14 +20,24 @@ def row_matrix(weight: Tensor) -> Tensor:
 
 
 def row_norms(weight: Tensor) -> Tensor:
-    """The Euclidean norms (n,) of the rows of a weight (out, n, ...), without copying it."""
+    """The Euclidean norms (n,) of the rows of a weight (out, n, ...), without copying it.
+
+    Example:
+        >>> row_norms(torch.tensor([[3.0, 0.0], [4.0, 0.0]])).tolist()
+        [5.0, 0.0]
+    """
     axes = [axis for axis in range(weight.ndim) if axis != 1]
     norms: Tensor = torch.linalg.vector_norm(weight.detach(), dim=axes)
     return norms
 
 
 def zero_rows(weight: Tensor) -> Tensor:
-    """(n,) bool: the rows whose entries are all exactly zero (cancelling entries do not count)."""
+    """(n,) bool: the rows whose entries are all exactly zero (cancelling entries do not count).
+
+    Example:
+        >>> zero_rows(torch.tensor([[3.0, 0.0], [4.0, 0.0]])).tolist()
+        [False, True]
+    """
     return (row_matrix(weight) == 0).all(1)
 
 
