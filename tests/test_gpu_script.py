@@ -53,7 +53,7 @@ def test_gpu_script_needs_only_torch_and_its_bundle(tmp_path):
     assert {"ray", "optuna", "scipy", "torchvision", "pyarrow"} <= blocked
     (tmp_path / "sitecustomize.py").write_text(BLOCKER.format(names=repr(sorted(blocked))))
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--device", "cpu"],
+        [sys.executable, str(SCRIPT), "--device", "cpu", "--minutes", "5"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         capture_output=True,
         text=True,

@@ -51,7 +51,12 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], DataConfig]] = {
          "backbone": "vdsr"},
         RESTORED,
     ),
+    "weights_line": ({"pareto_set": "weights_line"}, SAMPLE),
+    "low_rank": ({"pareto_set": "low_rank"}, SAMPLE),
 }  # fmt: skip
+for _name in methods("architecture"):
+    if _name != "own":  # needs a network of the user
+        ARCHITECTURES.setdefault(_name, ({"architecture": _name}, SAMPLE))
 COMPILED = ("hps", "mdmtn", "hps-wrn")
 RANDOM = ("rlw", "graddrop", "pcgrad", "gradvac", "sdmgrad")  # other draws on other devices
 SMOKE = {"architectures": ("hps", "mdmtn"), "methods": ("linear", "mgda", "famo"), "steps": 2}
