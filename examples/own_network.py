@@ -59,7 +59,7 @@ def main() -> None:
         },
         trials=int(sys.argv[1]) if len(sys.argv) > 1 else 4,
     )
-    picked = run.pick("knee")
+    picked = run.pick()
     print(picked.load().predict(Houses(3, 2).x))
     print(picked.export("own_network"))
 

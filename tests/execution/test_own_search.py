@@ -63,7 +63,7 @@ def test_a_network_and_loaders_are_searched_and_continued(search, tmp_path, monk
     assert code == 0 and "data       loaders" in text, text
     found = figures(run)
     assert len(found) == 2 and all(None not in row[:2] for row in found.values())
-    picked = Run(run).pick("knee")
+    picked = Run(run).pick()
     x = torch.stack([x for x, _ in examples(9, 3)])
     assert len(picked.load().predict(x)) == 3 and (picked.export() / "model.pt2").is_file()
     again = search(space(tmp_path / "two", Local), trial_class=TRIAL_CLASS)[1]
