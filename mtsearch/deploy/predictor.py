@@ -138,6 +138,7 @@ class Predictor(nn.Module):
         parts = getattr(self.network, "inputs", ())
         if isinstance(inputs, np.ndarray):
             inputs = torch.from_numpy(inputs)
+            inputs = inputs.float() if inputs.is_floating_point() else inputs
         rows = pack(inputs, parts, "`images`")
         if rows.numel() == len(rows) * math.prod(self.shape):  # of columns, for example
             rows = rows.reshape(len(rows), *self.shape)
