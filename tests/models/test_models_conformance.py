@@ -83,7 +83,7 @@ ARCHITECTURES: dict[str, list[dict]] = {
     ],
     "mtln_segnet": [{"backbone": SEGNET, "shape": (3, 32, 32)}],
     "broadcast_scene": [{"tasks": SCENES}],
-    "own": [],  # in test_own.py
+    "own": [],  # in test_own_architecture.py
 }
 NUMBERS = (
     TaskCard(name="kind", outputs=3),
