@@ -19,36 +19,43 @@ def verdict(result: SearchResult) -> str:
 
     A method beats tuned constant weights where one of its configurations is better than each
     configuration with constant weights in an objective beyond noise: the 95 % interval of the
-    difference, paired by seed, excludes 0. Where all rows have constant weights, the front is
-    compared with the controls instead.
+    difference, paired by seed, excludes 0. Configurations with one seed have no interval and are
+    not compared. Where all compared rows have constant weights, the front is compared with the
+    controls instead.
     """
     if result.seeds == 1:
         return "One seed per configuration: this page is no evidence for or against a method."
     done = [row for row in result.rows if row.get("state") == "done"]
-    constant = [row for row in done if _method(row) == _CONSTANT]
-    methods = sorted({_method(row) for row in done} - {_CONSTANT, ""})
+    compared = [row for row in done if len(result.members[str(row["trial"])]) > 1]
+    constant = [row for row in compared if _method(row) == _CONSTANT]
+    methods = {_method(row) for row in compared} - {_CONSTANT, ""}
     if not methods or not constant:
         return _against_controls(result)
     winners = [
         method
-        for method in methods
-        if any(_beats(row, constant, result) for row in done if _method(row) == method)
+        for method in sorted(methods)
+        if any(_beats(row, constant, result) for row in compared if _method(row) == method)
     ]
-    losers = [method for method in methods if method not in winners]
+    losers = sorted(methods - set(winners))
+    single = sorted({_method(row) for row in done} - methods - {_CONSTANT, ""})
     condition = f"beyond noise (95 % intervals, paired by seed; {result.seeds} seeds)"
-    if not winners:
-        return (
-            f"A published method does not beat tuned constant weights here: {_names(losers)}"
-            f" {'is' if len(losers) == 1 else 'are'} not better than each of them in any objective"
-            f" {condition}."
-        )
-    found = (
-        f"Better than each of the tuned constant weights in an objective {condition}:"
-        f" {_names(winners)}."
-    )
+    count = len(constant)
+    each = f"each of the {count} configurations" if count > 1 else "the one configuration"
+    each += " with constant weights"
+    found = []
+    if winners:
+        found.append(f"Better than {each} in an objective {condition}: {_names(winners)}.")
     if losers:
-        found += f" A published method does not beat them: {_names(losers)}."
-    return found
+        found.append(
+            f"A published method does not beat tuned constant weights here: {_names(losers)}"
+            + ("." if winners else f", compared with {each} {condition}.")
+        )
+    if single:
+        found.append(
+            f"Not compared, as their first seed was dominated and no other was trained:"
+            f" {_names(single)}."
+        )
+    return " ".join(found)
 
 
 def _method(row: Row) -> str:
@@ -75,7 +82,9 @@ def _better(row: Row, other: Row, result: SearchResult) -> bool:
 def _against_controls(result: SearchResult) -> str:
     condition = f"beyond noise (95 % intervals, paired by seed; {result.seeds} seeds)"
     controls = [row for row in result.control_rows if row.get("state") == "done"]
-    names = {control_name(row): row for row in controls}
+    names = {
+        control_name(row): row for row in controls if len(result.members[str(row["trial"])]) > 1
+    }
     beaten = [
         name
         for name, control in names.items()
@@ -83,7 +92,7 @@ def _against_controls(result: SearchResult) -> str:
     ]
     unbeaten = [name for name in names if name not in beaten]
     if not names:
-        return f"Means over {result.seeds} seeds; this search has no control."
+        return f"Means over {result.seeds} seeds; no control has several seeds."
     if not beaten:
         return (
             "No point of the front is better in any objective than control"

@@ -34,12 +34,20 @@ def test_method_within_noise_does_not_beat_constants():
 
 def test_method_beyond_noise_is_named():
     line = verdict(result(CONSTANT, EQUAL, BETTER))
-    assert "`famo`. A published method does not beat them: `mgda`." in line
+    assert "`famo`. A published method does not beat tuned constant weights here: `mgda`." in line
 
 
 def test_method_is_compared_with_every_constant():
     other = balanced("0003", [(10, 20), (11, 22), (12, 21)], "linear")
     assert "`famo`" in verdict(result(CONSTANT, other, BETTER)).partition("does not beat")[2]
+
+
+def test_configurations_of_one_seed_are_not_compared():
+    single = balanced("0005", [(19, 19)], "linear"), balanced("0006", [(9, 30)], "mgda")
+    line = verdict(result(CONSTANT, BETTER, *single))
+    assert line.startswith("Better than the one configuration with constant weights")
+    assert "does not beat" not in line
+    assert line.endswith("no other was trained: `mgda`.")
 
 
 def test_single_tasks_are_no_constant_weights():
