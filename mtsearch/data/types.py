@@ -114,7 +114,9 @@ class Dataset:
     @property
     def pictures(self) -> bool:
         """Whether the inputs are images of 8 bits."""
-        return self.splits["train"].images.dtype == torch.uint8
+        # features of frozen trunks may be in the place of training and validation images
+        name = "test" if "test" in self.splits else next(iter(self.splits))
+        return self.splits[name].images.dtype == torch.uint8
 
 
 @dataclass(frozen=True)
