@@ -1,6 +1,8 @@
 """The dataset builders. Importing this package registers them."""
 
 from mtsearch.data.builders import (
+    array_folders,
+    celeba,
     cifar10_mnist,
     classification,
     degraded,
@@ -28,6 +30,8 @@ __all__ = [
     "DatasetBuilder",
     "SplitArrays",
     "SplitSpec",
+    "array_folders",
+    "celeba",
     "check_classes",
     "cifar10_mnist",
     "classification",

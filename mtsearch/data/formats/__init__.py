@@ -1,6 +1,7 @@
 """The formats that labelled images are found in. Importing this package registers them."""
 
 from mtsearch.data.formats import (
+    array_folders,
     cifar10_batches,
     class_folders,
     idx,
@@ -22,6 +23,7 @@ __all__ = [
     "ImageSet",
     "LabelledImages",
     "Request",
+    "array_folders",
     "cifar10_batches",
     "class_folders",
     "find_images",

@@ -8,10 +8,13 @@ from mtsearch.data.decoding import is_image, is_jpeg
 from mtsearch.data.formats.base import ImageSet, LabelledImages, Request, image_format
 from mtsearch.data.trees import Folder, Tree
 
+LISTS = (".csv", "list_attr_celeba.txt")
+"""What the names of files with labels end with."""
+
 
 @image_format
 class UnsortedFiles(LabelledImages):
-    """Images that only the builder `table` can read."""
+    """Images that only the builders `table` and `celeba` can read."""
 
     name = "unsorted_files"
     splits = ("all",)
@@ -25,7 +28,7 @@ class UnsortedFiles(LabelledImages):
         # Files directly in a data root belong to no set.
         if isinstance(tree, Folder) and tree.shallow:
             return None
-        tables = any(file.lower().endswith(".csv") for file in tree.files)
+        tables = any(file.lower().endswith(LISTS) for file in tree.files)
         return cls(tree) if tables and any(map(is_image, tree.files)) else None
 
     @property
