@@ -1,18 +1,23 @@
-"""Settings of Pareto sets: trials that train one network for every preference."""
+"""Settings of trials that yield several networks: for every preference, or at levels of
+sparsity."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mtsearch.config.base import MethodConfig
 from mtsearch.config.optimisation import Positive
 from mtsearch.config.registry import method
 
 
-class ParetoSetConfig(MethodConfig):
-    """What all of them have: how preferences are drawn and which of them become points."""
+class PointsConfig(MethodConfig):
+    """The settings of a training that yields several networks."""
+
+
+class ParetoSetConfig(PointsConfig):
+    """Networks of preferences: how preferences are drawn and which of them become points."""
 
     draw: Literal["uniform", "even"] = Field(
         "uniform",
@@ -52,3 +57,34 @@ class LowRankConfig(ParetoSetConfig):
     name: Literal["low_rank"] = "low_rank"
     rank: int = Field(4, gt=0, description="of the change of a weight matrix")
     scale: Positive = Field(1.0, description="of the changes, divided by the rank")
+
+
+@method("pareto_set", "sparsity_ladder", "mtsearch.training.sparsity_ladder:SparsityLadderTrial")
+class SparsityLadderConfig(PointsConfig):
+    """Dense training, then one level of sparsity after another: the rows with the smallest norms
+    become zero, and the network is trained for a few epochs. The dense network and each level are
+    points."""
+
+    name: Literal["sparsity_ladder"] = "sparsity_ladder"
+    levels: tuple[float, ...] = Field(
+        (0.5, 0.7, 0.8, 0.9),
+        min_length=1,
+        max_length=50,
+        description="fractions of zero rows in each eligible layer, in ascending order",
+    )
+    epochs: int = Field(2, gt=0, description="of each level")
+
+    @field_validator("levels")
+    @classmethod
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)) or not 0 < value[0] <= value[-1] < 1:
+            raise ValueError(
+                "should be numbers between 0 and 1 in ascending order. Found"
+                f" {', '.join(f'{level:g}' for level in value)}"
+            )
+        return value
+
+    @property
+    def total(self) -> int:
+        """Epochs of all levels."""
+        return len(self.levels) * self.epochs

@@ -21,7 +21,7 @@ from mtsearch.config.dimensions import (
     resolve,
 )
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.metrics import DELTA_M, metric_of, metrics_of
+from mtsearch.config.metrics import DELTA_M, LATENCY, metric_of, metrics_of
 from mtsearch.config.objectives import check_metrics
 from mtsearch.config.plugins import absolute_plugins, load_plugins
 from mtsearch.config.preferences import check_preference
@@ -198,6 +198,15 @@ class Space:
             **{f"controls.{name}": tree for name, tree in self.controls.items()},
         }
         for where, tree in trees.items():
+            points = tree.get("pareto_set")
+            if LATENCY in config.metrics and "sparsity_ladder" in (
+                points,
+                points.get("name") if isinstance(points, Mapping) else None,
+            ):
+                raise BadInput(
+                    f"`{where}.pareto_set` sparsity_ladder cannot be combined with `{LATENCY}`,"
+                    " which is measured once a training. Use `model/macs` or `model/nonzero`."
+                )
             check_preference(f"{where}.preference", tree.get("preference"), tasks, card.name)
             population = tree.get("population")
             if population is not None:

@@ -19,7 +19,7 @@ from mtsearch.config.optimisation import (
     OptimizerConfig,
     Positive,
 )
-from mtsearch.config.pareto_sets import ParetoSetConfig
+from mtsearch.config.pareto_sets import ParetoSetConfig, PointsConfig, SparsityLadderConfig
 from mtsearch.config.population import MTOConfig
 from mtsearch.config.sparsity import NoSparsityConfig, SparsityConfig
 from mtsearch.config.task_schedules import JointConfig
@@ -33,11 +33,6 @@ class Epochs(Model):
 
     search: int = Field(5, ge=0)
     retrain: int = Field(7, ge=0)
-
-    @property
-    def total(self) -> int:
-        """Epochs of both phases."""
-        return self.search + self.retrain
 
     @model_validator(mode="after")
     def _some(self) -> Epochs:
@@ -67,8 +62,12 @@ class TrialConfig(Model):
     task_schedule: Annotated[MethodConfig, Named("task_schedule")] = JointConfig()
     sparsity: Annotated[SparsityConfig, Named("sparsity")] = NoSparsityConfig()
     population: Annotated[MTOConfig | None, Named("population", optional=True)] = None
-    pareto_set: Annotated[ParetoSetConfig | None, Named("pareto_set", optional=True)] = Field(
-        None, description="train the networks of all preferences at once, each a row of the tables"
+    pareto_set: Annotated[PointsConfig | None, Named("pareto_set", optional=True)] = Field(
+        None,
+        description=(
+            "train networks of all preferences at once, or of several levels of sparsity, each a"
+            " row of the tables"
+        ),
     )
     start: LineageConfig | None = Field(
         None, description="begin with the weights of another trial, which is the parent"
@@ -268,8 +267,14 @@ class TrialConfig(Model):
     def _pareto_set_fits(self) -> TrialConfig:
         if self.pareto_set is None:
             return self
+        drawn = isinstance(self.pareto_set, ParetoSetConfig)
         refused = [
-            ("preference", self.preference, self.preference is None, "null: it is drawn"),
+            (
+                "preference",
+                self.preference,
+                self.preference is None or not drawn,
+                "null: it is drawn",
+            ),
             ("population", "one", self.population is None, "null"),
             ("sparsity", self.sparsity.mode, self.sparsity.mode == "none", "none"),
             (
@@ -282,7 +287,7 @@ class TrialConfig(Model):
             (
                 "balancing",
                 self.balancing.name,
-                takes_preference(self.balancing),
+                takes_preference(self.balancing) or not drawn,
                 "a method that takes a preference, such as linear",
             ),
         ]
@@ -290,6 +295,13 @@ class TrialConfig(Model):
             if not right:
                 raise ValueError(f"with `pareto_set` should have `{key}` {needed}. Found {found}")
         return self
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of a trial without a population or teachers."""
+        ladder = self.pareto_set
+        levels = ladder.total if isinstance(ladder, SparsityLadderConfig) else 0
+        return self.epochs.search + self.epochs.retrain + levels
 
     @property
     def parent(self) -> TrialConfig | None:

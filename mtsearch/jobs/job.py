@@ -182,12 +182,12 @@ class Job:
         return [report]
 
     def _points(self) -> tuple[dict[str, Any], ...]:
-        """Preference and metrics of every point of a trial that yields several, after their
+        """Settings and metrics of every point of a trial that yields several, after their
         checkpoints are saved."""
         assert self._trial is not None and self._checkpoints is not None
         found = []
         for index, point in enumerate(getattr(self._trial, "points", tuple)()):
-            entry = {"preference": dict(point.preference), "metrics": point.metrics}
+            entry = {**point.settings, "metrics": point.metrics}
             json.dumps(plain(entry), ensure_ascii=False).encode()
             found.append(entry)
             if self._saves and not self._save_point(index, point):
@@ -197,7 +197,7 @@ class Job:
     def _save_point(self, index: int, point: Any) -> bool:
         """Save the checkpoint of a point; False if it cannot be written."""
         name = point_name(self._job.checkpoint.trial, index)
-        config = point_config(self._job.config, point.preference)
+        config = point_config(self._job.config, point.settings)
         owner = self._owner and replace(self._owner, trial=name, config=config_key(config))
         checkpoints = self._job.checkpoint.of_point(name, config).open(None)
         try:

@@ -189,7 +189,8 @@ class Run:
         if self.directory.single:  # what is trained alone is all there is to choose from
             rows = [{**row, "kind": "search"} for row in rows]
         row = choose(rows, objectives, how, self.config.constraints)
-        preference = task_weights(objectives, how) if "@" in str(row["trial"]) else None
+        between = "@" in str(row["trial"]) and row.get("trial.pareto_set.level") is None
+        preference = task_weights(objectives, how) if between else None
         return PickedTrial(self, row, how, of, preference)
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ from mtsearch.runs.driven import DrivenRun
 from mtsearch.runs.messages import StepResult
 from mtsearch.runs.names import check_control_names
 from mtsearch.runs.opening import check_results, create_run, open_run
+from mtsearch.runs.points import point_text
 from mtsearch.runs.state import TrialRecord
 
 
@@ -177,8 +178,7 @@ def _work(
     for point in run.state().trials[name].points:
         if not point.test:
             job = _job(run, space, data, (point.trial, point.config), "test", True)
-            weights = point.config["preference"].items()
-            about = f"{point.trial}, {', '.join(f'{task} {w:.3g}' for task, w in weights)}"
+            about = f"{point.trial}, {point_text(point.point)}"
             try:
                 reason = _test(run, job, point, about, console)
             finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.checkpoint_owner import CheckpointOwner
+from mtsearch.config.pareto_sets import SparsityLadderConfig
 from mtsearch.config.schema import DataConfig, TrialConfig
 from mtsearch.data import Dataset
 from mtsearch.models import build_model
@@ -17,6 +18,7 @@ from mtsearch.training.checks import Build
 from mtsearch.training.checks import check_trial as check_one
 from mtsearch.training.pareto_set import ParetoSetTrial
 from mtsearch.training.phases import plan
+from mtsearch.training.sparsity_ladder import SparsityLadderTrial
 from mtsearch.training.state import load_state
 
 
@@ -26,6 +28,8 @@ def trial_class_for(config: TrialConfig) -> type[TrialProtocol]:
 
 
 def _class_for(config: TrialConfig) -> type[Trial] | type[Population]:
+    if isinstance(config.pareto_set, SparsityLadderConfig):
+        return SparsityLadderTrial
     if config.pareto_set is not None:
         return ParetoSetTrial
     return Trial if config.population is None else Population

@@ -22,6 +22,7 @@ from mtsearch.pareto.controls import mark_candidates
 from mtsearch.runs.commands import command_of
 from mtsearch.runs.event_checks import RESUMABLE
 from mtsearch.runs.events import EventReader, read_events
+from mtsearch.runs.points import point_settings
 from mtsearch.runs.rows import fill_defaults, history_of, row_of
 from mtsearch.runs.state import RunState
 from mtsearch.runs.storage import (
@@ -263,8 +264,10 @@ class RunDirectory:
         rows, records = [], []
         for trial in state.sorted():
             command = command_of(state, trial, space)
-            shown = {"pareto_set": trial.config.get("pareto_set")} if trial.points else None
-            rows += [row_of(record, dataset, command, shown) for record in trial.rows]
+            rows += [
+                row_of(record, dataset, command, point_settings(trial.config, record.point))
+                for record in trial.rows
+            ]
             records += trial.rows
         fill_defaults(rows, records)
         mark_candidates(rows)

@@ -51,10 +51,13 @@ def _points(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(point, dict)
         and _metrics(point.get("metrics"))
-        and isinstance(point.get("preference"), dict)
-        and all(_seconds(weight) for weight in point["preference"].values())
+        and (_seconds(point.get("level")) or _weights(point.get("preference")))
         for point in value
     )
+
+
+def _weights(value: Any) -> bool:
+    return isinstance(value, dict) and all(_seconds(weight) for weight in value.values())
 
 
 def _changes(value: Any) -> bool:

@@ -183,7 +183,7 @@ class ObjectStorage:
             self._stored.add(event["trial"])
         for index, point in enumerate(event.get("points") or ()):
             name = point_name(event["trial"], index)
-            config = point_config(self._configs[event["trial"]], point["preference"])
+            config = point_config(self._configs[event["trial"]], point)
             self._keys[name] = config_key(config)
             self._stored.add(name)
         if self._uploader is not None and (event["event"] != "report" or not self._every):

@@ -71,7 +71,7 @@ def _unused(config: TrialConfig) -> set[str]:
 
 def _epochs(config: Mapping[str, Any]) -> int:
     """The epochs of a trial without a population or teachers."""
-    return TrialConfig.model_validate(config).epochs.total
+    return TrialConfig.model_validate(config).total_epochs
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,8 +39,10 @@ class TrialRecord:
     # working seconds of the run's drivers at its start and at its last event
     began: float = 0.0
     last: float = 0.0
-    # of a trial over a range of preferences that is done: a record per point, by index
+    # of a trial with points that is done: a record per point, by index
     points: list[TrialRecord] = field(default_factory=list)
+    # of a point: its `preference`, or its `level` of sparsity
+    point: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[TrialRecord]:
@@ -220,13 +222,14 @@ class RunState:
                 point_name(trial.trial, index),
                 trial.kind,
                 trial.control,
-                point_config(trial.config, point["preference"]),
+                point_config(trial.config, point),
                 trial.params,
                 {},
                 trial.attempts,
                 trial.state,
                 selected=1,
                 reports={1: point["metrics"]},
+                point={key: value for key, value in point.items() if key != "metrics"},
             )
             for index, point in enumerate(event.get("points") or ())
         ]

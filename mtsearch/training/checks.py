@@ -16,6 +16,7 @@ from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.balancing.schedules import Stream, TaskSchedule, build_schedule
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
+from mtsearch.config.pareto_sets import ParetoSetConfig, SparsityLadderConfig
 from mtsearch.config.preferences import simplex_grid
 from mtsearch.config.schema import CoefficientSparsityConfig, NoSparsityConfig, TrialConfig
 from mtsearch.data import Split
@@ -112,7 +113,9 @@ def check_shapes(
 
 def points_of(config: TrialConfig, card: DatasetCard) -> int:
     """The number of points that a configuration with `pareto_set` yields."""
-    assert config.pareto_set is not None
+    if isinstance(config.pareto_set, SparsityLadderConfig):
+        return 1 + len(config.pareto_set.levels)
+    assert isinstance(config.pareto_set, ParetoSetConfig)
     return len(simplex_grid(len(card.tasks), config.pareto_set.points))
 
 
@@ -140,7 +143,7 @@ def check_parts(
 def check_pareto_set(config: TrialConfig, card: DatasetCard, balancing: Balancing) -> None:
     """Raise BadInput if the tasks or the balancing method do not fit `trial.pareto_set`."""
     settings, count = config.pareto_set, len(card.tasks)
-    if settings is None:
+    if not isinstance(settings, ParetoSetConfig):
         return
     if count < 2:
         raise BadInput(

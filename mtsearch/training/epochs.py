@@ -15,7 +15,7 @@ from mtsearch.config.cards import TaskCard
 from mtsearch.config.schema import TrialConfig
 from mtsearch.config.sparsity import SparsityRuleConfig
 from mtsearch.models import MultiTaskModel
-from mtsearch.sparsity import Sparsifier
+from mtsearch.sparsity import Pruning, Sparsifier
 from mtsearch.training.ema import Average
 from mtsearch.training.loaders import GroupLoader
 from mtsearch.training.optimizers import build_optimizer, load_optimizer, scaled_groups
@@ -118,6 +118,8 @@ class PhaseTrainer:
                 total_steps=phase.epochs * steps,
                 steps_per_epoch=steps,
             )
+        elif phase.level is not None:
+            self._sparsifier = Pruning(model, model.prunable, phase.level)
         trained = model if pareto_set is None else pareto_set.weights
         self._average = Average(trained, config.ema) if average and config.ema is not None else None
         self._trained = trained

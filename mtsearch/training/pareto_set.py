@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from mtsearch.balancing import Balancing, build_balancing
-from mtsearch.config.checkpoint_owner import CheckpointOwner
 from mtsearch.config.pareto_sets import ParetoSetConfig
 from mtsearch.config.preferences import check_preference, simplex_grid
 from mtsearch.config.registry import implementation_of
@@ -20,41 +17,16 @@ from mtsearch.sparsity import measures
 from mtsearch.training.batch_statistics import measure_statistics_, statistics_batches
 from mtsearch.training.checkpointed import check_finite
 from mtsearch.training.network_set import NetworkSet
+from mtsearch.training.points import Point, PointsTrial
 from mtsearch.training.preference_stream import PreferenceStream
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.set_steps import TrainedSet
-from mtsearch.training.state import save_state, to_device
-from mtsearch.training.trial import Trial
+from mtsearch.training.state import to_device
 
 _SEED_STEP = 0x9E3779B1  # between the seeds of the vertices, modulo 2^32
 
 
-@dataclass(frozen=True)
-class Point:
-    """The network of one preference.
-
-    Attributes:
-        preference: weight by task.
-        metrics: its report, at the cost of the whole trial.
-        state: the state of a finished `Trial` with this preference and no `pareto_set`, whose
-            network is this one.
-    """
-
-    preference: dict[str, float]
-    metrics: dict[str, Any]
-    state: dict[str, Any]
-
-    @property
-    def reports(self) -> list[dict[str, Any]]:
-        """The report, as a trial has them."""
-        return [self.metrics]
-
-    def save(self, folder: Path, owner: CheckpointOwner | None = None) -> None:
-        """Write the state to a folder, from which `Trial.restore` reads it."""
-        save_state(folder, self.state, owner)
-
-
-class ParetoSetTrial(Trial):
+class ParetoSetTrial(PointsTrial):
     """Trains a set of networks, one for every preference, and yields some of them as points.
 
     A report has the metrics of the network of equal preference, which represents the trial for the
@@ -84,7 +56,7 @@ class ParetoSetTrial(Trial):
 
     @property
     def _settings(self) -> ParetoSetConfig:
-        assert self.config.pareto_set is not None
+        assert isinstance(self.config.pareto_set, ParetoSetConfig)
         return self.config.pareto_set
 
     def _balance(self, preference: Sequence[float]) -> Balancing:
@@ -142,7 +114,6 @@ class ParetoSetTrial(Trial):
         return self._metrics(network)
 
     def point_model(self, index: int) -> MultiTaskModel:
-        """The network of a point by its index, in eval mode. Raises IndexError."""
         values = simplex_grid(len(self.tasks), self._settings.points)[index]
         return self._network(self._selected_weights(), values)
 
@@ -161,7 +132,8 @@ class ParetoSetTrial(Trial):
         metrics = self._metrics(network)
         check_finite(metrics, f"at preference {preference}")
         plain = self.config.model_copy(update={"preference": preference, "pareto_set": None})
-        return Point(preference, metrics, self._point_state(plain, metrics, network))
+        state = self._point_state(plain, metrics, network.state_dict())
+        return Point({"preference": preference}, metrics, state)
 
     def _metrics(self, network: MultiTaskModel) -> dict[str, Any]:
         found = self._evaluated(network, self._val)
@@ -171,22 +143,7 @@ class ParetoSetTrial(Trial):
             **{f"val/{key}": value for key, value in found.items()},
             **measures(network),
             "model/macs": model_macs(network, self.dataset.card.shape, skip_zero_rows=True),
-            **{key: v for key, v in self.reports[-1].items() if key.startswith("cost/")},
-        }
-
-    def _point_state(
-        self, plain: Any, metrics: dict[str, Any], network: MultiTaskModel
-    ) -> dict[str, Any]:
-        report = {**metrics, "report": 1}
-        best = {"report": 1, "score": [0.0, 0.0], "model": network.state_dict()}
-        return {
-            **super().state_dict(),
-            "config": plain.model_dump(mode="json"),
-            "reports": [report],
-            "best": best,
-            "phase": len(self.phases) - 1,
-            "epoch": self.phases[-1].epochs,
-            "live": None,
+            **self._costs(),
         }
 
     # ------------------------------------------------------------ state

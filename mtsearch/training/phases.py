@@ -1,11 +1,13 @@
 """The phases of a trial: one for dense training, a search and a retraining phase for sparse
-training, and before them a phase that trains teachers, if there are any."""
+training, and before them a phase that trains teachers, if there are any. A sparsity ladder adds a
+phase for each level."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from mtsearch.config.pareto_sets import SparsityLadderConfig
 from mtsearch.config.schema import CoefficientSparsityConfig, NoSparsityConfig, TrialConfig
 from mtsearch.models import MultiTaskModel
 from mtsearch.sparsity import Structure, measures
@@ -15,8 +17,9 @@ from mtsearch.sparsity import Structure, measures
 class Phase:
     """Consecutive epochs with their own optimiser and learning-rate schedule."""
 
-    name: Literal["teach", "train", "search", "retrain"]
+    name: str  # teach, train, search, retrain, or level_01, level_02, ... of a sparsity ladder
     epochs: int
+    level: float | None = None  # fraction of zero rows, of a level
 
 
 def plan(config: TrialConfig) -> list[Phase]:
@@ -28,6 +31,11 @@ def plan(config: TrialConfig) -> list[Phase]:
         phases.append(Phase("train", epochs.search + epochs.retrain))
     else:
         phases += [Phase("search", epochs.search), Phase("retrain", epochs.retrain)]
+    if isinstance(ladder := config.pareto_set, SparsityLadderConfig):
+        phases += [
+            Phase(f"level_{i:02d}", ladder.epochs, level)
+            for i, level in enumerate(ladder.levels, start=1)
+        ]
     return [phase for phase in phases if phase.epochs]
 
 

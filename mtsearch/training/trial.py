@@ -45,9 +45,8 @@ class Trial(CheckpointedTrial):
 
     A report has the entries ``report`` (from 1), ``phase``, ``epoch`` (from 1, over all phases),
     ``lr``, ``train/<task>/loss``, ``val/<task>/...``, ``val/mean/error`` and its siblings,
-    ``model/...`` and ``cost/...``. On CPUs,
-    equal configuration, data, versions and thread count give bit-identical reports, also after
-    `state_dict` and `load_state_dict`.
+    ``model/...`` and ``cost/...``. On CPUs, equal configuration, data, versions and thread count
+    give bit-identical reports, also after `state_dict` and `load_state_dict`.
 
     Args:
         config: the configuration.
@@ -58,6 +57,8 @@ class Trial(CheckpointedTrial):
     Raises:
         BadInput: the configuration cannot train on this dataset.
     """
+
+    _average_all = False  # whether `trial.ema` serves all phases, not the last alone
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class Trial(CheckpointedTrial):
         self._structure: Structure | None = None
         self._pareto_set: TrainedSet | None = None
         self.parent_checkpoint: ParentCheckpoint | None = None  # None: the parent is trained again
-        self._first_weights: dict[str, Tensor] | None = None  # the parent's, once they are known
+        self._first_weights: dict[str, Tensor] | None = None  # the parent's
         # metrics of the teachers and of the search phase, repeated in every later report
         self._carried_metrics: dict[str, float] = {}
         self._schedule = build_schedule(config.task_schedule, [task.name for task in self.tasks])
@@ -172,8 +173,7 @@ class Trial(CheckpointedTrial):
 
     def _begin_with_parent(self) -> None:
         """Begin with the weights of the parent, before the first step."""
-        start = self.parent_checkpoint
-        self._first_weights = parent_weights(self.config, self.data, self.world, start)
+        self._first_weights = parent_weights(self)
         with fork_rng(self.config.seed):
             self.model = self._new_network()
         self._use_features()
@@ -203,7 +203,7 @@ class Trial(CheckpointedTrial):
             self._schedule,
             self._loader,
             self._plan_rng,
-            self._phase == len(self.phases) - 1,
+            self._average_all or self._phase == len(self.phases) - 1,
             self._autocast,
             self.device,
             self.world,

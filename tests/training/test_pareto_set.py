@@ -78,7 +78,7 @@ def test_restored_set_continues_bit_identically(name, tmp_path):
     trial.save(tmp_path / "end")
     done = ParetoSetTrial.restore(tmp_path / "end")
     ours, theirs = list(done.points()), list(whole.points())
-    assert [p.preference for p in ours] == [p.preference for p in theirs]
+    assert [p.settings["preference"] for p in ours] == [p.settings["preference"] for p in theirs]
     assert timeless(p.metrics for p in ours) == timeless(p.metrics for p in theirs)
 
 
@@ -87,19 +87,19 @@ def test_point_is_a_plain_trial(data, tmp_path):
     changes = {} if data is DATA else {"backbone": "vdsr", "batch_size": 8}
     trial, _ = trained(changes, data)
     tasks, points = [task.name for task in trial.tasks], list(trial.points())
-    assert [sum(p.preference.values()) for p in points] == pytest.approx([1.0] * 3)
-    vertices = [p for p in points if 1.0 in p.preference.values()]
+    assert [sum(p.settings["preference"].values()) for p in points] == pytest.approx([1.0] * 3)
+    vertices = [p for p in points if 1.0 in p.settings["preference"].values()]
     assert len(vertices) == len(tasks) if len(tasks) == 3 else len(vertices) == 2
     images = open_dataset(data).splits["val"].images[:8].float() / 255
     for point in points:
         point.save(tmp_path / "point")
         plain = Trial.restore(tmp_path / "point")
         assert plain.finished and plain.config.pareto_set is None
-        assert plain.config.preference == point.preference
+        assert plain.config.preference == point.settings["preference"]
         found = plain.evaluate("val")
         assert found == {k: v for k, v in point.metrics.items() if k.startswith("val/")}
         with torch.no_grad():
-            ours = trial.selected_model(preference=point.preference)(images)
+            ours = trial.selected_model(preference=point.settings["preference"])(images)
             theirs = plain.selected_model()(images)
         for task in tasks:
             assert torch.allclose(ours[task], theirs[task], atol=1e-6, rtol=0)
@@ -114,7 +114,7 @@ def test_point_costs_the_whole_trial():
 
 def test_report_has_the_network_of_equal_preference():
     trial, reports = trained({"select": "last"})
-    (middle,) = [p for p in trial.points() if p.preference["image"] == 0.5]
+    (middle,) = [p for p in trial.points() if p.settings["preference"]["image"] == 0.5]
     assert {k: v for k, v in middle.metrics.items() if k.startswith("val/")} == {
         k: v for k, v in reports[-1].items() if k.startswith("val/")
     }
