@@ -34,6 +34,10 @@ class TaskCard(Model):
     that are set, for all tags or one by one; `label_smoothing` is the share of a label that goes to
     all classes; `focal_gamma` is the exponent of the loss `focal`.
 
+    A regression is trained on standardised targets: `target_mean` and `target_std` are, for each
+    output, those of the training labels unless they are given. Outputs and metrics but for the loss
+    are in the unit of the labels.
+
     `colours` of a segmentation are the colours (red, green, blue) of the classes in masks that have
     colours instead of class numbers, and `ignore_colour` that of pixels without a label; `scale`
     multiplies the numbers in the files of a depth, such as 0.001 for millimetres.
@@ -49,6 +53,8 @@ class TaskCard(Model):
     pos_weight: float | tuple[float, ...] | None = None
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     focal_gamma: float = Field(2.0, ge=0)
+    target_mean: tuple[float, ...] = ()  # of a regression, by output
+    target_std: tuple[float, ...] = ()
     ignore: int = -1  # the label that means "not labelled"
     undefined: int | None = (
         None  # the label of pixels of no named class: `ignore`, or a class that is trained
@@ -154,6 +160,19 @@ class TaskCard(Model):
                     f"`{key}` has no effect on the loss {self.loss or '(default)'} of"
                     f" {self.kind}. Leave it out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _targets_match(self) -> TaskCard:
+        if not self.target_mean and not self.target_std:
+            return self
+        lengths = {len(self.target_mean), len(self.target_std)}
+        if self.kind != "regression" or lengths != {self.outputs} or min(self.target_std) <= 0:
+            raise ValueError(
+                "`target_mean` and `target_std`, of a regression, should contain a number for each"
+                f" of its {self.outputs} outputs, the latter above 0. Found"
+                f" {list(self.target_mean)} and {list(self.target_std)}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,12 @@ undefined pixels."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
@@ -11,6 +16,7 @@ from mtsearch.config.schema import DataConfig
 from mtsearch.data.array_inputs import ArrayInputs
 from mtsearch.data.builders import read_source
 from mtsearch.data.cards import load_card
+from mtsearch.data.stored import StoredRows
 
 
 def configured_card(name: str, data: DataConfig) -> DatasetCard:
@@ -48,6 +54,38 @@ def with_inputs(card: DatasetCard, inputs: dict[str, Any] | None) -> DatasetCard
     if inputs is None:
         return card
     return card.model_copy(update={"shape": ArrayInputs.from_dict(inputs).image_shape})
+
+
+def with_targets(card: DatasetCard, labels: Mapping[str, Tensor | StoredRows]) -> DatasetCard:
+    """The card with the mean and the standard deviation of the training labels of regressions
+    whose card does not give them.
+
+    Args:
+        card: the card.
+        labels: of the whole training split, by task; of a regression (N, outputs).
+    """
+    tasks = []
+    for task in card.tasks:
+        values = labels[task.name]
+        if task.kind == "regression" and not task.target_std and isinstance(values, Tensor):
+            rows = values.double().reshape(len(values), -1).numpy(force=True)
+            if len(rows) and rows.shape[1] == task.outputs:
+                mean, std = _moments(rows)
+                task = task.model_copy(update={"target_mean": mean, "target_std": std})
+        tasks.append(task)
+    return card.model_copy(update={"tasks": tuple(tasks)})
+
+
+def _moments(rows: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the known values of each column; 0 and 1 without any, and 1
+    for equal values."""
+    means, deviations = [], []
+    for column in rows.T:
+        known = column[~np.isnan(column)]
+        equal = not len(known) or known.min() == known.max()
+        means.append(float(known.mean()) if len(known) else 0.0)
+        deviations.append(1.0 if equal else float(known.std()))
+    return tuple(means), tuple(deviations)
 
 
 def _with_undefined(card: DatasetCard) -> DatasetCard:

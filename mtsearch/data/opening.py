@@ -20,7 +20,7 @@ from mtsearch.data import store
 from mtsearch.data.array_inputs import ArrayInputs
 from mtsearch.data.builders import read_source
 from mtsearch.data.building import build_store
-from mtsearch.data.configured import configured_card, with_inputs
+from mtsearch.data.configured import configured_card, with_inputs, with_targets
 from mtsearch.data.encoded import FILES
 from mtsearch.data.formats import LabelledImages
 from mtsearch.data.holding import keeps_files, streams
@@ -196,6 +196,7 @@ def _dataset(
     resolved: Resolved, data: DataConfig, manifest: dict[str, Any], splits: dict[str, Split]
 ) -> Dataset:
     _check_normalisation(resolved.card, resolved.store, manifest)
+    whole = splits["train"].labels
     if data.limit is not None:
         counts = {
             "train": data.limit,
@@ -206,6 +207,8 @@ def _dataset(
     entry = manifest.get("inputs")  # old stores have none
     inputs = None if entry is None else ArrayInputs.from_dict(entry)
     card, used = with_inputs(resolved.card, entry), _normalisation(resolved.card, manifest)
+    if read_source(card).standardises:
+        card = with_targets(card, whole)
     workers = 1 if data.workers is None else data.workers
     mean, std = tuple(used["mean"]), tuple(used["std"])
     return Dataset(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
@@ -37,12 +38,52 @@ def head(kind: str, *, need: Need) -> Callable[[H], H]:
 
 
 @head("multilabel", need="vector")
-@head("regression", need="vector")
 @head("classification", need="vector")
 def linear_head(task: TaskCard, backbone: Backbone) -> nn.Module:
-    """Feature vector (B, width) -> (B, outputs): logits of classes or tags, or regressed
-    scalars."""
+    """Feature vector (B, width) -> (B, outputs): logits of classes or tags."""
     return nn.Linear(backbone.width, task.outputs)
+
+
+class ScaledLinear(nn.Module):
+    """A linear layer whose standardised outputs are returned in the unit of the labels:
+    std * linear(x) + mean, in float32.
+
+    Args:
+        width: of the feature vector.
+        mean, std: of the labels, for each output.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, len(mean))
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x)
+        precise = torch.promote_types(out.dtype, torch.float32)
+        return out.to(precise) * self.std + self.mean
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Read the plain linear layer of older checkpoints, too, whose outputs are in the unit of
+        the labels."""
+        if f"{prefix}weight" in state:
+            for name in ("weight", "bias"):
+                state[f"{prefix}linear.{name}"] = state.pop(f"{prefix}{name}")
+            state[f"{prefix}mean"] = torch.zeros_like(self.mean)
+            state[f"{prefix}std"] = torch.ones_like(self.std)
+        super()._load_from_state_dict(state, prefix, *others)  # type: ignore[no-untyped-call]
+
+
+@head("regression", need="vector")
+def regression_head(task: TaskCard, backbone: Backbone) -> nn.Module:
+    """Feature vector (B, width) -> (B, outputs): numbers in the unit of the labels."""
+    if not task.target_std:
+        return nn.Linear(backbone.width, task.outputs)
+    return ScaledLinear(backbone.width, task.target_mean, task.target_std)
 
 
 @head("ordinal", need="vector")

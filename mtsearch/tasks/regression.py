@@ -1,4 +1,9 @@
-"""Regression: numbers per image."""
+"""Regression: numbers per image.
+
+Losses are of standardised targets, (y - m) / s with the mean m and the standard deviation s of the
+task's card, so that tasks in different units have comparable losses. Outputs have the unit of the
+labels.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +18,25 @@ from mtsearch.tasks.registry import loss, meter, task_loss
 
 @loss("regression", "mse")
 def mse(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared error of an output and a target of the same shape, where NaN means "not labelled"."""
+    """Squared standardised error of an output and a target of the same shape, where NaN means "not
+    labelled"."""
     difference, count = _difference(output, target)
-    return difference.square().sum(), count
+    return _scaled(task, difference).square().sum(), count
 
 
 @loss("regression", "l1")
 def l1(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Absolute error of an output and a target of the same shape, where NaN means "not
+    """Absolute standardised error of an output and a target of the same shape, where NaN means "not
     labelled"."""
     difference, count = _difference(output, target)
-    return difference.abs().sum(), count
+    return _scaled(task, difference).abs().sum(), count
+
+
+def _scaled(task: TaskCard, difference: Tensor) -> Tensor:
+    if not task.target_std:
+        return difference
+    std = torch.tensor(task.target_std, dtype=torch.float32, device=difference.device)
+    return difference / std
 
 
 def _difference(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +62,8 @@ class RegressionMeter:
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of predictions and targets of one shape, (B, outputs)."""
-        pairs = (*task_loss(self.task, output, target), l1(self.task, output, target)[0])
+        absolute = _difference(output, target)[0].abs().sum()
+        pairs = (*task_loss(self.task, output, target), absolute)
         labelled, values = ~torch.isnan(target), target.double().nan_to_num(0.0)
         squares = torch.where(labelled, output.float() - target, 0.0).square()
         parts = (squares, labelled, values, values.square())

@@ -110,6 +110,11 @@ class DatasetBuilder(Model):
         return bool(sources) and all(source.resize is not None for source in sources)
 
     @property
+    def standardises(self) -> bool:
+        """Whether regressions are trained on standardised targets."""
+        return True
+
+    @property
     def folded(self) -> bool:
         """Whether the builder supports `data.fold` (it reads ``spec.fold``)."""
         return False

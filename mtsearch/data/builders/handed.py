@@ -23,6 +23,10 @@ class Handed(DatasetBuilder):
     kind: Literal["handed"] = "handed"
     checksum: str
 
+    @property
+    def standardises(self) -> bool:
+        return False  # the user's own network computes the labels themselves
+
     def compose(
         self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
     ) -> dict[str, SplitArrays]:
