@@ -128,8 +128,9 @@ def resume(
     Args:
         run: a run, its folder or its URL.
         overrides: what a resume may change: ``search.trials``, ``search.budget``, ``search.slots``,
-            ``search.confirm`` and further entries of ``search.start`` of a search, and
-            ``data.root``, ``data.store``, ``plugins`` where they have moved.
+            ``search.confirm``, the rules of ``search.stop`` and further entries of
+            ``search.start`` of a search, and ``data.root``, ``data.store``, ``plugins`` where they
+            have moved.
         progress: as for `search`.
         model: the network again, if it was given to `search` as an object; a run does not keep it.
         data: the loaders again, if the store of their examples was deleted.

@@ -16,8 +16,8 @@ from mtsearch.config.schema import Objective
 from mtsearch.config.search import Sampler, Scheduler
 from mtsearch.strategy import compat
 from mtsearch.strategy.curve_search import CurveSampler
-from mtsearch.strategy.moasha import MOASHA
 from mtsearch.strategy.proposals import ReplaySampler, TrialSuggest, new_parameters
+from mtsearch.strategy.scheduling import new_scheduler
 from replay.peer import PEERS, replay_peer
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -30,6 +30,10 @@ METHODS: dict[str, dict[str, Any]] = {
     # Optuna's own loop, in which one random stream goes through the search
     "optuna-tpe": {"sampler": {"name": "tpe"}, "stream": True},
     "random+moasha": {"sampler": {"name": "random"}, "scheduler": {"name": "moasha"}},
+    "curves+pareto_asha": {
+        "sampler": {"name": "curves"},
+        "scheduler": {"name": "pareto_asha"},
+    },
     "nsga2": {"sampler": {"name": "nsga2"}},
     "gp": {"sampler": {"name": "gp"}},
     "tpe+moasha": {"sampler": {"name": "tpe"}, "scheduler": {"name": "moasha"}},
@@ -113,11 +117,7 @@ def _replay(table: Any, settings: dict[str, Any], seed: int, full: int) -> Repla
     space = TableSpace(table, Sampler(**settings["sampler"]), seed)
     scheduler = Scheduler(**settings.get("scheduler", {"name": "none"}))
     curves = CurveSampler(space) if settings["sampler"]["name"] == "curves" else None
-    judge = (
-        MOASHA(scheduler.grace, scheduler.reduction, space.config.objectives)
-        if scheduler.name == "moasha"
-        else None
-    )
+    judge = new_scheduler(scheduler, table.epochs, space.config.objectives)
     study = optuna.create_study(directions=["minimize"] * len(table.objectives))
     stream = optuna.samplers.TPESampler(
         n_startup_trials=space.config.search.sampler.startup,

@@ -59,6 +59,7 @@ def write(run: RunDirectory, formats: Sequence[str] | None = None) -> SearchResu
         formats=formats or FORMATS,
         address=run.address,
         timeline=run.timeline(),
+        ended=run.state().stop,
     )
 
 

@@ -17,7 +17,7 @@ from mtsearch.config.reading import load_space, package_folder
 USAGE = """mtsearch run space=NAME|PATH [profile=NAME] [key=value ...]    search a space
 mtsearch run data=NAME|CARD.yaml [key=value ...]    search a dataset with the space of `init`
 mtsearch run resume=RUN [search.trials=N] [search.budget=SECONDS] [search.slots=N]
-    [search.confirm=N] [search.start=[...]]
+    [search.confirm=N] [search.start=[...]] [search.stop.RULE=...]
     continue a run, or extend it; data.root=DIR, data.store=DIR and plugins=[FILE.py] say where its
     data and plug-ins are now
 

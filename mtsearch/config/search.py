@@ -50,7 +50,7 @@ def _as_mapping(value: Any) -> Any:
 class Scheduler(Model):
     """Which trials are stopped before their end."""
 
-    name: Literal["none", "moasha"] = "none"
+    name: Literal["none", "moasha", "pareto_asha"] = "none"
     grace: int = Field(3, gt=0, description="the report at which trials are first compared")
     reduction: int = Field(
         2,
@@ -67,11 +67,57 @@ class Scheduler(Model):
         idle = [
             name
             for name in ("grace", "reduction")
-            if self.name == "none" and getattr(self, name) != fields[name].default
+            if self.name != "moasha" and getattr(self, name) != fields[name].default
         ]
         if idle:
-            raise ValueError(f"with `name = none` does not use `{idle[0]}`. Leave it out")
+            raise ValueError(f"with `name = {self.name}` does not use `{idle[0]}`. Leave it out")
         return self
+
+
+class Plateau(Model):
+    """The search ends when the hypervolume hardly grows."""
+
+    window: int = Field(
+        20, gt=0, description="the last trials that ended, stopped and failed ones too"
+    )
+    gain: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="the hypervolume should have grown by more than this share over the window",
+    )
+
+
+class Stop(Model):
+    """When a search ends before `search.trials`: at the first of these rules."""
+
+    epochs: int | None = Field(
+        None, gt=0, description="epochs that all trials and controls together have trained"
+    )
+    gpu_hours: Positive | None = Field(
+        None, description="hours of training of all trials and controls, times the GPUs of each"
+    )
+    plateau: Plateau | None = Field(None, description="the hypervolume hardly grows")
+    running: Literal["finish", "stop"] = Field(
+        "finish",
+        description=(
+            "whether running trials finish or are stopped at their next report, once a rule has"
+            " ended the search"
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> Stop:
+        if self.running != "finish" and not self.rules:
+            raise ValueError("without a rule does not use `running`. Leave it out")
+        return self
+
+    @property
+    def rules(self) -> list[str]:
+        """The names of the rules that are set."""
+        return [
+            name for name in ("epochs", "gpu_hours", "plateau") if getattr(self, name) is not None
+        ]
 
 
 class Search(Model):
@@ -116,6 +162,9 @@ class Search(Model):
     seed: int = Field(0, ge=0, lt=2**32)
     slots: int | None = Field(None, gt=0)
     budget: Positive | None = Field(None, description="seconds after which no trial starts")
+    stop: Stop = Field(
+        Stop(), description="rules that end the search before it has `trials` trials"
+    )
     max_failures: int = Field(
         3, ge=0, description="times one trial is restarted after its process died"
     )

@@ -43,7 +43,9 @@ class TuneCallback(tune.Callback):
     ) -> None:
         self._manager, self._display = manager, display
         self._dispatcher, self._interrupt = dispatcher, interrupt
-        self.scheduler = JobScheduler(manager.scheduler, manager.with_derived)
+        self.scheduler = JobScheduler(
+            manager.scheduler, manager.with_derived, lambda: manager.rules.stops_running
+        )
         self._group_starts: dict[str, int] = {}  # by trial: how often its worker group began it
         self._last_result: dict[str, float] = {}  # by Tune's name of a trial: the time
         self._running: dict[str, Any] = {}  # by Tune's name

@@ -21,6 +21,7 @@ from mtsearch.population import total_epochs_of
 from mtsearch.runs.commands import text
 from mtsearch.runs.opening import check_results, create_run
 from mtsearch.strategy.controls import control_trials
+from mtsearch.strategy.stop_rules import described
 from mtsearch.strategy.study import Study
 from mtsearch.training.costs import measure_step
 
@@ -51,6 +52,8 @@ def dry_run(space: Space) -> str:
     controls = control_trials(space).values()
     epochs += sum(total_epochs_of(space.trial(trial.config), images) for trial in controls)
     epochs *= space.config.search.repeats
+    if (most := space.config.search.stop.epochs) is not None:
+        epochs = min(epochs, most)
     macs = [_macs(space.trial(trial.config), dataset) for trial in first]
     costs = [measure_step(space.trial(trial.config), dataset, data) for trial in first]
     if len(nodes) == 1:
@@ -62,6 +65,7 @@ def dry_run(space: Space) -> str:
             f"trials   {count} by {space.config.search.sampler.name}, and the controls"
             f" {', '.join(space.controls) or '(none)'}; {seeds(space.config.search)}"
         ),
+        *([f"stops    {rules}"] if (rules := described(space.config)) else []),
         *([exhausted(space, count)] if count < space.config.search.trials else []),
         *remarks(space, at_once, nodes),
         (

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from ray import cloudpickle, tune
 from rich.console import Console
 
@@ -43,6 +44,7 @@ from mtsearch.runs.opening import check_results, create_run, open_run
 from mtsearch.strategy.children import check_added
 from mtsearch.strategy.controls import control_trials
 from mtsearch.strategy.manager import TrialManager
+from mtsearch.strategy.stop_rules import described
 
 STARTING = "starting Ray ..."
 
@@ -101,8 +103,8 @@ def resume(
     """Continue a run: finished trials are skipped, unfinished ones continue from their last state,
     and the study makes the same proposals.
 
-    `changes` may contain `search.trials`, `search.budget`, `search.slots`, `search.confirm` and
-    `search.start`, whose new entries follow the present ones, and
+    `changes` may contain `search.trials`, `search.budget`, `search.slots`, `search.confirm`, the
+    rules of `search.stop` and `search.start`, whose new entries follow the present ones, and
     `data.root`, `data.store` and `plugins`, which say where this machine has the data and the
     plug-ins and are not recorded. Where nothing is left to do, nothing is changed. Raises
     BadInput.
@@ -150,7 +152,7 @@ def resume(
 def _get(config: Any, key: str) -> Any:
     for part in key.split("."):
         config = getattr(config, part)
-    return config
+    return config.model_dump() if isinstance(config, BaseModel) else config
 
 
 @dataclass
@@ -203,9 +205,12 @@ class _Drive:
 
 def _conclude(manager: TrialManager, console: Console, *, interrupted: bool = False) -> int:
     note = None
-    if manager.proposed < manager.study.size:
+    reason, proposed = manager.rules.reason, manager.proposed
+    if reason is not None and proposed < manager.study.size and not manager.budget_spent:
+        note = f"{reason}, after {proposed} trials."
+    elif proposed < manager.study.size:
         note = (
-            f"`search.budget` is used up after {manager.proposed} of {manager.study.size} trials; a"
+            f"`search.budget` is used up after {proposed} of {manager.study.size} trials; a"
             " resume may raise it."
         )
     elif manager.study.size < manager.space.config.search.trials:
@@ -238,6 +243,7 @@ def banner(console: Console, manager: TrialManager, at_once: int, connection: Cl
     lines = [
         f"space      {config.name}: {', '.join(o.metric for o in config.objectives)}",
         f"data       {manager.run.environment['dataset']}",
+        *([f"stops      {rules}"] if (rules := described(config)) else []),
         f"trials     {manager.study.size} by {config.search.sampler.name} and {controls}"
         f" control{'s' * (controls != 1)}, {seeds(config.search)}, {at_once} at once"
         + (f"; {finished} of them finished" if finished else ""),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from mtsearch.config.dimensions import bounds
 from mtsearch.config.space import Space
+from mtsearch.strategy.scheduling import reports_of
 
 
 def remarks(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) -> list[str]:
@@ -79,12 +80,10 @@ def _no_population(space: Space) -> str | None:
 
 
 def _idle_scheduler(space: Space) -> str | None:
-    from mtsearch.training.phases import plan  # imports torch
-
-    scheduler, config = space.config.search.scheduler, space.trial()
-    if scheduler.name == "none" or config.population is not None:
+    scheduler = space.config.search.scheduler
+    if scheduler.name != "moasha" or space.trial().population is not None:
         return None
-    reports = sum(-(-phase.epochs // config.report_every) for phase in plan(config))
+    reports = reports_of(space)
     if scheduler.grace < reports:  # trials are not compared at their last report
         return None
     return (

@@ -21,10 +21,12 @@ class JobScheduler(FIFOScheduler):
         self,
         scheduler: MOASHA | None,
         complete: Callable[[Sequence[dict[str, Any]]], Sequence[dict[str, Any]]] = tuple,
+        ended: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`complete` adds the metrics to reports that are computed from them."""
+        """`complete` adds the metrics to reports that are computed from them; `ended` is why the
+        search stops its running trials, None where it does not."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._scheduler, self._complete = scheduler, complete
+        self._scheduler, self._complete, self._ended = scheduler, complete, ended
         self.stopped: dict[str, str] = {}
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
@@ -35,13 +37,11 @@ class JobScheduler(FIFOScheduler):
         """Whether a search trial continues after these reports. Tune does not call this for results
         that end a trial."""
         name = trial.config["trial"]
-        if (
-            self._scheduler is None
-            or trial.config["purpose"] != "train"
-            or not trial.config["stoppable"]
-        ):
+        if trial.config["purpose"] != "train" or not trial.config["stoppable"]:
             return TrialScheduler.CONTINUE
-        reason = self._scheduler.judge(name, self._complete(result["reports"]))
+        reason = self._ended()
+        if reason is None and self._scheduler is not None:
+            reason = self._scheduler.judge(name, self._complete(result["reports"]))
         if reason is None:
             return TrialScheduler.CONTINUE
         self.stopped[name] = reason

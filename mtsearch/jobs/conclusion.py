@@ -56,6 +56,7 @@ def conclude(
             configuration=space.to_yaml(),
             address=run.address,
             timeline=run.timeline(),
+            ended=run.state().stop,
         )
     except OSError as error:
         return halted(

@@ -39,6 +39,7 @@ class SearchResult:
         kinds: the kind of each task.
         notes: the notes of the space; tables have the columns that they name.
         members: the rows of each configuration by its name, one per seed, the first one first.
+        ended: which rule of `search.stop` has ended the search; None where none has.
     """
 
     rows: list[Row]
@@ -50,6 +51,7 @@ class SearchResult:
     kinds: Kinds = field(default_factory=dict)
     notes: str = ""
     members: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    ended: str | None = None
 
     @property
     def seeds(self) -> int:
@@ -151,6 +153,7 @@ def search_result(
     control: str | None = "stl",
     kinds: Kinds | None = None,
     notes: str = "",
+    ended: str | None = None,
 ) -> SearchResult:
     """Sort the rows (trials by number, then controls), mark the front and its knee, and add Delta-m
     against `control`.
@@ -166,6 +169,7 @@ def search_result(
         control: the control that Delta-m compares with, None for no Delta-m.
         kinds: the kind of each task; a task it does not name counts its `error` as a percentage.
         notes: of the space.
+        ended: which rule has ended the search.
     """
     objectives = [_clean_metric(o) for o in objectives]
     constraints = [_clean_metric(c) for c in constraints]
@@ -201,6 +205,7 @@ def search_result(
         kinds,
         printable(notes, lines=True),
         members(seeds),
+        None if ended is None else printable(ended),
     )
 
 

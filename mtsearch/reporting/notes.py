@@ -66,6 +66,8 @@ def result_notes(result: SearchResult) -> list[str]:
         f"{trials} search trial{'' if trials == 1 else 's'} ({states});"
         f" {len(result.front_rows)} on the front."
     ]
+    if result.ended is not None:
+        lines.append(f"{result.ended}.")
     lines += _seed_notes(result)
     lines += _control_notes(result)
     idle = [str(row["trial"]) for row in result.search_rows if row.get("population/transfers") == 0]

@@ -28,6 +28,7 @@ def publish(
     formats: Sequence[str] = FORMATS,
     address: str = "",
     timeline: Mapping[str, tuple[float, float]] | None = None,
+    ended: str | None = None,
 ) -> SearchResult:
     """Write the tables, `front.png` and `report.html` of a run into its directory, each replaced in
     one step.
@@ -42,6 +43,7 @@ def publish(
         configuration: the YAML text that the page quotes.
         formats: which of `FORMATS` are written.
         address: the run's folder or URL, for the export commands of the page.
+        ended: which rule of `search.stop` has ended the search.
         timeline: when each trial began and ended, in seconds; without it the page has no timeline.
 
     Returns:
@@ -59,6 +61,7 @@ def publish(
         control=config.delta_m,
         kinds=environment.get("tasks"),
         notes=config.notes or "",
+        ended=ended,
     )
     if "parquet" in formats:
         write_parquet(folder, result)

@@ -203,8 +203,11 @@ class RunDirectory:
             return self._stored
         raw = copy.deepcopy(self._stored.raw)
         for key, value in changes.items():
-            section, _, leaf = key.partition(".")
-            raw[section] = {**(raw.get(section) or {}), leaf: value} if leaf else value
+            *sections, leaf = key.split(".")
+            tree = raw
+            for section in sections:
+                tree[section] = tree = dict(tree.get(section) or {})
+            tree[leaf] = value
         return Space(raw)
 
     @property

@@ -9,8 +9,18 @@ from typing import Any
 
 from mtsearch.runs.names import is_control_trial_name, is_search_name, is_trial_name
 
-RESUMABLE = ("search.trials", "search.budget", "search.slots", "search.confirm", "search.start")
+_STOP_RULES = ("search.stop.epochs", "search.stop.gpu_hours", "search.stop.plateau")
+RESUMABLE = (
+    "search.trials",
+    "search.budget",
+    "search.slots",
+    "search.confirm",
+    "search.start",
+    *_STOP_RULES,
+)
 """The settings that a resume may change; its event holds their new values."""
+ENDING = frozenset(("search.budget", *_STOP_RULES))
+"""Those that end a search before it has all its trials."""
 
 _Check = Callable[[Any], bool]
 
@@ -69,6 +79,8 @@ def _changes(value: Any) -> bool:
 def _right_change(key: str, new: Any) -> bool:
     if key == "search.start":
         return isinstance(new, list) and all(isinstance(entry, dict) for entry in new)
+    if key == "search.stop.plateau":
+        return isinstance(new, dict)
     return _seconds(new) and bool(new >= 0)
 
 
@@ -89,6 +101,7 @@ _FIELDS: Mapping[str, Mapping[str, _Check]] = {
     },
     "test": {"trial": is_trial_name, "metrics": _metrics},
     "note": {"trial": is_trial_name, "note": _text},
+    "stop": {"reason": _text},
 }
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
     "run": {

@@ -91,5 +91,6 @@ def describe(event: Mapping[str, Any]) -> str:
         "test": shown,
         "end": " ".join(str(event.get(key) or "") for key in ("state", "reason")),
         "note": str(event.get("note", "")),
+        "stop": str(event.get("reason", "")),
     }.get(kind, "")
     return f"{kind:<7} {trial} {more}".rstrip()

@@ -10,7 +10,7 @@ from typing import Any
 from mtsearch.config.errors import BadInput
 from mtsearch.config.text import printable
 from mtsearch.pareto import configuration_of, repeat_of, trial_of, trial_order
-from mtsearch.runs.event_checks import check_event
+from mtsearch.runs.event_checks import ENDING, check_event
 from mtsearch.runs.events import run_id_of
 from mtsearch.runs.points import point_config, point_name
 
@@ -81,6 +81,7 @@ class RunState:
     space: str = ""
     profile: str | None = None
     overrides: tuple[str, ...] = ()
+    stop: str | None = None  # which rule of `search.stop` has ended the search
     single: bool = False  # one training by `mtsearch.train`, not a search
     schema: int = 1  # of the log
     run_id: str = ""
@@ -131,7 +132,7 @@ class RunState:
             return
         if event.get("run", None if self.schema > 1 else self.run_id) != self.run_id:
             raise ValueError("it is an event of another run")
-        if kind in ("resume", "note"):
+        if kind in ("resume", "note", "stop"):
             return
         trial = (self.find if kind == "test" else self.trials.get)(event["trial"])
         if kind == "start":
@@ -169,6 +170,10 @@ class RunState:
             self.started = now
         elif kind == "resume":
             self.changes.update(event["changes"])
+            if not ENDING.isdisjoint(event["changes"]):  # the rules are applied anew
+                self.stop = None
+        elif kind == "stop":
+            self.stop = printable(event["reason"])
         elif kind == "start":
             self._start(event)
         elif kind == "report":

@@ -18,8 +18,18 @@ from mtsearch.runs.status import Listener
 from mtsearch.strategy.children import parents, unusable_parent
 from mtsearch.strategy.controls import chosen_controls, control_trials, rejected_controls
 from mtsearch.strategy.derived import ComparedControl, missing_objective
-from mtsearch.strategy.repeats import group, missing, outcome, stoppable, with_points
+from mtsearch.strategy.repeats import (
+    complete,
+    confirmed,
+    group,
+    missing,
+    outcome,
+    stoppable,
+    unfinished_names,
+    with_points,
+)
 from mtsearch.strategy.scheduling import make_scheduler
+from mtsearch.strategy.stop_rules import StopRules
 from mtsearch.strategy.study import Study
 
 
@@ -63,10 +73,10 @@ class TrialManager:
             for repeat in missing(self.state, trial.trial, self._seeds)
         ]
         self._confirmations: list[TrialRecord] | None = None  # known once the search has ended
-        for trial in self.state.ended:
-            if not trial.repeat:
-                self._add_to_front(outcome(self.state, trial.trial, self._seeds))
-        self.scheduler = make_scheduler(run, space.config, self.state)
+        self.rules = StopRules(run, space.config, self.state)
+        for trial in complete(self.state, self._seeds):
+            self._add_to_front(trial)
+        self.scheduler = make_scheduler(run, space, self.state)
         self._waiting = sorted(self.state.running.values(), key=order)
         self._delete_stale_checkpoints()
 
@@ -84,10 +94,15 @@ class TrialManager:
         return budget is not None and self.elapsed >= budget
 
     @property
+    def _left(self) -> int:
+        """The number of trials that are still to be proposed."""
+        return 0 if self.rules.reason else max(self.study.size - self.proposed, 0)
+
+    @property
     def total(self) -> int:
         """The number of trials and controls of the whole run, as far as it is known: those that
         `search.confirm` adds are known once the search has ended."""
-        new = max(self.study.size - self.proposed, 0) + len(self._controls)
+        new = self._left + len(self._controls)
         begun = sum(not trial.repeat for trial in self.state.running.values())
         later = len(self._repeats) + len(self._confirmations or ())
         return len(self.state.trials) + self._seeds * new + (self._seeds - 1) * begun + later
@@ -102,22 +117,18 @@ class TrialManager:
         """Whether any trial is left to run."""
         return bool(self._waiting) or (
             not self.budget_spent
-            and bool(
-                self._controls
-                or self._repeats
-                or self.proposed < self.study.size
-                or self.to_confirm()
-            )
+            and bool(self._controls or self._repeats or self._left or self.to_confirm())
         )
 
     def next_trial(self) -> TrialRecord | None:
-        """The next trial to run, its start recorded: unfinished trials, then controls, then
-        repeats of what is done, then proposals, then what `search.confirm` repeats. None at the
-        end, while running trials decide what that is, and while the control of `val/delta_m` runs.
-        Raises Halt where that control has failed."""
-        while self._waiting and self._waiting[0].verdict is not None:
-            decided = self._waiting.pop(0)
-            self.stopped(decided.trial, str(decided.verdict))
+        """The next trial to run, its start recorded: unfinished trials, controls, repeats of those
+        done, proposals, then what `search.confirm` repeats. None at the end, while running trials
+        decide what that is, and while the control of `val/delta_m` runs; Halt where that failed."""
+        reason = self.rules.unrecorded(self.budget_spent)
+        if reason is not None and self.proposed < self.study.size:
+            self._write("stop", reason=reason)
+        while self._waiting and (reason := self.rules.verdict(self._waiting[0])) is not None:
+            self.stopped(self._waiting.pop(0).trial, reason)
         if self._waiting:
             trial = self._waiting.pop(0)
         elif self.budget_spent:
@@ -130,9 +141,9 @@ class TrialManager:
             if (reason := self._compared.failure(self.state)) is not None:
                 self.halt(reason)
             return None
-        elif self.study.waits:
-            return None
-        elif self.proposed < self.study.size:
+        elif self._left:
+            if self.study.waits:
+                return None
             with self._writing():
                 trial = self.study.ask()
             if (reason := unusable_parent(self.space, self.state, trial)) is not None:
@@ -147,8 +158,7 @@ class TrialManager:
         return self.start(trial)
 
     def to_confirm(self) -> list[TrialRecord]:
-        """The repeats of `search.confirm` that have not begun: of the front, the
-        knee among it, and of the controls."""
+        """The repeats of `search.confirm`, of the front and the controls, that have not begun."""
         found = [trial_of(record.trial) for record in (*self.front(), *self._controls_done())]
         return [
             repeat
@@ -221,6 +231,7 @@ class TrialManager:
                     "report", trial=name, report=report["report"], metrics=report, **verdict
                 )
                 self.listener("report", trial, report)
+                self.rules.report(name, report)
                 self.study.report(trial, report)
                 if self.scheduler is not None and stoppable(trial):
                     self.scheduler.add(name, report)
@@ -351,20 +362,10 @@ class TrialManager:
     def _kept(self) -> list[TrialRecord]:
         """What is tested and keeps its checkpoint: the front, what was confirmed, and the controls,
         each with its repeats."""
-        names = {*self._front.keys, *self._confirmed()}
+        names = {*self._front.keys, *confirmed(self.state, self._seeds)}
         found = sorted(map(self._record, names), key=order)
         found += [row for trial in self._controls_done() for row in trial.rows]
         return [member for row in found for member in group(self.state, row.trial)]
-
-    def _confirmed(self) -> set[str]:
-        """Search trials with more seeds than `search.repeats`: a later trial may dominate their
-        first seeds, but not their means."""
-        return {
-            row.configuration
-            for trial in self.state.trials.values()
-            if trial.kind == "search" and trial.repeat >= self._seeds
-            for row in trial.rows
-        }
 
     # ------------------------------------------------------------ checkpoints
 
@@ -372,11 +373,14 @@ class TrialManager:
         """Add a trial that ended, or its points (see `outcome`). Returns the trials and points
         whose checkpoints are not needed any more: failed trials, and those without a point on the
         front. All points of a trial keep theirs together, for the means of `search.confirm`."""
-        if trial.state != "done":
-            return [] if trial.state == "running" else [trial.trial]
-        if trial.kind != "search":
+        if trial.state == "running":
             return []
-        gone = self._front.extend([r.trial for r in trial.rows], [r.result for r in trial.rows])
+        rows = trial.rows if trial.kind == "search" and trial.state == "done" else []
+        gone = self._front.extend([r.trial for r in rows], [r.result for r in rows])
+        if trial.kind == "search":
+            self.rules.ended(self._front)
+        if trial.state != "done":
+            return [trial.trial]
         left = set(map(trial_of, gone)) - set(map(trial_of, self._front.keys)) - parents(self.space)
         return [name for trial_name in sorted(left) for name in with_points(self.state, trial_name)]
 
@@ -384,17 +388,13 @@ class TrialManager:
         """Delete the checkpoints that an earlier driver has left."""
         trials = {trial_of(record.trial) for record in self._kept()}
         trials |= parents(self.space) & set(self.state.trials)
-        keep = {*self.state.running, *(name for t in trials for name in with_points(self.state, t))}
-        for trial in self.state.ended:  # those whose repeats have not ended
-            whole = outcome(self.state, trial.configuration, self._seeds)
-            if whole.state == "running":
-                keep.update(with_points(self.state, trial.trial))
+        keep = unfinished_names(self.state, self._seeds)
+        keep.update(name for trial in trials for name in with_points(self.state, trial))
         rows = [row.trial for trial in self.state.trials.values() for row in trial.rows]
         self.run.prune_checkpoints(keep, {*self.state.trials, *rows})
 
     def _delete_checkpoints(self, name: str) -> None:
         """Delete the checkpoints of a trial and its repeats, unless it was confirmed."""
         members = group(self.state, name)
-        if len(members) <= self._seeds:
-            for member in members:
-                self.run.delete_checkpoint(member.trial)
+        for member in members if len(members) <= self._seeds else ():
+            self.run.delete_checkpoint(member.trial)

@@ -78,6 +78,35 @@ def outcome(state: RunState, name: str, seeds: int) -> TrialRecord:
     return replace(trial, reports={1: means(results)}, selected=1, points=points, measured={})
 
 
+def complete(state: RunState, seeds: int) -> list[TrialRecord]:
+    """The outcomes of all trials and controls that have ended, in the order in which the last of
+    their seeds ended."""
+    ended = [trial for trial in state.ended if trial.repeat < seeds]
+    last = {trial.configuration: i for i, trial in enumerate(ended)}
+    found = [outcome(state, ended[i].configuration, seeds) for i in sorted(last.values())]
+    return [trial for trial in found if trial.state != "running"]
+
+
+def unfinished_names(state: RunState, seeds: int) -> set[str]:
+    """The trials that run, and those whose repeats have not ended, with their points."""
+    found = set(state.running)
+    for trial in state.ended:
+        if outcome(state, trial.configuration, seeds).state == "running":
+            found.update(with_points(state, trial.trial))
+    return found
+
+
+def confirmed(state: RunState, seeds: int) -> set[str]:
+    """Search trials and points with more seeds than `search.repeats`: a later trial may dominate
+    their first seeds, but not their means."""
+    return {
+        row.configuration
+        for trial in state.trials.values()
+        if trial.kind == "search" and trial.repeat >= seeds
+        for row in trial.rows
+    }
+
+
 def means(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The mean of every number that all results have; what else they have is that of the first.
 

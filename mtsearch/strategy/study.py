@@ -240,6 +240,16 @@ def check_search(space: Space) -> None:
             f"`search.{seeds}` sets `trial.seed` itself, so that it cannot be searched. Give"
             " `trial.seed` one value."
         )
+    if search.scheduler.name == "pareto_asha" and space.trial().population is not None:
+        raise BadInput(
+            "`search.scheduler = pareto_asha` derives its rungs from the epochs of a trial, and a"
+            " population has rounds. Set `search.scheduler = moasha`."
+        )
+    if search.stop.gpu_hours is not None and not space.config.resources.gpu:
+        raise BadInput(
+            "`search.stop.gpu_hours` counts the GPUs of trials, and `resources.gpu` is 0. Set"
+            " `search.budget` or `search.stop.epochs`."
+        )
     sampler = search.sampler
     if sampler.name == "grid":
         grid(space, 1)
