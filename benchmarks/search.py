@@ -1,6 +1,6 @@
 """Which sampler and which scheduler find the best front for the least training: `python
 benchmarks/search.py DATA [sets=all|tune|confirm|ID,ID] [seeds=N] [methods=A,B] [out=FILE]
-[peers=FOLDER]`.
+[peers=FOLDER] [measure=bounded]`.
 
 Searches are replayed on LCBench learning curves (Zimmer et al. 2021), read from the surrogate of
 YAHPO-MO (Pfisterer et al. 2022) in the folder DATA: `model.onnx` and `encoding.json`, which
@@ -8,7 +8,8 @@ YAHPO-MO (Pfisterer et al. 2022) in the folder DATA: `model.onnx` and `encoding.
 validation error, cross-entropy, both the best so far, and the logarithm of the median seconds of
 an epoch. One slot; a search may train as many epochs as 40 full trainings have. Compared is the
 hypervolume of finished trials, scaled to the best value and the 90 % quantile of 3,000 random
-finished configurations, as a share of the hypervolume of these.
+finished configurations, as a share of the hypervolume of these; with `measure=bounded`, values
+better than the best of these count as that one.
 
 Each (set, seed, method) that ends is a line of FILE (default `search.jsonl` in the cache folder);
 those that it holds already are not computed again, so the program may be interrupted. The tables
@@ -59,11 +60,17 @@ def interval(differences: np.ndarray) -> float:
     return float(student.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n))
 
 
-def summary(rows: Rows, methods: list[str], sets: list[str], seeds: int) -> dict[str, Any]:
-    """Print the tables and return their numbers, over the pairs that every method has."""
+def summary(
+    rows: Rows, methods: list[str], sets: list[str], seeds: int, measure: str
+) -> dict[str, Any]:
+    """Print the tables and return their numbers, over the pairs that every method has.
+
+    Args:
+        measure: `hypervolume`, or `bounded`, see `LCBench.hypervolume`.
+    """
     pairs = [(s, i) for s in sets for i in range(seeds) if all((s, i, m) in rows for m in methods)]
     values = {
-        m: np.array([[rows[s, i, m]["hypervolume"][str(n)] for n in FULL] for s, i in pairs])
+        m: np.array([[rows[s, i, m][measure][str(n)] for n in FULL] for s, i in pairs])
         for m in methods
     }
     result: dict[str, Any] = {"pairs": len(pairs), "sets": len(sets), "mean": {}, "paired": {}}
@@ -97,7 +104,7 @@ def main(arguments: list[str]) -> None:
     """Compute the missing rows, then print the tables."""
     given = dict(a.split("=", 1) for a in arguments if "=" in a)
     folders = [a for a in arguments if "=" not in a]
-    unknown = set(given) - {"sets", "seeds", "methods", "out", "peers"}
+    unknown = set(given) - {"sets", "seeds", "methods", "out", "peers", "measure"}
     if not arguments:  # as `make bench` calls it
         print(json.dumps({"benchmark": "search", "skipped": "no folder with the surrogate given"}))
         return
@@ -108,6 +115,7 @@ def main(arguments: list[str]) -> None:
     sets = SETS.get(chosen) or chosen.split(",")
     peers = Path(given["peers"]) if "peers" in given else None
     methods = given["methods"].split(",") if "methods" in given else list(METHODS)
+    measure = given.get("measure", "hypervolume")
     out = Path(given.get("out", CACHE / "search.jsonl"))
     out.parent.mkdir(parents=True, exist_ok=True)
     rows = read(out)
@@ -121,7 +129,7 @@ def main(arguments: list[str]) -> None:
                 with out.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 rows[name, seed, method] = row
-    print(json.dumps({"benchmark": "search", **summary(rows, methods, sets, seeds)}))
+    print(json.dumps({"benchmark": "search", **summary(rows, methods, sets, seeds, measure)}))
 
 
 if __name__ == "__main__":

@@ -96,18 +96,25 @@ class LCBench:
         finals = self._finals(cache / f"lcbench_{task}_{RANDOM}.npy")
         self._low = finals.min(axis=0)
         self._span = np.quantile(finals, 0.9, axis=0) - self._low
-        self._whole = self._volume(finals)
+        self._whole = {bounded: self._volume(finals, bounded) for bounded in (False, True)}
 
     def curve(self, values: dict[str, float]) -> np.ndarray:
         """The objectives (EPOCHS, 3) after each epoch, all minimised, the best so far."""
         return self._curves([values])[0]
 
-    def hypervolume(self, finals: np.ndarray) -> float:
-        """The hypervolume of finished trials (n, 3), as a share of that of the random ones."""
-        return self._volume(finals) / self._whole if len(finals) else 0.0
+    def hypervolume(self, finals: np.ndarray, bounded: bool = False) -> float:
+        """The hypervolume of finished trials (n, 3), as a share of that of the random ones.
 
-    def _volume(self, finals: np.ndarray) -> float:
+        Args:
+            finals: the last objectives.
+            bounded: values below the best of the random ones count as that one.
+        """
+        return self._volume(finals, bounded) / self._whole[bounded] if len(finals) else 0.0
+
+    def _volume(self, finals: np.ndarray, bounded: bool) -> float:
         scaled = (finals - self._low) / self._span
+        if bounded:
+            scaled = np.maximum(scaled, 0.0)
         scaled = scaled[(scaled < 1).all(axis=1)]
         return float(moocore.hypervolume(scaled, ref=np.ones(3))) if len(scaled) else 0.0
 

@@ -60,7 +60,9 @@ class TableSpace:
         self.dimensions = table.dimensions
         self._round = set(table.whole)
         objectives = tuple(Objective(metric=name, goal="min") for name in table.objectives)
-        search = SimpleNamespace(sampler=sampler, seed=seed, prior={}, start=(), earlier=())
+        search = SimpleNamespace(
+            sampler=sampler, seed=seed, prior={}, preference={}, start=(), earlier=()
+        )
         self.config = SimpleNamespace(objectives=objectives, constraints=(), search=search)
 
     def sample(self, suggest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -87,9 +89,10 @@ def replay(
         environments: the folder with the environments of the methods of `PEERS`.
 
     Returns:
-        `hypervolume` of the finished trials by number of full trainings, `begun` and `finished`
-        trials, `ask_ms`, the mean CPU time of the last 20 proposals in milliseconds, and `results`:
-        the epochs spent and the objectives of each finished trial.
+        `hypervolume` and `bounded` (see `LCBench.hypervolume`) of the finished trials by number of
+        full trainings, `begun` and `finished` trials, `ask_ms`, the mean CPU time of the last 20
+        proposals in milliseconds, and `results`: the epochs spent and the objectives of each
+        finished trial.
     """
     if method in PEERS:
         if environments is None:
@@ -98,14 +101,14 @@ def replay(
     else:
         with compat.quiet():
             finished, begun, ask_ms = _replay(table, METHODS[method], seed, full)
+    reached = {
+        str(n): np.array([v for end, v in finished if end <= n * table.epochs]).reshape(-1, 3)
+        for n in FULL
+        if n <= full
+    }
     return {
-        "hypervolume": {
-            str(n): table.hypervolume(
-                np.array([v for end, v in finished if end <= n * table.epochs]).reshape(-1, 3)
-            )
-            for n in FULL
-            if n <= full
-        },
+        "hypervolume": {n: table.hypervolume(values) for n, values in reached.items()},
+        "bounded": {n: table.hypervolume(values, True) for n, values in reached.items()},
         "begun": begun,
         "finished": len(finished),
         "ask_ms": ask_ms,

@@ -144,6 +144,13 @@ class Search(Model):
             "by the key of a dimension, where good values are expected, for the sampler `curves`"
         ),
     )
+    preference: dict[str, Positive] = Field(
+        {},
+        description=(
+            "by objective, how much it matters to you, for the sampler `curves`: more proposals lie"
+            " where the front is good by these weights; an objective that is left out has weight 1"
+        ),
+    )
     start: tuple[dict[str, Any], ...] = Field(
         (),
         description=(
@@ -171,7 +178,11 @@ class Search(Model):
 
     @model_validator(mode="after")
     def _no_idle_knowledge(self) -> Search:
-        for name, given in (("prior", self.prior), ("earlier", self.earlier)):
+        for name, given in (
+            ("prior", self.prior),
+            ("preference", self.preference),
+            ("earlier", self.earlier),
+        ):
             if given and self.sampler.name != "curves":
                 raise ValueError(
                     f"with `sampler = {self.sampler.name}` does not use `{name}`. Set"

@@ -15,6 +15,7 @@ from mtsearch.strategy.scale import Scale
 
 Floats = NDArray[np.float64]
 BOX = 0.9  # the quantile of the first trials' results at which the box of the gain ends
+SHARPNESS = 5.0  # of the user's preference, see `CurveModel.gain`
 # A normal distribution as nine weighted points: the gain of a candidate is a weighted mean.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -67,14 +68,24 @@ class CurveModel:
         )
 
     def gain(
-        self, axes: NDArray[np.int64], kept: NDArray[np.bool_], first: int
+        self,
+        axes: NDArray[np.int64],
+        kept: NDArray[np.bool_],
+        first: int,
+        preference: Floats | None = None,
     ) -> Callable[[Floats], Floats]:
         """The function from candidates (n, d) to their expected gains (n,).
+
+        With a preference p, which sums to 1, a gain is multiplied by exp(-`SHARPNESS` * s), where
+        s = k max_j p_j z_j is the augmented Tchebycheff scalar (Steuer & Choo 1983; 0.05 times the
+        sum is added) of the k expected objectives z, scaled so that the best result is 0 and the
+        corner of the box is 1. No gain becomes 0, so the whole front is still found.
 
         Args:
             axes: the objectives that count.
             kept: (t + w,) the trials, in the order of `finals`, whose results the gain is over.
             first: so many trials, the first ones, give the box of the gain.
+            preference: (k,) positive weights of these objectives; None for none.
         """
         results = self.finals[:, axes]
         corner = np.quantile(results[:first], BOX, axis=0)
@@ -88,6 +99,11 @@ class CurveModel:
                 mean, spread = self._models[m].predict(units)
                 drawn[i] = self._scales[m].backward(mean[:, None] + spread[:, None] * _NODES)
             found = improvement(drawn, _WEIGHTS)
+            if preference is not None:
+                scaled = (drawn @ _WEIGHTS - results.min(axis=0)[:, None]) / span[:, None]
+                weighted = len(axes) * preference[:, None] / preference.sum() * scaled
+                scalar = weighted.max(axis=0) + 0.05 * weighted.sum(axis=0)
+                found = found * np.exp(-SHARPNESS * np.maximum(scalar, 0.0))
             for m in range(self._objectives, len(self._models)):
                 mean, spread = self._models[m].predict(units)
                 bound = float(self._scales[m].forward(np.zeros(1))[0])

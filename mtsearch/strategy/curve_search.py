@@ -45,6 +45,9 @@ class CurveSampler:
             len(config.objectives),
             search.sampler.startup,
             Prior(encoder, by_path, beliefs),
+            np.array([search.preference.get(o.metric, 1.0) for o in config.objectives])
+            if search.preference
+            else None,
         )
         self._seed = search.seed
 
@@ -71,11 +74,20 @@ class CurveSearch:
         objectives: their number.
         startup: trials before the first model.
         prior: where good values are expected.
+        preference: (objectives,) how much each objective matters to the user; None where all count
+            the same.
     """
 
-    def __init__(self, encoder: Encoder, objectives: int, startup: int, prior: Prior) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        objectives: int,
+        startup: int,
+        prior: Prior,
+        preference: Floats | None = None,
+    ) -> None:
         self._encoder, self._objectives = encoder, objectives
-        self._startup, self._prior = startup, prior
+        self._startup, self._prior, self._preference = startup, prior, preference
 
     def propose(self, curves: Curves, draw: np.random.Generator) -> list[dict[str, Any]]:
         """Parameters by name, the best proposal first. They depend on the curves and the generator
@@ -99,7 +111,8 @@ class CurveSearch:
         if self._objectives > JOINT:
             axes = np.sort(draw.choice(axes, JOINT, replace=False))
         kept = [curves.trials[n].state in ("done", "running") for n in [*known, *fresh]]
-        expected = model.gain(axes, np.array(kept), self._startup)
+        wish = None if self._preference is None else self._preference[axes]
+        expected = model.gain(axes, np.array(kept), self._startup, wish)
 
         def gain(units: Floats) -> Floats:
             return expected(units) * self._prior.weight(units, len(curves.trials))

@@ -10,7 +10,7 @@ from optuna.distributions import distribution_to_json
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import Trial
 
-from mtsearch.config.errors import BadInput
+from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.lineage import parent_of
 from mtsearch.config.space import Space
 from mtsearch.pareto import check_objectives, trial_of
@@ -254,6 +254,13 @@ def check_search(space: Space) -> None:
     if sampler.name == "grid":
         grid(space, 1)
     check_prior(space)
+    objectives = [o.metric for o in space.config.objectives]
+    for name in search.preference:
+        if name not in objectives:
+            raise BadInput(
+                f"`search.preference` has weights of objectives, {', '.join(objectives)}. Found"
+                f" `{name}`. {nearest(name, objectives)}"
+            )
     check_start(space)
     read_earlier(space, Curves(space.config.objectives, space.config.constraints))
     if sampler.name == "qmc":

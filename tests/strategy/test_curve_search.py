@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtsearch.config.dimensions import Dimension
+from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto import hypervolume
 from mtsearch.strategy.curve_gp import CurveGP, Points
@@ -17,6 +18,8 @@ from mtsearch.strategy.encoding import Encoder
 from mtsearch.strategy.improvement import Improvement, free_boxes
 from mtsearch.strategy.prior import Prior
 from mtsearch.strategy.scale import Scale
+from mtsearch.strategy.study import check_search
+from tests.helpers.spaces import space
 
 NESTED = {"name": "adam"}, {"name": "sgd"}
 MIXED = (
@@ -30,10 +33,11 @@ MIXED = (
 TWO = (Objective(metric="e", goal="min"), Objective(metric="acc", goal="max"))
 
 
-def searcher(dimensions=MIXED, objectives=2, startup=4, beliefs=()):
+def searcher(dimensions=MIXED, objectives=2, startup=4, beliefs=(), preference=None):
     encoder = Encoder(dimensions)
     prior = Prior(encoder, {d.path: d for d in dimensions}, dict(beliefs))
-    return CurveSearch(encoder, objectives, startup, prior)
+    wish = None if preference is None else np.array(preference, dtype=float)
+    return CurveSearch(encoder, objectives, startup, prior, wish)
 
 
 def toy(params, report):
@@ -230,3 +234,25 @@ def test_observations_of_many_trials_are_bounded():
     numbers = set(curves.observations(60).numbers.tolist())
     assert len(numbers) == 60
     assert {*range(20), *range(81, 99), *range(180, 200)} <= numbers
+
+
+@pytest.mark.parametrize(("preference", "best"), [([9, 1], 0.0), ([1, 9], 1.0)])
+def test_preference_moves_proposals_along_the_front(preference, best):
+    """The front is b in [0, 1]: `e` is best at 0, `acc` at 1. Without a preference both count."""
+
+    def b_of(**given):
+        curves = played(searcher(**given), 16)
+        return np.mean([abs(curves.trials[n].params["b"] - best) for n in range(6, 16)])
+
+    assert b_of(preference=preference) < b_of() - 0.1
+
+
+def test_equal_weights_are_units_of_the_preference():
+    """Weights count relative to one another."""
+    one, two = (played(searcher(preference=w), 8) for w in ([1, 1], [4, 4]))
+    assert [c.params for c in one.trials.values()] == [c.params for c in two.trials.values()]
+
+
+def test_preference_for_no_objective_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"`val/imag/error`\. Did you mean `val/image/error`"):
+        check_search(space(tmp_path, sampler="curves", preference={"val/imag/error": 2}))
