@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,27 @@ from mtsearch.pareto.result import SearchResult
 MIN_TRIALS = 20  # below, a forest explains noise
 MAX_TRIALS = 500  # more take seconds and change little
 TREES, SHUFFLES = 60, 3
+DEPENDENT = 6  # settings with a partial dependence, the most important ones
+GRID, AVERAGED = 9, 200  # its values of a number, and the trials that it is averaged over
 _WIDE = 15  # a positive setting whose values span this factor counts on a logarithmic scale
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """The partial dependence of an objective on a setting (Friedman 2001, Annals of Statistics 29,
+    section 8.2): the forest's mean prediction over the trials, with this setting at each value.
+
+    Attributes:
+        setting: the column.
+        objective: the index of the objective.
+        values: numbers at equal ranks among those tried, or all texts.
+        predictions: one for each value, in the objective's unit.
+    """
+
+    setting: str
+    objective: int
+    values: list[Any]
+    predictions: list[float]
 
 
 @dataclass(frozen=True)
@@ -30,11 +50,13 @@ class Importance:
             a tree has not seen (out-of-bag R^2).
         shares: per objective the importance of each setting; they sum to 1. None where the forest
             explains nothing.
+        dependence: of the objectives that the forest explains on the most important settings.
     """
 
     settings: list[str]
     explained: list[float]
     shares: list[list[float] | None]
+    dependence: list[Dependence] = field(default_factory=list)
 
 
 def importance(result: SearchResult) -> Importance | None:
@@ -53,9 +75,9 @@ def importance(result: SearchResult) -> Importance | None:
     if len(rows) > MAX_TRIALS:
         rows = [rows[i] for i in np.linspace(0, len(rows) - 1, MAX_TRIALS).round().astype(int)]
     names = list(result.varied)
-    features = np.stack([_feature(rows, name) for name in names], axis=1)
+    features = np.stack([feature(rows, name) for name in names], axis=1)
     values = objective_values(rows, result.objectives)
-    explained, shares = [], []
+    explained, shares, forests = [], [], []
     for column in values.T:
         forest = RandomForestRegressor(TREES, oob_score=True, min_samples_leaf=2, random_state=0)
         forest.fit(features, column)
@@ -63,6 +85,7 @@ def importance(result: SearchResult) -> Importance | None:
         explained.append(max(score, 0.0))
         found = _growth(forest, features, column) if score > 0 else np.zeros(len(names))
         total = float(found.sum())
+        forests.append(forest)
         shares.append([float(v) / total for v in found] if total > 0 else None)
     means = [
         math.fsum(share[i] for share in shares if share is not None) for i in range(len(names))
@@ -72,12 +95,40 @@ def importance(result: SearchResult) -> Importance | None:
         [names[i] for i in order],
         explained,
         [None if share is None else [share[i] for i in order] for share in shares],
+        [
+            _dependence(forests[k], features, rows, names[i], i, k)
+            for i in order[:DEPENDENT]
+            for k, share in enumerate(shares)
+            if share is not None
+        ],
     )
 
 
-def importance_table(result: SearchResult, labels: Sequence[str]) -> dict[str, Any] | None:
+def _dependence(
+    forest: Any, features: Floats, rows: Sequence[Row], name: str, column: int, objective: int
+) -> Dependence:
+    """The partial dependence of an objective on the setting in a column of the features."""
+    known = [i for i, row in enumerate(rows) if row.get(name) is not None]
+    order = sorted(known, key=lambda i: features[i, column])
+    distinct = list({features[i, column]: i for i in order}.values())
+    if all(isinstance(rows[i][name], int | float) for i in known) and len(distinct) > GRID:
+        distinct = [distinct[round(k)] for k in np.linspace(0, len(distinct) - 1, GRID)]
+    base = features[np.linspace(0, len(features) - 1, min(AVERAGED, len(features))).astype(int)]
+    blocks = np.repeat(base[None], len(distinct), axis=0)
+    blocks[:, :, column] = features[distinct, column][:, None]
+    found = forest.predict(blocks.reshape(-1, features.shape[1])).reshape(len(distinct), -1)
+    values = [rows[i][name] for i in distinct]
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return Dependence(
+        name,
+        objective,
+        values if numbers else [str(v) for v in values],
+        [float(mean) for mean in found.mean(axis=1)],
+    )
+
+
+def importance_table(found: Importance | None, labels: Sequence[str]) -> dict[str, Any] | None:
     """Heads and rows of the table, in percent; `labels` are those of the objectives."""
-    found = importance(result)
     if found is None:
         return None
 
@@ -92,7 +143,7 @@ def importance_table(result: SearchResult, labels: Sequence[str]) -> dict[str, A
     return {"heads": ["setting", *labels], "rows": [*rows, explained]}
 
 
-def _feature(rows: Sequence[Row], name: str) -> Floats:
+def feature(rows: Sequence[Row], name: str) -> Floats:
     """A setting as numbers: itself or its logarithm, else the index of its text. A missing number
     lies below all others."""
     cells = [row.get(name) for row in rows]

@@ -21,6 +21,7 @@ from mtsearch.config.text import printable
 from mtsearch.pareto.columns import label
 from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting.importance import importance_table
+from mtsearch.reporting.insight import INSIGHT_PARTS, Insight, insight_of, page_insight
 from mtsearch.reporting.notes import hypervolume_note, result_notes
 from mtsearch.reporting.page_data import page_data, script_json, thinning_note
 from mtsearch.reporting.page_predictions import logs_data, predictions_data
@@ -65,6 +66,7 @@ def write_report(
     timeline: Mapping[str, tuple[float, float]] | None = None,
     predictions: Mapping[str, Mapping[str, Any]] | None = None,
     logs: Mapping[str, str] | None = None,
+    insight: Insight | None = None,
 ) -> None:
     """Write the page, replaced in one step.
 
@@ -80,6 +82,7 @@ def write_report(
         timeline: when each trial began and ended, in seconds; without it the page has no timeline.
         predictions: of the tested trials, see `mtsearch.runs.attachments`.
         logs: the last lines of failed trials.
+        insight: of the result, where it is known already.
 
     All text is escaped and has no control characters.
     """
@@ -93,6 +96,7 @@ def write_report(
         timeline=timeline,
         predictions=predictions,
         logs=logs,
+        insight=insight,
     )
     write_atomic(path, text)
 
@@ -108,9 +112,11 @@ def page(
     timeline: Mapping[str, tuple[float, float]] | None = None,
     predictions: Mapping[str, Mapping[str, Any]] | None = None,
     logs: Mapping[str, str] | None = None,
+    insight: Insight | None = None,
 ) -> str:
     """The page as text; the arguments are those of `write_report`."""
     name = printable(name)
+    insight = insight or insight_of(result)
     datasets = sorted({str(row["dataset"]) for row in result.rows if row.get("dataset")})
     sample = any("embedded sample" in dataset for dataset in datasets)
     configuration = printable(configuration, lines=True)
@@ -135,7 +141,10 @@ def page(
         hypervolume_note=(
             hypervolume_note(result) if result.front_rows else "No finished trial yet."
         ),
-        importance=importance_table(result, [label(m, result.kinds) for m in result.metrics]),
+        importance=importance_table(
+            insight.importance, [label(m, result.kinds) for m in result.metrics]
+        ),
+        insight=page_insight(result, insight),
         configurations=[("", without_notes(configuration) if sample else configuration)],
         environments=[("", environment)],
     )
@@ -149,6 +158,7 @@ def render(
     environments: Sequence[tuple[str, Mapping[str, Any]]],
     comparison: Mapping[str, Any] | None = None,
     importance: Mapping[str, Any] | None = None,
+    insight: Mapping[str, Any] | None = None,
     **texts: Any,
 ) -> str:
     """The template with the style sheet, the script and its data; `texts` are its other entries."""
@@ -166,6 +176,7 @@ def render(
         sample=any("embedded sample" in dataset for dataset in datasets),
         comparison=comparison,
         importance=importance,
+        insight=insight or dict.fromkeys(INSIGHT_PARTS),
         predictions=bool(data.get("predictions")),
         tabs=tabs(result),
         columns=column_heads(result, names),

@@ -9,6 +9,7 @@ from typing import Any
 from mtsearch.config.schema import SpaceConfig
 from mtsearch.pareto.columns import Row
 from mtsearch.pareto.result import SearchResult, search_result
+from mtsearch.reporting.insight import insight_of, write_insight
 from mtsearch.reporting.markdown import write_markdown
 from mtsearch.reporting.tables import write_csv, write_parquet
 from mtsearch.reporting.task_pairs import write_task_pairs
@@ -63,7 +64,9 @@ def publish(
         notes=config.notes or "",
         ended=ended,
     )
-    if "parquet" in formats:
+    insight = insight_of(result) if {"parquet", "html"} & set(formats) else None
+    if "parquet" in formats and insight is not None:
+        write_insight(folder, result, insight)
         write_parquet(folder, result)
         write_task_pairs(folder / "tasks.parquet", result)
     if "csv" in formats:
@@ -88,5 +91,6 @@ def publish(
             timeline=timeline,
             predictions=read_predictions(folder),
             logs=read_logs(folder),
+            insight=insight,
         )
     return result

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from mtsearch.strategy.curve_gp import CurveGP, Points
+from mtsearch.pareto.curve_gp import CurveGP, Points
+from mtsearch.pareto.scale import Scale
 from mtsearch.strategy.curves import Observations
 from mtsearch.strategy.improvement import Improvement
-from mtsearch.strategy.scale import Scale
 
 Floats = NDArray[np.float64]
 BOX = 0.9  # the quantile of the first trials' results at which the box of the gain ends

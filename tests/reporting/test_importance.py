@@ -40,7 +40,7 @@ def test_the_setting_that_decides_is_first():
 def test_noise_has_no_importance():
     found = importance(search_result(rows_of(80), [], TWO))
     assert found.explained[1] < 0.2 and (found.shares[1] is None or found.explained[1] > 0)
-    table = importance_table(search_result(rows_of(80), [], TWO), ["a", "b"])
+    table = importance_table(found, ["a", "b"])
     assert table["heads"] == ["setting", "a", "b"] and len(table["rows"]) == 4
 
 
@@ -52,3 +52,14 @@ def test_few_trials_have_no_importance():
 def test_the_result_is_reproducible_for_many_trials():
     result = search_result(rows_of(MAX_TRIALS + 40), [], TWO)
     assert importance(result) == importance(result)
+
+
+def test_partial_dependence_follows_the_setting():
+    found = importance(search_result(rows_of(80), [], TWO))
+    one = next(d for d in found.dependence if (d.setting, d.objective) == ("trial.lr", 0))
+    assert one.values == sorted(one.values) and len(one.values) == 9
+    for value, prediction in zip(one.values, one.predictions, strict=True):
+        assert prediction == pytest.approx(np.log10(value) ** 2, abs=1.5)
+    assert one.predictions == sorted(one.predictions, reverse=True)
+    kinds = next(d for d in found.dependence if (d.setting, d.objective) == ("trial.kind", 0))
+    assert kinds.values == ["a", "b", "c"] and np.ptp(kinds.predictions) < 1

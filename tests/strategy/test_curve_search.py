@@ -11,13 +11,13 @@ from mtsearch.config.dimensions import Dimension
 from mtsearch.config.errors import BadInput
 from mtsearch.config.schema import Constraint, Objective
 from mtsearch.pareto import hypervolume
-from mtsearch.strategy.curve_gp import CurveGP, Points
+from mtsearch.pareto.curve_gp import CurveGP, Points
+from mtsearch.pareto.scale import Scale
 from mtsearch.strategy.curve_search import CurveSearch
 from mtsearch.strategy.curves import Curves
 from mtsearch.strategy.encoding import Encoder
 from mtsearch.strategy.improvement import Improvement, free_boxes
 from mtsearch.strategy.prior import Prior
-from mtsearch.strategy.scale import Scale
 from mtsearch.strategy.study import check_search
 from tests.helpers.spaces import space
 
