@@ -106,19 +106,6 @@ class Stop(Model):
         ),
     )
 
-    @model_validator(mode="after")
-    def _no_idle_settings(self) -> Stop:
-        if self.running != "finish" and not self.rules:
-            raise ValueError("without a rule does not use `running`. Leave it out")
-        return self
-
-    @property
-    def rules(self) -> list[str]:
-        """The names of the rules that are set."""
-        return [
-            name for name in ("epochs", "gpu_hours", "plateau") if getattr(self, name) is not None
-        ]
-
 
 class Search(Model):
     """How many trials, which sampler, which scheduler, how many at once."""

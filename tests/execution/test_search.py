@@ -161,6 +161,24 @@ def test_used_up_budgets_start_no_trial(search):
     assert code == 0 and len(run.rows()) == 5
 
 
+@pytest.mark.parametrize("running", ["finish", "stop"])
+def test_stop_rule_ends_the_search(search, running):
+    """The second trial reports the 7th epoch; a resume without the rule trains the others."""
+    stop = {"epochs": 7, "running": running}
+    code, run, text = search(space(search.root, trials=8, epochs=3, slots=1, stop=stop))
+    rows = {row["trial"]: row["state"] for row in run.rows()}
+    last = "done" if running == "finish" else "stopped"
+    line = "`search.stop.epochs` has ended the search: 7 epochs are trained, the limit is 7"
+    assert code == 0 and rows == {"0000": "done", "0001": last, "stl": "done"}
+    assert f"{line}, after 2 trials." in text
+    assert f"{line}." in (run.path / "front.md").read_text()
+    assert "at the first of 8 trials, 7 epochs" in text
+    code, run, _ = search.resume(run)
+    assert code == 0 and len(run.rows()) == 3
+    code, run, _ = search.resume(run, {"search.stop.epochs": None})
+    assert code == 0 and len(run.rows()) == 9 and run.state().stop is None
+
+
 def test_other_data_are_refused_on_resume(search, undisturbed):
     run = RunDirectory(shutil.copytree(undisturbed[1].path, search.root / "copy"))
     facts = {**run.environment, "checksum": "0" * 64}

@@ -161,8 +161,3 @@ def test_rules_in_words(tmp_path):
         "at the first of 4 trials, 40 epochs, a gain in hypervolume of at most 1 % in 5 trials;"
         " running trials are stopped at their next report"
     )
-
-
-def test_running_without_a_rule_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="without a rule does not use `running`"):
-        space(tmp_path, trials=4, stop={"running": "stop"})
