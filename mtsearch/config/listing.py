@@ -41,6 +41,10 @@ SEARCH = {
             "Multi-objective successive halving stops what too many others beat (Schmucker et al."
             " 2021)."
         ),
+        "pareto_asha": (
+            "The same with rungs from the length of a training, none beyond half; differences below"
+            " noise stop no trial."
+        ),
     },
 }
 
