@@ -296,3 +296,9 @@ def test_min_norm_of_many_gradients_of_unequal_lengths():
         squares = (g * g).sum(1)
         bound = 1e-9 * float(squares.min()) + 1e-14 * float(squares.max())
         assert float(update @ update - (g @ update).min()) < bound
+
+
+def test_cagrad_without_a_radius_is_the_mean():
+    opposed = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    found = method_of(schema.CAGradConfig(radius=0.4), 2).weigh(opposed, torch.ones(2))
+    assert found.tolist() == [0.5, 0.5]

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtsearch.config.schema import Constraint
-from mtsearch.pareto import constraint_excess, feasible, total_excess
+from mtsearch.config.schema import Constraint, Objective
+from mtsearch.pareto import constraint_excess, feasible, search_result, total_excess
 
 MISSING = [None, math.nan, math.inf, -math.inf, "wrong", True]
 cells = st.one_of(st.floats(-1e6, 1e6), st.sampled_from(MISSING))
@@ -58,3 +58,20 @@ def test_no_rows_and_no_constraints_keep_their_shape():
     assert constraint_excess([], [Constraint(metric="a", max=1)]).shape == (0, 1)
     assert constraint_excess([{}, {}], []).shape == (2, 0)
     assert feasible([{}, {}], []).all() and total_excess(np.empty((2, 0))).tolist() == [0, 0]
+
+
+def test_infeasible_trials_are_done_and_break_a_bound():
+    rows = [
+        {"trial": f"{number:04d}", "kind": "search", "state": state, "val/a/error": error}
+        for number, (state, error) in enumerate(
+            [("done", 1.0), ("done", 3.0), ("failed", 3.0), ("stopped", 3.0)]
+        )
+    ]
+    result = search_result(
+        rows,
+        [],
+        [Objective(metric="val/a/error", goal="min")],
+        [Constraint(metric="val/a/error", max=2.0)],
+    )
+    assert [row["trial"] for row in result.infeasible] == ["0001"]
+    assert [row["trial"] for row in result.eligible] == ["0000"]
