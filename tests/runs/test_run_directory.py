@@ -13,6 +13,7 @@ from mtsearch.config.reading import load_space
 from mtsearch.config.space import Space
 from mtsearch.runs import folders, opening
 from mtsearch.runs.directory import RunDirectory
+from mtsearch.runs.names import check_control_names
 from mtsearch.runs.opening import create_run
 from mtsearch.runs.state import RunState
 from tests.helpers.spaces import space
@@ -49,6 +50,22 @@ def test_runs_open_on_other_machines(run, tmp_path):
     again = RunDirectory(moved)
     assert again.config.name == "toy" and again.environment["dataset"] == "sample"
     assert [row["trial"] for row in again.rows()] == ["0000"]
+
+
+def test_store_errors_of_jobs_are_shown_once(run):
+    run.on_store_error(None)
+    assert run.pop_messages() == []
+    run.on_store_error("No space.")
+    run.on_store_error("No space.")
+    assert run.pop_messages() == ["No space. The checkpoint waits on its machine."]
+    run.on_store_error("No space.")
+    assert run.pop_messages() == []
+
+
+@pytest.mark.parametrize("name", ["7", "a b", "../up", "a" * 200])
+def test_controls_need_names_that_are_no_paths(name):
+    with pytest.raises(BadInput, match=r"^`controls\."):
+        check_control_names({"stl": {}, name: {}})
 
 
 def test_settings_of_other_rows_show_their_default(run):
