@@ -4,6 +4,7 @@ bit-identically."""
 import json
 
 import pytest
+import torch
 
 from mtsearch.config.registry import methods
 from mtsearch.config.schema import DataConfig, TrialConfig
@@ -73,3 +74,12 @@ def test_weighting_lowers_the_loss_without_conflicts():
         trial = Trial(config(name), DATA)
         found.append([report["train/digit/loss"] for report in trial][-1])
     assert found[1] < 2.5 and found[0] != found[1]
+
+
+def test_random_weights_are_drawn_from_the_state_of_the_trial():
+    states = []
+    for name in ("rlw", "linear"):
+        trial = Trial(config(name), DATA)
+        next(trial)
+        states.append(trial._rng)
+    assert not torch.equal(*states)
