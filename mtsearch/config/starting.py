@@ -7,7 +7,7 @@ from typing import Any
 
 from mtsearch.config.cards import DatasetCard
 
-_BACKBONES = {"vectors": "mlp"}
+_BACKBONES = {"vectors": "mlp", "arrays": "mlp"}
 """The backbone to begin with by the kind of a card's source; of images another one."""
 
 

@@ -96,6 +96,11 @@ def need_arrays(steps: Any) -> ArrayInputs:
         raise BadInput(
             "`table` goes with networks on columns, but this one reads images. Give `images=PATH`."
         )
+    if not steps.features:
+        raise BadInput(
+            "`table` goes with networks on columns, but this one reads arrays of the shape"
+            f" {steps.shape}. Predict from Python, with `model.predict(array)`."
+        )
     return steps
 
 

@@ -2,6 +2,7 @@
 
 from mtsearch.data.builders import (
     array_folders,
+    arrays,
     celeba,
     cifar10_mnist,
     classification,
@@ -31,6 +32,7 @@ __all__ = [
     "SplitArrays",
     "SplitSpec",
     "array_folders",
+    "arrays",
     "celeba",
     "check_classes",
     "cifar10_mnist",
