@@ -6,6 +6,7 @@ from mtsearch.balancing.cagrad import CAGrad
 from mtsearch.balancing.chebyshev import Chebyshev
 from mtsearch.balancing.chebyshev_al import ChebyshevAL
 from mtsearch.balancing.conflict_free import ConFIG
+from mtsearch.balancing.cosine import CosinePenalty
 from mtsearch.balancing.db_mtl import DBMTL
 from mtsearch.balancing.dualproj import DualProj
 from mtsearch.balancing.dwa import DWA
@@ -55,6 +56,7 @@ __all__ = [
     "Chebyshev",
     "ChebyshevAL",
     "ConFIG",
+    "CosinePenalty",
     "DualProj",
     "ExcessMTL",
     "FairGrad",

@@ -59,6 +59,17 @@ class LowRankConfig(ParetoSetConfig):
     scale: Positive = Field(1.0, description="of the changes, divided by the rank")
 
 
+@method("pareto_set", "conditioned", "mtsearch.training.conditioned:Conditioned")
+class ConditionedConfig(ParetoSetConfig):
+    """One network that receives the preference beside its features, and a penalty on the angle
+    between losses and preference (COSMOS, Ruchte & Grabocka 2021)."""
+
+    name: Literal["conditioned"] = "conditioned"
+    cosine: float = Field(
+        1.0, ge=0, description="strength of the penalty, which needs a balancing method of losses"
+    )
+
+
 @method("pareto_set", "sparsity_ladder", "mtsearch.training.sparsity_ladder:SparsityLadderTrial")
 class SparsityLadderConfig(PointsConfig):
     """Dense training, then one level of sparsity after another: the rows with the smallest norms

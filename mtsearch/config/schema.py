@@ -81,7 +81,12 @@ from mtsearch.config.observers import (
     TensorBoardObserverConfig,
     WandbObserverConfig,
 )
-from mtsearch.config.pareto_sets import LowRankConfig, WeightsLineConfig
+from mtsearch.config.pareto_sets import (
+    ConditionedConfig,
+    LowRankConfig,
+    SparsityLadderConfig,
+    WeightsLineConfig,
+)
 from mtsearch.config.population import MTOConfig
 from mtsearch.config.resources import Resources
 from mtsearch.config.search import ControlSearch, Sampler, Search
@@ -148,6 +153,7 @@ __all__ = [
     "CoefficientSparsityConfig",
     "CoinConfig",
     "ConFIGConfig",
+    "ConditionedConfig",
     "Constraint",
     "ControlSearch",
     "CrossStitchConfig",
@@ -214,6 +220,7 @@ __all__ = [
     "Sharing",
     "SmoothChebyshevConfig",
     "SpaceConfig",
+    "SparsityLadderConfig",
     "TargetSparsityConfig",
     "TensorBoardObserverConfig",
     "TrialConfig",

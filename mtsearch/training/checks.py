@@ -16,7 +16,7 @@ from mtsearch.balancing import Balancing, build_balancing
 from mtsearch.balancing.schedules import Stream, TaskSchedule, build_schedule
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.pareto_sets import ParetoSetConfig, SparsityLadderConfig
+from mtsearch.config.pareto_sets import ConditionedConfig, ParetoSetConfig, SparsityLadderConfig
 from mtsearch.config.preferences import simplex_grid
 from mtsearch.config.schema import CoefficientSparsityConfig, NoSparsityConfig, TrialConfig
 from mtsearch.data import Split
@@ -24,6 +24,7 @@ from mtsearch.data.transforms import is_active
 from mtsearch.models import MultiTaskModel, build_grouped, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
 from mtsearch.tasks import check_geometry, loss_of
+from mtsearch.training.conditioned import check_biases
 from mtsearch.training.loaders import ImagePools, batch_size_of
 from mtsearch.training.optimizers import part_of
 from mtsearch.training.preference import coefficient_of, weights_of
@@ -138,6 +139,8 @@ def check_parts(
     check_balancing(config, balancing, schedule, model)
     check_selection(config, card.tasks)
     check_pareto_set(config, card, balancing)
+    if isinstance(config.pareto_set, ConditionedConfig):
+        check_conditioned(config.pareto_set, balancing, model)
 
 
 def check_pareto_set(config: TrialConfig, card: DatasetCard, balancing: Balancing) -> None:
@@ -159,6 +162,18 @@ def check_pareto_set(config: TrialConfig, card: DatasetCard, balancing: Balancin
             f"`trial.pareto_set` needs a balancing method without a state, as each step has another"
             f" preference, but `trial.balancing: {config.balancing.name}` has one. Use `linear`,"
             " `chebyshev` or `smooth_chebyshev`."
+        )
+
+
+def check_conditioned(
+    settings: ConditionedConfig, balancing: Balancing, model: MultiTaskModel
+) -> None:
+    """Raise BadInput if the network or the balancing method does not fit the settings."""
+    check_biases(model)
+    if settings.cosine and balancing.level != "loss":
+        raise BadInput(
+            "`trial.pareto_set.cosine` needs a balancing method that combines losses. Found"
+            f" `{balancing.settings.name}`, which combines gradients. Set it to 0 or use `linear`."
         )
 
 

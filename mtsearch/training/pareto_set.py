@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mtsearch.balancing import Balancing, build_balancing
+from mtsearch.balancing import Balancing, CosinePenalty, build_balancing
 from mtsearch.config.pareto_sets import ParetoSetConfig
 from mtsearch.config.preferences import check_preference, simplex_grid
 from mtsearch.config.registry import implementation_of
@@ -61,7 +61,9 @@ class ParetoSetTrial(PointsTrial):
 
     def _balance(self, preference: Sequence[float]) -> Balancing:
         weights = torch.tensor(preference, dtype=torch.float32, device=self.device)
-        return build_balancing(self.config.balancing, weights)
+        method = build_balancing(self.config.balancing, weights)
+        strength = getattr(self._settings, "cosine", 0.0)
+        return CosinePenalty(method, weights, strength) if strength else method
 
     # ------------------------------------------------------------ networks
 

@@ -118,6 +118,8 @@ def cases(tier: str | None = None) -> dict[str, tuple[dict, DataConfig]]:
     found["pareto-set"] = ({**norm, "pareto_set": line, "ema": 0.9, "clip": 1.0}, JOINT)
     low = {"name": "low_rank", "points": 3, "rank": 2}
     found["pareto-set-low-rank"] = ({**norm, "pareto_set": low}, JOINT)
+    conditioned = {"name": "conditioned", "points": 3, "statistics": 2}
+    found["pareto-set-conditioned"] = ({**norm, "pareto_set": conditioned}, JOINT)
     found["pareto-set-upgrad-feature"] = (
         {**norm, "pareto_set": line, "balancing": {"name": "upgrad", "level": "feature"}},
         JOINT,

@@ -55,6 +55,10 @@ CASES = {
         "lr_multipliers": {"trunk": 0.1},
         "ema": 0.9,
     },
+    "conditioned": {
+        "pareto_set": {"name": "conditioned", "points": 3, "statistics": 2},
+        "balancing": "chebyshev",
+    },
     "even": {
         "balancing": "smooth_chebyshev",
         "precision": "bfloat16",
@@ -63,7 +67,7 @@ CASES = {
 }
 
 
-FAST = ("linear", "average", "low_rank")  # the others are slow tests
+FAST = ("linear", "average", "low_rank", "conditioned")  # the others are slow tests
 NAMES = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in CASES]
 
 
@@ -82,9 +86,10 @@ def test_restored_set_continues_bit_identically(name, tmp_path):
     assert timeless(p.metrics for p in ours) == timeless(p.metrics for p in theirs)
 
 
-@pytest.mark.parametrize("data", [DATA, THREE], ids=["two", "three"])
-def test_point_is_a_plain_trial(data, tmp_path):
-    changes = {} if data is DATA else {"backbone": "vdsr", "batch_size": 8}
+@pytest.mark.parametrize("case", ["two", "three", "conditioned"])
+def test_point_is_a_plain_trial(case, tmp_path):
+    data = THREE if case == "three" else DATA
+    changes = {"backbone": "vdsr", "batch_size": 8} if case == "three" else CASES.get(case, {})
     trial, _ = trained(changes, data)
     tasks, points = [task.name for task in trial.tasks], list(trial.points())
     assert [sum(p.settings["preference"].values()) for p in points] == pytest.approx([1.0] * 3)
