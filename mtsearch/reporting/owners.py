@@ -34,7 +34,9 @@ def owners(result: SearchResult) -> list[Row]:
             own = [r for r in result.counted if _text(setting, r.get(setting)) == value]
             on = [r for r in result.front_rows if _text(setting, r.get(setting)) == value]
             # without them, points that they dominated may count
-            rest = _volume(result, [r for r in result.counted if r not in own])
+            rest = _volume(
+                result, [r for r in result.counted if _text(setting, r.get(setting)) != value]
+            )
             entry: Row = {"setting": setting.removeprefix(CONFIGURATION), "value": value}
             entry |= {"trials": len(own), "front": len(on)}
             entry["alone"] = 100 * (whole - rest) / whole if whole > 0 else math.nan
