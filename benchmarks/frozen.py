@@ -34,6 +34,7 @@ def trial(settings, data):
 
     begin = time.perf_counter()
     made = Trial(TrialConfig.model_validate(settings), DataConfig.model_validate(data))
+    made._use_features()  # as the first step does
     return made, time.perf_counter() - begin
 
 

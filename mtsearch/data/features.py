@@ -74,11 +74,13 @@ class FeatureColumn:
     def read(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """The rows (n, width) with these numbers, in this order."""
         total = (1 + self.views) * self.count
-        return _mapped(self.path, (total, *self.shape))[np.asarray(rows, np.int64)]
+        about = self.path.stat()  # a damaged file may have been replaced
+        found = _mapped(self.path, (total, *self.shape), about.st_ino, about.st_mtime_ns)
+        return found[np.asarray(rows, np.int64)]
 
 
 @lru_cache(8)
-def _mapped(path: Path, shape: Shape) -> NDArray[np.float32]:
+def _mapped(path: Path, shape: Shape, inode: int, changed: int) -> NDArray[np.float32]:
     if math.prod(shape) == 0:
         return np.empty(shape, np.float32)
     return np.memmap(path, np.float32, "r", shape=shape)

@@ -9,6 +9,8 @@ from mtsearch.config.dimensions import bounds
 from mtsearch.config.space import Space
 from mtsearch.strategy.scheduling import reports_of
 
+_REUSING = ("hps", "stl", "mtan", "mtln")  # architectures that read images through trunks alone
+
 
 def remarks(space: Space, at_once: int, nodes: Sequence[Mapping[str, float]]) -> list[str]:
     """Lines about a search of `at_once` trials on `nodes` (the resources of each, by Ray's
@@ -42,6 +44,10 @@ def _frozen_trunks(space: Space) -> str | None:
     if not is_frozen(config):
         return None
     key = hindrance(config, data)
+    if key is None and config.architecture.name not in _REUSING:
+        key = "trial.architecture"
+    if key is None and config.groups is not None and len(config.groups) > 1:
+        key = "trial.groups"
     if key is None:
         return (
             "the trunk is frozen: its features are computed once, kept beside the store, and read"

@@ -124,6 +124,10 @@ class PhaseTrainer:
         self._average = Average(trained, config.ema) if average and config.ema is not None else None
         self._trained = trained
 
+    def read(self, loader: GroupLoader) -> None:
+        """Read the next batches from a loader of the same examples."""
+        self._loader = loader
+
     @property
     def weights(self) -> nn.Module:
         """The network or set that is evaluated and selected: the average if there is one, else the

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mtsearch.balancing.schedules import build_schedule
 from mtsearch.config.schema import DataConfig, TrialConfig
+from mtsearch.data import Dataset
 from mtsearch.models import MultiTaskModel, model_macs
 from mtsearch.models.tuning import merge_
 from mtsearch.sparsity import Structure, find_sharing, measures, tie_, untie_
@@ -26,9 +27,9 @@ from mtsearch.training.checkpointed import CheckpointedTrial, check_finite
 from mtsearch.training.compiling import clear_compiled
 from mtsearch.training.epochs import PhaseTrainer
 from mtsearch.training.evaluation import evaluate
-from mtsearch.training.features import frozen_trunks, with_features
+from mtsearch.training.features import with_features
 from mtsearch.training.lineage import ParentCheckpoint, parent_weights
-from mtsearch.training.loaders import Parts, evaluation_parts, labelled_batches
+from mtsearch.training.loaders import GroupLoader, Parts, evaluation_parts, labelled_batches
 from mtsearch.training.phases import Phase, plan, unmet_targets
 from mtsearch.training.randomness import fork_rng
 from mtsearch.training.selection import Selection
@@ -37,6 +38,7 @@ from mtsearch.training.state import to_device
 from mtsearch.training.teachers import teacher_config, teacher_step
 from mtsearch.training.world import World, all_gather_bytes
 
+Tables = dict[str, list[list[int]]] | None
 DUAL_IMAGES = 1024  # training images on which the losses for `end_of_epoch` are measured
 
 
@@ -88,11 +90,13 @@ class Trial(CheckpointedTrial):
             if self.world.rank:  # dropout must be independent between ranks
                 torch.manual_seed((self.world.rank << 32) ^ config.seed)
             self._rng = torch.get_rng_state()
-        self._use_features()
+        self._input: Dataset | None = None  # of training and validation, known at the first step
+        self._loader = self._new_loader(self.dataset)
         self._rngs = all_gather_bytes(self._rng, self.world)
         self._balancing = build_trial_balancing(config, self.dataset, self.device)
         built = (self._schedule, self._balancing, self.model, self._loader, self.device)
         check_built(config, self.dataset, *built)
+        self._val = self._parts("val")
         teachers = teacher_config(config)
         self._teachers = None if teachers is None else Trial(teachers, data, self.world, clock)
         self._trainer = self._phase_trainer()
@@ -110,6 +114,8 @@ class Trial(CheckpointedTrial):
             raise StopIteration
         if self.config.start is not None and not self.reports and self._first_weights is None:
             self._begin_with_parent()
+        if self._input is None:
+            self._use_features()
         phase = self.phases[self._phase]
         until = min(self._epoch + self.config.report_every, phase.epochs)
         with fork_rng(state=self._rng):
@@ -176,17 +182,20 @@ class Trial(CheckpointedTrial):
         self._first_weights = parent_weights(self)
         with fork_rng(self.config.seed):
             self.model = self._new_network()
-        self._use_features()
         self._trainer = self._phase_trainer()
 
     def _use_features(self) -> None:
-        """Open the examples of training and validation: images, or features of frozen trunks."""
-        config, dataset = self.config, self.dataset
-        if config.start is None or self._first_weights is not None or self.reports:
-            dataset = with_features(config, self.data, dataset, self.model, self.device)
-        self._input = dataset  # without features while the trunk of the parent is not known
-        self._loader = build_loader(config, self._input, self._schedule, self.device, self.world)
-        self._val = self._parts("val")
+        """Train on features of frozen trunks in place of images if possible."""
+        self._input = with_features(self.config, self.data, self.dataset, self.model, self.device)
+        if self._input is not self.dataset:
+            state = self._loader.state_dict()
+            self._loader = self._new_loader(self._input)
+            self._loader.load_state_dict(state)
+            self._trainer.read(self._loader)
+            self._val = self._parts("val")
+
+    def _new_loader(self, data: Dataset) -> GroupLoader:
+        return build_loader(self.config, data, self._schedule, self.device, self.world)
 
     def _phase_trainer(self) -> PhaseTrainer:
         """Return the trainer of the current phase, after tying the structure of the model."""
@@ -246,16 +255,11 @@ class Trial(CheckpointedTrial):
     # ------------------------------------------------------------ reports
 
     def _parts(self, split: str, first: int | None = None) -> Parts:
-        return evaluation_parts(
-            self._input, self._input.splits[split], self.tasks, self.device, first
-        )
+        data = self._input or self.dataset
+        return evaluation_parts(data, data.splits[split], self.tasks, self.device, first)
 
     def _evaluated(
-        self,
-        model: MultiTaskModel,
-        parts: Parts,
-        by_class: bool = False,
-        tables: dict[str, list[list[int]]] | None = None,
+        self, model: MultiTaskModel, parts: Parts, by_class: bool = False, tables: Tables = None
     ) -> dict[str, float]:
         return evaluate(model, parts, self.device, self._autocast, self.world, by_class, tables)
 
@@ -314,16 +318,13 @@ class Trial(CheckpointedTrial):
         merge_(model)
         return model.eval()
 
-    def evaluate(
-        self, split: str, tables: dict[str, list[list[int]]] | None = None
-    ) -> dict[str, float]:
+    def evaluate(self, split: str, tables: Tables = None) -> dict[str, float]:
         """Return ``<split>/<task>/<metric>`` of the selected network; for the test split also the
         metrics of single classes, ``test/<task>/<metric>/<class>``. All ranks call this. `tables`
         receives the tables of counts by task, see `mtsearch.tasks.registry.Meter`."""
         torch.set_num_threads(self.config.threads)
         by_class = split == "test"
-        images = self.dataset.splits[split]  # the network as it is exported reads images
-        parts = labelled_batches(self.dataset, images, self.tasks, self.device)
+        parts = labelled_batches(self.dataset, self.dataset.splits[split], self.tasks, self.device)
         metrics = self._evaluated(self.selected_model(), parts, by_class, tables)
         metrics |= self._units.aggregates(metrics)
         return {f"{split}/{key}": value for key, value in metrics.items()}
@@ -379,9 +380,6 @@ class Trial(CheckpointedTrial):
             self._teachers.load_state_dict(live["teachers"])
         self._trainer = self._phase_trainer()
         self.model.load_state_dict(to_device(live["model"], self.device))
-        if frozen_trunks(self.model):  # the file of their weights may have changed
-            self._use_features()
-            self._trainer = self._phase_trainer()
         self._trainer.load_state_dict(live, state["ticks"])
         self._balancing.load_state_dict(live["balancing"])
         self._loader.load_state_dict(live["streams"])

@@ -14,7 +14,7 @@ from PIL import Image
 from test_parallel_prepare import CARD
 
 COUNT, SIDE = 11_000, 256  # 2.2 GB of decoded images
-PREPARE_MB, TRAIN_MB = 500, 1000
+PREPARE_MB, TRAIN_MB = 500, 800
 TRAIN = """
 import json, sys
 import torch

@@ -81,4 +81,6 @@ def test_frozen_trunks_are_remarked(tmp_path):
     assert "its features are computed once" in line
     (line,) = remark(tmp_path, **frozen, augment={"flip": True})
     assert "computed in every step because of `trial.augment`" in line
+    (line,) = remark(tmp_path, **frozen, architecture="mmoe")
+    assert "computed in every step because of `trial.architecture`" in line
     assert not remark(tmp_path, backbone="cm")

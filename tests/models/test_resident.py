@@ -1,6 +1,7 @@
 """Weights of backbones stay in memory from trial to trial."""
 
 import os
+import warnings
 
 import pytest
 import torch
@@ -63,7 +64,7 @@ def test_changed_file_is_read_again(weights):
 
 
 def test_meta_device_keeps_no_weights(weights):
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings(action="ignore"):
         trunk(weights, "all")
     assert all(p.device.type == "cpu" for p in trunk(weights, "all").parameters())
 

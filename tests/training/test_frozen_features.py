@@ -26,7 +26,9 @@ def data(tmp_path):
 
 def trial(data, **settings):
     defaults = {"epochs": {"search": 0, "retrain": 2}, "batch_size": 50, "backbone": HEAD}
-    return Trial(TrialConfig.model_validate(defaults | settings), data)
+    made = Trial(TrialConfig.model_validate(defaults | settings), data)
+    made._use_features()  # as the first step does
+    return made
 
 
 def plain(reports):
@@ -154,8 +156,8 @@ def test_interrupted_trial_continues(data, tmp_path):
     next(half)
     half.save(tmp_path / "state")
     again = Trial.restore(tmp_path / "state")
-    assert has_features(again._input.splits["val"])
     list(again)
+    assert has_features(again._input.splits["val"])
     assert plain(again.reports) == expected
 
 
@@ -192,3 +194,13 @@ def test_ranks_share_the_batches(data, augment):
             assert torch.equal(torch.cat([part.values[k] for part, _ in parts]), value)
         for name, values in labels.items():
             assert torch.equal(torch.cat([other[name] for _, other in parts]), values)
+
+
+def test_restored_trial_is_tested_without_features(data, tmp_path):
+    whole = trial(data)
+    list(whole)
+    whole.save(tmp_path / "state")
+    shutil.rmtree(folder_of(resolve(data).store))
+    again = Trial.restore(tmp_path / "state")
+    assert again.evaluate("test") == whole.evaluate("test")
+    assert not folder_of(resolve(data).store).exists()
