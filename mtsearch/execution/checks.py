@@ -18,14 +18,15 @@ def check_space(space: Space) -> None:
     check_observers(space)
     bundle(space.config)
     check_control_names(space.controls)
-    if space.config.resources.gpu == 0:
+    here = local_nodes()
+    if text := _no_gpu(space, here):
         for variant in variants(space, pairs=False):
             if variant.config.device == "cuda":
-                text = (
-                    "`trial.device` is cuda, but `resources.gpu` is 0, so no slot has a GPU. Set"
-                    " resources.gpu=1 or a share."
+                raise BadInput(
+                    locate_error(
+                        space, variant, f"`trial.device` is cuda, but `resources.gpu` {text}"
+                    )
                 )
-                raise BadInput(locate_error(space, variant, text))
     if space.config.workers > 1:
         for variant in variants(space, pairs=False):
             if variant.config.compile and variant.config.bn == "sync":
@@ -34,6 +35,15 @@ def check_space(space: Space) -> None:
                     " layers exchange statistics between workers. Found sync."
                 )
                 raise BadInput(locate_error(space, variant, text))
-    here = local_nodes()
     if here is not None:
         slots(space.config, here)
+
+
+def _no_gpu(space: Space, nodes: list[dict[str, float]] | None) -> str:
+    """Why no trial can use a GPU, as the end of a sentence; empty where trials may use one."""
+    gpu = space.config.resources.gpu
+    if gpu == 0:
+        return "is 0, so no slot has a GPU. Set resources.gpu=1 or a share."
+    if gpu == "auto" and nodes is not None and not any(node.get("GPU", 0) for node in nodes):
+        return "is auto and this machine has no GPU. Set trial.device=auto or cpu."
+    return ""

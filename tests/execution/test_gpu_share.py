@@ -49,6 +49,13 @@ def test_auto_without_a_gpu_refuses_cuda_trials(tmp_path):
         share(automatic(tmp_path, trial={"device": "cuda"}), WITHOUT)
 
 
+def test_cuda_trials_are_refused_before_the_data_are_read(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(BadInput, match=r"`resources.gpu` is auto and this machine has no GPU"):
+        check_space(automatic(tmp_path, trial={"device": "cuda"}))
+
+
 def test_auto_gives_each_of_several_workers_a_gpu(tmp_path):
     assert share(automatic(tmp_path, workers=2), WITH) == 1
 
