@@ -159,7 +159,7 @@ def test_a_run_and_its_export_predict_the_same(run, tmp_path, capsys):
     for words, sentence in [
         ([f"model={out}", f"run={run.path}", images], "one of them"),
         ([f"model={out}", "pick=knee", images], "`pick` goes with `run`"),
-        ([f"model={out}"], "`images` is missing"),
+        ([f"model={out}"], "`images` or `table` should be given"),
         ([f"model={out}", images, "to=a.txt"], "`to` should end in"),
         ([f"model={out}", images, "batch=0"], "`batch` should be"),
         ([f"model={out}", images, "device=tpu"], "`device` should be"),
