@@ -141,7 +141,7 @@ function betweenFigures(set, preference, row) {
     commands.push(
       command("the command of this preference", `mtsearch export run=${address} ${shellWord(found.pick)}`),
     );
-  else if (address && (nearest.front || nearest.kind === "control"))
+  else if (address && keepsWeights(nearest))
     commands.push(
       ...(found
         ? [

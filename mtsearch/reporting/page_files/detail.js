@@ -4,10 +4,17 @@ const picked = (row) => `pick=trial:${row.trial}`;
 const shellWord = (text) =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
 
+// All points of a pareto-set training keep their weights while one of them is on the front.
+const trainingOf = (id) => id.split("@")[0];
+const keepsWeights = (row) =>
+  row.front ||
+  row.kind === "control" ||
+  (row.id.includes("@") && members.some((m) => trainingOf(m.id) === trainingOf(row.id)));
+
 function deploy(row) {
   const { address } = D.runs[row.run];
   if (row.state !== "done" || !address) return [];
-  if (!row.front && row.kind !== "control") {
+  if (!keepsWeights(row)) {
     return [
       element(
         "p",
