@@ -15,7 +15,8 @@ from mtsearch.config.errors import BadInput
 from mtsearch.data.builders import SplitArrays, check_classes
 from mtsearch.data.checks import check_labels, check_split
 from mtsearch.data.decoding_pool import count_pixels
-from mtsearch.data.remarks import Remarks
+from mtsearch.data.remarks import Remarks, collect_remarks
+from mtsearch.data.repeats import Repeats
 from mtsearch.data.rows import Block
 from mtsearch.data.statistics import ChannelStatistics
 from mtsearch.data.summary import (
@@ -84,6 +85,7 @@ class SplitWatch:
                     self._counts[task.name][name] = count_labels(task, labels)
                 else:
                     lazy = True
+        self._repeats = Repeats(splits)
         self._checked = not lazy
         if not lazy:
             check_labels(card, self._counts)
@@ -103,8 +105,10 @@ class SplitWatch:
                 self._check_finite(split, rows)
                 if split == "train":
                     self._values.add(rows)
-            elif split == "train" and rows.dtype == np.uint8:
-                self._pixels += count_pixels(rows) if block.pixels is None else block.pixels
+            elif rows.dtype == np.uint8:
+                self._repeats.add(split, rows)
+                if split == "train":
+                    self._pixels += count_pixels(rows) if block.pixels is None else block.pixels
             self._done += len(rows)
             if self._progress is not None:
                 self._progress(self._done, self._total)
@@ -134,7 +138,9 @@ class SplitWatch:
             mean, std = self._values.result()
         else:
             mean, std = pixel_statistics(self._pixels) if self._pixels.any() else ([], [])
-        for row in remarks.rows():
+        with collect_remarks() as repeated:
+            self._repeats.remark()
+        for row in (*remarks.rows(), *repeated.rows()):
             self._remarks.add(str(row["text"]), str(row["example"]), int(row["count"]))
         return {
             "labels": {
