@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mtsearch.config.base import Model
 from mtsearch.config.errors import BadInput, nearest
@@ -185,6 +185,21 @@ class TaskCard(Model):
         return self
 
 
+# builders whose examples are images; those of others may have any shape
+_IMAGES = (
+    "array_folders",
+    "celeba",
+    "cifar10_mnist",
+    "classification",
+    "degraded",
+    "disjoint",
+    "drawn_scenes",
+    "multimnist",
+    "scenes_masks",
+    "table",
+)
+
+
 class DatasetCard(Model):
     """A dataset as a file `datasets/<name>.yaml` describes it; only `name`, `source` and `tasks`
     are required.
@@ -222,6 +237,13 @@ class DatasetCard(Model):
                 f" height and width. Found {list(self.shape)}. Correct the data card."
             )
         return self.shape[0], self.shape[1], self.shape[2]
+
+    @field_validator("shape")
+    @classmethod
+    def _of_images(cls, shape: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if info.data.get("source", {}).get("kind") in _IMAGES and len(shape) != 3:
+            raise ValueError("should be the channels, height and width of an image")
+        return shape
 
     @model_validator(mode="before")
     @classmethod
