@@ -14,7 +14,7 @@ from ray import cloudpickle, tune
 from rich.console import Console
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.held import PREFIX, all_held
+from mtsearch.config.objects import PREFIX, all_objects
 from mtsearch.config.schema import Search
 from mtsearch.config.space import Space
 from mtsearch.config.temporary import remove_temporary, temporary_folder
@@ -73,7 +73,7 @@ def run(
     console = console or OutputConsole()
     check_space(space)
     check_results(space)
-    _held_by(space)
+    _objects_of(space)
     data, environment = environment_of(space)
     here = local_nodes()
     if here is not None and not space.config.resources.gpu:  # else its memory is not known
@@ -270,15 +270,15 @@ def seeds(search: Search) -> str:
 
 def _trainable(manager: TrialManager) -> Any:
     """The class of the trial actors, with the objects that the configuration names."""
-    objects = _held_by(manager.space)
-    return tune.with_parameters(TrialActor, held=objects) if objects else TrialActor
+    objects = _objects_of(manager.space)
+    return tune.with_parameters(TrialActor, objects=objects) if objects else TrialActor
 
 
-def _held_by(space: Space) -> dict[str, Any]:
+def _objects_of(space: Space) -> dict[str, Any]:
     """The objects that a configuration names, which the user gave from Python. Raises BadInput if
     they cannot be sent to the processes of trials."""
     text = json.dumps(space.raw, default=str, ensure_ascii=False)
-    objects = {name: value for name, value in all_held().items() if name in text}
+    objects = {name: value for name, value in all_objects().items() if name in text}
     for name, value in objects.items():
         try:
             cloudpickle.dumps(value)  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import tune
 
-from mtsearch.config.held import add_held
+from mtsearch.config.objects import add_objects
 from mtsearch.execution.worker_group import WorkerGroup
 from mtsearch.jobs.job import Job
 
@@ -23,14 +23,14 @@ class TrialActor(tune.Trainable):
     several workers, else null. Tune restarts a trial only when this process dies.
     """
 
-    def setup(self, config: dict[str, Any], held: Mapping[str, Any] | None = None) -> None:
+    def setup(self, config: dict[str, Any], objects: Mapping[str, Any] | None = None) -> None:
         """Store the first job, and the objects that the user gave. It begins in `step`: Tune does
         not restart an actor that dies in `setup`."""
         self._job: Job | None = None
-        add_held(held or {})
+        add_objects(objects or {})
         settings = json.loads(config["group"])
         if settings is not None:
-            settings["held"] = dict(held or {})
+            settings["objects"] = dict(objects or {})
         self._group = None if settings is None else WorkerGroup(settings)
         self._next: str | None = config["job"]
 

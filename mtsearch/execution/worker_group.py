@@ -16,7 +16,7 @@ from typing import Any
 import ray
 
 from mtsearch.config.errors import reason_of
-from mtsearch.config.held import add_held
+from mtsearch.config.objects import add_objects
 from mtsearch.config.temporary import remove_temporary, temporary_folder
 from mtsearch.execution.mailbox import Mailbox
 from mtsearch.jobs.job import Job
@@ -46,7 +46,7 @@ class WorkerGroup:
     Args:
         settings: ``workers`` (their number), ``cpu``, ``gpu`` and ``threads`` (of each worker),
             ``timeout`` (seconds that a collective may take), ``start`` (seconds that the group may
-            take to start), ``deaths`` (how many times a trial may lose its group), ``held``
+            take to start), ``deaths`` (how many times a trial may lose its group), ``objects``
             (objects that the user gave, by name).
     """
 
@@ -119,7 +119,7 @@ class WorkerGroup:
         threads = str(settings["threads"])
         trainer = TorchTrainer(
             run_worker,
-            train_loop_config={"box": self._box, "held": settings.get("held", {})},
+            train_loop_config={"box": self._box, "objects": settings.get("objects", {})},
             scaling_config=ScalingConfig(
                 num_workers=settings["workers"],
                 use_gpu=settings["gpu"] > 0,
@@ -153,7 +153,7 @@ class GroupRestart(RuntimeError):
 def run_worker(config: dict[str, Any]) -> None:
     """The main function of a worker: it runs jobs until the group is closed or its actor is
     dead."""
-    add_held(config["held"])
+    add_objects(config["objects"])
     # Ray Train would restart a group without end whose trial actor is dead.
     with suppress(ray.exceptions.RayActorError):
         _run_jobs(config["box"])

@@ -17,7 +17,7 @@ from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.dimensions import default_of, resolve
 from mtsearch.config.errors import BadInput
 from mtsearch.config.files import write_atomic
-from mtsearch.config.held import PREFIX, add_held, hold, release
+from mtsearch.config.objects import PREFIX, add_object, add_objects, remove_object
 from mtsearch.config.plugins import absolute_path, is_file, load_plugins, plugin_object
 from mtsearch.config.reading import space_path
 from mtsearch.config.schema import DataConfig, OwnConfig
@@ -25,9 +25,9 @@ from mtsearch.config.space import merge
 from mtsearch.config.validation import validate_tree
 from mtsearch.config.yaml_text import dump_yaml, load_yaml
 from mtsearch.data import load_card, prepare
-from mtsearch.data.builders.handed import handed_key
-from mtsearch.data.handed import HandedData, checksum_of, open_loaders, read_loaders
+from mtsearch.data.builders.loaders import arrays_key
 from mtsearch.data.locations import cache_folder
+from mtsearch.data.own_loaders import OwnLoaders, checksum_of, open_loaders, read_loaders
 from mtsearch.data.packing import row_shape
 from mtsearch.models.own import new_module
 from mtsearch.models.own_checks import check_names, check_outputs, width_of
@@ -128,7 +128,7 @@ def give_again(
                 "`model` goes with a run whose network was given from Python as an object. Give"
                 " the files of plug-ins as `plugins`."
             )
-        add_held({module: model})
+        add_objects({module: model})
     if data is not None:
         loaders = open_loaders(_loaders(data, []))
         network = _network({**architecture}, architecture.get("arguments") or {})
@@ -142,7 +142,7 @@ def give_again(
 
 
 def task_cards(
-    tasks: Mapping[str, Any] | None, network: nn.Module, data: HandedData
+    tasks: Mapping[str, Any] | None, network: nn.Module, data: OwnLoaders
 ) -> tuple[TaskCard, ...]:
     """The task cards, with the numbers of outputs that the network has for the first batch.
 
@@ -183,17 +183,17 @@ def task_cards(
     return tuple(cards)
 
 
-def write_card(loaders: HandedData, tasks: Sequence[TaskCard]) -> Path:
+def write_card(loaders: OwnLoaders, tasks: Sequence[TaskCard]) -> Path:
     """Read the loaders, and write the card and the store of their examples; returns the card."""
     arrays = read_loaders(loaders, tasks)
     checksum = checksum_of(arrays, tasks, loaders.parts)
     shape = row_shape(loaders.first[0], loaders.parts)
-    folder = cache_folder() / "handed" / checksum[:16]
+    folder = cache_folder() / "loaders" / checksum[:16]
     folder.mkdir(parents=True, exist_ok=True)
     card = DatasetCard(
         name=NAME,
         title="data loaders given from Python",
-        source={"kind": "handed", "checksum": checksum},
+        source={"kind": "loaders", "checksum": checksum},
         tasks=tuple(tasks),
         shape=shape,
         root=folder,
@@ -201,12 +201,12 @@ def write_card(loaders: HandedData, tasks: Sequence[TaskCard]) -> Path:
     )
     path = folder / "card.yaml"
     write_atomic(path, dump_yaml(card.model_dump(mode="json", exclude_defaults=True)))
-    key = handed_key(checksum)
-    add_held({key: arrays})
+    key = arrays_key(checksum)
+    add_objects({key: arrays})
     try:
         prepare(DataConfig(dataset=str(path)))
     finally:
-        release(key)
+        remove_object(key)
     return path
 
 
@@ -230,7 +230,7 @@ def _named(model: Any, plugins: list[str], what: str) -> str:
             f" function. Found {type(model).__name__}."
         )
     default = type(model).__name__
-    return hold(model, str(getattr(model, "__qualname__", default)).rpartition(".")[2])
+    return add_object(model, str(getattr(model, "__qualname__", default)).rpartition(".")[2])
 
 
 def _loaders(data: Any, plugins: list[str]) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mtsearch.config import schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
-from mtsearch.config.held import PREFIX, held
+from mtsearch.config.objects import PREFIX, object_of
 from mtsearch.config.plugins import plugin_object
 from mtsearch.data.packing import unpack
 from mtsearch.models.base import Backbone, MultiTaskModel
@@ -164,11 +164,11 @@ def no_backbone(settings: schema.BackboneNoneConfig, shape: tuple[int, ...]) -> 
 
 
 def new_module(settings: schema.OwnConfig) -> nn.Module:
-    """A new module: what the function returns, or a copy of the module that was handed over. It
+    """A new module: what the function returns, or a copy of the module that was given. It
     draws from torch's, NumPy's and Python's global generators, of which the last two are seeded
     from the first."""
     if settings.module.startswith(PREFIX):
-        source = held(settings.module)
+        source = object_of(settings.module)
     else:
         source = plugin_object(settings.module, "trial.architecture.module")
     if isinstance(source, nn.Module):

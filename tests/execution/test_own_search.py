@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mtsearch.config.errors import BadInput
-from mtsearch.config.held import release
+from mtsearch.config.objects import remove_object
 from mtsearch.config.space import Space
 from mtsearch.config.yaml_text import load_yaml
 from mtsearch.jobs.description import TRIAL_CLASS
@@ -70,7 +70,7 @@ def test_a_network_and_loaders_are_searched_and_continued(search, tmp_path, monk
     assert figures(again) == found
 
     key = run.config.trial["architecture"]["module"]
-    release(key)
+    remove_object(key)
     with pytest.raises(BadInput, match=r"Give it again, as `model=` of `mtsearch.resume`"):
         search.resume(run, {"search.trials": 3}, trial_class=TRIAL_CLASS)
     import mtsearch

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import mtsearch
 from mtsearch.config.errors import BadInput
-from mtsearch.config.held import add_held, all_held, release
+from mtsearch.config.objects import add_objects, all_objects, remove_object
 from mtsearch.config.schema import DataConfig
 from mtsearch.config.space import Space
 from mtsearch.config.yaml_text import load_yaml
@@ -73,10 +73,10 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("MTSEARCH_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    before = all_held()
+    before = all_objects()
     yield
-    for key in set(all_held()) - set(before):
-        release(key)
+    for key in set(all_objects()) - set(before):
+        remove_object(key)
 
 
 def trained(**others):
@@ -220,7 +220,7 @@ def test_what_a_run_does_not_keep_is_asked_for():
     run = trained()
     key = run.config.trial["architecture"]["module"]
     card = run.config.data.dataset
-    release(key)
+    remove_object(key)
     with pytest.raises(BadInput, match=r"Give it again, as `model=` of `mtsearch.resume`"):
         mtsearch.load_run(run.address).pick().load()
     assert mtsearch.load_run(run.address, model=Network).pick().load()
@@ -263,9 +263,9 @@ def test_parts_that_do_not_fit_are_refused_before_a_run(given, sentence, tmp_pat
 
 
 def test_objects_of_one_name_are_told_apart():
-    from mtsearch.config.held import held, hold
+    from mtsearch.config.objects import add_object, object_of
 
-    first, second = hold(Network, "same"), hold(Rows, "same")
-    assert first == hold(Network, "same") != second and held(second) is Rows
-    add_held({first: Rows})
-    assert held(first) is Rows
+    first, second = add_object(Network, "same"), add_object(Rows, "same")
+    assert first == add_object(Network, "same") != second and object_of(second) is Rows
+    add_objects({first: Rows})
+    assert object_of(first) is Rows

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtsearch.config import held, plugins, schema
+from mtsearch.config import objects, plugins, schema
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.data.packing import pack, parts_of, row_shape, unpack
@@ -52,28 +52,28 @@ class Rows(nn.Module):
 
 
 def built(module, tasks=PAIR, shape=(5,), **settings):
-    key = held.hold(module, "test")
+    key = objects.add_object(module, "test")
     config = schema.OwnConfig(module=key, **settings)
     try:
         return build_model(config, schema.BackboneNoneConfig(), tasks, shape)
     finally:
-        held.release(key)
+        objects.remove_object(key)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def pictures():
-    held.add_held({"held:pictures": Pictures})
+    objects.add_objects({"object:pictures": Pictures})
     yield
-    held.release("held:pictures")
+    objects.remove_object("object:pictures")
 
 
 class TestOwn(ArchitectureConformance):
-    settings = schema.OwnConfig(module="held:pictures")
+    settings = schema.OwnConfig(module="object:pictures")
     backbone = schema.BackboneNoneConfig()
 
 
 class TestOwnWithSharedModule(TestOwn):
-    settings = schema.OwnConfig(module="held:pictures", shared=("trunk",))
+    settings = schema.OwnConfig(module="object:pictures", shared=("trunk",))
 
 
 def test_shared_parameters_are_those_of_several_tasks():
@@ -148,7 +148,7 @@ def test_modules_that_do_not_fit_are_refused(module, settings, sentence):
 
 def test_an_object_that_is_not_here_is_asked_for():
     with pytest.raises(BadInput, match=r"Give it again, as `model=` of `mtsearch.resume`"):
-        build_model(schema.OwnConfig(module="held:gone"), schema.BackboneNoneConfig(), PAIR, (5,))
+        build_model(schema.OwnConfig(module="object:gone"), schema.BackboneNoneConfig(), PAIR, (5,))
 
 
 def test_functions_are_found_in_loaded_plugins_alone(tmp_path, forget_plugins):
@@ -177,12 +177,12 @@ def test_functions_are_found_in_loaded_plugins_alone(tmp_path, forget_plugins):
     ],
 )
 def test_settings_that_have_no_effect_are_refused(settings, sentence):
-    key = held.hold(Rows, "rows")
+    key = objects.add_object(Rows, "rows")
     tree = {"architecture": {"name": "own", "module": key}, "backbone": "none", **settings}
     card = type("Card", (), {"tasks": PAIR, "shape": (5,), "name": "rows"})
     with pytest.raises(ValueError, match=sentence):
         check_trial(schema.TrialConfig.model_validate(tree), card)
-    held.release(key)
+    objects.remove_object(key)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from mtsearch.data.types import SPLITS
 
 
 @dataclass(frozen=True)
-class HandedData:
+class OwnLoaders:
     """The loaders of the three splits, each an iterable of batches in a fixed order.
 
     Attributes:
@@ -53,7 +53,7 @@ class HandedData:
     batch_size: int
 
 
-def open_loaders(data: Any) -> HandedData:
+def open_loaders(data: Any) -> OwnLoaders:
     """Check the loaders of a user, and read the first batch of each.
 
     Args:
@@ -75,10 +75,10 @@ def open_loaders(data: Any) -> HandedData:
     first = {name: _first(loaders[name], f"data[{name!r}]") for name in SPLITS}
     parts = parts_of(first["train"][0], "x of data['train']")
     size = getattr(data["train"], "batch_size", None)
-    return HandedData(loaders, first["train"], parts, size or len(pack(first["train"][0], parts)))
+    return OwnLoaders(loaders, first["train"], parts, size or len(pack(first["train"][0], parts)))
 
 
-def read_loaders(data: HandedData, tasks: Sequence[TaskCard]) -> dict[str, SplitArrays]:
+def read_loaders(data: OwnLoaders, tasks: Sequence[TaskCard]) -> dict[str, SplitArrays]:
     """Read all examples of the loaders.
 
     Raises:
@@ -189,7 +189,7 @@ def _same(one: Any, two: Any) -> bool:
     return bool(np.array_equal(one, two))
 
 
-def _read(data: HandedData, name: str, tasks: Sequence[TaskCard]) -> SplitArrays:
+def _read(data: OwnLoaders, name: str, tasks: Sequence[TaskCard]) -> SplitArrays:
     rows: list[NDArray[Any]] = []
     labels: list[list[NDArray[Any]]] = [[] for _ in tasks]
     with _seeded(0):

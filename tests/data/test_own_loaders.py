@@ -17,7 +17,7 @@ from torch.utils.data import (
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
-from mtsearch.data.handed import checksum_of, labels_of, open_loaders, read_loaders
+from mtsearch.data.own_loaders import checksum_of, labels_of, open_loaders, read_loaders
 
 TASKS = (
     TaskCard(name="price", kind="regression", outputs=1),

@@ -1,4 +1,4 @@
-"""Examples that were handed over from Python as data loaders (`mtsearch.data.handed`)."""
+"""Examples that were given from Python as data loaders (`mtsearch.data.own_loaders`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from mtsearch.config.cards import DatasetCard
 from mtsearch.config.errors import BadInput
-from mtsearch.config.held import PREFIX, all_held
+from mtsearch.config.objects import PREFIX, all_objects
 from mtsearch.data.builders.base import (
     DatasetBuilder,
     SplitArrays,
@@ -16,11 +16,11 @@ from mtsearch.data.builders.base import (
 from mtsearch.data.formats import LabelledImages
 
 
-@dataset_builder("handed")
-class Handed(DatasetBuilder):
+@dataset_builder("loaders")
+class Loaders(DatasetBuilder):
     """The arrays with this checksum, which this process has read from loaders."""
 
-    kind: Literal["handed"] = "handed"
+    kind: Literal["loaders"] = "loaders"
     checksum: str
 
     @property
@@ -30,7 +30,7 @@ class Handed(DatasetBuilder):
     def compose(
         self, card: DatasetCard, found: dict[str, LabelledImages], spec: SplitSpec
     ) -> dict[str, SplitArrays]:
-        arrays: dict[str, SplitArrays] | None = all_held().get(handed_key(self.checksum))
+        arrays: dict[str, SplitArrays] | None = all_objects().get(arrays_key(self.checksum))
         if arrays is None:
             raise BadInput(
                 f"the store of `{card.name}` is missing, and its examples were given from Python as"
@@ -40,6 +40,6 @@ class Handed(DatasetBuilder):
         return arrays
 
 
-def handed_key(checksum: str) -> str:
-    """The name under which the arrays with this checksum are held."""
+def arrays_key(checksum: str) -> str:
+    """The name of the arrays with this checksum in `mtsearch.config.objects`."""
     return f"{PREFIX}data-{checksum}"
