@@ -145,9 +145,7 @@ def test_selected_trial_has_its_predictions(open_page, written):
     assert tab.locator(".stack .mask").count() == 2
     first = result.front_rows[0]["trial"]
     tab.evaluate(f"location.hash = '#trial={first}'")
-    tab.wait_for_function(
-        f"document.querySelector('#predictions-note').textContent.includes('{first}')"
-    )
+    tab.locator("#predictions-note", has_text=first).wait_for()
 
 
 def test_figures_of_each_class_follow_from_the_counts(open_page, written):
@@ -173,16 +171,14 @@ def test_trials_without_predictions_say_so(open_page, written):
     rest = next(r["trial"] for r in result.search_rows if r["state"] == "done" and not r["front"])
     tab = open_page(path, fragment=f"#trial={rest}")
     tab.locator("#predictions").scroll_into_view_if_needed()
-    tab.wait_for_function(
-        "document.querySelector('#predictions-note').textContent.includes('no predictions')"
-    )
+    tab.locator("#predictions-note", has_text="no predictions").wait_for()
 
 
 def test_failed_trial_shows_its_log(open_page, written):
     tab = open_page(written[1], fragment="#trial=0005")
     assert tab.inner_text("#detail .log pre") == LOG
     tab.evaluate("location.hash = '#trial=0000'")
-    tab.wait_for_function("document.querySelector('#detail-title').textContent.includes('0000')")
+    tab.locator("#detail-title", has_text="0000").wait_for()
     assert tab.locator("#detail .log").count() == 0
 
 

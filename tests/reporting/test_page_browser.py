@@ -183,9 +183,7 @@ def test_address_and_cards_select_a_trial(open_page, written):
     assert tab.inner_text("#detail-title") == "Trial 0005"
     best = min(written[3][0].front_rows, key=lambda row: row["val/image/error"])
     tab.locator(".cards a").first.click()
-    tab.wait_for_function(
-        "t => document.getElementById('detail-title').innerText === t", arg=f"Trial {best['trial']}"
-    )
+    tab.locator("#detail-title", has_text=f"Trial {best['trial']}").wait_for()
 
 
 def test_keys_select_in_table_and_plot(open_page):
@@ -218,7 +216,7 @@ def test_detail_begins_with_export_and_predict(open_page, written):
     assert codes[0] == f"mtsearch export run=results/pareto_cm/1 pick=trial:{trial}"
     assert codes[1] == f"mtsearch predict run=results/pareto_cm/1 pick=trial:{trial} images=PATH"
     tab.get_by_role("button", name="Copy: the export command").click()
-    tab.wait_for_function("document.querySelector('#detail .copy').textContent === 'Copied'")
+    tab.locator("#detail .copy", has_text="Copied").wait_for()
     assert tab.evaluate("navigator.clipboard.readText()") == codes[0]
     names = tab.locator("#detail .copy").evaluate_all("all => all.map(b => b.ariaLabel)")
     assert len(set(names)) == 3
@@ -343,7 +341,7 @@ def test_pinned_trials_stand_side_by_side(open_page):
     tab = open_page(fragment="#trial=0002")
     tab.get_by_role("button", name="Pin for comparison").click()
     tab.evaluate("location.hash = '#trial=0003'")
-    tab.wait_for_function("document.getElementById('detail-title').innerText === 'Trial 0003'")
+    tab.locator("#detail-title", has_text="Trial 0003").wait_for()
     tab.get_by_role("button", name="Pin for comparison").click()
     heads = tab.locator("#pinned-table thead th").all_inner_texts()
     assert [head.replace(" ★", "") for head in heads] == ["trial", "0002", "0003"]
