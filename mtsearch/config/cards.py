@@ -13,6 +13,7 @@ from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import AGGREGATES, CHANNELS, TASK_METRICS, has_values
 
 Channel = Annotated[int, Field(ge=0, le=255)]
+Side = Annotated[int, Field(gt=0)]
 Colour = tuple[Channel, Channel, Channel]
 _SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str | None, ...]]] = {
     "class_weights": (("classification", "segmentation"), (None, "cross_entropy", "focal")),
@@ -217,7 +218,7 @@ class DatasetCard(Model):
     description: str = ""
     source: dict[str, Any]
     tasks: tuple[TaskCard, ...]
-    shape: tuple[int, ...] = Field((3, 64, 64), min_length=1)  # channels, height, width
+    shape: tuple[Side, ...] = Field((3, 64, 64), min_length=1)  # channels, height, width
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     val_fraction: float = Field(0.2, gt=0, lt=1)

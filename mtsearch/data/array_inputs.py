@@ -15,6 +15,7 @@ from mtsearch.config.errors import BadInput, nearest
 from mtsearch.data.columns import Cells, Columns
 
 _LARGEST = float(np.finfo(np.float32).max)
+_TRUTH = {"false": 0.0, "true": 1.0}
 _SHOWN = 5  # columns or values in a message
 
 
@@ -114,8 +115,7 @@ def _parsed(
 ) -> NDArray[np.float64]:
     values = np.empty(len(cells))
     bad = []
-    for place, cell in enumerate(cells):
-        value = number_in(cell)
+    for place, value in enumerate(numbers_in(cells)):
         values[place] = math.nan if value is None else value
         if value is None:
             bad.append(place)
@@ -135,6 +135,15 @@ def _parsed(
             f" nothing. Found {cells[place]!r}."
         )
     return values
+
+
+def numbers_in(cells: Sequence[str]) -> list[float | None]:
+    """The numbers in the cells of a column, as `number_in`. If all filled cells are true or false,
+    in any case, they are 1 and 0."""
+    words = {cell.lower() for cell in cells if cell}
+    if words and words <= set(_TRUTH):
+        return [_TRUTH[cell.lower()] if cell else math.nan for cell in cells]
+    return [number_in(cell) for cell in cells]
 
 
 def number_in(cell: str) -> float | None:
@@ -170,5 +179,5 @@ def is_numeric(cells: Cells) -> bool:
     """Whether all filled cells of a column are finite numbers, and there is one."""
     if isinstance(cells, np.ndarray):
         return bool(np.isfinite(cells[~np.isnan(cells)]).all()) and not np.isnan(cells).all()
-    found = [number_in(cell) for cell in cells if cell]
+    found = numbers_in([cell for cell in cells if cell])
     return bool(found) and all(value is not None and math.isfinite(value) for value in found)

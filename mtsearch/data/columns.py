@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from mtsearch.config.errors import BadInput
 from mtsearch.data.tables import Rows, read_lines
 
 TABLES = (".csv", ".tsv", ".parquet")
+_EXACT = 2**53  # up to which float64 represents all whole numbers
+_INDEX = re.compile(r"__index_level_\d+__")  # columns in which pandas keeps the index of a frame
 Cells = list[str] | NDArray[np.float64]
 
 
@@ -24,6 +27,8 @@ class Columns:
 
     Attributes:
         cells: by column, texts, of which an empty one is missing, or numbers, of which NaN is.
+            Truth values are the texts `True` and `False`, as pandas writes them to a CSV; columns
+            with whole numbers that float64 would round are texts, too.
         numbers: of the rows in messages. The header of a CSV is row 1.
         where: the table in messages.
     """
@@ -83,6 +88,9 @@ def columns_of(frame: Any, where: str) -> Columns:
         )
     import pyarrow as pa
 
+    names = [str(name) for name in frame]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadInput(f"{where} has two columns `{twice[0]}`; keep one.")
     try:
         named = {str(name): pa.array(frame[name], from_pandas=True) for name in frame}
         table = pa.table(named)
@@ -109,23 +117,31 @@ def _of_arrow(table: Any, where: str, first: int = 1) -> Columns:
 
     cells: dict[str, Cells] = {}
     for name in table.column_names:
+        if _INDEX.fullmatch(name):
+            continue
         column = table.column(name)
         kind = column.type
         if pa.types.is_dictionary(kind):
             column, kind = column.cast(kind.value_type), kind.value_type
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-            cells[name] = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            values = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+            exact = pa.types.is_floating(kind) or not (np.abs(values) >= _EXACT).any()
+            cells[name] = values if exact else _texts(column)
         elif pa.types.is_null(kind):
             cells[name] = [""] * len(column)
         else:
-            cells[name] = ["" if v is None else str(v).strip() for v in column.to_pylist()]
+            cells[name] = _texts(column)
     return Columns(cells, range(first, first + table.num_rows), where)
+
+
+def _texts(column: Any) -> list[str]:
+    return ["" if value is None else str(value).strip() for value in column.to_pylist()]
 
 
 def _text(value: float) -> str:
     if math.isnan(value):
         return ""
-    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
 
 
 def _line(error: Exception) -> str:

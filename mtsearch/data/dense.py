@@ -88,7 +88,11 @@ def dense_dtype(task: TaskCard, missing: bool) -> np.dtype[Any]:
     have none."""
     if task.kind == "segmentation":
         small = 0 <= task.ignore <= 255 and task.outputs <= 256
-        return np.dtype(np.uint8 if small else np.int16)
+        if small:
+            return np.dtype(np.uint8)
+        limits = np.iinfo(np.int16)
+        fits = limits.min <= task.ignore <= limits.max and task.outputs <= limits.max
+        return np.dtype(np.int16 if fits else np.int64)
     return np.dtype(np.uint8 if task.kind == "restoration" and not missing else np.float32)
 
 
@@ -202,7 +206,7 @@ def _class_of_colours(
 def _depth(task: TaskCard, file: _Opened, where: str, size: tuple[int, int]) -> NDArray[Any]:
     """Depths (1, h, w), NaN where nothing was measured."""
     _refuse_lossy(file, where, "depth map")
-    if file.image is not None and len(file.image.getbands()) > 1:
+    if file.image is not None and (len(file.image.getbands()) > 1 or file.image.mode == "P"):
         raise BadInput(
             f"The depth map {where} should have one channel. Found mode {file.image.mode}; save it"
             " as PNG of 16 bits or as an array of numpy."

@@ -15,6 +15,7 @@ from torch import Tensor
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.config.metrics import DENSE
+from mtsearch.data.tables import NO_TAG
 from mtsearch.deploy.exported import Deployed
 from mtsearch.deploy.predictor import prediction
 
@@ -80,6 +81,11 @@ class RowMaker:
                 f"{name}/probability": float,
                 **{f"{name}/p/{c}": float for c in classes},
             }
+        if task.kind == "ordinal":
+            return {f"{name}/label": str}
+        if task.kind == "multilabel":
+            tags = task.classes or tuple(map(str, range(task.outputs)))
+            return {f"{name}/tags": str, **{f"{name}/p/{tag}": float for tag in tags}}
         if len(shape) > 1:
             return {f"{name}/{_file_kind(task)}": str}
         count = int(np.prod(shape))
@@ -94,6 +100,15 @@ class RowMaker:
                 f"{name}/label": found.label,
                 f"{name}/probability": found.probability,
                 **{f"{name}/p/{c}": share for c, share in shares.items()},
+            }
+        if task.kind == "ordinal":
+            return {f"{name}/label": prediction(task, output).label}
+        if task.kind == "multilabel":
+            found = prediction(task, output)
+            shares = found.probabilities or {}
+            return {
+                f"{name}/tags": ";".join(found.value) or NO_TAG,
+                **{f"{name}/p/{tag}": share for tag, share in shares.items()},
             }
         if output.dim() < 2:
             values = output.flatten().tolist()

@@ -56,15 +56,20 @@ class RegressionMeter:
 
     def __init__(self, task: TaskCard, device: torch.device) -> None:
         self.task = task
+        # sums of squares of labels far from 0 would lose the digits in which these differ
+        centre = task.target_mean or (0.0,) * task.outputs
+        self._centre = torch.tensor(centre, dtype=torch.float64, device=device)
         # Sum of losses, number of losses, sum of absolute errors; then of each output the sum of
-        # squared errors, the number of labels, and the sums of labels and of their squares.
+        # squared errors, the number of labels, and the sums of labels and of their squares, about
+        # the mean of the training labels.
         self.totals = torch.zeros(3 + 4 * task.outputs, dtype=torch.float64, device=device)
 
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch of predictions and targets of one shape, (B, outputs)."""
         absolute = _difference(output, target)[0].abs().sum()
         pairs = (*task_loss(self.task, output, target), absolute)
-        labelled, values = ~torch.isnan(target), target.double().nan_to_num(0.0)
+        labelled = ~torch.isnan(target)
+        values = (target.double() - self._centre).nan_to_num(0.0)
         squares = torch.where(labelled, output.float() - target, 0.0).square()
         parts = (squares, labelled, values, values.square())
         self.totals[:3] += torch.stack([part.double() for part in pairs])
@@ -78,7 +83,7 @@ class RegressionMeter:
         if not labelled:
             return dict.fromkeys(("loss", "error", "mae", "r2"), math.nan)
         spread = squares - sums.square() / counts.clamp_min(1)
-        # below 1e-9 of the squares, rounding errors are most of a difference
+        # below 1e-9 of the squares, rounding errors may be most of a difference
         scores = torch.where(
             spread > 1e-9 * squares, 1 - errors / spread.clamp_min(1e-300), (errors == 0).double()
         )

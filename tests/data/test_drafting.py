@@ -67,7 +67,7 @@ def test_data_without_a_task_are_refused(tmp_path):
 
 def test_all_mistakes_of_a_card_and_a_table_are_listed(tmp_path):
     draft = table(tmp_path, "file,a,b", [f"{'xy'[i % 2]},{i + 0.5}" for i in range(20)])
-    card = {**draft.card, "shape": [3, 8], "val_fraction": 2, "tasks": [{"name": "mean"}]}
+    card = {**draft.card, "shape": [3, 0, 8], "val_fraction": 2, "tasks": [{"name": "mean"}]}
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
     with pytest.raises(BadInput) as error:
         open_dataset(DataConfig(dataset=str(tmp_path / "card.yaml")))

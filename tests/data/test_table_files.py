@@ -98,6 +98,22 @@ def test_files_give_labels_of_pixels(tmp_path):
     assert split.labels["clean"].dtype == torch.uint8
 
 
+def test_ignored_numbers_above_16_bits(tmp_path):
+    classes = values(1)[0].astype(np.uint16)
+    classes[3] = 65535
+    tasks = [{**TASKS[0], "ignore": 65535}]
+    found = made(tmp_path, tree(**{"set/m/1.png": png(classes)}), tasks=tasks).splits["val"]
+    assert torch.equal(found.labels["mask"][0], torch.from_numpy(classes.astype(np.int64)))
+
+
+def test_palettes_are_no_depths(tmp_path):
+    buffer = io.BytesIO()
+    grey = Image.fromarray(np.full((HEIGHT, WIDTH), 90, np.uint8))
+    grey.convert("RGB").quantize(4).save(buffer, "PNG")
+    with pytest.raises(BadInput, match=r"d/1\.png .* one channel\. Found mode P"):
+        made(tmp_path, tree(**{"set/d/1.png": buffer.getvalue()}))
+
+
 def test_streamed_labels_equal_those_in_memory(tmp_path):
     held = made(tmp_path)
     streamed = open_dataset(config(tmp_path, load="stream"))

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,15 +13,17 @@ import torch
 from networks import DENSE, trained
 from PIL import Image
 
-from mtsearch.config.cards import DatasetCard
+from mtsearch.config.cards import DatasetCard, TaskCard
 from mtsearch.config.errors import BadInput
 from mtsearch.data import Dataset, Split
 from mtsearch.deploy import export_model
 from mtsearch.deploy.examples import ImageFiles
-from mtsearch.deploy.exported import open_export
+from mtsearch.deploy.exported import Deployed, open_export
 from mtsearch.deploy.image_lists import image_files
+from mtsearch.deploy.prediction_rows import RowMaker
 from mtsearch.deploy.prediction_table import predict_table
 from mtsearch.deploy.predictor import Predictor
+from mtsearch.deploy.preprocessing import Preprocessing
 
 
 def of(export, files):
@@ -196,3 +199,35 @@ def test_damaged_exports_are_refused(export, tmp_path):
             open_export(tmp_path / "e", CPU)
     with pytest.raises(BadInput, match="is not an export"):
         open_export(tmp_path / "none", CPU)
+
+
+def test_rows_of_ordinals_and_multilabels():
+    tasks = (
+        TaskCard(name="size", kind="ordinal", outputs=3, classes=("s", "m", "l")),
+        TaskCard(name="tags", kind="multilabel", outputs=2, classes=("a", "b")),
+    )
+    logits = {
+        "size": torch.tensor([[1.0, -1.0], [-1.0, -2.0]]),
+        "tags": torch.tensor([[0.0, -1.0], [2.0, 1.0]]),
+    }
+    network = Deployed(
+        lambda pixels: {k: v[: len(pixels)] for k, v in logits.items()},
+        tasks,
+        Preprocessing.of(dataset((3, 4, 4))),
+        CPU,
+    )
+    maker = RowMaker(network, "files")
+    assert list(maker.columns) == [
+        "path",
+        "error",
+        "size/label",
+        "tags/tags",
+        "tags/p/a",
+        "tags/p/b",
+    ]
+    pixels = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    rows = maker.rows({0: pixels, 1: pixels}, ["x", "y"], 0, Path())
+    assert [rows[i]["size/label"] for i in (0, 1)] == ["m", "s"]
+    assert [rows[i]["tags/tags"] for i in (0, 1)] == ["-", "a;b"]
+    shares = [rows[i][f"tags/p/{tag}"] for i in (0, 1) for tag in "ab"]
+    assert shares == pytest.approx([0.5, 0.2689414, 0.8807971, 0.7310586])

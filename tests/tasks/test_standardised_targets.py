@@ -44,6 +44,16 @@ def test_metrics_are_in_the_unit_of_the_labels_and_losses_are_not():
     assert found["loss"] == pytest.approx(((1000 / std) ** 2 + 1) / 6)
 
 
+def test_r2_of_labels_far_from_zero():
+    labels = torch.tensor([[1e6 - 10], [1e6], [1e6 + 10], [math.nan]])
+    task = TaskCard(name="price", kind="regression", outputs=1)
+    whole = DatasetCard(name="x", source={"kind": "table"}, tasks=(task,), shape=(3, 1, 1))
+    (task,) = with_targets(whole, {"price": labels}).tasks
+    meter = meter_for(task, CPU)
+    meter.update(labels.nan_to_num() + torch.tensor([[1.0], [1.0], [-2.0], [0.0]]), labels)
+    assert meter.compute()["r2"] == pytest.approx(1 - 6 / 200)
+
+
 def test_losses_do_not_depend_on_the_unit():
     losses = []
     for unit in (1.0, 1000.0):
