@@ -63,13 +63,21 @@ def concrete_data(
     space: Space, environment: Mapping[str, Any], only: str | None = None
 ) -> DataConfig:
     """The data settings of a run with paths on this machine; `only` as for `environment_of`. Raises
-    BadInput if the data differ from those that the run started with."""
+    BadInput if the data differ from those that the run started with, or regressions were trained
+    on plain targets."""
     data, facts = _data(space, only, resuming=True)
     if facts["checksum"] != environment["checksum"]:
         raise BadInput(
             f"the run was made on {environment['dataset']} with checksum"
             f" {str(environment['checksum'])[:12]}, but {facts['dataset']} with"
             f" {str(facts['checksum'])[:12]} was found here. Give it the same data."
+        )
+    if facts.get("targets") != environment.get("targets"):
+        raise BadInput(
+            "the run was begun by an older mtsearch, which trained regressions on plain targets"
+            f" (`targets` of environment.json is {environment.get('targets')}), so that losses of"
+            " further trials would not be comparable. Resume it with the older version, or start a"
+            " new run."
         )
     return data
 
@@ -78,6 +86,7 @@ def _data(
     space: Space, only: str | None = None, *, resuming: bool = False
 ) -> tuple[DataConfig, dict[str, Any]]:
     from mtsearch.data import check_sources, open_labels, prepare, resolve  # imports torch
+    from mtsearch.data.builders import read_source
     from mtsearch.jobs.checks import check_trials
 
     config = space.config.data
@@ -96,11 +105,13 @@ def _data(
         # A path is the card of a plug-in or user; a name is a shipped dataset or its replacement.
         own = config.dataset.endswith((".yaml", ".yml"))
         place = {"dataset": config.dataset if own else found.card.name, "root": None}
-    facts = {
+    facts: dict[str, Any] = {
         "dataset": found.label,
         "checksum": found.checksum,
         "tasks": {task.name: task.kind for task in found.card.tasks},
     }
+    if read_source(found.card).standardises and "regression" in facts["tasks"].values():
+        facts["targets"] = "standardised"
     return (
         config.model_copy(
             update={
