@@ -87,7 +87,7 @@ def test_error_sentences_have_no_control_characters():
         ("mtsearch run search.sampler.name=q", ["search.sampler.name=qmc"]),
         ("mtsearch run --d", ["--dry-run"]),
         ("mtsearch run --log-level d", ["debug"]),
-        ("mtsearch prepare data.f", ["data.fold=", "data.format="]),
+        ("mtsearch prepare data.f", ["data.fold=", "data.format=", "data.features="]),
         ("mtsearch prepare dataset=multim", ["dataset=multimnist"]),
         ("mtsearch report run=x format=p", ["format=png", "format=parquet"]),
         ("mtsearch export onnx=t", ["onnx=true"]),

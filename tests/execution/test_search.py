@@ -370,7 +370,7 @@ def test_unserialisable_test_metrics_fail_only_their_trial(job, monkeypatch):
     while not whole.step().done:
         pass
     one = job(purpose="test")
-    monkeypatch.setattr(FakeTrial, "evaluate", lambda trial, split: {"test/image/error": {1, 2}})
+    monkeypatch.setattr(FakeTrial, "evaluate", lambda trial, *_: {"test/image/error": {1, 2}})
     history_of = one.step()
     assert (
         history_of.test is None and "not JSON serializable" in history_of.failed and history_of.done
