@@ -65,20 +65,22 @@ def _check_classification(card: DatasetCard, task: TaskCard, splits: dict[str, A
     if absent and card.source.get("kind") != "disjoint":  # whose members may leave classes out
         raise BadInput(
             f"The class {_class_name(task, absent[0])} of task `{task.name}` of `{card.name}` has"
-            " no images; add readable images or remove the class from the data card."
+            " no examples; add some or remove the class from the data card."
         )
     if len(present["train"]) < 2:
         raise BadInput(
             f"The {task.kind} `{task.name}` of `{card.name}` should have two classes or more in"
-            f" the training split. Found {_class_name(task, present['train'][0])} alone; add images"
-            " of other classes or remove the task from the data card."
+            f" the training split. Found {_class_name(task, present['train'][0])} alone; add"
+            " examples of other classes or remove the task from the data card."
         )
     for name, numbers in present.items():
         what = f"the {name} split of task `{task.name}`"
         if len(numbers) == 1:
             remark(f"{what} has one class", _class_name(task, numbers[0]))
         elif missing := [n for n in range(task.outputs) if n not in numbers]:
-            remark(f"classes without images in {what}", _class_name(task, missing[0]), len(missing))
+            remark(
+                f"classes without examples in {what}", _class_name(task, missing[0]), len(missing)
+            )
 
 
 def _class_name(task: TaskCard, number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from mtsearch.models.own import new_module
 from mtsearch.models.own_checks import check_names, check_outputs, width_of
 
 NAME = "loaders"  # of the dataset of loaders
+_LOGGER = logging.getLogger(__name__)
+_LARGE = 100  # times the size of outputs, and a size, above which labels should be scaled
 _FEW = 3  # tasks, up to which each has an objective of its own
 Loaders = Mapping[str, Any] | Sequence[Any] | Callable[[], Any] | str
 
@@ -180,7 +183,31 @@ def task_cards(
             )
         cards.append(card)
     check_outputs(outputs, cards, len(next(iter(outputs.values()))))
+    for card in cards:
+        if card.kind == "regression":
+            _remark_on_scale(card, outputs[card.name], data.first[1].get(card.name))
     return tuple(cards)
+
+
+def _remark_on_scale(card: TaskCard, output: Tensor, labels: Any) -> None:
+    """Warn if the outputs of a new network are far smaller than the labels of the first batch."""
+    if not isinstance(labels, Tensor):
+        return
+    values = labels.double()
+    known = values[values.isfinite()]
+    if not len(known):
+        return
+    size = known.square().mean().sqrt().item()
+    if size > _LARGE and output.double().square().mean().sqrt().item() < size / _LARGE:
+        _LOGGER.warning(
+            "The labels of `%s` have a mean of %.4g and a standard deviation of %.4g, and the"
+            " outputs of the new network are below 1 %% of this. Outputs have the unit of the"
+            " labels, so a network learns this slowly. Divide the labels, or multiply the output"
+            " in `forward` and give the task `target_mean` and `target_std`.",
+            card.name,
+            known.mean().item(),
+            known.std(correction=0).item(),
+        )
 
 
 def write_card(loaders: OwnLoaders, tasks: Sequence[TaskCard]) -> Path:

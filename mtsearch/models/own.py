@@ -22,6 +22,7 @@ from mtsearch.models.base import Backbone, MultiTaskModel
 from mtsearch.models.own_checks import (
     check_inside,
     check_outputs,
+    check_read,
     check_shared,
     gradients,
     layers_of,
@@ -93,6 +94,7 @@ class OwnNetwork(MultiTaskModel):
                     if gradient is not None:
                         user |= names
             check_inside(features, named, self.shared)
+            check_read(self.shared, read)
         self.train(training)
         self.separate = not features or any(len(names) < len(self.tasks) for names in read)
         self._users = users

@@ -138,6 +138,17 @@ def check_inside(
                 raise _before(own)
 
 
+def check_read(shared: Sequence[str], read: Sequence[set[str]]) -> None:
+    """Raise BadInput if a shared module has an output that no task reads but through others."""
+    for name, tasks in zip(shared, read, strict=False):
+        if not tasks:
+            raise BadInput(
+                f"the output of the shared module `{name}` reaches no task, or only through other"
+                " shared modules. Put it and what reads it into one module, and name that in"
+                " `shared`."
+            )
+
+
 def gradients(output: Tensor, wanted: Sequence[Tensor]) -> Sequence[Tensor | None]:
     """The gradients of the sum of an output; None for what it does not depend on."""
     if not output.requires_grad or not wanted:

@@ -87,7 +87,7 @@ def test_class_without_readable_images_is_refused(root):
     (root / "pets" / "bird").mkdir()
     (root / "pets" / "bird" / "1.png").write_bytes(image(1))
     tasks = [{"name": "kind", "outputs": 3, "classes": ["cat", "dog", "bird"]}]
-    refused(root, "class `cat` of task `kind` of `pets` has no images", tasks=tasks)
+    refused(root, "class `cat` of task `kind` of `pets` has no examples", tasks=tasks)
 
 
 def test_classification_with_one_class_is_refused(root):

@@ -269,3 +269,34 @@ def test_objects_of_one_name_are_told_apart():
     assert first == add_object(Network, "same") != second and object_of(second) is Rows
     add_objects({first: Rows})
     assert object_of(first) is Rows
+
+
+class Dear(Rows):
+    """Prices of about 40,000."""
+
+    def __getitem__(self, k):
+        x, labels = super().__getitem__(k)
+        return x, {**labels, "price": 40000 + 8000 * labels["price"]}
+
+
+class Scaled(Network):
+    def forward(self, x):
+        outputs = super().forward(x)
+        return {**outputs, "price": 40000 + 8000 * outputs["price"]}
+
+
+def test_large_labels_need_scaled_outputs(caplog):
+    data = {name: DataLoader(Dear(k), 20) for k, name in enumerate(("train", "val", "test"))}
+    own_space(OwnParts(Network, data, TASKS, ("trunk",)), SHORT)
+    assert "The labels of `price` have a mean of" in caplog.text
+    assert "`sold`" not in caplog.text
+    caplog.clear()
+    scale = {"target_mean": [40000], "target_std": [8000]}
+    tasks = {**TASKS, "price": {"kind": "regression", **scale}}
+    run = mtsearch.train_one(model=Scaled, data=data, tasks=tasks, shared=["trunk"], space=SHORT)
+    assert "have a mean of" not in caplog.text
+    plain = {name: DataLoader(Rows(k), 20) for k, name in enumerate(("train", "val", "test"))}
+    same = mtsearch.train_one(model=Network, data=plain, tasks=TASKS, shared=["trunk"], space=SHORT)
+    large, small = run.trials[0], same.trials[0]
+    assert large["val/price/loss"] == pytest.approx(small["val/price/loss"], rel=1e-3)
+    assert large["val/price/error"] == pytest.approx(8000 * small["val/price/error"], rel=1e-3)

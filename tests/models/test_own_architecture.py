@@ -127,6 +127,7 @@ def test_arguments_reach_the_function():
     [
         (lambda: nn.Linear(5, 3), {}, "should return a dict of outputs by task. Found Tensor"),
         (lambda: 3, {}, "should return a torch module. Found int"),
+        (Rows, {"shared": ("stem", "trunk")}, "`stem` reaches no task, or only through other"),
         (Rows, {"tasks": (*PAIR, TaskCard(name="c", outputs=2))}, "no output for task `c`"),
         (
             Rows,

@@ -147,7 +147,11 @@ class Vectors(DatasetBuilder):
             fill = np.where(known, values[train], 0).sum(0) / counts
         values[...] = np.where(missing, fill, values)
         if missing.any():
-            remark(f"missing values of inputs became {self.missing}", where, int(missing.sum()))
+            remark(
+                f"empty cells of inputs filled, `missing: {self.missing}`",
+                where,
+                int(missing.sum()),
+            )
         return ArrayInputs(
             inputs.shape, inputs.columns, inputs.categories, tuple(fill.tolist()), inputs.path
         )
