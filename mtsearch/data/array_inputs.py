@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.data.columns import Cells, Columns
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 _TRUTH = {"false": 0.0, "true": 1.0}
 _SHOWN = 5  # columns or values in a message
 
@@ -102,7 +102,7 @@ class ArrayInputs:
 def _numbers(name: str, table: Columns, wrong: dict[int, list[str]]) -> NDArray[np.float64]:
     cells = table.cells[name]
     values = cells if isinstance(cells, np.ndarray) else _parsed(name, cells, table, wrong)
-    for place in np.flatnonzero(~np.isnan(values) & ~(np.abs(values) <= _LARGEST)).tolist():
+    for place in np.flatnonzero(~np.isnan(values) & ~(np.abs(values) <= LARGEST)).tolist():
         wrong.setdefault(place, []).append(
             f"Row {table.numbers[place]} of {table.where} should have a finite number of at most"
             f" 3.4e38 in `{name}`. Found {values[place]}."

@@ -14,6 +14,7 @@ from typing import Any
 
 from mtsearch.config.errors import BadInput
 from mtsearch.data.archives import is_archive, open_tree, stem
+from mtsearch.data.array_inputs import number_in
 from mtsearch.data.decoding import is_image, open_image
 from mtsearch.data.drafting_files import file_task
 from mtsearch.data.formats import find_images
@@ -175,8 +176,8 @@ def task_of(column: str, cells: list[str], notes: list[str]) -> dict[str, Any] |
     if len(values) < 2:
         notes.append(f"{column}: left out, because all its cells are equal")
         return None
-    numbers = [_number(cell) for cell in filled]
-    if all(number is not None for number in numbers):
+    numbers = [number_in(cell) for cell in filled]
+    if all(number is not None and math.isfinite(number) for number in numbers):
         whole = all(cell.isdecimal() for cell in values)
         if not whole or len(values) > FEW_NUMBERS or len(filled) < 2 * len(values):
             notes.append(f"{column}: regression{missing}")
@@ -214,14 +215,6 @@ def _is_attribute(name: str) -> bool:
     from torch import nn
 
     return hasattr(nn.ModuleDict(), name)
-
-
-def _number(cell: str) -> float | None:
-    try:
-        value = None if "_" in cell else float(cell)
-    except ValueError:
-        return None
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _shape(tree: Tree, files: list[str], notes: list[str]) -> list[int]:

@@ -29,7 +29,7 @@ from torch.utils.data import (
 
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
-from mtsearch.config.metrics import has_values
+from mtsearch.config.metrics import DENSE, has_values
 from mtsearch.config.schema import InputPart
 from mtsearch.data.builders import SplitArrays
 from mtsearch.data.packing import pack, parts_of
@@ -232,8 +232,11 @@ def labels_of(task: TaskCard, y: Mapping[str, Any], count: int, where: str) -> N
         values = labels.float()
         if values.dim() == 1:
             values = values[:, None]
-        wanted = f"({count}, {task.outputs})"
+        axes = 4 if task.kind in DENSE else 2
+        wanted = f"({count}, {task.outputs}{', H, W' if axes == 4 else ''})"
         fits = values.shape[:2] == (count, task.outputs)
+        if axes == 4 or task.kind in ("regression", "multilabel"):  # else of a plug-in
+            fits = fits and values.dim() == axes
         if fits and values.dim() == 2 and bool(values.isinf().any()):
             raise BadInput(f"{what} should contain finite numbers, or NaN. Found infinity.")
         if fits and task.kind == "multilabel" and bool(((values != 0) & (values != 1)).any()):

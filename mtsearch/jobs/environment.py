@@ -93,8 +93,8 @@ def _data(
     found = resolve(config)
     check_sources(found, resuming=resuming)
     space.check(found.card)
-    # the shape of columns is known once they are read, and a network of the user's own needs it
-    if found.checksum is not None or found.card.source.get("kind") != "vectors":
+    # networks cannot be built for arrays before their shape is known
+    if found.checksum is not None or not read_source(found.card).reads_shape:
         check_trials(space, config, found.card, only=only)
     prepare(config)
     found = resolve(config)

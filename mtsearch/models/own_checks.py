@@ -19,6 +19,8 @@ _AXES = {
     "regression": "(B, {n})",
     "segmentation": "(B, {n}, H, W)",
     "restoration": "(B, {n}, H, W)",
+    "depth": "(B, {n}, H, W)",
+    "normals": "(B, {n}, H, W)",
 }
 """The shape of the outputs of each kind, where n is their number."""
 _STATEFUL = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)

@@ -18,6 +18,8 @@ MAX_BYTES = 1 << 20
 """Larger files are neither written nor read."""
 
 _IMAGE = re.compile(r"data:image/(png|webp);base64,[A-Za-z0-9+/]*={0,2}")
+_KINDS = ("classification", "ordinal", "multilabel", "regression", "segmentation", "restoration")
+"""Kinds whose examples have a known form; those of others are numbers or lists of values."""
 _KEPT = ("confusion", "counts", "classes", "examples", "masks")
 T = TypeVar("T")
 
@@ -82,7 +84,8 @@ def _check_task(task: Any, images: int) -> None:
         shown = [example["image"], *([example["truth"], example["answer"]] if dense else [])]
         if not all(isinstance(i, int) and 0 <= i < images for i in shown):
             raise ValueError("an example names no image")
-        if listed != all(isinstance(example[key], list) for key in ("truth", "answer")):
+        forms = {isinstance(example[key], list) for key in ("truth", "answer")}
+        if len(forms) > 1 or (forms != {listed} and task["kind"] in _KINDS):
             raise ValueError("an example has another form")
     for key in ("confusion", "counts"):
         rows = task.get(key, [])

@@ -137,6 +137,8 @@ def test_inputs_that_are_not_finite_are_refused():
         ("classification", torch.zeros(2, 1).long(), r"shape \(2,\)"),
         ("segmentation", torch.zeros(2).long(), r"shape \(2, H, W\)"),
         ("regression", torch.zeros(2, 3), r"shape \(2, 2\).* Found \(2, 3\)"),
+        ("regression", torch.zeros(2, 2, 3), r"shape \(2, 2\).* Found \(2, 2, 3\)"),
+        ("restoration", torch.zeros(2, 2), r"shape \(2, 2, H, W\)"),
         ("regression", torch.full((2, 2), math.inf), "finite numbers, or NaN"),
         ("multilabel", torch.full((2, 2), 0.5), "0, 1 or NaN. Found 0.5"),
     ],

@@ -134,6 +134,11 @@ def test_arguments_reach_the_function():
             {"tasks": (TaskCard(name="a", outputs=4),)},
             r"`a` of the network should have the shape \(B, 4\) .* Found \(2, 3\)",
         ),
+        (
+            Rows,
+            {"tasks": (TaskCard(name="a", kind="depth"),)},
+            r"`a` of the network should have the shape \(B, 1, H, W\) of a depth",
+        ),
         (Rows, {"shared": ("trunks",)}, "no module of the network: `trunks`. Did you mean `trunk`"),
         (Rows, {"shared": ("trunk", "trunk.0")}, "modules beside each other"),
         (Rows, {"shared": ("heads",)}, "no module"),

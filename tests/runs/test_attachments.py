@@ -41,6 +41,12 @@ def test_predictions_are_read_by_trial(tmp_path):
     assert found == {"0000": {"images": GOOD["images"], "tasks": GOOD["tasks"]}}
 
 
+@pytest.mark.parametrize("value", [3, [0.5, None]])
+def test_examples_of_plugin_kinds_are_read(tmp_path, value):
+    tree = changed(kind="ages", examples=[{"image": 0, "truth": value, "answer": value}])
+    assert written(tmp_path, tree)["0000"]["tasks"]["a"]["kind"] == "ages"
+
+
 @pytest.mark.parametrize(
     "tree",
     [
@@ -54,6 +60,7 @@ def test_predictions_are_read_by_trial(tmp_path):
         {**GOOD, "tasks": {"a": []}},
         changed(examples=[{"image": 1, "truth": 0, "answer": 0}]),
         changed(examples=[{}]),
+        changed(kind="ages", examples=[{"image": 0, "truth": 0, "answer": [0]}]),
         changed(kind="segmentation"),
         changed(confusion=[[1], [2]]),
         changed(confusion=[[1.5, 0], [0, 1]]),

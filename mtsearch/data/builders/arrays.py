@@ -44,6 +44,10 @@ class Arrays(DatasetBuilder):
     test_fraction: float | None = Field(None, gt=0, lt=1)
     order_seed: int = Field(0, ge=0)
 
+    @property
+    def reads_shape(self) -> bool:
+        return True
+
     def _given(self) -> dict[str, str]:
         given = {"train": self.train, "val": self.val, "test": self.test}
         return {name: file for name, file in given.items() if file is not None}

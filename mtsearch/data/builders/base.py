@@ -110,6 +110,11 @@ class DatasetBuilder(Model):
         return bool(sources) and all(source.resize is not None for source in sources)
 
     @property
+    def reads_shape(self) -> bool:
+        """Whether the shape of an example is that of the data, not that of the card."""
+        return False
+
+    @property
     def standardises(self) -> bool:
         """Whether regressions are trained on standardised targets."""
         return True

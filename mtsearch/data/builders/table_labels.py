@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from mtsearch.config.cards import TaskCard
 from mtsearch.config.errors import BadInput, nearest
 from mtsearch.config.metrics import DENSE
+from mtsearch.data.array_inputs import LARGEST, number_in
 from mtsearch.data.tables import Rows, split_tags
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def label_columns(task: TaskCard) -> list[str]:
@@ -96,13 +95,8 @@ def _class(task: TaskCard, cell: str, number: int, where: str) -> int:
 
 
 def _number(cell: str, column: str, number: int, where: str) -> float:
-    if not cell:
-        return math.nan
-    try:
-        value = math.nan if "_" in cell else float(cell)  # Python reads 1_0 as 10
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= _LARGEST:
+    value = number_in(cell)
+    if value is None or abs(value) > LARGEST:
         raise BadInput(
             f"Row {number} of {where} should have a number in `{column}`, or nothing. Found"
             f" {cell!r}."

@@ -51,6 +51,10 @@ class Vectors(DatasetBuilder):
     test_fraction: float | None = Field(None, gt=0, lt=1)
     order_seed: int = Field(0, ge=0)
 
+    @property
+    def reads_shape(self) -> bool:
+        return True
+
     def sources(self) -> dict[str, ImageSource]:
         return {"file": FileSource(names=(self.file,), files=(self.file,))}
 
