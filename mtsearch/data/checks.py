@@ -34,25 +34,38 @@ def check_split(card: DatasetCard, name: str, arrays: SplitArrays) -> None:
 
 
 def check_labels(card: DatasetCard, counts: dict[str, Any]) -> None:
-    """Check that every task has labels to learn from.
+    """Check that every task has labels to learn from, and to be measured on.
 
     Args:
         card: the dataset's card.
         counts: by task and split, as returned by `count_labels`.
 
     Raises:
-        BadInput: a task has no label in the training split; a classification has only one class in
-            the training split; a class of a classification has no image in any split.
+        BadInput: a task has no label, or a segmentation has undefined pixels alone, in the training
+            or validation split; a classification has only one class in the training split; a class
+            of a classification has no image in any split.
     """
     for task in card.tasks:
         splits = counts[task.name]
-        if not splits["train"]["labels"]:
-            raise BadInput(
-                f"The task `{task.name}` of `{card.name}` has no label in the training split; add"
-                " labels or remove the task from the data card."
-            )
+        for name in ("train", "val"):
+            if not _measurable(task, splits[name]):
+                split = "training" if name == "train" else "validation"
+                raise BadInput(
+                    f"The task `{task.name}` of `{card.name}` has no label in the {split} split;"
+                    " add labels or remove the task from the data card."
+                )
+        if not _measurable(task, splits["test"]):
+            remark("tasks without a label in the test split, which a search needs", task.name)
         if task.kind in ("classification", "ordinal"):
             _check_classification(card, task, splits)
+
+
+def _measurable(task: TaskCard, split: dict[str, Any]) -> bool:
+    """Whether a split has labels that metrics are computed from; undefined pixels are none."""
+    labels, classes = split["labels"], split.get("classes", ())
+    if task.undefined is not None and task.undefined < len(classes):
+        labels -= classes[task.undefined]
+    return bool(labels > 0)
 
 
 def _check_classification(card: DatasetCard, task: TaskCard, splits: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mtsearch.config.cards import TaskCard
+from mtsearch.config.errors import BadInput
 from mtsearch.tasks.registry import loss, meter, task_loss
 from mtsearch.tasks.regression import l1, mse
 from mtsearch.tasks.ssim import WINDOW, ssim
@@ -28,6 +29,16 @@ def ssim_loss(task: TaskCard, output: Tensor, target: Tensor) -> tuple[Tensor, T
     """
     values, labelled = _similarity(output.float(), target)
     return (1 - values)[labelled].sum(), labelled.sum()
+
+
+def check_size(task: TaskCard, shape: tuple[int, ...]) -> None:
+    """Raise BadInput if the images of a restoration are too small for its metric `ssim`."""
+    if task.kind == "restoration" and min(shape[1:]) < WINDOW:
+        raise BadInput(
+            f"The images of the restoration `{task.name}` should measure {WINDOW}x{WINDOW} pixels"
+            f" or more, for its metric `ssim`. Found {shape[1]}x{shape[2]}; raise `data.size` or"
+            " `shape` in the data card."
+        )
 
 
 @meter("restoration")

@@ -23,7 +23,7 @@ from mtsearch.data import Split
 from mtsearch.data.transforms import is_active
 from mtsearch.models import MultiTaskModel, build_grouped, build_model
 from mtsearch.sparsity import AFFINITY_LIMIT
-from mtsearch.tasks import check_geometry, loss_of
+from mtsearch.tasks import check_geometry, check_size, loss_of
 from mtsearch.training.conditioned import check_biases
 from mtsearch.training.loaders import ImagePools, batch_size_of
 from mtsearch.training.optimizers import part_of
@@ -130,6 +130,7 @@ def check_parts(
     """Make the checks that do not need images. Raises BadInput."""
     for k, task in enumerate(card.tasks):
         loss_of(task)
+        check_size(task, card.shape)
         batch_size_of((k,), card.tasks, config.batch_size)
     check_geometry(card.tasks, config.augment)
     check_prunable(config, model)
