@@ -10,6 +10,7 @@ from mtsearch.pareto.columns import CONFIGURATION, Row, format_value, label
 from mtsearch.pareto.result import SearchResult
 from mtsearch.reporting.importance import Dependence, Importance, importance
 from mtsearch.reporting.owners import owners
+from mtsearch.reporting.page_data import counted_word
 from mtsearch.reporting.stopped import stopped_predictions
 from mtsearch.reporting.tables import write_rows
 
@@ -131,8 +132,8 @@ def _plot(
 def _owners(result: SearchResult, rows: list[Row], labels: list[str]) -> dict[str, Any] | None:
     if not rows:
         return None
-    heads = ["setting", "value", "finished trials", "on the front", "hypervolume by it alone (%)"]
-    heads += [f"best {words}" for words in labels]
+    heads = ["setting", "value", f"{counted_word(result)} trials", "on the front"]
+    heads += ["hypervolume by it alone (%)", *(f"best {words} on the front" for words in labels)]
     lines = [
         [row["setting"], row["value"], str(row["trials"]), str(row["front"])]
         + [format_value(round(row["alone"], 1), "")]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import mtsearch
 from mtsearch.config.files import write_atomic
@@ -163,9 +164,9 @@ def render(
 ) -> str:
     """The template with the style sheet, the script and its data; `texts` are its other entries."""
     folder = resources.files("mtsearch.reporting") / "page_files"
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-        (folder / "report.html").read_text("utf-8")
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["coded"] = _coded
+    template = environment.from_string((folder / "report.html").read_text("utf-8"))
     css = css_variables() + (folder / "report.css").read_text("utf-8")
     parts = "\n".join((folder / part).read_text("utf-8") for part in SCRIPTS)
     js = f'(() => {{\n"use strict";\n{parts}}})();\n'
@@ -178,6 +179,7 @@ def render(
         importance=importance,
         insight=insight or dict.fromkeys(INSIGHT_PARTS),
         predictions=bool(data.get("predictions")),
+        data_timeline=bool(data.get("timeline")),
         tabs=tabs(result),
         columns=column_heads(result, names),
         rows=table_rows(result, names),
@@ -220,5 +222,12 @@ def _empty(result: SearchResult) -> str:
     return f"{result_notes(result)[0]} {rule}"
 
 
+def _coded(text: str) -> Markup:
+    """A note as HTML in which the words between back-ticks are code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def _fact(value: Any) -> str:
+    if isinstance(value, dict) and value and all(isinstance(v, str) for v in value.values()):
+        value = ", ".join(f"{key}: {text}" for key, text in value.items())
     return printable(value if isinstance(value, str) else json.dumps(value, default=str))

@@ -168,7 +168,7 @@ def _rows(
             "infeasible": not inside,
             "intervals": _intervals(row, metrics) or None,
             "seeds": row.get("seeds") if row.get("seeds", 1) > 1 else None,
-            "as_good": row.get("not_better_than"),
+            "not_better": row.get("not_better_than"),
             "command": str(row["command"])[prefix:] if row.get("command") else None,
         }
         found.append(entry | {k: v for k, v in optional.items() if v not in (None, False)})
@@ -247,6 +247,11 @@ def thinning_note(result: SearchResult, data: Mapping[str, Any]) -> str:
     )
 
 
+def counted_word(result: SearchResult) -> str:
+    """What the trials that count towards the front are: finished, or confirmed by more seeds."""
+    return "finished" if len(result.counted) == len(result.eligible) else "confirmed"
+
+
 def hypervolume_data(result: SearchResult) -> dict[str, Any]:
     """The hypervolume after each finished trial."""
     box = result.front.reference.box
@@ -254,6 +259,7 @@ def hypervolume_data(result: SearchResult) -> dict[str, Any]:
         "trials": [str(row["trial"]) for row in result.counted],
         "values": [float(f"{100 * v / box if box else v:.8g}") for v in result.hypervolumes],
         "title": "hypervolume (% of the box)" if box else "hypervolume",
+        "counted": f"{counted_word(result)} trials, by number",
     }
 
 

@@ -73,6 +73,15 @@ DARK = {
 """The same roles on a dark ground."""
 
 
+def control_style(index: int) -> tuple[str, str]:
+    """Colour and marker of a control by its place; the page's script does the same.
+
+    After as many controls as there are markers the colours shift, so that 25 pairs differ.
+    """
+    count = len(CONTROLS)
+    return CONTROLS[(index + index // count) % count], CONTROL_MARKS[index % count]
+
+
 def css_variables() -> str:
     """The style sheet's variables for both grounds; print is always light."""
 

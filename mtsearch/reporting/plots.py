@@ -244,8 +244,8 @@ def _staircase(
 def _controls(axes: Axes, rows: Sequence[Row], points: Floats) -> None:
     for i, (row, point) in enumerate(zip(rows, points, strict=True)):
         if np.isfinite(point).all():
-            name, which = _control_name(row), i % len(palette.CONTROLS)
-            style = {"marker": palette.CONTROL_MARKS[which], "color": palette.CONTROLS[which]}
+            name, (colour, mark) = _control_name(row), palette.control_style(i)
+            style = {"marker": mark, "color": colour}
             _marks(
                 axes,
                 point[None],
@@ -321,7 +321,7 @@ def _single(axes: Axes, result: SearchResult) -> None:
     for i, row in enumerate(result.control_rows):
         level = objective_values([row], [objective])[0, 0]
         if np.isfinite(level):
-            colour = palette.CONTROLS[i % len(palette.CONTROLS)]
+            colour, _ = palette.control_style(i)
             axes.axhline(
                 level,
                 color=colour,

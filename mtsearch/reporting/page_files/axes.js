@@ -19,7 +19,11 @@ const SHAPES = {
     }).join("L")}Z`,
 };
 const CONTROL_SHAPES = ["square", "diamond", "up", "down", "plus"];
-const controlClass = (row) => `control-${controls.indexOf(row) % CONTROL_SHAPES.length}`;
+// After as many controls as there are shapes the colours shift: 25 pairs differ.
+const controlRound = (row) => Math.floor(controls.indexOf(row) / CONTROL_SHAPES.length);
+const controlClass = (row) =>
+  `control-${(controls.indexOf(row) + controlRound(row)) % CONTROL_SHAPES.length}`;
+const controlDash = (row) => (controlRound(row) % 2 ? "dashed short" : "dashed");
 const controlShape = (row) => CONTROL_SHAPES[controls.indexOf(row) % CONTROL_SHAPES.length];
 
 function ticks(low, high, count, log) {

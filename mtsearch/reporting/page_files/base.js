@@ -82,7 +82,7 @@ const cellText = (row, column) => {
 const columnLabel = (column) =>
   setting.has(column) ? column.replace(/^trial\./, "") : longLabel(column);
 const identity = (row) =>
-  `${row.kind === "control" ? "control " : ""}${row.name}${row.knee ? " ★" : ""}${row.front && row.as_good ? " ≈" : ""}`;
+  `${row.kind === "control" ? "control " : ""}${row.name}${row.knee ? " ★" : ""}${row.front && row.not_better ? " ≈" : ""}`;
 // Half the width of the 95 % interval of a mean over seeds.
 const halfWidth = (row, metric) => (row.intervals || {})[place.get(metric)];
 const figure = (row, metric) => {

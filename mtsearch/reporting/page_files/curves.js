@@ -54,7 +54,7 @@ function drawCurves() {
   if (curves.all ?? true)
     add("not on the front", others, `other${others.length > 200 ? " many" : ""}`, { base: false });
   add("front", members, "front");
-  for (const row of controls) add(`control ${row.name}`, [row], `${controlClass(row)} dashed`);
+  for (const row of controls) add(`control ${row.name}`, [row], `${controlClass(row)} ${controlDash(row)}`);
   if (knee) add("knee", [knee], "knee wide");
   if (!layers.some((layer) => layer.base !== false)) for (const layer of layers) layer.base = true;
   const legend = [...layers, { name: "selected", kind: "line", className: "selected" }];
@@ -84,7 +84,7 @@ function drawHypervolume() {
     return;
   }
   hypervolumePlot ??= new Plot($("hypervolume-plot"), {
-    name: "Hypervolume over finished trials",
+    name: "Hypervolume over the trials",
     height: 300,
   });
   const { title } = series[0],
@@ -111,7 +111,7 @@ function drawHypervolume() {
     ];
   });
   hypervolumePlot.draw({
-    x: { title: "finished trials, by number", key: "trials", integer: true },
+    x: { title: series[0].counted || "finished trials, by number", key: "trials", integer: true },
     y: { title, key: "hypervolume" },
     layers,
     description: words.join(" "),
@@ -141,13 +141,19 @@ function drawTimeline() {
           : row.front
             ? "front"
             : "other";
+  // of a pareto-set training a point on the front, where it has one
+  const ofTraining = new Map();
+  for (const row of D.rows) {
+    const name = row.id.split("@")[0];
+    if (row.front || !ofTraining.has(name)) ofTraining.set(name, row);
+  }
   const groups = new Map(kinds.map(([key]) => [key, []]));
   times.forEach(([name, [began, ended]], i) => {
-    const id = byId.has(name) ? name : name.replace(/\.s\d+$/, ""),
-      y = i + 1;
-    groups.get(kindOf(byId.get(id))).push([
-      { x: began / unit, y, id: byId.has(id) ? id : undefined },
-      { x: ended / unit, y, id: byId.has(id) ? id : undefined },
+    const y = i + 1,
+      row = byId.get(name) || ofTraining.get(name.replace(/\.s\d+$/, ""));
+    groups.get(kindOf(row)).push([
+      { x: began / unit, y, id: row && row.id },
+      { x: ended / unit, y, id: row && row.id },
     ]);
   });
   const text = (point) => [
@@ -167,7 +173,7 @@ function drawTimeline() {
   timelinePlot ??= new Plot($("timeline-plot"), { name: "Timeline of the trials", height: 300 });
   timelinePlot.draw({
     x: { title: minutes ? "minutes" : "seconds", key: "time" },
-    y: { title: "trial, by number", key: "number", integer: true },
+    y: { title: "training, by number", key: "number", integer: true },
     layers,
     description: `${times.length} trials by the time at which they ran.`,
   });

@@ -110,7 +110,7 @@ function drawDetail() {
     row.state !== "done" && row.state,
     row.infeasible && "breaks a constraint",
     row.seeds && `mean of ${row.seeds} seeds`,
-    row.as_good && `as good as ${row.as_good}`,
+    row.not_better && `not better than ${row.not_better}`,
   ].filter(Boolean);
   const settings = D.settings.filter((key) => row.config[setting.get(key)] !== null);
   const retrain =

@@ -5,6 +5,7 @@ const better = (a, b, metric) => (goals.get(metric) === "max" ? a > b : a < b);
 const front = {
   x: D.axes[0],
   y: D.axes[1] || D.axes[0],
+  bars: true, // whether the 95 % intervals are drawn
   colour: D.objectives.length > 2 && !several ? D.axes[2] : "",
   plot: null,
 };
@@ -28,6 +29,9 @@ function frontControls() {
             set("colour"),
           ),
         ]),
+    ...(D.rows.some((row) => row.intervals)
+      ? [checkbox("95 % intervals", front.bars, set("bars"))]
+      : []),
     checkbox(`all ${done.length} finished trials`, state.all, (value) => {
       state.all = value;
       front.plot.zoom = null;
@@ -95,7 +99,7 @@ function pointOf(row, x, y) {
   const point = { x: number(row, x), y: number(row, y), id: row.id };
   const across = halfWidth(row, x) ?? 0,
     along = halfWidth(row, y) ?? 0;
-  if (across || along)
+  if (front.bars && (across || along))
     point.bars = [
       [point.x - across, point.y],
       [point.x + across, point.y],

@@ -126,11 +126,13 @@ function drawParallel() {
     host.replaceChildren(element("p", { class: "hint" }, "No finished trial to show."));
     return;
   }
-  const width = Math.max(host.parentNode.clientWidth - 4, GAP * (columns.length - 1) + 150),
-    height = 400,
+  const right = 30 + 7 * columnLabel(columns[columns.length - 1]).length; // its title is inclined
+  const width = Math.max(host.parentNode.clientWidth - 4, GAP * (columns.length - 1) + 60 + right),
+    most = Math.max(...columns.map((column) => (parallelAxis(column).words || []).length)),
+    height = Math.max(360, 144 + 14 * most), // texts of an axis stand 14 pixels apart
     top = 76,
     bottom = height - 22;
-  const x = (i) => 60 + (columns.length > 1 ? (i * (width - 150)) / (columns.length - 1) : 0),
+  const x = (i) => 60 + (columns.length > 1 ? (i * (width - 60 - right)) / (columns.length - 1) : 0),
     y = (p) => bottom - 46 - p * (bottom - 46 - top);
   const path = (row) =>
     columns

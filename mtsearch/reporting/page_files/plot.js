@@ -189,6 +189,13 @@ class Plot {
     const found = [];
     if (lines.length)
       found.push(svg("path", { class: `line ${className}`, d: this.path(lines, step) }));
+    for (const line of lines) {
+      const drawn = line.filter((p) => p.y !== null);
+      if (drawn.length !== 1) continue; // a line of one point is a dot
+      found.push(
+        svg("path", { class: `dots ${className}`, "stroke-width": 6, d: `M${at(drawn[0])}h0` }),
+      );
+    }
     const inside = points.filter(
       (p) =>
         p.x !== null &&
