@@ -13,7 +13,8 @@ from mtsearch.config.schema import Constraint
 from mtsearch.config.text import printable
 from mtsearch.pareto import search_result
 from mtsearch.reporting import page_data
-from mtsearch.reporting.page import page, write_report
+from mtsearch.reporting.page import _coded, page, write_report
+from mtsearch.reporting.palette import control_style
 from tests.helpers.synthetic_search import LABEL, OBJECTIVES, TWO, search
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=alert(1)>&\u2028"
@@ -303,3 +304,11 @@ def test_timeline_is_in_the_data(whole):
     data = Page(render(rows, history, timeline=times)).data
     assert data["timeline"] == {"0000": [0.0, 12.34], "0001": [1.0, 20.0]}
     assert Page(whole).data["timeline"] == {}
+
+
+def test_twenty_five_controls_have_different_marks():
+    assert len({control_style(i) for i in range(25)}) == 25
+
+
+def test_code_of_a_note_is_escaped():
+    assert _coded("`a<b>` and <i>") == "<code>a&lt;b&gt;</code> and &lt;i&gt;"
