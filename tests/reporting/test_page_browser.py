@@ -417,7 +417,7 @@ def test_range_filters_table_and_front(open_page, written):
     x, bottom = box["x"] + box["width"] / 2, box["y"] + box["height"]
     tab.mouse.move(x, bottom - 5)
     tab.mouse.down()
-    tab.mouse.move(x, bottom - 0.45 * box["height"], steps=4)
+    tab.mouse.move(x, bottom - 0.35 * box["height"], steps=4)
     tab.mouse.up()
     count = int(tab.inner_text("#parallel-count").split()[0])
     assert 0 < count < 21
